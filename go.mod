@@ -1,0 +1,3 @@
+module github.com/flowhook/flowhook
+
+go 1.25.0

@@ -1,0 +1,257 @@
+package flowhook
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+)
+
+// A Flow is what the user is doing. The host may declare flows of its own in [Options.Flows].
+type Flow string
+
+// The flows that every pipeline knows.
+const (
+	Login        Flow = "login"
+	Registration Flow = "registration"
+	Settings     Flow = "settings"
+	Verification Flow = "verification"
+	Recovery     Flow = "recovery"
+	Logout       Flow = "logout"
+)
+
+// A Phase says when, within a flow, a hook runs.
+type Phase string
+
+const (
+	Before        Phase = "before"         // the flow begins; nothing is known of the user
+	BeforePersist Phase = "before_persist" // it succeeded, nothing is saved; the place to refuse
+	After         Phase = "after"          // it is saved (at login: the session is), the transaction is open
+	Failed        Phase = "failed"         // it failed; Exchange.Err says why
+)
+
+// A Strategy is how a flow is done. The host may declare strategies of its own in [Options.Strategies].
+type Strategy string
+
+// The strategies that every pipeline knows, under the names that Ory Kratos gives them.
+const (
+	FlowWide     Strategy = "" // no strategy: what is configured here runs for each of them
+	Password     Strategy = "password"
+	OIDC         Strategy = "oidc"
+	Profile      Strategy = "profile"
+	Link         Strategy = "link"
+	Code         Strategy = "code"
+	TOTP         Strategy = "totp"
+	LookupSecret Strategy = "lookup_secret"
+	WebAuthn     Strategy = "webauthn"
+	Passkey      Strategy = "passkey"
+	SAML         Strategy = "saml"
+)
+
+// A Point is a place where hooks run: one flow, phase and strategy.
+type Point struct {
+	Flow     Flow
+	Phase    Phase
+	Strategy Strategy
+}
+
+// String gives the point as "login/after/password", or "login/after" where it is flow-wide.
+func (p Point) String() string {
+	s := string(p.Flow) + "/" + string(p.Phase)
+	if p.Strategy != FlowWide {
+		s += "/" + string(p.Strategy)
+	}
+	return s
+}
+
+// A Hook is one piece of work at a point. It may look at the exchange and change it, work with the store (always
+// through ctx, which carries the transaction), answer by writing to x.Writer, which ends the chain, or return an error,
+// which undoes everything.
+//
+// One Hook serves all requests: Run is called concurrently. The exchange is not shared; only the goroutine that Run was
+// called on may use it, and only until Run returns.
+type Hook interface {
+	Run(ctx context.Context, x *Exchange) error
+}
+
+// HookFunc is a function as a [Hook].
+type HookFunc func(ctx context.Context, x *Exchange) error
+
+// Run calls f.
+func (f HookFunc) Run(ctx context.Context, x *Exchange) error { return f(ctx, x) }
+
+// A HookFactory makes the hook of one entry in the file. It is called once for each entry, by [New].
+//
+// An error refuses the entry: because of the point, where the hook makes no sense there, or because of its config.
+// decode puts the entry's config into v, a pointer to a struct with yaml tags: an unknown key or a wrong type is an
+// error that says where; without a config v stays as it is. A factory that does not call decode takes no config, and
+// an entry that has one is refused.
+type HookFactory func(p Point, decode func(v any) error) (Hook, error)
+
+// An Identity is who the exchange concerns. It belongs to one exchange: a run that fails writes back what it was.
+type Identity struct {
+	ID        string    // the host's own; no format is assumed
+	Addresses []Address // may be empty
+	Data      any       // the host's own user value; flowhook neither reads nor restores what it points to
+}
+
+// An Address is where an identity can be reached.
+type Address struct {
+	Via      string // "email"
+	Value    string
+	Verified bool
+}
+
+// A Session says that an identity is signed in. Times count in microseconds.
+type Session struct {
+	ID              string // at least 128 random bits; never leaves the server unsigned
+	IdentityID      string
+	AuthenticatedAt time.Time
+	IssuedAt        time.Time
+	ExpiresAt       time.Time // the session is good before this instant, not at it
+}
+
+// A VerificationToken is what is stored of the secret in a verification mail. Times count in microseconds.
+type VerificationToken struct {
+	Hash       []byte // SHA-256 of the secret
+	IdentityID string
+	Address    Address // the address that the mail went to; the token verifies no other
+	IssuedAt   time.Time
+	ExpiresAt  time.Time // the token is good before this instant, not at it
+}
+
+// A Message is a mail to be sent.
+type Message struct {
+	Via     string // the address's: "email"
+	To      string // checked: one address, nothing that could end or add a header
+	Subject string
+	Text    string // plain English
+	HTML    string // the same, as HTML
+	Link    string // the link in the text, for a courier with templates of its own
+}
+
+// A Courier sends messages. Send is called concurrently, after the commit, or inside the transaction where
+// [Options.Outbox] is set. ctx ends after 10 seconds, and carries the exchange for [FromContext].
+type Courier interface {
+	Send(ctx context.Context, m Message) error
+}
+
+// A Store is the host's identity store: what flowhook's transactions are made of. All its methods may be called
+// concurrently.
+//
+// This one method is required. A store that can do more has the methods of [SessionRevoker], [SessionStore] or
+// [VerificationStore] too; [New] looks for them where a configured hook needs them. Package storetest checks a store
+// against all that is said in these comments. In all of them, an error that is none of flowhook's is a system error:
+// the store is in trouble, or ctx has ended.
+type Store interface {
+	// Transaction runs fn exactly once, with a context that is derived from ctx and carries the transaction: store calls
+	// with that context, and no others, are part of it. It commits where fn returns nil, and then returns nil only if
+	// everything is durable. It rolls back where fn returns an error, which it returns (errors.Is must find it), where fn
+	// panics, and where fn ends its goroutine by runtime.Goexit; the panic and the Goexit go on. It rolls back where ctx
+	// has ended before the commit, and returns ctx.Err(). Where it cannot begin, it returns an error and does not run fn.
+	//
+	// Where ctx is already in a Transaction, the call joins that one: fn runs in it, nothing is committed before the
+	// outermost call returns, and if fn fails, nothing that it did is ever committed.
+	//
+	// Transactions with the same identityID run one after the other, across all processes that share the store. The call
+	// waits for its turn before fn reads anything, for as long as ctx lasts. A joining call waits likewise, and holds both
+	// from then on. Where two transactions wait for each other, at least one of them gets an error. With an empty
+	// identityID it waits for nobody. An identityID may be any string, and not two of them share a meaning.
+	//
+	// A store without transactions may return fn(ctx). It forgoes all-or-nothing, and cannot pass storetest.
+	Transaction(ctx context.Context, identityID string, fn func(ctx context.Context) error) error
+}
+
+// SessionRevoker is the part of a store that the revoke_active_sessions hook needs.
+type SessionRevoker interface {
+	// DeleteSessions deletes all sessions of the identity but exceptID, expired ones included. exceptID may be empty: then
+	// all are deleted. If it is not, and is no session of this identity, nothing is deleted and the error is ErrNotFound.
+	// An identity without sessions, or unknown, is no error where exceptID is empty.
+	DeleteSessions(ctx context.Context, identityID, exceptID string) error
+}
+
+// SessionStore is the part of a store that the session hook and [Sessions] need.
+type SessionStore interface {
+	SessionRevoker
+
+	// CreateSession stores s, with its times cut to microseconds. An ID that is already stored is an error, and the
+	// stored session stays as it is.
+	CreateSession(ctx context.Context, s Session) error
+
+	// FindSession gives the session as it is stored, expired or not, with times that are Equal to those that were stored.
+	// An unknown ID is ErrNotFound. A session that expired before another's IssuedAt may be gone.
+	FindSession(ctx context.Context, id string) (Session, error)
+
+	// DeleteSession deletes one session. An unknown ID is no error.
+	DeleteSession(ctx context.Context, id string) error
+}
+
+// VerificationStore is the part of a store that the verify hook and [Pipeline.Redeem] need. Neither method ever waits for
+// a row that another transaction is using (a store that has one writer at a time may wait for the writer, but never in a
+// deadlock).
+type VerificationStore interface {
+	// CreateVerification stores v. created is false, and nothing changes, where a token for the same identity and the same
+	// address (Via and Value) was issued after notSince, be it used or not. A hash that is already stored is an error.
+	CreateVerification(ctx context.Context, v VerificationToken, notSince time.Time) (created bool, err error)
+
+	// ConsumeVerification marks the token as used and gives it back as it was stored. ErrNotFound: there is none, it
+	// was used, it has expired (now is not before ExpiresAt), or another transaction is using it right now.
+	ConsumeVerification(ctx context.Context, hash []byte, now time.Time) (VerificationToken, error)
+}
+
+// The errors that a host tells apart, with errors.Is.
+var (
+	// ErrNotFound is the stores': there is no such session or token.
+	ErrNotFound = errors.New("flowhook: not found")
+
+	// ErrNoSession says that a request is anonymous: no token, or one that is forged, expired or revoked.
+	ErrNoSession = errors.New("flowhook: no session")
+
+	// ErrBadToken says that a verification token is unknown, used or expired, or does not fit the address any more.
+	ErrBadToken = errors.New("flowhook: bad verification token")
+
+	// ErrNotConfigured says that what was called has no store, or no secret, to work with.
+	ErrNotConfigured = errors.New("flowhook: not configured")
+
+	// ErrNoExchange says that the context has no exchange (see NewContext and Middleware), or one without Writer or Request.
+	ErrNoExchange = errors.New("flowhook: no exchange in the context")
+
+	// ErrNoIdentity says that a hook needs Exchange.Identity, with its ID, and the handler has not set it.
+	ErrNoIdentity = errors.New("flowhook: the exchange has no identity")
+
+	// ErrUnknownPoint says that a flow, phase or strategy is not declared.
+	ErrUnknownPoint = errors.New("flowhook: unknown point")
+
+	// ErrPhaseSkipped says that the handler went past before, or before_persist, where hooks are configured.
+	ErrPhaseSkipped = errors.New("flowhook: phase skipped")
+
+	// ErrAnswered says that the exchange has been answered: there is nothing left to run.
+	ErrAnswered = errors.New("flowhook: already answered")
+
+	// ErrNested says that the exchange is in a run already.
+	ErrNested = errors.New("flowhook: run inside a run")
+)
+
+// An Exchange is one HTTP request and response, with the identity and the session it concerns. The host sets the
+// exported fields before it runs hooks. After a run that failed they are what they were, Identity and Session with their
+// content. An Exchange serves one request and is not safe for concurrent use.
+type Exchange struct {
+	Writer   http.ResponseWriter // staged while hooks run: what a hook writes leaves when all have succeeded
+	Request  *http.Request       // hooks may parse its form, not replace it
+	Identity *Identity           // nil until the host knows who it is
+	Session  *Session            // at login and recovery the one just issued, by whomever; elsewhere the one in use
+	Err      error               // why the flow failed; for hooks at Failed
+}
+
+type exchangeKey struct{}
+
+// NewContext gives a context that carries x. [Pipeline.Middleware] does so for its handlers.
+func NewContext(ctx context.Context, x *Exchange) context.Context {
+	return context.WithValue(ctx, exchangeKey{}, x)
+}
+
+// FromContext gives the exchange that ctx carries.
+func FromContext(ctx context.Context) (*Exchange, bool) {
+	x, ok := ctx.Value(exchangeKey{}).(*Exchange)
+	return x, ok && x != nil
+}
