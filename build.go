@@ -241,32 +241,35 @@ func (b *builder) chain() {
 }
 
 func newChain(own, wide []placed) *chain {
-	c := &chain{own: len(own)}
-	for _, h := range slices.Concat(own, wide) {
-		c.hooks = append(c.hooks, h.hook)
-		c.writes = c.writes || !h.redirect
+	c := &chain{own: len(own), hooks: make([]hook, 0, len(own)+len(wide))}
+	for _, part := range [][]placed{own, wide} {
+		for _, h := range part {
+			c.hooks = append(c.hooks, h.hook)
+			c.writes = c.writes || !h.redirect
+		}
 	}
 	return c
 }
 
 // warn logs which hooks never run because a redirect always answers before them.
 func (b *builder) warn() {
-	seen := map[[2]Position]bool{}
+	logged := map[[2]Position]bool{}
 	check := func(flow Flow, s Strategy, phases ...Phase) {
-		var by *placed
-		for _, phase := range phases {
-			at := b.placed[Point{flow, phase, FlowWide}]
-			if s != FlowWide {
-				at = slices.Concat(b.placed[Point{flow, phase, s}], at)
+		var by *placed // the redirect that everything after it waits for in vain
+		for _, p := range phases {
+			own, wide := b.placed[Point{flow, p, s}], b.placed[Point{flow, p, FlowWide}]
+			if s == FlowWide {
+				own = nil
 			}
-			for _, h := range at {
-				if by != nil && !seen[[2]Position{h.pos, by.pos}] {
-					seen[[2]Position{h.pos, by.pos}] = true
-					b.p.log.Warn("flowhook: a hook never runs, because a redirect answers before it", "hook", h.name,
-						"at", h.pos.String(), "point", Point{flow, phase, s}.String(), "redirect", by.pos.String())
-				}
-				if by == nil && h.redirect {
-					by = &h
+			for _, part := range [][]placed{own, wide} {
+				for _, h := range part {
+					if by != nil && !logged[[2]Position{h.pos, by.pos}] {
+						logged[[2]Position{h.pos, by.pos}] = true
+						b.p.log.Warn("flowhook: a hook never runs, because a redirect answers before it", "hook", h.name,
+							"at", h.pos.String(), "point", Point{flow, p, s}.String(), "redirect", by.pos.String())
+					} else if by == nil && h.redirect {
+						by = &h
+					}
 				}
 			}
 		}

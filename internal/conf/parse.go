@@ -17,9 +17,9 @@ const (
 	// MaxSize is how many bytes a file may have.
 	MaxSize = 256 << 10
 
-	// A value costs the YAML reader a few hundred bytes, however short it is written. 60,000 of them are several times
-	// what a file of MaxSize holds that people write, and stay below 32 MiB.
-	maxValues = 60_000
+	// A value costs the YAML reader a few hundred bytes, however short it is written. 24,000 of them are more than
+	// a file of MaxSize has that people write, and stay below 32 MiB.
+	maxValues = 24_000
 	maxDepth  = 100
 )
 
@@ -45,7 +45,7 @@ func Parse(data []byte) (doc *Doc, bad *Problem) {
 		return nil, &Problem{Text: "the file is too big", Hint: "at most 256 KiB"}
 	}
 	if values(data) > maxValues {
-		return nil, &Problem{Text: "the file has too many values", Hint: "at most 60,000"}
+		return nil, &Problem{Text: "the file has too many values", Hint: "at most 24,000"}
 	}
 	defer func() {
 		if recover() != nil {
@@ -91,7 +91,7 @@ func values(data []byte) (n int) {
 var (
 	lineOf = regexp.MustCompile(`^line (\d+): `)
 	// The YAML library counts the lines of its parser's errors from 0, and those of its scanner's from 1.
-	fromParser = regexp.MustCompile(`^did not find expected (<|key|'|node)`)
+	fromParser = regexp.MustCompile(`^did not find expected (<|key|'[-,]|node)`)
 	anchorOf   = regexp.MustCompile(`(?s)^unknown anchor '(.*)' referenced$`)
 	yamlWords  = regexp.MustCompile(`^[a-zA-Z0-9 ,':.%/-]+$`)
 )
@@ -102,9 +102,10 @@ func unreadable(err error, data []byte) *Problem {
 	p := &Problem{}
 	if m := lineOf.FindStringSubmatch(text); m != nil {
 		p.Line, _ = strconv.Atoi(m[1])
-		if text = text[len(m[0]):]; fromParser.MatchString(text) {
-			p.Line++
-		}
+		text = text[len(m[0]):]
+	}
+	if fromParser.MatchString(text) {
+		p.Line++
 	}
 	if m := anchorOf.FindStringSubmatch(text); m != nil {
 		before, _, found := bytes.Cut(data, []byte("*"+m[1]))

@@ -139,7 +139,7 @@ func nearest(name string, known []string) string {
 	best, least := "", 3
 	for _, k := range known {
 		limit := 1
-		if len(k) > 4 {
+		if len(k) > 3 {
 			limit = 2
 		}
 		if d := distance(strings.ToLower(name), k); d <= limit && d < least {
