@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -99,24 +98,19 @@ func (w *writer) write(v value, end string) {
 	}
 }
 
-var (
-	notFound = regexp.MustCompile(`(?s)^field .* not found in type `)
-	notInto  = regexp.MustCompile(`(?s)^cannot unmarshal .* into (.*)$`)
-)
-
 // refuse says in our words what the YAML library said. Its own quote the value.
 func (w *writer) refuse(text string, v value, known []string) {
-	if m := lineOf.FindStringSubmatch(text); m != nil {
-		text = text[len(m[0]):]
-		if line, err := strconv.Atoi(m[1]); err == nil && 0 < line && line <= len(w.nodes) {
-			v = w.nodes[line-1]
-		}
+	line, text := cutLine(text)
+	if 0 < line && line <= len(w.nodes) {
+		v = w.nodes[line-1]
 	}
-	if notFound.MatchString(text) {
+	into := strings.LastIndex(text, " into ")
+	switch {
+	case strings.HasPrefix(text, "field ") && strings.Contains(text, " not found in type "):
 		w.unknown(v, "key", v.Value, known)
-	} else if m := notInto.FindStringSubmatch(text); m != nil {
-		w.wrong(v, "", "expected %s, found %s", expected(m[1]), kind(v.Node))
-	} else {
+	case strings.HasPrefix(text, "cannot unmarshal ") && into > 0:
+		w.wrong(v, "", "expected %s, found %s", expected(text[into+len(" into "):]), kind(v.Node))
+	default:
 		w.wrong(v, "", "a value that does not fit")
 	}
 }

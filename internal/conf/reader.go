@@ -149,12 +149,14 @@ func nearest(name string, known []string) string {
 	return best
 }
 
-// distance counts the insertions, deletions and substitutions that make b of a. It stops counting at 3.
+// distance counts the insertions, deletions and substitutions that make b of a. It stops counting at 3, and does not
+// look at long words.
 func distance(a, b string) int {
-	if len(a) > len(b)+2 || len(b) > len(a)+2 {
+	var buffer [64]int
+	if len(a) > len(b)+2 || len(b) > len(a)+2 || len(b) >= len(buffer) {
 		return 3
 	}
-	row := make([]int, len(b)+1)
+	row := buffer[:len(b)+1]
 	for j := range row {
 		row[j] = j
 	}
