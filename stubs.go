@@ -1,0 +1,3 @@
+package flowhook
+type fieldError struct { key string; err error }
+func (e *fieldError) Error() string { return "" }
