@@ -241,3 +241,22 @@ type transactionKey struct{}
 func (x *Exchange) outside(ctx context.Context) bool {
 	return x.run.tx && ctx.Value(transactionKey{}) != any(x)
 }
+
+// link lets the chains know of the ones that stand before them.
+func (p *Pipeline) link() {
+	for at, c := range p.chains {
+		if at.Phase != After {
+			continue
+		}
+		if before := p.chains[Point{at.Flow, Before, FlowWide}]; len(before.hooks) > 0 {
+			c.before = before
+		}
+		gate := p.chains[Point{at.Flow, BeforePersist, at.Strategy}]
+		if gate.own > 0 && gate != gate.wide {
+			c.gates = append(c.gates, gate)
+		}
+		if len(gate.wide.hooks) > 0 {
+			c.gates = append(c.gates, gate.wide)
+		}
+	}
+}
