@@ -252,7 +252,7 @@ func (p *Pipeline) link() {
 			c.before = before
 		}
 		gate := p.chains[Point{at.Flow, BeforePersist, at.Strategy}]
-		if gate.own > 0 && gate != gate.wide {
+		if gate != gate.wide && gate.own > 0 {
 			c.gates = append(c.gates, gate)
 		}
 		if len(gate.wide.hooks) > 0 {

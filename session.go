@@ -40,6 +40,9 @@ type cookieSettings struct {
 	Persistent, Secure bool
 }
 
+// Sessions gives the pipeline's sessions. It is never nil.
+func (p *Pipeline) Sessions() *Sessions { return p.sessions }
+
 // Sessions issues, finds and ends sessions. What a client carries is a token: the session's ID, signed. What is stored
 // is the session; every read goes to the store, so that a revoked session is dead at once.
 //

@@ -1,0 +1,376 @@
+package flowhook_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/flowhook/flowhook"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// anyStore has all interfaces and does nothing: here, nothing runs.
+type anyStore struct {
+	flowhook.Store
+	flowhook.SessionStore
+	flowhook.VerificationStore
+}
+
+type anyCourier struct{ flowhook.Courier }
+
+func nothing(context.Context, *flowhook.Exchange) error { return nil }
+
+// auditConfig is the config of a host's hook, with something of every kind.
+type auditConfig struct {
+	Level uint8         `yaml:"level"`
+	On    bool          `yaml:"on"`
+	Wait  time.Duration `yaml:"wait"`
+	Tags  []string      `yaml:"tags"`
+	Sinks []struct {
+		URL     string `yaml:"url"`
+		Retries int    `yaml:"retries"`
+	} `yaml:"sinks"`
+}
+
+// anything is a host that has all that the built-in hooks need, and hooks, a flow and a strategy of its own.
+func anything() flowhook.Options {
+	return flowhook.Options{
+		Store:      anyStore{},
+		Courier:    anyCourier{},
+		Secrets:    []string{"0123456789abcdef"},
+		Flows:      []flowhook.Flow{"invite"},
+		Strategies: []flowhook.Strategy{"magic"},
+		Hooks: map[string]flowhook.HookFactory{
+			"audit": func(p flowhook.Point, decode func(any) error) (flowhook.Hook, error) {
+				return flowhook.HookFunc(nothing), decode(&auditConfig{})
+			},
+		},
+	}
+}
+
+// problems gives the texts of what New, or the reading before it, found.
+func problems(err error) (texts []string) {
+	if err == nil {
+		return nil
+	}
+	for _, e := range configErrors(err) {
+		texts = append(texts, e.Error())
+	}
+	return texts
+}
+
+func configErrors(err error) (list []*flowhook.ConfigError) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, err := range joined.Unwrap() {
+			list = append(list, configErrors(err)...)
+		}
+		return list
+	}
+	var e *flowhook.ConfigError
+	if errors.As(err, &e) {
+		list = append(list, e)
+	}
+	return list
+}
+
+// build reads and builds, and gives what is wrong.
+func build(yaml string, opts flowhook.Options) error {
+	cfg, err := flowhook.ParseConfig([]byte(yaml))
+	if err == nil {
+		_, err = flowhook.New(cfg, opts)
+	}
+	return err
+}
+
+func TestTheDocumentsExamplesLoad(t *testing.T) {
+	files, err := filepath.Glob("testdata/document/*.yml")
+	require.NoError(t, err)
+	require.Len(t, files, 10)
+	opts := anything()
+	opts.Secrets = nil
+	for _, file := range files {
+		cfg, err := flowhook.LoadConfig(file)
+		require.NoError(t, err)
+		if filepath.Base(file) == "06-registration-after.yml" {
+			opts := opts
+			opts.Secrets = []string{"something-super-secret"} // the example has none of its own
+			_, err = flowhook.New(cfg, opts)
+		} else {
+			_, err = flowhook.New(cfg, opts)
+		}
+		assert.NoError(t, err, file)
+	}
+}
+
+// Each bad file ends with its errors, in order: "#! line:column: path: problem; hint". A trailing "..." is any rest.
+func TestBadFiles(t *testing.T) {
+	files, err := filepath.Glob("testdata/bad/*.yml")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	opts := anything()
+	opts.Secrets = nil
+	opts.Hooks["panics"] = func(flowhook.Point, func(any) error) (flowhook.Hook, error) { panic("on purpose") }
+	opts.Hooks["makes_none"] = func(flowhook.Point, func(any) error) (flowhook.Hook, error) { return nil, nil }
+	opts.Hooks["refuses"] = func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
+		return nil, errors.New("refused on purpose")
+	}
+	opts.Hooks["deaf"] = func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
+		return flowhook.HookFunc(nothing), nil
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			require.NoError(t, err)
+			var want []string
+			for _, m := range regexp.MustCompile(`(?m)^#! (.*)$`).FindAllStringSubmatch(string(text), -1) {
+				want = append(want, file+":"+m[1])
+			}
+			require.NotEmpty(t, want)
+			cfg, err := flowhook.LoadConfig(file)
+			if err == nil {
+				_, err = flowhook.New(cfg, opts)
+			}
+			got := problems(err)
+			for i, w := range want {
+				if start, cut := strings.CutSuffix(w, "..."); cut && i < len(got) && strings.HasPrefix(got[i], start) {
+					want[i] = got[i]
+				}
+			}
+			assert.Equal(t, want, got)
+			assert.NotContains(t, strings.Join(got, "\n"), "super-secret")
+		})
+	}
+}
+
+func TestWhatCannotBeRead(t *testing.T) {
+	_, err := flowhook.LoadConfig("testdata/none.yml")
+	assert.ErrorIs(t, err, os.ErrNotExist)
+	_, err = flowhook.LoadConfig("testdata")
+	assert.Error(t, err)
+}
+
+func TestNothingIsNoHooks(t *testing.T) {
+	_, err := flowhook.New(nil, flowhook.Options{})
+	assert.NoError(t, err)
+	_, err = flowhook.New(&flowhook.Config{}, flowhook.Options{})
+	assert.NoError(t, err)
+	for _, text := range []string{"", "# nothing", "---\n", "{}", "dsn: memory"} {
+		assert.NoError(t, build(text, flowhook.Options{}), text)
+	}
+}
+
+// A Kratos file of today, shortened: all that is not about hooks is let be.
+func TestKratosOwnKeysAreLetBe(t *testing.T) {
+	assert.NoError(t, build(`
+version: v1.3.0
+dsn: memory
+x-laughs: &a [ha, ha]
+x-more: {b: &b [*a, *a], c: [*b, *b], <<: {d: 1}}
+cookies: {domain: example.com, path: /, same_site: Lax}
+secrets: {cookie: [0123456789abcdef], cipher: [short], pagination: [short]}
+session: {lifespan: 1h, whoami: {required_aal: aal1}, earliest_possible_extend: 1h, cookie: {name: app}}
+security: {account_enumeration: {mitigate: true}}
+selfservice:
+  default_browser_return_url: https://example.com/
+  allowed_return_urls: [https://example.com]
+  methods: {password: {enabled: true}}
+  flows:
+    error: {ui_url: /error}
+    login: {ui_url: /login, lifespan: 10m, style: unified, after: {hooks: [], default_browser_return_url: /, code: {hooks: []}}}
+    registration:
+      enabled: true
+      login_hints: true
+      enable_legacy_one_step: false
+      before: {hooks: [{hook: redirect, config: {to: /closed}}]}
+      after: {password: {default_browser_return_url: /, hooks: [{hook: session}]}}
+    settings: {privileged_session_max_age: 15m, required_aal: aal1, before: {hooks: []}}
+    verification: {enabled: true, use: code, notify_unknown_recipients: false, ui_url: https://example.com/verify}
+    logout: {after: {default_browser_return_url: /login}}
+`, flowhook.Options{Store: anyStore{}}))
+}
+
+func TestOptionsThatCannotBe(t *testing.T) {
+	factory := func(flowhook.Point, func(any) error) (flowhook.Hook, error) { return flowhook.HookFunc(nothing), nil }
+	_, err := flowhook.New(nil, flowhook.Options{
+		Flows:           []flowhook.Flow{"invite", "", "flows", "methods", "error", "default_x", "login"},
+		Strategies:      []flowhook.Strategy{"magic", "", "hooks", "default_return_to"},
+		Hooks:           map[string]flowhook.HookFactory{"": factory, "verification": factory, "none": nil, "mine": factory},
+		Secrets:         []string{"something-super-secret", "short-secret", "something-super-secret", ""},
+		VerificationURL: "//example.com/verify",
+	})
+	assert.Equal(t, []string{
+		`Options.Flows[1]: "" is reserved; take another name`,
+		`Options.Flows[2]: "flows" is reserved; take another name`,
+		`Options.Flows[3]: "methods" is reserved; take another name`,
+		`Options.Flows[4]: "error" is reserved; take another name`,
+		`Options.Flows[5]: "default_x" is reserved; take another name`,
+		`Options.Strategies[1]: "" is reserved; take another name`,
+		`Options.Strategies[2]: "hooks" is reserved; take another name`,
+		`Options.Strategies[3]: "default_return_to" is reserved; take another name`,
+		`Options.Hooks[""]: the name is reserved; take another name`,
+		`Options.Hooks["none"]: no factory`,
+		`Options.Hooks["verification"]: the name is reserved; take another name`,
+		`Options.Secrets[1]: a secret of less than 16 bytes`,
+		`Options.Secrets[2]: a secret for the second time`,
+		`Options.Secrets[3]: an empty secret`,
+		`Options.VerificationURL: not an absolute http or https URL; verification mails carry it`,
+	}, problems(err))
+	for _, bad := range []string{"ftp://example.com/", "/verify", "verify", "", "https:///x"} {
+		_, err := flowhook.New(nil, flowhook.Options{VerificationURL: bad})
+		assert.Equal(t, bad == "", err == nil, bad)
+	}
+}
+
+func TestWhatHooksNeed(t *testing.T) {
+	const text = `
+selfservice: {flows: {login: {after: [{hook: session}, {hook: revoke_active_sessions}, {hook: verify}]}}}
+`
+	assert.Equal(t, []string{
+		`2:46: selfservice.flows.login.after[0].hook: hook "session" needs a store that is a SessionStore; Options.Store is nil`,
+		`2:46: selfservice.flows.login.after[0].hook: hook "session" needs secrets; add a list secrets.session to the file, or set Options.Secrets`,
+		`2:63: selfservice.flows.login.after[1].hook: hook "revoke_active_sessions" needs a store that is a SessionRevoker; Options.Store is nil`,
+		`2:95: selfservice.flows.login.after[2].hook: hook "verify" needs a store that is a VerificationStore; Options.Store is nil`,
+		`2:95: selfservice.flows.login.after[2].hook: hook "verify" needs a URL for its links; set selfservice.flows.verification.ui_url in the file, or Options.VerificationURL`,
+		`2:95: selfservice.flows.login.after[2].hook: hook "verify" needs a courier; set Options.Courier`,
+	}, problems(build(text, flowhook.Options{})))
+
+	err := build(text, flowhook.Options{Store: struct{ flowhook.Store }{}, Issue: nothing, Courier: anyCourier{}, VerificationURL: "https://example.com/"})
+	assert.Equal(t, []string{
+		`2:63: selfservice.flows.login.after[1].hook: hook "revoke_active_sessions" needs a store that is a SessionRevoker; struct { flowhook.Store } is none`,
+		`2:95: selfservice.flows.login.after[2].hook: hook "verify" needs a store that is a VerificationStore; struct { flowhook.Store } is none`,
+	}, problems(err))
+	var first *flowhook.ConfigError
+	require.ErrorAs(t, err, &first)
+	assert.Equal(t, flowhook.Position{Line: 2, Column: 63}, first.Position)
+}
+
+func TestAFactorysErrorStaysItself(t *testing.T) {
+	refused := errors.New("refused")
+	opts := anything()
+	opts.Hooks["strict"] = func(p flowhook.Point, decode func(any) error) (flowhook.Hook, error) {
+		if p.Phase != flowhook.After {
+			return nil, refused
+		}
+		var config struct{ Secret secretType }
+		return flowhook.HookFunc(nothing), decode(&config)
+	}
+	err := build("selfservice: {login: {before: [{hook: strict}], after: [{hook: strict, config: {secret: canary}}]}}", opts)
+	assert.ErrorIs(t, err, refused)
+	assert.ErrorIs(t, err, errSecret)
+	assert.Equal(t, []string{
+		`1:39: selfservice.login.before[0].hook: refused`,
+		`1:80: selfservice.login.after[0].config: a value that does not fit`,
+	}, problems(err))
+}
+
+type secretType struct{}
+
+var errSecret = errors.New("quotes its value")
+
+func (*secretType) UnmarshalText([]byte) error { return errSecret }
+
+func TestAdd(t *testing.T) {
+	at := func(f flowhook.Flow, ph flowhook.Phase, s flowhook.Strategy) flowhook.Point {
+		return flowhook.Point{Flow: f, Phase: ph, Strategy: s}
+	}
+	cfg := &flowhook.Config{}
+	cfg.Add(at("lgin", flowhook.After, ""), "a", flowhook.HookFunc(nothing))
+	cfg.Add(at(flowhook.Login, "afer", ""), "a", flowhook.HookFunc(nothing))
+	cfg.Add(at(flowhook.Login, flowhook.After, "pasword"), "a", flowhook.HookFunc(nothing))
+	cfg.Add(at(flowhook.Login, flowhook.Before, "password"), "a", flowhook.HookFunc(nothing))
+	cfg.Add(at(flowhook.Login, flowhook.Before, ""), "session", nil)
+	cfg.Add(at(flowhook.Login, flowhook.Before, ""), "sesion", nil)
+	cfg.Add(at(flowhook.Login, flowhook.Before, ""), "", flowhook.HookFunc(nothing))
+	cfg.Add(at(flowhook.Login, flowhook.After, ""), "session", flowhook.HookFunc(nothing))
+	cfg.Add(at(flowhook.Login, flowhook.After, ""), "session", flowhook.Redirect("/"))
+	cfg.Add(at(flowhook.Login, flowhook.After, ""), "a", flowhook.HookFunc(nil))
+	cfg.Add(at(flowhook.Login, flowhook.After, ""), "redirect", nil)
+	cfg.Add(at(flowhook.Login, flowhook.After, ""), "redirect", flowhook.Redirect("ftp://example.com"))
+	cfg.Add(at("invite", flowhook.After, "magic"), "session", nil) // from here on, all is well
+	cfg.Add(at(flowhook.Login, flowhook.Failed, "magic"), "audit", nil)
+	cfg.Add(at(flowhook.Settings, flowhook.Before, ""), "redirect", flowhook.Redirect("/"))
+	_, err := flowhook.New(cfg, anything())
+	list := configErrors(err)
+	var texts []string
+	for i, e := range list {
+		assert.Equal(t, "config_test.go", filepath.Base(e.File))
+		assert.Equal(t, list[0].Line+i, e.Line)
+		assert.Regexp(t, `config_test\.go:\d+: Add`, e.Error())
+		texts = append(texts, e.Path+": "+e.Problem+"; "+e.Hint)
+	}
+	require.Len(t, texts, 12)
+	assert.Equal(t, []string{
+		`Add(lgin/after, "a"): unknown flow "lgin"; did you mean "login"?`,
+		`Add(login/afer, "a"): unknown phase "afer"; did you mean "after"?`,
+		`Add(login/after/pasword, "a"): unknown strategy "pasword"; did you mean "password"?`,
+		`Add(login/before/password, "a"): before has no strategies: none is known yet; leave it out`,
+		`Add(login/before, "session"): hook "session" cannot stand at login/before; it may stand at after of login, registration, verification, recovery, and of flows of the host's own`,
+		`Add(login/before, "sesion"): unknown hook "sesion"; did you mean "session"?`,
+		`Add(login/before, ""): a hook without a name; `,
+		`Add(login/after, "session"): the name of a built-in hook; take another name, or pass nil for the built-in hook`,
+		`Add(login/after, "session"): the name of a built-in hook; take another name, or pass nil for the built-in hook`,
+		`Add(login/after, "a"): a nil function for a hook; `,
+	}, texts[:10])
+}
+
+func TestWrap(t *testing.T) {
+	type call struct {
+		point string
+		name  string
+	}
+	var calls []call
+	opts := anything()
+	opts.Wrap = func(p flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
+		calls = append(calls, call{p.String(), name})
+		return next
+	}
+	const text = `
+selfservice:
+  registration:
+    before: [{hook: audit}]
+    after:
+      hooks: [{hook: redirect, config: {to: /}}, {hook: verification}]
+      password: [{hook: session}, {hook: redirect, phase: after, config: {to: /}}]
+  verification: {ui_url: https://example.com/}
+`
+	require.NoError(t, build(text, opts))
+	assert.Equal(t, []call{
+		{"registration/before", "audit"},
+		{"registration/before_persist", "redirect"},
+		{"registration/after", "verification"},
+		{"registration/after/password", "session"},
+		{"registration/after/password", "redirect"},
+	}, calls, "once for each entry, where it is configured")
+
+	opts.Wrap = func(flowhook.Point, string, flowhook.Hook) flowhook.Hook { return nil }
+	assert.Equal(t, []string{`2:39: selfservice.login.before[0].hook: Options.Wrap made no hook of "audit"`},
+		problems(build("\nselfservice: {login: {before: [{hook: audit}]}}", opts))[:1])
+}
+
+func TestNewChangesNothing(t *testing.T) {
+	cfg, err := flowhook.ParseConfig([]byte(`
+selfservice:
+  login: {after: {hooks: [{hook: audit, config: {level: 1}}], password: [{hook: revoke_active_sessions}]}}
+`))
+	require.NoError(t, err)
+	cfg.Add(flowhook.Point{Flow: flowhook.Login, Phase: flowhook.Before}, "mine", flowhook.HookFunc(nothing))
+	var wait sync.WaitGroup
+	for i := range 16 {
+		wait.Go(func() {
+			opts := anything()
+			if i%2 > 0 {
+				opts.Hooks = nil
+			}
+			_, err := flowhook.New(cfg, opts)
+			assert.Len(t, problems(err), i%2)
+		})
+	}
+	wait.Wait()
+}
