@@ -211,9 +211,8 @@ func (b *builder) settings() {
 	if len(b.problems) > 0 {
 		return
 	}
-	store, _ := b.Store.(SessionStore)
 	s := b.file.Session
-	sessions, err := newSessions(store, b.Secrets, s.Lifespan, cookieSettings{
+	sessions, err := newSessions(b.Store, b.Secrets, s.Lifespan, cookieSettings{
 		Name: s.Name, Domain: s.Domain, Path: s.Path, SameSite: s.SameSite, Persistent: s.Persistent, Secure: s.Secure,
 	}, b.p.now)
 	if err != nil {
@@ -227,27 +226,33 @@ func (b *builder) settings() {
 func (b *builder) chain() {
 	for _, flow := range b.flows {
 		for _, phase := range allPhases {
-			wide := b.placed[Point{flow, phase, FlowWide}]
-			all := newChain(nil, wide)
-			b.p.chains[Point{flow, phase, FlowWide}] = all
+			wide := newChain(b.placed[Point{flow, phase, FlowWide}], nil)
+			b.p.chains[Point{flow, phase, FlowWide}] = wide
 			for _, s := range b.strategies {
-				if phase != Before { // before has no strategies: there is one chain
-					all = newChain(b.placed[Point{flow, phase, s}], wide)
+				c := wide // before has no strategies: there is one chain
+				if phase != Before {
+					c = newChain(b.placed[Point{flow, phase, s}], wide)
 				}
-				b.p.chains[Point{flow, phase, s}] = all
+				b.p.chains[Point{flow, phase, s}] = c
 			}
 		}
 	}
+	b.p.link()
 }
 
-func newChain(own, wide []placed) *chain {
-	c := &chain{own: len(own), hooks: make([]hook, 0, len(own)+len(wide))}
-	for _, part := range [][]placed{own, wide} {
-		for _, h := range part {
-			c.hooks = append(c.hooks, h.hook)
-			c.writes = c.writes || !h.redirect
-		}
+// newChain makes the chain of a strategy, or, where wide is nil, the flow-wide one.
+func newChain(own []placed, wide *chain) *chain {
+	c := &chain{own: len(own), wide: wide}
+	for _, h := range own {
+		c.hooks = append(c.hooks, h.hook)
+		c.writes = c.writes || !h.redirect
 	}
+	if wide == nil {
+		c.wide = c
+		return c
+	}
+	c.hooks = append(c.hooks, wide.hooks...)
+	c.writes = c.writes || wide.writes
 	return c
 }
 

@@ -154,7 +154,7 @@ func (b *builder) factory(s spec) HookFactory {
 		f = func(Point, func(any) error) (Hook, error) { return newRevoke(store), nil }
 	case "verify", "verification":
 		v := verifier{store: needStore[VerificationStore](b, s), courier: b.Courier, outbox: b.Outbox,
-			url: b.verificationURL(s), now: b.p.now, log: b.p.log}
+			url: b.verificationURL(s), now: b.p.now}
 		b.need(s, b.Courier != nil, "a courier", "set Options.Courier")
 		f = func(_ Point, decode func(any) error) (Hook, error) { return newVerify(decode, v) }
 	default:

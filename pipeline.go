@@ -1,10 +1,17 @@
 package flowhook
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"time"
 )
+
+// detached is how long, at most, the work lasts that is not cancelled with the request.
+const detached = 10 * time.Second
 
 // A Pipeline is all chains of a configuration, ready to run. It is made by [New], never changes, and is safe for
 // concurrent use.
@@ -23,6 +30,10 @@ type chain struct {
 	hooks  []hook
 	own    int  // how many of them are the strategy's own; the rest is flow-wide
 	writes bool // there is one that is not a redirect: at After, it runs in a transaction
+
+	wide   *chain   // the flow-wide chain of the same flow and phase; itself, if it is that
+	before *chain   // at After: the flow's Before, if it has hooks
+	gates  []*chain // at After: those at BeforePersist that have hooks, this strategy's own and flow-wide
 }
 
 // A hook is a configured hook with what an error says of it.
@@ -30,4 +41,252 @@ type hook struct {
 	Hook          // wrapped by Options.Wrap
 	name string   // as in the file
 	pos  Position // where it is configured; zero if unknown
+}
+
+// Run runs the hooks of one phase, the strategy's first, then the flow-wide ones. handled says that a hook has answered:
+// the handler writes nothing more. On an error nothing was written, x is what it was, and the handler answers. The two
+// never come together.
+//
+// The hooks at After run in one transaction, serialised by x.Identity's ID. A save of the host's own before it is not
+// part of that: where both must stand or fall together, use [Pipeline.Complete]. Hooks at Failed run with a context that
+// outlives the request, for at most 10 seconds.
+//
+// What a hook caused is a [*HookError]. Other errors: ErrNoExchange, ErrUnknownPoint, ErrNested, ErrAnswered,
+// ErrPhaseSkipped, the store's own where its transaction fails, and ctx.Err() where ctx has ended. Run is safe for
+// concurrent use with different exchanges.
+func (p *Pipeline) Run(ctx context.Context, flow Flow, phase Phase, strategy Strategy) (handled bool, err error) {
+	point := Point{flow, phase, strategy}
+	x, c, err := p.enter(ctx, point)
+	if err != nil {
+		return false, err
+	}
+	defer x.leave()
+	if phase == After {
+		if err := x.passed(point, c.before, c.gates...); err != nil {
+			return false, err
+		}
+	}
+	if len(c.hooks) == 0 {
+		return false, nil
+	}
+
+	x.begin()
+	defer x.end()
+	switch {
+	case phase == After && c.writes && p.store != nil:
+		err = p.transaction(ctx, x, x.identityID(), func(ctx context.Context) error { return p.chain(ctx, x, point, c) })
+	case phase == Failed:
+		alone, cancel := context.WithTimeout(context.WithoutCancel(ctx), detached)
+		defer cancel()
+		err = p.chain(alone, x, point, c)
+	default:
+		err = p.chain(ctx, x, point, c)
+	}
+	if err != nil {
+		return false, x.failed(err)
+	}
+	x.passing(phase, c)
+	return p.succeed(ctx, x), nil
+}
+
+// Complete is all that follows success. It runs the hooks at BeforePersist; if none of them answers, save and the hooks
+// at After, in one transaction that is serialised by x.Identity's ID, also where save is what sets it. One staged
+// response is around all of it. save (nil: nothing) must work with the context that it is given; it may set headers on
+// x.Writer, but not answer. At login, it is where the host issues the session.
+//
+// handled says that a hook has answered. On an error the transaction is rolled back, x and the header of x.Writer are
+// what they were, and trying again is right; an error of save comes back unchanged, others are as those of
+// [Pipeline.Run]. Before it returns an error, Complete runs the hooks at Failed, with x.Err set: if one of them answers,
+// the cause is logged and handled is true. A panic of save rolls back, restores, and goes on.
+//
+// Where the commit took effect but reports an error, that error is returned: the host cannot know better.
+func (p *Pipeline) Complete(ctx context.Context, flow Flow, strategy Strategy, save func(ctx context.Context) error) (handled bool, err error) {
+	x, after, err := p.enter(ctx, Point{flow, After, strategy})
+	if err != nil {
+		return false, err
+	}
+	defer x.leave()
+	if err := x.passed(Point{flow, After, strategy}, after.before); err != nil {
+		return false, err
+	}
+	if handled, err = p.attempt(ctx, x, flow, strategy, save); err == nil {
+		return handled, nil
+	}
+	failed := p.chains[Point{flow, Failed, strategy}]
+	if len(failed.hooks) == 0 || misused(err) {
+		return false, err
+	}
+	return p.afterFailure(ctx, x, Point{flow, Failed, strategy}, failed, err)
+}
+
+// attempt is Complete without the failed hooks.
+func (p *Pipeline) attempt(ctx context.Context, x *Exchange, flow Flow, strategy Strategy, save func(ctx context.Context) error) (handled bool, err error) {
+	x.begin()
+	defer x.end()
+	x.run.header = x.run.stage.real.Header().Clone()
+
+	gate := p.chains[Point{flow, BeforePersist, strategy}]
+	if err := p.chain(ctx, x, Point{flow, BeforePersist, strategy}, gate); err != nil {
+		return false, x.failed(err)
+	}
+	x.passing(BeforePersist, gate)
+
+	if status, _ := x.run.stage.result(); status == 0 {
+		point := Point{flow, After, strategy}
+		locked := x.identityID()
+		err = p.transaction(ctx, x, locked, func(ctx context.Context) error {
+			if err := x.save(ctx, point, save); err != nil {
+				return err
+			}
+			if id := x.identityID(); id != locked {
+				return p.transaction(ctx, x, id, func(ctx context.Context) error { return p.chain(ctx, x, point, p.chains[point]) })
+			}
+			return p.chain(ctx, x, point, p.chains[point])
+		})
+	}
+	if err != nil {
+		return false, x.failed(err)
+	}
+	return p.succeed(ctx, x), nil
+}
+
+// chain runs the hooks of one point until one answers or fails. It is the only place that runs hooks.
+func (p *Pipeline) chain(ctx context.Context, x *Exchange, point Point, c *chain) error {
+	x.run.point = point
+	for i := range c.hooks {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		h := &c.hooks[i]
+		x.run.hook = h
+		answered, err := p.call(ctx, x, h)
+		if err != nil {
+			return &HookError{Point: point, Name: h.name, Position: h.pos, Err: err}
+		}
+		if answered {
+			break
+		}
+	}
+	return ctx.Err()
+}
+
+// call runs one hook. A panic becomes an error; what it did to the exchange is looked at.
+func (p *Pipeline) call(ctx context.Context, x *Exchange, h *hook) (answered bool, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			x.run.aborted = v == http.ErrAbortHandler
+			err = panicked(v)
+			if !x.run.aborted {
+				p.log.LogAttrs(ctx, slog.LevelError, "flowhook: a hook panicked", slog.String("point", x.run.point.String()),
+					slog.String("hook", h.name), slog.String("position", h.pos.String()), slog.String("stack", string(debug.Stack())))
+			}
+		}
+	}()
+	if err := h.Run(ctx, x); err != nil {
+		return false, err
+	}
+	status, misuse := x.run.stage.result()
+	switch {
+	case misuse != nil:
+		return false, misuse
+	case x.Writer != http.ResponseWriter(x.run.stage) || x.Request != x.run.request:
+		return false, errReplaced
+	case status >= 400 && x.run.point.Phase == After:
+		return false, fmt.Errorf("answered with status %d, after everything was saved; refuse at before_persist, or by returning an error", status)
+	}
+	return status != 0, nil
+}
+
+// afterFailure runs the hooks at Failed behind a failed attempt.
+func (p *Pipeline) afterFailure(ctx context.Context, x *Exchange, point Point, c *chain, cause error) (handled bool, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), detached)
+	defer cancel()
+	x.begin()
+	defer x.end()
+	x.Err = cause
+	if err := p.chain(ctx, x, point, c); err != nil {
+		p.log.LogAttrs(ctx, slog.LevelError, "flowhook: a hook at failed has failed itself", slog.Any("error", x.failed(err)))
+		return false, cause
+	}
+	handled = p.succeed(ctx, x)
+	x.restore() // the attempt has failed, whatever became of it
+	x.marks.answered = handled
+	if !handled {
+		return false, cause
+	}
+	p.log.LogAttrs(ctx, slog.LevelError, "flowhook: a hook at failed has answered", slog.String("point", point.String()), slog.Any("error", cause))
+	return true, nil
+}
+
+// transaction runs fn in a transaction of the store, or, without a store, just so.
+func (p *Pipeline) transaction(ctx context.Context, x *Exchange, identityID string, fn func(ctx context.Context) error) error {
+	if p.store == nil {
+		return fn(ctx)
+	}
+	var began, ended bool
+	var cause error
+	err := p.store.Transaction(ctx, identityID, func(ctx context.Context) error {
+		if began {
+			return errRanTwice
+		}
+		began, x.run.tx = true, true
+		cause = fn(context.WithValue(ctx, transactionKey{}, x))
+		ended = true
+		return cause
+	})
+	x.run.tx = false
+	switch {
+	case cause != nil:
+		if !errors.Is(err, cause) {
+			p.log.LogAttrs(ctx, slog.LevelError, "flowhook: the store did not return why its transaction was to be rolled back", slog.Any("error", err))
+		}
+		return cause
+	case err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return ctx.Err()
+	case err != nil:
+		return fmt.Errorf("flowhook: transaction: %w", err)
+	case !ended:
+		return errNotRun
+	}
+	return nil
+}
+
+// succeed is for when nothing can fail any more: it does what was left for after the commit and lets the response out.
+func (p *Pipeline) succeed(ctx context.Context, x *Exchange) (handled bool) {
+	x.run.succeeded = true
+	x.run.stage.close()
+	for i := 0; i < len(x.run.later); i++ { // fn may add to it
+		p.afterCommit(ctx, x, x.run.later[i])
+	}
+	handled, err := x.run.stage.release()
+	if err != nil {
+		p.log.LogAttrs(ctx, slog.LevelWarn, "flowhook: the answer did not reach the client", slog.Any("error", err))
+	}
+	x.marks.answered = handled
+	return handled
+}
+
+// afterCommit runs one function that was left for after the commit. It has a goroutine of its own, so that not even a
+// Goexit keeps the rest and the response from going out.
+func (p *Pipeline) afterCommit(ctx context.Context, x *Exchange, l later) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), detached)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		err := errGoexit
+		defer func() {
+			if v := recover(); v != nil {
+				err = panicked(v)
+			}
+			done <- err
+		}()
+		err = l.fn(ctx)
+	}()
+	if err := <-done; err != nil {
+		e := &HookError{Point: x.run.point, Name: "save", Err: err}
+		if l.hook != nil {
+			e.Name, e.Position = l.hook.name, l.hook.pos
+		}
+		p.log.LogAttrs(ctx, slog.LevelError, "flowhook: failed after the commit", slog.Any("error", e))
+	}
 }

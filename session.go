@@ -1,4 +1,252 @@
 package flowhook
 
-// Sessions issues, finds and ends sessions. It is safe for concurrent use.
-type Sessions struct{}
+import (
+	"context"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gorilla/securecookie"
+)
+
+// newSession makes the session hook: it signs the user in, by issue.
+func newSession(issue func(ctx context.Context, x *Exchange) error) Hook {
+	return HookFunc(func(ctx context.Context, x *Exchange) error {
+		if x.identityID() == "" {
+			return ErrNoIdentity
+		}
+		if x.marks.issuedTo == x.Identity.ID {
+			return nil // by save, or by this hook at another point
+		}
+		if err := issue(ctx, x); err != nil {
+			return err
+		}
+		x.marks.issuedTo = x.Identity.ID
+		return nil
+	})
+}
+
+// cookieSettings are what the file says of the session cookie.
+type cookieSettings struct {
+	Name, Domain, Path string
+	SameSite           http.SameSite
+	Persistent, Secure bool
+}
+
+// Sessions gives the pipeline's sessions. It is never nil.
+func (p *Pipeline) Sessions() *Sessions { return p.sessions }
+
+// Sessions issues, finds and ends sessions. What a client carries is a token: the session's ID, signed. What is stored
+// is the session; every read goes to the store, so that a revoked session is dead at once.
+//
+// It is safe for concurrent use, with different exchanges. Where the pipeline has no [SessionStore], or no secrets, all
+// methods return ErrNotConfigured.
+type Sessions struct {
+	store    SessionStore
+	tx       Store
+	codecs   []securecookie.Codec // the first signs, all verify
+	cookie   cookieSettings
+	lifespan time.Duration
+	now      func() time.Time
+}
+
+// newSessions expects secrets and settings that have been checked. A store that is no SessionStore, or no secrets, make
+// Sessions that are not configured.
+func newSessions(store Store, secrets []string, lifespan time.Duration, cookie cookieSettings, now func() time.Time) (*Sessions, error) {
+	sessions, ok := store.(SessionStore)
+	if !ok || len(secrets) == 0 {
+		return &Sessions{}, nil
+	}
+	s := &Sessions{store: sessions, tx: store, cookie: cookie, lifespan: lifespan, now: now}
+	for _, secret := range secrets {
+		// securecookie recommends a key as long as the hash's block; a secret may be shorter, and is no key yet.
+		key, err := hkdf.Key(sha256.New, []byte(secret), nil, "flowhook session token", sha256.BlockSize)
+		if err != nil {
+			return nil, fmt.Errorf("flowhook: expanding a session secret: %w", err)
+		}
+		// MaxAge(0): when a session ends is for the store to say.
+		s.codecs = append(s.codecs, securecookie.New(key, nil).SetSerializer(securecookie.NopEncoder{}).MaxAge(0))
+	}
+	return s, nil
+}
+
+// Issue is Create, and the cookie that carries the token: HttpOnly, Secure, SameSite=Lax and named __Host-session unless
+// the file says otherwise (OWASP ASVS 5.0, 3.3). Within a run, ctx must be the one that the hook, or save, was given.
+func (s *Sessions) Issue(ctx context.Context, x *Exchange) error {
+	token, err := s.Create(ctx, x)
+	if err != nil {
+		return err
+	}
+	c := s.newCookie(token)
+	if s.cookie.Persistent {
+		c.MaxAge = int(s.lifespan / time.Second)
+	}
+	setCookie(x.Writer.Header(), c)
+	return nil
+}
+
+// Create makes a session for x.Identity, sets x.Session and gives the token, for clients that carry it themselves.
+//
+// The session has a new ID of 130 random bits. The one that the request came with in its cookie, and x.Session, are
+// ended, in the same transaction: what an attacker planted, or saw, before the sign-in is worth nothing after it (OWASP
+// ASVS 5.0, 7.2.4). Errors: ErrNoIdentity, ErrNotConfigured, and those of the store.
+func (s *Sessions) Create(ctx context.Context, x *Exchange) (token string, err error) {
+	switch {
+	case s.store == nil:
+		return "", fmt.Errorf("%w: sessions need a SessionStore and secrets", ErrNotConfigured)
+	case x.outside(ctx):
+		return "", errOutside
+	case x.identityID() == "":
+		return "", ErrNoIdentity
+	}
+	now := s.now().UTC().Truncate(time.Microsecond)
+	fresh := Session{ID: rand.Text(), IdentityID: x.Identity.ID, AuthenticatedAt: now, IssuedAt: now, ExpiresAt: now.Add(s.lifespan)}
+	if token, err = s.codecs[0].Encode(s.cookie.Name, []byte(fresh.ID)); err != nil {
+		return "", fmt.Errorf("flowhook: signing a session token: %w", err)
+	}
+	err = s.tx.Transaction(ctx, fresh.IdentityID, func(ctx context.Context) error {
+		if err := s.delete(ctx, x); err != nil {
+			return err
+		}
+		return s.store.CreateSession(ctx, fresh)
+	})
+	if err != nil {
+		return "", fmt.Errorf("flowhook: issuing a session: %w", err)
+	}
+	x.Session, x.marks.issuedTo = &fresh, fresh.IdentityID
+	return token, nil
+}
+
+// End signs the user out: the session that the request came with in its cookie, and x.Session, are deleted, the cookie is
+// taken back, and x.Session is nil. A request without a session is no error. Within a run, ctx must be the one that the
+// hook, or save, was given.
+func (s *Sessions) End(ctx context.Context, x *Exchange) error {
+	switch {
+	case s.store == nil:
+		return fmt.Errorf("%w: sessions need a SessionStore and secrets", ErrNotConfigured)
+	case x.outside(ctx):
+		return errOutside
+	}
+	owner := x.identityID()
+	if x.Session != nil {
+		owner = x.Session.IdentityID
+	}
+	if err := s.tx.Transaction(ctx, owner, func(ctx context.Context) error { return s.delete(ctx, x) }); err != nil {
+		return fmt.Errorf("flowhook: ending a session: %w", err)
+	}
+	x.Session, x.marks.issuedTo = nil, ""
+	c := s.newCookie("")
+	c.MaxAge, c.Expires = -1, time.Unix(1, 0)
+	setCookie(x.Writer.Header(), c)
+	return nil
+}
+
+// FromRequest gives the session that the request's cookie stands for. ErrNoSession: the request is anonymous, because it
+// has no cookie, one that is not genuine, one whose session is over, or two of the name, of which nobody can say which
+// one is the user's. Any other error: the store is in trouble, or the request's context has ended.
+func (s *Sessions) FromRequest(r *http.Request) (*Session, error) {
+	if s.store == nil {
+		return nil, fmt.Errorf("%w: sessions need a SessionStore and secrets", ErrNotConfigured)
+	}
+	id, ok := s.cookieID(r)
+	if !ok {
+		return nil, ErrNoSession
+	}
+	return s.find(r.Context(), id)
+}
+
+// FromToken gives the session that a token of Create stands for, for clients that send it as a bearer token. Its errors
+// are those of FromRequest.
+func (s *Sessions) FromToken(ctx context.Context, token string) (*Session, error) {
+	if s.store == nil {
+		return nil, fmt.Errorf("%w: sessions need a SessionStore and secrets", ErrNotConfigured)
+	}
+	id, ok := s.verify(token)
+	if !ok {
+		return nil, ErrNoSession
+	}
+	return s.find(ctx, id)
+}
+
+// find gives the session with a verified ID.
+func (s *Sessions) find(ctx context.Context, id string) (*Session, error) {
+	found, err := s.store.FindSession(ctx, id)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil, ErrNoSession
+	case err != nil:
+		return nil, fmt.Errorf("flowhook: finding a session: %w", err)
+	case found.ID != id || s.now().UnixMicro() >= found.ExpiresAt.UnixMicro():
+		return nil, ErrNoSession
+	}
+	return &found, nil
+}
+
+// delete ends the sessions that an exchange came with.
+func (s *Sessions) delete(ctx context.Context, x *Exchange) error {
+	var came string
+	if x.Request != nil {
+		if id, ok := s.cookieID(x.Request); ok {
+			came = id
+			if err := s.store.DeleteSession(ctx, id); err != nil {
+				return err
+			}
+		}
+	}
+	if x.Session != nil && x.Session.ID != came {
+		return s.store.DeleteSession(ctx, x.Session.ID)
+	}
+	return nil
+}
+
+// cookieID gives the session ID in the request's cookie, if it is genuine and the only one.
+func (s *Sessions) cookieID(r *http.Request) (id string, ok bool) {
+	cookies := r.CookiesNamed(s.cookie.Name)
+	if len(cookies) != 1 || cookies[0].Quoted {
+		return "", false
+	}
+	return s.verify(cookies[0].Value)
+}
+
+// verify gives the session ID in a token, if one of the secrets has signed it.
+func (s *Sessions) verify(token string) (id string, ok bool) {
+	if !canonical(token) {
+		return "", false
+	}
+	var b []byte
+	for _, c := range s.codecs {
+		if c.Decode(s.cookie.Name, token, &b) == nil {
+			return string(b), true
+		}
+	}
+	return "", false
+}
+
+// canonical says that a token is the only way to write its bytes in base64. The decoder would also take line breaks
+// anywhere, and any bits behind the last byte.
+func canonical(token string) bool {
+	if len(token) == 0 || len(token)%4 != 0 || strings.ContainsAny(token, "\r\n") {
+		return false
+	}
+	var last [3]byte
+	_, err := base64.URLEncoding.Strict().Decode(last[:], []byte(token[len(token)-4:]))
+	return err == nil
+}
+
+func (s *Sessions) newCookie(value string) *http.Cookie {
+	return &http.Cookie{Name: s.cookie.Name, Value: value, Domain: s.cookie.Domain, Path: s.cookie.Path,
+		Secure: s.cookie.Secure, HttpOnly: true, SameSite: s.cookie.SameSite}
+}
+
+// setCookie sets a cookie instead of one of the same name (RFC 6265, 4.1.1: not two in one response).
+func setCookie(h http.Header, c *http.Cookie) {
+	h["Set-Cookie"] = slices.DeleteFunc(h["Set-Cookie"], func(line string) bool { return strings.HasPrefix(line, c.Name+"=") })
+	h.Add("Set-Cookie", c.String())
+}

@@ -70,9 +70,10 @@ type layout struct {
 func (d *Doc) Read(flows, strategies []string) *File {
 	l := &layout{flows: flows, strategies: strategies}
 	l.file.Session = defaultSession
-	if d != nil {
-		l.top(value{d.root, ""})
+	if d == nil {
+		d = &Doc{&yaml.Node{Kind: yaml.MappingNode}}
 	}
+	l.top(value{d.root, ""})
 	l.file.Problems = l.problems
 	return &l.file
 }

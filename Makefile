@@ -1,0 +1,29 @@
+# Everything needs Go and git; race needs a C compiler too.
+MODULES := $(patsubst %/,%,$(dir $(shell git ls-files '*go.mod')))
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+TENTH :=
+
+.PHONY: test race fuzz bench lint proof
+
+# vet and all tests of all modules
+test:
+	@set -e; for m in $(MODULES); do echo "== $$m"; (cd $$m && go vet ./... && go test ./...); done
+
+race:
+	@set -e; for m in $(MODULES); do echo "== $$m"; (cd $$m && go test -race ./...); done
+
+# every fuzz target for a minute
+fuzz:
+	go run ./internal/proof fuzz
+
+# the README's figures, each against a peer in the same run
+bench:
+	cd internal/peerbench && go run .
+
+lint:
+	@test -z "$$(gofmt -s -l .)" || { gofmt -s -l .; echo "gofmt -s would change these"; exit 1; }
+	@set -e; for m in $(MODULES); do echo "== $$m"; (cd $$m && go vet ./... && go run $(STATICCHECK) ./... && go mod tidy -diff); done
+
+# all that is claimed, at full count, in one table; TENTH=1 for a tenth of the repetitions
+proof:
+	go run ./internal/proof $(if $(TENTH),-tenth)

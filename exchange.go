@@ -1,0 +1,262 @@
+package flowhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync/atomic"
+)
+
+// HookError is what a hook caused: its own error, a panic, or an answer that cannot be given.
+type HookError struct {
+	Point    Point    // the point that was running
+	Name     string   // the hook, as in the file
+	Position Position // where it is configured; zero if unknown
+	Err      error
+}
+
+// Error names the hook and the place, then says what happened.
+func (e *HookError) Error() string {
+	at := ""
+	if e.Position != (Position{}) {
+		at = " (" + e.Position.String() + ")"
+	}
+	return fmt.Sprintf("flowhook: %s: hook %s%s: %v", e.Point, e.Name, at, e.Err)
+}
+
+// Unwrap gives the hook's own error.
+func (e *HookError) Unwrap() error { return e.Err }
+
+var (
+	errReplaced = errors.New("replaced the exchange's Writer or Request; a hook writes to the one and reads the other")
+	errAnswered = errors.New("flowhook: save has answered; it may set headers, and the handler answers when Complete has returned")
+	errOutside  = errors.New("flowhook: the context is not the transaction's; pass on the one that the hook, or save, was given")
+	errRanTwice = errors.New("flowhook: the store ran one transaction twice")
+	errNotRun   = errors.New("flowhook: the store's Transaction returned nil but did not run its function to the end")
+	errGoexit   = errors.New("it ended its goroutine")
+)
+
+// panicked makes an error of a recovered panic; an error that was thrown is found by errors.Is.
+func panicked(v any) error {
+	if err, ok := v.(error); ok {
+		return fmt.Errorf("panic: %w", err)
+	}
+	return fmt.Errorf("panic: %v", v)
+}
+
+// misused tells the errors that say that the handler did something wrong, not that the flow failed.
+func misused(err error) bool {
+	return slices.ContainsFunc([]error{ErrPhaseSkipped, ErrUnknownPoint, ErrAnswered, ErrNested, ErrNoExchange},
+		func(target error) bool { return errors.Is(err, target) })
+}
+
+// run is the state of the run that an exchange is in. It lives in the exchange, so that a run need not allocate it.
+type run struct {
+	busy      atomic.Bool // the exchange is in a run
+	point     Point
+	hook      *hook
+	later     []later
+	tx        bool // in a transaction: calls of Sessions must come with its context
+	aborted   bool // a hook has panicked with http.ErrAbortHandler
+	succeeded bool // nothing is to be restored
+
+	stage   *stage
+	first   stage // the stage of the first run, and of all that follow while nobody has touched it
+	request *http.Request
+	header  http.Header // of the real writer; nil where save cannot have changed it
+	was     snapshot
+}
+
+// later is what waits for the commit.
+type later struct {
+	hook *hook // nil: save
+	fn   func(ctx context.Context) error
+}
+
+// marks are what has happened in the exchange so far.
+type marks struct {
+	answered bool
+	issuedTo string   // the identity that a session was issued to
+	ran      []*chain // of Before and BeforePersist
+}
+
+// snapshot is an exchange as it was when the run began.
+type snapshot struct {
+	identity  *Identity
+	content   Identity
+	addresses []Address // deep: a hook may write into the slice
+	room      [4]Address
+	session   *Session
+	granted   Session
+	err       error
+	marks     marks
+}
+
+// enter finds the chain of a point, and takes the exchange for a run. The caller must leave.
+func (p *Pipeline) enter(ctx context.Context, point Point) (*Exchange, *chain, error) {
+	c, ok := p.chains[point]
+	if !ok {
+		return nil, nil, fmt.Errorf("%w: %s", ErrUnknownPoint, point)
+	}
+	x, ok := FromContext(ctx)
+	if !ok {
+		return nil, nil, ErrNoExchange
+	}
+	if !x.run.busy.CompareAndSwap(false, true) {
+		return nil, nil, fmt.Errorf("%w: %s", ErrNested, point)
+	}
+	switch {
+	case x.Writer == nil || x.Request == nil:
+		x.leave()
+		return nil, nil, fmt.Errorf("%w: its Writer or Request is nil", ErrNoExchange)
+	case x.marks.answered:
+		x.leave()
+		return nil, nil, fmt.Errorf("%w: %s", ErrAnswered, point)
+	}
+	return x, c, nil
+}
+
+func (x *Exchange) leave() { x.run.busy.Store(false) }
+
+// begin takes the snapshot and sets the stage. The caller must end.
+func (x *Exchange) begin() {
+	r := &x.run
+	r.later, r.hook, r.tx, r.aborted, r.succeeded = nil, nil, false, false, false
+	r.request, r.header = x.Request, nil
+
+	w := &r.was
+	w.identity, w.session, w.err, w.marks = x.Identity, x.Session, x.Err, x.marks
+	if x.Identity != nil {
+		w.content = *x.Identity
+		w.addresses = append(w.room[:0], x.Identity.Addresses...)
+	}
+	if x.Session != nil {
+		w.granted = *x.Session
+	}
+
+	switch {
+	case r.stage == nil:
+		r.stage = &r.first
+	case r.stage.wasTouched(): // somebody may still write to it
+		r.stage = new(stage)
+	}
+	r.stage.set(x.Writer)
+	x.Writer = r.stage
+}
+
+// end takes the stage away and, unless the run succeeded, makes the exchange what it was. It is deferred: it also runs
+// behind a panic and a Goexit.
+func (x *Exchange) end() {
+	r := &x.run
+	r.stage.close()
+	if !r.succeeded {
+		x.restore()
+		if r.header != nil {
+			restoreHeader(r.stage.real.Header(), r.header)
+		}
+	}
+	x.Writer, x.Request = r.stage.real, r.request
+	r.point, r.hook, r.later, r.tx = Point{}, nil, nil, false
+}
+
+func (x *Exchange) restore() {
+	w := &x.run.was
+	x.Identity, x.Session, x.Err, x.marks = w.identity, w.session, w.err, w.marks
+	if x.Identity != nil {
+		*x.Identity = w.content
+		copy(x.Identity.Addresses, w.addresses)
+	}
+	if x.Session != nil {
+		*x.Session = w.granted
+	}
+}
+
+// failed is called with what made a run fail, when all is rolled back. Where that was the wish to abort the connection,
+// the wish is passed on to the server.
+func (x *Exchange) failed(err error) error {
+	if x.run.aborted {
+		panic(http.ErrAbortHandler)
+	}
+	return err
+}
+
+// save runs the host's save.
+func (x *Exchange) save(ctx context.Context, point Point, save func(ctx context.Context) error) error {
+	if err := ctx.Err(); err != nil || save == nil {
+		return err
+	}
+	x.run.point, x.run.hook = point, nil
+	if err := save(ctx); err != nil {
+		return err
+	}
+	status, misuse := x.run.stage.result()
+	switch {
+	case misuse != nil:
+		return fmt.Errorf("flowhook: save: %w", misuse)
+	case status != 0:
+		return errAnswered
+	case x.Writer != http.ResponseWriter(x.run.stage) || x.Request != x.run.request:
+		return fmt.Errorf("flowhook: save %w", errReplaced)
+	}
+	return nil
+}
+
+// passing marks that the hooks of a chain have run. Those of a strategy include the flow-wide ones.
+func (x *Exchange) passing(phase Phase, c *chain) {
+	if (phase == Before || phase == BeforePersist) && len(c.hooks) > 0 {
+		x.marks.ran = append(x.marks.ran, c)
+		if c.wide != c {
+			x.marks.ran = append(x.marks.ran, c.wide)
+		}
+	}
+}
+
+// passed gives an error if one of the chains that stand before a point has been gone past.
+func (x *Exchange) passed(point Point, before *chain, gates ...*chain) error {
+	if before != nil && !slices.Contains(x.marks.ran, before) {
+		return fmt.Errorf("%w: %s comes before %s and has hooks; wrap the route in Middleware, or run it", ErrPhaseSkipped,
+			Point{point.Flow, Before, FlowWide}, point)
+	}
+	for _, gate := range gates {
+		if !slices.Contains(x.marks.ran, gate) {
+			return fmt.Errorf("%w: %s comes before %s and has hooks; use Complete, or run it", ErrPhaseSkipped,
+				Point{point.Flow, BeforePersist, point.Strategy}, point)
+		}
+	}
+	return nil
+}
+
+func (x *Exchange) identityID() string {
+	if x.Identity == nil {
+		return ""
+	}
+	return x.Identity.ID
+}
+
+type transactionKey struct{}
+
+// outside says that the exchange is in a transaction, and ctx is not.
+func (x *Exchange) outside(ctx context.Context) bool {
+	return x.run.tx && ctx.Value(transactionKey{}) != any(x)
+}
+
+// link lets the chains know of the ones that stand before them.
+func (p *Pipeline) link() {
+	for at, c := range p.chains {
+		if at.Phase != After {
+			continue
+		}
+		if before := p.chains[Point{at.Flow, Before, FlowWide}]; len(before.hooks) > 0 {
+			c.before = before
+		}
+		gate := p.chains[Point{at.Flow, BeforePersist, at.Strategy}]
+		if gate != gate.wide && gate.own > 0 {
+			c.gates = append(c.gates, gate)
+		}
+		if len(gate.wide.hooks) > 0 {
+			c.gates = append(c.gates, gate.wide)
+		}
+	}
+}

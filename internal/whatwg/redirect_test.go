@@ -1,0 +1,224 @@
+// Package whatwg checks flowhook's rule for redirect targets against a parser of the WHATWG URL standard, which browsers
+// follow. It is a module of its own, so that the library does not depend on the parser.
+package whatwg
+
+import (
+	"bufio"
+	"fmt"
+	"math/rand/v2"
+	"net/http/httptest"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/nlnwa/whatwg-url/url"
+	"github.com/stretchr/testify/require"
+
+	"github.com/flowhook/flowhook"
+)
+
+const (
+	baseOrigin = "https://base.example"
+	base       = baseOrigin + "/a/b?c#d" // the page that redirects
+)
+
+// place is where a URL leads.
+type place struct{ origin, path, query, fragment string }
+
+// shown reads a target as a person does who knows no parser: the origin is all up to the first slash, question mark or
+// number sign after "://", and up to the question mark or number sign goes the path.
+func shown(target string) place {
+	origin, rest := baseOrigin, target
+	if i := strings.Index(target, "://"); target[0] != '/' && i >= 0 {
+		end := i + 3 + strings.IndexAny(target[i+3:]+"/", "/?#")
+		origin, rest = strings.ToLower(target[:end]), target[end:]
+	}
+	if strings.HasPrefix(origin, "http:") {
+		origin = strings.TrimSuffix(origin, ":80")
+	} else {
+		origin = strings.TrimSuffix(origin, ":443")
+	}
+	rest, fragment, _ := strings.Cut(rest, "#")
+	path, query, _ := strings.Cut(rest, "?")
+	if path == "" {
+		path = "/"
+	}
+	// Of all that is accepted, a quote in a query is the one thing that the standard encodes.
+	return place{origin, path, strings.ReplaceAll(query, "'", "%27"), fragment}
+}
+
+// resolved asks the parser.
+func resolved(target string) (place, error) {
+	u, err := url.ParseRef(base, target)
+	if err != nil {
+		return place{}, err
+	}
+	if u.Username() != "" || u.Password() != "" || u.OpaquePath() {
+		return place{}, fmt.Errorf("user info or an opaque path in %q", u.String())
+	}
+	return place{u.Protocol() + "//" + u.Host(), u.Pathname(), u.Query(), u.Fragment()}, nil
+}
+
+func accepted(t testing.TB, target string) bool {
+	w := httptest.NewRecorder()
+	err := flowhook.Redirect(target).Run(t.Context(), &flowhook.Exchange{Writer: w})
+	if err == nil {
+		require.Equal(t, []string{target}, w.Header()["Location"])
+	}
+	return err == nil
+}
+
+// check is the property: whatever is accepted leads to where it says.
+//
+// There is one limit. Whether the letters that an xn-- label stands for are allowed in a name is known only to who has
+// the Unicode tables, which flowhook does not ask for. Such a label may therefore lead nowhere at all, as a host that does
+// not exist. It still must not lead elsewhere.
+//
+// The parser reads a last label such as 0-1 or 99999999999999999999a as a number, with strconv.ParseInt, where the
+// standard sees a name. That needs no exception here: flowhook accepts no name that ends in a label beginning with a digit.
+func check(t testing.TB, target string) (nowhere bool) {
+	got, err := resolved(target)
+	if err != nil && strings.Contains(shown(target).origin, "xn--") {
+		return true
+	}
+	require.NoError(t, err, "%q", target)
+	require.Equal(t, shown(target), got, "%q", target)
+	return false
+}
+
+// vectors reads one of the two files: a Go string and a reason a line.
+func vectors(t testing.TB, name string) (targets []string) {
+	file, err := os.Open("../../testdata/redirect/" + name)
+	require.NoError(t, err)
+	defer file.Close()
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		if quoted, err := strconv.QuotedPrefix(lines.Text()); err == nil {
+			target, err := strconv.Unquote(quoted)
+			require.NoError(t, err)
+			targets = append(targets, target)
+		}
+	}
+	require.NoError(t, lines.Err())
+	return targets
+}
+
+// Here the limit of check does not count: the xn-- labels in the list are good ones.
+func TestAcceptedVectorsLeadWhereTheySay(t *testing.T) {
+	targets := vectors(t, "accepted.txt")
+	require.GreaterOrEqual(t, len(targets), 60)
+	for _, target := range targets {
+		t.Run(strconv.Quote(target), func(t *testing.T) {
+			require.True(t, accepted(t, target))
+			require.False(t, check(t, target))
+		})
+	}
+}
+
+func TestRefusedVectorsAreRefused(t *testing.T) {
+	targets := vectors(t, "refused.txt")
+	require.GreaterOrEqual(t, len(targets), 220)
+	for _, target := range targets {
+		require.False(t, accepted(t, target), "%q", target)
+	}
+}
+
+// The list would prove little if the parser agreed with it whatever it says: these pairs differ.
+func TestTheParserSeesTheDifference(t *testing.T) {
+	for target, want := range map[string]string{
+		"//other.example":                     "https://other.example/",
+		`/\other.example`:                     "https://other.example/",
+		"/\t/other.example":                   "https://other.example/",
+		"https:other":                         "https://base.example/a/other",
+		"http:other.example":                  "http://other.example/",
+		"https://0x7f.1/":                     "https://127.0.0.1/",
+		"https://2130706433/":                 "https://127.0.0.1/",
+		"https://127.0.0.1./":                 "https://127.0.0.1/",
+		"/a/%2e%2E/b":                         "https://base.example/b",
+		"https://example.com\\@other.example": "https://example.com/@other.example",
+		"https://%65xample.com/":              "https://example.com/",
+		"https://[::ffff:127.0.0.1]/":         "https://[::ffff:7f00:1]/",
+		"https://\uff45xample.com/":           "https://example.com/",
+		"https://example.com:0443/":           "https://example.com/",
+		"/a b":                                "https://base.example/a%20b",
+	} {
+		require.False(t, accepted(t, target), "%q", target)
+		u, err := url.ParseRef(base, target)
+		require.NoError(t, err, "%q", target)
+		require.Equal(t, want, u.String())
+	}
+}
+
+// tokens are what a mutation puts in: what has a meaning to one parser or another.
+var tokens = strings.Fields(`/ // \ . .. %2e %2E : :// :80 :443 :0 @ ? # % %25 %2f %5c %00 %0d%0a [ ] [::1] ::
+	http https http: HTTPS:// a b.c example.com other.example. xn-- xn--mnchen-3ya xn--fsq - -- _ 0 1 08 0x 0x7f 127 127.0.0.1 1.2.3
+	255 256 4294967296 2001:db8:: ffff 00 ; , + = & ' " < > ^ { } | ~ ! * $ ( ) é 。 ． ⁄ ｅ ß ` + "` \x00 \x7f \u00ad \xff")
+
+func mutate(r *rand.Rand, seeds []string) string {
+	target := seeds[r.IntN(len(seeds))]
+	for range 1 + r.IntN(4) {
+		i := r.IntN(len(target) + 1)
+		j := min(len(target), i+r.IntN(4))
+		switch r.IntN(6) {
+		case 0: // delete
+			target = target[:i] + target[j:]
+		case 1: // repeat
+			target = target[:j] + target[i:]
+		case 2: // the beginning of one, the end of another
+			other := seeds[r.IntN(len(seeds))]
+			target = target[:i] + other[r.IntN(len(other)+1):]
+		case 3: // any byte
+			target = target[:i] + string([]byte{byte(r.IntN(256))}) + target[j:]
+		case 4: // a space or a control character that parsers drop
+			target = target[:i] + string(" \t\n\r"[r.IntN(4)]) + target[i:]
+		default:
+			target = target[:i] + tokens[r.IntN(len(tokens))] + target[j:]
+		}
+	}
+	return target
+}
+
+func TestMutatedVectorsLeadWhereTheySay(t *testing.T) {
+	seed := rand.Uint64()
+	if s := os.Getenv("FLOWHOOK_SEED"); s != "" {
+		var err error
+		seed, err = strconv.ParseUint(s, 10, 64)
+		require.NoError(t, err)
+	}
+	const targets = 200_000
+	r := rand.New(rand.NewPCG(seed, 0))
+	seeds := append(vectors(t, "accepted.txt"), vectors(t, "refused.txt")...)
+	taken, nowhere, elsewhere := 0, 0, 0
+	for range targets {
+		target := mutate(r, seeds)
+		if accepted(t, target) {
+			taken++
+			if check(t, target) {
+				nowhere++
+			}
+		} else if got, err := resolved(target); target != "" && err == nil && got.origin != shown(target).origin {
+			elsewhere++
+		}
+		if t.Failed() {
+			break
+		}
+	}
+	fmt.Printf("redirect targets: %d mutated with FLOWHOOK_SEED=%d: %d accepted, all lead where they say (%d of them, with an xn-- label, nowhere); "+
+		"of the refused, %d lead to another origin than they show\n", targets, seed, taken, nowhere, elsewhere)
+	require.Greater(t, taken, targets/50, "too few to prove anything")
+	require.Greater(t, elsewhere, targets/50, "too few to prove anything")
+}
+
+func FuzzRedirectWHATWG(f *testing.F) {
+	for _, name := range []string{"accepted.txt", "refused.txt"} {
+		for _, target := range vectors(f, name) {
+			f.Add(target)
+		}
+	}
+	f.Fuzz(func(t *testing.T, target string) {
+		if accepted(t, target) {
+			check(t, target)
+		}
+	})
+}

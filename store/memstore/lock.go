@@ -1,0 +1,151 @@
+package memstore
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+)
+
+// ErrDeadlock says that a transaction cannot have an identity: whoever holds it waits, over any number of others, for
+// an identity that this transaction holds. To try the whole transaction again is right.
+var ErrDeadlock = errors.New("memstore: transactions wait for each other")
+
+// locks are the identities that transactions hold. One that nobody holds takes no memory.
+type locks struct {
+	mu         sync.Mutex
+	byIdentity map[string]*lock
+}
+
+type lock struct {
+	identityID string
+	holder     *tx
+	queue      []*waiter // first come, first served
+}
+
+type waiter struct {
+	tx   *tx
+	turn chan error // gets one value: nil when the lock is held
+}
+
+// acquire waits until t holds the identity, which it then does until release. Once is enough: t may come again.
+func (ls *locks) acquire(ctx context.Context, t *tx, identityID string) error {
+	if identityID == "" {
+		return nil
+	}
+	w, err := ls.enqueue(t, identityID)
+	if w == nil {
+		return err
+	}
+	select {
+	case err := <-w.turn:
+		if err != nil {
+			return err
+		}
+		return ctx.Err() // both may have come at once
+	case <-ctx.Done():
+		ls.leave(w, identityID)
+		return ctx.Err()
+	}
+}
+
+// enqueue takes the lock, or gives the waiter whose turn will come.
+func (ls *locks) enqueue(t *tx, identityID string) (*waiter, error) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if t.over {
+		return nil, errEnded
+	}
+	l := ls.byIdentity[identityID]
+	if l == nil {
+		l = &lock{identityID: identityID, holder: t}
+		ls.byIdentity[identityID] = l
+		t.holds = append(t.holds, l)
+		return nil, nil
+	}
+	if l.holder == t {
+		return nil, nil
+	}
+	w := &waiter{tx: t, turn: make(chan error, 1)}
+	l.queue = append(l.queue, w)
+	t.waits = append(t.waits, l)
+	if t.waitsFor(t, make(map[*tx]bool)) {
+		l.remove(w)
+		return nil, ErrDeadlock
+	}
+	return w, nil
+}
+
+// leave takes back a wait. If the turn has come already, the lock is t's and goes with its others.
+func (ls *locks) leave(w *waiter, identityID string) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if l := ls.byIdentity[identityID]; l != nil {
+		l.remove(w)
+	}
+}
+
+// release ends all that t holds, and the waits of calls that have joined it and that it did not wait for.
+func (ls *locks) release(t *tx) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	t.over = true
+	for _, l := range slices.Clone(t.waits) {
+		for _, w := range slices.Clone(l.queue) {
+			if w.tx == t {
+				l.remove(w)
+				w.turn <- errEnded
+			}
+		}
+	}
+	for _, l := range t.holds {
+		if len(l.queue) == 0 {
+			delete(ls.byIdentity, l.identityID)
+			continue
+		}
+		l.handOver(l.queue[0].tx)
+	}
+	t.holds = nil
+}
+
+// handOver gives the lock to t, whose every wait for it is over.
+func (l *lock) handOver(t *tx) {
+	l.holder = t
+	t.holds = append(t.holds, l)
+	for _, w := range slices.Clone(l.queue) {
+		if w.tx == t {
+			l.remove(w)
+			w.turn <- nil
+		}
+	}
+}
+
+// remove takes w out of the queue, if it is in it.
+func (l *lock) remove(w *waiter) {
+	i := slices.Index(l.queue, w)
+	if i < 0 {
+		return
+	}
+	l.queue = slices.Delete(l.queue, i, i+1)
+	w.tx.waits = slices.Delete(w.tx.waits, slices.Index(w.tx.waits, l), slices.Index(w.tx.waits, l)+1)
+}
+
+// waitsFor says whether t waits for goal, over any number of others: for who holds a lock, and for those who come
+// before it in the queue.
+func (t *tx) waitsFor(goal *tx, seen map[*tx]bool) bool {
+	seen[t] = true
+	for _, l := range t.waits {
+		if l.holder == goal || !seen[l.holder] && l.holder.waitsFor(goal, seen) {
+			return true
+		}
+		for _, w := range l.queue {
+			if w.tx == t {
+				break
+			}
+			if w.tx == goal || !seen[w.tx] && w.tx.waitsFor(goal, seen) {
+				return true
+			}
+		}
+	}
+	return false
+}

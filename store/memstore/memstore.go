@@ -1,0 +1,172 @@
+// Package memstore is a store that lives in memory: for trying flowhook, for tests, and as an example of what a store
+// has to keep. What it holds is gone when the process ends, and no other process sees it.
+package memstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/flowhook/flowhook"
+)
+
+var (
+	_ flowhook.Store             = (*Store)(nil)
+	_ flowhook.SessionStore      = (*Store)(nil)
+	_ flowhook.VerificationStore = (*Store)(nil)
+)
+
+// A Store is a [flowhook.Store] with all that a store may have: it is a [flowhook.SessionStore] and a
+// [flowhook.VerificationStore] too. It is made by [New] and safe for concurrent use.
+//
+// It reads no clock. A session is dropped when a session is stored that was issued after it had expired. A token is
+// kept longer by the longest interval (IssuedAt less notSince) that CreateVerification was asked about, since until
+// then it may have to answer for its address.
+type Store struct {
+	locks locks
+
+	mu       sync.RWMutex // guards all below, and what is in a tx
+	sessions table[session]
+	tokens   table[token]
+	interval time.Duration // the longest that CreateVerification was asked about
+}
+
+// New gives an empty store.
+func New() *Store {
+	return &Store{
+		locks:    locks{byIdentity: make(map[string]*lock)},
+		sessions: newTable[session](),
+		tokens:   newTable[token](),
+	}
+}
+
+// CreateSession is [flowhook.SessionStore]'s. An ID that an open transaction has created is taken as well.
+func (s *Store) CreateSession(ctx context.Context, v flowhook.Session) error {
+	v.AuthenticatedAt = micro(v.AuthenticatedAt)
+	v.IssuedAt = micro(v.IssuedAt)
+	v.ExpiresAt = micro(v.ExpiresAt)
+	return s.write(ctx, func(t *tx) error {
+		if s.sessions.get(t.sessions, v.ID) != nil || !s.sessions.claim(t, v.ID) {
+			return errors.New("memstore: there is a session with this ID")
+		}
+		t.sessions[v.ID] = (*session)(&v)
+		return nil
+	})
+}
+
+// FindSession is [flowhook.SessionStore]'s.
+func (s *Store) FindSession(ctx context.Context, id string) (flowhook.Session, error) {
+	if err := ctx.Err(); err != nil {
+		return flowhook.Session{}, err
+	}
+	var own map[string]*session
+	t := s.txOf(ctx)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if t != nil {
+		if t.ended {
+			return flowhook.Session{}, errEnded
+		}
+		own = t.sessions
+	}
+	v := s.sessions.get(own, id)
+	if v == nil {
+		return flowhook.Session{}, flowhook.ErrNotFound
+	}
+	return flowhook.Session(*v), nil
+}
+
+// DeleteSession is [flowhook.SessionStore]'s.
+func (s *Store) DeleteSession(ctx context.Context, id string) error {
+	return s.write(ctx, func(t *tx) error {
+		t.sessions[id] = nil
+		return nil
+	})
+}
+
+// DeleteSessions is [flowhook.SessionRevoker]'s.
+func (s *Store) DeleteSessions(ctx context.Context, identityID, exceptID string) error {
+	return s.write(ctx, func(t *tx) error {
+		if exceptID != "" {
+			if v := s.sessions.get(t.sessions, exceptID); v == nil || v.IdentityID != identityID {
+				return flowhook.ErrNotFound
+			}
+		}
+		for id := range s.sessions.of(t.sessions, owner{identity: identityID}) {
+			if id != exceptID {
+				t.sessions[id] = nil
+			}
+		}
+		return nil
+	})
+}
+
+// CreateVerification is [flowhook.VerificationStore]'s. It never waits; what other transactions have not committed is
+// not there for it, but for the hash, which is taken.
+func (s *Store) CreateVerification(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (created bool, err error) {
+	v.Hash = bytes.Clone(v.Hash)
+	v.IssuedAt = micro(v.IssuedAt)
+	v.ExpiresAt = micro(v.ExpiresAt)
+	notSince = micro(notSince)
+	hash := string(v.Hash)
+	err = s.write(ctx, func(t *tx) error {
+		s.interval = max(s.interval, v.IssuedAt.Sub(notSince))
+		if s.tokens.get(t.tokens, hash) != nil || !s.tokens.claim(t, hash) {
+			return errors.New("memstore: there is a verification token with this hash")
+		}
+		fresh := &token{VerificationToken: v}
+		for _, old := range s.tokens.of(t.tokens, fresh.owner()) {
+			if old.IssuedAt.After(notSince) {
+				s.tokens.release(t, hash)
+				return nil
+			}
+		}
+		t.tokens[hash] = fresh
+		created = true
+		return nil
+	})
+	return created, err
+}
+
+// ConsumeVerification is [flowhook.VerificationStore]'s. It never waits.
+func (s *Store) ConsumeVerification(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
+	var found flowhook.VerificationToken
+	err := s.write(ctx, func(t *tx) error {
+		v := s.tokens.get(t.tokens, string(hash))
+		if v == nil || v.used || !micro(now).Before(v.ExpiresAt) || !s.tokens.claim(t, string(hash)) {
+			return flowhook.ErrNotFound
+		}
+		t.tokens[string(hash)] = &token{VerificationToken: v.VerificationToken, used: true}
+		found = v.VerificationToken
+		found.Hash = bytes.Clone(v.Hash)
+		return nil
+	})
+	return found, err
+}
+
+// write runs op on the transaction of ctx or, where there is none, on one that is committed at once.
+func (s *Store) write(ctx context.Context, op func(t *tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	t := s.txOf(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t != nil {
+		if t.ended {
+			return errEnded
+		}
+		return op(t)
+	}
+	t = newTx()
+	defer s.discard(t)
+	if err := op(t); err != nil {
+		return err
+	}
+	s.apply(t)
+	return nil
+}
+
+func micro(t time.Time) time.Time { return t.Truncate(time.Microsecond) }

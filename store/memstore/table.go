@@ -1,0 +1,177 @@
+package memstore
+
+import (
+	"container/heap"
+	"iter"
+	"time"
+
+	"github.com/flowhook/flowhook"
+)
+
+// An item is what a table keeps. Nothing changes an item that is stored: it is replaced.
+type item interface {
+	owner() owner
+	lifetime() (issued, expires time.Time)
+}
+
+// An owner is what items are looked for by, beside their key.
+type owner struct{ identity, via, address string }
+
+type session flowhook.Session
+
+func (s session) owner() owner                          { return owner{identity: s.IdentityID} }
+func (s session) lifetime() (issued, expires time.Time) { return s.IssuedAt, s.ExpiresAt }
+
+type token struct {
+	flowhook.VerificationToken
+	used bool
+}
+
+func (t token) owner() owner                          { return owner{t.IdentityID, t.Address.Via, t.Address.Value} }
+func (t token) lifetime() (issued, expires time.Time) { return t.IssuedAt, t.ExpiresAt }
+
+// A table holds what is committed. Its readers see it through a transaction's own writes: items by key, nil for one
+// that the transaction has deleted.
+type table[V item] struct {
+	rows    map[string]*row[V]
+	owned   map[owner]map[string]*row[V]
+	expiry  expiry[V]
+	newest  time.Time      // the latest time of issue that was ever stored
+	claimed map[string]*tx // keys that an open transaction has created or uses up: nobody else may
+}
+
+type row[V item] struct {
+	key   string
+	value *V
+	place int // in the table's expiry
+}
+
+func newTable[V item]() table[V] {
+	return table[V]{
+		rows:    make(map[string]*row[V]),
+		owned:   make(map[owner]map[string]*row[V]),
+		claimed: make(map[string]*tx),
+	}
+}
+
+// get gives the item, or nil.
+func (t *table[V]) get(own map[string]*V, key string) *V {
+	if v, ok := own[key]; ok {
+		return v
+	}
+	if r := t.rows[key]; r != nil {
+		return r.value
+	}
+	return nil
+}
+
+// of goes through the items of an owner. Meanwhile, own may be written to.
+func (t *table[V]) of(own map[string]*V, o owner) iter.Seq2[string, *V] {
+	return func(yield func(string, *V) bool) {
+		for key, r := range t.owned[o] {
+			if _, ok := own[key]; !ok && !yield(key, r.value) {
+				return
+			}
+		}
+		for key, v := range own {
+			if v != nil && (*v).owner() == o && !yield(key, v) {
+				return
+			}
+		}
+	}
+}
+
+// claim says whether nobody but by has the key in use, and takes it.
+func (t *table[V]) claim(by *tx, key string) bool {
+	if c := t.claimed[key]; c != nil {
+		return c == by
+	}
+	t.claimed[key] = by
+	return true
+}
+
+func (t *table[V]) release(by *tx, key string) {
+	if t.claimed[key] == by {
+		delete(t.claimed, key)
+	}
+}
+
+// apply commits what a transaction wrote.
+func (t *table[V]) apply(own map[string]*V) {
+	for key, v := range own {
+		t.remove(key)
+		if v != nil {
+			t.add(key, v)
+		}
+	}
+}
+
+func (t *table[V]) add(key string, v *V) {
+	r := &row[V]{key: key, value: v}
+	t.rows[key] = r
+	o := (*v).owner()
+	if t.owned[o] == nil {
+		t.owned[o] = make(map[string]*row[V])
+	}
+	t.owned[o][key] = r
+	heap.Push(&t.expiry, r)
+	if issued, _ := (*v).lifetime(); issued.After(t.newest) {
+		t.newest = issued
+	}
+}
+
+func (t *table[V]) remove(key string) {
+	r := t.rows[key]
+	if r == nil {
+		return
+	}
+	delete(t.rows, key)
+	o := (*r.value).owner()
+	delete(t.owned[o], key)
+	if len(t.owned[o]) == 0 {
+		delete(t.owned, o)
+	}
+	heap.Remove(&t.expiry, r.place)
+}
+
+// drop removes what expired before the newest time of issue, or earlier still by keep.
+func (t *table[V]) drop(keep time.Duration) {
+	before := t.newest.Add(-keep)
+	for len(t.expiry) > 0 {
+		r := t.expiry[0]
+		if _, expires := (*r.value).lifetime(); !expires.Before(before) {
+			return
+		}
+		t.remove(r.key)
+	}
+}
+
+// expiry is a [heap.Interface]: what expires first is at its top.
+type expiry[V item] []*row[V]
+
+func (e expiry[V]) Len() int { return len(e) }
+
+func (e expiry[V]) Less(i, j int) bool {
+	_, a := (*e[i].value).lifetime()
+	_, b := (*e[j].value).lifetime()
+	return a.Before(b)
+}
+
+func (e expiry[V]) Swap(i, j int) {
+	e[i], e[j] = e[j], e[i]
+	e[i].place, e[j].place = i, j
+}
+
+func (e *expiry[V]) Push(x any) {
+	r := x.(*row[V])
+	r.place = len(*e)
+	*e = append(*e, r)
+}
+
+func (e *expiry[V]) Pop() any {
+	last := len(*e) - 1
+	r := (*e)[last]
+	(*e)[last] = nil
+	*e = (*e)[:last]
+	return r
+}

@@ -1,0 +1,309 @@
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/flowhook/flowhook"
+)
+
+// verificationCases are about CreateVerification: when a token is created, and when there is one already.
+var verificationCases = []testCase{
+	{
+		name:        "token-comes-back",
+		explanation: "ConsumeVerification gives a token as it was stored: every byte of the hash, identity and address, and times that are Equal, whatever their zone",
+		needs:       verifications,
+		run: func(e *env) {
+			v := e.token(e.newIdentity())
+			copy(v.Hash, []byte{0x00, 0xff, 0x27, 0x5c, 0x00})
+			v.IssuedAt = v.IssuedAt.In(time.FixedZone("east", 5*60*60+45*60))
+			e.issue(v)
+			e.requireToken(v)
+		},
+	},
+	{
+		name:        "token-times-are-cut-to-microseconds",
+		explanation: "times are stored with their microseconds, and what is finer is cut off: it is not rounded up",
+		needs:       verifications,
+		run: func(e *env) {
+			v := e.token(e.newIdentity())
+			v.IssuedAt = v.IssuedAt.Truncate(time.Second).Add(123_456_789 * time.Nanosecond)
+			v.ExpiresAt = v.ExpiresAt.Truncate(time.Second).Add(999_999_999 * time.Nanosecond)
+			e.issue(v)
+			v.IssuedAt = v.IssuedAt.Truncate(time.Microsecond)
+			v.ExpiresAt = v.ExpiresAt.Truncate(time.Microsecond)
+			e.requireToken(v)
+		},
+	},
+	{
+		name:        "addresses-come-back",
+		explanation: "an address is stored as it is, whatever is in it",
+		needs:       verifications,
+		run: func(e *env) {
+			id := e.newIdentity()
+			for _, value := range []string{"o'brien@example.org", `"a b"@example.org`, `a\b%_@example.org`, "用户@例え.jp", "🔑@example.org", "A@EXAMPLE.org"} {
+				v := e.token(id)
+				v.Address.Value = value
+				e.issue(v)
+				e.requireToken(v)
+			}
+		},
+	},
+	{
+		name:        "stored-hash-is-a-copy",
+		explanation: "the caller may go on to use the hash that it gave, and the one that it got: a store keeps a copy and gives a copy",
+		needs:       verifications,
+		run: func(e *env) {
+			v := e.token(e.newIdentity())
+			given := v
+			given.Hash = bytes.Clone(v.Hash)
+			e.issue(given)
+			clear(given.Hash)
+			require.ErrorIs(e, e.store.Transaction(e.ctx, v.IdentityID, func(ctx context.Context) error {
+				got, err := e.verifications().ConsumeVerification(ctx, v.Hash, v.IssuedAt)
+				if err != nil {
+					return err
+				}
+				clear(got.Hash)
+				return errOnPurpose
+			}), errOnPurpose)
+			e.requireToken(v)
+		},
+	},
+	{
+		name:        "duplicate-hash-is-an-error",
+		explanation: "CreateVerification with a hash that is stored is an error, though the address is another one, and the stored token stays as it is",
+		needs:       verifications,
+		run: func(e *env) {
+			v, other := e.token(e.newIdentity()), e.token(e.newIdentity())
+			e.issue(v)
+			other.Hash = v.Hash
+			created, err := e.verifications().CreateVerification(e.ctx, other, other.IssuedAt)
+			require.Error(e, err)
+			require.False(e, created)
+			e.requireToken(v)
+		},
+	},
+	{
+		name:        "recent-token-is-enough",
+		explanation: "where a token for the address was issued a microsecond after notSince, no other is created",
+		needs:       verifications,
+		run: func(e *env) {
+			v := e.token(e.newIdentity())
+			e.issue(v)
+			e.requireCreated(false, e.again(v), v.IssuedAt.Add(-time.Microsecond))
+		},
+	},
+	{
+		name:        "not-since-is-exclusive",
+		explanation: "a token that was issued at notSince was not issued after it: another is created",
+		needs:       verifications,
+		run: func(e *env) {
+			v := e.token(e.newIdentity())
+			e.issue(v)
+			e.requireCreated(true, e.again(v), v.IssuedAt)
+		},
+	},
+	{
+		name:        "older-token-does-not-count",
+		explanation: "a token that was issued before notSince is old: another is created, and both can be used",
+		needs:       verifications,
+		run: func(e *env) {
+			v := e.token(e.newIdentity())
+			e.issue(v)
+			next := e.again(v)
+			e.requireCreated(true, next, v.IssuedAt.Add(time.Second))
+			e.requireToken(v)
+			e.requireToken(next)
+		},
+	},
+	{
+		name:        "any-recent-token-counts",
+		explanation: "of several tokens for the address, one that was issued after notSince is enough, whichever was stored first or last",
+		needs:       verifications,
+		run: func(e *env) {
+			v := e.token(e.newIdentity())
+			e.issue(v)
+			old := e.again(v)
+			old.IssuedAt = v.IssuedAt.Add(-time.Hour)
+			e.requireCreated(true, old, v.IssuedAt)
+			e.requireCreated(false, e.again(v), v.IssuedAt.Add(-time.Minute))
+		},
+	},
+	{
+		name:        "used-token-counts",
+		explanation: "a token that has been used still counts as issued: else one mail after the other could be asked for",
+		needs:       verifications,
+		run: func(e *env) {
+			v := e.token(e.newIdentity())
+			e.issue(v)
+			e.requireToken(v)
+			e.requireCreated(false, e.again(v), v.IssuedAt.Add(-time.Minute))
+		},
+	},
+	{
+		name:        "expired-token-counts",
+		explanation: "a token that has expired still counts as issued: lifespan and interval do not depend on each other",
+		needs:       verifications,
+		run: func(e *env) {
+			v := e.token(e.newIdentity())
+			v.ExpiresAt = v.IssuedAt.Add(time.Second)
+			e.requireCreated(true, v, v.IssuedAt.Add(-time.Hour))
+			next := e.again(v)
+			next.IssuedAt = v.IssuedAt.Add(30 * time.Minute)
+			next.ExpiresAt = next.IssuedAt.Add(time.Second)
+			e.requireCreated(false, next, next.IssuedAt.Add(-time.Hour))
+		},
+	},
+	{
+		name:        "other-addresses-do-not-count",
+		explanation: "a token counts for its own identity and address (Via and Value) only",
+		needs:       verifications,
+		run: func(e *env) {
+			v := e.token(e.newIdentity())
+			e.issue(v)
+			since := v.IssuedAt.Add(-time.Minute)
+			value, via, identity := e.again(v), e.again(v), e.again(v)
+			value.Address.Value = "x" + v.Address.Value
+			via.Address.Via = "sms"
+			identity.IdentityID = e.newIdentity()
+			e.requireCreated(true, value, since)
+			e.requireCreated(true, via, since)
+			e.requireCreated(true, identity, since)
+		},
+	},
+	{
+		name:        "verified-mark-is-no-part-of-the-address",
+		explanation: "an address is the same whether or not it is marked as verified",
+		needs:       verifications,
+		run: func(e *env) {
+			v := e.token(e.newIdentity())
+			e.issue(v)
+			next := e.again(v)
+			next.Address.Verified = true
+			e.requireCreated(false, next, v.IssuedAt.Add(-time.Minute))
+		},
+	},
+	{
+		name:        "not-created-changes-nothing",
+		explanation: "where created is false, the new token is not stored, and the old one still works",
+		needs:       verifications,
+		run: func(e *env) {
+			v := e.token(e.newIdentity())
+			e.issue(v)
+			next := e.again(v)
+			e.requireCreated(false, next, v.IssuedAt.Add(-time.Minute))
+			e.requireNoToken(next.Hash, next.IssuedAt)
+			e.requireToken(v)
+		},
+	},
+	{
+		name:        "rolled-back-token-does-not-count",
+		explanation: "a token whose transaction was rolled back was never issued: it is unknown, and another can be created at once",
+		needs:       verifications,
+		run: func(e *env) {
+			v := e.token(e.newIdentity())
+			since := v.IssuedAt.Add(-time.Minute)
+			require.ErrorIs(e, e.store.Transaction(e.ctx, v.IdentityID, func(ctx context.Context) error {
+				if _, err := e.verifications().CreateVerification(ctx, v, since); err != nil {
+					return err
+				}
+				return errOnPurpose
+			}), errOnPurpose)
+			e.requireNoToken(v.Hash, v.IssuedAt)
+			e.requireCreated(true, e.again(v), since)
+		},
+	},
+	{
+		name:        "own-token-counts",
+		explanation: "in a transaction, a token that it has created itself counts as issued, and can be used",
+		needs:       verifications,
+		run: func(e *env) {
+			v := e.token(e.newIdentity())
+			var second bool
+			require.NoError(e, e.store.Transaction(e.ctx, v.IdentityID, func(ctx context.Context) error {
+				since := v.IssuedAt.Add(-time.Minute)
+				_, err := e.verifications().CreateVerification(ctx, v, since)
+				if err == nil {
+					second, err = e.verifications().CreateVerification(ctx, e.again(v), since)
+				}
+				if err == nil {
+					_, err = e.verifications().ConsumeVerification(ctx, v.Hash, v.IssuedAt)
+				}
+				return err
+			}))
+			require.False(e, second, "a second token was created")
+			e.requireNoToken(v.Hash, v.IssuedAt)
+		},
+	},
+	{
+		name:        "one-mail-at-once",
+		explanation: "of 64 transactions of one identity at once that ask for a token for one address, exactly one creates it, and none fails",
+		needs:       verifications,
+		run: func(e *env) {
+			v := e.token(e.newIdentity())
+			created := make([]bool, 64)
+			for _, o := range e.together(len(created), func(i int) error {
+				return e.store.Transaction(e.ctx, v.IdentityID, func(ctx context.Context) (err error) {
+					created[i], err = e.verifications().CreateVerification(ctx, e.again(v), v.IssuedAt.Add(-time.Minute))
+					return err
+				})
+			}) {
+				require.NoError(e, o.err)
+			}
+			n := 0
+			for _, c := range created {
+				if c {
+					n++
+				}
+			}
+			require.Equal(e, 1, n, "tokens created")
+		},
+	},
+	{
+		name:        "ended-context-creates-no-token",
+		explanation: "CreateVerification is an error where ctx has ended, and changes nothing",
+		needs:       verifications,
+		run: func(e *env) {
+			v := e.token(e.newIdentity())
+			created, err := e.verifications().CreateVerification(e.cancelled(), v, v.IssuedAt)
+			require.Error(e, err)
+			require.False(e, created)
+			e.requireNoToken(v.Hash, v.IssuedAt)
+		},
+	},
+}
+
+// again gives another token for the same identity and address.
+func (e *env) again(v flowhook.VerificationToken) flowhook.VerificationToken {
+	next := e.token(v.IdentityID)
+	next.Address, next.IssuedAt, next.ExpiresAt = v.Address, v.IssuedAt, v.ExpiresAt
+	return next
+}
+
+func (e *env) issue(v flowhook.VerificationToken) { e.requireCreated(true, v, v.IssuedAt) }
+
+func (e *env) requireCreated(want bool, v flowhook.VerificationToken, notSince time.Time) {
+	created, err := e.verifications().CreateVerification(e.ctx, v, notSince)
+	require.NoError(e, err)
+	require.Equal(e, want, created, "created")
+}
+
+// requireToken consumes a token, and checks that it comes back as it is here.
+func (e *env) requireToken(want flowhook.VerificationToken) {
+	got, err := e.verifications().ConsumeVerification(e.ctx, want.Hash, want.IssuedAt)
+	require.NoError(e, err)
+	require.Equal(e, want.Hash, got.Hash)
+	require.Equal(e, want.IdentityID, got.IdentityID)
+	require.Equal(e, want.Address, got.Address)
+	require.True(e, want.IssuedAt.Equal(got.IssuedAt), "IssuedAt: want %v, got %v", want.IssuedAt, got.IssuedAt)
+	require.True(e, want.ExpiresAt.Equal(got.ExpiresAt), "ExpiresAt: want %v, got %v", want.ExpiresAt, got.ExpiresAt)
+}
+
+func (e *env) requireNoToken(hash []byte, now time.Time) {
+	_, err := e.verifications().ConsumeVerification(e.ctx, hash, now)
+	require.ErrorIs(e, err, flowhook.ErrNotFound)
+}

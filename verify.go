@@ -1,0 +1,221 @@
+package flowhook
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"html"
+	"net/http"
+	"net/mail"
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// verifier is what the verify hook works with: the first part from the pipeline, the second from its config.
+type verifier struct {
+	store   VerificationStore
+	courier Courier
+	outbox  bool
+	url     string // absolute, checked
+	now     func() time.Time
+
+	lifespan time.Duration // of a link
+	interval time.Duration // between two mails to one address
+}
+
+// newVerify makes the verify hook of one entry.
+func newVerify(decode func(v any) error, v verifier) (Hook, error) {
+	config := struct {
+		Lifespan string `yaml:"lifespan"`
+		Interval string `yaml:"interval"`
+	}{"24h", "1m"}
+	if err := decode(&config); err != nil {
+		return nil, err
+	}
+	var err error
+	if v.lifespan, err = time.ParseDuration(config.Lifespan); err != nil || v.lifespan < time.Second {
+		return nil, &fieldError{"lifespan", errors.New("must be a duration of at least a second, with a unit, such as 24h")}
+	}
+	if v.interval, err = time.ParseDuration(config.Interval); err != nil || v.interval < 0 {
+		return nil, &fieldError{"interval", errors.New("must be a duration with a unit, such as 1m; 0s for no limit")}
+	}
+	return &v, nil
+}
+
+// Run mails a link to every address of x.Identity that is not verified.
+func (v *verifier) Run(ctx context.Context, x *Exchange) error {
+	if x.identityID() == "" {
+		return ErrNoIdentity
+	}
+	for i, a := range x.Identity.Addresses {
+		if a.Verified {
+			continue
+		}
+		if err := checkAddress(a); err != nil {
+			return fmt.Errorf("address %d of the identity: %w", i+1, err)
+		}
+		if err := v.mail(ctx, x, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *verifier) mail(ctx context.Context, x *Exchange, a Address) error {
+	token, hash := newToken()
+	now := v.now().UTC().Truncate(time.Microsecond)
+	created, err := v.store.CreateVerification(ctx, VerificationToken{
+		Hash: hash, IdentityID: x.Identity.ID, Address: a, IssuedAt: now, ExpiresAt: now.Add(v.lifespan),
+	}, now.Add(-v.interval))
+	if err != nil || !created {
+		return err
+	}
+	m := v.message(a, token)
+	if v.outbox {
+		return v.send(ctx, m)
+	}
+	x.AfterCommit(func(ctx context.Context) error { return v.send(ctx, m) })
+	return nil
+}
+
+// send gives a message to the courier. What the courier says of it may quote the address or the link, so its error keeps
+// its type for errors.Is and errors.As, but not its text.
+func (v *verifier) send(ctx context.Context, m Message) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			if p == http.ErrAbortHandler {
+				panic(p)
+			}
+			err = fmt.Errorf("the courier panicked with a %T", p)
+		}
+	}()
+	if err := v.courier.Send(ctx, m); err != nil {
+		return &courierError{err}
+	}
+	return nil
+}
+
+type courierError struct{ err error }
+
+func (e *courierError) Error() string {
+	return fmt.Sprintf("the courier did not send the mail (%T; its text is withheld, since it may name the address)", e.err)
+}
+
+func (e *courierError) Unwrap() error { return e.err }
+
+func (v *verifier) message(a Address, token string) Message {
+	link, _ := url.Parse(v.url) // checked by New
+	q := link.Query()
+	q.Set("token", token)
+	link.RawQuery = q.Encode()
+	const (
+		ask = "Please open this link to confirm that this address is yours"
+		say = "The link works once, for %s. If you did not ask for this mail, you can ignore it."
+	)
+	last := fmt.Sprintf(say, inWords(v.lifespan))
+	return Message{
+		Via: a.Via, To: a.Value, Subject: "Please confirm your address", Link: link.String(),
+		Text: ask + ":\n\n" + link.String() + "\n\n" + last + "\n",
+		HTML: "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Please confirm your address</title></head>\n" +
+			"<body><p>" + ask + ":</p>\n<p><a href=\"" + html.EscapeString(link.String()) + "\">" + html.EscapeString(link.String()) +
+			"</a></p>\n<p>" + last + "</p></body></html>\n",
+	}
+}
+
+// inWords gives a lifespan as a reader of mail would say it.
+func inWords(d time.Duration) string {
+	for _, unit := range []struct {
+		d    time.Duration
+		name string
+	}{{time.Hour, "hour"}, {time.Minute, "minute"}, {time.Second, "second"}} {
+		if d == unit.d {
+			return "one " + unit.name
+		}
+		if d%unit.d == 0 {
+			return fmt.Sprintf("%d %ss", d/unit.d, unit.name)
+		}
+	}
+	return d.String()
+}
+
+var errAddress = errors.New("it is not one plain address, such as name@example.org, of at most 254 bytes without spaces and control characters")
+
+// checkAddress refuses what could end a header, add a second recipient, or hide what it is. RFC 5322, 3.4.1, without
+// display names, comments and quoted local parts; the length is that of RFC 5321, 4.5.3.1.3.
+func checkAddress(a Address) error {
+	hidden := func(r rune) bool { return r == ' ' || !unicode.IsPrint(r) }
+	if a.Value == "" || len(a.Value) > 254 || !utf8.ValidString(a.Value) || strings.ContainsFunc(a.Value, hidden) {
+		return errAddress
+	}
+	if a.Via != "email" && !strings.Contains(a.Value, "@") {
+		return nil // a telephone number, say; the courier knows its form
+	}
+	parsed, err := mail.ParseAddress(a.Value)
+	if err != nil || parsed.Address != a.Value {
+		return errAddress
+	}
+	return nil
+}
+
+// newToken gives a secret of 256 random bits as it stands in a link, and its hash as it is stored.
+func newToken() (token string, hash []byte) {
+	var secret [32]byte
+	rand.Read(secret[:]) // never fails
+	token = base64.RawURLEncoding.EncodeToString(secret[:])
+	return token, hashToken(token)
+}
+
+// hashToken hashes the text, not the bytes it stands for: so there is only one way to write a token.
+func hashToken(token string) []byte {
+	sum := sha256.Sum256([]byte(token))
+	return sum[:]
+}
+
+// Redeem uses up a token out of a verification link, and has confirm mark the address as verified, in one transaction
+// that is serialised by the token's identity. confirm must work with the context that it is given. It returns ErrBadToken
+// if v.Address is not, or no longer, an address of the identity; then, as with any other error of confirm, which comes
+// back unchanged, the token is not used up.
+//
+// A token that is unknown, used or expired is ErrBadToken. ErrNotConfigured: the pipeline's store is no
+// [VerificationStore]. Redeem needs no exchange, and is safe for concurrent use. Since mail scanners follow links, the
+// page behind the link should redeem by POST.
+func (p *Pipeline) Redeem(ctx context.Context, token string, confirm func(ctx context.Context, v VerificationToken) error) error {
+	if p.verify == nil {
+		return fmt.Errorf("%w: Redeem needs a VerificationStore", ErrNotConfigured)
+	}
+	if len(token) != base64.RawURLEncoding.EncodedLen(32) {
+		return ErrBadToken // and nothing long is hashed
+	}
+	var cause error
+	confirmed := false
+	err := p.store.Transaction(ctx, "", func(ctx context.Context) error {
+		v, err := p.verify.ConsumeVerification(ctx, hashToken(token), p.now().UTC().Truncate(time.Microsecond))
+		if errors.Is(err, ErrNotFound) {
+			cause = ErrBadToken
+			return cause
+		}
+		if err != nil {
+			return err
+		}
+		return p.store.Transaction(ctx, v.IdentityID, func(ctx context.Context) error {
+			cause = confirm(ctx, v)
+			confirmed = true
+			return cause
+		})
+	})
+	switch {
+	case cause != nil:
+		return cause
+	case err != nil:
+		return fmt.Errorf("flowhook: redeeming a verification token: %w", err)
+	case !confirmed:
+		return errNotRun
+	}
+	return nil
+}
