@@ -1,7 +1,6 @@
 package flowhook
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -148,21 +147,16 @@ func (b *builder) wrong(pos Position, path, problem, hint string) {
 
 // err joins what is wrong: the file's by position, then what was added, in its order, then the options.
 func (b *builder) err() error {
-	rank := func(e *ConfigError) int {
+	rank := func(e *ConfigError) []int {
 		switch {
-		case e.Column > 0:
-			return 0 // Go's runtime tells no columns
+		case e.Column > 0: // Go's runtime tells no columns
+			return []int{0, e.Line, e.Column}
 		case e.Line > 0:
-			return 1
+			return []int{1}
 		}
-		return 2
+		return []int{2}
 	}
-	slices.SortStableFunc(b.problems, func(x, y *ConfigError) int {
-		if c := cmp.Compare(rank(x), rank(y)); c != 0 || rank(x) > 0 {
-			return c
-		}
-		return cmp.Or(cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column))
-	})
+	slices.SortStableFunc(b.problems, func(x, y *ConfigError) int { return slices.Compare(rank(x), rank(y)) })
 	errs := make([]error, len(b.problems))
 	for i, e := range b.problems {
 		errs[i] = e

@@ -82,19 +82,21 @@ func isNil(h Hook) bool {
 func (b *builder) declared(s spec) bool {
 	p := s.point
 	switch {
-	case !slices.Contains(b.flows, p.Flow):
-		b.refuse(s, conf.Hint(string(p.Flow), names(b.flows)), "unknown flow %q", p.Flow)
-	case !slices.Contains(allPhases, p.Phase):
-		b.refuse(s, conf.Hint(string(p.Phase), names(allPhases)), "unknown phase %q", p.Phase)
-	case p.Strategy == FlowWide:
-		return true
-	case !slices.Contains(b.strategies, p.Strategy):
-		b.refuse(s, conf.Hint(string(p.Strategy), names(b.strategies)), "unknown strategy %q", p.Strategy)
-	case p.Phase == Before:
+	case !among(b, s, "flow", p.Flow, b.flows), !among(b, s, "phase", p.Phase, allPhases),
+		p.Strategy != FlowWide && !among(b, s, "strategy", p.Strategy, b.strategies):
+		return false
+	case p.Strategy != FlowWide && p.Phase == Before:
 		b.refuse(s, "leave it out", "before has no strategies: none is known yet")
-	default:
+		return false
+	}
+	return true
+}
+
+func among[T ~string](b *builder, s spec, what string, v T, known []T) bool {
+	if slices.Contains(known, v) {
 		return true
 	}
+	b.refuse(s, conf.Hint(string(v), names(known)), "unknown %s %q", what, v)
 	return false
 }
 
@@ -104,11 +106,7 @@ func (b *builder) known(s spec) bool {
 		return true
 	}
 	hosts := slices.Sorted(maps.Keys(b.Hooks))
-	name, _, more := strings.Cut(s.name, "\n")
-	if more || len(name) > 60 {
-		name = "..."
-	}
-	b.refuse(s, conf.Hint(s.name, slices.Concat(builtinHooks, hosts)), "unknown hook %q", name)
+	b.refuse(s, conf.Hint(s.name, slices.Concat(builtinHooks, hosts)), "unknown hook %q", conf.Clip(s.name))
 	return false
 }
 
@@ -286,13 +284,7 @@ func (b *builder) place(s spec, h Hook) {
 	}
 	_, redirects := h.(*redirect)
 	if b.Wrap != nil {
-		inner := h
-		wrapped, err := guarded(func() (Hook, error) { return b.Wrap(s.point, s.name, inner), nil })
-		if err != nil {
-			b.refuse(s, "", "Options.Wrap: %v", err)
-			return
-		}
-		if h = wrapped; isNil(h) {
+		if h = b.Wrap(s.point, s.name, h); isNil(h) {
 			b.refuse(s, "", "Options.Wrap made no hook of %q", s.name)
 			return
 		}

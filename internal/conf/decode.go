@@ -115,28 +115,17 @@ func (w *writer) refuse(text string, v value, known []string) {
 	}
 }
 
+var goTypes = map[string]string{"string": "a string", "bool": "true or false", "time.Duration": "a duration such as 24h",
+	"int": "a whole number", "int64": "a whole number", "float64": "a number"}
+
 // expected says in YAML's words what a Go type takes.
 func expected(goType string) string {
-	name := strings.TrimLeft(goType, "*")
-	switch {
-	case name == "string":
-		return "a string"
-	case name == "bool":
-		return "true or false"
-	case name == "time.Duration":
-		return "a duration such as 24h"
-	case name == "int", name == "int64":
-		return "a whole number"
-	case strings.HasPrefix(name, "int"), strings.HasPrefix(name, "uint"):
-		return "a whole number that fits " + name
-	case strings.HasPrefix(name, "float"):
-		return "a number"
-	case strings.HasPrefix(name, "[]"):
+	if words, ok := goTypes[strings.TrimLeft(goType, "*")]; ok {
+		return words
+	} else if strings.HasPrefix(goType, "[]") {
 		return "a list"
-	case strings.HasPrefix(name, "map["), strings.HasPrefix(name, "struct "):
-		return "a mapping"
 	}
-	return "what fits " + name
+	return "what fits " + goType
 }
 
 // fields adds the keys that a type takes, at any depth, for suggestions.

@@ -2,6 +2,8 @@ package conf
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -73,7 +75,7 @@ func kind(n *yaml.Node) string {
 	return "something else"
 }
 
-// mapping gives the pairs of v. name says what a key is; without one, it is not shown: it may be a misplaced secret.
+// mapping gives the pairs of v.
 func (r *reader) mapping(v value, want string) []pair {
 	if !r.is(v, want) {
 		return nil
@@ -103,6 +105,22 @@ func (r *reader) mapping(v value, want string) []pair {
 	return pairs
 }
 
+// keys are what a mapping may have, and who reads it. What nobody reads is let be.
+type keys map[string]func(value)
+
+func (k keys) names() []string { return slices.Sorted(maps.Keys(k)) }
+
+// each reads a mapping that has no other keys.
+func (r *reader) each(v value, known keys) {
+	for _, p := range r.mapping(v, "a mapping") {
+		if read, ok := known[p.name]; !ok {
+			r.unknown(p.key, "key", p.name, known.names())
+		} else if read != nil {
+			read(p.value)
+		}
+	}
+}
+
 func (r *reader) list(v value, want string) []value {
 	if !r.is(v, want) {
 		return nil
@@ -123,7 +141,7 @@ func (r *reader) text(v value, want string) (string, bool) {
 
 // unknown reports a key or a name that is not among known.
 func (r *reader) unknown(v value, what, name string, known []string) {
-	r.wrong(v, Hint(name, known), "unknown %s %q", what, clip(name))
+	r.wrong(v, Hint(name, known), "unknown %s %q", what, Clip(name))
 }
 
 // Hint says what somebody who wrote name may have meant.
@@ -177,7 +195,7 @@ func distance(a, b string) int {
 
 // join adds a key to a path.
 func join(path, key string) string {
-	key = clip(key)
+	key = Clip(key)
 	if key == "" || strings.ContainsFunc(key, func(c rune) bool {
 		return c != '_' && c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z')
 	}) {
@@ -189,7 +207,8 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
-func clip(s string) string {
+// Clip cuts what is too long for an error.
+func Clip(s string) string {
 	const most = 60
 	if len(s) > most {
 		return strings.ToValidUTF8(s[:most], "") + "..."
