@@ -167,6 +167,7 @@ func FuzzParseConfig(f *testing.F) {
 			f.Add([]byte(text))
 		}
 	}
+	f.Add([]byte("selfservice: {login: {after: [{hook: any, config: {a: [1, x, 2020-01-01, {b: 1.5}], 3: true, ? \"\\x7f\\u2028\" : <<}}]}}"))
 	opts := anything()
 	opts.Hooks["any"] = func(p flowhook.Point, decode func(any) error) (flowhook.Hook, error) {
 		var anything map[string]any

@@ -48,29 +48,21 @@ func (r *reader) is(v value, want string) bool {
 	return false
 }
 
+var kinds = map[string]string{"!!str": "a string", "!!null": "null", "!!int": "a number", "!!float": "a number",
+	"!!bool": "true or false", "!!timestamp": "a date", "!!merge": "a merge key"}
+
 // kind says what a node is, in the words that [reader.is] takes.
 func kind(n *yaml.Node) string {
-	switch {
-	case n.Kind == yaml.MappingNode:
+	switch n.Kind {
+	case yaml.MappingNode:
 		return "a mapping"
-	case n.Kind == yaml.SequenceNode:
+	case yaml.SequenceNode:
 		return "a list"
-	case n.Kind == yaml.AliasNode:
+	case yaml.AliasNode:
 		return "an alias"
 	}
-	switch n.Tag {
-	case "!!str":
-		return "a string"
-	case "!!null":
-		return "null"
-	case "!!int", "!!float":
-		return "a number"
-	case "!!bool":
-		return "true or false"
-	case "!!timestamp":
-		return "a date"
-	case "!!merge":
-		return "a merge key"
+	if words, ok := kinds[n.Tag]; ok {
+		return words
 	}
 	return "something else"
 }
