@@ -189,8 +189,8 @@ type SessionStore interface {
 }
 
 // VerificationStore is the part of a store that the verify hook and [Pipeline.Redeem] need. All times count in
-// microseconds; now and notSince are cut to them, too. Neither method ever waits for a row that another transaction is using (a store that has one writer at a time may wait for the writer, but never in a
-// deadlock).
+// microseconds; now and notSince are cut to them, too. Neither method ever waits for a row that another transaction is
+// using (a store that has one writer at a time may wait for the writer, but never in a deadlock).
 type VerificationStore interface {
 	// CreateVerification stores v. created is false, and nothing changes, where a token for the same identity and the same
 	// address (Via and Value; whether it is Verified does not matter) was issued after notSince, be it used, expired or
