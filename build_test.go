@@ -123,3 +123,20 @@ func TestEveryDeclaredPointCanRun(t *testing.T) {
 		}
 	}
 }
+
+func TestErrorsStandInTheOrderOfTheirPlaces(t *testing.T) {
+	cfg, err := flowhook.ParseConfig([]byte("secrets: {session: []}\nselfservice: {login: {before: [{hook: nobody}], x: 1}}\nsession: {x: 1}"))
+	require.NoError(t, err)
+	for range 3 {
+		cfg.Add(flowhook.Point{Flow: flowhook.Login, Phase: flowhook.Before}, "nobody", nil)
+	}
+	opts := anything()
+	opts.Flows = []flowhook.Flow{"flows"}
+	_, err = flowhook.New(cfg, opts)
+	var places []string
+	for _, e := range configErrors(err) {
+		places = append(places, e.Path)
+	}
+	assert.Equal(t, []string{"secrets.session", "selfservice.login.before[0].hook", "selfservice.login.x", "session.x",
+		`Add(login/before, "nobody")`, `Add(login/before, "nobody")`, `Add(login/before, "nobody")`, "Options.Flows[0]"}, places)
+}
