@@ -116,7 +116,9 @@ func TestIssue(t *testing.T) {
 
 	t.Run("without an identity is an error", func(t *testing.T) {
 		d := newDesk(t, "")
-		for _, x := range []visitor{visit(""), {&flowhook.Exchange{Request: newRequest(), Identity: &flowhook.Identity{}}, visit("").rec}} {
+		empty := visit("")
+		empty.Identity = &flowhook.Identity{}
+		for _, x := range []visitor{visit(""), empty} {
 			require.ErrorIs(t, d.Issue(t.Context(), x.Exchange), flowhook.ErrNoIdentity)
 			_, err := d.Create(t.Context(), x.Exchange)
 			require.ErrorIs(t, err, flowhook.ErrNoIdentity)
