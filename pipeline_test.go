@@ -767,7 +767,7 @@ func TestAfterCommit(t *testing.T) {
 		require.Equal(t, 303, b.rec.Code)
 		require.Equal(t, "body", b.rec.Body.String())
 		require.Empty(t, b.rec.Header().Get("X-Late"))
-		for _, says := range []string{"refused", "in the post", "ended its goroutine", "abort Handler", "mailer"} {
+		for _, says := range []string{"refused", "in the post", "ended its goroutine", "abort Handler", "mailer", "pipeline_test.go:"} {
 			require.Contains(t, b.log.String(), says)
 		}
 	})
