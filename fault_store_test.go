@@ -55,6 +55,13 @@ func (s *faultStore) arm(call int, f fault) {
 	s.calls, s.failAt, s.fault = nil, call, f
 }
 
+// forget has it look for no other sessions than this one from now on.
+func (s *faultStore) forget(except string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sessions, s.tokens, s.calls = map[string]bool{except: true}, map[string]bool{}, nil
+}
+
 // seen gives the calls since the store was armed.
 func (s *faultStore) seen() []storeCall {
 	s.mu.Lock()

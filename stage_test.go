@@ -24,17 +24,17 @@ type stand struct {
 }
 
 // standings are the ways in which a hook comes to its writer.
-var standings = map[string]func(p *flowhook.Pipeline, w http.ResponseWriter, r *http.Request) (bool, error){
-	"before": func(p *flowhook.Pipeline, _ http.ResponseWriter, r *http.Request) (bool, error) {
+var standings = map[string]func(p *flowhook.Pipeline, r *http.Request) (bool, error){
+	"before": func(p *flowhook.Pipeline, r *http.Request) (bool, error) {
 		return p.Run(r.Context(), flowhook.Login, flowhook.Before, flowhook.FlowWide)
 	},
-	"before_persist": func(p *flowhook.Pipeline, _ http.ResponseWriter, r *http.Request) (bool, error) {
+	"before_persist": func(p *flowhook.Pipeline, r *http.Request) (bool, error) {
 		return p.Complete(r.Context(), flowhook.Login, flowhook.Password, nil)
 	},
-	"after": func(p *flowhook.Pipeline, _ http.ResponseWriter, r *http.Request) (bool, error) {
+	"after": func(p *flowhook.Pipeline, r *http.Request) (bool, error) {
 		return p.Run(r.Context(), flowhook.Login, flowhook.After, flowhook.Password)
 	},
-	"failed": func(p *flowhook.Pipeline, _ http.ResponseWriter, r *http.Request) (bool, error) {
+	"failed": func(p *flowhook.Pipeline, r *http.Request) (bool, error) {
 		return p.Run(r.Context(), flowhook.Login, flowhook.Failed, flowhook.Password)
 	},
 }
@@ -60,7 +60,7 @@ func newStand(t *testing.T, phase string, do act) *stand {
 			return
 		}
 		r = r.WithContext(flowhook.NewContext(r.Context(), &flowhook.Exchange{Writer: w, Request: r}))
-		handled, err := standings[phase](p, w, r)
+		handled, err := standings[phase](p, r)
 		s.errs <- err
 		switch {
 		case handled:
