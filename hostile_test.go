@@ -73,6 +73,7 @@ func bombs() map[string]string {
 		"many pairs in what is not ours":   most("session: 1\ndsn:\n", " abcdefghi: 1\n", ""),
 		"many comments":                    most("session: 1\n", "#\n", ""),
 		"many comments at values":          most("session: 1\ndsn:\n", " - a #\n", ""),
+		"many secrets as keys":             strings.ReplaceAll(longMapping(), "selfservice", "secrets"),
 		"many secrets":                     most("secrets:\n  session:\n", "  - a\n", ""),
 		"a long key":                       fill("selfservice: {? ", "a", " : 1}"),
 		"a long hook":                      fill("selfservice: {login: {before: [{hook: ", "a", "}]}}"),

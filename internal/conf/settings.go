@@ -26,11 +26,17 @@ func (l *layout) secrets(v value) {
 		known[name] = func(v value) { lists[name] = l.secretList(v) }
 	}
 	names := known.names()
-	for i := 0; v.Kind == yaml.MappingNode && i < len(v.Content); i += 2 {
-		if key := v.Content[i]; nearest(key.Value, names) == "" { // not shown: it may be a misplaced secret
-			l.wrong(value{key, v.path}, Hint("", ours), "unknown key")
-			known[key.Value] = nil
+	if v.Kind == yaml.MappingNode {
+		shown := *v.Node
+		shown.Content = nil
+		for i := 0; i < len(v.Content); i += 2 {
+			if key := v.Content[i]; nearest(key.Value, names) != "" {
+				shown.Content = append(shown.Content, key, v.Content[i+1])
+			} else { // not shown: it may be a misplaced secret
+				l.wrong(value{key, v.path}, Hint("", ours), "unknown key")
+			}
 		}
+		v.Node = &shown
 	}
 	l.each(v, known)
 	for _, name := range ours {
