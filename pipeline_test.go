@@ -536,7 +536,7 @@ func TestComplete(t *testing.T) {
 
 	t.Run("save does not answer", func(t *testing.T) {
 		b := newBench(t)
-		handled, err := b.complete(func(context.Context) error { http.Redirect(b.x.Writer, b.x.Request, "/", 302); return nil })
+		handled, err := b.complete(func(context.Context) error { http.Redirect(b.x.Writer, b.x.Request, "/", http.StatusFound); return nil })
 		require.False(t, handled)
 		require.ErrorContains(t, err, "save has answered")
 		require.Equal(t, []string{"begin alice", "rollback"}, b.store.entries)
