@@ -2,11 +2,14 @@ package flowhook_test
 
 import (
 	"fmt"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/store/memstore"
 	"github.com/stretchr/testify/assert"
 )
 
@@ -104,7 +107,50 @@ func (c cell) registered() flowhook.Point {
 	return p
 }
 
+// run does what a handler would do at the point where the hook is found, and says what came of it.
+func (c cell) run(t *testing.T) string {
+	store, mail, ctx := memstore.New(), &mailbox{}, t.Context()
+	old := flowhook.Session{ID: "old", IdentityID: "alice", ExpiresAt: time.Now().Add(time.Hour)}
+	assert.NoError(t, store.CreateSession(ctx, old))
+	cfg, err := flowhook.ParseConfig([]byte(c.yaml()))
+	assert.NoError(t, err)
+	opts := anything()
+	opts.Store, opts.Courier, opts.VerificationURL = store, mail, "https://example.com/verify"
+	p, err := flowhook.New(cfg, opts)
+	assert.NoError(t, err)
+
+	rec := httptest.NewRecorder()
+	x := &flowhook.Exchange{Writer: rec, Request: newRequest(), Identity: alice.identity()}
+	at := c.registered()
+	if at.Strategy == flowhook.FlowWide {
+		at.Strategy = "magic" // a flow-wide hook runs for each
+	}
+	handled, err := p.Run(flowhook.NewContext(ctx, x), at.Flow, at.Phase, at.Strategy)
+	assert.NoError(t, err)
+
+	var effects []string
+	if handled {
+		effects = append(effects, fmt.Sprint(rec.Code, " to ", rec.Header().Get("Location")))
+	}
+	if cookies := rec.Result().Cookies(); len(cookies) > 0 {
+		r := newRequest()
+		r.AddCookie(cookies[0])
+		s, err := p.Sessions().FromRequest(r)
+		assert.NoError(t, err)
+		effects = append(effects, "signed in as "+s.IdentityID)
+	}
+	if _, err := store.FindSession(ctx, "old"); err != nil {
+		effects = append(effects, "old session gone")
+	}
+	for _, m := range mail.take() {
+		effects = append(effects, "mail to "+m.To)
+	}
+	return strings.Join(effects, ", ")
+}
+
 func TestEveryCell(t *testing.T) {
+	effect := map[string]string{"redirect": "302 to /there", "session": "signed in as alice", "revoke_active_sessions": "old session gone",
+		"verify": "mail to alice@example.org", "verification": "mail to alice@example.org"}
 	opts := anything()
 	opts.VerificationURL = "https://example.com/verify"
 	var placed []flowhook.Point
@@ -124,6 +170,7 @@ func TestEveryCell(t *testing.T) {
 		accepted++
 		assert.NoError(t, err, c.yaml())
 		assert.Equal(t, []flowhook.Point{c.registered()}, placed, c.yaml())
+		assert.Equal(t, effect[c.hook], c.run(t), c.yaml())
 	}
-	t.Logf("%d cells, %d accepted", len(cells()), accepted)
+	proof(t, "every cell: %d, of which %d load and have their effect when they run, and the rest is refused with the place where it may stand", len(cells()), accepted)
 }

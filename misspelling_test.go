@@ -104,5 +104,5 @@ func TestEveryMisspelling(t *testing.T) {
 			}
 		})
 	}
-	t.Logf("%d misspellings", count)
+	proof(t, "misspellings at distance one: %d, each an error that names it", count)
 }
