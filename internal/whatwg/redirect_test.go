@@ -4,6 +4,7 @@ package whatwg
 
 import (
 	"bufio"
+	"fmt"
 	"math/rand/v2"
 	"net/http/httptest"
 	"os"
