@@ -100,13 +100,14 @@ func TestForgedCookiesAreAnonymous(t *testing.T) {
 	require.Equal(t, "alice", d.who(second))
 
 	for name, token := range map[string]string{
-		"std alphabet":    stdAlphabet(d),
-		"a line break":    value[:8] + "\n" + value[8:],
-		"carriage return": value + "\r",
-		"a NUL":           value + "\x00",
-		"no UTF-8":        "\xff\xfe" + value,
-		"trailing bits":   trailingBits(t, d),
-		"1 MiB":           strings.Repeat("QUFB", 256<<10),
+		"std alphabet":     stdAlphabet(d),
+		"a line break":     value[:8] + "\n" + value[8:],
+		"four line breaks": value[:8] + "\r\n\n\n" + value[8:],
+		"carriage return":  value + "\r",
+		"a NUL":            value + "\x00",
+		"no UTF-8":         "\xff\xfe" + value,
+		"trailing bits":    trailingBits(t, d),
+		"1 MiB":            strings.Repeat("QUFB", 256<<10),
 	} {
 		t.Run("token: "+name, func(t *testing.T) {
 			d.store.take()
