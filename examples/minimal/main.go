@@ -35,9 +35,7 @@ type user struct { // the name is also the identity's ID
 	Salt, Hash  []byte
 }
 
-func hash(word string, salt []byte) []byte {
-	return must(pbkdf2.Key(sha512.New, word, salt, 210_000, 64))
-}
+func hash(s string, salt []byte) []byte { return must(pbkdf2.Key(sha512.New, s, salt, 210_000, 64)) }
 
 type service struct {
 	*flowhook.Pipeline
