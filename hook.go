@@ -142,7 +142,8 @@ type Courier interface {
 // This one method is required. A store that can do more has the methods of [SessionRevoker], [SessionStore] or
 // [VerificationStore] too; [New] looks for them where a configured hook needs them. Package storetest checks a store
 // against all that is said in these comments. In all of them, an error that is none of flowhook's is a system error:
-// the store is in trouble, or ctx has ended.
+// the store is in trouble, or ctx has ended; then nothing has changed. An ID may be any UTF-8 without NUL, whoever made it
+// up: what is not there is not found.
 type Store interface {
 	// Transaction runs fn exactly once, with a context that is derived from ctx and carries the transaction: store calls
 	// with that context, and no others, are part of it. It commits where fn returns nil, and then returns nil only if
@@ -150,8 +151,9 @@ type Store interface {
 	// panics, and where fn ends its goroutine by runtime.Goexit; the panic and the Goexit go on. It rolls back where ctx
 	// has ended before the commit, and returns ctx.Err(). Where it cannot begin, it returns an error and does not run fn.
 	//
-	// Where ctx is already in a Transaction, the call joins that one: fn runs in it, nothing is committed before the
-	// outermost call returns, and if fn fails, nothing that it did is ever committed.
+	// Where ctx is already in a Transaction of this store, the call joins that one: fn runs in it, nothing is committed
+	// before the outermost call returns, and if fn fails, nothing that it did is ever committed. A store call with the
+	// context of a Transaction that has returned is an error.
 	//
 	// Transactions with the same identityID run one after the other, across all processes that share the store. The call
 	// waits for its turn before fn reads anything, for as long as ctx lasts. A joining call waits likewise, and holds both
@@ -186,12 +188,13 @@ type SessionStore interface {
 	DeleteSession(ctx context.Context, id string) error
 }
 
-// VerificationStore is the part of a store that the verify hook and [Pipeline.Redeem] need. Neither method ever waits for
-// a row that another transaction is using (a store that has one writer at a time may wait for the writer, but never in a
-// deadlock).
+// VerificationStore is the part of a store that the verify hook and [Pipeline.Redeem] need. All times count in
+// microseconds; now and notSince are cut to them, too. Neither method ever waits for a row that another transaction is
+// using (a store that has one writer at a time may wait for the writer, but never in a deadlock).
 type VerificationStore interface {
 	// CreateVerification stores v. created is false, and nothing changes, where a token for the same identity and the same
-	// address (Via and Value) was issued after notSince, be it used or not. A hash that is already stored is an error.
+	// address (Via and Value; whether it is Verified does not matter) was issued after notSince, be it used, expired or
+	// neither. A hash that is already stored is an error.
 	CreateVerification(ctx context.Context, v VerificationToken, notSince time.Time) (created bool, err error)
 
 	// ConsumeVerification marks the token as used and gives it back as it was stored. ErrNotFound: there is none, it

@@ -2,7 +2,6 @@ package storetest
 
 import (
 	"context"
-	"errors"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -184,8 +183,8 @@ func (e *env) runsAtOnce() (ran bool) {
 	return ran
 }
 
-// cross runs two transactions that each hold an identity and join the other's, with contexts that do not end by
-// themselves. do is called in each when it has both; met says whether they were open at the same time.
+// cross runs two transactions that each hold an identity, call do, and then join the other's identity, with contexts
+// that do not end by themselves. met says whether they were open at the same time.
 func (e *env) cross(do func(ctx context.Context, i int) error) (os []outcome, met bool) {
 	ids := [2]string{e.newIdentity(), e.newIdentity()}
 	in := [2]chan struct{}{make(chan struct{}), make(chan struct{})}
@@ -194,20 +193,28 @@ func (e *env) cross(do func(ctx context.Context, i int) error) (os []outcome, me
 	defer cancel()
 	os = e.together(2, func(i int) error {
 		return e.store.Transaction(ctx, ids[i], func(ctx context.Context) error {
-			close(in[i])
-			alone := time.NewTimer(moment)
-			defer alone.Stop()
-			select {
-			case <-in[1-i]:
+			if err := do(ctx, i); err != nil {
+				return err
+			}
+			if meet(in[i], in[1-i]) {
 				meetings.Add(1)
-			case <-alone.C: // a store with one writer: the other one cannot come in before this one has gone
 			}
-			err := e.store.Transaction(ctx, ids[1-i], func(ctx context.Context) error { return do(ctx, i) })
-			if err != nil {
-				return errors.Join(errors.New("storetest: could not join the other identity"), err)
-			}
-			return nil
+			return e.store.Transaction(ctx, ids[1-i], func(context.Context) error { return nil })
 		})
 	})
 	return os, meetings.Load() == 2
+}
+
+// meet waits until another transaction is where this one is. That it does not come may be right: in a store with one
+// writer at a time, it cannot before this one has gone.
+func meet(here, there chan struct{}) bool {
+	close(here)
+	alone := time.NewTimer(10 * moment)
+	defer alone.Stop()
+	select {
+	case <-there:
+		return true
+	case <-alone.C:
+		return false
+	}
 }

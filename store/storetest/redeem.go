@@ -187,15 +187,6 @@ var redeemCases = []testCase{
 			v := e.token(e.newIdentity())
 			e.issue(v)
 			loggedIn, consumed := make(chan struct{}), make(chan struct{})
-			meet := func(mine, other chan struct{}) {
-				close(mine)
-				alone := time.NewTimer(moment)
-				defer alone.Stop()
-				select {
-				case <-other:
-				case <-alone.C: // a store with one writer: the other one cannot come in before this one has gone
-				}
-			}
 			created := false
 			login := func(ctx context.Context) (err error) {
 				meet(loggedIn, consumed)

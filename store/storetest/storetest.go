@@ -61,7 +61,8 @@ func verifications(s flowhook.Store) bool { _, ok := s.(flowhook.VerificationSto
 func rows(s flowhook.Store) bool          { return sessions(s) || verifications(s) }
 
 func casesOf(s flowhook.Store) []testCase {
-	all := slices.Concat(transactionCases, lockCases, rollbackCases, joinCases, sessionCases, revokeCases, verificationCases, redeemCases)
+	all := slices.Concat(transactionCases, lockCases, rollbackCases, joinCases, sessionCases, revokeCases,
+		verificationCases, notSinceCases, redeemCases)
 	return slices.DeleteFunc(all, func(c testCase) bool { return !c.needs(s) })
 }
 

@@ -1,0 +1,149 @@
+package memstore_test
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/flowhook/flowhook/store/memstore"
+)
+
+// bounded gives a context for what has to come to an end by itself.
+func bounded(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// waiting returns when n calls wait for the identity.
+func waiting(t *testing.T, ctx context.Context, s *memstore.Store, identityID string, n int) {
+	for s.Waiting(identityID) != n {
+		require.NoError(t, ctx.Err())
+		runtime.Gosched()
+	}
+}
+
+func nothing(context.Context) error { return nil }
+
+func TestDifferentIdentitiesRunAtOnce(t *testing.T) {
+	ctx, s := bounded(t), memstore.New()
+	require.NoError(t, s.Transaction(ctx, "a", func(context.Context) error {
+		require.NoError(t, s.Transaction(ctx, "b", nothing))
+		require.NoError(t, s.Transaction(ctx, "", nothing))
+		return s.CreateSession(ctx, session("a", "a", start, time.Hour))
+	}))
+	require.Zero(t, s.Locks())
+}
+
+func TestTurnsComeInOrder(t *testing.T) {
+	ctx, s := bounded(t), memstore.New()
+	const n = 20
+	var order []int
+	ended := make(chan error, n)
+	require.NoError(t, s.Transaction(ctx, "user", func(context.Context) error {
+		for i := range n {
+			ctx, cancel := context.WithCancel(ctx)
+			go func() {
+				defer cancel()
+				ended <- s.Transaction(ctx, "user", func(context.Context) error {
+					order = append(order, i) // guarded by the identity
+					return nil
+				})
+			}()
+			waiting(t, ctx, s, "user", i+1-i/5)
+			if i%5 == 4 { // who gives up leaves the others in their order
+				cancel()
+				require.ErrorIs(t, <-ended, context.Canceled)
+				waiting(t, context.WithoutCancel(ctx), s, "user", i-i/5)
+			}
+		}
+		return nil
+	}))
+	for range n - n/5 {
+		require.NoError(t, <-ended)
+	}
+	require.Len(t, order, n-n/5)
+	require.True(t, slices.IsSorted(order), "%v", order)
+	require.Zero(t, s.Locks())
+}
+
+// Transactions that hold one identity each and want the next one's: the last of them is told at once, and when it has
+// gone, the others come to their end.
+func TestCircleOfWaitsIsAnError(t *testing.T) {
+	for _, n := range []int{2, 3, 7} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			ctx, s := bounded(t), memstore.New()
+			name := func(i int) string { return fmt.Sprint("user", i%n) }
+			ended := make(chan error, n)
+			hold := func(i int) error {
+				return s.Transaction(ctx, name(i), func(tx context.Context) error { return s.Transaction(tx, name(i+1), nothing) })
+			}
+			// The last holds its identity first; then each of the others waits for the one after it.
+			last := make(chan struct{})
+			held := make(chan struct{})
+			go func() {
+				ended <- s.Transaction(ctx, name(n-1), func(tx context.Context) error {
+					close(held)
+					<-last
+					return s.Transaction(tx, name(0), nothing)
+				})
+			}()
+			<-held
+			for i := n - 2; i >= 0; i-- {
+				go func() { ended <- hold(i) }()
+				waiting(t, ctx, s, name(i+1), 1)
+			}
+			close(last)
+			require.ErrorIs(t, <-ended, memstore.ErrDeadlock)
+			for range n - 1 {
+				require.NoError(t, <-ended)
+			}
+			require.Zero(t, s.Locks())
+		})
+	}
+}
+
+// A transaction whose outermost call has returned takes no identity any more, though a joining call still waits for it.
+func TestWaitEndsWithTheTransaction(t *testing.T) {
+	ctx, s := bounded(t), memstore.New()
+	left := make(chan error)
+	require.NoError(t, s.Transaction(ctx, "a", func(context.Context) error {
+		require.NoError(t, s.Transaction(ctx, "b", func(tx context.Context) error {
+			go func() { left <- s.Transaction(tx, "a", func(context.Context) error { panic("fn must not run") }) }()
+			waiting(t, ctx, s, "a", 1)
+			return nil
+		}))
+		require.Error(t, <-left)
+		return nil
+	}))
+	require.NoError(t, s.Transaction(ctx, "a", nothing))
+	require.Zero(t, s.Locks())
+}
+
+// Two goroutines of one transaction may join with the same identity: both get it.
+func TestOneTransactionMayWaitTwice(t *testing.T) {
+	ctx, s := bounded(t), memstore.New()
+	ended := make(chan error, 3)
+	require.NoError(t, s.Transaction(ctx, "a", func(context.Context) error {
+		go func() {
+			ended <- s.Transaction(ctx, "b", func(tx context.Context) error {
+				both := make(chan error, 2)
+				for range 2 {
+					go func() { both <- s.Transaction(tx, "a", nothing) }()
+				}
+				ended <- <-both
+				return <-both
+			})
+		}()
+		waiting(t, ctx, s, "a", 2)
+		return nil
+	}))
+	require.NoError(t, <-ended)
+	require.NoError(t, <-ended)
+	require.Zero(t, s.Locks())
+}

@@ -1,0 +1,211 @@
+package memstore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/store/memstore"
+	"github.com/flowhook/flowhook/store/storetest"
+)
+
+var start = time.Date(2024, 5, 17, 12, 0, 0, 0, time.UTC)
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) (flowhook.Store, func() string) {
+		s := memstore.New()
+		t.Cleanup(func() {
+			require.Zero(t, s.Locks(), "locks are left")
+			_, _, _, claims := s.Size()
+			require.Zero(t, claims, "claims are left")
+		})
+		var n atomic.Int64
+		return s, func() string { return "user-" + strconv.FormatInt(n.Add(1), 10) }
+	})
+}
+
+func session(id, identityID string, issued time.Time, lifespan time.Duration) flowhook.Session {
+	return flowhook.Session{ID: id, IdentityID: identityID, AuthenticatedAt: issued, IssuedAt: issued, ExpiresAt: issued.Add(lifespan)}
+}
+
+func token(hash string, issued time.Time, lifespan time.Duration) flowhook.VerificationToken {
+	return flowhook.VerificationToken{
+		Hash: []byte(hash), IdentityID: "user", Address: flowhook.Address{Via: "email", Value: "user@example.org"},
+		IssuedAt: issued, ExpiresAt: issued.Add(lifespan),
+	}
+}
+
+func TestExpiredSessionsAreDropped(t *testing.T) {
+	ctx, s := t.Context(), memstore.New()
+	for i := range 100 {
+		require.NoError(t, s.CreateSession(ctx, session(fmt.Sprint("a", i), fmt.Sprint("user", i), start, time.Duration(i+1)*time.Minute)))
+	}
+	sessions := func() int { n, _, _, _ := s.Size(); return n }
+	require.Equal(t, 100, sessions())
+
+	// What expires at the very moment is not dropped yet: nobody but the clock's owner says when that is.
+	require.NoError(t, s.CreateSession(ctx, session("b", "user", start.Add(50*time.Minute), time.Hour)))
+	require.Equal(t, 52, sessions())
+	_, err := s.FindSession(ctx, "a48")
+	require.ErrorIs(t, err, flowhook.ErrNotFound)
+	_, err = s.FindSession(ctx, "a49")
+	require.NoError(t, err)
+
+	// An older one drops nothing, and neither does one that is never committed.
+	require.NoError(t, s.CreateSession(ctx, session("c", "user", start, time.Hour)))
+	require.Error(t, s.Transaction(ctx, "", func(ctx context.Context) error {
+		require.NoError(t, s.CreateSession(ctx, session("d", "user", start.Add(24*time.Hour), time.Hour)))
+		return errors.New("no")
+	}))
+	require.Equal(t, 53, sessions())
+
+	require.NoError(t, s.CreateSession(ctx, session("e", "user", start.Add(24*time.Hour), time.Hour)))
+	require.Equal(t, 1, sessions())
+	_, _, index, _ := s.Size()
+	require.Equal(t, 2, index, "an identity and an expiry for the one that is left")
+}
+
+// Sessions that are deleted before they expire leave nothing behind.
+func TestDeletedSessionsLeaveNothing(t *testing.T) {
+	ctx, s := t.Context(), memstore.New()
+	for i := range 100 {
+		require.NoError(t, s.CreateSession(ctx, session(fmt.Sprint(i), fmt.Sprint("user", i%10), start, time.Duration(i*37%100)*time.Minute)))
+	}
+	for i := range 5 {
+		require.NoError(t, s.DeleteSessions(ctx, fmt.Sprint("user", i), ""))
+	}
+	for i := range 100 {
+		require.NoError(t, s.DeleteSession(ctx, fmt.Sprint(i)))
+	}
+	sessions, _, index, claims := s.Size()
+	require.Zero(t, sessions+index+claims)
+}
+
+// A token has to answer for its address as long as the interval asks for it, and no longer.
+func TestExpiredTokensAreDropped(t *testing.T) {
+	ctx, s := t.Context(), memstore.New()
+	tokens := func() int { _, n, _, _ := s.Size(); return n }
+	create := func(hash string, issued time.Time) bool {
+		created, err := s.CreateVerification(ctx, token(hash, issued, time.Minute), issued.Add(-time.Hour))
+		require.NoError(t, err)
+		return created
+	}
+	require.True(t, create("a", start))
+	_, err := s.ConsumeVerification(ctx, []byte("a"), start)
+	require.NoError(t, err)
+	require.False(t, create("b", start.Add(59*time.Minute)), "it has expired, and still counts")
+	require.True(t, create("c", start.Add(60*time.Minute)))
+	require.Equal(t, 2, tokens())
+	require.True(t, create("d", start.Add(3*time.Hour)))
+	require.Equal(t, 1, tokens())
+}
+
+func TestTransactionsOfTwoStoresDoNotMix(t *testing.T) {
+	ctx, a, b := t.Context(), memstore.New(), memstore.New()
+	err := a.Transaction(ctx, "user", func(ctx context.Context) error {
+		require.NoError(t, b.CreateSession(ctx, session("b", "user", start, time.Hour)))
+		require.NoError(t, b.Transaction(ctx, "user", func(ctx context.Context) error {
+			require.NoError(t, a.CreateSession(ctx, session("a", "user", start, time.Hour)))
+			return b.CreateSession(ctx, session("c", "user", start, time.Hour))
+		}))
+		return errors.New("no")
+	})
+	require.Error(t, err)
+	_, err = a.FindSession(ctx, "a")
+	require.ErrorIs(t, err, flowhook.ErrNotFound)
+	for _, id := range []string{"b", "c"} {
+		_, err = b.FindSession(ctx, id)
+		require.NoError(t, err)
+	}
+}
+
+func TestEndedTransactionIsAnError(t *testing.T) {
+	s := memstore.New()
+	var tx context.Context
+	require.NoError(t, s.Transaction(t.Context(), "user", func(ctx context.Context) error { tx = ctx; return nil }))
+
+	require.Error(t, s.CreateSession(tx, session("a", "user", start, time.Hour)))
+	require.Error(t, s.DeleteSession(tx, "a"))
+	require.Error(t, s.DeleteSessions(tx, "user", ""))
+	_, err := s.FindSession(tx, "a")
+	require.Error(t, err)
+	require.NotErrorIs(t, err, flowhook.ErrNotFound)
+	_, err = s.CreateVerification(tx, token("a", start, time.Hour), start)
+	require.Error(t, err)
+	_, err = s.ConsumeVerification(tx, []byte("a"), start)
+	require.Error(t, err)
+	require.NotErrorIs(t, err, flowhook.ErrNotFound)
+	for _, id := range []string{"", "user", "other"} {
+		require.Error(t, s.Transaction(tx, id, func(context.Context) error { panic("fn must not run") }))
+	}
+	require.Zero(t, s.Locks())
+}
+
+// The promise of storetest leaves a choice here; memstore's own is to commit nothing.
+func TestJoinedFailureFailsTheOutermost(t *testing.T) {
+	ctx, s := t.Context(), memstore.New()
+	no := errors.New("no")
+	err := s.Transaction(ctx, "user", func(ctx context.Context) error {
+		require.NoError(t, s.CreateSession(ctx, session("a", "user", start, time.Hour)))
+		_ = s.Transaction(ctx, "", func(context.Context) error { return no })
+		return nil
+	})
+	require.ErrorIs(t, err, no)
+	_, err = s.FindSession(ctx, "a")
+	require.ErrorIs(t, err, flowhook.ErrNotFound)
+
+	err = s.Transaction(ctx, "user", func(ctx context.Context) error {
+		func() {
+			defer func() { _ = recover() }()
+			_ = s.Transaction(ctx, "", func(context.Context) error { panic("no") })
+		}()
+		return nil
+	})
+	require.Error(t, err)
+}
+
+// What a joined call has still to do could not be undone after a commit.
+func TestRunningJoinedCallKeepsFromCommitting(t *testing.T) {
+	ctx, s := t.Context(), memstore.New()
+	joined, release, left := make(chan struct{}), make(chan struct{}), make(chan error)
+	require.Error(t, s.Transaction(ctx, "", func(ctx context.Context) error {
+		go func() {
+			left <- s.Transaction(ctx, "user", func(ctx context.Context) error {
+				close(joined)
+				<-release
+				return s.CreateSession(ctx, session("a", "user", start, time.Hour))
+			})
+		}()
+		<-joined
+		return nil
+	}))
+	close(release)
+	require.Error(t, <-left)
+	require.Zero(t, s.Locks())
+}
+
+func TestFindSessionAllocatesNothing(t *testing.T) {
+	ctx, s := t.Context(), memstore.New()
+	require.NoError(t, s.CreateSession(ctx, session("a", "user", start, time.Hour)))
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		if _, err := s.FindSession(ctx, "a"); err != nil {
+			t.Error(err)
+		}
+	}))
+}
+
+func BenchmarkFindSession(b *testing.B) {
+	ctx, s := b.Context(), memstore.New()
+	require.NoError(b, s.CreateSession(ctx, session("a", "user", start, time.Hour)))
+	b.ReportAllocs()
+	for b.Loop() {
+		_, _ = s.FindSession(ctx, "a")
+	}
+}

@@ -1,0 +1,219 @@
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/flowhook/flowhook"
+)
+
+// never is a notSince after which no token was issued.
+var never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// since breaks CreateVerification by another notSince.
+func since(change func(b *broken, v flowhook.VerificationToken, notSince time.Time) time.Time) func(b *broken) {
+	return func(b *broken) {
+		b.create = func(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (bool, error) {
+			return b.Store.CreateVerification(ctx, v, change(b, v, notSince))
+		}
+	}
+}
+
+// stores breaks CreateVerification by what it makes of the token.
+func stores(change func(v flowhook.VerificationToken) flowhook.VerificationToken) func(b *broken) {
+	return func(b *broken) {
+		b.create = func(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (bool, error) {
+			return b.Store.CreateVerification(ctx, change(v), notSince)
+		}
+	}
+}
+
+// at breaks ConsumeVerification by another time.
+func at(change func(now time.Time) time.Time) func(b *broken) {
+	return func(b *broken) {
+		b.consume = func(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
+			return b.Store.ConsumeVerification(ctx, hash, change(now))
+		}
+	}
+}
+
+var brokenVerifications = []brokenStore{
+	{"writes addresses in lower case", []string{"addresses-come-back"}, stores(func(v flowhook.VerificationToken) flowhook.VerificationToken {
+		v.Address.Value = strings.ToLower(v.Address.Value)
+		return v
+	})},
+	{"tells verified addresses apart", []string{"verified-mark-is-no-part-of-the-address"}, stores(func(v flowhook.VerificationToken) flowhook.VerificationToken {
+		if v.Address.Verified {
+			v.Address.Via += "/verified"
+		}
+		return v
+	})},
+	{"counts tokens for any address", []string{"other-addresses-do-not-count"}, stores(func(v flowhook.VerificationToken) flowhook.VerificationToken {
+		v.Address.Value = "any"
+		return v
+	})},
+	{"counts tokens for any way", []string{"other-addresses-do-not-count"}, stores(func(v flowhook.VerificationToken) flowhook.VerificationToken {
+		v.Address.Via = "any"
+		return v
+	})},
+	{"counts tokens of any identity", []string{"other-addresses-do-not-count"}, stores(func(v flowhook.VerificationToken) flowhook.VerificationToken {
+		v.IdentityID = "any"
+		return v
+	})},
+	{"shares the slice of the hash", []string{"stored-hash-is-a-copy"}, func(b *broken) {
+		hashes := make(map[string][]byte)
+		b.create = func(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (bool, error) {
+			hashes[string(v.Hash)] = v.Hash
+			return b.Store.CreateVerification(ctx, v, notSince)
+		}
+		b.consume = func(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
+			v, err := b.Store.ConsumeVerification(ctx, hash, now)
+			v.Hash = hashes[string(hash)]
+			return v, err
+		}
+	}},
+	{"ignores a duplicate hash", []string{"duplicate-hash-is-an-error"}, func(b *broken) {
+		b.create = func(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (bool, error) {
+			created, _ := b.Store.CreateVerification(ctx, v, notSince)
+			return created, nil
+		}
+	}},
+	{
+		"ignores notSince",
+		[]string{
+			"recent-token-is-enough", "any-recent-token-counts", "used-token-counts", "expired-token-counts", "not-created-changes-nothing",
+			"own-token-counts", "one-mail-at-once", "verified-mark-is-no-part-of-the-address", "creating-does-not-wait-for-a-token-in-use",
+		},
+		since(func(*broken, flowhook.VerificationToken, time.Time) time.Time { return never }),
+	},
+	{
+		"takes notSince as inclusive", []string{"not-since-is-exclusive"},
+		since(func(_ *broken, _ flowhook.VerificationToken, t time.Time) time.Time { return t.Add(-time.Microsecond) }),
+	},
+	{
+		"compares notSince in seconds", []string{"recent-token-is-enough"},
+		since(func(_ *broken, _ flowhook.VerificationToken, t time.Time) time.Time { return t.Add(time.Second) }),
+	},
+	{
+		"creates one token ever", []string{"older-token-does-not-count"},
+		since(func(*broken, flowhook.VerificationToken, time.Time) time.Time { return time.Time{} }),
+	},
+	{"looks at the last token only", []string{"any-recent-token-counts"}, since(func(b *broken, v flowhook.VerificationToken, t time.Time) time.Time {
+		if last, ok := b.lastIssued(v.Address); ok && !last.IssuedAt.After(t) {
+			return never
+		}
+		return t
+	})},
+	{"forgets expired tokens", []string{"expired-token-counts"}, since(func(b *broken, v flowhook.VerificationToken, t time.Time) time.Time {
+		if last, ok := b.lastIssued(v.Address); ok && !v.IssuedAt.Before(last.ExpiresAt) {
+			return never
+		}
+		return t
+	})},
+	{"forgets used tokens", []string{"used-token-counts"}, func(b *broken) {
+		used := make(map[flowhook.Address]bool)
+		b.create = func(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (bool, error) {
+			if used[v.Address] {
+				notSince = never
+			}
+			return b.Store.CreateVerification(ctx, v, notSince)
+		}
+		b.consume = func(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
+			v, err := b.Store.ConsumeVerification(ctx, hash, now)
+			used[v.Address] = true
+			return v, err
+		}
+	}},
+	{"stores what it does not create", []string{"not-created-changes-nothing"}, func(b *broken) {
+		b.create = func(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (bool, error) {
+			created, err := b.Store.CreateVerification(ctx, v, notSince)
+			if err == nil && !created {
+				_, err = b.Store.CreateVerification(ctx, v, never)
+			}
+			return created, err
+		}
+	}},
+	{"finds unknown tokens", []string{"unknown-token-is-not-found", "token-is-used-once"}, func(b *broken) {
+		b.consume = func(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
+			v, err := b.Store.ConsumeVerification(ctx, hash, now)
+			if errors.Is(err, flowhook.ErrNotFound) {
+				err = nil
+			}
+			return v, err
+		}
+	}},
+	{"consumes twice", []string{"token-is-used-once", "one-of-64-redeems", "one-of-64-transactions-redeems", "token-in-use-is-not-found", "own-token-counts"}, func(b *broken) {
+		var mu sync.Mutex
+		given := make(map[string]flowhook.VerificationToken)
+		b.consume = func(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if v, ok := given[string(hash)]; ok {
+				return v, nil
+			}
+			v, err := b.Store.ConsumeVerification(ctx, hash, now)
+			if err == nil {
+				given[string(hash)] = v
+			}
+			return v, err
+		}
+	}},
+	{"uses up all tokens of the address", []string{"consuming-spares-other-tokens"}, func(b *broken) {
+		b.consume = func(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
+			v, err := b.Store.ConsumeVerification(ctx, hash, now)
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			for _, other := range b.issued[v.Address] {
+				_, _ = b.Store.ConsumeVerification(ctx, other.Hash, now)
+			}
+			return v, err
+		}
+	}},
+	{"ignores expiry", []string{"expired-token-is-not-found"}, at(func(time.Time) time.Time { return time.Time{} })},
+	{"lets tokens expire too late", []string{"expired-token-is-not-found"}, at(func(t time.Time) time.Time { return t.Add(-time.Microsecond) })},
+	{"lets tokens expire too early", []string{"token-is-good-before-it-expires"}, at(func(t time.Time) time.Time { return t.Add(time.Microsecond) })},
+	{"rounds the time of asking", []string{"expiry-counts-in-microseconds"}, at(func(t time.Time) time.Time { return t.Round(time.Microsecond) })},
+	{"uses up expired tokens", []string{"expired-token-is-not-found"}, func(b *broken) {
+		b.consume = func(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
+			v, err := b.Store.ConsumeVerification(ctx, hash, time.Time{})
+			if err == nil && !now.Before(v.ExpiresAt) {
+				err = flowhook.ErrNotFound
+			}
+			return v, err
+		}
+	}},
+	{"redeems outside of the transaction", []string{"rolled-back-redemption-does-not-count", "stored-hash-is-a-copy"}, func(b *broken) {
+		b.consume = func(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
+			return b.Store.ConsumeVerification(outside(ctx), hash, now)
+		}
+	}},
+	{"waits for a token in use", []string{"token-in-use-is-not-found", "creating-does-not-wait-for-a-token-in-use", "login-and-redeem-cross"}, func(b *broken) {
+		var using []byte
+		var mu sync.Mutex
+		inUse := func() []byte { mu.Lock(); defer mu.Unlock(); return using }
+		b.create = func(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (bool, error) {
+			if last, ok := b.lastIssued(v.Address); ok && bytes.Equal(last.Hash, inUse()) {
+				<-ctx.Done()
+				return false, ctx.Err()
+			}
+			return b.Store.CreateVerification(ctx, v, notSince)
+		}
+		b.consume = func(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
+			if bytes.Equal(hash, inUse()) {
+				<-ctx.Done()
+				return flowhook.VerificationToken{}, ctx.Err()
+			}
+			v, err := b.Store.ConsumeVerification(ctx, hash, now)
+			if err == nil && inside(ctx) {
+				mu.Lock()
+				defer mu.Unlock()
+				using = v.Hash
+			}
+			return v, err
+		}
+	}},
+}
