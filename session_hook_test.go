@@ -177,6 +177,8 @@ func TestSessionsNoticeAContextFromOutsideTheTransaction(t *testing.T) {
 				d.store.take()
 			}
 			err := d.complete(other, func(ctx context.Context) error { // the transaction of another exchange
+				ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+				defer cancel()
 				return d.complete(v, func(context.Context) error { return row.call(ctx, d, v.Exchange) })
 			})
 			require.ErrorContains(t, err, "context")

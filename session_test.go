@@ -227,6 +227,15 @@ func TestEnd(t *testing.T) {
 		require.Equal(t, []string{"", "", "alice"}, []string{d.who(a), d.who(b), d.who(c)})
 		require.Len(t, setCookies(v), 1)
 	})
+	t.Run("waits its turn with the sign-ins of the session's identity", func(t *testing.T) {
+		d := newDesk(t, "")
+		_, s := d.signIn("alice")
+		v := visit("")
+		v.Session = &s
+		d.store.take()
+		require.NoError(t, d.End(t.Context(), v.Exchange))
+		require.Equal(t, []string{"Transaction alice", "DeleteSession " + s.ID}, d.store.calls)
+	})
 	t.Run("of nobody's is no error, and takes the cookie back", func(t *testing.T) {
 		for _, cookies := range [][]string{nil, {"__Host-session=forged"}, {"theme=dark"}} {
 			d := newDesk(t, "")
