@@ -10,22 +10,21 @@ import (
 	"github.com/flowhook/flowhook/store/memstore"
 )
 
-// What a transaction has written is gone when it fails.
 func ExampleNew() {
-	ctx, store := context.Background(), memstore.New()
-	s := flowhook.Session{ID: "a random ID", IdentityID: "ada", IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}
+	store := memstore.New()
+	session := flowhook.Session{ID: "one", IdentityID: "alice", ExpiresAt: time.Now().Add(time.Hour)}
 
-	err := store.Transaction(ctx, "ada", func(ctx context.Context) error {
-		if err := store.CreateSession(ctx, s); err != nil {
+	err := store.Transaction(context.Background(), "alice", func(ctx context.Context) error {
+		if err := store.CreateSession(ctx, session); err != nil { // with the transaction's context
 			return err
 		}
-		return errors.New("on second thought, no")
+		return errors.New("something else failed")
 	})
 	fmt.Println(err)
 
-	_, err = store.FindSession(ctx, s.ID)
+	_, err = store.FindSession(context.Background(), "one")
 	fmt.Println(errors.Is(err, flowhook.ErrNotFound))
 	// Output:
-	// on second thought, no
+	// something else failed
 	// true
 }
