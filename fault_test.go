@@ -98,7 +98,7 @@ func failingCalls(p plan, calls []storeCall) (all []injection) {
 			case call.method == "Send" && !p.outbox:
 				i.ends = onlyLogged
 			case call.method == "Send" && f == faultPanic:
-				i.is, i.says = nil, "the courier panicked"
+				i.is, i.says = nil, "panic: the courier did not send"
 			case call.by == "save" && f == faultPanic:
 				i.ends = panicked
 			}
