@@ -177,8 +177,7 @@ func (p *Pipeline) call(ctx context.Context, x *Exchange, h *hook) (answered boo
 			x.run.aborted = v == http.ErrAbortHandler
 			err = panicked(v)
 			if !x.run.aborted {
-				p.log.LogAttrs(ctx, slog.LevelError, "flowhook: a hook panicked", slog.String("point", x.run.point.String()),
-					slog.String("hook", h.name), slog.String("position", h.pos.String()), slog.String("stack", string(debug.Stack())))
+				p.logPanic(ctx, x.run.point, h.name, h.pos, debug.Stack())
 			}
 		}
 	}()
@@ -195,6 +194,12 @@ func (p *Pipeline) call(ctx context.Context, x *Exchange, h *hook) (answered boo
 		return false, fmt.Errorf("answered with status %d, after everything was saved; refuse at before_persist, or by returning an error", status)
 	}
 	return status != 0, nil
+}
+
+// logPanic logs where a hook panicked.
+func (p *Pipeline) logPanic(ctx context.Context, point Point, hook string, pos Position, stack []byte) {
+	p.log.LogAttrs(ctx, slog.LevelError, "flowhook: a hook panicked", slog.String("point", point.String()),
+		slog.String("hook", hook), slog.String("position", pos.String()), slog.String("stack", string(stack)))
 }
 
 // afterFailure runs the hooks at Failed behind a failed attempt.
@@ -271,22 +276,27 @@ func (p *Pipeline) succeed(ctx context.Context, x *Exchange) (handled bool) {
 func (p *Pipeline) afterCommit(ctx context.Context, x *Exchange, l later) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), detached)
 	defer cancel()
+	e := &HookError{Point: x.run.point, Name: "save"}
+	if l.hook != nil {
+		e.Name, e.Position = l.hook.name, l.hook.pos
+	}
+	var stack []byte
 	done := make(chan error, 1)
 	go func() {
 		err := errGoexit
 		defer func() {
 			if v := recover(); v != nil {
-				err = panicked(v)
+				err, stack = panicked(v), debug.Stack()
 			}
 			done <- err
 		}()
 		err = l.fn(ctx)
 	}()
-	if err := <-done; err != nil {
-		e := &HookError{Point: x.run.point, Name: "save", Err: err}
-		if l.hook != nil {
-			e.Name, e.Position = l.hook.name, l.hook.pos
-		}
+	e.Err = <-done
+	if stack != nil {
+		p.logPanic(ctx, e.Point, e.Name, e.Position, stack)
+	}
+	if e.Err != nil {
 		p.log.LogAttrs(ctx, slog.LevelError, "flowhook: failed after the commit", slog.Any("error", e))
 	}
 }
