@@ -10,21 +10,22 @@ import (
 	"github.com/flowhook/flowhook/store/memstore"
 )
 
+// What a transaction has written is gone when it fails.
 func ExampleNew() {
-	store := memstore.New()
-	session := flowhook.Session{ID: "one", IdentityID: "alice", ExpiresAt: time.Now().Add(time.Hour)}
+	ctx, store := context.Background(), memstore.New()
+	s := flowhook.Session{ID: "a random ID", IdentityID: "ada", IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}
 
-	err := store.Transaction(context.Background(), "alice", func(ctx context.Context) error {
-		if err := store.CreateSession(ctx, session); err != nil { // with the transaction's context
+	err := store.Transaction(ctx, "ada", func(ctx context.Context) error {
+		if err := store.CreateSession(ctx, s); err != nil {
 			return err
 		}
-		return errors.New("something else failed")
+		return errors.New("on second thought, no")
 	})
 	fmt.Println(err)
 
-	_, err = store.FindSession(context.Background(), "one")
+	_, err = store.FindSession(ctx, s.ID)
 	fmt.Println(errors.Is(err, flowhook.ErrNotFound))
 	// Output:
-	// something else failed
+	// on second thought, no
 	// true
 }
