@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/flowhook/flowhook"
 	"github.com/stretchr/testify/require"
@@ -163,9 +164,11 @@ func TestSessionsNoticeAContextFromOutsideTheTransaction(t *testing.T) {
 			cookie, _ := d.signIn("alice")
 			d.store.take()
 			v := visit("alice", cookie)
-			outside := flowhook.NewContext(t.Context(), v.Exchange)
+			soon, cancel := context.WithTimeout(context.Background(), 10*time.Second) // what is not noticed waits for the transaction
+			defer cancel()
+			outside := flowhook.NewContext(soon, v.Exchange)
 			other := visit("bob")
-			for name, ctx := range map[string]context.Context{"background": context.Background(), "the request's": outside} {
+			for name, ctx := range map[string]context.Context{"another": soon, "the request's": outside} {
 				err := d.complete(v, func(context.Context) error { return row.call(ctx, d, v.Exchange) })
 				require.ErrorContains(t, err, "context", name)
 				require.Empty(t, d.store.take())

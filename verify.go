@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/mail"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -116,9 +117,9 @@ func (e *courierError) Unwrap() error { return e.err }
 
 func (v *verifier) message(a Address, token string) Message {
 	link, _ := url.Parse(v.url) // checked by New
-	q := link.Query()
-	q.Set("token", token)
-	link.RawQuery = q.Encode()
+	// Not by url.Values, which drop a pair with a semicolon, sort the rest and write it anew.
+	pairs := slices.DeleteFunc(strings.Split(link.RawQuery, "&"), func(pair string) bool { return pair == "" || strings.HasPrefix(pair, "token=") })
+	link.RawQuery = strings.Join(append(pairs, "token="+token), "&")
 	const (
 		ask = "Please open this link to confirm that this address is yours"
 		say = "The link works once, for %s. If you did not ask for this mail, you can ignore it."
