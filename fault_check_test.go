@@ -122,6 +122,21 @@ func (r *rig) requireStored(name string, commits int) {
 	}
 }
 
+// requireOneSession asserts that nobody has issued a second session, be it to end the first.
+func (r *rig) requireOneSession(calls []storeCall) {
+	r.t.Helper()
+	issued, want := 0, 0
+	for _, call := range calls {
+		if call.method == "CreateSession" {
+			issued++
+		}
+	}
+	if r.issues || r.has("session") {
+		want = 1
+	}
+	require.Equal(r.t, want, issued)
+}
+
 // hashOf gives the hash that is stored of a link's token.
 func hashOf(r *rig, link string) string {
 	u, err := url.Parse(link)

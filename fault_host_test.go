@@ -41,7 +41,7 @@ func (r *rig) serve(w http.ResponseWriter, req *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(req.Context(), 30*time.Second)
 	defer cancel()
-	r.cancel = cancel
+	r.cancel, r.real = cancel, w
 	x := &flowhook.Exchange{Writer: w, Request: req.WithContext(ctx)}
 	if !r.names {
 		x.Identity = newIdentity()

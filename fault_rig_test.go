@@ -62,7 +62,8 @@ type rig struct {
 	mishap   mishap
 	again    bool // the handler tries again, in the same exchange
 	cancel   context.CancelFunc
-	refused  int // how often the failed hooks have run
+	real     http.ResponseWriter // the server's
+	refused  int                 // how often the failed hooks have run
 	outcome  chan outcome
 }
 
@@ -224,6 +225,7 @@ func (r *rig) save(ctx context.Context, x *flowhook.Exchange) error {
 		}
 	}
 	x.Writer.Header().Set("X-Save", "staged")
+	r.real.Header().Set("X-Behind", "the stage")
 	_, err := r.goWrong("save", x)
 	return err
 }

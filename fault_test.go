@@ -169,6 +169,7 @@ func TestAllOrNothing(t *testing.T) {
 				r.seed()
 				r.do()
 				seen := r.store.seen()
+				r.requireOneSession(seen)
 				r.seed()
 				r.requireSuccess("nothing goes wrong", 1, r.mails())
 				count := 0
