@@ -84,6 +84,7 @@ func FuzzAddress(f *testing.F) {
 		f.Add("sms", value)
 	}
 	f.Add("", "a@b.example\u0085")
+	f.Add("sms", "+4930\xff")
 	d := newDesk(f, "selfservice: {registration: {after: [{hook: verify, config: {interval: 0s}}]}}\n")
 	f.Fuzz(func(t *testing.T, via, value string) {
 		v := visit("alice")

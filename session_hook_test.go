@@ -170,7 +170,7 @@ func TestSessionsNoticeAContextFromOutsideTheTransaction(t *testing.T) {
 			other := visit("bob")
 			for name, ctx := range map[string]context.Context{"another": soon, "the request's": outside} {
 				err := d.complete(v, func(context.Context) error { return row.call(ctx, d, v.Exchange) })
-				require.ErrorContains(t, err, "context", name)
+				require.ErrorContains(t, err, "the context is not the transaction's", name)
 				require.Empty(t, d.store.take())
 				require.Empty(t, setCookies(v))
 				require.Equal(t, "alice", d.who(cookie))
@@ -181,7 +181,7 @@ func TestSessionsNoticeAContextFromOutsideTheTransaction(t *testing.T) {
 				defer cancel()
 				return d.complete(v, func(context.Context) error { return row.call(ctx, d, v.Exchange) })
 			})
-			require.ErrorContains(t, err, "context")
+			require.ErrorContains(t, err, "the context is not the transaction's")
 			require.Empty(t, d.store.take())
 
 			require.NoError(t, d.complete(v, func(ctx context.Context) error {
