@@ -55,7 +55,7 @@ func misused(err error) bool {
 // run is the state of the run that an exchange is in. It lives in the exchange, so that a run need not allocate it.
 type run struct {
 	busy      atomic.Bool // the exchange is in a run
-	point     Point
+	chain     *chain      // the one that is running; nil outside a run
 	hook      *hook
 	later     []later
 	tx        bool // in a transaction: calls of Sessions must come with its context
@@ -96,8 +96,8 @@ type snapshot struct {
 
 // enter finds the chain of a point, and takes the exchange for a run. The caller must leave.
 func (p *Pipeline) enter(ctx context.Context, point Point) (*Exchange, *chain, error) {
-	c, ok := p.chains[point]
-	if !ok {
+	c := p.chains[point.Flow][point.Strategy].at(point.Phase)
+	if c == nil {
 		return nil, nil, fmt.Errorf("%w: %s", ErrUnknownPoint, point)
 	}
 	x, ok := FromContext(ctx)
@@ -158,7 +158,7 @@ func (x *Exchange) end() {
 		}
 	}
 	x.Writer, x.Request = r.stage.real, r.request
-	r.point, r.hook, r.later, r.tx = Point{}, nil, nil, false
+	r.chain, r.hook, r.later, r.tx = nil, nil, nil, false
 }
 
 func (x *Exchange) restore() {
@@ -183,11 +183,11 @@ func (x *Exchange) failed(err error) error {
 }
 
 // save runs the host's save.
-func (x *Exchange) save(ctx context.Context, point Point, save func(ctx context.Context) error) error {
+func (x *Exchange) save(ctx context.Context, after *chain, save func(ctx context.Context) error) error {
 	if err := ctx.Err(); err != nil || save == nil {
 		return err
 	}
-	x.run.point, x.run.hook = point, nil
+	x.run.chain, x.run.hook = after, nil
 	if err := save(ctx); err != nil {
 		return err
 	}
@@ -204,8 +204,8 @@ func (x *Exchange) save(ctx context.Context, point Point, save func(ctx context.
 }
 
 // passing marks that the hooks of a chain have run. Those of a strategy include the flow-wide ones.
-func (x *Exchange) passing(phase Phase, c *chain) {
-	if (phase == Before || phase == BeforePersist) && len(c.hooks) > 0 {
+func (x *Exchange) passing(c *chain) {
+	if (c.point.Phase == Before || c.point.Phase == BeforePersist) && len(c.hooks) > 0 {
 		x.marks.ran = append(x.marks.ran, c)
 		if c.wide != c {
 			x.marks.ran = append(x.marks.ran, c.wide)
@@ -213,16 +213,16 @@ func (x *Exchange) passing(phase Phase, c *chain) {
 	}
 }
 
-// passed gives an error if one of the chains that stand before a point has been gone past.
-func (x *Exchange) passed(point Point, before *chain, gates ...*chain) error {
-	if before != nil && !slices.Contains(x.marks.ran, before) {
+// passed gives an error if a chain that stands before c has been gone past: the flow's Before, or one of the gates.
+func (x *Exchange) passed(c *chain, gates []*chain) error {
+	if c.before != nil && !slices.Contains(x.marks.ran, c.before) {
 		return fmt.Errorf("%w: %s comes before %s and has hooks; wrap the route in Middleware, or run it", ErrPhaseSkipped,
-			Point{point.Flow, Before, FlowWide}, point)
+			c.before.point, c.point)
 	}
 	for _, gate := range gates {
 		if !slices.Contains(x.marks.ran, gate) {
 			return fmt.Errorf("%w: %s comes before %s and has hooks; use Complete, or run it", ErrPhaseSkipped,
-				Point{point.Flow, BeforePersist, point.Strategy}, point)
+				Point{c.point.Flow, BeforePersist, c.point.Strategy}, c.point)
 		}
 	}
 	return nil
@@ -242,21 +242,20 @@ func (x *Exchange) outside(ctx context.Context) bool {
 	return x.run.tx && ctx.Value(transactionKey{}) != any(x)
 }
 
-// link lets the chains know of the ones that stand before them.
+// link lets the chains at After know of the ones that stand before them.
 func (p *Pipeline) link() {
-	for at, c := range p.chains {
-		if at.Phase != After {
-			continue
-		}
-		if before := p.chains[Point{at.Flow, Before, FlowWide}]; len(before.hooks) > 0 {
-			c.before = before
-		}
-		gate := p.chains[Point{at.Flow, BeforePersist, at.Strategy}]
-		if gate != gate.wide && gate.own > 0 {
-			c.gates = append(c.gates, gate)
-		}
-		if len(gate.wide.hooks) > 0 {
-			c.gates = append(c.gates, gate.wide)
+	for _, flow := range p.chains {
+		for _, c := range flow {
+			if before := c.before.wide; len(before.hooks) > 0 {
+				c.after.before = before
+			}
+			gate := &c.beforePersist
+			if gate.own > 0 && gate != gate.wide {
+				c.after.gates = append(c.after.gates, gate)
+			}
+			if len(gate.wide.hooks) > 0 {
+				c.after.gates = append(c.after.gates, gate.wide)
+			}
 		}
 	}
 }

@@ -250,7 +250,12 @@ type Exchange struct {
 }
 
 // Point gives the point that is running; the zero Point outside a run. A flow-wide hook sees the strategy of the run.
-func (x *Exchange) Point() Point { return x.run.point }
+func (x *Exchange) Point() Point {
+	if x.run.chain == nil {
+		return Point{}
+	}
+	return x.run.chain.point
+}
 
 // AfterCommit has fn called after the commit (in a run without a transaction: when the run has succeeded) and before the
 // response leaves; not at all if the run fails. It is for what cannot be undone, such as sending mail. ctx is not
