@@ -182,6 +182,26 @@ func (x *Exchange) failed(err error) error {
 	return err
 }
 
+// caused makes an error of the hook that is running.
+func (x *Exchange) caused(err error) error {
+	h := x.run.hook
+	return &HookError{Point: x.Point(), Name: h.name, Position: h.pos, Err: err}
+}
+
+// answer looks at what a hook did to the exchange, and says whether it has answered.
+func (x *Exchange) answer() (answered bool, err error) {
+	status, misuse := x.run.stage.result()
+	switch {
+	case misuse != nil:
+		return false, misuse
+	case x.Writer != http.ResponseWriter(x.run.stage) || x.Request != x.run.request:
+		return false, errReplaced
+	case status >= 400 && x.run.chain.point.Phase == After:
+		return false, fmt.Errorf("answered with status %d, after everything was saved; refuse at before_persist, or by returning an error", status)
+	}
+	return status != 0, nil
+}
+
 // save runs the host's save.
 func (x *Exchange) save(ctx context.Context, after *chain, save func(ctx context.Context) error) error {
 	if err := ctx.Err(); err != nil || save == nil {

@@ -170,17 +170,24 @@ func (p *Pipeline) attempt(ctx context.Context, x *Exchange, c *chains, save fun
 }
 
 // chain runs the hooks of one point until one answers or fails. It is the only place that runs hooks.
-func (p *Pipeline) chain(ctx context.Context, x *Exchange, c *chain) error {
+func (p *Pipeline) chain(ctx context.Context, x *Exchange, c *chain) (err error) {
 	x.run.chain = c
+	defer func() {
+		if v := recover(); v != nil {
+			err = x.caused(p.panicked(ctx, x, v))
+		}
+	}()
 	for i := range c.hooks {
+		x.run.hook = &c.hooks[i]
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		h := &c.hooks[i]
-		x.run.hook = h
-		answered, err := p.call(ctx, x, h)
+		if err := x.run.hook.Run(ctx, x); err != nil {
+			return x.caused(err)
+		}
+		answered, err := x.answer()
 		if err != nil {
-			return &HookError{Point: x.Point(), Name: h.name, Position: h.pos, Err: err}
+			return x.caused(err)
 		}
 		if answered {
 			break
@@ -189,31 +196,14 @@ func (p *Pipeline) chain(ctx context.Context, x *Exchange, c *chain) error {
 	return ctx.Err()
 }
 
-// call runs one hook. A panic becomes an error; what it did to the exchange is looked at.
-func (p *Pipeline) call(ctx context.Context, x *Exchange, h *hook) (answered bool, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			x.run.aborted = v == http.ErrAbortHandler
-			err = panicked(v)
-			if !x.run.aborted {
-				p.log.LogAttrs(ctx, slog.LevelError, "flowhook: a hook panicked", slog.String("point", x.Point().String()),
-					slog.String("hook", h.name), slog.String("position", h.pos.String()), slog.String("stack", string(debug.Stack())))
-			}
-		}
-	}()
-	if err := h.Run(ctx, x); err != nil {
-		return false, err
+// panicked makes an error of a hook's panic, and logs where it was.
+func (p *Pipeline) panicked(ctx context.Context, x *Exchange, v any) error {
+	x.run.aborted = v == http.ErrAbortHandler
+	if h := x.run.hook; !x.run.aborted {
+		p.log.LogAttrs(ctx, slog.LevelError, "flowhook: a hook panicked", slog.String("point", x.Point().String()),
+			slog.String("hook", h.name), slog.String("position", h.pos.String()), slog.String("stack", string(debug.Stack())))
 	}
-	status, misuse := x.run.stage.result()
-	switch {
-	case misuse != nil:
-		return false, misuse
-	case x.Writer != http.ResponseWriter(x.run.stage) || x.Request != x.run.request:
-		return false, errReplaced
-	case status >= 400 && x.Point().Phase == After:
-		return false, fmt.Errorf("answered with status %d, after everything was saved; refuse at before_persist, or by returning an error", status)
-	}
-	return status != 0, nil
+	return panicked(v)
 }
 
 // afterFailure runs the hooks at Failed behind a failed attempt.
