@@ -52,10 +52,17 @@ func misused(err error) bool {
 		func(target error) bool { return errors.Is(err, target) })
 }
 
+// The states of an exchange.
+const (
+	idle   = iota // in no run
+	busy          // in a run, but nothing can be written to the stage
+	staged        // in a run, and hooks can write
+)
+
 // run is the state of the run that an exchange is in. It lives in the exchange, so that a run need not allocate it.
 type run struct {
-	busy      atomic.Bool // the exchange is in a run
-	chain     *chain      // the one that is running; nil outside a run
+	state     atomic.Int32
+	chain     *chain // the one that is running; nil outside a run
 	hook      *hook
 	later     []later
 	tx        bool // in a transaction: calls of Sessions must come with its context
@@ -104,7 +111,7 @@ func (p *Pipeline) enter(ctx context.Context, point Point) (*Exchange, *chain, e
 	if !ok {
 		return nil, nil, ErrNoExchange
 	}
-	if !x.run.busy.CompareAndSwap(false, true) {
+	if !x.run.state.CompareAndSwap(idle, busy) {
 		return nil, nil, fmt.Errorf("%w: %s", ErrNested, point)
 	}
 	switch {
@@ -118,7 +125,7 @@ func (p *Pipeline) enter(ctx context.Context, point Point) (*Exchange, *chain, e
 	return x, c, nil
 }
 
-func (x *Exchange) leave() { x.run.busy.Store(false) }
+func (x *Exchange) leave() { x.run.state.Store(idle) }
 
 // begin takes the snapshot and sets the stage. The caller must end.
 func (x *Exchange) begin() {
@@ -139,10 +146,12 @@ func (x *Exchange) begin() {
 	switch {
 	case r.stage == nil:
 		r.stage = &r.first
-	case r.stage.wasTouched(): // somebody may still write to it
-		r.stage = new(stage)
+		r.stage.state = &r.state
+	case r.stage.touched.Load(): // somebody may still write to it
+		r.stage = &stage{state: &r.state}
 	}
-	r.stage.set(x.Writer)
+	r.stage.real = x.Writer
+	r.state.Store(staged)
 	x.Writer = r.stage
 }
 
@@ -150,8 +159,8 @@ func (x *Exchange) begin() {
 // behind a panic and a Goexit.
 func (x *Exchange) end() {
 	r := &x.run
-	r.stage.close()
 	if !r.succeeded {
+		r.stage.close()
 		x.restore()
 		if r.header != nil {
 			restoreHeader(r.stage.real.Header(), r.header)
