@@ -1,8 +1,6 @@
 package flowhook
 
 import (
-	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,50 +11,6 @@ import (
 
 	"github.com/flowhook/flowhook/internal/conf"
 )
-
-// Options are what a file cannot say. The zero value of every field is a sensible default.
-type Options struct {
-	// Store is the host's identity store. Hooks that write need it; nil where one of them is configured is an error.
-	Store Store
-
-	// Hooks are the host's own hooks, by the name they have in YAML. The name of a built-in hook is an error.
-	Hooks map[string]HookFactory
-
-	// Flows and Strategies are the host's own, beside those that flowhook knows.
-	Flows      []Flow
-	Strategies []Strategy
-
-	// Secrets sign the session tokens, instead of the file's: the first signs, all verify. At least 16 bytes each.
-	Secrets []string
-
-	// Issue is what the session hook does, for hosts with sessions of their own. It should set Exchange.Session.
-	// Nil: Sessions().Issue.
-	Issue func(ctx context.Context, x *Exchange) error
-
-	// Courier sends the mails of the verify hook, which needs one.
-	Courier Courier
-
-	// Outbox says that Courier.Send writes into the Store's transaction (a queue in the same database): it is called
-	// inside the transaction instead of after the commit, and its error fails the hook.
-	Outbox bool
-
-	// VerificationURL is the absolute URL that verification links point to; the token is added as the query parameter
-	// "token". Default: the ui_url of the file's verification flow.
-	VerificationURL string
-
-	// Wrap, if not nil, is called once for every hook, by New, and what it returns runs instead: timing, tracing,
-	// deadlines. p is where the hook is configured.
-	Wrap func(p Point, name string, next Hook) Hook
-
-	// Logger takes what happens after the commit, and New's warnings. Default: slog.Default.
-	Logger *slog.Logger
-
-	// Now is the clock. Default: time.Now.
-	Now func() time.Time
-
-	// OnError answers for Middleware where a before hook failed. Default: log it and send a plain 500.
-	OnError func(w http.ResponseWriter, r *http.Request, err error)
-}
 
 // New makes the pipeline of a configuration. A nil cfg has no hooks. The error joins a [*ConfigError] for everything that
 // is wrong, the file's first and in its order: hooks, flows, strategies and keys that nobody knows, hooks where they
@@ -148,21 +102,16 @@ func (b *builder) wrong(pos Position, path, problem, hint string) {
 
 // err joins what is wrong: the file's by position, then what was added, in its order, then the options.
 func (b *builder) err() error {
-	rank := func(e *ConfigError) int {
+	rank := func(e *ConfigError) []int {
 		switch {
-		case e.Column > 0:
-			return 0 // Go's runtime tells no columns
+		case e.Column > 0: // Go's runtime tells no columns
+			return []int{0, e.Line, e.Column}
 		case e.Line > 0:
-			return 1
+			return []int{1}
 		}
-		return 2
+		return []int{2}
 	}
-	slices.SortStableFunc(b.problems, func(x, y *ConfigError) int {
-		if c := cmp.Compare(rank(x), rank(y)); c != 0 || rank(x) > 0 {
-			return c
-		}
-		return cmp.Or(cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column))
-	})
+	slices.SortStableFunc(b.problems, func(x, y *ConfigError) int { return slices.Compare(rank(x), rank(y)) })
 	errs := make([]error, len(b.problems))
 	for i, e := range b.problems {
 		errs[i] = e
@@ -261,22 +210,23 @@ func newChain(at Point, own []placed, wide *chain) chain {
 
 // warn logs which hooks never run because a redirect always answers before them.
 func (b *builder) warn() {
-	seen := map[[2]Position]bool{}
+	logged := map[[2]Position]bool{}
 	check := func(flow Flow, s Strategy, phases ...Phase) {
-		var by *placed
-		for _, phase := range phases {
-			at := b.placed[Point{flow, phase, FlowWide}]
-			if s != FlowWide {
-				at = slices.Concat(b.placed[Point{flow, phase, s}], at)
+		var by *placed // the redirect that everything after it waits for in vain
+		for _, p := range phases {
+			own, wide := b.placed[Point{flow, p, s}], b.placed[Point{flow, p, FlowWide}]
+			if s == FlowWide {
+				own = nil
 			}
-			for _, h := range at {
-				if by != nil && !seen[[2]Position{h.pos, by.pos}] {
-					seen[[2]Position{h.pos, by.pos}] = true
-					b.p.log.Warn("flowhook: a hook never runs, because a redirect answers before it", "hook", h.name,
-						"at", h.pos.String(), "point", Point{flow, phase, s}.String(), "redirect", by.pos.String())
-				}
-				if by == nil && h.redirect {
-					by = &h
+			for _, part := range [][]placed{own, wide} {
+				for _, h := range part {
+					if by != nil && !logged[[2]Position{h.pos, by.pos}] {
+						logged[[2]Position{h.pos, by.pos}] = true
+						b.p.log.Warn("flowhook: a hook never runs, because a redirect answers before it", "hook", h.name,
+							"at", h.pos.String(), "point", Point{flow, p, s}.String(), "redirect", by.pos.String())
+					} else if by == nil && h.redirect {
+						by = &h
+					}
 				}
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 
 	"github.com/flowhook/flowhook/internal/conf"
 )
@@ -62,6 +63,51 @@ func (c *Config) Add(p Point, name string, hook Hook) {
 		a.pos = Position{File: file, Line: line}
 	}
 	c.added = append(c.added, a)
+}
+
+// add makes, or takes, a hook that the host added.
+func (b *builder) add(a added) {
+	s := spec{point: a.point, name: a.name, pos: a.pos, path: fmt.Sprintf("Add(%s, %q)", a.point, a.name)}
+	r, redirects := a.hook.(*redirect)
+	switch {
+	case !b.declared(s):
+	case a.hook == nil:
+		if b.known(s) && b.mayStand(s) {
+			b.place(s, b.make(s))
+		}
+	case a.name == "":
+		b.refuse(s, "", "a hook without a name")
+	case slices.Contains(builtinHooks, a.name) && (!redirects || a.name != "redirect"):
+		b.refuse(s, "take another name, or pass nil for the built-in hook", "the name of a built-in hook")
+	case redirects && r.err != nil:
+		b.refuse(s, "", "%v", r.err)
+	case isNil(a.hook):
+		b.refuse(s, "", "a nil function for a hook")
+	default:
+		b.place(s, a.hook)
+	}
+}
+
+// declared says whether there is such a point.
+func (b *builder) declared(s spec) bool {
+	p := s.point
+	switch {
+	case !among(b, s, "flow", p.Flow, b.flows), !among(b, s, "phase", p.Phase, allPhases),
+		p.Strategy != FlowWide && !among(b, s, "strategy", p.Strategy, b.strategies):
+		return false
+	case p.Strategy != FlowWide && p.Phase == Before:
+		b.refuse(s, "leave it out", "before has no strategies: none is known yet")
+		return false
+	}
+	return true
+}
+
+func among[T ~string](b *builder, s spec, what string, v T, known []T) bool {
+	if slices.Contains(known, v) {
+		return true
+	}
+	b.refuse(s, conf.Hint(string(v), names(known)), "unknown %s %q", what, v)
+	return false
 }
 
 // A ConfigError is one thing that is wrong with a configuration. [New] returns all that it found, joined: errors.As finds

@@ -3,6 +3,7 @@ package flowhook_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -45,6 +46,7 @@ func anything() flowhook.Options {
 		Store:      anyStore{},
 		Courier:    anyCourier{},
 		Secrets:    []string{"0123456789abcdef"},
+		Logger:     slog.New(slog.DiscardHandler),
 		Flows:      []flowhook.Flow{"invite"},
 		Strategies: []flowhook.Strategy{"magic"},
 		Hooks: map[string]flowhook.HookFactory{

@@ -50,52 +50,9 @@ func (b *builder) entry(e conf.Entry) {
 	}
 }
 
-// add makes, or takes, a hook that the host added.
-func (b *builder) add(a added) {
-	s := spec{point: a.point, name: a.name, pos: a.pos, path: fmt.Sprintf("Add(%s, %q)", a.point, a.name)}
-	r, redirects := a.hook.(*redirect)
-	switch {
-	case !b.declared(s):
-	case a.hook == nil:
-		if b.known(s) && b.mayStand(s) {
-			b.place(s, b.make(s))
-		}
-	case a.name == "":
-		b.refuse(s, "", "a hook without a name")
-	case slices.Contains(builtinHooks, a.name) && (!redirects || a.name != "redirect"):
-		b.refuse(s, "take another name, or pass nil for the built-in hook", "the name of a built-in hook")
-	case redirects && r.err != nil:
-		b.refuse(s, "", "%v", r.err)
-	case isNil(a.hook):
-		b.refuse(s, "", "a nil function for a hook")
-	default:
-		b.place(s, a.hook)
-	}
-}
-
 func isNil(h Hook) bool {
 	f, ok := h.(HookFunc)
 	return h == nil || ok && f == nil
-}
-
-// declared says whether there is such a point.
-func (b *builder) declared(s spec) bool {
-	p := s.point
-	switch {
-	case !slices.Contains(b.flows, p.Flow):
-		b.refuse(s, conf.Hint(string(p.Flow), names(b.flows)), "unknown flow %q", p.Flow)
-	case !slices.Contains(allPhases, p.Phase):
-		b.refuse(s, conf.Hint(string(p.Phase), names(allPhases)), "unknown phase %q", p.Phase)
-	case p.Strategy == FlowWide:
-		return true
-	case !slices.Contains(b.strategies, p.Strategy):
-		b.refuse(s, conf.Hint(string(p.Strategy), names(b.strategies)), "unknown strategy %q", p.Strategy)
-	case p.Phase == Before:
-		b.refuse(s, "leave it out", "before has no strategies: none is known yet")
-	default:
-		return true
-	}
-	return false
 }
 
 // known says whether there is a hook of this name.
@@ -104,11 +61,7 @@ func (b *builder) known(s spec) bool {
 		return true
 	}
 	hosts := slices.Sorted(maps.Keys(b.Hooks))
-	name, _, more := strings.Cut(s.name, "\n")
-	if more || len(name) > 60 {
-		name = "..."
-	}
-	b.refuse(s, conf.Hint(s.name, slices.Concat(builtinHooks, hosts)), "unknown hook %q", name)
+	b.refuse(s, conf.Hint(s.name, slices.Concat(builtinHooks, hosts)), "unknown hook %q", conf.Clip(s.name))
 	return false
 }
 
@@ -286,13 +239,7 @@ func (b *builder) place(s spec, h Hook) {
 	}
 	_, redirects := h.(*redirect)
 	if b.Wrap != nil {
-		inner := h
-		wrapped, err := guarded(func() (Hook, error) { return b.Wrap(s.point, s.name, inner), nil })
-		if err != nil {
-			b.refuse(s, "", "Options.Wrap: %v", err)
-			return
-		}
-		if h = wrapped; isNil(h) {
+		if h = b.Wrap(s.point, s.name, h); isNil(h) {
 			b.refuse(s, "", "Options.Wrap made no hook of %q", s.name)
 			return
 		}

@@ -174,7 +174,10 @@ func (p *Pipeline) chain(ctx context.Context, x *Exchange, c *chain) (err error)
 	x.run.chain = c
 	defer func() {
 		if v := recover(); v != nil {
-			err = x.caused(p.panicked(ctx, x, v))
+			err = x.caused(panicked(v))
+			if x.run.aborted = v == http.ErrAbortHandler; !x.run.aborted {
+				p.logPanic(ctx, c.point, x.run.hook.name, x.run.hook.pos, debug.Stack())
+			}
 		}
 	}()
 	for i := range c.hooks {
@@ -196,14 +199,10 @@ func (p *Pipeline) chain(ctx context.Context, x *Exchange, c *chain) (err error)
 	return ctx.Err()
 }
 
-// panicked makes an error of a hook's panic, and logs where it was.
-func (p *Pipeline) panicked(ctx context.Context, x *Exchange, v any) error {
-	x.run.aborted = v == http.ErrAbortHandler
-	if h := x.run.hook; !x.run.aborted {
-		p.log.LogAttrs(ctx, slog.LevelError, "flowhook: a hook panicked", slog.String("point", x.Point().String()),
-			slog.String("hook", h.name), slog.String("position", h.pos.String()), slog.String("stack", string(debug.Stack())))
-	}
-	return panicked(v)
+// logPanic logs where a hook panicked.
+func (p *Pipeline) logPanic(ctx context.Context, point Point, hook string, pos Position, stack []byte) {
+	p.log.LogAttrs(ctx, slog.LevelError, "flowhook: a hook panicked", slog.String("point", point.String()),
+		slog.String("hook", hook), slog.String("position", pos.String()), slog.String("stack", string(stack)))
 }
 
 // afterFailure runs the hooks at Failed behind a failed attempt.
@@ -280,22 +279,27 @@ func (p *Pipeline) succeed(ctx context.Context, x *Exchange) (handled bool) {
 func (p *Pipeline) afterCommit(ctx context.Context, x *Exchange, l later) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), detached)
 	defer cancel()
+	e := &HookError{Point: x.Point(), Name: "save"}
+	if l.hook != nil {
+		e.Name, e.Position = l.hook.name, l.hook.pos
+	}
+	var stack []byte
 	done := make(chan error, 1)
 	go func() {
 		err := errGoexit
 		defer func() {
 			if v := recover(); v != nil {
-				err = panicked(v)
+				err, stack = panicked(v), debug.Stack()
 			}
 			done <- err
 		}()
 		err = l.fn(ctx)
 	}()
-	if err := <-done; err != nil {
-		e := &HookError{Point: x.Point(), Name: "save", Err: err}
-		if l.hook != nil {
-			e.Name, e.Position = l.hook.name, l.hook.pos
-		}
+	e.Err = <-done
+	if stack != nil {
+		p.logPanic(ctx, e.Point, e.Name, e.Position, stack)
+	}
+	if e.Err != nil {
 		p.log.LogAttrs(ctx, slog.LevelError, "flowhook: failed after the commit", slog.Any("error", e))
 	}
 }

@@ -536,7 +536,7 @@ func TestComplete(t *testing.T) {
 
 	t.Run("save does not answer", func(t *testing.T) {
 		b := newBench(t)
-		handled, err := b.complete(func(context.Context) error { http.Redirect(b.x.Writer, b.x.Request, "/", 302); return nil })
+		handled, err := b.complete(func(context.Context) error { http.Redirect(b.x.Writer, b.x.Request, "/", http.StatusFound); return nil })
 		require.False(t, handled)
 		require.ErrorContains(t, err, "save has answered")
 		require.Equal(t, []string{"begin alice", "rollback"}, b.store.entries)
@@ -767,7 +767,7 @@ func TestAfterCommit(t *testing.T) {
 		require.Equal(t, 303, b.rec.Code)
 		require.Equal(t, "body", b.rec.Body.String())
 		require.Empty(t, b.rec.Header().Get("X-Late"))
-		for _, says := range []string{"refused", "in the post", "ended its goroutine", "abort Handler", "mailer"} {
+		for _, says := range []string{"refused", "in the post", "ended its goroutine", "abort Handler", "mailer", "pipeline_test.go:"} {
 			require.Contains(t, b.log.String(), says)
 		}
 	})

@@ -77,9 +77,15 @@ func newSessions(store Store, secrets []string, lifespan time.Duration, cookie c
 	return s, nil
 }
 
+var errNoWriter = fmt.Errorf("%w: its Writer is nil", ErrNoExchange)
+
 // Issue is Create, and the cookie that carries the token: HttpOnly, Secure, SameSite=Lax and named __Host-session unless
 // the file says otherwise (OWASP ASVS 5.0, 3.3). Within a run, ctx must be the one that the hook, or save, was given.
+// Without x.Writer it is ErrNoExchange.
 func (s *Sessions) Issue(ctx context.Context, x *Exchange) error {
+	if s.store != nil && x.Writer == nil { // before anything is stored that nobody would hear of
+		return errNoWriter
+	}
 	token, err := s.Create(ctx, x)
 	if err != nil {
 		return err
@@ -126,11 +132,13 @@ func (s *Sessions) Create(ctx context.Context, x *Exchange) (token string, err e
 
 // End signs the user out: the session that the request came with in its cookie, and x.Session, are deleted, the cookie is
 // taken back, and x.Session is nil. A request without a session is no error. Within a run, ctx must be the one that the
-// hook, or save, was given.
+// hook, or save, was given. Without x.Writer it is ErrNoExchange.
 func (s *Sessions) End(ctx context.Context, x *Exchange) error {
 	switch {
 	case s.store == nil:
 		return fmt.Errorf("%w: sessions need a SessionStore and secrets", ErrNotConfigured)
+	case x.Writer == nil:
+		return errNoWriter
 	case x.outside(ctx):
 		return errOutside
 	}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/mail"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -84,36 +85,41 @@ func (v *verifier) mail(ctx context.Context, x *Exchange, a Address) error {
 	return nil
 }
 
-// send gives a message to the courier. What the courier says of it may quote the address or the link, so its error keeps
-// its type for errors.Is and errors.As, but not its text.
-func (v *verifier) send(ctx context.Context, m Message) (err error) {
+// send gives a message to the courier. What the courier says of it, or panics with, may quote the address or the link, so
+// its error keeps its type for errors.Is and errors.As, but not its text. A panic goes on, and is logged with its stack.
+func (v *verifier) send(ctx context.Context, m Message) error {
 	defer func() {
-		if p := recover(); p != nil {
-			if p == http.ErrAbortHandler {
-				panic(p)
-			}
-			err = fmt.Errorf("the courier panicked with a %T", p)
+		switch p := recover(); p {
+		case nil:
+		case http.ErrAbortHandler:
+			panic(p)
+		default:
+			err, _ := p.(error)
+			panic(&courierError{fmt.Sprintf("%T", p), err})
 		}
 	}()
 	if err := v.courier.Send(ctx, m); err != nil {
-		return &courierError{err}
+		return &courierError{fmt.Sprintf("%T", err), err}
 	}
 	return nil
 }
 
-type courierError struct{ err error }
+type courierError struct {
+	what string // the type of what it returned, or panicked with
+	err  error  // nil: it panicked with something else
+}
 
 func (e *courierError) Error() string {
-	return fmt.Sprintf("the courier did not send the mail (%T; its text is withheld, since it may name the address)", e.err)
+	return "the courier did not send the mail (" + e.what + "; its text is withheld, since it may name the address)"
 }
 
 func (e *courierError) Unwrap() error { return e.err }
 
 func (v *verifier) message(a Address, token string) Message {
 	link, _ := url.Parse(v.url) // checked by New
-	q := link.Query()
-	q.Set("token", token)
-	link.RawQuery = q.Encode()
+	// Not by url.Values, which drop a pair with a semicolon, sort the rest and write it anew.
+	pairs := slices.DeleteFunc(strings.Split(link.RawQuery, "&"), func(pair string) bool { return pair == "" || strings.HasPrefix(pair, "token=") })
+	link.RawQuery = strings.Join(append(pairs, "token="+token), "&")
 	const (
 		ask = "Please open this link to confirm that this address is yours"
 		say = "The link works once, for %s. If you did not ask for this mail, you can ignore it."

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -99,50 +98,34 @@ func (w *writer) write(v value, end string) {
 	}
 }
 
-var (
-	notFound = regexp.MustCompile(`(?s)^field .* not found in type `)
-	notInto  = regexp.MustCompile(`(?s)^cannot unmarshal .* into (.*)$`)
-)
-
 // refuse says in our words what the YAML library said. Its own quote the value.
 func (w *writer) refuse(text string, v value, known []string) {
-	if m := lineOf.FindStringSubmatch(text); m != nil {
-		text = text[len(m[0]):]
-		if line, err := strconv.Atoi(m[1]); err == nil && 0 < line && line <= len(w.nodes) {
-			v = w.nodes[line-1]
-		}
+	line, text := cutLine(text)
+	if 0 < line && line <= len(w.nodes) {
+		v = w.nodes[line-1]
 	}
-	if notFound.MatchString(text) {
+	into := strings.LastIndex(text, " into ")
+	switch {
+	case strings.HasPrefix(text, "field ") && strings.Contains(text, " not found in type "):
 		w.unknown(v, "key", v.Value, known)
-	} else if m := notInto.FindStringSubmatch(text); m != nil {
-		w.wrong(v, "", "expected %s, found %s", expected(m[1]), kind(v.Node))
-	} else {
+	case strings.HasPrefix(text, "cannot unmarshal ") && into > 0:
+		w.wrong(v, "", "expected %s, found %s", expected(text[into+len(" into "):]), kind(v.Node))
+	default:
 		w.wrong(v, "", "a value that does not fit")
 	}
 }
 
+var goTypes = map[string]string{"string": "a string", "bool": "true or false", "time.Duration": "a duration such as 24h",
+	"int": "a whole number", "int64": "a whole number", "float64": "a number"}
+
 // expected says in YAML's words what a Go type takes.
 func expected(goType string) string {
-	name := strings.TrimLeft(goType, "*")
-	switch {
-	case name == "string":
-		return "a string"
-	case name == "bool":
-		return "true or false"
-	case name == "time.Duration":
-		return "a duration such as 24h"
-	case name == "int", name == "int64":
-		return "a whole number"
-	case strings.HasPrefix(name, "int"), strings.HasPrefix(name, "uint"):
-		return "a whole number that fits " + name
-	case strings.HasPrefix(name, "float"):
-		return "a number"
-	case strings.HasPrefix(name, "[]"):
+	if words, ok := goTypes[strings.TrimLeft(goType, "*")]; ok {
+		return words
+	} else if strings.HasPrefix(goType, "[]") {
 		return "a list"
-	case strings.HasPrefix(name, "map["), strings.HasPrefix(name, "struct "):
-		return "a mapping"
 	}
-	return "what fits " + name
+	return "what fits " + goType
 }
 
 // fields adds the keys that a type takes, at any depth, for suggestions.

@@ -64,6 +64,7 @@ type layout struct {
 	reader
 	flows, strategies []string
 	file              File
+	name, sameSite    value // of the cookie; the newest
 }
 
 // Read interprets the file. flows and strategies are all that there are.
@@ -87,16 +88,19 @@ func (l *layout) top(root value) {
 			l.unknown(p.key, "key", p.name, ourTops)
 		}
 	}
-	if v, ok := tops["urls"]; ok {
-		l.verifyURL(v, "verify_ui")
+	for _, top := range []struct { // what is newer comes later, and wins
+		name string
+		read func(value)
+	}{
+		{"urls", func(v value) { l.verifyURL(v, "verify_ui") }},
+		{"selfservice", l.selfservice}, {"secrets", l.secrets},
+		{"security", l.security}, {"cookies", l.cookies}, {"session", l.session},
+	} {
+		if v, ok := tops[top.name]; ok {
+			top.read(v)
+		}
 	}
-	if v, ok := tops["selfservice"]; ok {
-		l.selfservice(v)
-	}
-	if v, ok := tops["secrets"]; ok {
-		l.secrets(v)
-	}
-	l.session(tops)
+	l.checkCookie()
 }
 
 func (l *layout) selfservice(v value) {
@@ -225,12 +229,10 @@ func (l *layout) verifyURL(v value, key string) {
 	if v.Kind != yaml.MappingNode {
 		return
 	}
-	for i := 0; i+1 < len(v.Content); i += 2 {
-		if n := v.Content[i+1]; v.Content[i].Value == key {
-			l.file.VerifyURL = Text{Place{n.Line, n.Column, join(v.path, key)}, ""}
-			if kind(n) == "a string" && n.Style&yaml.TaggedStyle == 0 {
-				l.file.VerifyURL.Value = n.Value
-			}
+	if n := lookup(v.Node, key); n != nil {
+		l.file.VerifyURL = Text{Place{n.Line, n.Column, join(v.path, key)}, ""}
+		if kind(n) == "a string" && n.Style&yaml.TaggedStyle == 0 {
+			l.file.VerifyURL.Value = n.Value
 		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -17,9 +16,9 @@ const (
 	// MaxSize is how many bytes a file may have.
 	MaxSize = 256 << 10
 
-	// A value costs the YAML reader a few hundred bytes, however short it is written. 60,000 of them are several times
-	// what a file of MaxSize holds that people write, and stay below 32 MiB.
-	maxValues = 60_000
+	// A value costs the YAML reader a few hundred bytes, however short it is written. 24,000 of them are more than
+	// a file of MaxSize has that people write, and stay below 32 MiB.
+	maxValues = 24_000
 	maxDepth  = 100
 )
 
@@ -45,7 +44,7 @@ func Parse(data []byte) (doc *Doc, bad *Problem) {
 		return nil, &Problem{Text: "the file is too big", Hint: "at most 256 KiB"}
 	}
 	if values(data) > maxValues {
-		return nil, &Problem{Text: "the file has too many values", Hint: "at most 60,000"}
+		return nil, &Problem{Text: "the file has too many values", Hint: "at most 24,000"}
 	}
 	defer func() {
 		if recover() != nil {
@@ -88,38 +87,36 @@ func values(data []byte) (n int) {
 	return n
 }
 
-var (
-	lineOf = regexp.MustCompile(`^line (\d+): `)
-	// The YAML library counts the lines of its parser's errors from 0, and those of its scanner's from 1.
-	fromParser = regexp.MustCompile(`^did not find expected (<|key|'|node)`)
-	anchorOf   = regexp.MustCompile(`(?s)^unknown anchor '(.*)' referenced$`)
-	yamlWords  = regexp.MustCompile(`^[a-zA-Z0-9 ,':.%/-]+$`)
-)
-
-// unreadable says what yaml says, but never what it quotes: a secret that begins with * looks like an alias.
+// unreadable says what the YAML library says, but not an alias, the one thing that it quotes: a secret may begin with *.
 func unreadable(err error, data []byte) *Problem {
-	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	p := &Problem{}
-	if m := lineOf.FindStringSubmatch(text); m != nil {
-		p.Line, _ = strconv.Atoi(m[1])
-		if text = text[len(m[0]):]; fromParser.MatchString(text) {
-			p.Line++
+	p.Line, p.Text = cutLine(strings.TrimPrefix(err.Error(), "yaml: "))
+	for _, parser := range []string{"<", "key", "node", "'-'", "',' or"} {
+		if strings.HasPrefix(p.Text, "did not find expected "+parser) {
+			p.Line++ // the library counts the lines of its parser's errors from 0, and those of its scanner's from 1
 		}
 	}
-	if m := anchorOf.FindStringSubmatch(text); m != nil {
-		before, _, found := bytes.Cut(data, []byte("*"+m[1]))
+	if anchor, ok := strings.CutPrefix(p.Text, "unknown anchor '"); ok {
+		before, _, found := bytes.Cut(data, []byte("*"+strings.TrimSuffix(anchor, "' referenced")))
 		if found {
 			p.Line = 1 + bytes.Count(before, []byte("\n"))
 			p.Column = len(before) - bytes.LastIndexByte(before, '\n')
 		}
-		p.Text, p.Hint = "not YAML: an alias without its anchor", "quote a value that begins with *"
-		return p
+		p.Text, p.Hint = "an alias without its anchor", "quote a value that begins with *"
 	}
-	if !yamlWords.MatchString(text) {
-		text = "the YAML reader cannot read this file"
-	}
-	p.Text = "not YAML: " + text
+	p.Text = "not YAML: " + p.Text
 	return p
+}
+
+// cutLine cuts off the line that a message of the YAML library begins with; 0 if it has none.
+func cutLine(text string) (line int, rest string) {
+	if rest, ok := strings.CutPrefix(text, "line "); ok {
+		number, rest, _ := strings.Cut(rest, ": ")
+		if line, err := strconv.Atoi(number); err == nil {
+			return line, rest
+		}
+	}
+	return 0, text
 }
 
 // tooDeep gives the first node that has more than levels above it. It does not follow aliases.

@@ -2,6 +2,8 @@ package conf
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -46,34 +48,26 @@ func (r *reader) is(v value, want string) bool {
 	return false
 }
 
+var kinds = map[string]string{"!!str": "a string", "!!null": "null", "!!int": "a number", "!!float": "a number",
+	"!!bool": "true or false", "!!timestamp": "a date", "!!merge": "a merge key"}
+
 // kind says what a node is, in the words that [reader.is] takes.
 func kind(n *yaml.Node) string {
-	switch {
-	case n.Kind == yaml.MappingNode:
+	switch n.Kind {
+	case yaml.MappingNode:
 		return "a mapping"
-	case n.Kind == yaml.SequenceNode:
+	case yaml.SequenceNode:
 		return "a list"
-	case n.Kind == yaml.AliasNode:
+	case yaml.AliasNode:
 		return "an alias"
 	}
-	switch n.Tag {
-	case "!!str":
-		return "a string"
-	case "!!null":
-		return "null"
-	case "!!int", "!!float":
-		return "a number"
-	case "!!bool":
-		return "true or false"
-	case "!!timestamp":
-		return "a date"
-	case "!!merge":
-		return "a merge key"
+	if words, ok := kinds[n.Tag]; ok {
+		return words
 	}
 	return "something else"
 }
 
-// mapping gives the pairs of v. name says what a key is; without one, it is not shown: it may be a misplaced secret.
+// mapping gives the pairs of v.
 func (r *reader) mapping(v value, want string) []pair {
 	if !r.is(v, want) {
 		return nil
@@ -103,6 +97,22 @@ func (r *reader) mapping(v value, want string) []pair {
 	return pairs
 }
 
+// keys are what a mapping may have, and who reads it. What nobody reads is let be.
+type keys map[string]func(value)
+
+func (k keys) names() []string { return slices.Sorted(maps.Keys(k)) }
+
+// each reads a mapping that has no other keys.
+func (r *reader) each(v value, known keys) {
+	for _, p := range r.mapping(v, "a mapping") {
+		if read, ok := known[p.name]; !ok {
+			r.unknown(p.key, "key", p.name, known.names())
+		} else if read != nil {
+			read(p.value)
+		}
+	}
+}
+
 func (r *reader) list(v value, want string) []value {
 	if !r.is(v, want) {
 		return nil
@@ -123,7 +133,7 @@ func (r *reader) text(v value, want string) (string, bool) {
 
 // unknown reports a key or a name that is not among known.
 func (r *reader) unknown(v value, what, name string, known []string) {
-	r.wrong(v, Hint(name, known), "unknown %s %q", what, clip(name))
+	r.wrong(v, Hint(name, known), "unknown %s %q", what, Clip(name))
 }
 
 // Hint says what somebody who wrote name may have meant.
@@ -139,7 +149,7 @@ func nearest(name string, known []string) string {
 	best, least := "", 3
 	for _, k := range known {
 		limit := 1
-		if len(k) > 4 {
+		if len(k) > 3 {
 			limit = 2
 		}
 		if d := distance(strings.ToLower(name), k); d <= limit && d < least {
@@ -149,12 +159,14 @@ func nearest(name string, known []string) string {
 	return best
 }
 
-// distance counts the insertions, deletions and substitutions that make b of a. It stops counting at 3.
+// distance counts the insertions, deletions and substitutions that make b of a. It stops counting at 3, and does not
+// look at long words.
 func distance(a, b string) int {
-	if len(a) > len(b)+2 || len(b) > len(a)+2 {
+	var buffer [64]int
+	if len(a) > len(b)+2 || len(b) > len(a)+2 || len(b) >= len(buffer) {
 		return 3
 	}
-	row := make([]int, len(b)+1)
+	row := buffer[:len(b)+1]
 	for j := range row {
 		row[j] = j
 	}
@@ -175,7 +187,7 @@ func distance(a, b string) int {
 
 // join adds a key to a path.
 func join(path, key string) string {
-	key = clip(key)
+	key = Clip(key)
 	if key == "" || strings.ContainsFunc(key, func(c rune) bool {
 		return c != '_' && c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z')
 	}) {
@@ -187,7 +199,8 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
-func clip(s string) string {
+// Clip cuts what is too long for an error.
+func Clip(s string) string {
 	const most = 60
 	if len(s) > most {
 		return strings.ToValidUTF8(s[:most], "") + "..."

@@ -2,7 +2,6 @@ package conf
 
 import (
 	"net/http"
-	"slices"
 	"time"
 
 	"gopkg.in/yaml.v3"
@@ -20,26 +19,27 @@ var defaultSession = Session{24 * time.Hour, "", "", "/", http.SameSiteLaxMode, 
 
 // secrets reads what signs the session cookie. The first list that is there counts; all are checked.
 func (l *layout) secrets(v value) {
-	known := []string{"session", "cookie", "default"}
-	before := len(l.problems)
-	pairs := l.mapping(v, "a mapping")
-	for i := range l.problems[before:] {
-		l.problems[before+i].Path = v.path // without a key, which may be a misplaced secret
-	}
+	ours := []string{"session", "cookie", "default"}
+	known := keys{"cipher": nil, "pagination": nil}
 	lists := map[string][]string{}
-	for _, p := range pairs {
-		switch {
-		case slices.Contains(known, p.name):
-			lists[p.name] = l.secretList(p.value)
-		case p.name == "cipher", p.name == "pagination":
-		case nearest(p.name, known) != "":
-			l.unknown(p.key, "key", p.name, known)
-		default:
-			p.key.path = v.path
-			l.wrong(p.key, Hint("", known), "unknown key")
-		}
+	for _, name := range ours {
+		known[name] = func(v value) { lists[name] = l.secretList(v) }
 	}
-	for _, name := range known {
+	names := known.names()
+	if v.Kind == yaml.MappingNode {
+		shown := *v.Node
+		shown.Content = nil
+		for i := 0; i < len(v.Content); i += 2 {
+			if key := v.Content[i]; nearest(key.Value, names) != "" {
+				shown.Content = append(shown.Content, key, v.Content[i+1])
+			} else { // not shown: it may be a misplaced secret
+				l.wrong(value{key, v.path}, Hint("", ours), "unknown key")
+			}
+		}
+		v.Node = &shown
+	}
+	l.each(v, known)
+	for _, name := range ours {
 		if list, ok := lists[name]; ok {
 			l.file.Secrets = list
 			return
@@ -47,20 +47,18 @@ func (l *layout) secrets(v value) {
 	}
 }
 
-func (l *layout) secretList(v value) (list []string) {
+func (l *layout) secretList(v value) []string {
 	items := l.list(v, "a list of strings")
 	if v.Kind == yaml.SequenceNode && len(items) == 0 {
 		l.wrong(v, "add a secret, or remove the key", "no secrets")
 	}
-	bad := make([]bool, len(items))
+	list, text := make([]string, len(items)), make([]bool, len(items))
 	for i, item := range items {
-		s, ok := l.text(item, "a string")
-		bad[i] = !ok
-		list = append(list, s)
+		list[i], text[i] = l.text(item, "a string")
 	}
-	for i, text := range CheckSecrets(list) {
-		if text != "" && !bad[i] {
-			l.wrong(items[i], "", "%s", text)
+	for i, bad := range CheckSecrets(list) {
+		if bad != "" && text[i] {
+			l.wrong(items[i], "", "%s", bad)
 		}
 	}
 	return list
@@ -68,77 +66,50 @@ func (l *layout) secretList(v value) (list []string) {
 
 // CheckSecrets says for each secret what is wrong with it, or "".
 func CheckSecrets(list []string) []string {
-	texts := make([]string, len(list))
-	first := make(map[string]bool, len(list))
+	bad := make([]string, len(list))
+	seen := make(map[string]bool, len(list))
 	for i, s := range list {
 		switch {
 		case s == "":
-			texts[i] = "an empty secret"
+			bad[i] = "an empty secret"
 		case len(s) < 16:
-			texts[i] = "a secret of less than 16 bytes"
-		case first[s]:
-			texts[i] = "a secret for the second time"
+			bad[i] = "a secret of less than 16 bytes"
+		case seen[s]:
+			bad[i] = "a secret for the second time"
 		}
-		first[s] = true
+		seen[s] = true
 	}
-	return texts
+	return bad
 }
 
-// session reads the session's settings from the three places they have had, the oldest first: the newer wins.
-func (l *layout) session(tops map[string]value) {
-	c := cookie{layout: l, Session: &l.file.Session, set: map[string]value{}}
-	if v, ok := tops["security"]; ok {
-		v, ok = l.child(v, ok, "session", "account_enumeration")
-		if v, ok = l.child(v, ok, "cookie"); ok {
-			c.read(v, "same_site")
-		}
-	}
-	if v, ok := tops["cookies"]; ok {
-		c.read(v, "domain", "path", "same_site", "secure")
-	}
-	if v, ok := tops["session"]; ok {
-		for _, p := range l.mapping(v, "a mapping") {
-			switch p.name {
-			case "lifespan":
-				l.lifespan(p.value)
-			case "cookie":
-				c.read(p.value, "name", "domain", "path", "same_site", "persistent", "secure")
-			case "whoami", "earliest_possible_extend": // Kratos'
-			default:
-				l.unknown(p.key, "key", p.name, []string{"lifespan", "cookie", "whoami", "earliest_possible_extend"})
-			}
-		}
-	}
-	c.check()
+func (l *layout) session(v value) {
+	l.each(v, keys{
+		"lifespan": l.lifespan,
+		"cookie": func(v value) {
+			l.cookie(v, "name", "domain", "path", "same_site", "persistent", "secure")
+		},
+		"whoami": nil, "earliest_possible_extend": nil, // Kratos'
+	})
 }
 
-// child gives what a mapping has under name. others are the keys that are let be.
-func (l *layout) child(v value, ok bool, name string, others ...string) (child value, found bool) {
-	if !ok {
-		return value{}, false
-	}
-	for _, p := range l.mapping(v, "a mapping") {
-		if p.name == name {
-			child, found = p.value, true
-		} else if !slices.Contains(others, p.name) {
-			l.unknown(p.key, "key", p.name, append([]string{name}, others...))
-		}
-	}
-	return child, found
+// cookies is the older place of the cookie's settings, security the oldest.
+func (l *layout) cookies(v value) { l.cookie(v, "domain", "path", "same_site", "secure") }
+
+func (l *layout) security(v value) {
+	l.each(v, keys{"account_enumeration": nil, "session": func(v value) {
+		l.each(v, keys{"cookie": func(v value) { l.cookie(v, "same_site") }})
+	}})
 }
 
 func (l *layout) lifespan(v value) {
-	const want = "a string such as 24h"
 	if kind(v.Node) == "a number" {
-		l.wrong(v, "write the unit, as in 24h", "expected %s, found a number", want)
+		l.wrong(v, "write the unit, as in 24h", "expected a string such as 24h, found a number")
 		return
 	}
-	s, ok := l.text(v, want)
-	if !ok {
-		return
-	}
+	s, ok := l.text(v, "a string such as 24h")
 	d, err := time.ParseDuration(s)
 	switch {
+	case !ok:
 	case err != nil:
 		l.wrong(v, "write it as in 24h, 90m or 1h30m", "not a duration")
 	case d < time.Second:
@@ -146,4 +117,31 @@ func (l *layout) lifespan(v value) {
 	default:
 		l.file.Session.Lifespan = d
 	}
+}
+
+// cookie reads the settings of the cookie that stand in one of the places. They win over what was read before.
+func (l *layout) cookie(v value, names ...string) {
+	s := &l.file.Session
+	all := keys{
+		"name": func(v value) {
+			l.name, s.Name = v, l.word(v, validName, "a name for a cookie", "letters, digits and !#$%&'*+-.^_`~")
+		},
+		"domain": func(v value) { // an empty one is none: the cookie is the host's alone
+			s.Domain = l.word(v, validDomain, "a domain for a cookie", "a host name, without scheme, port or leading dot")
+		},
+		"path": func(v value) {
+			s.Path = l.word(v, validPath, "a path for a cookie", "begin it with /; no semicolon, nothing but ASCII")
+		},
+		"same_site": func(v value) {
+			valid := func(s string) bool { return sameSites[s] != 0 }
+			l.sameSite, s.SameSite = v, sameSites[l.word(v, valid, "a SameSite mode", "Strict, Lax or None")]
+		},
+		"persistent": func(v value) { l.flag(v, &s.Persistent) },
+		"secure":     func(v value) { l.flag(v, &s.Secure) },
+	}
+	known := keys{}
+	for _, name := range names {
+		known[name] = all[name]
+	}
+	l.each(v, known)
 }

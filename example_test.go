@@ -1,0 +1,517 @@
+package flowhook_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/store/memstore"
+)
+
+// newPipeline makes a pipeline for the examples.
+func newPipeline(text string, opts flowhook.Options) *flowhook.Pipeline {
+	cfg, err := flowhook.ParseConfig([]byte(text))
+	if err != nil {
+		log.Fatal(err)
+	}
+	opts.Store = memstore.New()
+	if len(opts.Secrets) == 0 {
+		opts.Secrets = []string{"only-for-these-examples-0123"}
+	}
+	pipeline, err := flowhook.New(cfg, opts)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return pipeline
+}
+
+// newExchange makes what Middleware makes: an exchange in the context of a request.
+func newExchange(x *flowhook.Exchange) (context.Context, *httptest.ResponseRecorder) {
+	w := httptest.NewRecorder()
+	x.Writer, x.Request = w, httptest.NewRequest(http.MethodPost, "/", nil)
+	return flowhook.NewContext(context.Background(), x), w
+}
+
+func ExampleNew() {
+	cfg, err := flowhook.ParseConfig([]byte(`
+selfservice:
+  login:
+    before:
+      - hook: redirect
+        config:
+          to: /maintenance
+`))
+	if err != nil {
+		log.Fatal(err)
+	}
+	pipeline, err := flowhook.New(cfg, flowhook.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	login := pipeline.Middleware(flowhook.Login)(http.NotFoundHandler())
+
+	w := httptest.NewRecorder()
+	login.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/login", nil))
+	fmt.Println(w.Code, w.Header().Get("Location"))
+	// Output: 302 /maintenance
+}
+
+// All that is wrong is reported at once.
+func ExampleNew_errors() {
+	cfg, err := flowhook.ParseConfig([]byte(`
+selfservice:
+  login:
+    after:
+      password:
+        - hook: revoke_active_session
+  settings:
+    before:
+      - hook: redirect
+`))
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = flowhook.New(cfg, flowhook.Options{Store: memstore.New()})
+	fmt.Println(err)
+
+	var first *flowhook.ConfigError
+	if errors.As(err, &first) {
+		fmt.Println("line", first.Line, "hint:", first.Hint)
+	}
+	// Output:
+	// 6:17: selfservice.login.after.password[0].hook: unknown hook "revoke_active_session"; did you mean "revoke_active_sessions"?
+	// 8:5: selfservice.settings.before: settings flows do not have before hooks; they do in the layout with selfservice.flows
+	// line 6 hint: did you mean "revoke_active_sessions"?
+}
+
+func ExampleLoadConfig() {
+	cfg, err := flowhook.LoadConfig("examples/minimal/auth.yml")
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = flowhook.New(cfg, flowhook.Options{}) // has no store, no courier, and not the hook that the file names
+	var first *flowhook.ConfigError
+	fmt.Println(errors.As(err, &first), first.File, first.Path, first.Problem)
+
+	_, err = flowhook.LoadConfig("examples/minimal/missing.yml")
+	fmt.Println(errors.Is(err, fs.ErrNotExist))
+	// Output:
+	// true examples/minimal/auth.yml selfservice.login.after.password[0].hook hook "revoke_active_sessions" needs a store that is a SessionRevoker
+	// true
+}
+
+// Text that is no YAML is an error at once; New reports the rest.
+func ExampleParseConfig() {
+	_, err := flowhook.ParseConfig([]byte("selfservice:\n\tlogin: {}\n"))
+	fmt.Println(err)
+	// Output: 2: not YAML: found character that cannot start any token
+}
+
+func ExampleConfig_Add() {
+	var cfg flowhook.Config
+	settings := flowhook.Point{Flow: flowhook.Settings, Phase: flowhook.After, Strategy: flowhook.Profile}
+	cfg.Add(settings, "audit", flowhook.HookFunc(func(_ context.Context, x *flowhook.Exchange) error {
+		fmt.Println("audit:", x.Point(), x.Identity.ID)
+		return nil
+	}))
+	cfg.Add(settings, "redirect", flowhook.Redirect("/settings?saved"))
+	pipeline, err := flowhook.New(&cfg, flowhook.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	ctx, w := newExchange(&flowhook.Exchange{Identity: &flowhook.Identity{ID: "alice"}})
+	handled, err := pipeline.Complete(ctx, flowhook.Settings, flowhook.Profile, nil)
+	fmt.Println(handled, err, w.Header().Get("Location"))
+	// Output:
+	// audit: settings/after/profile alice
+	// true <nil> /settings?saved
+}
+
+func ExamplePipeline_Run() {
+	pipeline := newPipeline(`
+selfservice:
+  login:
+    after:
+      - hook: redirect
+        config:
+          to: /news
+`, flowhook.Options{})
+
+	ctx, w := newExchange(&flowhook.Exchange{Identity: &flowhook.Identity{ID: "alice"}})
+	handled, err := pipeline.Run(ctx, flowhook.Login, flowhook.After, flowhook.Password)
+	switch {
+	case handled: // answered; write nothing more
+		fmt.Println(w.Code, w.Header().Get("Location"))
+	case err != nil:
+		fmt.Println("sorry:", err)
+	default:
+		fmt.Println("welcome")
+	}
+	// Output: 302 /news
+}
+
+func ExamplePipeline_Complete() {
+	pipeline := newPipeline(`
+selfservice:
+  registration:
+    after:
+      password:
+        - hook: session
+`, flowhook.Options{})
+
+	users := map[string]bool{}
+	x := &flowhook.Exchange{Identity: &flowhook.Identity{ID: "alice"}}
+	ctx, w := newExchange(x)
+	handled, err := pipeline.Complete(ctx, flowhook.Registration, flowhook.Password, func(ctx context.Context) error {
+		users["alice"] = true // in a database, with ctx
+		return nil
+	})
+	fmt.Println(handled, err, users)
+	fmt.Println(w.Result().Cookies()[0].Name, "of", x.Session.IdentityID)
+	// Output:
+	// false <nil> map[alice:true]
+	// __Host-session of alice
+}
+
+// When a hook fails, the client gets nothing of what the hooks before it did, and the store keeps nothing.
+func ExamplePipeline_Complete_rollback() {
+	pipeline := newPipeline(`
+selfservice:
+  registration:
+    after:
+      password:
+        - hook: session
+        - hook: crm
+`, flowhook.Options{Hooks: map[string]flowhook.HookFactory{
+		"crm": func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
+			return flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error { return errors.New("no connection") }), nil
+		},
+	}})
+
+	x := &flowhook.Exchange{Identity: &flowhook.Identity{ID: "alice"}}
+	ctx, w := newExchange(x)
+	handled, err := pipeline.Complete(ctx, flowhook.Registration, flowhook.Password, nil)
+	fmt.Println(handled, err)
+	fmt.Println(len(w.Result().Cookies()), "cookies, session", x.Session)
+
+	var failed *flowhook.HookError
+	fmt.Println(errors.As(err, &failed), failed.Name, "in line", failed.Position.Line)
+	// Output:
+	// false flowhook: registration/after/password: hook crm (7:17): no connection
+	// 0 cookies, session <nil>
+	// true crm in line 7
+}
+
+func ExamplePipeline_Middleware() {
+	pipeline := newPipeline(`
+selfservice:
+  registration:
+    before:
+      - hook: redirect
+        config:
+          to: /closed
+`, flowhook.Options{})
+
+	mux := http.NewServeMux()
+	mux.Handle("/registration", pipeline.Middleware(flowhook.Registration)(http.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request) { fmt.Println("not reached") })))
+	mux.Handle("/login", pipeline.Middleware(flowhook.Login)(http.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request) {
+			x, ok := flowhook.FromContext(r.Context())
+			fmt.Println("in the handler:", ok, x.Request.URL.Path)
+		})))
+
+	for _, path := range []string{"/registration", "/login"} {
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequest(http.MethodPost, path, nil))
+		fmt.Println(path, w.Code, w.Header().Get("Location"))
+	}
+	// Output:
+	// /registration 302 /closed
+	// in the handler: true /login
+	// /login 200
+}
+
+// A printer is a courier.
+type printer struct{ link chan string }
+
+func (p printer) Send(_ context.Context, m flowhook.Message) error {
+	fmt.Printf("mail to %s: %s\n", m.To, m.Subject)
+	p.link <- m.Link
+	return nil
+}
+
+func ExamplePipeline_Redeem() {
+	mails := printer{make(chan string, 1)}
+	pipeline := newPipeline(`
+selfservice:
+  registration:
+    after:
+      password:
+        - hook: verify
+`, flowhook.Options{Courier: mails, VerificationURL: "https://www.example.org/verification"})
+
+	address := flowhook.Address{Via: "email", Value: "alice@example.org"}
+	ctx, _ := newExchange(&flowhook.Exchange{Identity: &flowhook.Identity{ID: "alice", Addresses: []flowhook.Address{address}}})
+	if _, err := pipeline.Complete(ctx, flowhook.Registration, flowhook.Password, nil); err != nil {
+		log.Fatal(err)
+	}
+
+	link, _ := url.Parse(<-mails.link) // the handler has it from the form
+	token := link.Query().Get("token")
+	for range 2 {
+		err := pipeline.Redeem(context.Background(), token, func(ctx context.Context, v flowhook.VerificationToken) error {
+			if v.Address.Value != address.Value { // read it with ctx, by v.IdentityID
+				return flowhook.ErrBadToken
+			}
+			address.Verified = true // save it with ctx
+			return nil
+		})
+		fmt.Println(address.Verified, err)
+	}
+	// Output:
+	// mail to alice@example.org: Please confirm your address
+	// true <nil>
+	// true flowhook: bad verification token
+}
+
+func ExampleSessions_FromRequest() {
+	sessions := newPipeline("", flowhook.Options{}).Sessions()
+	show := func(r *http.Request) {
+		session, err := sessions.FromRequest(r)
+		switch {
+		case errors.Is(err, flowhook.ErrNoSession):
+			fmt.Println("nobody is signed in")
+		case err != nil:
+			fmt.Println("the store is in trouble:", err)
+		default:
+			fmt.Println(session.IdentityID)
+		}
+	}
+
+	x := &flowhook.Exchange{Identity: &flowhook.Identity{ID: "alice"}}
+	ctx, w := newExchange(x)
+	if err := sessions.Issue(ctx, x); err != nil {
+		log.Fatal(err)
+	}
+	r := httptest.NewRequest(http.MethodGet, "/whoami", nil)
+	r.AddCookie(w.Result().Cookies()[0])
+	show(r)
+
+	ctx, _ = newExchange(x)
+	if err := sessions.End(ctx, x); err != nil {
+		log.Fatal(err)
+	}
+	show(r) // the cookie is as it was, the session is dead
+	// Output:
+	// alice
+	// nobody is signed in
+}
+
+// At login, save is where the session is issued.
+func ExampleSessions_Issue() {
+	pipeline := newPipeline(`
+selfservice:
+  login:
+    after:
+      - hook: revoke_active_sessions
+`, flowhook.Options{})
+
+	x := &flowhook.Exchange{Identity: &flowhook.Identity{ID: "alice"}}
+	ctx, w := newExchange(x)
+	handled, err := pipeline.Complete(ctx, flowhook.Login, flowhook.Password, func(ctx context.Context) error {
+		return pipeline.Sessions().Issue(ctx, x)
+	})
+	c := w.Result().Cookies()[0]
+	fmt.Println(handled, err, c.Name, c.HttpOnly, c.Secure, c.SameSite == http.SameSiteLaxMode)
+	// Output: false <nil> __Host-session true true true
+}
+
+// An app carries the token itself, as a bearer token.
+func ExampleSessions_Create() {
+	sessions := newPipeline("", flowhook.Options{}).Sessions()
+	x := &flowhook.Exchange{Identity: &flowhook.Identity{ID: "alice"}}
+	ctx, w := newExchange(x)
+	token, err := sessions.Create(ctx, x)
+	fmt.Println(err, len(w.Result().Cookies()), "cookies")
+
+	session, err := sessions.FromToken(context.Background(), token)
+	fmt.Println(session.IdentityID, err)
+	_, err = sessions.FromToken(context.Background(), "A"+token[1:])
+	fmt.Println(err)
+	// Output:
+	// <nil> 0 cookies
+	// alice <nil>
+	// flowhook: no session
+}
+
+// A bearer token is read with FromToken.
+func ExampleSessions_FromToken() {
+	sessions := newPipeline("", flowhook.Options{}).Sessions()
+	r := httptest.NewRequest(http.MethodGet, "/whoami", nil)
+	r.Header.Set("Authorization", "Bearer forged")
+
+	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	_, err := sessions.FromToken(r.Context(), token)
+	fmt.Println(errors.Is(err, flowhook.ErrNoSession))
+	// Output: true
+}
+
+func ExampleSessions_End() {
+	pipeline := newPipeline("", flowhook.Options{})
+	x := &flowhook.Exchange{}
+	ctx, w := newExchange(x)
+	_, err := pipeline.Complete(ctx, flowhook.Logout, flowhook.FlowWide, func(ctx context.Context) error {
+		return pipeline.Sessions().End(ctx, x)
+	})
+	c := w.Result().Cookies()[0]
+	fmt.Printf("%v %s=%q %d\n", err, c.Name, c.Value, c.MaxAge)
+	// Output: <nil> __Host-session="" -1
+}
+
+func ExampleExchange_AfterCommit() {
+	var cfg flowhook.Config
+	at := flowhook.Point{Flow: flowhook.Registration, Phase: flowhook.After}
+	cfg.Add(at, "welcome", flowhook.HookFunc(func(_ context.Context, x *flowhook.Exchange) error {
+		id := x.Identity.ID
+		x.AfterCommit(func(context.Context) error {
+			fmt.Println("a letter goes to", id)
+			return nil
+		})
+		return nil
+	}))
+	cfg.Add(at, "picky", flowhook.HookFunc(func(_ context.Context, x *flowhook.Exchange) error {
+		if x.Identity.ID == "mallory" {
+			return errors.New("not this one")
+		}
+		return nil
+	}))
+	pipeline, err := flowhook.New(&cfg, flowhook.Options{Store: memstore.New()})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	for _, id := range []string{"alice", "mallory"} {
+		ctx, _ := newExchange(&flowhook.Exchange{Identity: &flowhook.Identity{ID: id}})
+		_, err := pipeline.Complete(ctx, flowhook.Registration, flowhook.OIDC, nil)
+		fmt.Println(id, err != nil)
+	}
+	// Output:
+	// a letter goes to alice
+	// alice false
+	// mallory true
+}
+
+// A host without Middleware makes the exchange itself.
+func ExampleNewContext() {
+	pipeline := newPipeline("", flowhook.Options{})
+	login := func(w http.ResponseWriter, r *http.Request) {
+		x := &flowhook.Exchange{Writer: w, Request: r}
+		ctx := flowhook.NewContext(r.Context(), x)
+		handled, err := pipeline.Run(ctx, flowhook.Login, flowhook.Before, flowhook.FlowWide)
+		if handled || err != nil {
+			return
+		}
+		x.Identity = &flowhook.Identity{ID: "alice"} // who has given the password
+		handled, err = pipeline.Complete(ctx, flowhook.Login, flowhook.Password, nil)
+		fmt.Println(handled, err)
+	}
+	login(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/login", nil))
+	// Output: false <nil>
+}
+
+func ExampleFromContext() {
+	_, ok := flowhook.FromContext(context.Background())
+	fmt.Println(ok)
+	x, ok := flowhook.FromContext(flowhook.NewContext(context.Background(), &flowhook.Exchange{}))
+	fmt.Println(ok, x.Point())
+	// Output:
+	// false
+	// true /
+}
+
+// A factory makes a hook of each entry of the file, with the entry's config.
+func ExampleHookFactory() {
+	allowDomains := func(p flowhook.Point, decode func(v any) error) (flowhook.Hook, error) {
+		var config struct {
+			Domains []string `yaml:"domains"`
+		}
+		if p.Phase != flowhook.BeforePersist {
+			return nil, errors.New("it refuses before anything is saved; write phase: before_persist")
+		}
+		if err := decode(&config); err != nil {
+			return nil, err
+		}
+		return flowhook.HookFunc(func(_ context.Context, x *flowhook.Exchange) error {
+			for _, a := range x.Identity.Addresses {
+				if _, domain, _ := strings.Cut(a.Value, "@"); !slices.Contains(config.Domains, domain) {
+					http.Error(x.Writer, "not from there", http.StatusForbidden)
+					return nil
+				}
+			}
+			return nil
+		}), nil
+	}
+	pipeline := newPipeline(`
+selfservice:
+  registration:
+    after:
+      - hook: allow_domains
+        phase: before_persist
+        config:
+          domains: [example.org]
+`, flowhook.Options{Hooks: map[string]flowhook.HookFactory{"allow_domains": allowDomains}})
+
+	for _, address := range []string{"alice@example.org", "eve@elsewhere.example"} {
+		ctx, w := newExchange(&flowhook.Exchange{Identity: &flowhook.Identity{Addresses: []flowhook.Address{{Via: "email", Value: address}}}})
+		handled, err := pipeline.Complete(ctx, flowhook.Registration, flowhook.Password, func(context.Context) error {
+			fmt.Println("saving", address)
+			return nil
+		})
+		fmt.Println(handled, err, w.Code)
+	}
+	// Output:
+	// saving alice@example.org
+	// false <nil> 200
+	// true <nil> 403
+}
+
+// Wrap stands around every hook, here to tell what runs.
+func ExampleOptions_wrap() {
+	pipeline := newPipeline(`
+selfservice:
+  login:
+    after:
+      - hook: session
+      - hook: redirect
+        config:
+          to: /news
+`, flowhook.Options{
+		Wrap: func(p flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
+			return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
+				err := next.Run(ctx, x)
+				fmt.Println(p, name, err)
+				return err
+			})
+		},
+		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
+	ctx, _ := newExchange(&flowhook.Exchange{Identity: &flowhook.Identity{ID: "alice"}})
+	handled, err := pipeline.Complete(ctx, flowhook.Login, flowhook.Password, nil)
+	fmt.Println(handled, err)
+	// Output:
+	// login/after session <nil>
+	// login/after redirect <nil>
+	// true <nil>
+}

@@ -1,0 +1,252 @@
+// Ownsessions is an auth service that keeps its sessions itself, with github.com/alexedwards/scs. What flowhook needs for
+// that is in sessions.go: Options.Issue, and a SessionRevoker. In this directory: go run .
+package main
+
+import (
+	"context"
+	"crypto/pbkdf2"
+	"crypto/rand"
+	"crypto/sha512"
+	"crypto/subtle"
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"time"
+
+	"github.com/flowhook/flowhook"
+)
+
+const tour = `Try, in another terminal:
+
+  curl -sS -c laptop.jar -d 'name=alice&email=alice@example.org&password=correct-horse' BASE/registration # -> welcome
+  curl -sS -b laptop.jar BASE/whoami # -> alice, with the motto ""
+  curl -sS -c phone.jar -d 'name=alice&password=correct-horse' BASE/login # -> hello
+  curl -sS -b laptop.jar BASE/whoami # -> nobody is signed in
+  curl -sSL -b phone.jar -d 'motto=One device at a time' BASE/settings # -> alice, with the motto "One device at a time"
+  curl -sS -b phone.jar BASE/visits # -> visit 1
+  curl -sS -b phone.jar BASE/visits # -> visit 2
+
+Mails are printed here, each with a line that verifies the address. Ctrl-C ends.
+`
+
+// A refusal is an error that the client gets to read.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
+type service struct {
+	*flowhook.Pipeline
+	db       *database
+	sessions signIns
+}
+
+// newService makes the service. Hooks may have been added to cfg.
+func newService(cfg *flowhook.Config, base string, courier flowhook.Courier) (*service, error) {
+	db := newDatabase()
+	s := &service{db: db, sessions: newSignIns(db)}
+	store := struct {
+		*database
+		flowhook.SessionRevoker
+	}{db, s.sessions}
+	var err error
+	s.Pipeline, err = flowhook.New(cfg, flowhook.Options{
+		Store: store, Issue: s.sessions.issue, Courier: courier, VerificationURL: base + "/verification",
+	})
+	return s, err
+}
+
+func (s *service) handler() http.Handler {
+	mux := http.NewServeMux()
+	post := func(flow flowhook.Flow, serve http.HandlerFunc) {
+		mux.Handle("POST /"+string(flow), s.Middleware(flow)(serve))
+	}
+	post(flowhook.Registration, s.register)
+	post(flowhook.Login, s.login)
+	post(flowhook.Settings, s.settings)
+	post(flowhook.Verification, s.verification)
+	mux.HandleFunc("GET /verification", func(w http.ResponseWriter, _ *http.Request) { // mail scanners press no buttons
+		fmt.Fprintln(w, "<!DOCTYPE html><title>Verification</title><form method=post><button>This address is mine</button></form>")
+	})
+	mux.HandleFunc("GET /whoami", s.whoami)
+	mux.Handle("GET /visits", s.sessions.LoadAndSave(http.HandlerFunc(s.visits)))
+	return http.NewCrossOriginProtection().Handler(http.MaxBytesHandler(mux, 1<<16))
+}
+
+func (s *service) register(w http.ResponseWriter, r *http.Request) {
+	x, _ := flowhook.FromContext(r.Context())
+	u := user{Name: r.PostFormValue("name"), Email: r.PostFormValue("email"), Salt: []byte(rand.Text())}
+	u.Hash = hash(r.PostFormValue("password"), u.Salt)
+	if u.Name == "" || !strings.Contains(u.Email, "@") || len(r.PostFormValue("password")) < 8 {
+		answer(w, false, refusal("a name, an email address and a password of 8 bytes are needed"), "")
+		return
+	}
+	x.Identity = u.identity()
+	handled, err := s.Complete(r.Context(), flowhook.Registration, flowhook.Password, func(ctx context.Context) error {
+		switch was, err := s.db.User(ctx, u.Name); {
+		case err != nil:
+			return err
+		case was.Name != "":
+			return refusal("the name is taken")
+		}
+		return s.db.SaveUser(ctx, u)
+	})
+	answer(w, handled, err, "welcome")
+}
+
+func (s *service) login(w http.ResponseWriter, r *http.Request) {
+	x, _ := flowhook.FromContext(r.Context())
+	u, err := s.db.User(r.Context(), r.PostFormValue("name")) // for an unknown name, hashing takes its time too
+	if err == nil && subtle.ConstantTimeCompare(hash(r.PostFormValue("password"), u.Salt), u.Hash) == 0 {
+		err = refusal("wrong name or password")
+	}
+	if err != nil {
+		answer(w, false, err, "")
+		return
+	}
+	x.Identity = u.identity()
+	handled, err := s.Complete(r.Context(), flowhook.Login, flowhook.Password, func(ctx context.Context) error {
+		return s.sessions.issue(ctx, x)
+	})
+	answer(w, handled, err, "hello")
+}
+
+func (s *service) settings(w http.ResponseWriter, r *http.Request) {
+	x, _ := flowhook.FromContext(r.Context())
+	session, err := s.sessions.find(r)
+	if err != nil {
+		answer(w, false, err, "")
+		return
+	}
+	x.Session, x.Identity = session, &flowhook.Identity{ID: session.IdentityID}
+	handled, err := s.Complete(r.Context(), flowhook.Settings, flowhook.Profile, func(ctx context.Context) error {
+		return s.change(ctx, x, session.IdentityID, func(u *user) error {
+			u.Motto = r.PostFormValue("motto")
+			return nil
+		})
+	})
+	answer(w, handled, err, "saved")
+}
+
+func (s *service) verification(w http.ResponseWriter, r *http.Request) {
+	x, _ := flowhook.FromContext(r.Context())
+	handled, err := s.Complete(r.Context(), flowhook.Verification, flowhook.Link, func(ctx context.Context) error {
+		return s.Redeem(ctx, r.FormValue("token"), func(ctx context.Context, v flowhook.VerificationToken) error {
+			return s.change(ctx, x, v.IdentityID, func(u *user) error {
+				if u.Email != v.Address.Value {
+					return flowhook.ErrBadToken
+				}
+				u.Verified = true
+				return nil
+			})
+		})
+	})
+	answer(w, handled, err, "verified")
+}
+
+// change reads and writes a user in the transaction of ctx.
+func (s *service) change(ctx context.Context, x *flowhook.Exchange, name string, how func(u *user) error) error {
+	u, err := s.db.User(ctx, name)
+	if err != nil {
+		return err
+	}
+	if err := how(&u); err != nil {
+		return err
+	}
+	x.Identity = u.identity()
+	return s.db.SaveUser(ctx, u)
+}
+
+func (s *service) whoami(w http.ResponseWriter, r *http.Request) {
+	session, err := s.sessions.find(r)
+	if err != nil {
+		answer(w, false, err, "")
+		return
+	}
+	u, err := s.db.User(r.Context(), session.IdentityID)
+	answer(w, false, err, fmt.Sprintf("%s, with the motto %q", u.Name, u.Motto))
+}
+
+// visits is a part of the service that uses its sessions as ever.
+func (s *service) visits(w http.ResponseWriter, r *http.Request) {
+	n := s.sessions.GetInt(r.Context(), "visits") + 1
+	s.sessions.Put(r.Context(), "visits", n)
+	answer(w, false, nil, fmt.Sprintf("visit %d", n))
+}
+
+func answer(w http.ResponseWriter, handled bool, err error, text string) {
+	var no refusal
+	status := http.StatusOK
+	switch {
+	case handled:
+		return
+	case errors.As(err, &no):
+		status, text = http.StatusForbidden, string(no)
+	case errors.Is(err, flowhook.ErrNoSession):
+		status, text = http.StatusUnauthorized, "nobody is signed in"
+	case errors.Is(err, flowhook.ErrBadToken):
+		status, text = http.StatusGone, "the link is of no use any more"
+	case err != nil:
+		log.Print(err)
+		status, text = http.StatusInternalServerError, "something went wrong, and nothing was changed"
+	}
+	http.Error(w, text, status) // plain text, also where all is well
+}
+
+func (u user) identity() *flowhook.Identity {
+	return &flowhook.Identity{ID: u.Name, Addresses: []flowhook.Address{{Via: "email", Value: u.Email, Verified: u.Verified}}}
+}
+
+var iterations = 210_000 // the tests take fewer
+
+func hash(password string, salt []byte) []byte {
+	key, _ := pbkdf2.Key(sha512.New, password, salt, iterations, 64) // no error with such a hash and length
+	return key
+}
+
+// terminal is a courier that prints mails.
+type terminal struct{}
+
+func (terminal) Send(_ context.Context, m flowhook.Message) error {
+	url, token, _ := strings.Cut(m.Link, "?token=")
+	_, err := fmt.Printf("\nTo: %s\nSubject: %s\n\n%s\n  curl -sS -d token=%s %s # -> verified\n", m.To, m.Subject, m.Text, token, url)
+	return err
+}
+
+func main() {
+	addr := flag.String("addr", "127.0.0.1:8080", "where to listen")
+	flag.Parse()
+	if err := run(*addr); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(addr string) error {
+	cfg, err := flowhook.LoadConfig("auth.yml")
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	base := "http://" + l.Addr().String()
+	s, err := newService(cfg, base, terminal{})
+	if err != nil {
+		return err
+	}
+	srv := &http.Server{Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	stopped := make(chan error)
+	context.AfterFunc(ctx, func() { stop(); stopped <- srv.Shutdown(context.Background()) })
+	fmt.Print(strings.ReplaceAll(tour, "BASE", base))
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return <-stopped
+}

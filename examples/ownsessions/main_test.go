@@ -1,0 +1,260 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/store/storetest"
+	"github.com/stretchr/testify/require"
+)
+
+func TestMain(m *testing.M) {
+	iterations = 1
+	m.Run()
+}
+
+// outbox is a courier that keeps the links.
+type outbox chan string
+
+func (o outbox) Send(_ context.Context, m flowhook.Message) error { o <- m.Link; return nil }
+
+// serve runs the service behind TLS: a jar sends no Secure cookie over http.
+func serve(t *testing.T, hooks ...func(cfg *flowhook.Config)) (base string, s *service, mail outbox) {
+	t.Helper()
+	cfg, err := flowhook.LoadConfig("auth.yml")
+	require.NoError(t, err)
+	for _, add := range hooks {
+		add(cfg)
+	}
+	srv := httptest.NewUnstartedServer(nil)
+	base = "https://" + srv.Listener.Addr().String()
+	mail = make(outbox, 100)
+	s, err = newService(cfg, base, mail)
+	require.NoError(t, err)
+	srv.Config.Handler = s.handler()
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	return base, s, mail
+}
+
+// device is a browser.
+type device struct {
+	t    *testing.T
+	base string
+	*http.Client
+}
+
+func newDevice(t *testing.T, base string) device {
+	jar, err := cookiejar.New(nil)
+	require.NoError(t, err)
+	c := httptest.NewTLSServer(nil) // all of them have the same certificate
+	defer c.Close()
+	return device{t, base, &http.Client{Jar: jar, Transport: c.Client().Transport}}
+}
+
+func (d device) get(path string) string {
+	d.t.Helper()
+	res, err := d.Get(d.base + path)
+	return d.read(res, err)
+}
+
+func (d device) post(path, form string) string {
+	d.t.Helper()
+	res, err := d.Post(d.base+path, "application/x-www-form-urlencoded", strings.NewReader(form))
+	return d.read(res, err)
+}
+
+func (d device) read(res *http.Response, err error) string {
+	d.t.Helper()
+	require.NoError(d.t, err)
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	require.NoError(d.t, err)
+	return strings.TrimSpace(string(b))
+}
+
+func (d device) cookies() []*http.Cookie {
+	u, err := url.Parse(d.base)
+	require.NoError(d.t, err)
+	return d.Jar.Cookies(u)
+}
+
+const (
+	anonymous = "nobody is signed in"
+	failed    = "something went wrong, and nothing was changed"
+	newAlice  = "name=alice&email=alice@example.org&password=correct-horse"
+	alice     = "name=alice&password=correct-horse"
+	isAlice   = `alice, with the motto ""`
+)
+
+func TestRegistrationSignsIn(t *testing.T) {
+	base, _, _ := serve(t)
+	d := newDevice(t, base)
+	require.Equal(t, anonymous, d.get("/whoami"))
+	require.Equal(t, "welcome", d.post("/registration", newAlice))
+	require.Equal(t, isAlice, d.get("/whoami"))
+	require.Equal(t, "the name is taken", newDevice(t, base).post("/registration", newAlice))
+}
+
+func TestLoginRevokesTheSessionsOnOtherDevices(t *testing.T) {
+	base, _, _ := serve(t)
+	laptop, phone, bob := newDevice(t, base), newDevice(t, base), newDevice(t, base)
+	laptop.post("/registration", newAlice)
+	bob.post("/registration", "name=bob&email=bob@example.org&password=correct-horse")
+	require.Equal(t, "hello", phone.post("/login", alice))
+	require.Equal(t, isAlice, phone.get("/whoami"))
+	require.Equal(t, anonymous, laptop.get("/whoami"))
+	require.Equal(t, `bob, with the motto ""`, bob.get("/whoami"))
+}
+
+func TestLoginEndsTheSessionThatTheRequestCameWith(t *testing.T) {
+	base, _, _ := serve(t)
+	d := newDevice(t, base)
+	d.post("/registration", newAlice)
+	old := d.cookies()
+	d.post("/login", alice)
+	require.NotEqual(t, old[0].Value, d.cookies()[0].Value)
+	thief := newDevice(t, base)
+	u, _ := url.Parse(base)
+	thief.Jar.SetCookies(u, old)
+	require.Equal(t, anonymous, thief.get("/whoami"))
+}
+
+func TestOfManyLoginsAtOnceOneSessionSurvives(t *testing.T) {
+	base, _, _ := serve(t)
+	newDevice(t, base).post("/registration", newAlice)
+	devices := make([]device, 8)
+	var all sync.WaitGroup
+	for i := range devices {
+		devices[i] = newDevice(t, base)
+		all.Go(func() { devices[i].post("/login", alice) })
+	}
+	all.Wait()
+	signedIn := 0
+	for _, d := range devices {
+		if d.get("/whoami") == isAlice {
+			signedIn++
+		}
+	}
+	require.Equal(t, 1, signedIn)
+}
+
+func TestAHookThatFailsLeavesNobodySignedIn(t *testing.T) {
+	for name, fail := range map[string]flowhook.HookFunc{
+		"error": func(context.Context, *flowhook.Exchange) error { return errors.New("on purpose") },
+		"panic": func(context.Context, *flowhook.Exchange) error { panic("on purpose") },
+		"answer": func(_ context.Context, x *flowhook.Exchange) error {
+			x.Writer.WriteHeader(http.StatusForbidden)
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			base, s, mail := serve(t, func(cfg *flowhook.Config) {
+				late := func(ctx context.Context, x *flowhook.Exchange) error {
+					if x.Request.FormValue("fail") == "" {
+						return nil
+					}
+					return fail(ctx, x)
+				}
+				cfg.Add(flowhook.Point{Flow: flowhook.Registration, Phase: flowhook.After}, "late", flowhook.HookFunc(late))
+				cfg.Add(flowhook.Point{Flow: flowhook.Login, Phase: flowhook.After}, "late", flowhook.HookFunc(late))
+			})
+
+			d := newDevice(t, base)
+			require.Equal(t, failed, d.post("/registration?fail=1", newAlice))
+			require.Empty(t, d.cookies())
+			require.Empty(t, mail)
+			require.Empty(t, s.db.users)
+			require.Empty(t, s.db.sessions)
+
+			require.Equal(t, "welcome", d.post("/registration", newAlice))
+			other := newDevice(t, base)
+			require.Equal(t, failed, other.post("/login?fail=1", alice))
+			require.Empty(t, other.cookies())
+			require.Equal(t, isAlice, d.get("/whoami"), "the session that was to be revoked lives")
+			require.Len(t, s.db.sessions, 1)
+		})
+	}
+}
+
+func TestAHookThatEndsItsGoroutineLeavesNobodySignedIn(t *testing.T) {
+	base, s, _ := serve(t, func(cfg *flowhook.Config) {
+		cfg.Add(flowhook.Point{Flow: flowhook.Registration, Phase: flowhook.After}, "late",
+			flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error { runtime.Goexit(); return nil }))
+	})
+	_, err := newDevice(t, base).Post(base+"/registration", "application/x-www-form-urlencoded", strings.NewReader(newAlice))
+	require.Error(t, err)
+	require.Empty(t, s.db.users)
+	require.Empty(t, s.db.sessions)
+}
+
+// The request begins, the session is revoked, the request ends: scs would write the session back.
+func TestARevokedSessionIsNotWrittenBack(t *testing.T) {
+	base, s, _ := serve(t)
+	d := newDevice(t, base)
+	d.post("/registration", newAlice)
+	require.Equal(t, "visit 1", d.get("/visits"))
+	srv := httptest.NewTLSServer(s.sessions.LoadAndSave(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.sessions.Put(r.Context(), "visits", 7)
+		require.Equal(t, "hello", newDevice(t, base).post("/login", alice))
+		io.WriteString(w, "slow")
+	})))
+	defer srv.Close()
+	slow := device{t, srv.URL, d.Client}
+	require.Equal(t, "slow", slow.get("/"))
+	require.Equal(t, anonymous, d.get("/whoami"))
+}
+
+func TestRedirectAfterSettings(t *testing.T) {
+	base, _, _ := serve(t)
+	d := newDevice(t, base)
+	require.Equal(t, anonymous, d.post("/settings", "motto=none"))
+	d.post("/registration", newAlice)
+	d.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	res, err := d.PostForm(base+"/settings", url.Values{"motto": {"saved first"}})
+	require.NoError(t, err)
+	res.Body.Close()
+	require.Equal(t, http.StatusFound, res.StatusCode)
+	require.Equal(t, "/whoami", res.Header.Get("Location"))
+	require.Equal(t, `alice, with the motto "saved first"`, d.get("/whoami"))
+}
+
+func TestTheLinkInTheMailVerifiesOnce(t *testing.T) {
+	base, s, mail := serve(t)
+	newDevice(t, base).post("/registration", newAlice)
+	path := strings.TrimPrefix(<-mail, base)
+	d := newDevice(t, base)
+	require.Contains(t, d.get(path), "<button>")
+	require.False(t, s.db.users["alice"].Verified)
+	require.Equal(t, "verified", d.post(path, ""))
+	require.True(t, s.db.users["alice"].Verified)
+	require.Equal(t, "the link is of no use any more", d.post(path, ""))
+}
+
+func TestARouteThatSignsInMustNotStandBelowLoadAndSave(t *testing.T) {
+	_, s, _ := serve(t)
+	ctx, err := s.sessions.Load(t.Context(), "")
+	require.NoError(t, err)
+	require.ErrorContains(t, s.sessions.issue(ctx, &flowhook.Exchange{}), "LoadAndSave")
+}
+
+func TestTheStoreKeepsItsPromises(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) (flowhook.Store, func() string) {
+		db := newDatabase()
+		return struct {
+			*database
+			flowhook.SessionRevoker
+		}{db, newSignIns(db)}, rand.Text
+	})
+}

@@ -1,0 +1,94 @@
+package conf
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func read(t *testing.T, text string) *File {
+	t.Helper()
+	doc, bad := Parse([]byte(text))
+	require.Nil(t, bad)
+	return doc.Read([]string{"login", "verification"}, []string{"password"})
+}
+
+func TestSessionSettings(t *testing.T) {
+	with := func(change func(*Session)) Session {
+		s := Session{24 * time.Hour, "__Host-session", "", "/", http.SameSiteLaxMode, true, true}
+		change(&s)
+		return s
+	}
+	for text, want := range map[string]Session{
+		"":                                      with(func(*Session) {}),
+		"dsn: memory":                           with(func(*Session) {}),
+		"session: {lifespan: 1h30m}":            with(func(s *Session) { s.Lifespan = 90 * time.Minute }),
+		"session: {cookie: {path: /}}":          with(func(*Session) {}),
+		"session: {cookie: {domain: ''}}":       with(func(*Session) {}),
+		"session: {cookie: {name: app}}":        with(func(s *Session) { s.Name = "app" }),
+		"session: {cookie: {name: __Host-app}}": with(func(s *Session) { s.Name = "__Host-app" }),
+		"session: {cookie: {name: __Secure-app, path: /app}}":  with(func(s *Session) { s.Name, s.Path = "__Secure-app", "/app" }),
+		"session: {cookie: {path: /app}}":                      with(func(s *Session) { s.Name, s.Path = "session", "/app" }),
+		"session: {cookie: {domain: example.com}}":             with(func(s *Session) { s.Name, s.Domain = "session", "example.com" }),
+		"session: {cookie: {secure: false}}":                   with(func(s *Session) { s.Name, s.Secure = "session", false }),
+		"session: {cookie: {secure: TRUE, persistent: False}}": with(func(s *Session) { s.Persistent = false }),
+		"session: {cookie: {same_site: None}}":                 with(func(s *Session) { s.SameSite = http.SameSiteNoneMode }),
+		"cookies: {same_site: Strict, path: /a, domain: a.example}": with(func(s *Session) {
+			s.SameSite, s.Path, s.Domain, s.Name = http.SameSiteStrictMode, "/a", "a.example", "session"
+		}),
+		"cookies: {same_site: Strict}\nsession: {cookie: {same_site: Lax}}":                with(func(*Session) {}),
+		"session: {cookie: {same_site: Lax}}\ncookies: {same_site: Strict}":                with(func(*Session) {}),
+		"security: {session: {cookie: {same_site: Strict}}}":                               with(func(s *Session) { s.SameSite = http.SameSiteStrictMode }),
+		"cookies: {same_site: Lax}\nsecurity: {session: {cookie: {same_site: Strict}}}":    with(func(*Session) {}),
+		"cookies: {path: /a, domain: a.example}\nsession: {cookie: {path: /, domain: ''}}": with(func(*Session) {}),
+	} {
+		file := read(t, text)
+		assert.Empty(t, file.Problems, text)
+		assert.Equal(t, want, file.Session, text)
+	}
+}
+
+func TestCookieValues(t *testing.T) {
+	for text, ok := range map[string]bool{
+		"name: a": true, "name: 'a b'": false, "name: 'a;b'": false, "name: 'a=b'": false, "name: 'a|b'": false,
+		"name: ''": false, "name: 'é'": false, `name: "a\x7f"`: false, "name: \"!#$%&'*+-.^_`~09azAZ\"": true,
+		"domain: example.com": true, "domain: localhost": true, "domain: xn--bcher-kva.example": true,
+		"domain: .example.com": false, "domain: example.com.": false, "domain: -a.example": false, "domain: a..b": false,
+		"domain: 127.0.0.1": false, "domain: '[::1]'": false, "domain: '::1'": false, "domain: a.0": false,
+		"domain: 'example.com:80'": false, "domain: 'https://example.com'": false, "domain: bücher.example": false,
+		"path: /": true, "path: /a/b": true, "path: a": false, "path: '/a;b'": false, `path: "/\n"`: false, "path: ''": false,
+		"same_site: None": true, "same_site: none": false, "same_site: ''": false,
+		"secure: true": true, "secure: yes": false, "secure: 1": false, "persistent: ~": false,
+	} {
+		file := read(t, "session: {cookie: {"+text+"}}")
+		assert.Equal(t, ok, len(file.Problems) == 0, text)
+	}
+}
+
+func TestWhichSecretsCount(t *testing.T) {
+	for text, want := range map[string][]string{
+		"{}": nil,
+		"{default: [ddddddddddddddddd], cookie: [ccccccccccccccccc], session: [sssssssssssssssss]}": {"sssssssssssssssss"},
+		"{default: [ddddddddddddddddd], cookie: [ccccccccccccccccc]}":                               {"ccccccccccccccccc"},
+		"{default: [ddddddddddddddddd, eeeeeeeeeeeeeeee], cipher: [x]}":                             {"ddddddddddddddddd", "eeeeeeeeeeeeeeee"},
+	} {
+		file := read(t, "secrets: "+text)
+		assert.Empty(t, file.Problems)
+		assert.Equal(t, want, file.Secrets)
+	}
+}
+
+func TestWhichVerificationURLCounts(t *testing.T) {
+	for text, want := range map[string]string{
+		"dsn: x":                       "",
+		"urls: {verify_ui: https://a}": "https://a",
+		"selfservice: {verification: {ui_url: https://b}}\nurls: {verify_ui: https://a}": "https://b",
+		"selfservice: {flows: {verification: {ui_url: https://c}}}":                      "https://c",
+		"selfservice: {flows: {login: {ui_url: https://c}}}":                             "",
+	} {
+		assert.Equal(t, want, read(t, text).VerifyURL.Value, text)
+	}
+}

@@ -1,0 +1,52 @@
+package flowhook
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// Options are what a file cannot say. The zero value of every field is a sensible default.
+type Options struct {
+	// Store is the host's identity store. Hooks that write need it; nil where one of them is configured is an error.
+	Store Store
+
+	// Hooks are the host's own hooks, by the name they have in YAML. The name of a built-in hook is an error.
+	Hooks map[string]HookFactory
+
+	// Flows and Strategies are the host's own, beside those that flowhook knows.
+	Flows      []Flow
+	Strategies []Strategy
+
+	// Secrets sign the session tokens, instead of the file's: the first signs, all verify. At least 16 bytes each.
+	Secrets []string
+
+	// Issue is what the session hook does, for hosts with sessions of their own. It should set Exchange.Session.
+	// Nil: Sessions().Issue.
+	Issue func(ctx context.Context, x *Exchange) error
+
+	// Courier sends the mails of the verify hook, which needs one.
+	Courier Courier
+
+	// Outbox says that Courier.Send writes into the Store's transaction (a queue in the same database): it is called
+	// inside the transaction instead of after the commit, and its error fails the hook.
+	Outbox bool
+
+	// VerificationURL is the absolute URL that verification links point to; the token is added as the query parameter
+	// "token". Default: the ui_url of the file's verification flow.
+	VerificationURL string
+
+	// Wrap, if not nil, is called once for every hook, by New, and what it returns runs instead: timing, tracing,
+	// deadlines. p is where the hook is configured.
+	Wrap func(p Point, name string, next Hook) Hook
+
+	// Logger takes what happens after the commit, and New's warnings. Default: slog.Default.
+	Logger *slog.Logger
+
+	// Now is the clock. Default: time.Now.
+	Now func() time.Time
+
+	// OnError answers for Middleware where a before hook failed. Default: log it and send a plain 500.
+	OnError func(w http.ResponseWriter, r *http.Request, err error)
+}

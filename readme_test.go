@@ -1,0 +1,184 @@
+package flowhook_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/store/memstore"
+	"github.com/stretchr/testify/require"
+)
+
+// A block is what stands between two fences of the README.
+type block struct {
+	language string
+	text     string
+	marked   string // the line above the fence
+	line     int
+}
+
+func readme(t *testing.T) (blocks []block) {
+	t.Helper()
+	text, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	above, in := "", false
+	for i, line := range strings.Split(string(text), "\n") {
+		language, fence := strings.CutPrefix(line, "```")
+		switch {
+		case fence && !in:
+			blocks = append(blocks, block{language: language, marked: above, line: i + 1})
+			in = true
+		case fence:
+			in = false
+		case in:
+			blocks[len(blocks)-1].text += line + "\n"
+		}
+		above = line
+	}
+	require.False(t, in, "the last block is open")
+	return blocks
+}
+
+// TestREADMECode builds every block of Go in a module of its own, which uses this checkout as the README says. A block
+// that begins with "package" is a program: it runs, and the next text block is what it prints. All others are parts of one
+// package: declarations as they are, statements in a function with the parameters of around. What they mention, of
+// imports, is imported.
+func TestREADMECode(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	run := func(args ...string) string {
+		cmd := exec.Command("go", args...)
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOFLAGS=-mod=mod", "GOPROXY=off", "GOWORK=off")
+		var stderr strings.Builder
+		cmd.Stderr = &stderr
+		out, err := cmd.Output()
+		require.NoError(t, err, "go %s: %s", strings.Join(args, " "), stderr.String())
+		return string(out)
+	}
+
+	checkout, err := os.Getwd()
+	require.NoError(t, err)
+	mod, err := os.ReadFile("go.mod")
+	require.NoError(t, err)
+	sum, err := os.ReadFile("go.sum")
+	require.NoError(t, err)
+	write("go.mod", strings.Replace(string(mod), "module github.com/flowhook/flowhook\n", "module example.org/readme\n", 1))
+	write("go.sum", string(sum))
+	run("mod", "edit", "-require=github.com/flowhook/flowhook@v0.0.0", "-replace=github.com/flowhook/flowhook="+checkout)
+
+	printed := map[string]string{} // by program
+	blocks := readme(t)
+	for i, b := range blocks {
+		switch {
+		case b.language != "go":
+		case strings.HasPrefix(b.text, "package main"):
+			name := fmt.Sprintf("program%d", b.line)
+			write(name+"/main.go", b.text)
+			require.Equal(t, "text", blocks[i+1].language, "line %d: the program's output is to follow", b.line)
+			printed[name] = blocks[i+1].text
+		default:
+			write(fmt.Sprintf("parts/line%d.go", b.line), part(b.text))
+		}
+	}
+	require.NotEmpty(t, printed)
+	run("vet", "./...")
+	for name, want := range printed {
+		require.Equal(t, want, run("run", "./"+name))
+	}
+}
+
+const around = "w http.ResponseWriter, r *http.Request, x *flowhook.Exchange, cfg *flowhook.Config, store flowhook.Store, pipeline *flowhook.Pipeline, " +
+	"user struct{ ID, Email string; Verified bool }"
+
+var imports = map[string]string{
+	"context": "context", "errors": "errors", "fmt": "fmt", "http": "net/http", "rand": "crypto/rand", "slices": "slices",
+	"slog": "log/slog", "strings": "strings", "testing": "testing",
+	"flowhook":  "github.com/flowhook/flowhook",
+	"memstore":  "github.com/flowhook/flowhook/store/memstore",
+	"storetest": "github.com/flowhook/flowhook/store/storetest",
+}
+
+// part makes a file of a block that is not a program.
+func part(text string) string {
+	if !regexp.MustCompile(`^(func|type|var|const) `).MatchString(text) {
+		text = "func _(" + around + ") (err error) {\n{\n" + text + "}\nreturn err\n}\n"
+	}
+	head := "package parts\n"
+	for name, path := range imports {
+		if regexp.MustCompile(`\b` + name + `\.`).MatchString(text) {
+			head += fmt.Sprintf("import %q\n", path)
+		}
+	}
+	return head + text
+}
+
+// TestREADMEYAML loads every block of YAML. One under "refused" is refused, as the next text block says.
+func TestREADMEYAML(t *testing.T) {
+	blocks := readme(t)
+	refused := 0
+	for i, b := range blocks {
+		if b.language != "yaml" {
+			continue
+		}
+		cfg, err := flowhook.ParseConfig([]byte(b.text))
+		require.NoError(t, err, "line %d", b.line)
+		_, err = flowhook.New(cfg, flowhook.Options{
+			Store: memstore.New(), Courier: &mailbox{}, VerificationURL: "https://auth.example/verification",
+			Secrets: []string{"only-for-this-test-0123456789"}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		})
+		if b.marked != "<!-- refused -->" {
+			require.NoError(t, err, "line %d", b.line)
+			continue
+		}
+		refused++
+		require.EqualError(t, err, strings.TrimSuffix(blocks[i+1].text, "\n"), "line %d", b.line)
+	}
+	require.Equal(t, 1, refused)
+}
+
+// TestREADMENamesWhatThereIs compares the README's lists with the library.
+func TestREADMENamesWhatThereIs(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	for _, s := range []flowhook.Strategy{flowhook.Password, flowhook.OIDC, flowhook.Profile, flowhook.Link, flowhook.Code,
+		flowhook.TOTP, flowhook.LookupSecret, flowhook.WebAuthn, flowhook.Passkey, flowhook.SAML} {
+		require.Contains(t, string(text), "`"+string(s)+"`")
+	}
+	source, err := os.ReadFile("hook.go")
+	require.NoError(t, err)
+	for _, m := range regexp.MustCompile(`(?m)^\t(Err[A-Z]\w+)\s+= `).FindAllStringSubmatch(string(source), -1) {
+		require.Contains(t, string(text), "| `"+m[1]+"` |")
+	}
+	mayStand := map[string][]flowhook.Flow{ // besides flows of the host's own
+		"session":                {flowhook.Login, flowhook.Registration, flowhook.Verification, flowhook.Recovery},
+		"revoke_active_sessions": {flowhook.Login, flowhook.Recovery, flowhook.Settings},
+		"verify":                 {flowhook.Registration, flowhook.Settings, flowhook.Login},
+	}
+	for name, flows := range mayStand {
+		row := regexp.MustCompile("(?m)^\\| `" + name + "`.*$").FindString(string(text))
+		for _, flow := range []flowhook.Flow{flowhook.Login, flowhook.Registration, flowhook.Settings, flowhook.Verification,
+			flowhook.Recovery, flowhook.Logout} {
+			var cfg flowhook.Config
+			cfg.Add(flowhook.Point{Flow: flow, Phase: flowhook.After}, name, nil)
+			_, err := flowhook.New(&cfg, flowhook.Options{
+				Store: memstore.New(), Courier: &mailbox{}, VerificationURL: "https://auth.example/verification",
+				Issue: func(context.Context, *flowhook.Exchange) error { return nil },
+			})
+			require.Equal(t, slices.Contains(flows, flow), err == nil, "%s at %s: %v", name, flow, err)
+			_, cell, _ := strings.Cut(row, "`after` ")
+			require.Equal(t, slices.Contains(flows, flow), strings.Contains(cell, string(flow)), "%s at %s: %s", name, flow, row)
+		}
+	}
+}

@@ -1,0 +1,229 @@
+package flowhook_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/flowhook/flowhook"
+	"github.com/stretchr/testify/require"
+)
+
+func TestASessionExpiresToTheMicrosecond(t *testing.T) {
+	for _, lifespan := range []time.Duration{time.Second, 90 * time.Minute, 24 * time.Hour, 8760 * time.Hour} {
+		d := newDesk(t, fmt.Sprintf("session: {lifespan: %s}\n", lifespan))
+		token, err := d.Create(t.Context(), visit("alice").Exchange)
+		require.NoError(t, err)
+		cookie := "__Host-session=" + token
+		for _, row := range []struct {
+			wait time.Duration
+			who  string
+		}{
+			{0, "alice"},
+			{lifespan - time.Microsecond, "alice"},
+			{210 * time.Nanosecond, "alice"}, // the last of the microsecond before: the clock stands at 789 ns
+			{time.Nanosecond, ""},
+			{time.Hour, ""},
+		} {
+			d.clock.Add(row.wait)
+			require.Equal(t, row.who, d.who(cookie), "%s, %s later", lifespan, row.wait)
+			_, err := d.FromToken(t.Context(), token)
+			require.Equal(t, row.who == "", errors.Is(err, flowhook.ErrNoSession))
+		}
+	}
+}
+
+func TestARevokedSessionIsDeadAtTheNextRequest(t *testing.T) {
+	for name, revoke := range map[string]func(d *desk, s flowhook.Session) error{
+		"by DeleteSession": func(d *desk, s flowhook.Session) error { return d.store.DeleteSession(d.t.Context(), s.ID) },
+		"by DeleteSessions": func(d *desk, s flowhook.Session) error {
+			return d.store.DeleteSessions(d.t.Context(), s.IdentityID, "")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t, "")
+			cookie, s := d.signIn("alice")
+			require.Equal(t, "alice", d.who(cookie))
+			require.NoError(t, revoke(d, s))
+			require.Empty(t, d.who(cookie))
+		})
+	}
+}
+
+// otherwise is a store that gives another session than it was asked for.
+type otherwise struct {
+	*watched
+	other flowhook.Session
+}
+
+func (o otherwise) FindSession(context.Context, string) (flowhook.Session, error) {
+	return o.other, nil
+}
+
+func TestASessionThatWasNotAskedForIsNone(t *testing.T) {
+	d := newDesk(t, "")
+	cookie, _ := d.signIn("alice")
+	_, other := d.signIn("bob")
+	d.opts.Store = otherwise{d.store, other}
+	d = newDesk(t, "", func(n *desk) { n.opts = d.opts })
+	require.Empty(t, d.who(cookie))
+}
+
+func TestEveryReadAsksTheStore(t *testing.T) {
+	d := newDesk(t, "")
+	cookie, s := d.signIn("alice")
+	d.store.take()
+	for range 3 {
+		require.Equal(t, "alice", d.who(cookie))
+		require.Equal(t, []string{"FindSession " + s.ID}, d.store.take())
+	}
+}
+
+// The store in trouble is an error, not an anonymous request, and not a cookie.
+func TestAStoreInTrouble(t *testing.T) {
+	errTrouble := errors.New("trouble")
+	for _, row := range []struct {
+		method string
+		call   string
+	}{
+		{"Transaction", "Issue"}, {"Transaction", "Create"}, {"Transaction", "End"},
+		{"CreateSession", "Issue"}, {"CreateSession", "Create"},
+		{"DeleteSession", "Issue"}, {"DeleteSession", "Create"}, {"DeleteSession", "End"},
+		{"FindSession", "FromRequest"}, {"FindSession", "FromToken"},
+	} {
+		t.Run(row.method+" at "+row.call, func(t *testing.T) {
+			d := newDesk(t, "")
+			cookie, s := d.signIn("alice")
+			calls := map[string]func(v visitor) error{
+				"Issue":  func(v visitor) error { return d.Issue(t.Context(), v.Exchange) },
+				"Create": func(v visitor) error { _, err := d.Create(t.Context(), v.Exchange); return err },
+				"End":    func(v visitor) error { return d.End(t.Context(), v.Exchange) },
+				"FromRequest": func(v visitor) error {
+					got, err := d.FromRequest(v.Request)
+					require.Equal(t, err == nil, got != nil)
+					return err
+				},
+				"FromToken": func(visitor) error {
+					_, token, _ := strings.Cut(cookie, "=")
+					got, err := d.FromToken(t.Context(), token)
+					require.Equal(t, err == nil, got != nil)
+					return err
+				},
+			}
+			v := visit("bob", cookie)
+			v.Session = &s
+			d.store.fail[row.method] = errTrouble
+			err := calls[row.call](v)
+			require.ErrorIs(t, err, errTrouble)
+			require.NotErrorIs(t, err, flowhook.ErrNoSession)
+			require.Empty(t, setCookies(v))
+			require.Equal(t, &s, v.Session)
+
+			delete(d.store.fail, row.method)
+			require.Equal(t, "alice", d.who(cookie), "something was changed")
+			require.NoError(t, calls[row.call](v), "a second time")
+		})
+	}
+
+	t.Run("a context that has ended is trouble, too", func(t *testing.T) {
+		d := newDesk(t, "")
+		cookie, _ := d.signIn("alice")
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := d.FromRequest(visit("", cookie).Request.WithContext(ctx))
+		require.ErrorIs(t, err, context.Canceled)
+		require.NotErrorIs(t, err, flowhook.ErrNoSession)
+		_, token, _ := strings.Cut(cookie, "=")
+		_, err = d.FromToken(ctx, token)
+		require.ErrorIs(t, err, context.Canceled)
+	})
+
+	t.Run("over HTTP, at login, is the handler's error page without a cookie", func(t *testing.T) {
+		for _, method := range []string{"Transaction", "CreateSession"} {
+			store := newWatched()
+			h := newHost(t, "", withUsers(alice), func(_ *host, o *flowhook.Options) { o.Store = store })
+			b := h.browser()
+			store.fail[method] = errTrouble
+			res := b.post("/login/password", "user", "alice")
+			require.Equal(t, http.StatusInternalServerError, res.StatusCode)
+			require.Empty(t, res.Header["Set-Cookie"])
+			delete(store.fail, method)
+			require.Equal(t, http.StatusOK, b.post("/login/password", "user", "alice").StatusCode)
+			require.Equal(t, "alice", b.who())
+
+			store.fail["FindSession"] = errTrouble
+			require.Equal(t, http.StatusServiceUnavailable, b.get("/whoami").StatusCode)
+		}
+	})
+}
+
+// sessionless is a store with nothing but transactions.
+type sessionless struct{ flowhook.Store }
+
+func TestSessionsThatAreNotConfigured(t *testing.T) {
+	for name, opts := range map[string]flowhook.Options{
+		"no store":                           {Secrets: []string{"a-secret-for-the-tests"}},
+		"a store that is no SessionStore":    {Secrets: []string{"a-secret-for-the-tests"}, Store: sessionless{newWatched()}},
+		"no secrets":                         {Store: newWatched()},
+		"neither":                            {},
+		"no secrets, with a logger of debug": {Store: newWatched(), Logger: slog.New(slog.DiscardHandler)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, err := flowhook.New(&flowhook.Config{}, opts)
+			require.NoError(t, err)
+			s := p.Sessions()
+			require.NotNil(t, s)
+			v := visit("alice", "__Host-session=x", "session=x")
+			require.ErrorIs(t, s.Issue(t.Context(), v.Exchange), flowhook.ErrNotConfigured)
+			_, err = s.Create(t.Context(), v.Exchange)
+			require.ErrorIs(t, err, flowhook.ErrNotConfigured)
+			require.ErrorIs(t, s.End(t.Context(), v.Exchange), flowhook.ErrNotConfigured)
+			_, err = s.FromRequest(v.Request)
+			require.ErrorIs(t, err, flowhook.ErrNotConfigured)
+			require.NotErrorIs(t, err, flowhook.ErrNoSession)
+			_, err = s.FromToken(t.Context(), "x")
+			require.ErrorIs(t, err, flowhook.ErrNotConfigured)
+			require.Empty(t, setCookies(v))
+		})
+	}
+}
+
+func TestSessionsAreSafeForConcurrentUse(t *testing.T) {
+	const users = 64
+	d := newDesk(t, "")
+	rounds := times(100)
+	var wg sync.WaitGroup
+	for n := range users {
+		wg.Go(func() {
+			me := fmt.Sprintf("user %d", n%8) // eight share an identity, and wait for each other
+			for range rounds {
+				v := visit(me)
+				if err := d.Issue(t.Context(), v.Exchange); err != nil {
+					t.Error(err)
+					return
+				}
+				cookie, _, _ := strings.Cut(setCookies(v)[0], ";")
+				v = visit(me, cookie)
+				s, err := d.FromRequest(v.Request)
+				if err != nil || s.IdentityID != me {
+					t.Errorf("%s is %v, %v", me, s, err)
+					return
+				}
+				if err := d.End(t.Context(), v.Exchange); err != nil {
+					t.Error(err)
+				}
+				if _, err := d.FromRequest(v.Request); !errors.Is(err, flowhook.ErrNoSession) {
+					t.Errorf("ended, but %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	proof(t, "%d users at once, %d rounds of sign-in, request, sign-out: each was who they are, none had a mishap", users, rounds)
+}
