@@ -69,7 +69,7 @@ func newBuilder(cfg *Config, opts Options) *builder {
 		flows:      slices.Concat(builtinFlows, opts.Flows),
 		strategies: slices.Concat(builtinStrategies, opts.Strategies),
 		placed:     map[Point][]placed{},
-		p:          &Pipeline{chains: map[Point]*chain{}, store: opts.Store, log: opts.Logger, now: opts.Now, onError: opts.OnError},
+		p:          &Pipeline{chains: map[Flow]map[Strategy]*chains{}, store: opts.Store, log: opts.Logger, now: opts.Now, onError: opts.OnError},
 	}
 	b.file = cfg.doc.Read(names(b.flows), names(b.strategies))
 	b.p.verify, _ = opts.Store.(VerificationStore)
@@ -174,34 +174,37 @@ func (b *builder) settings() {
 // chain makes the chains of all points.
 func (b *builder) chain() {
 	for _, flow := range b.flows {
-		for _, phase := range allPhases {
-			wide := newChain(b.placed[Point{flow, phase, FlowWide}], nil)
-			b.p.chains[Point{flow, phase, FlowWide}] = wide
-			for _, s := range b.strategies {
-				c := wide // before has no strategies: there is one chain
-				if phase != Before {
-					c = newChain(b.placed[Point{flow, phase, s}], wide)
-				}
-				b.p.chains[Point{flow, phase, s}] = c
-			}
+		wide := &chains{}
+		b.p.chains[flow] = map[Strategy]*chains{FlowWide: wide}
+		b.fill(wide, wide, flow, FlowWide)
+		for _, s := range b.strategies {
+			c := &chains{}
+			b.p.chains[flow][s] = c
+			b.fill(c, wide, flow, s)
 		}
 	}
 	b.p.link()
 }
 
-// newChain makes the chain of a strategy, or, where wide is nil, the flow-wide one.
-func newChain(own []placed, wide *chain) *chain {
-	c := &chain{own: len(own), wide: wide}
+// fill makes the four chains of a flow and strategy. Those of wide, the flow-wide ones, come first.
+func (b *builder) fill(c, wide *chains, flow Flow, s Strategy) {
+	for _, phase := range allPhases {
+		at := Point{flow, phase, s}
+		*c.at(phase) = newChain(at, b.placed[at], wide.at(phase))
+	}
+}
+
+// newChain makes the chain of a point out of its own hooks and the flow-wide ones. At a flow-wide point all are its own.
+func newChain(at Point, own []placed, wide *chain) chain {
+	c := chain{point: at, own: len(own), wide: wide}
 	for _, h := range own {
 		c.hooks = append(c.hooks, h.hook)
 		c.writes = c.writes || !h.redirect
 	}
-	if wide == nil {
-		c.wide = c
-		return c
+	if at.Strategy != FlowWide {
+		c.hooks = append(c.hooks, wide.hooks...)
+		c.writes = c.writes || wide.writes
 	}
-	c.hooks = append(c.hooks, wide.hooks...)
-	c.writes = c.writes || wide.writes
 	return c
 }
 

@@ -52,10 +52,17 @@ func misused(err error) bool {
 		func(target error) bool { return errors.Is(err, target) })
 }
 
+// The states of an exchange.
+const (
+	idle   = iota // in no run
+	busy          // in a run, but nothing can be written to the stage
+	staged        // in a run, and hooks can write
+)
+
 // run is the state of the run that an exchange is in. It lives in the exchange, so that a run need not allocate it.
 type run struct {
-	busy      atomic.Bool // the exchange is in a run
-	point     Point
+	state     atomic.Int32
+	chain     *chain // the one that is running; nil outside a run
 	hook      *hook
 	later     []later
 	tx        bool // in a transaction: calls of Sessions must come with its context
@@ -96,15 +103,15 @@ type snapshot struct {
 
 // enter finds the chain of a point, and takes the exchange for a run. The caller must leave.
 func (p *Pipeline) enter(ctx context.Context, point Point) (*Exchange, *chain, error) {
-	c, ok := p.chains[point]
-	if !ok {
+	c := p.chains[point.Flow][point.Strategy].at(point.Phase)
+	if c == nil {
 		return nil, nil, fmt.Errorf("%w: %s", ErrUnknownPoint, point)
 	}
 	x, ok := FromContext(ctx)
 	if !ok {
 		return nil, nil, ErrNoExchange
 	}
-	if !x.run.busy.CompareAndSwap(false, true) {
+	if !x.run.state.CompareAndSwap(idle, busy) {
 		return nil, nil, fmt.Errorf("%w: %s", ErrNested, point)
 	}
 	switch {
@@ -118,7 +125,7 @@ func (p *Pipeline) enter(ctx context.Context, point Point) (*Exchange, *chain, e
 	return x, c, nil
 }
 
-func (x *Exchange) leave() { x.run.busy.Store(false) }
+func (x *Exchange) leave() { x.run.state.Store(idle) }
 
 // begin takes the snapshot and sets the stage. The caller must end.
 func (x *Exchange) begin() {
@@ -139,10 +146,12 @@ func (x *Exchange) begin() {
 	switch {
 	case r.stage == nil:
 		r.stage = &r.first
-	case r.stage.wasTouched(): // somebody may still write to it
-		r.stage = new(stage)
+		r.stage.state = &r.state
+	case r.stage.touched.Load(): // somebody may still write to it
+		r.stage = &stage{state: &r.state}
 	}
-	r.stage.set(x.Writer)
+	r.stage.real = x.Writer
+	r.state.Store(staged)
 	x.Writer = r.stage
 }
 
@@ -150,15 +159,15 @@ func (x *Exchange) begin() {
 // behind a panic and a Goexit.
 func (x *Exchange) end() {
 	r := &x.run
-	r.stage.close()
 	if !r.succeeded {
+		r.stage.close()
 		x.restore()
 		if r.header != nil {
 			restoreHeader(r.stage.real.Header(), r.header)
 		}
 	}
 	x.Writer, x.Request = r.stage.real, r.request
-	r.point, r.hook, r.later, r.tx = Point{}, nil, nil, false
+	r.chain, r.hook, r.later, r.tx = nil, nil, nil, false
 }
 
 func (x *Exchange) restore() {
@@ -182,12 +191,32 @@ func (x *Exchange) failed(err error) error {
 	return err
 }
 
+// caused makes an error of the hook that is running.
+func (x *Exchange) caused(err error) error {
+	h := x.run.hook
+	return &HookError{Point: x.Point(), Name: h.name, Position: h.pos, Err: err}
+}
+
+// answer looks at what a hook did to the exchange, and says whether it has answered.
+func (x *Exchange) answer() (answered bool, err error) {
+	status, misuse := x.run.stage.result()
+	switch {
+	case misuse != nil:
+		return false, misuse
+	case x.Writer != http.ResponseWriter(x.run.stage) || x.Request != x.run.request:
+		return false, errReplaced
+	case status >= 400 && x.run.chain.point.Phase == After:
+		return false, fmt.Errorf("answered with status %d, after everything was saved; refuse at before_persist, or by returning an error", status)
+	}
+	return status != 0, nil
+}
+
 // save runs the host's save.
-func (x *Exchange) save(ctx context.Context, point Point, save func(ctx context.Context) error) error {
+func (x *Exchange) save(ctx context.Context, after *chain, save func(ctx context.Context) error) error {
 	if err := ctx.Err(); err != nil || save == nil {
 		return err
 	}
-	x.run.point, x.run.hook = point, nil
+	x.run.chain, x.run.hook = after, nil
 	if err := save(ctx); err != nil {
 		return err
 	}
@@ -204,8 +233,8 @@ func (x *Exchange) save(ctx context.Context, point Point, save func(ctx context.
 }
 
 // passing marks that the hooks of a chain have run. Those of a strategy include the flow-wide ones.
-func (x *Exchange) passing(phase Phase, c *chain) {
-	if (phase == Before || phase == BeforePersist) && len(c.hooks) > 0 {
+func (x *Exchange) passing(c *chain) {
+	if (c.point.Phase == Before || c.point.Phase == BeforePersist) && len(c.hooks) > 0 {
 		x.marks.ran = append(x.marks.ran, c)
 		if c.wide != c {
 			x.marks.ran = append(x.marks.ran, c.wide)
@@ -213,16 +242,16 @@ func (x *Exchange) passing(phase Phase, c *chain) {
 	}
 }
 
-// passed gives an error if one of the chains that stand before a point has been gone past.
-func (x *Exchange) passed(point Point, before *chain, gates ...*chain) error {
-	if before != nil && !slices.Contains(x.marks.ran, before) {
+// passed gives an error if a chain that stands before c has been gone past: the flow's Before, or one of the gates.
+func (x *Exchange) passed(c *chain, gates []*chain) error {
+	if c.before != nil && !slices.Contains(x.marks.ran, c.before) {
 		return fmt.Errorf("%w: %s comes before %s and has hooks; wrap the route in Middleware, or run it", ErrPhaseSkipped,
-			Point{point.Flow, Before, FlowWide}, point)
+			c.before.point, c.point)
 	}
 	for _, gate := range gates {
 		if !slices.Contains(x.marks.ran, gate) {
 			return fmt.Errorf("%w: %s comes before %s and has hooks; use Complete, or run it", ErrPhaseSkipped,
-				Point{point.Flow, BeforePersist, point.Strategy}, point)
+				Point{c.point.Flow, BeforePersist, c.point.Strategy}, c.point)
 		}
 	}
 	return nil
@@ -242,21 +271,20 @@ func (x *Exchange) outside(ctx context.Context) bool {
 	return x.run.tx && ctx.Value(transactionKey{}) != any(x)
 }
 
-// link lets the chains know of the ones that stand before them.
+// link lets the chains at After know of the ones that stand before them.
 func (p *Pipeline) link() {
-	for at, c := range p.chains {
-		if at.Phase != After {
-			continue
-		}
-		if before := p.chains[Point{at.Flow, Before, FlowWide}]; len(before.hooks) > 0 {
-			c.before = before
-		}
-		gate := p.chains[Point{at.Flow, BeforePersist, at.Strategy}]
-		if gate != gate.wide && gate.own > 0 {
-			c.gates = append(c.gates, gate)
-		}
-		if len(gate.wide.hooks) > 0 {
-			c.gates = append(c.gates, gate.wide)
+	for _, flow := range p.chains {
+		for _, c := range flow {
+			if before := c.before.wide; len(before.hooks) > 0 {
+				c.after.before = before
+			}
+			gate := &c.beforePersist
+			if gate.own > 0 && gate != gate.wide {
+				c.after.gates = append(c.after.gates, gate)
+			}
+			if len(gate.wide.hooks) > 0 {
+				c.after.gates = append(c.after.gates, gate.wide)
+			}
 		}
 	}
 }

@@ -250,14 +250,19 @@ type Exchange struct {
 }
 
 // Point gives the point that is running; the zero Point outside a run. A flow-wide hook sees the strategy of the run.
-func (x *Exchange) Point() Point { return x.run.point }
+func (x *Exchange) Point() Point {
+	if x.run.chain == nil {
+		return Point{}
+	}
+	return x.run.chain.point
+}
 
 // AfterCommit has fn called after the commit (in a run without a transaction: when the run has succeeded) and before the
 // response leaves; not at all if the run fails. It is for what cannot be undone, such as sending mail. ctx is not
 // cancelled with the request and ends after 10 seconds. What goes wrong in fn is logged, for it is too late to undo
 // anything; for the same reason fn can neither write to x.Writer nor use the transaction. AfterCommit panics outside a run.
 func (x *Exchange) AfterCommit(fn func(ctx context.Context) error) {
-	if !x.run.busy.Load() {
+	if x.run.state.Load() == idle {
 		panic("flowhook: AfterCommit outside a run")
 	}
 	x.run.later = append(x.run.later, later{hook: x.run.hook, fn: fn})

@@ -10,7 +10,7 @@ import "net/http"
 // It stands innermost, next to the handler: a handler below another wrapper sets x.Writer = w before it runs hooks.
 // Middleware panics if the flow is not declared.
 func (p *Pipeline) Middleware(flow Flow) func(http.Handler) http.Handler {
-	if _, ok := p.chains[Point{flow, Before, FlowWide}]; !ok {
+	if p.chains[flow] == nil {
 		panic("flowhook: Middleware of the unknown flow " + string(flow))
 	}
 	return func(next http.Handler) http.Handler {
@@ -20,7 +20,7 @@ func (p *Pipeline) Middleware(flow Flow) func(http.Handler) http.Handler {
 				x = new(Exchange)
 				r = r.WithContext(NewContext(r.Context(), x))
 			}
-			if !x.run.busy.Load() { // else Run says that it is nested
+			if x.run.state.Load() == idle { // else Run says that it is nested
 				x.Writer, x.Request = w, r
 			}
 			handled, err := p.Run(r.Context(), flow, Before, FlowWide)

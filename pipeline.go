@@ -16,8 +16,8 @@ const detached = 10 * time.Second
 // A Pipeline is all chains of a configuration, ready to run. It is made by [New], never changes, and is safe for
 // concurrent use.
 type Pipeline struct {
-	chains   map[Point]*chain // every point that is declared, also those without hooks
-	store    Store            // may be nil
+	chains   map[Flow]map[Strategy]*chains // of all that is declared, also where there are no hooks
+	store    Store                         // may be nil
 	sessions *Sessions
 	verify   VerificationStore // may be nil
 	log      *slog.Logger
@@ -25,8 +25,30 @@ type Pipeline struct {
 	onError  func(w http.ResponseWriter, r *http.Request, err error)
 }
 
+// chains are those of one flow and strategy.
+type chains struct{ before, beforePersist, after, failed chain }
+
+// at gives the chain of a phase; nil where c is, and for a phase that does not exist.
+func (c *chains) at(phase Phase) *chain {
+	if c == nil {
+		return nil
+	}
+	switch phase {
+	case Before:
+		return &c.before
+	case BeforePersist:
+		return &c.beforePersist
+	case After:
+		return &c.after
+	case Failed:
+		return &c.failed
+	}
+	return nil
+}
+
 // A chain is the hooks of one point in the order they run: the strategy's, then the flow-wide ones.
 type chain struct {
+	point  Point
 	hooks  []hook
 	own    int  // how many of them are the strategy's own; the rest is flow-wide
 	writes bool // there is one that is not a redirect: at After, it runs in a transaction
@@ -55,14 +77,13 @@ type hook struct {
 // ErrPhaseSkipped, the store's own where its transaction fails, and ctx.Err() where ctx has ended. Run is safe for
 // concurrent use with different exchanges.
 func (p *Pipeline) Run(ctx context.Context, flow Flow, phase Phase, strategy Strategy) (handled bool, err error) {
-	point := Point{flow, phase, strategy}
-	x, c, err := p.enter(ctx, point)
+	x, c, err := p.enter(ctx, Point{flow, phase, strategy})
 	if err != nil {
 		return false, err
 	}
 	defer x.leave()
 	if phase == After {
-		if err := x.passed(point, c.before, c.gates...); err != nil {
+		if err := x.passed(c, c.gates); err != nil {
 			return false, err
 		}
 	}
@@ -74,18 +95,18 @@ func (p *Pipeline) Run(ctx context.Context, flow Flow, phase Phase, strategy Str
 	defer x.end()
 	switch {
 	case phase == After && c.writes && p.store != nil:
-		err = p.transaction(ctx, x, x.identityID(), func(ctx context.Context) error { return p.chain(ctx, x, point, c) })
+		err = p.transaction(ctx, x, x.identityID(), func(ctx context.Context) error { return p.chain(ctx, x, c) })
 	case phase == Failed:
 		alone, cancel := context.WithTimeout(context.WithoutCancel(ctx), detached)
 		defer cancel()
-		err = p.chain(alone, x, point, c)
+		err = p.chain(alone, x, c)
 	default:
-		err = p.chain(ctx, x, point, c)
+		err = p.chain(ctx, x, c)
 	}
 	if err != nil {
 		return false, x.failed(err)
 	}
-	x.passing(phase, c)
+	x.passing(c)
 	return p.succeed(ctx, x), nil
 }
 
@@ -106,42 +127,40 @@ func (p *Pipeline) Complete(ctx context.Context, flow Flow, strategy Strategy, s
 		return false, err
 	}
 	defer x.leave()
-	if err := x.passed(Point{flow, After, strategy}, after.before); err != nil {
+	if err := x.passed(after, nil); err != nil {
 		return false, err
 	}
-	if handled, err = p.attempt(ctx, x, flow, strategy, save); err == nil {
+	c := p.chains[flow][strategy]
+	if handled, err = p.attempt(ctx, x, c, save); err == nil {
 		return handled, nil
 	}
-	failed := p.chains[Point{flow, Failed, strategy}]
-	if len(failed.hooks) == 0 || misused(err) {
+	if len(c.failed.hooks) == 0 || misused(err) {
 		return false, err
 	}
-	return p.afterFailure(ctx, x, Point{flow, Failed, strategy}, failed, err)
+	return p.afterFailure(ctx, x, &c.failed, err)
 }
 
 // attempt is Complete without the failed hooks.
-func (p *Pipeline) attempt(ctx context.Context, x *Exchange, flow Flow, strategy Strategy, save func(ctx context.Context) error) (handled bool, err error) {
+func (p *Pipeline) attempt(ctx context.Context, x *Exchange, c *chains, save func(ctx context.Context) error) (handled bool, err error) {
 	x.begin()
 	defer x.end()
 	x.run.header = x.run.stage.real.Header().Clone()
 
-	gate := p.chains[Point{flow, BeforePersist, strategy}]
-	if err := p.chain(ctx, x, Point{flow, BeforePersist, strategy}, gate); err != nil {
+	if err := p.chain(ctx, x, &c.beforePersist); err != nil {
 		return false, x.failed(err)
 	}
-	x.passing(BeforePersist, gate)
+	x.passing(&c.beforePersist)
 
 	if status, _ := x.run.stage.result(); status == 0 {
-		point := Point{flow, After, strategy}
 		locked := x.identityID()
 		err = p.transaction(ctx, x, locked, func(ctx context.Context) error {
-			if err := x.save(ctx, point, save); err != nil {
+			if err := x.save(ctx, &c.after, save); err != nil {
 				return err
 			}
 			if id := x.identityID(); id != locked {
-				return p.transaction(ctx, x, id, func(ctx context.Context) error { return p.chain(ctx, x, point, p.chains[point]) })
+				return p.transaction(ctx, x, id, func(ctx context.Context) error { return p.chain(ctx, x, &c.after) })
 			}
-			return p.chain(ctx, x, point, p.chains[point])
+			return p.chain(ctx, x, &c.after)
 		})
 	}
 	if err != nil {
@@ -151,49 +170,33 @@ func (p *Pipeline) attempt(ctx context.Context, x *Exchange, flow Flow, strategy
 }
 
 // chain runs the hooks of one point until one answers or fails. It is the only place that runs hooks.
-func (p *Pipeline) chain(ctx context.Context, x *Exchange, point Point, c *chain) error {
-	x.run.point = point
+func (p *Pipeline) chain(ctx context.Context, x *Exchange, c *chain) (err error) {
+	x.run.chain = c
+	defer func() {
+		if v := recover(); v != nil {
+			err = x.caused(panicked(v))
+			if x.run.aborted = v == http.ErrAbortHandler; !x.run.aborted {
+				p.logPanic(ctx, c.point, x.run.hook.name, x.run.hook.pos, debug.Stack())
+			}
+		}
+	}()
 	for i := range c.hooks {
+		x.run.hook = &c.hooks[i]
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		h := &c.hooks[i]
-		x.run.hook = h
-		answered, err := p.call(ctx, x, h)
+		if err := x.run.hook.Run(ctx, x); err != nil {
+			return x.caused(err)
+		}
+		answered, err := x.answer()
 		if err != nil {
-			return &HookError{Point: point, Name: h.name, Position: h.pos, Err: err}
+			return x.caused(err)
 		}
 		if answered {
 			break
 		}
 	}
 	return ctx.Err()
-}
-
-// call runs one hook. A panic becomes an error; what it did to the exchange is looked at.
-func (p *Pipeline) call(ctx context.Context, x *Exchange, h *hook) (answered bool, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			x.run.aborted = v == http.ErrAbortHandler
-			err = panicked(v)
-			if !x.run.aborted {
-				p.logPanic(ctx, x.run.point, h.name, h.pos, debug.Stack())
-			}
-		}
-	}()
-	if err := h.Run(ctx, x); err != nil {
-		return false, err
-	}
-	status, misuse := x.run.stage.result()
-	switch {
-	case misuse != nil:
-		return false, misuse
-	case x.Writer != http.ResponseWriter(x.run.stage) || x.Request != x.run.request:
-		return false, errReplaced
-	case status >= 400 && x.run.point.Phase == After:
-		return false, fmt.Errorf("answered with status %d, after everything was saved; refuse at before_persist, or by returning an error", status)
-	}
-	return status != 0, nil
 }
 
 // logPanic logs where a hook panicked.
@@ -203,13 +206,13 @@ func (p *Pipeline) logPanic(ctx context.Context, point Point, hook string, pos P
 }
 
 // afterFailure runs the hooks at Failed behind a failed attempt.
-func (p *Pipeline) afterFailure(ctx context.Context, x *Exchange, point Point, c *chain, cause error) (handled bool, err error) {
+func (p *Pipeline) afterFailure(ctx context.Context, x *Exchange, c *chain, cause error) (handled bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), detached)
 	defer cancel()
 	x.begin()
 	defer x.end()
 	x.Err = cause
-	if err := p.chain(ctx, x, point, c); err != nil {
+	if err := p.chain(ctx, x, c); err != nil {
 		p.log.LogAttrs(ctx, slog.LevelError, "flowhook: a hook at failed has failed itself", slog.Any("error", x.failed(err)))
 		return false, cause
 	}
@@ -219,7 +222,7 @@ func (p *Pipeline) afterFailure(ctx context.Context, x *Exchange, point Point, c
 	if !handled {
 		return false, cause
 	}
-	p.log.LogAttrs(ctx, slog.LevelError, "flowhook: a hook at failed has answered", slog.String("point", point.String()), slog.Any("error", cause))
+	p.log.LogAttrs(ctx, slog.LevelError, "flowhook: a hook at failed has answered", slog.String("point", c.point.String()), slog.Any("error", cause))
 	return true, nil
 }
 
@@ -276,7 +279,7 @@ func (p *Pipeline) succeed(ctx context.Context, x *Exchange) (handled bool) {
 func (p *Pipeline) afterCommit(ctx context.Context, x *Exchange, l later) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), detached)
 	defer cancel()
-	e := &HookError{Point: x.run.point, Name: "save"}
+	e := &HookError{Point: x.Point(), Name: "save"}
 	if l.hook != nil {
 		e.Name, e.Position = l.hook.name, l.hook.pos
 	}

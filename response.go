@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // maxBody is what a hook may answer with, in bytes. Hooks redirect and refuse; they do not serve files.
@@ -23,22 +24,23 @@ var (
 // http.ResponseController reaches the connection. Its methods are safe for concurrent use, because a hook may have left
 // a goroutine behind; the header map is the hook's own.
 type stage struct {
-	mu      sync.Mutex
-	real    http.ResponseWriter
-	open    bool
-	touched bool        // a method was called: somebody may hold on to this stage
-	base    http.Header // the real header when header was made
-	header  http.Header // what the hooks made of it; nil until asked for
-	status  int         // 0 until answered
-	body    []byte
-	misuse  error // the first thing that was done wrong
+	state   *atomic.Int32       // the exchange's: it takes nothing but in a run
+	real    http.ResponseWriter // never changes
+	touched atomic.Bool         // a method was called: somebody may hold on to this stage
+
+	mu     sync.Mutex  // guards what follows
+	closed bool        // its run is over
+	base   http.Header // the real header when header was made
+	header http.Header // what the hooks made of it; nil until asked for
+	status int         // 0 until answered
+	body   []byte
+	misuse error // the first thing that was done wrong
 }
 
 func (s *stage) Header() http.Header {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.touched = true
-	if !s.open {
+	if !s.open() {
 		return http.Header{} // goes nowhere
 	}
 	if s.header == nil {
@@ -54,9 +56,8 @@ func (s *stage) Header() http.Header {
 func (s *stage) WriteHeader(status int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.touched = true
-	switch {
-	case !s.open:
+	switch open := s.open(); {
+	case !open:
 	case status < 200 || status > 999:
 		s.fail(fmt.Errorf("answered with status %d; a hook answers with a final one, 200 to 999", status))
 	case s.status != 0:
@@ -69,8 +70,7 @@ func (s *stage) WriteHeader(status int) {
 func (s *stage) Write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.touched = true
-	if !s.open {
+	if !s.open() {
 		return 0, errStageClosed
 	}
 	if s.status == 0 {
@@ -87,17 +87,21 @@ func (s *stage) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// set makes the stage ready for a run in front of w.
-func (s *stage) set(w http.ResponseWriter) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.real, s.open = w, true
+// open is the first thing that a method does. It marks the stage before it looks at the state, and close the other way
+// round: so either a write finds the stage closed, or close finds that there is something.
+func (s *stage) open() bool {
+	s.touched.Store(true)
+	return !s.closed && s.state.Load() == staged
 }
 
-func (s *stage) wasTouched() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.touched
+// close ends the stage: from now on nothing written to it has an effect.
+func (s *stage) close() {
+	s.state.Store(busy)
+	if s.touched.Load() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.closed = true
+	}
 }
 
 func (s *stage) fail(err error) {
@@ -108,21 +112,20 @@ func (s *stage) fail(err error) {
 
 // result gives the status of the answer, 0 if there is none, and what was done wrong.
 func (s *stage) result() (status int, misuse error) {
+	if !s.touched.Load() {
+		return 0, nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.status, s.misuse
 }
 
-// close ends the stage: from now on nothing written to it has an effect.
-func (s *stage) close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.open = false
-}
-
 // release lets out what was staged, after close, and says whether it was an answer. The error is that of a client that
 // is gone.
 func (s *stage) release() (answered bool, err error) {
+	if !s.touched.Load() {
+		return false, nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.header != nil {

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/store/memstore"
+	"github.com/gorilla/sessions"
+	"github.com/pocketbase/pocketbase/tools/hook"
+)
+
+// Both kinds of session are signed with HMAC-SHA-256 and not encrypted, in a cookie of this name with the attributes
+// Path=/, Secure, HttpOnly and SameSite=Lax, which lasts until the browser is closed.
+const (
+	cookieName = "__Host-session"
+	secret     = "a secret of the benchmarks, as long as a block of SHA-256 is.   "
+	identityID = "7f8c4a52-31de-4d6b-9d8e-5a0f7c1b2e93"
+)
+
+// hooks are what one chain of flowhook has in the benchmarks, and PocketBase's too.
+const hooks = 3
+
+// flowhookChain runs three empty hooks after a login by password.
+func flowhookChain(b *testing.B) { run(b, flowhook.After) }
+
+// flowhookEmpty runs a point without hooks, in the same pipeline.
+func flowhookEmpty(b *testing.B) { run(b, flowhook.Failed) }
+
+func run(b *testing.B, phase flowhook.Phase) {
+	cfg := new(flowhook.Config)
+	for i := range hooks {
+		cfg.Add(flowhook.Point{Flow: flowhook.Login, Phase: flowhook.After, Strategy: flowhook.Password}, fmt.Sprint("empty ", i), empty)
+	}
+	p := pipeline(b, cfg, flowhook.Options{})
+	ctx := flowhook.NewContext(context.Background(), exchange())
+	b.ReportAllocs()
+	for b.Loop() {
+		if handled, err := p.Run(ctx, flowhook.Login, phase, flowhook.Password); handled || err != nil {
+			b.Fatal(handled, err)
+		}
+	}
+}
+
+// pocketbaseChain triggers a hook with three empty handlers. The event is made once, as the exchange above is.
+func pocketbaseChain(b *testing.B) {
+	type login struct {
+		hook.Event
+		Identity *flowhook.Identity
+	}
+	var after hook.Hook[*login]
+	for range hooks {
+		after.BindFunc(func(e *login) error { return e.Next() })
+	}
+	e := &login{Identity: exchange().Identity}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := after.Trigger(e); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// flowhookPoints gives a benchmark that goes through n configured points in turn, with one empty hook each.
+func flowhookPoints(n int) func(b *testing.B) {
+	return func(b *testing.B) {
+		const perFlow = 100
+		var o flowhook.Options
+		points := make([]flowhook.Point, n)
+		cfg := new(flowhook.Config)
+		for i := range points {
+			if i%perFlow == 0 {
+				o.Flows = append(o.Flows, flowhook.Flow(fmt.Sprintf("flow_%02d", i/perFlow)))
+			}
+			if i < perFlow {
+				o.Strategies = append(o.Strategies, flowhook.Strategy(fmt.Sprintf("strategy_%02d", i)))
+			}
+			points[i] = flowhook.Point{Flow: o.Flows[i/perFlow], Phase: flowhook.After, Strategy: o.Strategies[i%perFlow]}
+			cfg.Add(points[i], "empty", empty)
+		}
+		p := pipeline(b, cfg, o)
+		ctx := flowhook.NewContext(context.Background(), exchange())
+		i := 0
+		b.ReportAllocs()
+		for b.Loop() {
+			at := &points[i]
+			if i++; i == n {
+				i = 0
+			}
+			if handled, err := p.Run(ctx, at.Flow, at.Phase, at.Strategy); handled || err != nil {
+				b.Fatal(handled, err)
+			}
+		}
+	}
+}
+
+// flowhookRead finds the session of a request in memstore, and says whose it is.
+func flowhookRead(b *testing.B) {
+	s := signer(b)
+	x := exchange()
+	if err := s.Issue(context.Background(), x); err != nil {
+		b.Fatal(err)
+	}
+	r := signedIn(x.Writer.Header())
+	b.ReportAllocs()
+	for b.Loop() {
+		if found, err := s.FromRequest(r); err != nil || found.IdentityID != identityID {
+			b.Fatal(err)
+		}
+	}
+}
+
+// gorillaRead reads one value from the session in a request's cookie. It calls New, because Get would decode the cookie
+// once, and then find the result in the request.
+func gorillaRead(b *testing.B) {
+	s := cookieStore()
+	w := httptest.NewRecorder()
+	if err := save(s, request(), w); err != nil {
+		b.Fatal(err)
+	}
+	r := signedIn(w.Header())
+	b.ReportAllocs()
+	for b.Loop() {
+		found, err := s.New(r, cookieName)
+		if id, _ := found.Values["identity"].(string); err != nil || id != identityID {
+			b.Fatal(err)
+		}
+	}
+}
+
+// flowhookIssue signs an identity in. The exchange names the session that was issued before, which ends: so memstore
+// has one session at a time.
+func flowhookIssue(b *testing.B) {
+	s := signer(b)
+	var last *flowhook.Session
+	b.ReportAllocs()
+	for b.Loop() {
+		x := exchange()
+		x.Session = last
+		if err := s.Issue(context.Background(), x); err != nil {
+			b.Fatal(err)
+		}
+		last = x.Session
+	}
+}
+
+// gorillaIssue saves a new session with one value.
+func gorillaIssue(b *testing.B) {
+	s := cookieStore()
+	b.ReportAllocs()
+	for b.Loop() {
+		x := exchange() // the other side has one
+		if err := save(s, x.Request, x.Writer); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+var empty = flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error { return nil })
+
+func pipeline(b *testing.B, cfg *flowhook.Config, o flowhook.Options) *flowhook.Pipeline {
+	p, err := flowhook.New(cfg, o)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return p
+}
+
+func signer(b *testing.B) *flowhook.Sessions {
+	return pipeline(b, new(flowhook.Config), flowhook.Options{Store: memstore.New(), Secrets: []string{secret}}).Sessions()
+}
+
+func exchange() *flowhook.Exchange {
+	return &flowhook.Exchange{
+		Writer:  httptest.NewRecorder(),
+		Request: request(),
+		Identity: &flowhook.Identity{ID: identityID, Addresses: []flowhook.Address{
+			{Via: "email", Value: "ada@example.com", Verified: true}, {Via: "email", Value: "lovelace@example.com"}}},
+	}
+}
+
+func request() *http.Request { return &http.Request{Method: http.MethodPost, Header: http.Header{}} }
+
+// signedIn is a request with the cookie of a response.
+func signedIn(response http.Header) *http.Request {
+	r := request()
+	for _, c := range (&http.Response{Header: response}).Cookies() {
+		r.AddCookie(c)
+	}
+	return r
+}
+
+func cookieStore() *sessions.CookieStore {
+	s := sessions.NewCookieStore([]byte(secret))
+	s.Options.HttpOnly, s.Options.SameSite = true, http.SameSiteLaxMode
+	s.MaxAge(0)
+	return s
+}
+
+func save(s *sessions.CookieStore, r *http.Request, w http.ResponseWriter) error {
+	session, err := s.New(r, cookieName)
+	if err != nil || !session.IsNew {
+		return errors.Join(err, errors.New("the request has a session"))
+	}
+	session.Values["identity"] = identityID
+	return s.Save(r, w, session)
+}
