@@ -130,8 +130,7 @@ func (x *Exchange) leave() { x.run.state.Store(idle) }
 // begin takes the snapshot and sets the stage. The caller must end.
 func (x *Exchange) begin() {
 	r := &x.run
-	r.later, r.hook, r.tx, r.aborted, r.succeeded = nil, nil, false, false, false
-	r.request, r.header = x.Request, nil
+	r.aborted, r.succeeded, r.request, r.header = false, false, x.Request, nil
 
 	w := &r.was
 	w.identity, w.session, w.err, w.marks = x.Identity, x.Session, x.Err, x.marks
@@ -195,6 +194,12 @@ func (x *Exchange) failed(err error) error {
 func (x *Exchange) caused(err error) error {
 	h := x.run.hook
 	return &HookError{Point: x.Point(), Name: h.name, Position: h.pos, Err: err}
+}
+
+// untouched says that a hook did nothing that answer would have to look at.
+func (x *Exchange) untouched() bool {
+	s := x.run.stage
+	return !s.touched.Load() && x.Writer == http.ResponseWriter(s) && x.Request == x.run.request
 }
 
 // answer looks at what a hook did to the exchange, and says whether it has answered.

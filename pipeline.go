@@ -188,6 +188,9 @@ func (p *Pipeline) chain(ctx context.Context, x *Exchange, c *chain) (err error)
 		if err := x.run.hook.Run(ctx, x); err != nil {
 			return x.caused(err)
 		}
+		if x.untouched() {
+			continue
+		}
 		answered, err := x.answer()
 		if err != nil {
 			return x.caused(err)
@@ -265,6 +268,9 @@ func (p *Pipeline) succeed(ctx context.Context, x *Exchange) (handled bool) {
 	x.run.stage.close()
 	for i := 0; i < len(x.run.later); i++ { // fn may add to it
 		p.afterCommit(ctx, x, x.run.later[i])
+	}
+	if !x.run.stage.touched.Load() {
+		return false
 	}
 	handled, err := x.run.stage.release()
 	if err != nil {

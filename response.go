@@ -25,7 +25,7 @@ var (
 // a goroutine behind; the header map is the hook's own.
 type stage struct {
 	state   *atomic.Int32       // the exchange's: it takes nothing but in a run
-	real    http.ResponseWriter // never changes
+	real    http.ResponseWriter // changes only while the state is not staged
 	touched atomic.Bool         // a method was called: somebody may hold on to this stage
 
 	mu     sync.Mutex  // guards what follows
@@ -98,10 +98,14 @@ func (s *stage) open() bool {
 func (s *stage) close() {
 	s.state.Store(busy)
 	if s.touched.Load() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.closed = true
+		s.shut()
 	}
+}
+
+func (s *stage) shut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
 }
 
 func (s *stage) fail(err error) {
@@ -112,9 +116,6 @@ func (s *stage) fail(err error) {
 
 // result gives the status of the answer, 0 if there is none, and what was done wrong.
 func (s *stage) result() (status int, misuse error) {
-	if !s.touched.Load() {
-		return 0, nil
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.status, s.misuse
@@ -123,9 +124,6 @@ func (s *stage) result() (status int, misuse error) {
 // release lets out what was staged, after close, and says whether it was an answer. The error is that of a client that
 // is gone.
 func (s *stage) release() (answered bool, err error) {
-	if !s.touched.Load() {
-		return false, nil
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.header != nil {
