@@ -36,7 +36,7 @@ var rows = []row{
 
 func main() {
 	rounds := flag.Int("rounds", 51, "how often each side of a row runs")
-	length := flag.Duration("length", 10*time.Millisecond, "how long one run takes")
+	length := flag.Duration("length", 20*time.Millisecond, "how long one run takes")
 	testing.Init()
 	flag.Parse()
 	if err := flag.Set("test.benchtime", length.String()); err != nil {
