@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"sync/atomic"
 )
 
 // HookError is what a hook caused: its own error, a panic, or an answer that cannot be given.
@@ -52,16 +51,9 @@ func misused(err error) bool {
 		func(target error) bool { return errors.Is(err, target) })
 }
 
-// The states of an exchange.
-const (
-	idle   = iota // in no run
-	busy          // in a run, but nothing can be written to the stage
-	staged        // in a run, and hooks can write
-)
-
 // run is the state of the run that an exchange is in. It lives in the exchange, so that a run need not allocate it.
 type run struct {
-	state     atomic.Int32
+	busy      bool   // the exchange is in a run
 	chain     *chain // the one that is running; nil outside a run
 	hook      *hook
 	later     []later
@@ -111,21 +103,19 @@ func (p *Pipeline) enter(ctx context.Context, point Point) (*Exchange, *chain, e
 	if !ok {
 		return nil, nil, ErrNoExchange
 	}
-	if !x.run.state.CompareAndSwap(idle, busy) {
-		return nil, nil, fmt.Errorf("%w: %s", ErrNested, point)
-	}
 	switch {
+	case x.run.busy:
+		return nil, nil, fmt.Errorf("%w: %s", ErrNested, point)
 	case x.Writer == nil || x.Request == nil:
-		x.leave()
 		return nil, nil, fmt.Errorf("%w: its Writer or Request is nil", ErrNoExchange)
 	case x.marks.answered:
-		x.leave()
 		return nil, nil, fmt.Errorf("%w: %s", ErrAnswered, point)
 	}
+	x.run.busy = true
 	return x, c, nil
 }
 
-func (x *Exchange) leave() { x.run.state.Store(idle) }
+func (x *Exchange) leave() { x.run.busy = false }
 
 // begin takes the snapshot and sets the stage. The caller must end.
 func (x *Exchange) begin() {
@@ -145,12 +135,10 @@ func (x *Exchange) begin() {
 	switch {
 	case r.stage == nil:
 		r.stage = &r.first
-		r.stage.state = &r.state
 	case r.stage.touched.Load(): // somebody may still write to it
-		r.stage = &stage{state: &r.state}
+		r.stage = new(stage)
 	}
-	r.stage.real = x.Writer
-	r.state.Store(staged)
+	r.stage.begin(x.Writer)
 	x.Writer = r.stage
 }
 
@@ -198,8 +186,8 @@ func (x *Exchange) caused(err error) error {
 
 // untouched says that a hook did nothing that answer would have to look at.
 func (x *Exchange) untouched() bool {
-	s := x.run.stage
-	return !s.touched.Load() && x.Writer == http.ResponseWriter(s) && x.Request == x.run.request
+	r := &x.run
+	return !r.stage.touched.Load() && x.Writer == r.stage && x.Request == r.request
 }
 
 // answer looks at what a hook did to the exchange, and says whether it has answered.
@@ -208,7 +196,7 @@ func (x *Exchange) answer() (answered bool, err error) {
 	switch {
 	case misuse != nil:
 		return false, misuse
-	case x.Writer != http.ResponseWriter(x.run.stage) || x.Request != x.run.request:
+	case x.Writer != x.run.stage || x.Request != x.run.request:
 		return false, errReplaced
 	case status >= 400 && x.run.chain.point.Phase == After:
 		return false, fmt.Errorf("answered with status %d, after everything was saved; refuse at before_persist, or by returning an error", status)
@@ -231,7 +219,7 @@ func (x *Exchange) save(ctx context.Context, after *chain, save func(ctx context
 		return fmt.Errorf("flowhook: save: %w", misuse)
 	case status != 0:
 		return errAnswered
-	case x.Writer != http.ResponseWriter(x.run.stage) || x.Request != x.run.request:
+	case x.Writer != x.run.stage || x.Request != x.run.request:
 		return fmt.Errorf("flowhook: save %w", errReplaced)
 	}
 	return nil
@@ -239,7 +227,7 @@ func (x *Exchange) save(ctx context.Context, after *chain, save func(ctx context
 
 // passing marks that the hooks of a chain have run. Those of a strategy include the flow-wide ones.
 func (x *Exchange) passing(c *chain) {
-	if (c.point.Phase == Before || c.point.Phase == BeforePersist) && len(c.hooks) > 0 {
+	if len(c.hooks) > 0 {
 		x.marks.ran = append(x.marks.ran, c)
 		if c.wide != c {
 			x.marks.ran = append(x.marks.ran, c.wide)

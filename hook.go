@@ -262,7 +262,7 @@ func (x *Exchange) Point() Point {
 // cancelled with the request and ends after 10 seconds. What goes wrong in fn is logged, for it is too late to undo
 // anything; for the same reason fn can neither write to x.Writer nor use the transaction. AfterCommit panics outside a run.
 func (x *Exchange) AfterCommit(fn func(ctx context.Context) error) {
-	if x.run.state.Load() == idle {
+	if !x.run.busy {
 		panic("flowhook: AfterCommit outside a run")
 	}
 	x.run.later = append(x.run.later, later{hook: x.run.hook, fn: fn})

@@ -20,7 +20,7 @@ func (p *Pipeline) Middleware(flow Flow) func(http.Handler) http.Handler {
 				x = new(Exchange)
 				r = r.WithContext(NewContext(r.Context(), x))
 			}
-			if x.run.state.Load() == idle { // else Run says that it is nested
+			if !x.run.busy { // else Run says that it is nested
 				x.Writer, x.Request = w, r
 			}
 			handled, err := p.Run(r.Context(), flow, Before, FlowWide)

@@ -82,7 +82,7 @@ func (p *Pipeline) Run(ctx context.Context, flow Flow, phase Phase, strategy Str
 		return false, err
 	}
 	defer x.leave()
-	if phase == After {
+	if phase == After && (c.before != nil || c.gates != nil) {
 		if err := x.passed(c, c.gates); err != nil {
 			return false, err
 		}
@@ -106,7 +106,9 @@ func (p *Pipeline) Run(ctx context.Context, flow Flow, phase Phase, strategy Str
 	if err != nil {
 		return false, x.failed(err)
 	}
-	x.passing(c)
+	if phase == Before || phase == BeforePersist {
+		x.passing(c)
+	}
 	return p.succeed(ctx, x), nil
 }
 

@@ -24,12 +24,11 @@ var (
 // http.ResponseController reaches the connection. Its methods are safe for concurrent use, because a hook may have left
 // a goroutine behind; the header map is the hook's own.
 type stage struct {
-	state   *atomic.Int32       // the exchange's: it takes nothing but in a run
-	real    http.ResponseWriter // changes only while the state is not staged
+	open    atomic.Bool         // between begin and close
 	touched atomic.Bool         // a method was called: somebody may hold on to this stage
+	real    http.ResponseWriter // changes only while nobody has touched it
 
 	mu     sync.Mutex  // guards what follows
-	closed bool        // its run is over
 	base   http.Header // the real header when header was made
 	header http.Header // what the hooks made of it; nil until asked for
 	status int         // 0 until answered
@@ -40,7 +39,7 @@ type stage struct {
 func (s *stage) Header() http.Header {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.open() {
+	if !s.takes() {
 		return http.Header{} // goes nowhere
 	}
 	if s.header == nil {
@@ -56,8 +55,8 @@ func (s *stage) Header() http.Header {
 func (s *stage) WriteHeader(status int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch open := s.open(); {
-	case !open:
+	switch takes := s.takes(); {
+	case !takes:
 	case status < 200 || status > 999:
 		s.fail(fmt.Errorf("answered with status %d; a hook answers with a final one, 200 to 999", status))
 	case s.status != 0:
@@ -70,7 +69,7 @@ func (s *stage) WriteHeader(status int) {
 func (s *stage) Write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.open() {
+	if !s.takes() {
 		return 0, errStageClosed
 	}
 	if s.status == 0 {
@@ -87,25 +86,26 @@ func (s *stage) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// open is the first thing that a method does. It marks the stage before it looks at the state, and close the other way
-// round: so either a write finds the stage closed, or close finds that there is something.
-func (s *stage) open() bool {
+// takes says whether the stage takes anything, and is the first thing that a method asks. It marks the stage before it
+// looks whether it is open, and close does the reverse: so either the write is late, or close knows of it.
+func (s *stage) takes() bool {
 	s.touched.Store(true)
-	return !s.closed && s.state.Load() == staged
+	return s.open.Load()
 }
 
-// close ends the stage: from now on nothing written to it has an effect.
+// begin opens the stage in front of w.
+func (s *stage) begin(w http.ResponseWriter) {
+	s.real = w
+	s.open.Store(true)
+}
+
+// close ends the stage: from now on nothing written to it has an effect. What is being written is waited for.
 func (s *stage) close() {
-	s.state.Store(busy)
+	s.open.Store(false)
 	if s.touched.Load() {
-		s.shut()
+		s.mu.Lock()
+		defer s.mu.Unlock()
 	}
-}
-
-func (s *stage) shut() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
 }
 
 func (s *stage) fail(err error) {
@@ -116,6 +116,9 @@ func (s *stage) fail(err error) {
 
 // result gives the status of the answer, 0 if there is none, and what was done wrong.
 func (s *stage) result() (status int, misuse error) {
+	if !s.touched.Load() {
+		return 0, nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.status, s.misuse
