@@ -93,7 +93,7 @@ type snapshot struct {
 	marks     marks
 }
 
-// enter finds the chain of a point, and takes the exchange for a run. The caller must leave.
+// enter finds the chain of a point and the exchange, and says whether the one can run on the other.
 func (p *Pipeline) enter(ctx context.Context, point Point) (*Exchange, *chain, error) {
 	c := p.chains[point.Flow][point.Strategy].at(point.Phase)
 	if c == nil {
@@ -111,16 +111,13 @@ func (p *Pipeline) enter(ctx context.Context, point Point) (*Exchange, *chain, e
 	case x.marks.answered:
 		return nil, nil, fmt.Errorf("%w: %s", ErrAnswered, point)
 	}
-	x.run.busy = true
 	return x, c, nil
 }
-
-func (x *Exchange) leave() { x.run.busy = false }
 
 // begin takes the snapshot and sets the stage. The caller must end.
 func (x *Exchange) begin() {
 	r := &x.run
-	r.aborted, r.succeeded, r.request, r.header = false, false, x.Request, nil
+	r.busy, r.aborted, r.succeeded, r.request, r.header = true, false, false, x.Request, nil
 
 	w := &r.was
 	w.identity, w.session, w.err, w.marks = x.Identity, x.Session, x.Err, x.marks
@@ -154,7 +151,7 @@ func (x *Exchange) end() {
 		}
 	}
 	x.Writer, x.Request = r.stage.real, r.request
-	r.chain, r.hook, r.later, r.tx = nil, nil, nil, false
+	r.busy, r.chain, r.hook, r.later, r.tx = false, nil, nil, nil, false
 }
 
 func (x *Exchange) restore() {

@@ -81,8 +81,7 @@ func (p *Pipeline) Run(ctx context.Context, flow Flow, phase Phase, strategy Str
 	if err != nil {
 		return false, err
 	}
-	defer x.leave()
-	if phase == After && (c.before != nil || c.gates != nil) {
+	if phase == After {
 		if err := x.passed(c, c.gates); err != nil {
 			return false, err
 		}
@@ -128,7 +127,6 @@ func (p *Pipeline) Complete(ctx context.Context, flow Flow, strategy Strategy, s
 	if err != nil {
 		return false, err
 	}
-	defer x.leave()
 	if err := x.passed(after, nil); err != nil {
 		return false, err
 	}

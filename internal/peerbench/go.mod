@@ -5,7 +5,7 @@ go 1.25.0
 require (
 	github.com/flowhook/flowhook v0.0.0
 	github.com/gorilla/sessions v1.4.0
-	github.com/pocketbase/pocketbase v0.36.8
+	github.com/pocketbase/pocketbase v0.39.11
 )
 
 require (
