@@ -52,7 +52,9 @@ type Sessions struct {
 	store    SessionStore
 	tx       Store
 	codecs   []securecookie.Codec // the first signs, all verify
-	cookie   cookieSettings
+	name     string               // of the cookie
+	live     string               // what follows the token in Set-Cookie
+	gone     string               // the same, for a cookie that is taken back
 	lifespan time.Duration
 	now      func() time.Time
 }
@@ -64,7 +66,14 @@ func newSessions(store Store, secrets []string, lifespan time.Duration, cookie c
 	if !ok || len(secrets) == 0 {
 		return &Sessions{}, nil
 	}
-	s := &Sessions{store: sessions, tx: store, cookie: cookie, lifespan: lifespan, now: now}
+	s := &Sessions{store: sessions, tx: store, name: cookie.Name, lifespan: lifespan, now: now}
+	c := http.Cookie{Name: cookie.Name, Domain: cookie.Domain, Path: cookie.Path, Secure: cookie.Secure, HttpOnly: true, SameSite: cookie.SameSite}
+	if cookie.Persistent {
+		c.MaxAge = int(lifespan / time.Second)
+	}
+	_, s.live, _ = strings.Cut(c.String(), "=")
+	c.MaxAge, c.Expires = -1, time.Unix(1, 0)
+	_, s.gone, _ = strings.Cut(c.String(), "=")
 	for _, secret := range secrets {
 		// securecookie recommends a key as long as the hash's block; a secret may be shorter, and is no key yet.
 		key, err := hkdf.Key(sha256.New, []byte(secret), nil, "flowhook session token", sha256.BlockSize)
@@ -90,11 +99,7 @@ func (s *Sessions) Issue(ctx context.Context, x *Exchange) error {
 	if err != nil {
 		return err
 	}
-	c := s.newCookie(token)
-	if s.cookie.Persistent {
-		c.MaxAge = int(s.lifespan / time.Second)
-	}
-	setCookie(x.Writer.Header(), c)
+	s.setCookie(x.Writer.Header(), token, s.live)
 	return nil
 }
 
@@ -114,7 +119,7 @@ func (s *Sessions) Create(ctx context.Context, x *Exchange) (token string, err e
 	}
 	now := s.now().UTC().Truncate(time.Microsecond)
 	fresh := Session{ID: rand.Text(), IdentityID: x.Identity.ID, AuthenticatedAt: now, IssuedAt: now, ExpiresAt: now.Add(s.lifespan)}
-	if token, err = s.codecs[0].Encode(s.cookie.Name, []byte(fresh.ID)); err != nil {
+	if token, err = s.codecs[0].Encode(s.name, []byte(fresh.ID)); err != nil {
 		return "", fmt.Errorf("flowhook: signing a session token: %w", err)
 	}
 	err = s.tx.Transaction(ctx, fresh.IdentityID, func(ctx context.Context) error {
@@ -150,9 +155,7 @@ func (s *Sessions) End(ctx context.Context, x *Exchange) error {
 		return fmt.Errorf("flowhook: ending a session: %w", err)
 	}
 	x.Session, x.marks.issuedTo = nil, ""
-	c := s.newCookie("")
-	c.MaxAge, c.Expires = -1, time.Unix(1, 0)
-	setCookie(x.Writer.Header(), c)
+	s.setCookie(x.Writer.Header(), "", s.gone)
 	return nil
 }
 
@@ -216,7 +219,7 @@ func (s *Sessions) delete(ctx context.Context, x *Exchange) error {
 
 // cookieID gives the session ID in the request's cookie, if it is genuine and the only one.
 func (s *Sessions) cookieID(r *http.Request) (id string, ok bool) {
-	cookies := r.CookiesNamed(s.cookie.Name)
+	cookies := r.CookiesNamed(s.name)
 	if len(cookies) != 1 || cookies[0].Quoted {
 		return "", false
 	}
@@ -230,7 +233,7 @@ func (s *Sessions) verify(token string) (id string, ok bool) {
 	}
 	var b []byte
 	for _, c := range s.codecs {
-		if c.Decode(s.cookie.Name, token, &b) == nil {
+		if c.Decode(s.name, token, &b) == nil {
 			return string(b), true
 		}
 	}
@@ -248,13 +251,11 @@ func canonical(token string) bool {
 	return err == nil
 }
 
-func (s *Sessions) newCookie(value string) *http.Cookie {
-	return &http.Cookie{Name: s.cookie.Name, Value: value, Domain: s.cookie.Domain, Path: s.cookie.Path,
-		Secure: s.cookie.Secure, HttpOnly: true, SameSite: s.cookie.SameSite}
-}
-
-// setCookie sets a cookie instead of one of the same name (RFC 6265, 4.1.1: not two in one response).
-func setCookie(h http.Header, c *http.Cookie) {
-	h["Set-Cookie"] = slices.DeleteFunc(h["Set-Cookie"], func(line string) bool { return strings.HasPrefix(line, c.Name+"=") })
-	h.Add("Set-Cookie", c.String())
+// setCookie sets the cookie instead of one that is being set (RFC 6265, 4.1.1: not two of a name in one response).
+func (s *Sessions) setCookie(h http.Header, token, attributes string) {
+	lines := slices.DeleteFunc(h["Set-Cookie"], func(line string) bool {
+		name, _, _ := strings.Cut(line, "=")
+		return name == s.name
+	})
+	h["Set-Cookie"] = append(lines, s.name+"="+token+attributes)
 }

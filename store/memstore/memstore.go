@@ -51,7 +51,7 @@ func (s *Store) CreateSession(ctx context.Context, v flowhook.Session) error {
 		if s.sessions.get(t.sessions, v.ID) != nil || !s.sessions.claim(t, v.ID) {
 			return errors.New("memstore: there is a session with this ID")
 		}
-		t.sessions[v.ID] = (*session)(&v)
+		write(&t.sessions, v.ID, (*session)(&v))
 		return nil
 	})
 }
@@ -81,7 +81,7 @@ func (s *Store) FindSession(ctx context.Context, id string) (flowhook.Session, e
 // DeleteSession is [flowhook.SessionStore]'s.
 func (s *Store) DeleteSession(ctx context.Context, id string) error {
 	return s.write(ctx, func(t *tx) error {
-		t.sessions[id] = nil
+		write(&t.sessions, id, nil)
 		return nil
 	})
 }
@@ -96,7 +96,7 @@ func (s *Store) DeleteSessions(ctx context.Context, identityID, exceptID string)
 		}
 		for id := range s.sessions.of(t.sessions, owner{identity: identityID}) {
 			if id != exceptID {
-				t.sessions[id] = nil
+				write(&t.sessions, id, nil)
 			}
 		}
 		return nil
@@ -123,7 +123,7 @@ func (s *Store) CreateVerification(ctx context.Context, v flowhook.VerificationT
 				return nil
 			}
 		}
-		t.tokens[hash] = fresh
+		write(&t.tokens, hash, fresh)
 		created = true
 		return nil
 	})
@@ -138,7 +138,7 @@ func (s *Store) ConsumeVerification(ctx context.Context, hash []byte, now time.T
 		if v == nil || v.used || !micro(now).Before(v.ExpiresAt) || !s.tokens.claim(t, string(hash)) {
 			return flowhook.ErrNotFound
 		}
-		t.tokens[string(hash)] = &token{VerificationToken: v.VerificationToken, used: true}
+		write(&t.tokens, string(hash), &token{VerificationToken: v.VerificationToken, used: true})
 		found = v.VerificationToken
 		found.Hash = bytes.Clone(v.Hash)
 		return nil
@@ -160,7 +160,7 @@ func (s *Store) write(ctx context.Context, op func(t *tx) error) error {
 		}
 		return op(t)
 	}
-	t = newTx()
+	t = &tx{}
 	defer s.discard(t)
 	if err := op(t); err != nil {
 		return err

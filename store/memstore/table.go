@@ -96,12 +96,17 @@ func (t *table[V]) release(by *tx, key string) {
 	}
 }
 
-// apply commits what a transaction wrote.
+// apply commits what a transaction wrote. What is new comes first: an owner whose only item is replaced stays an owner.
 func (t *table[V]) apply(own map[string]*V) {
 	for key, v := range own {
-		t.remove(key)
 		if v != nil {
+			t.remove(key)
 			t.add(key, v)
+		}
+	}
+	for key, v := range own {
+		if v == nil {
+			t.remove(key)
 		}
 	}
 }

@@ -25,8 +25,12 @@ type tx struct {
 	over  bool    // what it held is released: it may hold nothing any more
 }
 
-func newTx() *tx {
-	return &tx{sessions: make(map[string]*session), tokens: make(map[string]*token)}
+// write notes an item, or nil for one that is deleted.
+func write[V any](own *map[string]*V, key string, v *V) {
+	if *own == nil {
+		*own = make(map[string]*V)
+	}
+	(*own)[key] = v
 }
 
 // A txKey is a store's own, so that the transactions of two stores in one context do not mix.
@@ -51,7 +55,7 @@ func (s *Store) Transaction(ctx context.Context, identityID string, fn func(ctx 
 	if t := s.txOf(ctx); t != nil {
 		return s.join(ctx, t, identityID, fn)
 	}
-	t := newTx()
+	t := &tx{}
 	defer s.end(t)
 	if err := s.locks.acquire(ctx, t, identityID); err != nil {
 		return err
