@@ -12,7 +12,7 @@ test:
 race:
 	@set -e; for m in $(MODULES); do echo "== $$m"; (cd $$m && go test -race ./...); done
 
-# every fuzz target for a minute
+# every fuzz target for 100 seconds
 fuzz:
 	go run ./internal/proof fuzz
 

@@ -121,7 +121,9 @@ func (p *Pipeline) Run(ctx context.Context, flow Flow, phase Phase, strategy Str
 // [Pipeline.Run]. Before it returns an error, Complete runs the hooks at Failed, with x.Err set: if one of them answers,
 // the cause is logged and handled is true. A panic of save rolls back, restores, and goes on.
 //
-// Where the commit took effect but reports an error, that error is returned: the host cannot know better.
+// Where the commit took effect but reports an error, that error is returned: nobody can know better. Within a Transaction
+// that the host has opened itself, Complete and Run join it: what they leave for after the commit, and the response, then
+// go out before the host commits. So leave the transaction to Complete.
 func (p *Pipeline) Complete(ctx context.Context, flow Flow, strategy Strategy, save func(ctx context.Context) error) (handled bool, err error) {
 	x, after, err := p.enter(ctx, Point{flow, After, strategy})
 	if err != nil {

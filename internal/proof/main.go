@@ -160,11 +160,11 @@ func short(pkg string) string {
 
 var executions = regexp.MustCompile(`execs: (\d+)`)
 
-// fuzz runs every fuzz target for a minute, or six seconds.
+// fuzz runs every fuzz target for 100 seconds, or ten.
 func (p *prover) fuzz() {
-	each := "60s"
+	each := "100s"
 	if p.tenth {
-		each = "6s"
+		each = "10s"
 	}
 	for _, dir := range p.modules {
 		list, err := p.command(dir, "test", "-list", "^Fuzz", "./...").Output()
