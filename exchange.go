@@ -32,6 +32,7 @@ var (
 	errReplaced = errors.New("replaced the exchange's Writer or Request; a hook writes to the one and reads the other")
 	errAnswered = errors.New("flowhook: save has answered; it may set headers, and the handler answers when Complete has returned")
 	errOutside  = errors.New("flowhook: the context is not the transaction's; pass on the one that the hook, or save, was given")
+	errTooLate  = errors.New("flowhook: the transaction is committed and the answer is given; issue or end a session in the hook itself")
 	errRanTwice = errors.New("flowhook: the store ran one transaction twice")
 	errNotRun   = errors.New("flowhook: the store's Transaction returned nil but did not run its function to the end")
 	errGoexit   = errors.New("it ended its goroutine")

@@ -86,14 +86,23 @@ func newSessions(store Store, secrets []string, lifespan time.Duration, cookie c
 	return s, nil
 }
 
-var errNoWriter = fmt.Errorf("%w: its Writer is nil", ErrNoExchange)
+// mute says why no cookie can reach the client. It is asked before anything is stored that the client would not hear of.
+func (x *Exchange) mute() error {
+	switch {
+	case x.Writer == nil:
+		return fmt.Errorf("%w: its Writer is nil", ErrNoExchange)
+	case x.run.busy && x.run.succeeded:
+		return errTooLate
+	}
+	return nil
+}
 
 // Issue is Create, and the cookie that carries the token: HttpOnly, Secure, SameSite=Lax and named __Host-session unless
 // the file says otherwise (OWASP ASVS 5.0, 3.3). Within a run, ctx must be the one that the hook, or save, was given.
-// Without x.Writer it is ErrNoExchange.
+// Without x.Writer it is ErrNoExchange; in a function of AfterCommit it is an error too.
 func (s *Sessions) Issue(ctx context.Context, x *Exchange) error {
-	if s.store != nil && x.Writer == nil { // before anything is stored that nobody would hear of
-		return errNoWriter
+	if err := x.mute(); err != nil && s.store != nil {
+		return err
 	}
 	token, err := s.Create(ctx, x)
 	if err != nil {
@@ -137,14 +146,15 @@ func (s *Sessions) Create(ctx context.Context, x *Exchange) (token string, err e
 
 // End signs the user out: the session that the request came with in its cookie, and x.Session, are deleted, the cookie is
 // taken back, and x.Session is nil. A request without a session is no error. Within a run, ctx must be the one that the
-// hook, or save, was given. Without x.Writer it is ErrNoExchange.
+// hook, or save, was given. Without x.Writer it is ErrNoExchange; in a function of AfterCommit it is an error too.
 func (s *Sessions) End(ctx context.Context, x *Exchange) error {
-	switch {
-	case s.store == nil:
+	if s.store == nil {
 		return fmt.Errorf("%w: sessions need a SessionStore and secrets", ErrNotConfigured)
-	case x.Writer == nil:
-		return errNoWriter
-	case x.outside(ctx):
+	}
+	if err := x.mute(); err != nil {
+		return err
+	}
+	if x.outside(ctx) {
 		return errOutside
 	}
 	owner := x.identityID()

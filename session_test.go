@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
@@ -274,4 +275,23 @@ func TestEnd(t *testing.T) {
 		require.Empty(t, b.cookies())
 		require.Equal(t, "anonymous", b.who())
 	})
+}
+
+func TestACookieAfterTheCommitIsAnError(t *testing.T) {
+	h := newHost(t, "", withUsers(alice))
+	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: newRequest(), Identity: alice.identity()}
+	ran := false
+	_, err := h.pipeline.Complete(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Password, func(context.Context) error {
+		x.AfterCommit(func(ctx context.Context) error {
+			ran = true
+			require.ErrorContains(t, h.pipeline.Sessions().Issue(ctx, x), "committed")
+			require.ErrorContains(t, h.pipeline.Sessions().End(ctx, x), "committed")
+			require.Nil(t, x.Session)
+			return nil
+		})
+		return nil
+	})
+	require.NoError(t, err)
+	require.True(t, ran)
+	require.NoError(t, h.pipeline.Sessions().Issue(t.Context(), x), "the run is over")
 }
