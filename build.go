@@ -26,19 +26,23 @@ func New(cfg *Config, opts Options) (*Pipeline, error) {
 	for _, e := range b.file.Entries {
 		b.entry(e)
 	}
-	slices.SortStableFunc(b.problems, func(x, y *ConfigError) int {
-		return cmp.Or(cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column))
-	})
+	slices.SortStableFunc(b.problems, byPosition)
 	for _, a := range cfg.added {
 		b.add(a)
 	}
 	b.checkOptions()
-	if err := b.err(); err != nil {
-		return nil, err
+	if len(b.problems) > 0 {
+		return nil, errors.Join(b.problems...)
 	}
 	b.chain()
 	b.warn()
 	return b.p, nil
+}
+
+// byPosition compares two problems of one file.
+func byPosition(x, y error) int {
+	p, q := x.(*ConfigError), y.(*ConfigError)
+	return cmp.Or(cmp.Compare(p.Line, q.Line), cmp.Compare(p.Column, q.Column))
 }
 
 // A builder makes one pipeline.
@@ -51,8 +55,8 @@ type builder struct {
 	secrets    []string   // the options', or else the file's
 	p          *Pipeline
 	placed     map[Point][]placed
-	problems   []*ConfigError
-	badURL     bool // the file's verification URL has been reported
+	problems   []error // each a *ConfigError
+	badURL     bool    // the file's verification URL has been reported
 }
 
 // A placed is a hook at the point where it is configured.
@@ -99,15 +103,6 @@ func names[T ~string](list []T) []string {
 		s[i] = string(v)
 	}
 	return s
-}
-
-// err joins what is wrong.
-func (b *builder) err() error {
-	errs := make([]error, len(b.problems))
-	for i, e := range b.problems {
-		errs[i] = e
-	}
-	return errors.Join(errs...)
 }
 
 func (b *builder) checkOptions() {
