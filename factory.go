@@ -37,7 +37,7 @@ func (b *builder) wrong(at place, hint, problem string, args ...any) *ConfigErro
 	return e
 }
 
-// A fieldError is what is wrong with the value of one key of a built-in hook's config.
+// A fieldError is what is wrong with the value of one key that the config of a built-in hook has.
 type fieldError struct {
 	key string
 	err error
@@ -166,11 +166,7 @@ func (b *builder) checkURL(s string, at place) {
 // make calls the factory. It gives nil where there is a problem, which it reports.
 func (b *builder) make(s spec) Hook {
 	before := len(b.problems)
-	factory := b.factory(s)
-	if len(b.problems) > before {
-		return nil
-	}
-	asked := false
+	factory, asked := b.factory(s), false
 	decode := func(v any) error {
 		asked = true
 		if s.config.Node == nil {
@@ -186,7 +182,7 @@ func (b *builder) make(s spec) Hook {
 	}
 	h, err := guarded(func() (Hook, error) { return factory(s.point, decode) })
 	switch {
-	case len(b.problems) > before: // reported, whatever the factory made of it
+	case len(b.problems) > before: // something is reported, whatever the factory made
 	case err != nil:
 		b.failed(s, err)
 	case isNil(h):

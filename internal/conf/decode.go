@@ -99,7 +99,7 @@ func (w *writer) refuse(text string, v Value, known []string) {
 // fields adds the keys that a type takes, at any depth, for suggestions.
 func fields(t reflect.Type, known keys, seen map[reflect.Type]bool) {
 	switch {
-	case t == nil || seen[t]:
+	case seen[t]:
 	case t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map:
 		fields(t.Elem(), known, seen)
 	case t.Kind() == reflect.Struct:

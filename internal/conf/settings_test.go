@@ -2,6 +2,7 @@ package conf
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,6 +60,8 @@ func TestCookieValues(t *testing.T) {
 		"domain: .example.com": false, "domain: example.com.": false, "domain: -a.example": false, "domain: a..b": false,
 		"domain: 127.0.0.1": false, "domain: '[::1]'": false, "domain: '::1'": false, "domain: a.0": false,
 		"domain: 'example.com:80'": false, "domain: 'https://example.com'": false, "domain: bücher.example": false,
+		"domain: " + strings.Repeat("a", 63): true, "domain: " + strings.Repeat("a", 64): false,
+		"domain: " + strings.Repeat("a.", 126) + "a": true, "domain: " + strings.Repeat("a.", 126) + "ab": false,
 		"path: /": true, "path: /a/b": true, "path: a": false, "path: '/a;b'": false, `path: "/\n"`: false, "path: ''": false,
 		"same_site: None": true, "same_site: none": false, "same_site: ''": false,
 		"secure: true": true, "secure: yes": false, "secure: 1": false, "persistent: ~": false,
