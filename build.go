@@ -1,6 +1,7 @@
 package flowhook
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,20 +22,27 @@ func New(cfg *Config, opts Options) (*Pipeline, error) {
 		cfg = &Config{}
 	}
 	b := newBuilder(cfg, opts)
-	b.checkOptions()
 	b.settings()
 	for _, e := range b.file.Entries {
 		b.entry(e)
 	}
+	slices.SortStableFunc(b.problems, byPosition)
 	for _, a := range cfg.added {
 		b.add(a)
 	}
-	if err := b.err(); err != nil {
-		return nil, err
+	b.checkOptions()
+	if len(b.problems) > 0 {
+		return nil, errors.Join(b.problems...)
 	}
 	b.chain()
 	b.warn()
 	return b.p, nil
+}
+
+// byPosition compares two problems of one file.
+func byPosition(x, y error) int {
+	p, q := x.(*ConfigError), y.(*ConfigError)
+	return cmp.Or(cmp.Compare(p.Line, q.Line), cmp.Compare(p.Column, q.Column))
 }
 
 // A builder makes one pipeline.
@@ -44,10 +52,11 @@ type builder struct {
 	file       *conf.File
 	flows      []Flow
 	strategies []Strategy // without FlowWide
+	secrets    []string   // the options', or else the file's
 	p          *Pipeline
 	placed     map[Point][]placed
-	problems   []*ConfigError
-	badURL     bool // the file's verification URL has been reported
+	problems   []error // each a *ConfigError
+	badURL     bool    // the file's verification URL has been reported
 }
 
 // A placed is a hook at the point where it is configured.
@@ -71,7 +80,7 @@ func newBuilder(cfg *Config, opts Options) *builder {
 		placed:     map[Point][]placed{},
 		p:          &Pipeline{chains: map[Flow]map[Strategy]*chains{}, store: opts.Store, log: opts.Logger, now: opts.Now, onError: opts.OnError},
 	}
-	b.file = cfg.doc.Read(names(b.flows), names(b.strategies))
+	b.file = conf.Read(cfg.root, names(b.flows), names(b.strategies))
 	b.p.verify, _ = opts.Store.(VerificationStore)
 	if b.p.log == nil {
 		b.p.log = slog.Default()
@@ -96,79 +105,45 @@ func names[T ~string](list []T) []string {
 	return s
 }
 
-func (b *builder) wrong(pos Position, path, problem, hint string) {
-	b.problems = append(b.problems, &ConfigError{Position: pos, Path: path, Problem: problem, Hint: hint})
-}
-
-// err joins what is wrong: the file's by position, then what was added, in its order, then the options.
-func (b *builder) err() error {
-	rank := func(e *ConfigError) []int {
-		switch {
-		case e.Column > 0: // Go's runtime tells no columns
-			return []int{0, e.Line, e.Column}
-		case e.Line > 0:
-			return []int{1}
-		}
-		return []int{2}
-	}
-	slices.SortStableFunc(b.problems, func(x, y *ConfigError) int { return slices.Compare(rank(x), rank(y)) })
-	errs := make([]error, len(b.problems))
-	for i, e := range b.problems {
-		errs[i] = e
-	}
-	return errors.Join(errs...)
-}
-
 func (b *builder) checkOptions() {
+	option := func(format string, v any) place { return place{path: fmt.Sprintf("Options."+format, v)} }
 	for i, f := range b.Flows {
 		if conf.ReservedFlow(string(f)) {
-			b.wrong(Position{}, fmt.Sprintf("Options.Flows[%d]", i), fmt.Sprintf("%q is reserved", f), "take another name")
+			b.wrong(option("Flows[%d]", i), "take another name", "%q is reserved", f)
 		}
 	}
 	for i, s := range b.Strategies {
 		if conf.ReservedStrategy(string(s)) {
-			b.wrong(Position{}, fmt.Sprintf("Options.Strategies[%d]", i), fmt.Sprintf("%q is reserved", s), "take another name")
+			b.wrong(option("Strategies[%d]", i), "take another name", "%q is reserved", s)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.Hooks)) {
-		path := fmt.Sprintf("Options.Hooks[%q]", name)
 		if name == "" || slices.Contains(builtinHooks, name) {
-			b.wrong(Position{}, path, "the name is reserved", "take another name")
+			b.wrong(option("Hooks[%q]", name), "take another name", "the name is reserved")
 		} else if b.Hooks[name] == nil {
-			b.wrong(Position{}, path, "no factory", "")
+			b.wrong(option("Hooks[%q]", name), "", "no factory")
 		}
 	}
-	for i, text := range conf.CheckSecrets(b.Secrets) {
-		if text != "" {
-			b.wrong(Position{}, fmt.Sprintf("Options.Secrets[%d]", i), text, "")
-		}
-	}
+	conf.CheckSecrets(b.Secrets, func(i int, problem string) { b.wrong(option("Secrets[%d]", i), "", "%s", problem) })
 	if b.VerificationURL != "" {
-		b.checkURL(b.VerificationURL, Position{}, "Options.VerificationURL")
+		b.checkURL(b.VerificationURL, place{path: "Options.VerificationURL"})
 	}
 }
 
 // settings takes what the file says beside its hooks.
 func (b *builder) settings() {
 	for _, p := range b.file.Problems {
-		b.problems = append(b.problems, configError(b.name, p))
+		b.wrong(b.at(p.Value), p.Hint, "%s", p.Text)
 	}
-	if len(b.Secrets) == 0 {
-		b.Secrets = b.file.Secrets
-	}
-	b.p.sessions = &Sessions{}
-	if len(b.problems) > 0 {
-		return
+	if b.secrets = b.Secrets; len(b.secrets) == 0 {
+		b.secrets = b.file.Secrets
 	}
 	s := b.file.Session
-	sessions, err := newSessions(b.Store, b.Secrets, s.Lifespan, cookieSettings{
-		Name: s.Name, Domain: s.Domain, Path: s.Path, SameSite: s.SameSite, Persistent: s.Persistent, Secure: s.Secure,
-	}, b.p.now)
+	var err error
+	b.p.sessions, err = newSessions(b.Store, b.secrets, s.Lifespan, cookieSettings(s.Cookie), b.p.now)
 	if err != nil {
-		b.wrong(Position{}, "session", err.Error(), "")
-		return
+		b.wrong(place{path: "session"}, "", "%v", err)
 	}
-	b.p.sessions = sessions
 }
 
 // chain makes the chains of all points.
@@ -214,12 +189,8 @@ func (b *builder) warn() {
 	check := func(flow Flow, s Strategy, phases ...Phase) {
 		var by *placed // the redirect that everything after it waits for in vain
 		for _, p := range phases {
-			own, wide := b.placed[Point{flow, p, s}], b.placed[Point{flow, p, FlowWide}]
-			if s == FlowWide {
-				own = nil
-			}
-			for _, part := range [][]placed{own, wide} {
-				for _, h := range part {
+			for _, at := range slices.Compact([]Strategy{s, FlowWide}) {
+				for _, h := range b.placed[Point{flow, p, at}] {
 					if by != nil && !logged[[2]Position{h.pos, by.pos}] {
 						logged[[2]Position{h.pos, by.pos}] = true
 						b.p.log.Warn("flowhook: a hook never runs, because a redirect answers before it", "hook", h.name,

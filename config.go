@@ -6,6 +6,8 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/flowhook/flowhook/internal/conf"
 )
@@ -14,16 +16,14 @@ import (
 // use, and has none. Adding is not safe for concurrent use; reading is, so one Config may serve several calls of [New].
 type Config struct {
 	file  string
-	doc   *conf.Doc
+	root  conf.Value
 	added []added
 }
 
 // An added is one call of Add.
 type added struct {
-	point Point
-	name  string
-	hook  Hook // nil: made by New
-	pos   Position
+	spec
+	hook Hook // nil: made by New
 }
 
 // LoadConfig reads a YAML file of at most 256 KiB. It fails where the file, or its text, cannot be read: the error is a
@@ -47,44 +47,43 @@ func ParseConfig(data []byte) (*Config, error) {
 }
 
 func parseConfig(file string, data []byte) (*Config, error) {
-	doc, bad := conf.Parse(data)
+	root, bad := conf.Parse(data)
 	if bad != nil {
-		return nil, configError(file, *bad)
+		return nil, &ConfigError{Position: Position{file, bad.Line, bad.Column}, Problem: bad.Text, Hint: bad.Hint}
 	}
-	return &Config{file: file, doc: doc}, nil
+	return &Config{file: file, root: root}, nil
 }
 
 // Add puts a hook at p, after the file's own there. A nil hook is the built-in one, or the one of Options.Hooks, that
 // has the name, without config. What is wrong with it, [New] reports, with the line of this call. Adding changes nothing
 // in a pipeline that was made before.
 func (c *Config) Add(p Point, name string, hook Hook) {
-	a := added{point: p, name: name, hook: hook}
+	s := spec{point: p, name: name, place: place{path: fmt.Sprintf("Add(%s, %q)", p, name)}}
 	if _, file, line, ok := runtime.Caller(1); ok {
-		a.pos = Position{File: file, Line: line}
+		s.pos = Position{File: file, Line: line}
 	}
-	c.added = append(c.added, a)
+	c.added = append(c.added, added{s, hook})
 }
 
 // add makes, or takes, a hook that the host added.
 func (b *builder) add(a added) {
-	s := spec{point: a.point, name: a.name, pos: a.pos, path: fmt.Sprintf("Add(%s, %q)", a.point, a.name)}
 	r, redirects := a.hook.(*redirect)
 	switch {
-	case !b.declared(s):
+	case !b.declared(a.spec):
 	case a.hook == nil:
-		if b.known(s) && b.mayStand(s) {
-			b.place(s, b.make(s))
+		if b.known(a.spec) && b.mayStand(a.spec) {
+			b.put(a.spec, b.make(a.spec))
 		}
 	case a.name == "":
-		b.refuse(s, "", "a hook without a name")
+		b.wrong(a.place, "", "a hook without a name")
 	case slices.Contains(builtinHooks, a.name) && (!redirects || a.name != "redirect"):
-		b.refuse(s, "take another name, or pass nil for the built-in hook", "the name of a built-in hook")
+		b.wrong(a.place, "take another name, or pass nil for the built-in hook", "the name of a built-in hook")
 	case redirects && r.err != nil:
-		b.refuse(s, "", "%v", r.err)
+		b.wrong(a.place, "", "%v", r.err)
 	case isNil(a.hook):
-		b.refuse(s, "", "a nil function for a hook")
+		b.wrong(a.place, "", "a nil function for a hook")
 	default:
-		b.place(s, a.hook)
+		b.put(a.spec, a.hook)
 	}
 }
 
@@ -92,21 +91,19 @@ func (b *builder) add(a added) {
 func (b *builder) declared(s spec) bool {
 	p := s.point
 	switch {
-	case !among(b, s, "flow", p.Flow, b.flows), !among(b, s, "phase", p.Phase, allPhases),
-		p.Strategy != FlowWide && !among(b, s, "strategy", p.Strategy, b.strategies):
-		return false
-	case p.Strategy != FlowWide && p.Phase == Before:
-		b.refuse(s, "leave it out", "before has no strategies: none is known yet")
-		return false
-	}
-	return true
-}
-
-func among[T ~string](b *builder, s spec, what string, v T, known []T) bool {
-	if slices.Contains(known, v) {
+	case !slices.Contains(b.flows, p.Flow):
+		b.wrong(s.place, conf.Hint(string(p.Flow), names(b.flows)), "unknown flow %q", p.Flow)
+	case !slices.Contains(allPhases, p.Phase):
+		b.wrong(s.place, conf.Hint(string(p.Phase), names(allPhases)), "unknown phase %q", p.Phase)
+	case p.Strategy == FlowWide:
+		return true
+	case !slices.Contains(b.strategies, p.Strategy):
+		b.wrong(s.place, conf.Hint(string(p.Strategy), names(b.strategies)), "unknown strategy %q", p.Strategy)
+	case p.Phase == Before:
+		b.wrong(s.place, "leave it out", "before has no strategies: none is known yet")
+	default:
 		return true
 	}
-	b.refuse(s, conf.Hint(string(v), names(known)), "unknown %s %q", what, v)
 	return false
 }
 
@@ -138,12 +135,6 @@ func (e *ConfigError) Error() string {
 // Unwrap gives e.Err.
 func (e *ConfigError) Unwrap() error { return e.Err }
 
-func configError(file string, p conf.Problem) *ConfigError {
-	return &ConfigError{Position: position(file, p.Place), Path: p.Path, Problem: p.Text, Hint: p.Hint}
-}
-
-func position(file string, p conf.Place) Position { return Position{file, p.Line, p.Column} }
-
 // A Position is a place in a file. Lines and columns count from 1; 0 is unknown.
 type Position struct {
 	File   string
@@ -155,13 +146,9 @@ type Position struct {
 func (p Position) String() string {
 	s := p.File
 	for _, n := range []int{p.Line, p.Column} {
-		if n == 0 {
-			break
+		if n > 0 {
+			s += ":" + strconv.Itoa(n)
 		}
-		if s != "" {
-			s += ":"
-		}
-		s += fmt.Sprint(n)
 	}
-	return s
+	return strings.TrimPrefix(s, ":")
 }

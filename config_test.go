@@ -119,7 +119,7 @@ func TestBadFiles(t *testing.T) {
 	opts := anything()
 	opts.Secrets = nil
 	opts.Hooks["panics"] = func(flowhook.Point, func(any) error) (flowhook.Hook, error) { panic("on purpose") }
-	opts.Hooks["makes_none"] = func(flowhook.Point, func(any) error) (flowhook.Hook, error) { return nil, nil }
+	opts.Hooks["makes_none"] = func(flowhook.Point, func(any) error) (flowhook.Hook, error) { return flowhook.HookFunc(nil), nil }
 	opts.Hooks["refuses"] = func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
 		return nil, errors.New("refused on purpose")
 	}
@@ -261,7 +261,9 @@ func TestAFactorysErrorStaysItself(t *testing.T) {
 			return nil, refused
 		}
 		var config struct{ Secret secretType }
-		return flowhook.HookFunc(nothing), decode(&config)
+		err := decode(&config)
+		assert.Error(t, err, "the factory hears of it as well")
+		return flowhook.HookFunc(nothing), err
 	}
 	err := build("selfservice: {login: {before: [{hook: strict}], after: [{hook: strict, config: {secret: canary}}]}}", opts)
 	assert.ErrorIs(t, err, refused)
@@ -351,9 +353,11 @@ selfservice:
 		{"registration/after/password", "redirect"},
 	}, calls, "once for each entry, where it is configured")
 
-	opts.Wrap = func(flowhook.Point, string, flowhook.Hook) flowhook.Hook { return nil }
-	assert.Equal(t, []string{`2:39: selfservice.login.before[0].hook: Options.Wrap made no hook of "audit"`},
-		problems(build("\nselfservice: {login: {before: [{hook: audit}]}}", opts))[:1])
+	for _, none := range []flowhook.Hook{nil, flowhook.HookFunc(nil)} {
+		opts.Wrap = func(flowhook.Point, string, flowhook.Hook) flowhook.Hook { return none }
+		assert.Equal(t, []string{`2:39: selfservice.login.before[0].hook: Options.Wrap made no hook of "audit"`},
+			problems(build("\nselfservice: {login: {before: [{hook: audit}]}}", opts)))
+	}
 }
 
 func TestNewChangesNothing(t *testing.T) {

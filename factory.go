@@ -18,12 +18,26 @@ var builtinHooks = []string{"redirect", "session", "revoke_active_sessions", "ve
 type spec struct {
 	point  Point
 	name   string
-	pos    Position // of the name
-	path   string
-	config *conf.Config // may be nil
+	place             // of the name
+	config conf.Value // what the file has, if anything
 }
 
-// A fieldError is what is wrong with the value of one key of a built-in hook's config.
+// A place is where something stands that may be wrong.
+type place struct {
+	pos  Position
+	path string
+}
+
+func (b *builder) at(v conf.Value) place { return place{Position{b.name, v.Line, v.Column}, v.Path} }
+
+// wrong reports a problem, and gives it.
+func (b *builder) wrong(at place, hint, problem string, args ...any) *ConfigError {
+	e := &ConfigError{Position: at.pos, Path: at.path, Problem: fmt.Sprintf(problem, args...), Hint: hint}
+	b.problems = append(b.problems, e)
+	return e
+}
+
+// A fieldError is what is wrong with the value of one key that the config of a built-in hook has.
 type fieldError struct {
 	key string
 	err error
@@ -31,10 +45,6 @@ type fieldError struct {
 
 func (e *fieldError) Error() string { return e.err.Error() }
 func (e *fieldError) Unwrap() error { return e.err }
-
-func (b *builder) refuse(s spec, hint, problem string, args ...any) {
-	b.wrong(s.pos, s.path, fmt.Sprintf(problem, args...), hint)
-}
 
 // entry makes the hook of an entry of the file.
 func (b *builder) entry(e conf.Entry) {
@@ -44,9 +54,9 @@ func (b *builder) entry(e conf.Entry) {
 	} else if e.Hook.Value == "redirect" && p.Flow == Registration && p.Phase == After {
 		p.Phase = BeforePersist // as the document promises: it disables registration
 	}
-	s := spec{p, e.Hook.Value, position(b.name, e.Hook.Place), e.Hook.Path, e.Config}
+	s := spec{p, e.Hook.Value, b.at(e.Hook), e.Config}
 	if b.known(s) && b.mayStand(s) && !e.Broken {
-		b.place(s, b.make(s))
+		b.put(s, b.make(s))
 	}
 }
 
@@ -61,67 +71,58 @@ func (b *builder) known(s spec) bool {
 		return true
 	}
 	hosts := slices.Sorted(maps.Keys(b.Hooks))
-	b.refuse(s, conf.Hint(s.name, slices.Concat(builtinHooks, hosts)), "unknown hook %q", conf.Clip(s.name))
+	b.wrong(s.place, conf.Hint(s.name, slices.Concat(builtinHooks, hosts)), "unknown hook %q", conf.Clip(s.name))
 	return false
 }
 
-// mayStand says whether a built-in hook can do its work at the point. A host's own factory decides for itself.
+// afterOf are the flows at whose after a built-in hook can do its work, beside the host's own.
+var afterOf = map[string][]Flow{
+	"session":                {Login, Registration, Verification, Recovery},
+	"revoke_active_sessions": {Login, Recovery, Settings},
+	"verify":                 {Registration, Settings, Login},
+	"verification":           {Registration, Settings, Login},
+}
+
+// mayStand says whether a hook can do its work at the point. A host's own factory decides for itself.
 func (b *builder) mayStand(s spec) bool {
-	var flows []Flow
-	switch s.name {
-	case "session":
-		flows = []Flow{Login, Registration, Verification, Recovery}
-	case "revoke_active_sessions":
-		flows = []Flow{Login, Recovery, Settings}
-	case "verify", "verification":
-		flows = []Flow{Registration, Settings, Login}
-	default:
-		return true
-	}
+	flows, limited := afterOf[s.name]
 	p := s.point
-	if p.Phase == After && (slices.Contains(flows, p.Flow) || !slices.Contains(builtinFlows, p.Flow)) {
+	if !limited || p.Phase == After && (slices.Contains(flows, p.Flow) || !slices.Contains(builtinFlows, p.Flow)) {
 		return true
 	}
-	b.refuse(s, fmt.Sprintf("it may stand at after of %s, and of flows of the host's own", strings.Join(names(flows), ", ")),
+	b.wrong(s.place, fmt.Sprintf("it may stand at after of %s, and of flows of the host's own", strings.Join(names(flows), ", ")),
 		"hook %q cannot stand at %s", s.name, p)
 	return false
 }
 
 // factory gives the factory of a hook. It reports what a built-in one needs and does not have.
 func (b *builder) factory(s spec) HookFactory {
-	before := len(b.problems)
-	var f HookFactory
 	switch s.name {
 	case "redirect":
-		f = func(_ Point, decode func(any) error) (Hook, error) { return newRedirect(decode) }
+		return func(_ Point, decode func(any) error) (Hook, error) { return newRedirect(decode) }
 	case "session":
 		issue := b.Issue
 		if issue == nil {
 			needStore[SessionStore](b, s)
-			b.need(s, len(b.Secrets) > 0, "secrets", "add a list secrets.session to the file, or set Options.Secrets")
+			b.need(s, len(b.secrets) > 0, "secrets", "add a list secrets.session to the file, or set Options.Secrets")
 			issue = b.p.sessions.Issue
 		}
-		f = func(Point, func(any) error) (Hook, error) { return newSession(issue), nil }
+		return func(Point, func(any) error) (Hook, error) { return newSession(issue), nil }
 	case "revoke_active_sessions":
 		store := needStore[SessionRevoker](b, s)
-		f = func(Point, func(any) error) (Hook, error) { return newRevoke(store), nil }
+		return func(Point, func(any) error) (Hook, error) { return newRevoke(store), nil }
 	case "verify", "verification":
 		v := verifier{store: needStore[VerificationStore](b, s), courier: b.Courier, outbox: b.Outbox,
 			url: b.verificationURL(s), now: b.p.now}
 		b.need(s, b.Courier != nil, "a courier", "set Options.Courier")
-		f = func(_ Point, decode func(any) error) (Hook, error) { return newVerify(decode, v) }
-	default:
-		return b.Hooks[s.name]
+		return func(_ Point, decode func(any) error) (Hook, error) { return newVerify(decode, v) }
 	}
-	if len(b.problems) > before {
-		return nil
-	}
-	return f
+	return b.Hooks[s.name]
 }
 
 func (b *builder) need(s spec, ok bool, what, hint string) {
 	if !ok {
-		b.refuse(s, hint, "hook %q needs %s", s.name, what)
+		b.wrong(s.place, hint, "hook %q needs %s", s.name, what)
 	}
 }
 
@@ -142,56 +143,52 @@ func (b *builder) verificationURL(s spec) string {
 	switch {
 	case b.VerificationURL != "":
 		return b.VerificationURL
-	case u.Line == 0:
+	case u.Node == nil:
 		b.need(s, false, "a URL for its links",
 			"set selfservice.flows.verification.ui_url in the file, or Options.VerificationURL")
+		return ""
 	case !b.badURL:
 		b.badURL = true // report it once, not for each hook
-		b.checkURL(u.Value, position(b.name, u.Place), u.Path)
+		b.checkURL(u.Value, b.at(u))
 	}
 	return u.Value
 }
 
-func (b *builder) checkURL(s string, pos Position, path string) {
+func (b *builder) checkURL(s string, at place) {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme == "" || u.Host == "" {
-		b.wrong(pos, path, "not an absolute http or https URL", "verification mails carry it")
+		b.wrong(at, "verification mails carry it", "not an absolute http or https URL")
 	} else if err := checkTarget(s); err != nil {
-		b.wrong(pos, path, err.Error(), "verification mails carry it")
+		b.wrong(at, "verification mails carry it", "%v", err)
 	}
 }
 
-// make calls the factory. It gives nil where that is a problem, which it reports.
+// make calls the factory. It gives nil where there is a problem, which it reports.
 func (b *builder) make(s spec) Hook {
-	factory := b.factory(s)
-	if factory == nil {
-		return nil
-	}
-	var asked, bad bool
+	before := len(b.problems)
+	factory, asked := b.factory(s), false
 	decode := func(v any) error {
 		asked = true
-		if s.config == nil {
+		if s.config.Node == nil {
 			return nil
 		}
 		problems, cause := s.config.Decode(v)
 		errs := make([]error, len(problems))
 		for i, p := range problems {
-			e := configError(b.name, p)
-			e.Err = cause
-			b.problems, errs[i], bad = append(b.problems, e), e, true
+			e := b.wrong(b.at(p.Value), p.Hint, "%s", p.Text)
+			e.Err, errs[i] = cause, e
 		}
 		return errors.Join(errs...)
 	}
 	h, err := guarded(func() (Hook, error) { return factory(s.point, decode) })
 	switch {
-	case bad: // reported, whatever the factory made of it
+	case len(b.problems) > before: // something is reported, whatever the factory made
 	case err != nil:
 		b.failed(s, err)
 	case isNil(h):
-		b.refuse(s, "", "the factory of hook %q made none", s.name)
-	case s.config != nil && !asked:
-		at := s.config.Place("")
-		b.wrong(position(b.name, at), at.Path, fmt.Sprintf("hook %q takes no config", s.name), "remove it")
+		b.wrong(s.place, "", "the factory of hook %q made none", s.name)
+	case s.config.Node != nil && !asked:
+		b.wrong(b.at(s.config), "remove it", "hook %q takes no config", s.name)
 	default:
 		return h
 	}
@@ -210,37 +207,33 @@ func guarded(f func() (Hook, error)) (h Hook, err error) {
 
 // failed reports a factory's error: a built-in one's with the place in the config, and each that it joined.
 func (b *builder) failed(s spec, err error) {
-	if !slices.Contains(builtinHooks, s.name) {
-		b.problems = append(b.problems, &ConfigError{Position: s.pos, Path: s.path, Problem: err.Error(), Err: err})
-		return
-	}
-	errs := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		errs = joined.Unwrap()
+	at, errs := s.place, []error{err}
+	if slices.Contains(builtinHooks, s.name) {
+		if s.config.Node != nil {
+			at = b.at(s.config)
+		}
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
+			errs = joined.Unwrap()
+		}
 	}
 	for _, err := range errs {
-		e := &ConfigError{Position: s.pos, Path: s.path, Problem: err.Error(), Err: err}
-		if s.config != nil {
-			var key string
-			if f := (*fieldError)(nil); errors.As(err, &f) {
-				key = f.key
-			}
-			at := s.config.Place(key)
-			e.Position, e.Path = position(b.name, at), at.Path
+		at := at
+		if f := (*fieldError)(nil); errors.As(err, &f) {
+			at = b.at(s.config.Get(f.key))
 		}
-		b.problems = append(b.problems, e)
+		b.wrong(at, "", "%v", err).Err = err
 	}
 }
 
-// place puts a hook, wrapped, at its point. A nil hook has been reported.
-func (b *builder) place(s spec, h Hook) {
+// put puts a hook, wrapped, at its point. A nil hook has been reported.
+func (b *builder) put(s spec, h Hook) {
 	if h == nil {
 		return
 	}
 	_, redirects := h.(*redirect)
 	if b.Wrap != nil {
 		if h = b.Wrap(s.point, s.name, h); isNil(h) {
-			b.refuse(s, "", "Options.Wrap made no hook of %q", s.name)
+			b.wrong(s.place, "", "Options.Wrap made no hook of %q", s.name)
 			return
 		}
 	}

@@ -5,8 +5,9 @@ package conf
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
-	"strconv"
+	"regexp"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -22,58 +23,51 @@ const (
 	maxDepth  = 100
 )
 
-// A Place is where in a file something stands. Line and Column count from 1; 0 is unknown.
-type Place struct {
-	Line, Column int
-	Path         string // "selfservice.login.before[0].hook"
-}
-
 // A Problem is one thing that is wrong with a file. It never shows a value, which may be a secret.
 type Problem struct {
-	Place
-	Text string
-	Hint string // what would be right, if there is more to say
+	Value // with nothing but a line and a column where there is no more
+	Text  string
+	Hint  string // what would be right, if there is more to say
 }
 
-// A Doc is a file that could be read. It never changes, and is safe for concurrent use. A nil Doc is an empty file.
-type Doc struct{ root *yaml.Node }
+func problem(n *yaml.Node, text, hint string) *Problem { return &Problem{Value{Node: n}, text, hint} }
 
-// Parse reads a file. It fails only where nothing more can be said about the rest of it.
-func Parse(data []byte) (doc *Doc, bad *Problem) {
+// Parse reads a file. It fails only where nothing more can be said about the rest of it. An empty file has no root.
+func Parse(data []byte) (root Value, bad *Problem) {
 	if len(data) > MaxSize {
-		return nil, &Problem{Text: "the file is too big", Hint: "at most 256 KiB"}
+		return root, problem(&yaml.Node{}, "the file is too big", "at most 256 KiB")
 	}
 	if values(data) > maxValues {
-		return nil, &Problem{Text: "the file has too many values", Hint: "at most 24,000"}
+		return root, problem(&yaml.Node{}, "the file has too many values", "at most 24,000")
 	}
 	defer func() {
 		if recover() != nil {
-			doc, bad = nil, &Problem{Text: "the YAML reader cannot read this file"}
+			root, bad = Value{}, problem(&yaml.Node{}, "the YAML reader cannot read this file", "")
 		}
 	}()
 	var node, second yaml.Node
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	if err := dec.Decode(&node); errors.Is(err, io.EOF) {
-		return nil, nil
+		return root, nil
 	} else if err != nil {
-		return nil, unreadable(err, data)
+		return root, unreadable(err, data)
 	}
 	if deep := tooDeep(&node, maxDepth); deep != nil {
-		return nil, &Problem{Place: at(deep), Text: "nested too deeply", Hint: "at most 100 levels"}
+		return root, problem(deep, "nested too deeply", "at most 100 levels")
 	}
 	if err := dec.Decode(&second); err == nil {
-		return nil, &Problem{Place: at(&second), Text: "a second document", Hint: "a file holds one"}
+		return root, problem(&second, "a second document", "a file holds one")
 	} else if !errors.Is(err, io.EOF) {
-		return nil, unreadable(err, data)
+		return root, unreadable(err, data)
 	}
-	root := node.Content[0]
-	if root.Kind == yaml.ScalarNode && root.Tag == "!!null" && root.Value == "" {
-		return nil, nil
+	top := node.Content[0]
+	switch {
+	case top.Kind == yaml.MappingNode:
+		return Value{Node: top}, nil
+	case top.Kind == yaml.ScalarNode && top.Tag == "!!null" && top.Value == "":
+		return root, nil
 	}
-	if root.Kind != yaml.MappingNode {
-		return nil, &Problem{Place: at(root), Text: "expected a mapping at the top level, found " + kind(root)}
-	}
-	return &Doc{root}, nil
+	return root, problem(top, "expected a mapping at the top level, found "+kind(top), "")
 }
 
 // values counts the bytes that can begin a value, which is at least the number of values.
@@ -87,36 +81,33 @@ func values(data []byte) (n int) {
 	return n
 }
 
+// The YAML library counts the lines of its parser's errors from 0, and those of its scanner's from 1.
+var ofParser = regexp.MustCompile("^did not find expected (<|key|node|'-'|',' or)")
+
 // unreadable says what the YAML library says, but not an alias, the one thing that it quotes: a secret may begin with *.
 func unreadable(err error, data []byte) *Problem {
-	p := &Problem{}
-	p.Line, p.Text = cutLine(strings.TrimPrefix(err.Error(), "yaml: "))
-	for _, parser := range []string{"<", "key", "node", "'-'", "',' or"} {
-		if strings.HasPrefix(p.Text, "did not find expected "+parser) {
-			p.Line++ // the library counts the lines of its parser's errors from 0, and those of its scanner's from 1
-		}
+	line, text := cutLine(strings.TrimPrefix(err.Error(), "yaml: "))
+	if ofParser.MatchString(text) {
+		line++
 	}
-	if anchor, ok := strings.CutPrefix(p.Text, "unknown anchor '"); ok {
-		before, _, found := bytes.Cut(data, []byte("*"+strings.TrimSuffix(anchor, "' referenced")))
-		if found {
-			p.Line = 1 + bytes.Count(before, []byte("\n"))
-			p.Column = len(before) - bytes.LastIndexByte(before, '\n')
-		}
-		p.Text, p.Hint = "an alias without its anchor", "quote a value that begins with *"
+	anchor, ok := strings.CutPrefix(text, "unknown anchor '")
+	if !ok {
+		return problem(&yaml.Node{Line: line}, "not YAML: "+text, "")
 	}
-	p.Text = "not YAML: " + p.Text
-	return p
+	at := &yaml.Node{}
+	if before, _, ok := bytes.Cut(data, []byte("*"+strings.TrimSuffix(anchor, "' referenced"))); ok {
+		at.Line = 1 + bytes.Count(before, []byte("\n"))
+		at.Column = len(before) - bytes.LastIndexByte(before, '\n')
+	}
+	return problem(at, "not YAML: an alias without its anchor", "quote a value that begins with *")
 }
 
 // cutLine cuts off the line that a message of the YAML library begins with; 0 if it has none.
 func cutLine(text string) (line int, rest string) {
-	if rest, ok := strings.CutPrefix(text, "line "); ok {
-		number, rest, _ := strings.Cut(rest, ": ")
-		if line, err := strconv.Atoi(number); err == nil {
-			return line, rest
-		}
+	if _, err := fmt.Sscanf(text, "line %d: ", &line); err == nil {
+		_, text, _ = strings.Cut(text, ": ")
 	}
-	return 0, text
+	return line, text
 }
 
 // tooDeep gives the first node that has more than levels above it. It does not follow aliases.
@@ -131,5 +122,3 @@ func tooDeep(n *yaml.Node, levels int) *yaml.Node {
 	}
 	return nil
 }
-
-func at(n *yaml.Node) Place { return Place{Line: n.Line, Column: n.Column} }

@@ -3,6 +3,7 @@ package conf
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,31 +11,36 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// A value is a node and the way to it.
-type value struct {
+// A Value is a node of a file, with its key where it has one, and the way to it. The zero Value is none.
+type Value struct {
 	*yaml.Node
-	path string
+	key  *yaml.Node
+	Path string // "selfservice.login.before[0].hook"
 }
 
-func (v value) place() Place { return Place{v.Line, v.Column, v.path} }
-
-// A pair is a key of a mapping and its value. The path of both ends with the key.
-type pair struct {
-	name string
-	key  value
-	value
+// Get gives what v, a mapping, has under a key. It asks no more of v than that.
+func (v Value) Get(key string) Value {
+	for i := 0; i+1 < len(v.Content); i += 2 {
+		if v.Content[i].Value == key {
+			return Value{v.Content[i+1], v.Content[i], join(v.Path, key)}
+		}
+	}
+	return Value{}
 }
+
+// atKey is the key of v, as a value that can be reported.
+func (v Value) atKey() Value { return Value{Node: v.key, Path: v.Path} }
 
 // A reader collects what is wrong. What is read with it is ours: there, an alias, a merge key, a tag or a duplicate is
 // a problem, because it hides what a file says.
 type reader struct{ problems []Problem }
 
-func (r *reader) wrong(v value, hint, text string, args ...any) {
-	r.problems = append(r.problems, Problem{v.place(), fmt.Sprintf(text, args...), hint})
+func (r *reader) wrong(v Value, hint, text string, args ...any) {
+	r.problems = append(r.problems, Problem{v, fmt.Sprintf(text, args...), hint})
 }
 
 // is says whether v is of a kind, and reports it where it is not.
-func (r *reader) is(v value, want string) bool {
+func (r *reader) is(v Value, want string) bool {
 	switch {
 	case v.Kind == yaml.AliasNode:
 		r.wrong(v, "write it out", "aliases are not read here")
@@ -48,92 +54,83 @@ func (r *reader) is(v value, want string) bool {
 	return false
 }
 
-var kinds = map[string]string{"!!str": "a string", "!!null": "null", "!!int": "a number", "!!float": "a number",
-	"!!bool": "true or false", "!!timestamp": "a date", "!!merge": "a merge key"}
+var kinds = map[string]string{"!!map": "a mapping", "!!seq": "a list", "!!str": "a string", "!!null": "null",
+	"!!int": "a number", "!!float": "a number", "!!bool": "true or false", "!!timestamp": "a date"}
 
 // kind says what a node is, in the words that [reader.is] takes.
 func kind(n *yaml.Node) string {
-	switch n.Kind {
-	case yaml.MappingNode:
-		return "a mapping"
-	case yaml.SequenceNode:
-		return "a list"
-	case yaml.AliasNode:
-		return "an alias"
-	}
-	if words, ok := kinds[n.Tag]; ok {
+	if words, ok := kinds[n.ShortTag()]; ok {
 		return words
 	}
 	return "something else"
 }
 
-// mapping gives the pairs of v.
-func (r *reader) mapping(v value, want string) []pair {
-	if !r.is(v, want) {
+// mapping gives the values of v, each with its key.
+func (r *reader) mapping(v Value) []Value {
+	if !r.is(v, "a mapping") {
 		return nil
 	}
-	pairs := make([]pair, 0, len(v.Content)/2)
+	values := make([]Value, 0, len(v.Content)/2)
 	first := make(map[string]int, len(v.Content)/2)
 	for i := 0; i+1 < len(v.Content); i += 2 {
-		key := value{v.Content[i], join(v.path, v.Content[i].Value)}
-		if key.Kind != yaml.ScalarNode {
-			key.path = v.path
+		key := v.Content[i]
+		at := Value{Node: key, Path: v.Path} // what is no good as a key is not shown, not even in the path
+		line, again := first[key.Value]
+		switch {
+		case key.Tag == "!!merge":
+			r.wrong(at, "write it out", "merge keys are not read here")
+		case key.Kind != yaml.ScalarNode || key.Style&yaml.TaggedStyle != 0:
+			r.wrong(at, "", "expected a plain key")
+		case again:
+			r.wrong(at, "", "a key for the second time; the first is on line %d", line)
+		default:
+			first[key.Value] = key.Line
+			values = append(values, Value{v.Content[i+1], key, join(v.Path, key.Value)})
 		}
-		if key.Tag == "!!merge" {
-			r.wrong(key, "write it out", "merge keys are not read here")
-			continue
-		}
-		if key.Kind != yaml.ScalarNode || key.Style&yaml.TaggedStyle != 0 {
-			r.wrong(key, "", "expected a plain key")
-			continue
-		}
-		if line, ok := first[key.Value]; ok {
-			r.wrong(key, "", "a key for the second time; the first is on line %d", line)
-			continue
-		}
-		first[key.Value] = key.Line
-		pairs = append(pairs, pair{key.Value, key, value{v.Content[i+1], key.path}})
 	}
-	return pairs
+	return values
 }
 
 // keys are what a mapping may have, and who reads it. What nobody reads is let be.
-type keys map[string]func(value)
+type keys map[string]func(Value)
+
+// letBe are keys that do not concern flowhook.
+func letBe(names ...string) keys {
+	k := keys{}
+	for _, name := range names {
+		k[name] = nil
+	}
+	return k
+}
 
 func (k keys) names() []string { return slices.Sorted(maps.Keys(k)) }
 
-// each reads a mapping that has no other keys.
-func (r *reader) each(v value, known keys) {
-	for _, p := range r.mapping(v, "a mapping") {
-		if read, ok := known[p.name]; !ok {
-			r.unknown(p.key, "key", p.name, known.names())
+// each reads a mapping that has no other keys. What says what they are.
+func (r *reader) each(v Value, what string, known keys) {
+	names := known.names()
+	for _, v := range r.mapping(v) {
+		if read, ok := known[v.key.Value]; !ok {
+			r.unknown(v.atKey(), what, names)
 		} else if read != nil {
-			read(p.value)
+			read(v)
 		}
 	}
 }
 
-func (r *reader) list(v value, want string) []value {
+func (r *reader) list(v Value, want string) []Value {
 	if !r.is(v, want) {
 		return nil
 	}
-	items := make([]value, len(v.Content))
+	items := make([]Value, len(v.Content))
 	for i, n := range v.Content {
-		items[i] = value{n, v.path + "[" + strconv.Itoa(i) + "]"}
+		items[i] = Value{Node: n, Path: v.Path + "[" + strconv.Itoa(i) + "]"}
 	}
 	return items
 }
 
-func (r *reader) text(v value, want string) (string, bool) {
-	if !r.is(v, want) {
-		return "", false
-	}
-	return v.Value, true
-}
-
 // unknown reports a key or a name that is not among known.
-func (r *reader) unknown(v value, what, name string, known []string) {
-	r.wrong(v, Hint(name, known), "unknown %s %q", what, Clip(name))
+func (r *reader) unknown(v Value, what string, known []string) {
+	r.wrong(v, Hint(v.Value, known), "unknown %s %q", what, Clip(v.Value))
 }
 
 // Hint says what somebody who wrote name may have meant.
@@ -144,53 +141,35 @@ func Hint(name string, known []string) string {
 	return "known: " + strings.Join(known, ", ")
 }
 
-// nearest gives the known word that is one edit from name, or two if it is long enough; or "".
+// nearest gives the known word that is fewest edits from name: at most one, or two if the word is long enough; or "".
 func nearest(name string, known []string) string {
-	best, least := "", 3
-	for _, k := range known {
-		limit := 1
-		if len(k) > 3 {
-			limit = 2
-		}
-		if d := distance(strings.ToLower(name), k); d <= limit && d < least {
-			best, least = k, d
+	name = strings.ToLower(name)
+	for edits := range 3 {
+		for _, word := range known {
+			if (edits < 2 || len(word) > 3) && within(edits, name, word) {
+				return word
+			}
 		}
 	}
-	return best
+	return ""
 }
 
-// distance counts the insertions, deletions and substitutions that make b of a. It stops counting at 3, and does not
-// look at long words.
-func distance(a, b string) int {
-	var buffer [64]int
-	if len(a) > len(b)+2 || len(b) > len(a)+2 || len(b) >= len(buffer) {
-		return 3
+// within says whether so many insertions, deletions and substitutions, or fewer, make b of a.
+func within(edits int, a, b string) bool {
+	for a != "" && b != "" && a[0] == b[0] {
+		a, b = a[1:], b[1:]
 	}
-	row := buffer[:len(b)+1]
-	for j := range row {
-		row[j] = j
+	if a == "" || b == "" {
+		return len(a)+len(b) <= edits
 	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, diagonal+1)
-		}
-	}
-	return min(row[len(b)], 3)
+	return edits > 0 && (within(edits-1, a[1:], b[1:]) || within(edits-1, a[1:], b) || within(edits-1, a, b[1:]))
 }
+
+var plainKey = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
 
 // join adds a key to a path.
 func join(path, key string) string {
-	key = Clip(key)
-	if key == "" || strings.ContainsFunc(key, func(c rune) bool {
-		return c != '_' && c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z')
-	}) {
+	if key = Clip(key); !plainKey.MatchString(key) {
 		key = strconv.Quote(key)
 	}
 	if path == "" {

@@ -2,43 +2,43 @@ package conf
 
 import (
 	"net/http"
+	"regexp"
+	"slices"
+	"strings"
 	"time"
-
-	"gopkg.in/yaml.v3"
 )
 
 // Session is how sessions are issued.
 type Session struct {
-	Lifespan           time.Duration
+	Lifespan time.Duration
+	Cookie
+}
+
+// Cookie is the cookie that carries a session's token.
+type Cookie struct {
 	Name, Domain, Path string
 	SameSite           http.SameSite
 	Persistent, Secure bool
 }
 
-var defaultSession = Session{24 * time.Hour, "", "", "/", http.SameSiteLaxMode, true, true}
+var defaultSession = Session{24 * time.Hour, Cookie{Path: "/", SameSite: http.SameSiteLaxMode, Persistent: true, Secure: true}}
 
 // secrets reads what signs the session cookie. The first list that is there counts; all are checked.
-func (l *layout) secrets(v value) {
+func (l *layout) secrets(v Value) {
 	ours := []string{"session", "cookie", "default"}
-	known := keys{"cipher": nil, "pagination": nil}
+	known := append(slices.Clip(ours), "cipher", "pagination")
 	lists := map[string][]string{}
-	for _, name := range ours {
-		known[name] = func(v value) { lists[name] = l.secretList(v) }
-	}
-	names := known.names()
-	if v.Kind == yaml.MappingNode {
-		shown := *v.Node
-		shown.Content = nil
-		for i := 0; i < len(v.Content); i += 2 {
-			if key := v.Content[i]; nearest(key.Value, names) != "" {
-				shown.Content = append(shown.Content, key, v.Content[i+1])
-			} else { // not shown: it may be a misplaced secret
-				l.wrong(value{key, v.path}, Hint("", ours), "unknown key")
-			}
+	for _, list := range l.mapping(v) {
+		switch name := list.key.Value; {
+		case slices.Contains(ours, name):
+			lists[name] = l.secretList(list)
+		case slices.Contains(known, name):
+		case nearest(name, known) != "":
+			l.unknown(list.atKey(), "key", known)
+		default: // not shown: it may be a misplaced secret
+			l.wrong(Value{Node: list.key, Path: v.Path}, Hint("", ours), "unknown key")
 		}
-		v.Node = &shown
 	}
-	l.each(v, known)
 	for _, name := range ours {
 		if list, ok := lists[name]; ok {
 			l.file.Secrets = list
@@ -47,101 +47,145 @@ func (l *layout) secrets(v value) {
 	}
 }
 
-func (l *layout) secretList(v value) []string {
+func (l *layout) secretList(v Value) (list []string) {
 	items := l.list(v, "a list of strings")
-	if v.Kind == yaml.SequenceNode && len(items) == 0 {
+	if items != nil && len(items) == 0 {
 		l.wrong(v, "add a secret, or remove the key", "no secrets")
 	}
-	list, text := make([]string, len(items)), make([]bool, len(items))
-	for i, item := range items {
-		list[i], text[i] = l.text(item, "a string")
+	items = slices.DeleteFunc(items, func(item Value) bool { return !l.is(item, "a string") })
+	for _, item := range items {
+		list = append(list, item.Value)
 	}
-	for i, bad := range CheckSecrets(list) {
-		if bad != "" && text[i] {
-			l.wrong(items[i], "", "%s", bad)
-		}
-	}
+	CheckSecrets(list, func(i int, problem string) { l.wrong(items[i], "", "%s", problem) })
 	return list
 }
 
-// CheckSecrets says for each secret what is wrong with it, or "".
-func CheckSecrets(list []string) []string {
-	bad := make([]string, len(list))
+// CheckSecrets reports what is wrong with secrets, by their index.
+func CheckSecrets(list []string, report func(i int, problem string)) {
 	seen := make(map[string]bool, len(list))
 	for i, s := range list {
 		switch {
 		case s == "":
-			bad[i] = "an empty secret"
+			report(i, "an empty secret")
 		case len(s) < 16:
-			bad[i] = "a secret of less than 16 bytes"
+			report(i, "a secret of less than 16 bytes")
 		case seen[s]:
-			bad[i] = "a secret for the second time"
+			report(i, "a secret for the second time")
 		}
 		seen[s] = true
 	}
-	return bad
 }
 
-func (l *layout) session(v value) {
-	l.each(v, keys{
-		"lifespan": l.lifespan,
-		"cookie": func(v value) {
-			l.cookie(v, "name", "domain", "path", "same_site", "persistent", "secure")
-		},
-		"whoami": nil, "earliest_possible_extend": nil, // Kratos'
-	})
+func (l *layout) session(v Value) {
+	known := letBe("whoami", "earliest_possible_extend") // Kratos'
+	known["lifespan"] = l.lifespan
+	known["cookie"] = func(v Value) { l.cookie(v, "name", "domain", "path", "same_site", "persistent", "secure") }
+	l.each(v, "key", known)
 }
 
-// cookies is the older place of the cookie's settings, security the oldest.
-func (l *layout) cookies(v value) { l.cookie(v, "domain", "path", "same_site", "secure") }
-
-func (l *layout) security(v value) {
-	l.each(v, keys{"account_enumeration": nil, "session": func(v value) {
-		l.each(v, keys{"cookie": func(v value) { l.cookie(v, "same_site") }})
-	}})
-}
-
-func (l *layout) lifespan(v value) {
-	if kind(v.Node) == "a number" {
-		l.wrong(v, "write the unit, as in 24h", "expected a string such as 24h, found a number")
-		return
-	}
-	s, ok := l.text(v, "a string such as 24h")
-	d, err := time.ParseDuration(s)
+func (l *layout) lifespan(v Value) {
+	d, err := time.ParseDuration(v.Value)
 	switch {
-	case !ok:
-	case err != nil:
-		l.wrong(v, "write it as in 24h, 90m or 1h30m", "not a duration")
-	case d < time.Second:
-		l.wrong(v, "at least 1s", "too short for a session")
+	case !l.is(v, "a string such as 24h"):
+	case err != nil || d < time.Second:
+		l.wrong(v, "write it as in 24h, 90m or 1h30m", "not a duration of at least a second")
 	default:
 		l.file.Session.Lifespan = d
 	}
 }
 
+// cookies is the older place of the cookie's settings, security the oldest.
+func (l *layout) cookies(v Value) { l.cookie(v, "domain", "path", "same_site", "secure") }
+
+func (l *layout) security(v Value) {
+	known := letBe("account_enumeration")
+	known["session"] = func(v Value) {
+		l.each(v, "key", keys{"cookie": func(v Value) { l.cookie(v, "same_site") }})
+	}
+	l.each(v, "key", known)
+}
+
 // cookie reads the settings of the cookie that stand in one of the places. They win over what was read before.
-func (l *layout) cookie(v value, names ...string) {
-	s := &l.file.Session
+func (l *layout) cookie(v Value, names ...string) {
+	c := &l.file.Session.Cookie
 	all := keys{
-		"name": func(v value) {
-			l.name, s.Name = v, l.word(v, validName, "a name for a cookie", "letters, digits and !#$%&'*+-.^_`~")
+		"name": func(v Value) {
+			l.name, c.Name = v, l.word(v, validName, "a name for a cookie", "letters, digits and !#$%&'*+-.^_`~")
 		},
-		"domain": func(v value) { // an empty one is none: the cookie is the host's alone
-			s.Domain = l.word(v, validDomain, "a domain for a cookie", "a host name, without scheme, port or leading dot")
+		"domain": func(v Value) { // an empty one is none: the cookie is the host's alone
+			c.Domain = l.word(v, validDomain, "a domain for a cookie", "a host name, without scheme, port or leading dot")
 		},
-		"path": func(v value) {
-			s.Path = l.word(v, validPath, "a path for a cookie", "begin it with /; no semicolon, nothing but ASCII")
+		"path": func(v Value) {
+			c.Path = l.word(v, validPath, "a path for a cookie", "begin it with /; no semicolon, nothing but ASCII")
 		},
-		"same_site": func(v value) {
+		"same_site": func(v Value) {
 			valid := func(s string) bool { return sameSites[s] != 0 }
-			l.sameSite, s.SameSite = v, sameSites[l.word(v, valid, "a SameSite mode", "Strict, Lax or None")]
+			l.sameSite, c.SameSite = v, sameSites[l.word(v, valid, "a SameSite mode", "Strict, Lax or None")]
 		},
-		"persistent": func(v value) { l.flag(v, &s.Persistent) },
-		"secure":     func(v value) { l.flag(v, &s.Secure) },
+		"persistent": func(v Value) { l.flag(v, &c.Persistent) },
+		"secure":     func(v Value) { l.flag(v, &c.Secure) },
 	}
 	known := keys{}
 	for _, name := range names {
 		known[name] = all[name]
 	}
-	l.each(v, known)
+	l.each(v, "key", known)
+}
+
+// word gives a string that is valid, or "".
+func (l *layout) word(v Value, valid func(string) bool, what, hint string) string {
+	switch {
+	case !l.is(v, "a string"):
+	case !valid(v.Value):
+		l.wrong(v, hint, "not %s", what)
+	default:
+		return v.Value
+	}
+	return ""
+}
+
+func (l *layout) flag(v Value, on *bool) {
+	if l.is(v, "true or false") {
+		*on = strings.EqualFold(v.Value, "true")
+	}
+}
+
+// checkCookie looks at what cannot be together, and names the cookie where the file does not.
+func (l *layout) checkCookie() {
+	s := &l.file.Session
+	bare := s.Domain == "" && s.Path == "/" && s.Secure
+	prefix := func(p string) bool { return len(s.Name) >= len(p) && strings.EqualFold(s.Name[:len(p)], p) }
+	switch {
+	case l.name.Node == nil && bare:
+		s.Name = "__Host-session"
+	case l.name.Node == nil:
+		s.Name = "session"
+	case prefix("__Host-") && !bare:
+		l.wrong(l.name, "take another name, or remove these",
+			"browsers refuse a __Host- cookie with a domain, a path, or secure: false")
+	case prefix("__Secure-") && !s.Secure:
+		l.wrong(l.name, "take another name, or remove secure", "browsers refuse a __Secure- cookie with secure: false")
+	}
+	if s.SameSite == http.SameSiteNoneMode && !s.Secure {
+		l.wrong(l.sameSite, "Lax, or remove secure", "browsers refuse SameSite=None with secure: false")
+	}
+}
+
+var sameSites = map[string]http.SameSite{
+	"Strict": http.SameSiteStrictMode, "Lax": http.SameSiteLaxMode, "None": http.SameSiteNoneMode,
+}
+
+const label = `[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?`
+
+var (
+	hostName  = regexp.MustCompile(`^(` + label + `\.)*` + label + `$`)
+	validPath = regexp.MustCompile(`^/[ -:<-~]*$`).MatchString
+	// validName takes a token of RFC 6265, but not the bar, which separates what is signed.
+	validName = regexp.MustCompile("^[a-zA-Z0-9!#$%&'*+.^_`~-]+$").MatchString
+)
+
+// validDomain takes a host name of RFC 1123, or nothing. To a browser, a number at its end makes it an IP address.
+func validDomain(s string) bool {
+	last := s[strings.LastIndexByte(s, '.')+1:]
+	return s == "" || len(s) <= 253 && hostName.MatchString(s) && strings.Trim(last, "0123456789") != ""
 }
