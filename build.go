@@ -185,18 +185,20 @@ func newChain(at Point, own []placed, wide *chain) chain {
 
 // warn logs which hooks never run because a redirect always answers before them.
 func (b *builder) warn() {
-	logged := map[[2]Position]bool{}
+	logged := map[[2]*placed]bool{}
 	check := func(flow Flow, s Strategy, phases ...Phase) {
 		var by *placed // the redirect that everything after it waits for in vain
 		for _, p := range phases {
 			for _, at := range slices.Compact([]Strategy{s, FlowWide}) {
-				for _, h := range b.placed[Point{flow, p, at}] {
-					if by != nil && !logged[[2]Position{h.pos, by.pos}] {
-						logged[[2]Position{h.pos, by.pos}] = true
+				hooks := b.placed[Point{flow, p, at}]
+				for i := range hooks {
+					h := &hooks[i]
+					if by != nil && !logged[[2]*placed{h, by}] {
+						logged[[2]*placed{h, by}] = true
 						b.p.log.Warn("flowhook: a hook never runs, because a redirect answers before it", "hook", h.name,
 							"at", h.pos.String(), "point", Point{flow, p, s}.String(), "redirect", by.pos.String())
 					} else if by == nil && h.redirect {
-						by = &h
+						by = h
 					}
 				}
 			}

@@ -30,7 +30,7 @@ func (e *HookError) Unwrap() error { return e.Err }
 
 var (
 	errReplaced = errors.New("replaced the exchange's Writer or Request; a hook writes to the one and reads the other")
-	errAnswered = errors.New("flowhook: save has answered; it may set headers, and the handler answers when Complete has returned")
+	errAnswered = errors.New("it has answered; it may set headers, and the handler answers when Complete has returned")
 	errOutside  = errors.New("flowhook: the context is not the transaction's; pass on the one that the hook, or save, was given")
 	errTooLate  = errors.New("flowhook: the transaction is committed and the answer is given; issue or end a session in the hook itself")
 	errRanTwice = errors.New("flowhook: the store ran one transaction twice")
@@ -46,11 +46,24 @@ func panicked(v any) error {
 	return fmt.Errorf("panic: %v", v)
 }
 
-// misused tells the errors that say that the handler did something wrong, not that the flow failed.
-func misused(err error) bool {
-	return slices.ContainsFunc([]error{ErrPhaseSkipped, ErrUnknownPoint, ErrAnswered, ErrNested, ErrNoExchange},
+// misused tells the errors that say that the handler did something wrong, not that the flow failed. An error of the host's
+// may not stand being looked at, such as a nil pointer in an error: then it is none of ours.
+func misused(err error) (ours bool) {
+	defer func() {
+		if recover() != nil {
+			ours = false
+		}
+	}()
+	return slices.ContainsFunc([]error{ErrPhaseSkipped, ErrUnknownPoint, ErrAnswered, ErrNested},
 		func(target error) bool { return errors.Is(err, target) })
 }
+
+// A carried error is what a transaction is rolled back for. The pointer tells whether the store has returned it; the
+// error itself may be of a kind that cannot be compared.
+type carried struct{ err error }
+
+func (c *carried) Error() string { return c.err.Error() }
+func (c *carried) Unwrap() error { return c.err }
 
 // run is the state of the run that an exchange is in. It lives in the exchange, so that a run need not allocate it.
 type run struct {
@@ -63,7 +76,8 @@ type run struct {
 	succeeded bool // nothing is to be restored
 
 	stage   *stage
-	first   stage // the stage of the first run, and of all that follow while nobody has touched it
+	stages  [4]stage // take turns: what is left of one run has no part in the next ones
+	turn    int
 	request *http.Request
 	header  http.Header // of the real writer; nil where save cannot have changed it
 	was     snapshot
@@ -71,8 +85,9 @@ type run struct {
 
 // later is what waits for the commit.
 type later struct {
-	hook *hook // nil: save
-	fn   func(ctx context.Context) error
+	chain *chain
+	hook  *hook // nil: save
+	fn    func(ctx context.Context) error
 }
 
 // marks are what has happened in the exchange so far.
@@ -109,16 +124,19 @@ func (p *Pipeline) enter(ctx context.Context, point Point) (*Exchange, *chain, e
 		return nil, nil, fmt.Errorf("%w: %s", ErrNested, point)
 	case x.Writer == nil || x.Request == nil:
 		return nil, nil, fmt.Errorf("%w: its Writer or Request is nil", ErrNoExchange)
+	case closed(x.Writer):
+		return nil, nil, fmt.Errorf("%w: its Writer is that of a run that has ended", ErrNoExchange)
 	case x.marks.answered:
 		return nil, nil, fmt.Errorf("%w: %s", ErrAnswered, point)
 	}
 	return x, c, nil
 }
 
-// begin takes the snapshot and sets the stage. The caller must end.
-func (x *Exchange) begin() {
+// begin takes the snapshot and sets the stage. header, if not nil, is a copy of the real one, and what end makes of it if
+// the run fails. The caller must end.
+func (x *Exchange) begin(header http.Header) {
 	r := &x.run
-	r.busy, r.aborted, r.succeeded, r.request, r.header = true, false, false, x.Request, nil
+	r.busy, r.aborted, r.succeeded, r.request, r.header = true, false, false, x.Request, header
 
 	w := &r.was
 	w.identity, w.session, w.err, w.marks = x.Identity, x.Session, x.Err, x.marks
@@ -130,13 +148,12 @@ func (x *Exchange) begin() {
 		w.granted = *x.Session
 	}
 
-	switch {
-	case r.stage == nil:
-		r.stage = &r.first
-	case r.stage.touched.Load(): // somebody may still write to it
+	r.stage = &r.stages[r.turn]
+	r.turn = (r.turn + 1) % len(r.stages)
+	if r.stage.touched.Load() { // somebody may still write to it
 		r.stage = new(stage)
 	}
-	r.stage.begin(x.Writer)
+	r.stage.begin(x.Writer, header)
 	x.Writer = r.stage
 }
 
@@ -167,6 +184,19 @@ func (x *Exchange) restore() {
 	}
 }
 
+// finish closes the stage behind the last hook, or save, of a run, and looks at what came in meanwhile from goroutines
+// that they have left behind. From now on the answer is what it is.
+func (x *Exchange) finish() error {
+	x.run.stage.close()
+	if x.untouched() {
+		return nil
+	}
+	if _, err := x.answer(); err != nil {
+		return x.caused(err)
+	}
+	return nil
+}
+
 // failed is called with what made a run fail, when all is rolled back. Where that was the wish to abort the connection,
 // the wish is passed on to the server.
 func (x *Exchange) failed(err error) error {
@@ -176,9 +206,12 @@ func (x *Exchange) failed(err error) error {
 	return err
 }
 
-// caused makes an error of the hook that is running.
+// caused makes an error of the hook that is running, or of save.
 func (x *Exchange) caused(err error) error {
 	h := x.run.hook
+	if h == nil {
+		return fmt.Errorf("flowhook: save: %w", err)
+	}
 	return &HookError{Point: x.Point(), Name: h.name, Position: h.pos, Err: err}
 }
 
@@ -188,7 +221,7 @@ func (x *Exchange) untouched() bool {
 	return !r.stage.touched.Load() && x.Writer == r.stage && x.Request == r.request
 }
 
-// answer looks at what a hook did to the exchange, and says whether it has answered.
+// answer looks at what a hook, or save, did to the exchange, and says whether the hook has answered.
 func (x *Exchange) answer() (answered bool, err error) {
 	status, misuse := x.run.stage.result()
 	switch {
@@ -196,6 +229,8 @@ func (x *Exchange) answer() (answered bool, err error) {
 		return false, misuse
 	case x.Writer != x.run.stage || x.Request != x.run.request:
 		return false, errReplaced
+	case status != 0 && x.run.hook == nil:
+		return false, errAnswered
 	case status >= 400 && x.run.chain.point.Phase == After:
 		return false, fmt.Errorf("answered with status %d, after everything was saved; refuse at before_persist, or by returning an error", status)
 	}
@@ -211,14 +246,11 @@ func (x *Exchange) save(ctx context.Context, after *chain, save func(ctx context
 	if err := save(ctx); err != nil {
 		return err
 	}
-	status, misuse := x.run.stage.result()
-	switch {
-	case misuse != nil:
-		return fmt.Errorf("flowhook: save: %w", misuse)
-	case status != 0:
-		return errAnswered
-	case x.Writer != x.run.stage || x.Request != x.run.request:
-		return fmt.Errorf("flowhook: save %w", errReplaced)
+	if x.untouched() {
+		return nil
+	}
+	if _, err := x.answer(); err != nil {
+		return x.caused(err)
 	}
 	return nil
 }
@@ -260,6 +292,13 @@ type transactionKey struct{}
 // outside says that the exchange is in a transaction, and ctx is not.
 func (x *Exchange) outside(ctx context.Context) bool {
 	return x.run.tx && ctx.Value(transactionKey{}) != any(x)
+}
+
+// within says that ctx is in a transaction of another exchange, or of Redeem. What would be done after the commit would
+// then be done before it.
+func (x *Exchange) within(ctx context.Context) bool {
+	holder := ctx.Value(transactionKey{})
+	return holder != nil && holder != any(x)
 }
 
 // link lets the chains at After know of the ones that stand before them.

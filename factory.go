@@ -207,17 +207,19 @@ func guarded(f func() (Hook, error)) (h Hook, err error) {
 
 // failed reports a factory's error: a built-in one's with the place in the config, and each that it joined.
 func (b *builder) failed(s spec, err error) {
-	at, errs := s.place, []error{err}
-	if slices.Contains(builtinHooks, s.name) {
+	if !slices.Contains(builtinHooks, s.name) {
+		b.wrong(s.place, "", "%v", err).Err = err
+		return
+	}
+	errs := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		errs = joined.Unwrap()
+	}
+	for _, err := range errs {
+		at := s.place
 		if s.config.Node != nil {
 			at = b.at(s.config)
 		}
-		if joined, ok := err.(interface{ Unwrap() []error }); ok {
-			errs = joined.Unwrap()
-		}
-	}
-	for _, err := range errs {
-		at := at
 		if f := (*fieldError)(nil); errors.As(err, &f) {
 			at = b.at(s.config.Get(f.key))
 		}

@@ -70,7 +70,7 @@ func failingHooks(p plan) (all []injection) {
 			case place == "gate" && answer:
 				continue // that is where it may
 			case place == "save" && answer:
-				i.says = "save has answered"
+				i.says = "it has answered"
 			case place == "save" && m.name == "a panic":
 				i.ends = panicked
 			case answer:

@@ -102,7 +102,8 @@ type Address struct {
 	Verified bool
 }
 
-// A Session says that an identity is signed in. Times count in microseconds.
+// A Session says that an identity is signed in. Times count in microseconds. In an exchange it belongs to that one, as an
+// Identity does: a run that fails writes back what it was.
 type Session struct {
 	ID              string // at least 128 random bits; never leaves the server unsigned
 	IdentityID      string
@@ -194,7 +195,8 @@ type SessionStore interface {
 type VerificationStore interface {
 	// CreateVerification stores v. created is false, and nothing changes, where a token for the same identity and the same
 	// address (Via and Value; whether it is Verified does not matter) was issued after notSince, be it used, expired or
-	// neither. A hash that is already stored is an error.
+	// neither. A hash that is already stored is an error. A token that has expired, and is older than every interval
+	// (IssuedAt less notSince) that was asked about so far, may be gone.
 	CreateVerification(ctx context.Context, v VerificationToken, notSince time.Time) (created bool, err error)
 
 	// ConsumeVerification marks the token as used and gives it back as it was stored. ErrNotFound: there is none, it
@@ -265,7 +267,7 @@ func (x *Exchange) AfterCommit(fn func(ctx context.Context) error) {
 	if !x.run.busy {
 		panic("flowhook: AfterCommit outside a run")
 	}
-	x.run.later = append(x.run.later, later{hook: x.run.hook, fn: fn})
+	x.run.later = append(x.run.later, later{chain: x.run.chain, hook: x.run.hook, fn: fn})
 }
 
 type exchangeKey struct{}

@@ -90,17 +90,17 @@ func (p *Pipeline) Run(ctx context.Context, flow Flow, phase Phase, strategy Str
 		return false, nil
 	}
 
-	x.begin()
+	x.begin(nil)
 	defer x.end()
 	switch {
 	case phase == After && c.writes && p.store != nil:
-		err = p.transaction(ctx, x, x.identityID(), func(ctx context.Context) error { return p.chain(ctx, x, c) })
+		err = p.transaction(ctx, x, x.identityID(), func(ctx context.Context) error { return p.last(ctx, x, c) })
 	case phase == Failed:
 		alone, cancel := context.WithTimeout(context.WithoutCancel(ctx), detached)
 		defer cancel()
-		err = p.chain(alone, x, c)
+		err = p.last(alone, x, c)
 	default:
-		err = p.chain(ctx, x, c)
+		err = p.last(ctx, x, c)
 	}
 	if err != nil {
 		return false, x.failed(err)
@@ -119,7 +119,7 @@ func (p *Pipeline) Run(ctx context.Context, flow Flow, phase Phase, strategy Str
 // handled says that a hook has answered. On an error the transaction is rolled back, x and the header of x.Writer are
 // what they were, and trying again is right; an error of save comes back unchanged, others are as those of
 // [Pipeline.Run]. Before it returns an error, Complete runs the hooks at Failed, with x.Err set: if one of them answers,
-// the cause is logged and handled is true. A panic of save rolls back, restores, and goes on.
+// the cause is logged and handled is true. A panic of save rolls back, restores, and goes on, without them.
 //
 // Where the commit took effect but reports an error, that error is returned: nobody can know better. Within a Transaction
 // that the host has opened itself, Complete and Run join it: what they leave for after the commit, and the response, then
@@ -144,25 +144,26 @@ func (p *Pipeline) Complete(ctx context.Context, flow Flow, strategy Strategy, s
 
 // attempt is Complete without the failed hooks.
 func (p *Pipeline) attempt(ctx context.Context, x *Exchange, c *chains, save func(ctx context.Context) error) (handled bool, err error) {
-	x.begin()
+	x.begin(x.Writer.Header().Clone())
 	defer x.end()
-	x.run.header = x.run.stage.real.Header().Clone()
 
 	if err := p.chain(ctx, x, &c.beforePersist); err != nil {
 		return false, x.failed(err)
 	}
 	x.passing(&c.beforePersist)
 
-	if status, _ := x.run.stage.result(); status == 0 {
+	if status, _ := x.run.stage.result(); status != 0 {
+		err = x.finish()
+	} else {
 		locked := x.identityID()
 		err = p.transaction(ctx, x, locked, func(ctx context.Context) error {
 			if err := x.save(ctx, &c.after, save); err != nil {
 				return err
 			}
 			if id := x.identityID(); id != locked {
-				return p.transaction(ctx, x, id, func(ctx context.Context) error { return p.chain(ctx, x, &c.after) })
+				return p.transaction(ctx, x, id, func(ctx context.Context) error { return p.last(ctx, x, &c.after) })
 			}
-			return p.chain(ctx, x, &c.after)
+			return p.last(ctx, x, &c.after)
 		})
 	}
 	if err != nil {
@@ -204,6 +205,14 @@ func (p *Pipeline) chain(ctx context.Context, x *Exchange, c *chain) (err error)
 	return ctx.Err()
 }
 
+// last runs the last chain of a run.
+func (p *Pipeline) last(ctx context.Context, x *Exchange, c *chain) error {
+	if err := p.chain(ctx, x, c); err != nil {
+		return err
+	}
+	return x.finish()
+}
+
 // logPanic logs where a hook panicked.
 func (p *Pipeline) logPanic(ctx context.Context, point Point, hook string, pos Position, stack []byte) {
 	p.log.LogAttrs(ctx, slog.LevelError, "flowhook: a hook panicked", slog.String("point", point.String()),
@@ -214,12 +223,15 @@ func (p *Pipeline) logPanic(ctx context.Context, point Point, hook string, pos P
 func (p *Pipeline) afterFailure(ctx context.Context, x *Exchange, c *chain, cause error) (handled bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), detached)
 	defer cancel()
-	x.begin()
+	x.begin(nil)
 	defer x.end()
 	x.Err = cause
-	if err := p.chain(ctx, x, c); err != nil {
+	if err := p.last(ctx, x, c); err != nil {
 		p.log.LogAttrs(ctx, slog.LevelError, "flowhook: a hook at failed has failed itself", slog.Any("error", x.failed(err)))
 		return false, cause
+	}
+	if status, _ := x.run.stage.result(); status == 0 {
+		x.run.stage.discard() // the handler gets an error, and the writer as it was
 	}
 	handled = p.succeed(ctx, x)
 	x.restore() // the attempt has failed, whatever became of it
@@ -236,16 +248,23 @@ func (p *Pipeline) transaction(ctx context.Context, x *Exchange, identityID stri
 	if p.store == nil {
 		return fn(ctx)
 	}
+	if x.within(ctx) {
+		return fmt.Errorf("%w: in the transaction of another exchange, or of Redeem; run it when that has returned", ErrNested)
+	}
 	var began, ended bool
-	var cause error
+	var cause *carried
 	err := p.store.Transaction(ctx, identityID, func(ctx context.Context) error {
 		if began {
 			return errRanTwice
 		}
 		began, x.run.tx = true, true
-		cause = fn(context.WithValue(ctx, transactionKey{}, x))
+		err := fn(context.WithValue(ctx, transactionKey{}, x))
 		ended = true
-		return cause
+		if err != nil {
+			cause = &carried{err}
+			return cause
+		}
+		return nil
 	})
 	x.run.tx = false
 	switch {
@@ -253,7 +272,7 @@ func (p *Pipeline) transaction(ctx context.Context, x *Exchange, identityID stri
 		if !errors.Is(err, cause) {
 			p.log.LogAttrs(ctx, slog.LevelError, "flowhook: the store did not return why its transaction was to be rolled back", slog.Any("error", err))
 		}
-		return cause
+		return cause.err
 	case err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return ctx.Err()
 	case err != nil:
@@ -267,19 +286,18 @@ func (p *Pipeline) transaction(ctx context.Context, x *Exchange, identityID stri
 // succeed is for when nothing can fail any more: it does what was left for after the commit and lets the response out.
 func (p *Pipeline) succeed(ctx context.Context, x *Exchange) (handled bool) {
 	x.run.succeeded = true
-	x.run.stage.close()
 	for i := 0; i < len(x.run.later); i++ { // fn may add to it
 		p.afterCommit(ctx, x, x.run.later[i])
 	}
 	if !x.run.stage.touched.Load() {
 		return false
 	}
-	handled, err := x.run.stage.release()
-	if err != nil {
+	status, _ := x.run.stage.result()
+	x.marks.answered = status != 0 // also where the writer panics
+	if err := x.run.stage.release(); err != nil {
 		p.log.LogAttrs(ctx, slog.LevelWarn, "flowhook: the answer did not reach the client", slog.Any("error", err))
 	}
-	x.marks.answered = handled
-	return handled
+	return x.marks.answered
 }
 
 // afterCommit runs one function that was left for after the commit. It has a goroutine of its own, so that not even a
@@ -287,7 +305,7 @@ func (p *Pipeline) succeed(ctx context.Context, x *Exchange) (handled bool) {
 func (p *Pipeline) afterCommit(ctx context.Context, x *Exchange, l later) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), detached)
 	defer cancel()
-	e := &HookError{Point: x.Point(), Name: "save"}
+	e := &HookError{Point: l.chain.point, Name: "save"}
 	if l.hook != nil {
 		e.Name, e.Position = l.hook.name, l.hook.pos
 	}

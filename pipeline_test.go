@@ -538,7 +538,7 @@ func TestComplete(t *testing.T) {
 		b := newBench(t)
 		handled, err := b.complete(func(context.Context) error { http.Redirect(b.x.Writer, b.x.Request, "/", http.StatusFound); return nil })
 		require.False(t, handled)
-		require.ErrorContains(t, err, "save has answered")
+		require.ErrorContains(t, err, "save: it has answered")
 		require.Equal(t, []string{"begin alice", "rollback"}, b.store.entries)
 		b.requireUntouched()
 	})
@@ -642,9 +642,7 @@ func TestFailedHooks(t *testing.T) {
 		require.False(t, handled)
 		require.ErrorIs(t, err, errRefused)
 		require.Equal(t, []string{"after", "failed"}, b.ran)
-		require.Equal(t, "10", b.rec.Header().Get("Retry-After"))
-		b.rec.Header().Del("Retry-After")
-		b.requireUntouched()
+		b.requireUntouched() // the header too: the handler answers
 	})
 
 	t.Run("are not cancelled with the request, and end", func(t *testing.T) {

@@ -17,10 +17,11 @@ import (
 // to is an absolute http or https URL, or a path on the same site such as /maintenance. It is ASCII, and goes, for every
 // browser that follows the WHATWG URL standard, to the origin and path that it shows. So it has no user info, no
 // backslash, no dot segment (also not as %2e), no control character (also not as %0d), no character that a browser
-// would percent-encode, and no host that one would rewrite, such as 0x7f.1. Upper case in scheme and host, a default
-// port and a missing root slash are fine. A host is an IPv4 address in four decimals, an IPv6 address in its shortest
-// form, or a name of which the last label does not begin with a digit. One beyond ASCII is written in its xn-- form;
-// whether its letters are allowed in a name is not checked, and if they are not, it leads nowhere, as a misspelled one.
+// would percent-encode (but for ' in a query, which leads to the same place), and no host that one would rewrite, such
+// as 0x7f.1. Upper case in scheme and host, a default port and a missing root slash are fine. A host is an IPv4 address
+// in four decimals, an IPv6 address in its shortest form, or a name of which the last label does not begin with a digit.
+// One beyond ASCII is written in its xn-- form; whether its letters are allowed in a name is not checked, and if they are
+// not, it leads nowhere, as a misspelled one.
 //
 // Any other target is an error, which [New] reports; Run of the hook returns it. The hook is safe for concurrent use.
 func Redirect(to string) Hook {

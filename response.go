@@ -29,7 +29,7 @@ type stage struct {
 	real    http.ResponseWriter // changes only while nobody has touched it
 
 	mu     sync.Mutex  // guards what follows
-	base   http.Header // the real header when header was made
+	base   http.Header // the real header as it was
 	header http.Header // what the hooks made of it; nil until asked for
 	status int         // 0 until answered
 	body   []byte
@@ -43,7 +43,9 @@ func (s *stage) Header() http.Header {
 		return http.Header{} // goes nowhere
 	}
 	if s.header == nil {
-		s.base = s.real.Header().Clone()
+		if s.base == nil {
+			s.base = s.real.Header().Clone()
+		}
 		s.header = s.base.Clone()
 		if s.header == nil {
 			s.header = http.Header{}
@@ -93,9 +95,9 @@ func (s *stage) takes() bool {
 	return s.open.Load()
 }
 
-// begin opens the stage in front of w.
-func (s *stage) begin(w http.ResponseWriter) {
-	s.real = w
+// begin opens the stage in front of w. base is a copy of w's header; nil: it is made when somebody asks for the header.
+func (s *stage) begin(w http.ResponseWriter, base http.Header) {
+	s.real, s.base = w, base
 	s.open.Store(true)
 }
 
@@ -124,9 +126,21 @@ func (s *stage) result() (status int, misuse error) {
 	return s.status, s.misuse
 }
 
-// release lets out what was staged, after close, and says whether it was an answer. The error is that of a client that
-// is gone.
-func (s *stage) release() (answered bool, err error) {
+// discard forgets what was staged, after close.
+func (s *stage) discard() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.header = nil
+}
+
+// closed says that w is the stage of a run that has ended.
+func closed(w http.ResponseWriter) bool {
+	s, ok := w.(*stage)
+	return ok && !s.open.Load()
+}
+
+// release lets out what was staged, after close. The error is that of a client that is gone.
+func (s *stage) release() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.header != nil {
@@ -143,13 +157,14 @@ func (s *stage) release() (answered bool, err error) {
 		}
 	}
 	if s.status == 0 {
-		return false, nil
+		return nil
 	}
 	s.real.WriteHeader(s.status)
-	if len(s.body) > 0 {
-		_, err = s.real.Write(s.body)
+	if len(s.body) == 0 {
+		return nil
 	}
-	return true, err
+	_, err := s.real.Write(s.body)
+	return err
 }
 
 // restoreHeader makes h what it was.

@@ -98,7 +98,8 @@ func (x *Exchange) mute() error {
 }
 
 // Issue is Create, and the cookie that carries the token: HttpOnly, Secure, SameSite=Lax and named __Host-session unless
-// the file says otherwise (OWASP ASVS 5.0, 3.3). Within a run, ctx must be the one that the hook, or save, was given.
+// the file says otherwise (OWASP ASVS 5.0, 3.3). Within a run, ctx must be the one that the hook, or save, was given. A hook
+// at Before or BeforePersist is in no transaction: a session that it issues stays, even if the flow then fails.
 // Without x.Writer it is ErrNoExchange; in a function of AfterCommit it is an error too.
 func (s *Sessions) Issue(ctx context.Context, x *Exchange) error {
 	if err := x.mute(); err != nil && s.store != nil {
@@ -121,7 +122,7 @@ func (s *Sessions) Create(ctx context.Context, x *Exchange) (token string, err e
 	switch {
 	case s.store == nil:
 		return "", fmt.Errorf("%w: sessions need a SessionStore and secrets", ErrNotConfigured)
-	case x.outside(ctx):
+	case x.outside(ctx) || x.within(ctx):
 		return "", errOutside
 	case x.identityID() == "":
 		return "", ErrNoIdentity
@@ -154,7 +155,7 @@ func (s *Sessions) End(ctx context.Context, x *Exchange) error {
 	if err := x.mute(); err != nil {
 		return err
 	}
-	if x.outside(ctx) {
+	if x.outside(ctx) || x.within(ctx) {
 		return errOutside
 	}
 	owner := x.identityID()

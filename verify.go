@@ -201,6 +201,9 @@ func (p *Pipeline) Redeem(ctx context.Context, token string, confirm func(ctx co
 	var cause error
 	confirmed := false
 	err := p.store.Transaction(ctx, "", func(ctx context.Context) error {
+		if ctx.Value(transactionKey{}) == nil {
+			ctx = context.WithValue(ctx, transactionKey{}, p)
+		}
 		v, err := p.verify.ConsumeVerification(ctx, hashToken(token), p.now().UTC().Truncate(time.Microsecond))
 		if errors.Is(err, ErrNotFound) {
 			cause = ErrBadToken
