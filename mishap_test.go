@@ -1,0 +1,285 @@
+package flowhook_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/flowhook/flowhook"
+	"github.com/stretchr/testify/require"
+)
+
+// A hook leaves a goroutine behind that has the writer, and has not used it. It writes when a later run is at work.
+func TestAWriterThatWasKeptUnusedIsOfNoUseInTheNextRuns(t *testing.T) {
+	for _, where := range []string{"gate", "save", "after", "commit", "failed"} {
+		t.Run(where, func(t *testing.T) {
+			b := newBench(t)
+			var kept http.ResponseWriter
+			write := func(here string) act {
+				return func(context.Context, *flowhook.Exchange) error {
+					if here == where {
+						kept.WriteHeader(http.StatusInternalServerError)
+						kept.Header().Set("X-Stray", "1")
+						_, err := kept.Write([]byte("stray"))
+						require.Error(t, err)
+					}
+					return nil
+				}
+			}
+			b.add(loginBefore, "keeps", func(_ context.Context, x *flowhook.Exchange) error { kept = x.Writer; return nil })
+			b.add(loginGate, "gate", write("gate"))
+			b.add(loginAfter, "after", write("after"), func(_ context.Context, x *flowhook.Exchange) error {
+				if where == "commit" {
+					kept = x.Writer // of this very run
+				}
+				if where == "failed" {
+					return errRefused
+				}
+				return nil
+			})
+			b.add(loginFailed, "failed", write("failed"))
+			b.opts.Store = wrongStore(func(ctx context.Context, fn func(context.Context) error) error {
+				if err := fn(ctx); err != nil {
+					return err
+				}
+				return write("commit")(ctx, nil)
+			})
+			p := b.pipeline()
+			_, err := p.Run(b.ctx, flowhook.Login, flowhook.Before, flowhook.FlowWide)
+			require.NoError(t, err)
+			saved := false
+			handled, err := p.Complete(b.ctx, flowhook.Login, flowhook.Password, func(ctx context.Context) error {
+				saved = true
+				return write("save")(ctx, nil)
+			})
+			require.False(t, handled)
+			require.True(t, saved)
+			require.Equal(t, where == "failed", err != nil, err)
+			b.requireUntouched()
+		})
+	}
+}
+
+// What a goroutine writes between its hook's return and the end of the chain counts as the hook's.
+func TestASecondAnswerBeforeTheCommitRollsBack(t *testing.T) {
+	b := newBench(t)
+	var kept http.ResponseWriter
+	ctx := &endsAt{left: 3, do: func() { kept.WriteHeader(http.StatusTeapot) }} // asked before save, before the hook, behind the chain
+	b.add(loginAfter, "answers", func(_ context.Context, x *flowhook.Exchange) error { kept = x.Writer; return nil }, answerWith(302, ""))
+	b.opts.Store = wrongStore(func(c context.Context, fn func(context.Context) error) error {
+		ctx.Context = c
+		return fn(ctx)
+	})
+	handled, err := b.pipeline().Complete(b.ctx, flowhook.Login, flowhook.Password, nil)
+	require.False(t, handled)
+	require.ErrorContains(t, err, "answered twice")
+	require.Zero(t, ctx.left, "the moment never came")
+	b.requireUntouched()
+}
+
+// endsAt is a context that does something when it is asked for its error for the last time before the chain ends.
+type endsAt struct {
+	context.Context
+	left int
+	do   func()
+}
+
+func (c *endsAt) Err() error {
+	if c.left--; c.left == 0 {
+		c.do()
+	}
+	return nil
+}
+
+func TestNoRunInTheTransactionOfAnother(t *testing.T) {
+	h := newHost(t, "selfservice: {registration: {after: [{hook: verify}, {hook: session}]}, verification: {after: [{hook: session}]}}")
+	other := func(ctx context.Context) (*flowhook.Exchange, error) {
+		x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: newRequest(), Identity: bob.identity()}
+		_, err := h.pipeline.Complete(flowhook.NewContext(ctx, x), flowhook.Registration, flowhook.Password, nil)
+		require.Equal(t, err == nil, x.Session != nil)
+		return x, err
+	}
+	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: newRequest(), Identity: alice.identity()}
+	_, err := h.pipeline.Complete(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Password, func(ctx context.Context) error {
+		y, err := other(ctx)
+		require.ErrorIs(t, err, flowhook.ErrNested)
+		require.Error(t, h.pipeline.Sessions().Issue(ctx, y), "its cookie would leave before the commit")
+		return errRefused
+	})
+	require.Equal(t, errRefused, err)
+	require.Empty(t, h.mail.take())
+
+	_, err = other(t.Context())
+	require.NoError(t, err)
+	token := linkToken.FindStringSubmatch(h.mail.take()[0].Link)[1]
+	err = h.pipeline.Redeem(t.Context(), token, func(ctx context.Context, v flowhook.VerificationToken) error {
+		y, err := other(ctx)
+		require.ErrorIs(t, err, flowhook.ErrNested)
+		require.Error(t, h.pipeline.Sessions().Issue(ctx, y))
+		return err
+	})
+	require.ErrorIs(t, err, flowhook.ErrNested)
+	require.Empty(t, h.mail.take())
+}
+
+// list is an error that cannot be compared, as validation libraries have.
+type list []string
+
+func (l list) Error() string { return strings.Join(l, ", ") }
+
+func TestErrorsThatDoNotStandBeingLookedAt(t *testing.T) {
+	nothing := func() error { var e *url.Error; return e }
+	for name, cause := range map[string]error{"not comparable": list{"name", "address"}, "a nil pointer": nothing(), "wrapped": fmt.Errorf("save: %w", list{"x"})} {
+		for _, hook := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, of a hook: %t", name, hook), func(t *testing.T) {
+				b := newBench(t)
+				give := func(context.Context, *flowhook.Exchange) error { return cause }
+				var save func(context.Context) error
+				if hook {
+					b.add(loginAfter, "after", give)
+				} else {
+					save = func(ctx context.Context) error { return give(ctx, nil) }
+				}
+				failed := false
+				b.add(loginFailed, "failed", func(context.Context, *flowhook.Exchange) error { failed = true; return nil })
+				handled, err := b.complete(save)
+				require.False(t, handled)
+				require.Error(t, err)
+				require.True(t, failed)
+				require.Empty(t, b.log.String(), "a false alarm")
+				b.requireUntouched()
+			})
+		}
+	}
+	t.Run("of a factory", func(t *testing.T) {
+		cfg := new(flowhook.Config)
+		cfg.Add(loginAfter, "odd", nil)
+		_, err := flowhook.New(cfg, flowhook.Options{Hooks: map[string]flowhook.HookFactory{
+			"odd": func(flowhook.Point, func(any) error) (flowhook.Hook, error) { return nil, nothing() }}})
+		require.ErrorContains(t, err, "mishap_test.go")
+	})
+}
+
+func TestTheWriterOfARunThatHasEndedIsRefused(t *testing.T) {
+	b := newBench(t)
+	b.add(loginBefore, "keeps", func(_ context.Context, x *flowhook.Exchange) error {
+		x.AfterCommit(func(context.Context) error { return nil })
+		return nil
+	})
+	var kept http.ResponseWriter
+	b.add(loginBefore, "keeps too", func(_ context.Context, x *flowhook.Exchange) error { kept = x.Writer; return nil })
+	p := b.pipeline()
+	_, err := p.Run(b.ctx, flowhook.Login, flowhook.Before, flowhook.FlowWide)
+	require.NoError(t, err)
+	b.x.Writer = kept
+	_, err = p.Complete(b.ctx, flowhook.Login, flowhook.Password, nil)
+	require.ErrorIs(t, err, flowhook.ErrNoExchange)
+}
+
+func TestAnErrorAfterTheCommitNamesThePointOfItsHook(t *testing.T) {
+	b := newBench(t)
+	b.add(loginGate, "gate", func(_ context.Context, x *flowhook.Exchange) error {
+		x.AfterCommit(func(context.Context) error { return errRefused })
+		return nil
+	})
+	_, err := b.complete(nil)
+	require.NoError(t, err)
+	require.Contains(t, b.log.String(), "login/before_persist/password: hook gate")
+}
+
+// brokenPipe is a writer that panics when the answer leaves.
+type brokenPipe struct{ http.ResponseWriter }
+
+func (brokenPipe) WriteHeader(int) { panic("broken pipe") }
+
+func TestAnAnswerThatPanickedOnItsWayWasAnAnswer(t *testing.T) {
+	b := newBench(t)
+	b.x.Writer = brokenPipe{b.rec}
+	b.add(loginAfter, "answers", answerWith(302, ""))
+	p := b.pipeline()
+	require.PanicsWithValue(t, "broken pipe", func() { p.Complete(b.ctx, flowhook.Login, flowhook.Password, nil) })
+	_, err := p.Complete(b.ctx, flowhook.Login, flowhook.Password, nil)
+	require.ErrorIs(t, err, flowhook.ErrAnswered)
+	require.Equal(t, []string{"answers"}, b.ran)
+}
+
+func TestEveryHookBehindARedirectIsWarnedOf(t *testing.T) {
+	b := newBench(t)
+	b.cfg.Add(loginAfter, "redirect", flowhook.Redirect("/"))
+	for _, name := range []string{"one", "two", "three"} {
+		b.add(loginAfter, name)
+	}
+	b.opts.Logger = slog.New(slog.NewTextHandler(b.log, nil))
+	b.pipeline()
+	for _, name := range []string{"one", "two", "three"} {
+		require.Equal(t, 1, strings.Count(b.log.String(), "hook="+name), b.log.String())
+	}
+}
+
+// A browser that somebody else is signed in with: their session is ended, and is not one that could be spared.
+func TestRevokeAtAnAccountSwitch(t *testing.T) {
+	h := newHost(t, "selfservice: {login: {after: [{hook: revoke_active_sessions}, {hook: session}]}}", withUsers(alice, bob))
+	shared, phone := h.browser(), h.browser()
+	shared.post("/login/password", "user", "bob")
+	phone.post("/login/password", "user", "alice")
+	bobs, err := h.pipeline.Sessions().FromRequest(withCookies(shared))
+	require.NoError(t, err)
+
+	r := withCookies(shared)
+	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: r, Identity: alice.identity(), Session: bobs}
+	_, err = h.pipeline.Complete(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Password, nil)
+	require.NoError(t, err)
+	require.Equal(t, "alice", x.Session.IdentityID)
+	require.Equal(t, "anonymous", phone.who())
+	require.Equal(t, "anonymous", shared.who(), "the other user's session lives on")
+}
+
+// withCookies is a request with a browser's cookies.
+func withCookies(b *browser) *http.Request {
+	r := newRequest()
+	for name, value := range b.cookies() {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	return r
+}
+
+func TestMiddlewareGivesTheOuterWriterBack(t *testing.T) {
+	p, err := flowhook.New(nil, flowhook.Options{})
+	require.NoError(t, err)
+	outer, inner := httptest.NewRecorder(), httptest.NewRecorder()
+	p.Middleware(flowhook.Login)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x, _ := flowhook.FromContext(r.Context())
+		p.Middleware(flowhook.Registration)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			got, _ := flowhook.FromContext(r.Context())
+			require.Same(t, x, got)
+			require.Same(t, inner, x.Writer)
+		})).ServeHTTP(inner, r)
+		require.Same(t, outer, x.Writer)
+		require.Same(t, r, x.Request)
+	})).ServeHTTP(outer, newRequest())
+}
+
+func TestABeforeHookThatFailsIsAnsweredByOnError(t *testing.T) {
+	b := newBench(t)
+	b.add(loginBefore, "before", refuse)
+	reached := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("reached") })
+	b.pipeline().Middleware(flowhook.Login)(reached).ServeHTTP(b.rec, newRequest())
+	require.Equal(t, http.StatusInternalServerError, b.rec.Code)
+	require.Contains(t, b.log.String(), "refused")
+
+	var got error
+	b.opts.OnError = func(w http.ResponseWriter, _ *http.Request, err error) {
+		got = err
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	rec := httptest.NewRecorder()
+	b.pipeline().Middleware(flowhook.Login)(reached).ServeHTTP(rec, newRequest())
+	require.Equal(t, http.StatusServiceUnavailable, rec.Code)
+	require.True(t, errors.Is(got, errRefused))
+}
