@@ -19,13 +19,13 @@ func fill(head, piece, tail string) string {
 	return head + strings.Repeat(piece, (256<<10-len(head)-len(tail))/len(piece)) + tail
 }
 
-// most is fill for a piece that the limit on values, 24,000, stops before that on bytes does.
+// most is fill for a piece that the limit on values, 22,000, stops before that on bytes does.
 func most(head, piece, tail string) string {
 	values := 0
 	for _, c := range "\n\r,:[{?" {
 		values += strings.Count(piece, string(c))
 	}
-	n := min((256<<10-len(head)-len(tail))/len(piece), (24_000-50)/values)
+	n := min((256<<10-len(head)-len(tail))/len(piece), (22_000-50)/values)
 	return head + strings.Repeat(piece, n) + tail
 }
 
@@ -91,7 +91,7 @@ func bombs() map[string]string {
 func longMapping() string {
 	var b strings.Builder
 	b.WriteString("selfservice:\n")
-	for i := 0; i < 11_900; i++ {
+	for i := 0; i < 10_900; i++ {
 		fmt.Fprintf(&b, " k%d: 1\n", i)
 	}
 	return b.String()
@@ -100,7 +100,7 @@ func longMapping() string {
 func longConfig() string {
 	var b strings.Builder
 	b.WriteString("selfservice:\n  login:\n    before:\n      - hook: audit\n        config:\n")
-	for i := 0; i < 11_900; i++ {
+	for i := 0; i < 10_900; i++ {
 		fmt.Fprintf(&b, "          k%d: 1\n", i)
 	}
 	return b.String()

@@ -32,8 +32,9 @@ func (v Value) Decode(to any) (bad []Problem, cause error) {
 	}
 	known := keys{}
 	fields(reflect.TypeOf(to), known, map[reflect.Type]bool{})
+	names := known.names()
 	for _, text := range wrong.Errors {
-		w.refuse(text, v, known.names())
+		w.refuse(text, v, names)
 	}
 	return w.problems, nil
 }

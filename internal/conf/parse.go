@@ -17,9 +17,9 @@ const (
 	// MaxSize is how many bytes a file may have.
 	MaxSize = 256 << 10
 
-	// A value costs the YAML reader a few hundred bytes, however short it is written. 24,000 of them are more than
+	// A value costs the YAML reader a few hundred bytes, however short it is written. 22,000 of them are more than
 	// a file of MaxSize has that people write, and stay below 32 MiB.
-	maxValues = 24_000
+	maxValues = 22_000
 	maxDepth  = 100
 )
 
@@ -38,7 +38,7 @@ func Parse(data []byte) (root Value, bad *Problem) {
 		return root, problem(&yaml.Node{}, "the file is too big", "at most 256 KiB")
 	}
 	if values(data) > maxValues {
-		return root, problem(&yaml.Node{}, "the file has too many values", "at most 24,000")
+		return root, problem(&yaml.Node{}, "the file has too many values", "at most 22,000")
 	}
 	defer func() {
 		if recover() != nil {
