@@ -132,13 +132,7 @@ func (s *Sessions) Create(ctx context.Context, x *Exchange) (token string, err e
 	if token, err = s.codecs[0].Encode(s.name, []byte(fresh.ID)); err != nil {
 		return "", fmt.Errorf("flowhook: signing a session token: %w", err)
 	}
-	err = s.tx.Transaction(ctx, fresh.IdentityID, func(ctx context.Context) error {
-		if err := s.delete(ctx, x); err != nil {
-			return err
-		}
-		return s.store.CreateSession(ctx, fresh)
-	})
-	if err != nil {
+	if err = s.replace(ctx, fresh.IdentityID, s.current(x), &fresh); err != nil {
 		return "", fmt.Errorf("flowhook: issuing a session: %w", err)
 	}
 	x.Session, x.marks.issuedTo = &fresh, fresh.IdentityID
@@ -162,7 +156,7 @@ func (s *Sessions) End(ctx context.Context, x *Exchange) error {
 	if x.Session != nil {
 		owner = x.Session.IdentityID
 	}
-	if err := s.tx.Transaction(ctx, owner, func(ctx context.Context) error { return s.delete(ctx, x) }); err != nil {
+	if err := s.replace(ctx, owner, s.current(x), nil); err != nil {
 		return fmt.Errorf("flowhook: ending a session: %w", err)
 	}
 	x.Session, x.marks.issuedTo = nil, ""
@@ -211,21 +205,35 @@ func (s *Sessions) find(ctx context.Context, id string) (*Session, error) {
 	return &found, nil
 }
 
-// delete ends the sessions that an exchange came with.
-func (s *Sessions) delete(ctx context.Context, x *Exchange) error {
-	var came string
+// current gives the IDs of the sessions that an exchange came with: at most two.
+func (s *Sessions) current(x *Exchange) (ids []string) {
 	if x.Request != nil {
 		if id, ok := s.cookieID(x.Request); ok {
-			came = id
+			ids = append(ids, id)
+		}
+	}
+	if x.Session != nil && !slices.Contains(ids, x.Session.ID) {
+		ids = append(ids, x.Session.ID)
+	}
+	return ids
+}
+
+// replace deletes the old sessions and stores the fresh one, if there is one, together. One call needs no transaction.
+func (s *Sessions) replace(ctx context.Context, owner string, old []string, fresh *Session) error {
+	if len(old) == 0 {
+		if fresh == nil {
+			return nil
+		}
+		return s.store.CreateSession(ctx, *fresh)
+	}
+	return s.tx.Transaction(ctx, owner, func(ctx context.Context) error {
+		for _, id := range old {
 			if err := s.store.DeleteSession(ctx, id); err != nil {
 				return err
 			}
 		}
-	}
-	if x.Session != nil && x.Session.ID != came {
-		return s.store.DeleteSession(ctx, x.Session.ID)
-	}
-	return nil
+		return s.replace(ctx, owner, nil, fresh)
+	})
 }
 
 // cookieID gives the session ID in the request's cookie, if it is genuine and the only one.

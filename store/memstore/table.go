@@ -115,10 +115,12 @@ func (t *table[V]) add(key string, v *V) {
 	r := &row[V]{key: key, value: v}
 	t.rows[key] = r
 	o := (*v).owner()
-	if t.owned[o] == nil {
-		t.owned[o] = make(map[string]*row[V])
+	owned := t.owned[o]
+	if owned == nil {
+		owned = make(map[string]*row[V])
+		t.owned[o] = owned
 	}
-	t.owned[o][key] = r
+	owned[key] = r
 	heap.Push(&t.expiry, r)
 	if issued, _ := (*v).lifetime(); issued.After(t.newest) {
 		t.newest = issued
@@ -132,8 +134,9 @@ func (t *table[V]) remove(key string) {
 	}
 	delete(t.rows, key)
 	o := (*r.value).owner()
-	delete(t.owned[o], key)
-	if len(t.owned[o]) == 0 {
+	owned := t.owned[o]
+	delete(owned, key)
+	if len(owned) == 0 {
 		delete(t.owned, o)
 	}
 	heap.Remove(&t.expiry, r.place)

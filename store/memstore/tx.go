@@ -20,9 +20,10 @@ type tx struct {
 	failed   error // why one of them failed: nothing may be committed
 	ended    bool
 
-	holds []*lock // guarded by locks.mu, as are the next two
-	waits []*lock // one for each waiter
-	over  bool    // what it held is released: it may hold nothing any more
+	holds []*lock  // guarded by locks.mu, as are the next three
+	one   [1]*lock // room for the first: most hold one
+	waits []*lock  // one for each waiter
+	over  bool     // what it held is released: it may hold nothing any more
 }
 
 // write notes an item, or nil for one that is deleted.
@@ -56,6 +57,7 @@ func (s *Store) Transaction(ctx context.Context, identityID string, fn func(ctx 
 		return s.join(ctx, t, identityID, fn)
 	}
 	t := &tx{}
+	t.holds = t.one[:0]
 	defer s.end(t)
 	if err := s.locks.acquire(ctx, t, identityID); err != nil {
 		return err
