@@ -78,7 +78,7 @@ func newBuilder(cfg *Config, opts Options) *builder {
 		flows:      slices.Concat(builtinFlows, opts.Flows),
 		strategies: slices.Concat(builtinStrategies, opts.Strategies),
 		placed:     map[Point][]placed{},
-		p:          &Pipeline{chains: map[Flow]map[Strategy]*chains{}, store: opts.Store, log: opts.Logger, now: opts.Now, onError: opts.OnError},
+		p:          &Pipeline{store: opts.Store, log: opts.Logger, now: opts.Now, onError: opts.OnError},
 	}
 	b.file = conf.Read(cfg.root, names(b.flows), names(b.strategies))
 	b.p.verify, _ = opts.Store.(VerificationStore)
@@ -149,23 +149,33 @@ func (b *builder) settings() {
 // chain makes the chains of all points.
 func (b *builder) chain() {
 	for _, flow := range b.flows {
-		wide := &chains{}
-		b.p.chains[flow] = map[Strategy]*chains{FlowWide: wide}
-		b.fill(wide, wide, flow, FlowWide)
-		for _, s := range b.strategies {
-			c := &chains{}
-			b.p.chains[flow][s] = c
+		strategies, wide := &index[*chains]{}, &chains{}
+		b.p.flows.add(string(flow), strategies)
+		for _, s := range append([]Strategy{FlowWide}, b.strategies...) {
+			c := wide
+			if s != FlowWide {
+				c = &chains{}
+			}
 			b.fill(c, wide, flow, s)
+			strategies.add(string(s), c)
 		}
 	}
-	b.p.link()
 }
 
-// fill makes the four chains of a flow and strategy. Those of wide, the flow-wide ones, come first.
+// fill makes the four chains of a flow and strategy, after those of wide, and tells the one at After which come before it.
 func (b *builder) fill(c, wide *chains, flow Flow, s Strategy) {
 	for _, phase := range allPhases {
 		at := Point{flow, phase, s}
 		*c.at(phase) = newChain(at, b.placed[at], wide.at(phase))
+	}
+	if before := &wide.before; len(before.hooks) > 0 {
+		c.after.before = before
+	}
+	if gate := &c.beforePersist; gate != gate.wide && gate.own > 0 {
+		c.after.gates = append(c.after.gates, gate)
+	}
+	if gate := &wide.beforePersist; len(gate.hooks) > 0 {
+		c.after.gates = append(c.after.gates, gate)
 	}
 }
 

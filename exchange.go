@@ -111,7 +111,7 @@ type snapshot struct {
 
 // enter finds the chain of a point and the exchange, and says whether the one can run on the other.
 func (p *Pipeline) enter(ctx context.Context, point Point) (*Exchange, *chain, error) {
-	c := p.chains[point.Flow][point.Strategy].at(point.Phase)
+	c := p.find(point.Flow, point.Strategy).at(point.Phase)
 	if c == nil {
 		return nil, nil, fmt.Errorf("%w: %s", ErrUnknownPoint, point)
 	}
@@ -299,22 +299,4 @@ func (x *Exchange) outside(ctx context.Context) bool {
 func (x *Exchange) within(ctx context.Context) bool {
 	holder := ctx.Value(transactionKey{})
 	return holder != nil && holder != any(x)
-}
-
-// link lets the chains at After know of the ones that stand before them.
-func (p *Pipeline) link() {
-	for _, flow := range p.chains {
-		for _, c := range flow {
-			if before := c.before.wide; len(before.hooks) > 0 {
-				c.after.before = before
-			}
-			gate := &c.beforePersist
-			if gate.own > 0 && gate != gate.wide {
-				c.after.gates = append(c.after.gates, gate)
-			}
-			if len(gate.wide.hooks) > 0 {
-				c.after.gates = append(c.after.gates, gate.wide)
-			}
-		}
-	}
 }

@@ -16,13 +16,59 @@ const detached = 10 * time.Second
 // A Pipeline is all chains of a configuration, ready to run. It is made by [New], never changes, and is safe for
 // concurrent use.
 type Pipeline struct {
-	chains   map[Flow]map[Strategy]*chains // of all that is declared, also where there are no hooks
-	store    Store                         // may be nil
+	flows    index[*index[*chains]] // and strategies: all that is declared, also where there are no hooks
+	store    Store                  // may be nil
 	sessions *Sessions
 	verify   VerificationStore // may be nil
 	log      *slog.Logger
 	now      func() time.Time
 	onError  func(w http.ResponseWriter, r *http.Request, err error)
+}
+
+// find gives the chains of a flow and strategy; nil where one of them is not declared.
+func (p *Pipeline) find(flow Flow, s Strategy) *chains {
+	if strategies := p.flows.find(string(flow)); strategies != nil {
+		return strategies.find(string(s))
+	}
+	return nil
+}
+
+// An index has a value for each name. Few names are compared one by one, which every request does and takes less time than
+// to hash; of more there is a map.
+type index[V any] struct {
+	few  []named[V]
+	many map[string]V
+}
+
+type named[V any] struct {
+	name  string
+	value V
+}
+
+func (n *index[V]) add(name string, v V) {
+	const few = 16
+	if n.few = append(n.few, named[V]{name, v}); len(n.few) <= few {
+		return
+	}
+	if n.many == nil {
+		n.many = map[string]V{}
+	}
+	for _, e := range n.few[len(n.many):] {
+		n.many[e.name] = e.value
+	}
+}
+
+// find gives the value of a name, or zero.
+func (n *index[V]) find(name string) (v V) {
+	if n.many != nil {
+		return n.many[name]
+	}
+	for i := range n.few {
+		if n.few[i].name == name {
+			return n.few[i].value
+		}
+	}
+	return v
 }
 
 // chains are those of one flow and strategy.
@@ -132,7 +178,7 @@ func (p *Pipeline) Complete(ctx context.Context, flow Flow, strategy Strategy, s
 	if err := x.passed(after, nil); err != nil {
 		return false, err
 	}
-	c := p.chains[flow][strategy]
+	c := p.find(flow, strategy)
 	if handled, err = p.attempt(ctx, x, c, save); err == nil {
 		return handled, nil
 	}
