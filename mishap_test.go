@@ -70,7 +70,7 @@ func TestAWriterThatWasKeptUnusedIsOfNoUseInTheNextRuns(t *testing.T) {
 func TestASecondAnswerBeforeTheCommitRollsBack(t *testing.T) {
 	b := newBench(t)
 	var kept http.ResponseWriter
-	ctx := &endsAt{left: 3, do: func() { kept.WriteHeader(http.StatusTeapot) }} // asked before save, before the hook, behind the chain
+	ctx := &endsAt{left: 2, do: func() { kept.WriteHeader(http.StatusTeapot) }} // asked before save, and behind the hook
 	b.add(loginAfter, "answers", func(_ context.Context, x *flowhook.Exchange) error { kept = x.Writer; return nil }, answerWith(302, ""))
 	b.opts.Store = wrongStore(func(c context.Context, fn func(context.Context) error) error {
 		ctx.Context = c
@@ -83,7 +83,7 @@ func TestASecondAnswerBeforeTheCommitRollsBack(t *testing.T) {
 	b.requireUntouched()
 }
 
-// endsAt is a context that does something when it is asked for its error for the last time before the chain ends.
+// endsAt is a context that does something when it is asked for its error for the last time.
 type endsAt struct {
 	context.Context
 	left int

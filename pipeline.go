@@ -231,11 +231,11 @@ func (p *Pipeline) chain(ctx context.Context, x *Exchange, c *chain) (err error)
 	}()
 	for i := range c.hooks {
 		x.run.hook = &c.hooks[i]
-		if err := ctx.Err(); err != nil {
-			return err
-		}
 		if err := x.run.hook.Run(ctx, x); err != nil {
 			return x.caused(err)
+		}
+		if err := ctx.Err(); err != nil {
+			return err
 		}
 		if x.untouched() {
 			continue
@@ -248,7 +248,7 @@ func (p *Pipeline) chain(ctx context.Context, x *Exchange, c *chain) (err error)
 			break
 		}
 	}
-	return ctx.Err()
+	return nil
 }
 
 // last runs the last chain of a run.
