@@ -40,11 +40,15 @@ func newVerify(decode func(v any) error, v verifier) (Hook, error) {
 		return nil, err
 	}
 	var err error
+	var errs []error
 	if v.lifespan, err = time.ParseDuration(config.Lifespan); err != nil || v.lifespan < time.Second {
-		return nil, &fieldError{"lifespan", errors.New("must be a duration of at least a second, with a unit, such as 24h")}
+		errs = append(errs, &fieldError{"lifespan", errors.New("must be a duration of at least a second, with a unit, such as 24h")})
 	}
 	if v.interval, err = time.ParseDuration(config.Interval); err != nil || v.interval < 0 {
-		return nil, &fieldError{"interval", errors.New("must be a duration with a unit, such as 1m; 0s for no limit")}
+		errs = append(errs, &fieldError{"interval", errors.New("must be a duration with a unit, such as 1m; 0s for no limit")})
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
 	}
 	return &v, nil
 }

@@ -73,10 +73,13 @@ func Read(root Value, flows, strategies []string) *File {
 }
 
 func (l *layout) top(root Value) {
+	inside := slices.Concat(l.flows, []string{"flows", "hooks", "before", "before_persist", "after", "failed"})
 	for _, v := range l.mapping(root) {
 		// Kratos' "version" is two edits from "session"; no other key of Kratos' is so close to one of ours.
 		name := v.key.Value
-		if near := nearest(name, ourTops); near != "" && near != name && name != "version" {
+		if slices.Contains(inside, name) {
+			l.wrong(v.atKey(), "it stands within selfservice", "%q at the top level", name)
+		} else if near := nearest(name, ourTops); near != "" && near != name && name != "version" {
 			l.unknown(v.atKey(), "key", ourTops)
 		}
 	}
@@ -129,6 +132,7 @@ func (l *layout) flow(v Value, name string, nested bool) {
 			}
 		}
 	}
+	known["before_persist"] = l.notAPhaseKey
 	if name == "verification" {
 		known["ui_url"] = func(v Value) { l.file.VerifyURL = v }
 	}
@@ -146,6 +150,13 @@ func (l *layout) point(v Value, e Entry) {
 		known = letBe(kratosReturn...)
 	}
 	known["hooks"] = func(v Value) { l.hooks(v, e) }
+	if e.In == "after" {
+		known["before_persist"] = l.notAPhaseKey
+	}
+	if hook := v.Get("hook").Node; hook != nil && hook.Kind == yaml.ScalarNode {
+		known["hook"] = func(v Value) { l.wrong(v.atKey(), `hooks are a list: write "- hook"`, "a hook outside of a list") }
+		known["config"], known["phase"] = nil, nil
+	}
 	for _, name := range l.strategies {
 		switch {
 		case e.In != "before" && e.Strategy == "":
@@ -156,6 +167,10 @@ func (l *layout) point(v Value, e Entry) {
 		}
 	}
 	l.each(v, what, known)
+}
+
+func (l *layout) notAPhaseKey(v Value) {
+	l.wrong(v.atKey(), "write the hook under after, with phase: before_persist in its entry", "before_persist is no key")
 }
 
 func (l *layout) hooks(v Value, e Entry) {
