@@ -39,6 +39,7 @@ func TestAllocations(t *testing.T) {
 			})
 			require.Zero(t, allocations)
 			require.Equal(t, row.hooks*(runs+1), ran) // one to warm up
+			proof(t, "%s: no allocation", row.name)
 		})
 	}
 }

@@ -51,6 +51,12 @@ var alice, bob = user{ID: "alice", Email: "alice@example.org"}, user{ID: "bob", 
 
 // Every sentence of the document about its ten examples, through a service on a real server.
 func TestDocument(t *testing.T) {
+	used := map[string]bool{}
+	document := func(t *testing.T, name string) string { used[name] = true; return document(t, name) }
+	t.Cleanup(func() { // when all rows have run
+		require.Len(t, used, 10, "an example of the document is driven by no row")
+		proof(t, "the document: %d examples driven over TLS", len(used))
+	})
 	const maintenance = "https://www.ory.sh/maintenance"
 
 	for _, trouble := range []struct {
@@ -254,6 +260,7 @@ func TestSecretsRotate(t *testing.T) {
 			for i := range 2 * n {
 				all = append(all, fmt.Sprintf("secret-number-%03d", i))
 			}
+			proof(t, "rotation: %d secrets, each of them taking its turn at the front and falling off the end", n)
 			// At each step the newest comes to the front and the oldest falls off.
 			tokens := map[int]string{}
 			for step := range n + 1 {

@@ -1,0 +1,116 @@
+package flowhook_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/store/memstore"
+	"github.com/stretchr/testify/require"
+)
+
+// waiting is memstore with the identities that its transactions wait for.
+type waiting struct {
+	*memstore.Store
+	waits []string
+}
+
+func (n *waiting) Transaction(ctx context.Context, id string, fn func(context.Context) error) error {
+	n.waits = append(n.waits, id)
+	return n.Store.Transaction(ctx, id, fn)
+}
+
+func TestWhatTransactionsAreSerialisedBy(t *testing.T) {
+	store, mail := &waiting{Store: memstore.New()}, &mailbox{}
+	cfg, err := flowhook.ParseConfig([]byte("selfservice: {registration: {after: [{hook: verify}]}}" + secretYAML))
+	require.NoError(t, err)
+	p, err := flowhook.New(cfg, flowhook.Options{Store: store, Courier: mail, VerificationURL: "https://auth.example/verify"})
+	require.NoError(t, err)
+	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: newRequest(), Identity: alice.identity()}
+	_, err = p.Complete(flowhook.NewContext(t.Context(), x), flowhook.Registration, flowhook.Password, nil)
+	require.NoError(t, err)
+	require.Equal(t, []string{"alice"}, store.waits)
+
+	store.waits = nil
+	token := linkToken.FindStringSubmatch(mail.take()[0].Link)[1]
+	require.NoError(t, p.Redeem(t.Context(), token, func(context.Context, flowhook.VerificationToken) error { return nil }))
+	require.Equal(t, []string{"", "alice"}, store.waits, "whose it is, the token says")
+
+	store.waits = nil
+	require.NoError(t, p.Sessions().Issue(t.Context(), x))
+	require.Empty(t, store.waits, "one call needs no transaction")
+	require.NoError(t, p.Sessions().Issue(t.Context(), x))
+	require.Equal(t, []string{"alice"}, store.waits, "the old session ends with the new one's beginning")
+}
+
+// forgetful is a store whose transactions do nothing, and say that all is well.
+type forgetful struct{ *memstore.Store }
+
+func (forgetful) Transaction(context.Context, string, func(context.Context) error) error { return nil }
+
+func TestRedeemDoesNotTrustAStoreThatDidNothing(t *testing.T) {
+	p, err := flowhook.New(nil, flowhook.Options{Store: forgetful{memstore.New()}})
+	require.NoError(t, err)
+	err = p.Redeem(t.Context(), "0123456789012345678901234567890123456789012", func(context.Context, flowhook.VerificationToken) error { return nil })
+	require.ErrorContains(t, err, "did not run")
+}
+
+func TestRedirectsAloneOpenNoTransaction(t *testing.T) {
+	h := newHost(t, document(t, "03-login-after-redirect.yml"), storeDown)
+	rec := httptest.NewRecorder()
+	x := &flowhook.Exchange{Writer: rec, Request: newRequest(), Identity: alice.identity()}
+	handled, err := h.pipeline.Run(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.After, flowhook.Password)
+	require.NoError(t, err)
+	require.True(t, handled)
+	require.Equal(t, "https://url-to-redirect/to", rec.Header().Get("Location"))
+}
+
+func TestAnExchangeThatAFailedHookAnsweredIsAnswered(t *testing.T) {
+	b := newBench(t)
+	b.add(loginAfter, "after", refuse)
+	b.add(loginFailed, "failed", answerWith(http.StatusTooManyRequests, "slow down"))
+	p := b.pipeline()
+	handled, err := p.Complete(b.ctx, flowhook.Login, flowhook.Password, nil)
+	require.NoError(t, err)
+	require.True(t, handled)
+	_, err = p.Complete(b.ctx, flowhook.Login, flowhook.Password, nil)
+	require.ErrorIs(t, err, flowhook.ErrAnswered)
+}
+
+func TestStatusesWithoutABody(t *testing.T) {
+	for _, status := range []int{http.StatusNoContent, http.StatusNotModified} {
+		b := newBench(t)
+		b.add(loginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
+			x.Writer.WriteHeader(status)
+			_, err := x.Writer.Write([]byte("body"))
+			require.ErrorIs(t, err, http.ErrBodyNotAllowed)
+			return nil
+		})
+		handled, err := b.run(flowhook.After)
+		require.NoError(t, err)
+		require.True(t, handled)
+		require.Equal(t, status, b.rec.Code)
+		require.Empty(t, b.rec.Body.String())
+	}
+}
+
+// A hook that calls a wrapped handler with its own request runs inside its run.
+func TestMiddlewareInsideARunIsNested(t *testing.T) {
+	b := newBench(t)
+	var p *flowhook.Pipeline
+	var got error
+	b.opts.OnError = func(_ http.ResponseWriter, _ *http.Request, err error) { got = err }
+	b.add(at(flowhook.Settings, flowhook.Before, flowhook.FlowWide), "other", refuse)
+	b.add(loginAfter, "hook", func(ctx context.Context, x *flowhook.Exchange) error {
+		staged := x.Writer
+		p.Middleware(flowhook.Settings)(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), newRequest().WithContext(ctx))
+		require.Same(t, staged, x.Writer)
+		return nil
+	})
+	p = b.pipeline()
+	_, err := p.Run(b.ctx, flowhook.Login, flowhook.After, flowhook.Password)
+	require.NoError(t, err)
+	require.ErrorIs(t, got, flowhook.ErrNested)
+}
