@@ -9,7 +9,8 @@ import (
 
 // Options are what a file cannot say. The zero value of every field is a sensible default.
 type Options struct {
-	// Store is the host's identity store. Hooks that write need it; nil where one of them is configured is an error.
+	// Store is the host's identity store. revoke_active_sessions, verify, and session without Issue need it: nil, where one
+	// of them is configured, is an error. Without a store there are no transactions: Complete only calls save and the hooks.
 	Store Store
 
 	// Hooks are the host's own hooks, by the name they have in YAML. The name of a built-in hook is an error.

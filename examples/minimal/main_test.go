@@ -142,7 +142,7 @@ func (p *process) do(client *http.Client, method, target, body string) (status i
 	return res.StatusCode, string(b)
 }
 
-// trusting is a jar that takes and sends Secure cookies on loopback, as browsers and curl do and net/http does not.
+// trusting is a jar that takes and sends Secure cookies on loopback, as browsers and curl do, and net/http since Go 1.26.
 type trusting struct{ *cookiejar.Jar }
 
 func secureJar(t *testing.T) http.CookieJar {

@@ -29,7 +29,7 @@ type outbox chan string
 
 func (o outbox) Send(_ context.Context, m flowhook.Message) error { o <- m.Link; return nil }
 
-// serve runs the service behind TLS: a jar sends no Secure cookie over http.
+// serve runs the service behind TLS: before Go 1.26 a jar sends no Secure cookie over http.
 func serve(t *testing.T, hooks ...func(cfg *flowhook.Config)) (base string, s *service, mail outbox) {
 	t.Helper()
 	cfg, err := flowhook.LoadConfig("auth.yml")

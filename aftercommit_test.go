@@ -1,0 +1,120 @@
+package flowhook_test
+
+import (
+	"context"
+	"net/http"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/flowhook/flowhook"
+	"github.com/stretchr/testify/require"
+)
+
+func TestAfterCommit(t *testing.T) {
+	t.Run("runs after the commit, before the response, whatever becomes of the request", func(t *testing.T) {
+		b := newBench(t)
+		var done []string
+		b.add(loginAfter, "after", func(_ context.Context, x *flowhook.Exchange) error {
+			for _, name := range []string{"first", "second"} {
+				x.AfterCommit(func(ctx context.Context) error {
+					b.cancel()
+					require.Equal(t, []string{"begin alice", "commit"}, b.store.entries)
+					require.False(t, b.rec.Flushed)
+					require.Empty(t, b.rec.Header().Get("X-Hook"))
+					require.NoError(t, ctx.Err())
+					deadline, ok := ctx.Deadline()
+					require.True(t, ok)
+					require.WithinDuration(t, time.Now().Add(10*time.Second), deadline, time.Second)
+					require.Nil(t, ctx.Value(inLedger{}))
+					got, _ := flowhook.FromContext(ctx)
+					require.Same(t, x, got)
+					done = append(done, name)
+					return nil
+				})
+			}
+			return nil
+		}, answerWith(302, ""))
+		handled, err := b.complete(nil)
+		require.NoError(t, err)
+		require.True(t, handled)
+		require.Equal(t, []string{"first", "second"}, done)
+		require.Equal(t, "was here", b.rec.Header().Get("X-Hook"))
+	})
+
+	t.Run("what goes wrong in it is logged, and the rest goes on", func(t *testing.T) {
+		b := newBench(t)
+		last := false
+		b.add(loginAfter, "mailer", func(_ context.Context, x *flowhook.Exchange) error {
+			x.AfterCommit(func(context.Context) error { return errRefused })
+			x.AfterCommit(func(context.Context) error { panic("in the post") })
+			x.AfterCommit(func(context.Context) error { runtime.Goexit(); return nil })
+			x.AfterCommit(func(context.Context) error { panic(http.ErrAbortHandler) })
+			x.AfterCommit(func(context.Context) error {
+				if _, err := x.Writer.Write([]byte("too late")); err != nil {
+					x.Writer.WriteHeader(500)
+					x.Writer.Header().Set("X-Late", "1")
+					x.AfterCommit(func(context.Context) error { last = true; return nil })
+				}
+				return nil
+			})
+			return nil
+		}, answerWith(303, "body"))
+		handled, err := b.complete(nil)
+		require.NoError(t, err)
+		require.True(t, handled)
+		require.True(t, last)
+		require.Equal(t, 303, b.rec.Code)
+		require.Equal(t, "body", b.rec.Body.String())
+		require.Empty(t, b.rec.Header().Get("X-Late"))
+		for _, says := range []string{"refused", "in the post", "ended its goroutine", "abort Handler", "mailer", "workbench_test.go:"} {
+			require.Contains(t, b.log.String(), says)
+		}
+	})
+
+	t.Run("of a gate waits for the commit, of a before for the run, of save too", func(t *testing.T) {
+		b := newBench(t)
+		leave := func(name string) act {
+			return func(_ context.Context, x *flowhook.Exchange) error {
+				x.AfterCommit(func(context.Context) error { b.ran = append(b.ran, "later: "+name); return nil })
+				return nil
+			}
+		}
+		b.add(loginBefore, "before", leave("before"))
+		b.add(loginGate, "gate", leave("gate"))
+		p := b.pipeline()
+		_, err := p.Run(b.ctx, flowhook.Login, flowhook.Before, flowhook.FlowWide)
+		require.NoError(t, err)
+		_, err = p.Complete(b.ctx, flowhook.Login, flowhook.Password, func(ctx context.Context) error {
+			b.ran = append(b.ran, "save")
+			return leave("save")(ctx, b.x)
+		})
+		require.NoError(t, err)
+		require.Equal(t, []string{"before", "later: before", "gate", "save", "later: gate", "later: save"}, b.ran)
+	})
+
+	t.Run("does not run when the run fails, and not at the next try", func(t *testing.T) {
+		b := newBench(t)
+		fail := true
+		count := 0
+		b.add(loginAfter, "mailer", func(_ context.Context, x *flowhook.Exchange) error {
+			x.AfterCommit(func(context.Context) error { count++; return nil })
+			if fail {
+				return errRefused
+			}
+			return nil
+		})
+		p := b.pipeline()
+		_, err := p.Run(b.ctx, flowhook.Login, flowhook.After, flowhook.Password)
+		require.Error(t, err)
+		require.Zero(t, count)
+		fail = false
+		_, err = p.Run(b.ctx, flowhook.Login, flowhook.After, flowhook.Password)
+		require.NoError(t, err)
+		require.Equal(t, 1, count)
+	})
+
+	t.Run("panics outside a run", func(t *testing.T) {
+		require.Panics(t, func() { new(flowhook.Exchange).AfterCommit(func(context.Context) error { return nil }) })
+	})
+}
