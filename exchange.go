@@ -94,7 +94,7 @@ type later struct {
 type marks struct {
 	answered bool
 	issuedTo string   // the identity that a session was issued to
-	ran      []*chain // of Before and BeforePersist
+	ran      []*chain // but those at After
 }
 
 // snapshot is an exchange as it was when the run began.

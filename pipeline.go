@@ -127,10 +127,8 @@ func (p *Pipeline) Run(ctx context.Context, flow Flow, phase Phase, strategy Str
 	if err != nil {
 		return false, err
 	}
-	if phase == After {
-		if err := x.passed(c, c.gates); err != nil {
-			return false, err
-		}
+	if err := x.passed(c, c.gates); err != nil { // those at After have something before them
+		return false, err
 	}
 	if len(c.hooks) == 0 {
 		return false, nil
@@ -151,7 +149,7 @@ func (p *Pipeline) Run(ctx context.Context, flow Flow, phase Phase, strategy Str
 	if err != nil {
 		return false, x.failed(err)
 	}
-	if phase == Before || phase == BeforePersist {
+	if phase != After {
 		x.passing(c)
 	}
 	return p.succeed(ctx, x), nil

@@ -160,7 +160,7 @@ func (s *Store) write(ctx context.Context, op func(t *tx) error) error {
 		}
 		return op(t)
 	}
-	t = &tx{}
+	t = &tx{atOnce: true}
 	defer s.discard(t)
 	if err := op(t); err != nil {
 		return err

@@ -86,7 +86,9 @@ func (t *table[V]) claim(by *tx, key string) bool {
 	if c := t.claimed[key]; c != nil {
 		return c == by
 	}
-	t.claimed[key] = by
+	if !by.atOnce {
+		t.claimed[key] = by
+	}
 	return true
 }
 

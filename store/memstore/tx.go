@@ -19,6 +19,7 @@ type tx struct {
 	joined   int   // calls of Transaction that have joined it and still run
 	failed   error // why one of them failed: nothing may be committed
 	ended    bool
+	atOnce   bool // it is one call, which commits before anybody else has a look
 
 	holds []*lock  // guarded by locks.mu, as are the next three
 	one   [1]*lock // room for the first: most hold one
