@@ -181,10 +181,10 @@ func (b *builder) fill(c, wide *chains, flow Flow, s Strategy) {
 
 // newChain makes the chain of a point out of its own hooks and the flow-wide ones. At a flow-wide point all are its own.
 func newChain(at Point, own []placed, wide *chain) chain {
-	c := chain{point: at, own: len(own), wide: wide}
+	c := chain{point: at, own: len(own), wide: wide, gate: at.Phase == Before || at.Phase == BeforePersist, outlives: at.Phase == Failed}
 	for _, h := range own {
 		c.hooks = append(c.hooks, h.hook)
-		c.writes = c.writes || !h.redirect
+		c.writes = c.writes || !h.redirect && at.Phase == After
 	}
 	if at.Strategy != FlowWide {
 		c.hooks = append(c.hooks, wide.hooks...)

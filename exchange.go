@@ -94,7 +94,7 @@ type later struct {
 type marks struct {
 	answered bool
 	issuedTo string   // the identity that a session was issued to
-	ran      []*chain // but those at After
+	ran      []*chain // of Before and BeforePersist
 }
 
 // snapshot is an exchange as it was when the run began.
@@ -110,10 +110,10 @@ type snapshot struct {
 }
 
 // enter finds the chain of a point and the exchange, and says whether the one can run on the other.
-func (p *Pipeline) enter(ctx context.Context, point Point) (*Exchange, *chain, error) {
-	c := p.find(point.Flow, point.Strategy).at(point.Phase)
+func (p *Pipeline) enter(ctx context.Context, flow Flow, phase Phase, strategy Strategy) (*Exchange, *chain, error) {
+	c := p.find(flow, strategy).at(phase)
 	if c == nil {
-		return nil, nil, fmt.Errorf("%w: %s", ErrUnknownPoint, point)
+		return nil, nil, fmt.Errorf("%w: %s", ErrUnknownPoint, Point{flow, phase, strategy})
 	}
 	x, ok := FromContext(ctx)
 	if !ok {
@@ -121,13 +121,13 @@ func (p *Pipeline) enter(ctx context.Context, point Point) (*Exchange, *chain, e
 	}
 	switch {
 	case x.run.busy:
-		return nil, nil, fmt.Errorf("%w: %s", ErrNested, point)
+		return nil, nil, fmt.Errorf("%w: %s", ErrNested, c.point)
 	case x.Writer == nil || x.Request == nil:
 		return nil, nil, fmt.Errorf("%w: its Writer or Request is nil", ErrNoExchange)
 	case closed(x.Writer):
 		return nil, nil, fmt.Errorf("%w: its Writer is that of a run that has ended", ErrNoExchange)
 	case x.marks.answered:
-		return nil, nil, fmt.Errorf("%w: %s", ErrAnswered, point)
+		return nil, nil, fmt.Errorf("%w: %s", ErrAnswered, c.point)
 	}
 	return x, c, nil
 }

@@ -94,10 +94,12 @@ func (c *chains) at(phase Phase) *chain {
 
 // A chain is the hooks of one point in the order they run: the strategy's, then the flow-wide ones.
 type chain struct {
-	point  Point
-	hooks  []hook
-	own    int  // how many of them are the strategy's own; the rest is flow-wide
-	writes bool // there is one that is not a redirect: at After, it runs in a transaction
+	point    Point
+	hooks    []hook
+	own      int  // how many of them are the strategy's own; the rest is flow-wide
+	gate     bool // at Before and BeforePersist: what comes later looks whether it has run
+	writes   bool // at After, with a hook that is not a redirect: it runs in a transaction
+	outlives bool // at Failed: it runs even if the request has ended
 
 	wide   *chain   // the flow-wide chain of the same flow and phase; itself, if it is that
 	before *chain   // at After: the flow's Before, if it has hooks
@@ -123,7 +125,7 @@ type hook struct {
 // ErrPhaseSkipped, the store's own where its transaction fails, and ctx.Err() where ctx has ended. Run is safe for
 // concurrent use with different exchanges.
 func (p *Pipeline) Run(ctx context.Context, flow Flow, phase Phase, strategy Strategy) (handled bool, err error) {
-	x, c, err := p.enter(ctx, Point{flow, phase, strategy})
+	x, c, err := p.enter(ctx, flow, phase, strategy)
 	if err != nil {
 		return false, err
 	}
@@ -137,9 +139,9 @@ func (p *Pipeline) Run(ctx context.Context, flow Flow, phase Phase, strategy Str
 	x.begin(nil)
 	defer x.end()
 	switch {
-	case phase == After && c.writes && p.store != nil:
+	case c.writes && p.store != nil:
 		err = p.transaction(ctx, x, x.identityID(), func(ctx context.Context) error { return p.last(ctx, x, c) })
-	case phase == Failed:
+	case c.outlives:
 		alone, cancel := context.WithTimeout(context.WithoutCancel(ctx), detached)
 		defer cancel()
 		err = p.last(alone, x, c)
@@ -149,7 +151,7 @@ func (p *Pipeline) Run(ctx context.Context, flow Flow, phase Phase, strategy Str
 	if err != nil {
 		return false, x.failed(err)
 	}
-	if phase != After {
+	if c.gate {
 		x.passing(c)
 	}
 	return p.succeed(ctx, x), nil
@@ -169,7 +171,7 @@ func (p *Pipeline) Run(ctx context.Context, flow Flow, phase Phase, strategy Str
 // that the host has opened itself, Complete and Run join it: what they leave for after the commit, and the response, then
 // go out before the host commits. So leave the transaction to Complete.
 func (p *Pipeline) Complete(ctx context.Context, flow Flow, strategy Strategy, save func(ctx context.Context) error) (handled bool, err error) {
-	x, after, err := p.enter(ctx, Point{flow, After, strategy})
+	x, after, err := p.enter(ctx, flow, After, strategy)
 	if err != nil {
 		return false, err
 	}
