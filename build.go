@@ -149,16 +149,16 @@ func (b *builder) settings() {
 // chain makes the chains of all points.
 func (b *builder) chain() {
 	for _, flow := range b.flows {
-		strategies, wide := &index[*chains]{}, &chains{}
-		b.p.flows.add(string(flow), strategies)
+		f, wide := flowChains{name: flow}, &chains{}
 		for _, s := range append([]Strategy{FlowWide}, b.strategies...) {
 			c := wide
 			if s != FlowWide {
-				c = &chains{}
+				c = &chains{strategy: s}
 			}
 			b.fill(c, wide, flow, s)
-			strategies.add(string(s), c)
+			f.add(c)
 		}
+		b.p.flows = append(b.p.flows, f)
 	}
 }
 

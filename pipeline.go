@@ -16,8 +16,8 @@ const detached = 10 * time.Second
 // A Pipeline is all chains of a configuration, ready to run. It is made by [New], never changes, and is safe for
 // concurrent use.
 type Pipeline struct {
-	flows    index[*index[*chains]] // and strategies: all that is declared, also where there are no hooks
-	store    Store                  // may be nil
+	flows    []flowChains // all that are declared, with all strategies, also where there are no hooks
+	store    Store        // may be nil
 	sessions *Sessions
 	verify   VerificationStore // may be nil
 	log      *slog.Logger
@@ -25,54 +25,50 @@ type Pipeline struct {
 	onError  func(w http.ResponseWriter, r *http.Request, err error)
 }
 
+// flowChains are the chains of one flow. Few strategies are compared one by one, which every request does and takes less
+// time than to hash; of more there is a map.
+type flowChains struct {
+	name Flow
+	few  []*chains
+	many map[Strategy]*chains // nil where there are few
+}
+
+func (f *flowChains) add(c *chains) {
+	if f.few = append(f.few, c); len(f.few) <= 16 {
+		return
+	}
+	if f.many == nil {
+		f.many = map[Strategy]*chains{}
+	}
+	for _, c := range f.few[len(f.many):] {
+		f.many[c.strategy] = c
+	}
+}
+
 // find gives the chains of a flow and strategy; nil where one of them is not declared.
 func (p *Pipeline) find(flow Flow, s Strategy) *chains {
-	if strategies := p.flows.find(string(flow)); strategies != nil {
-		return strategies.find(string(s))
+	for i := range p.flows {
+		f := &p.flows[i]
+		if f.name != flow {
+			continue
+		}
+		if f.many != nil {
+			return f.many[s]
+		}
+		for _, c := range f.few {
+			if c.strategy == s {
+				return c
+			}
+		}
 	}
 	return nil
 }
 
-// An index has a value for each name. Few names are compared one by one, which every request does and takes less time than
-// to hash; of more there is a map.
-type index[V any] struct {
-	few  []named[V]
-	many map[string]V
-}
-
-type named[V any] struct {
-	name  string
-	value V
-}
-
-func (n *index[V]) add(name string, v V) {
-	const few = 16
-	if n.few = append(n.few, named[V]{name, v}); len(n.few) <= few {
-		return
-	}
-	if n.many == nil {
-		n.many = map[string]V{}
-	}
-	for _, e := range n.few[len(n.many):] {
-		n.many[e.name] = e.value
-	}
-}
-
-// find gives the value of a name, or zero.
-func (n *index[V]) find(name string) (v V) {
-	if n.many != nil {
-		return n.many[name]
-	}
-	for i := range n.few {
-		if n.few[i].name == name {
-			return n.few[i].value
-		}
-	}
-	return v
-}
-
 // chains are those of one flow and strategy.
-type chains struct{ before, beforePersist, after, failed chain }
+type chains struct {
+	strategy                             Strategy
+	before, beforePersist, after, failed chain
+}
 
 // at gives the chain of a phase; nil where c is, and for a phase that does not exist.
 func (c *chains) at(phase Phase) *chain {
