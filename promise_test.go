@@ -2,9 +2,12 @@ package flowhook_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"testing"
+	"time"
 
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/store/memstore"
@@ -113,4 +116,95 @@ func TestMiddlewareInsideARunIsNested(t *testing.T) {
 	_, err := p.Run(b.ctx, flowhook.Login, flowhook.After, flowhook.Password)
 	require.NoError(t, err)
 	require.ErrorIs(t, got, flowhook.ErrNested)
+}
+
+// breaking is the host's store, of which one call goes wrong.
+type breaking struct {
+	*hostStore
+	consume func(v flowhook.VerificationToken, err error) (flowhook.VerificationToken, error)
+	commit  error
+}
+
+func (s *breaking) ConsumeVerification(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
+	if s.consume == nil {
+		return s.hostStore.ConsumeVerification(ctx, hash, now)
+	}
+	return s.consume(s.hostStore.ConsumeVerification(ctx, hash, now))
+}
+
+func (s *breaking) Transaction(ctx context.Context, id string, fn func(context.Context) error) error {
+	return s.hostStore.Transaction(ctx, id, func(ctx context.Context) error {
+		if err := fn(ctx); err != nil {
+			return err
+		}
+		return s.commit
+	})
+}
+
+func TestRedeemIsAllOrNothing(t *testing.T) {
+	type scene struct {
+		store  *breaking
+		cancel context.CancelFunc
+	}
+	for _, row := range []struct {
+		name    string
+		fail    func(s scene)        // the store
+		confirm func(s scene) error  // the host, after it has marked the address
+		returns func(err error) bool // nil: it does not return
+	}{
+		{"the token is marked, and the store reports an error", func(s scene) {
+			s.store.consume = func(v flowhook.VerificationToken, _ error) (flowhook.VerificationToken, error) { return v, errDown }
+		}, nil, func(err error) bool { return errors.Is(err, errDown) }},
+		{"the commit fails", func(s scene) { s.store.commit = errDown }, nil, func(err error) bool { return errors.Is(err, errDown) }},
+		{"confirm fails", nil, func(scene) error { return errRefused }, func(err error) bool { return err == errRefused }},
+		{"confirm finds another address", nil, func(scene) error { return flowhook.ErrBadToken }, func(err error) bool { return err == flowhook.ErrBadToken }},
+		{"the request ends in confirm", nil, func(s scene) error { s.cancel(); return nil }, func(err error) bool { return errors.Is(err, context.Canceled) }},
+		{"confirm panics", nil, func(scene) error { panic("the host's") }, nil},
+		{"confirm ends its goroutine", nil, func(scene) error { runtime.Goexit(); return nil }, nil},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			var s scene
+			h := newHost(t, verifyYAML, func(h *host, o *flowhook.Options) {
+				s.store = &breaking{hostStore: h.store}
+				o.Store = s.store
+			})
+			h.browser().post("/registration/password", "user", "carol")
+			token := linkToken.FindStringSubmatch(h.mail.take()[0].Link)[1]
+			redeem := func(ctx context.Context, then func(s scene) error) error {
+				return h.pipeline.Redeem(ctx, token, func(ctx context.Context, v flowhook.VerificationToken) error {
+					u, _ := h.store.User(ctx, v.IdentityID)
+					u.Verified = true
+					if err := h.store.SaveUser(ctx, u); err != nil || then == nil {
+						return err
+					}
+					return then(s)
+				})
+			}
+			if row.fail != nil {
+				row.fail(s)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			s.cancel = cancel
+			var err error
+			returned, done := false, make(chan struct{})
+			go func() {
+				defer close(done)
+				defer func() { recover() }()
+				err = redeem(ctx, row.confirm)
+				returned = true
+			}()
+			<-done
+			require.Equal(t, row.returns != nil, returned)
+			require.True(t, row.returns == nil || row.returns(err), err)
+			u, _ := h.store.User(t.Context(), "carol")
+			require.False(t, u.Verified)
+
+			s.store.consume, s.store.commit = nil, nil
+			require.NoError(t, redeem(t.Context(), nil), "trying again")
+			u, _ = h.store.User(t.Context(), "carol")
+			require.True(t, u.Verified)
+			require.ErrorIs(t, redeem(t.Context(), nil), flowhook.ErrBadToken, "and once more")
+		})
+	}
 }

@@ -1,0 +1,85 @@
+package flowhook
+
+// flowChains are the chains of one flow. Few strategies are compared one by one, which every request does and takes less
+// time than to hash; of more there is a map.
+type flowChains struct {
+	name Flow
+	few  []*chains
+	many map[Strategy]*chains // nil where there are few
+}
+
+func (f *flowChains) add(c *chains) {
+	if f.few = append(f.few, c); len(f.few) <= 16 {
+		return
+	}
+	if f.many == nil {
+		f.many = map[Strategy]*chains{}
+	}
+	for _, c := range f.few[len(f.many):] {
+		f.many[c.strategy] = c
+	}
+}
+
+// find gives the chains of a flow and strategy; nil where one of them is not declared.
+func (p *Pipeline) find(flow Flow, s Strategy) *chains {
+	for i := range p.flows {
+		f := &p.flows[i]
+		if f.name != flow {
+			continue
+		}
+		if f.many != nil {
+			return f.many[s]
+		}
+		for _, c := range f.few {
+			if c.strategy == s {
+				return c
+			}
+		}
+	}
+	return nil
+}
+
+// chains are those of one flow and strategy.
+type chains struct {
+	strategy                             Strategy
+	before, beforePersist, after, failed chain
+}
+
+// at gives the chain of a phase; nil where c is, and for a phase that does not exist.
+func (c *chains) at(phase Phase) *chain {
+	if c == nil {
+		return nil
+	}
+	switch phase {
+	case Before:
+		return &c.before
+	case BeforePersist:
+		return &c.beforePersist
+	case After:
+		return &c.after
+	case Failed:
+		return &c.failed
+	}
+	return nil
+}
+
+// A chain is the hooks of one point in the order they run: the strategy's, then the flow-wide ones.
+type chain struct {
+	point    Point
+	hooks    []hook
+	own      int  // how many of them are the strategy's own; the rest is flow-wide
+	gate     bool // at Before and BeforePersist: what comes later looks whether it has run
+	writes   bool // at After, with a hook that is not a redirect: it runs in a transaction
+	outlives bool // at Failed: it runs even if the request has ended
+
+	wide   *chain   // the flow-wide chain of the same flow and phase; itself, if it is that
+	before *chain   // at After: the flow's Before, if it has hooks
+	gates  []*chain // at After: those at BeforePersist that have hooks, this strategy's own and flow-wide
+}
+
+// A hook is a configured hook with what an error says of it.
+type hook struct {
+	Hook          // wrapped by Options.Wrap
+	name string   // as in the file
+	pos  Position // where it is configured; zero if unknown
+}
