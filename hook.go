@@ -131,8 +131,9 @@ type Message struct {
 	Link    string // the link in the text, for a courier with templates of its own
 }
 
-// A Courier sends messages. Send is called concurrently, after the commit, or inside the transaction where
-// [Options.Outbox] is set. ctx ends after 10 seconds, and carries the exchange for [FromContext].
+// A Courier sends messages. Send is called concurrently: after the commit, with a context that ends after 10 seconds, or,
+// where [Options.Outbox] is set, inside the transaction, with the transaction's. Either carries the exchange for
+// [FromContext].
 type Courier interface {
 	Send(ctx context.Context, m Message) error
 }
