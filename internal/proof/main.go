@@ -209,7 +209,7 @@ func (p *prover) bench() {
 	cmd.Stdout = io.MultiWriter(os.Stderr, &out)
 	err := cmd.Run()
 	for line := range strings.Lines(out.String()) {
-		if cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|"); len(cells) > 3 && !strings.Contains(line, "---") {
+		if cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|"); len(cells) > 3 && !strings.Contains(line, "---") && !strings.Contains(line, "ratio") {
 			shown := strings.Join(strings.Fields(strings.Join(cells, ", ")), " ")
 			p.rows = append(p.rows, row{"bench", "internal/peerbench", shown, 0, err == nil, strings.HasSuffix(shown, "OVER")})
 		}
