@@ -283,3 +283,28 @@ func TestABeforeHookThatFailsIsAnsweredByOnError(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, rec.Code)
 	require.True(t, errors.Is(got, errRefused))
 }
+
+// The second lock is waited for between save and the hooks: time for a goroutine that save has left behind.
+func TestAnAnswerBehindSaveRollsBack(t *testing.T) {
+	b := newBench(t)
+	who := b.x.Identity
+	b.x.Identity = nil
+	var kept http.ResponseWriter
+	calls := 0
+	b.opts.Store = wrongStore(func(ctx context.Context, fn func(context.Context) error) error {
+		if calls++; calls == 2 {
+			kept.WriteHeader(http.StatusOK)
+		}
+		return fn(ctx)
+	})
+	handled, err := b.complete(func(context.Context) error {
+		kept, b.x.Identity = b.x.Writer, who
+		return nil
+	})
+	require.False(t, handled)
+	require.ErrorContains(t, err, "save: it has answered")
+	require.Equal(t, 2, calls)
+	require.Nil(t, b.x.Identity)
+	require.False(t, b.rec.Flushed)
+	require.Equal(t, http.Header{"X-Host": {"kept"}}, b.rec.Header())
+}
