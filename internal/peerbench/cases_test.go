@@ -18,6 +18,7 @@ func BenchmarkRead(b *testing.B) {
 
 func BenchmarkIssue(b *testing.B) {
 	b.Run("flowhook", flowhookIssue)
+	b.Run("flowhook-reissue", flowhookReissue)
 	b.Run("gorilla", gorillaIssue)
 }
 
