@@ -11,8 +11,8 @@ import (
 
 // A dialect is what differs from database to database.
 type dialect struct {
-	oneWriter  bool   // SQLite: transactions run one after the other
-	numbered   bool   // PostgreSQL: placeholders are $1, $2
+	oneWriter  bool // SQLite: transactions run one after the other
+	numbered   bool // PostgreSQL: placeholders are $1, $2
 	isolation  sql.IsolationLevel
 	forUpdate  string // a row that the statement reads is kept from others
 	skipLocked string // the same, and one that others keep is not there
