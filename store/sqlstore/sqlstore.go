@@ -1,0 +1,120 @@
+// Package sqlstore is a store on PostgreSQL, MariaDB or SQLite, through database/sql: the driver is the host's.
+//
+//	db, err := sql.Open("pgx", os.Getenv("DATABASE_URL"))
+//	...
+//	store, err := sqlstore.New(db, sqlstore.PostgreSQL)
+//
+// Its tables are made by the files of [Dialect.Migrations]. A transaction travels in the context: the host's own
+// statements take part in it through [Tx], with a context from [Context].
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/flowhook/flowhook"
+)
+
+var (
+	_ flowhook.Store             = (*Store)(nil)
+	_ flowhook.SessionStore      = (*Store)(nil)
+	_ flowhook.VerificationStore = (*Store)(nil)
+)
+
+// A Dialect is a kind of database, under the name that goose has for it.
+type Dialect string
+
+// The dialects that there are.
+const (
+	PostgreSQL Dialect = "postgres" // 12 or later
+	MariaDB    Dialect = "mysql"    // 10.6 or later; the tables are InnoDB's
+	SQLite     Dialect = "sqlite3"  // 3.35 or later
+)
+
+//go:embed migrations
+var migrations embed.FS
+
+// Migrations gives the SQL files that make the tables, in the form of github.com/pressly/goose. They stay as they are
+// once published: what changes comes as another file. It panics where the dialect is none of the three.
+func (d Dialect) Migrations() fs.FS {
+	if _, ok := dialects[d]; !ok {
+		panic(unknown(d))
+	}
+	files, err := fs.Sub(migrations, "migrations/"+string(d))
+	if err != nil {
+		panic(err) // they are embedded
+	}
+	return files
+}
+
+func unknown(d Dialect) error {
+	return fmt.Errorf("sqlstore: unknown dialect %q; there are %q, %q and %q", d, PostgreSQL, MariaDB, SQLite)
+}
+
+// ErrConflict says that two transactions were in each other's way, by a deadlock or because a lock could not be had.
+// Nothing was saved. Trying the whole Complete, Redeem or Transaction again is right.
+var ErrConflict = errors.New("sqlstore: conflict with another transaction")
+
+// A Store is a [flowhook.Store] with all that a store may have: it is a [flowhook.SessionStore] and a
+// [flowhook.VerificationStore] too. It is made by [New] and safe for concurrent use, by several processes on one
+// database too.
+//
+// An identity's ID may have 1,024 bytes, a session's 255, an address 1,024.
+type Store struct {
+	db      *sql.DB
+	dialect dialect
+	queries queries
+	turn    chan struct{} // SQLite has one writer: who is in here. nil elsewhere
+}
+
+// New gives the store that is in db. It does not connect, and leaves closing db to the host.
+func New(db *sql.DB, d Dialect) (*Store, error) {
+	if db == nil {
+		return nil, errors.New("sqlstore: the database is nil")
+	}
+	of, ok := dialects[d]
+	if !ok {
+		return nil, unknown(d)
+	}
+	s := &Store{db: db, dialect: of, queries: of.queries()}
+	if of.oneWriter {
+		s.turn = make(chan struct{}, 1)
+	}
+	return s, nil
+}
+
+// DeleteExpired deletes sessions and verification tokens that had expired at the time before, at most limit of each, and
+// says how many there were. To clean up is to call it, now and then, until it gives less than limit. Let before be in
+// the past by at least the longest interval of a verify hook: an expired token still says that a mail went out.
+func (s *Store) DeleteExpired(ctx context.Context, before time.Time, limit int) (deleted int, err error) {
+	for _, query := range []string{s.queries.expiredSessions, s.queries.expiredVerifications} {
+		n, err := s.exec(ctx, "delete what has expired", query, before.UnixMicro(), max(limit, 0))
+		deleted += int(n)
+		if err != nil {
+			return deleted, err
+		}
+	}
+	return deleted, nil
+}
+
+const (
+	sessionIDLength  = 255
+	identityIDLength = 1024
+	addressLength    = 1024
+	viaLength        = 255
+	hashLength       = 255
+)
+
+// storable says whether the column takes s as it is. What is not storable is not stored either.
+func storable(s string, length int) bool {
+	return len(s) <= length && utf8.ValidString(s) && !strings.Contains(s, "\x00")
+}
+
+func micro(t int64) time.Time { return time.UnixMicro(t).UTC() }

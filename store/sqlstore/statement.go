@@ -1,0 +1,160 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/flowhook/flowhook"
+)
+
+// A querier is a transaction or the pool.
+type querier interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// exec runs a statement that writes, in the transaction that ctx carries or by itself, and counts its rows.
+func (s *Store) exec(ctx context.Context, what, query string, args ...any) (rows int64, err error) {
+	write := func(ctx context.Context, q querier) error {
+		result, err := q.ExecContext(ctx, query, args...)
+		if err == nil {
+			rows, err = result.RowsAffected()
+		}
+		return err
+	}
+	if t := s.transactionOf(ctx); t != nil {
+		err = t.run(ctx, what, true, func(ctx context.Context) error { return write(ctx, t.tx) })
+		return rows, err
+	}
+	if err := s.acquire(ctx); err != nil {
+		return 0, err
+	}
+	defer s.release()
+	if err := s.untilFree(ctx, func() error { return write(ctx, s.db) }); err != nil {
+		return 0, s.explain(ctx, what, err)
+	}
+	return rows, nil
+}
+
+// query runs a statement that reads. read gets errors that mean something to it, such as sql.ErrNoRows, and keeps them.
+func (s *Store) query(ctx context.Context, what string, read func(ctx context.Context, q querier) error) error {
+	if t := s.transactionOf(ctx); t != nil {
+		return t.run(ctx, what, false, func(ctx context.Context) error { return read(ctx, t.tx) })
+	}
+	if err := read(ctx, s.db); err != nil {
+		return s.explain(ctx, what, err)
+	}
+	return nil
+}
+
+// row reads one row. found is false where there is none.
+func (s *Store) row(ctx context.Context, what, query string, args []any, into ...any) (found bool, err error) {
+	err = s.query(ctx, what, func(ctx context.Context, q querier) error {
+		err := q.QueryRowContext(ctx, query, args...).Scan(into...)
+		found = err == nil
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	return found, err
+}
+
+// acquire waits until this process may write, where only one writer can: in the order in which they come, which the
+// database itself would not keep.
+func (s *Store) acquire(ctx context.Context) error {
+	if err := ctx.Err(); err != nil || s.turn == nil {
+		return err
+	}
+	select {
+	case s.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *Store) release() {
+	if s.turn != nil {
+		<-s.turn
+	}
+}
+
+// untilFree tries again what could not begin since another process is SQLite's writer, for as long as ctx lasts.
+func (s *Store) untilFree(ctx context.Context, begin func() error) error {
+	for {
+		err := begin()
+		if !s.dialect.oneWriter || !isConflict(err) {
+			return err
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// explain says what was tried, and what kind of failure it is. ctx is the one that ends the statement.
+func (s *Store) explain(ctx context.Context, what string, err error) error {
+	switch {
+	case errors.Is(err, flowhook.ErrNotFound):
+		return err
+	case ctx.Err() != nil && !errors.Is(err, ctx.Err()):
+		return fmt.Errorf("sqlstore: %s: %w (%w)", what, ctx.Err(), err)
+	case isConflict(err):
+		return fmt.Errorf("sqlstore: %s: %w: %w", what, ErrConflict, err)
+	case isDuplicate(err):
+		return fmt.Errorf("sqlstore: %s: it is stored already", what) // the database's own text may show the key
+	}
+	return fmt.Errorf("sqlstore: %s: %w", what, err)
+}
+
+// isConflict knows a deadlock, a serialisation failure and a lock that could not be had, by the drivers' error codes.
+func isConflict(err error) bool {
+	switch state, number, code := codes(err); {
+	case state != "":
+		return state == "40001" || state == "40P01" || state == "55P03"
+	case number != 0:
+		return number == 1213 || number == 1205 || number == 1020 // deadlock, lock wait timeout, changed since it was read
+	default:
+		return code&0xff == 5 || code&0xff == 6 // SQLITE_BUSY, SQLITE_LOCKED
+	}
+}
+
+// isDuplicate knows a violated primary key.
+func isDuplicate(err error) bool {
+	state, number, code := codes(err)
+	return state == "23505" || number == 1062 || code == 1555 || code == 2067
+}
+
+// codes finds the database's code in an error without its driver's package: the SQLSTATE of pgx and lib/pq, the Number
+// of go-sql-driver, the (extended) Code of the SQLite drivers.
+func codes(err error) (state string, number, code int64) {
+	for ; err != nil; err = errors.Unwrap(err) {
+		if e, ok := err.(interface{ SQLState() string }); ok {
+			return e.SQLState(), 0, 0
+		}
+		if e, ok := err.(interface{ Code() int }); ok {
+			return "", 0, int64(e.Code())
+		}
+		v := reflect.Indirect(reflect.ValueOf(err))
+		if v.Kind() != reflect.Struct {
+			continue
+		}
+		if f := v.FieldByName("Number"); f.IsValid() && f.CanUint() {
+			return "", int64(f.Uint()), 0
+		}
+		for _, name := range []string{"ExtendedCode", "Code"} {
+			if f := v.FieldByName(name); f.IsValid() && f.CanInt() && f.Int() != 0 {
+				return "", 0, f.Int()
+			}
+		}
+	}
+	return "", 0, 0
+}

@@ -1,0 +1,289 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+var (
+	errEnded      = errors.New("sqlstore: the transaction of this context has ended")
+	errRolledBack = errors.New("sqlstore: the database has rolled the transaction back, by a statement whose error was ignored")
+	errJoined     = errors.New("sqlstore: a joined transaction is still running")
+	errUnfinished = errors.New("sqlstore: a joined transaction did not return")
+)
+
+// A transaction is one that is open. It is doomed by the first statement that fails: it is rolled back at once, and what
+// is still tried in it is an error. So nothing that follows a failure is committed, not even by itself.
+type transaction struct {
+	store *Store
+	outer *transaction    // another store's, in the same context
+	ctx   context.Context // of the outermost call: statements end with it
+	conn  *sql.Conn
+	tx    *sql.Tx
+
+	mu     sync.Mutex // guards what is below
+	doom   error      // why nothing may be committed
+	joined int        // calls that have joined and still run
+	ended  bool
+}
+
+type transactionKey struct{}
+
+func innermost(ctx context.Context) *transaction {
+	t, _ := ctx.Value(transactionKey{}).(*transaction)
+	return t
+}
+
+// transactionOf gives the store's own transaction in ctx, or nil.
+func (s *Store) transactionOf(ctx context.Context) *transaction {
+	t := innermost(ctx)
+	for t != nil && t.store != s {
+		t = t.outer
+	}
+	return t
+}
+
+// Tx gives the transaction that ctx carries, for statements of the host's own. They run with a context from [Context].
+// Commit and Rollback are not the host's to call.
+func Tx(ctx context.Context) (*sql.Tx, bool) {
+	if t := innermost(ctx); t != nil {
+		return t.tx, true
+	}
+	return nil, false
+}
+
+// Conn gives the connection on which the transaction runs that ctx carries, for what works on a driver's own connection
+// ([sql.Conn.Raw]), such as a job queue. It is not the host's to close.
+func Conn(ctx context.Context) (*sql.Conn, bool) {
+	if t := innermost(ctx); t != nil {
+		return t.conn, true
+	}
+	return nil, false
+}
+
+// Context gives the context for a statement in the transaction that ctx carries: it has ctx's values, and ends with the
+// transaction, not before. For where the context of a single statement ends (a hook's deadline, say), SQLite rolls the
+// whole transaction back, and takes the next statement for one of its own. Outside a transaction it gives ctx.
+func Context(ctx context.Context) context.Context {
+	if t := innermost(ctx); t != nil {
+		return statementContext{t.ctx, ctx}
+	}
+	return ctx
+}
+
+type statementContext struct {
+	context.Context
+	values context.Context
+}
+
+func (c statementContext) Value(key any) any { return c.values.Value(key) }
+
+// Transaction is [flowhook.Store]'s. It runs under READ COMMITTED, whatever is set elsewhere, and sees what others have
+// committed meanwhile. Those of one identity wait for each other by an advisory lock (PostgreSQL), a row of
+// flowhook_locks (MariaDB, where it ends in ErrConflict after innodb_lock_wait_timeout), or because only one
+// transaction is open at a time (SQLite, in the order in which they came).
+//
+// The first error of a statement of the store's dooms the transaction, and so does the end of the context that a call is
+// given: it is rolled back at once, and the call returns an error whatever fn returned. A deadlock, or a lock that could
+// not be had in time, is [ErrConflict].
+func (s *Store) Transaction(ctx context.Context, identityID string, fn func(ctx context.Context) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if t := s.transactionOf(ctx); t != nil {
+		return t.join(ctx, identityID, fn)
+	}
+	t, err := s.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer t.end()
+	if err := t.lock(identityID); err != nil {
+		return err
+	}
+	if err := fn(context.WithValue(ctx, transactionKey{}, t)); err != nil {
+		return err
+	}
+	return t.commit()
+}
+
+func (t *transaction) join(ctx context.Context, identityID string, fn func(ctx context.Context) error) error {
+	if err := t.lock(identityID); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	err := t.usable()
+	if err == nil {
+		t.joined++
+	}
+	t.mu.Unlock()
+	if err != nil {
+		return err
+	}
+
+	err = errUnfinished // by a panic or Goexit
+	defer func() {
+		t.mu.Lock()
+		t.joined--
+		t.mu.Unlock()
+		if err != nil {
+			t.fail(err)
+		}
+	}()
+	if err = fn(ctx); err == nil {
+		err = ctx.Err()
+	}
+	return err
+}
+
+// begin opens a transaction. Connections that were idle while the database was away are tried, and dropped, one by one.
+func (s *Store) begin(ctx context.Context) (*transaction, error) {
+	if err := s.acquire(ctx); err != nil {
+		return nil, err
+	}
+	t := &transaction{store: s, outer: innermost(ctx), ctx: ctx}
+	var err error
+	for range s.db.Stats().Idle + 1 {
+		if err = s.untilFree(ctx, t.open); !errors.Is(err, driver.ErrBadConn) {
+			break
+		}
+	}
+	if err != nil {
+		s.release()
+		return nil, s.explain(ctx, "begin a transaction", err)
+	}
+	return t, nil
+}
+
+func (t *transaction) open() (err error) {
+	d := &t.store.dialect
+	if t.conn, err = t.store.db.Conn(t.ctx); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			t.close()
+		}
+	}()
+	if d.prepare != "" {
+		if _, err = t.conn.ExecContext(t.ctx, d.prepare); err != nil {
+			return err
+		}
+	}
+	if t.tx, err = t.conn.BeginTx(t.ctx, &sql.TxOptions{Isolation: d.isolation}); err != nil {
+		return err
+	}
+	for _, statement := range d.begun {
+		if _, err = t.tx.ExecContext(t.ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lock waits for the identity's turn, and keeps it until the transaction ends.
+func (t *transaction) lock(identityID string) error {
+	if identityID == "" {
+		return nil
+	}
+	return t.run(t.ctx, "wait for the identity", false, func(ctx context.Context) error {
+		return t.store.dialect.lock(ctx, t.tx, identityID)
+	})
+}
+
+// run runs statements in the transaction; the first that fails dooms it.
+func (t *transaction) run(ctx context.Context, what string, writes bool, statements func(ctx context.Context) error) error {
+	t.mu.Lock()
+	err := t.usable()
+	t.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if err = ctx.Err(); err == nil && writes && t.store.dialect.intact != "" {
+		if _, err = t.tx.ExecContext(t.ctx, t.store.dialect.intact); err != nil {
+			err = errors.Join(errRolledBack, err)
+		}
+	}
+	if err == nil {
+		err = statements(statementContext{t.ctx, ctx})
+	}
+	if err != nil {
+		err = t.store.explain(t.ctx, what, err)
+		t.fail(err)
+	}
+	return err
+}
+
+// usable says whether there is a transaction yet to work in.
+func (t *transaction) usable() error {
+	switch {
+	case t.ended:
+		return errEnded
+	case t.doom != nil:
+		return fmt.Errorf("sqlstore: the transaction has failed: %w", t.doom)
+	}
+	return nil
+}
+
+// fail dooms the transaction.
+func (t *transaction) fail(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.doom == nil {
+		t.doom = err
+		t.tx.Rollback() // what it answers changes nothing
+	}
+}
+
+func (t *transaction) commit() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.usable(); err != nil {
+		return err
+	}
+	if t.joined > 0 {
+		return errJoined
+	}
+	if err := t.ctx.Err(); err != nil {
+		return err
+	}
+	if sealed := t.store.dialect.sealed; sealed != "" {
+		if _, err := t.tx.ExecContext(t.ctx, sealed); err != nil {
+			return t.store.explain(t.ctx, "commit", errors.Join(errRolledBack, err))
+		}
+	}
+	if err := t.tx.Commit(); err != nil {
+		t.conn.ExecContext(t.ctx, "ROLLBACK") // SQLite may have kept it open
+		return t.store.explain(t.ctx, "commit", err)
+	}
+	return nil
+}
+
+// end rolls back what is not committed, and lets the next ones have their turn.
+func (t *transaction) end() {
+	t.mu.Lock()
+	t.ended = true
+	t.mu.Unlock()
+	t.close()
+	t.store.release()
+}
+
+// close gives the connection back as it was, or drops it.
+func (t *transaction) close() {
+	if t.tx != nil {
+		t.tx.Rollback() // ErrTxDone, where it has ended
+	}
+	if restore := t.store.dialect.restore; restore != "" {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), 5*time.Second)
+		defer cancel()
+		if _, err := t.conn.ExecContext(ctx, restore); err != nil {
+			t.conn.Raw(func(any) error { return driver.ErrBadConn })
+		}
+	}
+	t.conn.Close()
+}

@@ -1,0 +1,67 @@
+package sqlstore
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"github.com/flowhook/flowhook"
+)
+
+// CreateVerification is [flowhook.VerificationStore]'s.
+func (s *Store) CreateVerification(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (created bool, err error) {
+	const what = "store a verification token"
+	if len(v.Hash) == 0 || len(v.Hash) > hashLength || !storable(v.IdentityID, identityIDLength) ||
+		!storable(v.Address.Via, viaLength) || !storable(v.Address.Value, addressLength) {
+		return false, errors.New("sqlstore: " + what + ": the hash, the ID or the address is too long, or not UTF-8 without NUL")
+	}
+	err = s.within(ctx, "", func(ctx context.Context) error {
+		to, one := recipient(v.IdentityID, v.Address), 0
+		recent, err := s.row(ctx, what, s.queries.recentVerification, []any{to, notSince.UnixMicro()}, &one)
+		if err != nil || recent {
+			return err
+		}
+		_, err = s.exec(ctx, what, s.queries.createVerification, v.Hash, to, v.IdentityID, v.Address.Via, v.Address.Value,
+			v.Address.Verified, v.IssuedAt.UnixMicro(), v.ExpiresAt.UnixMicro())
+		created = err == nil
+		return err
+	})
+	return created && err == nil, err
+}
+
+// ConsumeVerification is [flowhook.VerificationStore]'s. Times come back in UTC.
+func (s *Store) ConsumeVerification(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
+	const what = "use a verification token"
+	v := flowhook.VerificationToken{Hash: bytes.Clone(hash)}
+	err := s.within(ctx, "", func(ctx context.Context) error {
+		var issued, expires int64
+		found, err := s.row(ctx, what, s.queries.findVerification, []any{v.Hash, now.UnixMicro()},
+			&v.IdentityID, &v.Address.Via, &v.Address.Value, &v.Address.Verified, &issued, &expires)
+		if err == nil && !found {
+			err = flowhook.ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		v.IssuedAt, v.ExpiresAt = micro(issued), micro(expires)
+		_, err = s.exec(ctx, what, s.queries.useVerification, v.Hash)
+		return err
+	})
+	if err != nil {
+		return flowhook.VerificationToken{}, err
+	}
+	return v, nil
+}
+
+// recipient is what an interval is about, in 32 bytes, however long the names: one identity and one of its addresses.
+func recipient(identityID string, a flowhook.Address) []byte {
+	h := sha256.New()
+	for _, part := range []string{identityID, a.Via, a.Value} {
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
+		h.Write([]byte(part))
+	}
+	return h.Sum(nil)
+}
