@@ -18,9 +18,10 @@ type dialect struct {
 	skipLocked string // the same, and one that others keep is not there
 
 	// prepare runs on the connection before the transaction begins, restore when it has ended, and begun as the
-	// transaction's first statements.
-	prepare, restore string
-	begun            []string
+	// transaction's first statements. undo runs before restore where nothing was committed: database/sql may have given
+	// the transaction up, and one whose commit failed is not rolled back.
+	prepare, undo, restore string
+	begun                  []string
 
 	// intact is run before a write, and sealed before the commit: both fail where the database has rolled the transaction
 	// back behind a statement whose error was ignored.
@@ -55,6 +56,7 @@ var dialects = map[Dialect]dialect{
 		skipLocked: " FOR UPDATE SKIP LOCKED",
 		// A deadlock rolls the whole transaction back. Without this, the next statement would commit by itself.
 		prepare: "SET autocommit = 0",
+		undo:    "ROLLBACK", // for restore would commit
 		restore: "SET autocommit = 1",
 		begun:   []string{savepoint},
 		sealed:  "RELEASE SAVEPOINT flowhook",
@@ -70,6 +72,7 @@ var dialects = map[Dialect]dialect{
 		oneWriter: true,
 		// A write that changes nothing makes the transaction the writer, whatever kind of BEGIN the driver uses.
 		begun:  []string{"UPDATE flowhook_sessions SET id = id WHERE false", savepoint},
+		undo:   "ROLLBACK",
 		intact: "RELEASE flowhook; " + savepoint,
 		sealed: "RELEASE flowhook",
 		lock: func(ctx context.Context, tx *sql.Tx, identityID string) error {

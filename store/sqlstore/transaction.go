@@ -26,11 +26,20 @@ type transaction struct {
 	conn  *sql.Conn
 	tx    *sql.Tx
 
+	lasts  func() bool        // says that ctx has not ended; from then on, its end has no effect
+	giveUp context.CancelFunc // what is still asked of the database is not waited for
+
 	mu     sync.Mutex // guards what is below
 	doom   error      // why nothing may be committed
 	joined int        // calls that have joined and still run
 	ended  bool
+
+	committed bool
 }
+
+// patience is how long a commit or roll-back may take. Neither is cancelled with the request: who asked for a commit
+// hears how it ended, and a connection that is rolled back can be used again.
+const patience = 10 * time.Second
 
 type transactionKey struct{}
 
@@ -175,9 +184,16 @@ func (t *transaction) open() (err error) {
 			return err
 		}
 	}
-	if t.tx, err = t.conn.BeginTx(t.ctx, &sql.TxOptions{Isolation: d.isolation}); err != nil {
+	var lasting context.Context
+	lasting, t.giveUp = context.WithCancel(context.WithoutCancel(t.ctx))
+	began := context.AfterFunc(t.ctx, t.giveUp)
+	if t.tx, err = t.conn.BeginTx(lasting, &sql.TxOptions{Isolation: d.isolation}); err != nil {
 		return err
 	}
+	if !began() {
+		return t.ctx.Err()
+	}
+	t.lasts = context.AfterFunc(t.ctx, func() { t.fail(t.ctx.Err()) })
 	for _, statement := range d.begun {
 		if _, err = t.tx.ExecContext(t.ctx, statement); err != nil {
 			return err
@@ -236,8 +252,14 @@ func (t *transaction) fail(err error) {
 	defer t.mu.Unlock()
 	if t.doom == nil {
 		t.doom = err
-		t.tx.Rollback() // what it answers changes nothing
+		t.rollback()
 	}
+}
+
+func (t *transaction) rollback() {
+	late := time.AfterFunc(patience, t.giveUp)
+	defer late.Stop()
+	t.tx.Rollback() // what it answers changes nothing; ErrTxDone, where it has ended
 }
 
 func (t *transaction) commit() error {
@@ -249,18 +271,20 @@ func (t *transaction) commit() error {
 	if t.joined > 0 {
 		return errJoined
 	}
-	if err := t.ctx.Err(); err != nil {
-		return err
-	}
 	if sealed := t.store.dialect.sealed; sealed != "" {
 		if _, err := t.tx.ExecContext(t.ctx, sealed); err != nil {
 			return t.store.explain(t.ctx, "commit", errors.Join(errOver, err))
 		}
 	}
-	if err := t.tx.Commit(); err != nil {
-		t.conn.ExecContext(t.ctx, "ROLLBACK") // SQLite may have kept it open
-		return t.store.explain(t.ctx, "commit", err)
+	if !t.lasts() {
+		return t.ctx.Err()
 	}
+	late := time.AfterFunc(patience, t.giveUp)
+	defer late.Stop()
+	if err := t.tx.Commit(); err != nil {
+		return t.store.explain(context.WithoutCancel(t.ctx), "commit", err)
+	}
+	t.committed = true
 	return nil
 }
 
@@ -275,15 +299,34 @@ func (t *transaction) end() {
 
 // close gives the connection back as it was, or drops it.
 func (t *transaction) close() {
-	if t.tx != nil {
-		t.tx.Rollback() // ErrTxDone, where it has ended
+	if t.lasts != nil {
+		t.lasts()
 	}
-	if restore := t.store.dialect.restore; restore != "" {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), 5*time.Second)
-		defer cancel()
-		if _, err := t.conn.ExecContext(ctx, restore); err != nil {
-			t.conn.Raw(func(any) error { return driver.ErrBadConn })
-		}
+	if t.tx != nil && !t.committed {
+		t.rollback()
+	}
+	if t.giveUp != nil {
+		t.giveUp()
+	}
+	if t.restore() != nil {
+		t.conn.Raw(func(any) error { return driver.ErrBadConn })
 	}
 	t.conn.Close()
+}
+
+// restore undoes what prepare did to the connection.
+func (t *transaction) restore() error {
+	d := &t.store.dialect
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), patience)
+	defer cancel()
+	if d.undo != "" && !t.committed {
+		if _, err := t.conn.ExecContext(ctx, d.undo); err != nil && !d.oneWriter { // in SQLite, none being open is an error
+			return err
+		}
+	}
+	if d.restore == "" {
+		return nil
+	}
+	_, err := t.conn.ExecContext(ctx, d.restore)
+	return err
 }
