@@ -28,6 +28,7 @@ type transaction struct {
 
 	mu     sync.Mutex // guards what is below
 	doom   error      // why nothing may be committed
+	lent   bool       // to the host
 	joined int        // calls that have joined and still run
 	ended  bool
 }
@@ -52,6 +53,7 @@ func (s *Store) transactionOf(ctx context.Context) *transaction {
 // Commit and Rollback are not the host's to call.
 func Tx(ctx context.Context) (*sql.Tx, bool) {
 	if t := innermost(ctx); t != nil {
+		t.lend()
 		return t.tx, true
 	}
 	return nil, false
@@ -61,6 +63,7 @@ func Tx(ctx context.Context) (*sql.Tx, bool) {
 // ([sql.Conn.Raw]), such as a job queue. It is not the host's to close.
 func Conn(ctx context.Context) (*sql.Conn, bool) {
 	if t := innermost(ctx); t != nil {
+		t.lend()
 		return t.conn, true
 	}
 	return nil, false
@@ -170,20 +173,31 @@ func (t *transaction) open() (err error) {
 			t.close()
 		}
 	}()
-	if d.prepare != "" {
-		if _, err = t.conn.ExecContext(t.ctx, d.prepare); err != nil {
-			return err
-		}
-	}
 	if t.tx, err = t.conn.BeginTx(t.ctx, &sql.TxOptions{Isolation: d.isolation}); err != nil {
 		return err
 	}
-	for _, statement := range d.begun {
-		if _, err = t.tx.ExecContext(t.ctx, statement); err != nil {
-			return err
+	if d.begun != "" {
+		_, err = t.tx.ExecContext(t.ctx, d.begun)
+	}
+	return err
+}
+
+// lend is called where the host asks for the transaction. From then on a statement may fail without the store's hearing
+// of it, and the database may roll back behind it. What notices that takes statements of its own, which a transaction of
+// the store's alone can do without.
+func (t *transaction) lend() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.lent || t.usable() != nil {
+		return
+	}
+	t.lent = true
+	for _, statement := range t.store.dialect.lent {
+		if _, err := t.tx.ExecContext(t.ctx, statement); err != nil {
+			t.doomed(t.store.explain(t.ctx, "lend the transaction", err))
+			return
 		}
 	}
-	return nil
 }
 
 // lock waits for the identity's turn, and keeps it until the transaction ends.
@@ -199,12 +213,12 @@ func (t *transaction) lock(identityID string) error {
 // run runs statements in the transaction; the first that fails dooms it.
 func (t *transaction) run(ctx context.Context, what string, writes bool, statements func(ctx context.Context) error) error {
 	t.mu.Lock()
-	err := t.usable()
+	err, lent := t.usable(), t.lent
 	t.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	if err = ctx.Err(); err == nil && writes && t.store.dialect.intact != "" {
+	if err = ctx.Err(); err == nil && writes && lent && t.store.dialect.intact != "" {
 		if _, err = t.tx.ExecContext(t.ctx, t.store.dialect.intact); err != nil {
 			err = errors.Join(errRolledBack, err)
 		}
@@ -234,6 +248,11 @@ func (t *transaction) usable() error {
 func (t *transaction) fail(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.doomed(err)
+}
+
+// doomed is fail, where t.mu is held.
+func (t *transaction) doomed(err error) {
 	if t.doom == nil {
 		t.doom = err
 		t.tx.Rollback() // what it answers changes nothing
@@ -252,7 +271,7 @@ func (t *transaction) commit() error {
 	if err := t.ctx.Err(); err != nil {
 		return err
 	}
-	if sealed := t.store.dialect.sealed; sealed != "" {
+	if sealed := t.store.dialect.sealed; sealed != "" && t.lent {
 		if _, err := t.tx.ExecContext(t.ctx, sealed); err != nil {
 			return t.store.explain(t.ctx, "commit", errors.Join(errRolledBack, err))
 		}
@@ -278,7 +297,7 @@ func (t *transaction) close() {
 	if t.tx != nil {
 		t.tx.Rollback() // ErrTxDone, where it has ended
 	}
-	if restore := t.store.dialect.restore; restore != "" {
+	if restore := t.store.dialect.restore; restore != "" && t.lent {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), 5*time.Second)
 		defer cancel()
 		if _, err := t.conn.ExecContext(ctx, restore); err != nil {
