@@ -12,7 +12,7 @@ import (
 
 var (
 	errEnded      = errors.New("sqlstore: the transaction of this context has ended")
-	errRolledBack = errors.New("sqlstore: the database has rolled the transaction back, by a statement whose error was ignored")
+	errOver       = errors.New("sqlstore: the database has ended the transaction: the error of a statement was ignored, or a statement commits by itself")
 	errJoined     = errors.New("sqlstore: a joined transaction is still running")
 	errUnfinished = errors.New("sqlstore: a joined transaction did not return")
 )
@@ -220,7 +220,7 @@ func (t *transaction) run(ctx context.Context, what string, writes bool, stateme
 	}
 	if err = ctx.Err(); err == nil && writes && lent && t.store.dialect.intact != "" {
 		if _, err = t.tx.ExecContext(t.ctx, t.store.dialect.intact); err != nil {
-			err = errors.Join(errRolledBack, err)
+			err = errors.Join(errOver, err)
 		}
 	}
 	if err == nil {
@@ -273,7 +273,7 @@ func (t *transaction) commit() error {
 	}
 	if sealed := t.store.dialect.sealed; sealed != "" && t.lent {
 		if _, err := t.tx.ExecContext(t.ctx, sealed); err != nil {
-			return t.store.explain(t.ctx, "commit", errors.Join(errRolledBack, err))
+			return t.store.explain(t.ctx, "commit", errors.Join(errOver, err))
 		}
 	}
 	if err := t.tx.Commit(); err != nil {
