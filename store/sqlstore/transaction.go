@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"sync"
@@ -31,6 +30,7 @@ type transaction struct {
 
 	mu     sync.Mutex // guards what is below
 	doom   error      // why nothing may be committed
+	lent   bool       // to the host
 	joined int        // calls that have joined and still run
 	ended  bool
 
@@ -56,41 +56,6 @@ func (s *Store) transactionOf(ctx context.Context) *transaction {
 	}
 	return t
 }
-
-// Tx gives the transaction that ctx carries, for statements of the host's own. They run with a context from [Context].
-// Commit and Rollback are not the host's to call.
-func Tx(ctx context.Context) (*sql.Tx, bool) {
-	if t := innermost(ctx); t != nil {
-		return t.tx, true
-	}
-	return nil, false
-}
-
-// Conn gives the connection on which the transaction runs that ctx carries, for what works on a driver's own connection
-// ([sql.Conn.Raw]), such as a job queue. It is not the host's to close.
-func Conn(ctx context.Context) (*sql.Conn, bool) {
-	if t := innermost(ctx); t != nil {
-		return t.conn, true
-	}
-	return nil, false
-}
-
-// Context gives the context for a statement in the transaction that ctx carries: it has ctx's values, and ends with the
-// transaction, not before. For where the context of a single statement ends (a hook's deadline, say), SQLite rolls the
-// whole transaction back, and takes the next statement for one of its own. Outside a transaction it gives ctx.
-func Context(ctx context.Context) context.Context {
-	if t := innermost(ctx); t != nil {
-		return statementContext{t.ctx, ctx}
-	}
-	return ctx
-}
-
-type statementContext struct {
-	context.Context
-	values context.Context
-}
-
-func (c statementContext) Value(key any) any { return c.values.Value(key) }
 
 // Transaction is [flowhook.Store]'s. It runs under READ COMMITTED, whatever is set elsewhere, and sees what others have
 // committed meanwhile. Those of one identity wait for each other by an advisory lock (PostgreSQL), a row of
@@ -150,58 +115,6 @@ func (t *transaction) join(ctx context.Context, identityID string, fn func(ctx c
 	return err
 }
 
-// begin opens a transaction. Connections that were idle while the database was away are tried, and dropped, one by one.
-func (s *Store) begin(ctx context.Context) (*transaction, error) {
-	if err := s.acquire(ctx); err != nil {
-		return nil, err
-	}
-	t := &transaction{store: s, outer: innermost(ctx), ctx: ctx}
-	var err error
-	for range s.db.Stats().Idle + 1 {
-		if err = s.untilFree(ctx, t.open); !errors.Is(err, driver.ErrBadConn) {
-			break
-		}
-	}
-	if err != nil {
-		s.release()
-		return nil, s.explain(ctx, "begin a transaction", err)
-	}
-	return t, nil
-}
-
-func (t *transaction) open() (err error) {
-	d := &t.store.dialect
-	if t.conn, err = t.store.db.Conn(t.ctx); err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			t.close()
-		}
-	}()
-	if d.prepare != "" {
-		if _, err = t.conn.ExecContext(t.ctx, d.prepare); err != nil {
-			return err
-		}
-	}
-	var lasting context.Context
-	lasting, t.giveUp = context.WithCancel(context.WithoutCancel(t.ctx))
-	began := context.AfterFunc(t.ctx, t.giveUp)
-	if t.tx, err = t.conn.BeginTx(lasting, &sql.TxOptions{Isolation: d.isolation}); err != nil {
-		return err
-	}
-	if !began() {
-		return t.ctx.Err()
-	}
-	t.lasts = context.AfterFunc(t.ctx, func() { t.fail(t.ctx.Err()) })
-	for _, statement := range d.begun {
-		if _, err = t.tx.ExecContext(t.ctx, statement); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // lock waits for the identity's turn, and keeps it until the transaction ends.
 func (t *transaction) lock(identityID string) error {
 	if identityID == "" {
@@ -215,12 +128,12 @@ func (t *transaction) lock(identityID string) error {
 // run runs statements in the transaction; the first that fails dooms it.
 func (t *transaction) run(ctx context.Context, what string, writes bool, statements func(ctx context.Context) error) error {
 	t.mu.Lock()
-	err := t.usable()
+	err, lent := t.usable(), t.lent
 	t.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	if err = ctx.Err(); err == nil && writes && t.store.dialect.intact != "" {
+	if err = ctx.Err(); err == nil && writes && lent && t.store.dialect.intact != "" {
 		if _, err = t.tx.ExecContext(t.ctx, t.store.dialect.intact); err != nil {
 			err = errors.Join(errOver, err)
 		}
@@ -250,6 +163,11 @@ func (t *transaction) usable() error {
 func (t *transaction) fail(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.doomed(err)
+}
+
+// doomed is fail, where t.mu is held.
+func (t *transaction) doomed(err error) {
 	if t.doom == nil {
 		t.doom = err
 		t.rollback()
@@ -271,7 +189,7 @@ func (t *transaction) commit() error {
 	if t.joined > 0 {
 		return errJoined
 	}
-	if sealed := t.store.dialect.sealed; sealed != "" {
+	if sealed := t.store.dialect.sealed; sealed != "" && t.lent {
 		if _, err := t.tx.ExecContext(t.ctx, sealed); err != nil {
 			return t.store.explain(t.ctx, "commit", errors.Join(errOver, err))
 		}
@@ -295,38 +213,4 @@ func (t *transaction) end() {
 	t.mu.Unlock()
 	t.close()
 	t.store.release()
-}
-
-// close gives the connection back as it was, or drops it.
-func (t *transaction) close() {
-	if t.lasts != nil {
-		t.lasts()
-	}
-	if t.tx != nil && !t.committed {
-		t.rollback()
-	}
-	if t.giveUp != nil {
-		t.giveUp()
-	}
-	if t.restore() != nil {
-		t.conn.Raw(func(any) error { return driver.ErrBadConn })
-	}
-	t.conn.Close()
-}
-
-// restore undoes what prepare did to the connection.
-func (t *transaction) restore() error {
-	d := &t.store.dialect
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), patience)
-	defer cancel()
-	if d.undo != "" && !t.committed {
-		if _, err := t.conn.ExecContext(ctx, d.undo); err != nil && !d.oneWriter { // in SQLite, none being open is an error
-			return err
-		}
-	}
-	if d.restore == "" {
-		return nil
-	}
-	_, err := t.conn.ExecContext(ctx, d.restore)
-	return err
 }
