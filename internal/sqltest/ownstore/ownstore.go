@@ -43,7 +43,12 @@ func (s *Store) Transaction(ctx context.Context, identityID string, fn func(ctx 
 		err = tx.run(ctx, identityID, fn)
 		return err
 	}
-	sqlTx, err := s.DB.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	conn, err := s.DB.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("store: connect: %w", err)
+	}
+	defer conn.Close()
+	sqlTx, err := conn.BeginTx(context.WithoutCancel(ctx), &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
 		return fmt.Errorf("store: begin: %w", err)
 	}
@@ -55,9 +60,7 @@ func (s *Store) Transaction(ctx context.Context, identityID string, fn func(ctx 
 	if tx.doomed.Load() {
 		return errors.New("store: a joined transaction has failed")
 	}
-	if err := tx.Commit(); err != nil && ctx.Err() != nil {
-		return ctx.Err()
-	} else if err != nil {
+	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("store: commit: %w", err)
 	}
 	return nil
