@@ -78,15 +78,6 @@ func (s *service) engine(around ...gin.HandlerFunc) *gin.Engine {
 	return e
 }
 
-// protected refuses what a browser sends from other sites. Clients that are no browsers are not concerned.
-func protected(next http.Handler) http.Handler {
-	p := http.NewCrossOriginProtection()
-	p.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		refuse(w, http.StatusForbidden, "cross_origin", "requests from other sites are refused")
-	}))
-	return p.Handler(next)
-}
-
 type credentials struct {
 	Name     string `json:"name"`
 	Password string `json:"password"`
