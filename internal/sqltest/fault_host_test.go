@@ -182,8 +182,10 @@ func (h *host) answer(ctx context.Context, x *flowhook.Exchange) (handled bool, 
 	}
 	if h.redeem {
 		return false, h.pipeline.Redeem(ctx, x.Request.FormValue("token"), func(ctx context.Context, v flowhook.VerificationToken) error {
-			return errors.Join(h.exec(ctx, "UPDATE users SET verified = true WHERE id = ? AND email = ?", v.IdentityID, v.Address.Value),
-				h.exec(ctx, "INSERT INTO audit (id, user_id) VALUES (?, ?)", newID(), v.IdentityID))
+			if err := h.exec(ctx, "UPDATE users SET verified = true WHERE id = ? AND email = ?", v.IdentityID, v.Address.Value); err != nil {
+				return err // and no statement behind it: SQLite may have rolled back, and would commit the next by itself
+			}
+			return h.exec(ctx, "INSERT INTO audit (id, user_id) VALUES (?, ?)", newID(), v.IdentityID)
 		})
 	}
 	if h.flow != flowhook.Registration {
