@@ -165,6 +165,9 @@ func (s *Store) begin(ctx context.Context) (*transaction, error) {
 
 func (t *transaction) open() (err error) {
 	d := &t.store.dialect
+	if err = t.store.parse(t.ctx); err != nil {
+		return err
+	}
 	if t.conn, err = t.store.db.Conn(t.ctx); err != nil {
 		return err
 	}
@@ -177,7 +180,7 @@ func (t *transaction) open() (err error) {
 		return err
 	}
 	if d.begun != "" {
-		_, err = t.tx.ExecContext(t.ctx, d.begun)
+		_, err = t.exec(t.ctx, d.begun)
 	}
 	return err
 }
