@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
@@ -19,11 +21,11 @@ import (
 
 // A database is one of those that the store is measured on.
 type database struct {
-	name    string
-	dialect sqlstore.Dialect
-	driver  string
-	source  func(t testing.TB) string // of a new, empty one
-	begin   sql.IsolationLevel
+	name      string
+	dialect   sqlstore.Dialect
+	driver    string
+	source    func(t testing.TB) string // of a new, empty one
+	isolation sql.IsolationLevel
 }
 
 var (
@@ -40,6 +42,14 @@ func (d database) missing() string {
 		return "FLOWHOOK_POSTGRES is not set"
 	}
 	return ""
+}
+
+// placeholders writes a query's in the form that the database takes.
+func (d database) placeholders(query string) string {
+	for n := 1; d.dialect == sqlstore.PostgreSQL && strings.Contains(query, "?"); n++ {
+		query = strings.Replace(query, "?", "$"+strconv.Itoa(n), 1)
+	}
+	return query
 }
 
 // open gives a pool on a new database with the store's tables.
