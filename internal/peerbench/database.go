@@ -54,16 +54,24 @@ func (d database) placeholders(query string) string {
 
 // open gives a pool on a new database with the store's tables.
 func (d database) open(t testing.TB) *sql.DB {
-	db, err := sql.Open(d.driver, d.source(t))
+	source := d.source(t)
+	migrate(t, d, source)
+	db, err := sql.Open(d.driver, source)
 	must(t, err)
 	t.Cleanup(func() { db.Close() })
 	db.SetMaxOpenConns(40)
 	db.SetMaxIdleConns(40)
+	return db
+}
+
+func migrate(t testing.TB, d database, source string) {
+	db, err := sql.Open(d.driver, source)
+	must(t, err)
+	defer db.Close()
 	p, err := goose.NewProvider(goose.Dialect(d.dialect), db, d.dialect.Migrations())
 	must(t, err)
 	_, err = p.Up(context.Background())
 	must(t, err)
-	return db
 }
 
 func store(t testing.TB, db *sql.DB, d sqlstore.Dialect) *sqlstore.Store {
