@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
@@ -22,7 +23,8 @@ type config struct {
 	AuthConfig string // auth.yml
 	SMTP       string // smtp:// or smtps://; empty: the development inbox
 	MailFrom   string
-	Secrets    []string // sign sessions, the first one; all verify
+	MailRescue time.Duration // after so long, another copy takes over the mail that a copy that died was sending
+	Secrets    []string      // sign sessions, the first one; all verify
 
 	OIDCIssuer, OIDCClientID, OIDCClientSecret string // no issuer: the development provider
 
@@ -56,6 +58,9 @@ func readConfig(getenv func(string) string) (config, error) {
 	}
 
 	var errs []error
+	if c.MailRescue, _ = time.ParseDuration(or("MAIL_RESCUE_AFTER", "2m")); c.MailRescue < time.Second {
+		errs = append(errs, errors.New("MAIL_RESCUE_AFTER must be a duration of at least a second, such as 2m"))
+	}
 	database := or("DATABASE_URL", "sqlite:authservice.db")
 	path, isFile := strings.CutPrefix(database, "sqlite:")
 	switch {

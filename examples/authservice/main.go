@@ -72,7 +72,7 @@ func run(ctx context.Context, c config, out io.Writer, log *slog.Logger) (err er
 	go func() { served <- server.Serve(l) }()
 	fmt.Fprintf(out, "authservice listens on %s\n", "http://"+l.Addr().String())
 	if a.service.inbox != nil {
-		fmt.Fprintf(out, "its mail is at %s/dev/mail\n", "http://"+l.Addr().String())
+		fmt.Fprintf(out, "its mail is at %s/dev/mail/\n", "http://"+l.Addr().String())
 	}
 	select {
 	case err := <-served:
@@ -89,6 +89,7 @@ func run(ctx context.Context, c config, out io.Writer, log *slog.Logger) (err er
 type app struct {
 	service *service
 	queue   *mail.Queue
+	inbox   *mail.Inbox // nil: there is a mail server
 	closers []func() error
 }
 
@@ -108,14 +109,13 @@ func open(ctx context.Context, c config, log *slog.Logger) (a *app, err error) {
 
 	var inboxPages http.Handler
 	if c.SMTP == "" {
-		inbox, err := mail.OpenInbox(log)
-		if err != nil {
+		if a.inbox, err = mail.OpenInbox(log); err != nil {
 			return a, fmt.Errorf("the development inbox: %w", err)
 		}
-		a.closers = append(a.closers, inbox.Close)
-		c.SMTP, inboxPages = inbox.URL(), inbox.Handler()
+		a.closers = append(a.closers, a.inbox.Close)
+		c.SMTP, inboxPages = a.inbox.URL(), a.inbox.Handler()
 	}
-	queue := mail.Options{DB: db.DB, Dialect: db.dialect, Pool: db.pool, SMTP: c.SMTP, From: c.MailFrom, Logger: log}
+	queue := mail.Options{DB: db.DB, Dialect: db.dialect, Pool: db.pool, SMTP: c.SMTP, From: c.MailFrom, RescueAfter: c.MailRescue, Logger: log}
 	if err := db.alone(ctx, func(ctx context.Context) error {
 		if len(c.Secrets) == 0 && db.dialect == sqlstore.SQLite {
 			secret, err := ownSecret(db.file)

@@ -32,16 +32,6 @@ func (s *service) headers(next http.Handler) http.Handler {
 	})
 }
 
-// developmentPage is for the inbox, whose pages bring their style along.
-func developmentPage(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; frame-src 'self'; frame-ancestors 'self'")
-		w.Header().Set("X-Frame-Options", "SAMEORIGIN")
-		w.Header().Set("Cache-Control", "no-store")
-		next.ServeHTTP(w, r)
-	})
-}
-
 // recovering makes a page of a panic, where nothing was sent yet.
 func (s *service) recovering(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

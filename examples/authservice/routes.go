@@ -49,8 +49,7 @@ func (s *service) handler() (http.Handler, error) {
 		http.Redirect(w, r, "/static/favicon.svg", http.StatusMovedPermanently)
 	})
 	if s.inbox != nil {
-		mux.Handle("GET /dev/mail", developmentPage(s.inbox))
-		mux.Handle("GET /dev/mail/", developmentPage(s.inbox))
+		mux.Handle("GET /dev/mail/", http.StripPrefix("/dev/mail", s.inbox)) // it sets a policy of its own
 	}
 
 	protection := http.NewCrossOriginProtection()
