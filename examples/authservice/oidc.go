@@ -60,7 +60,7 @@ func (p *provider) name() string {
 	if u, err := url.Parse(p.issuer); err == nil && p.key != developmentKey {
 		return u.Host
 	}
-	return "the development provider"
+	return "the test provider"
 }
 
 // discover gives the provider, and asks for it where that has not worked yet.
