@@ -91,7 +91,10 @@ func (c *config) listening(addr net.Addr) error {
 		c.PublicURL = "http://" + addr.String()
 	}
 	u, err := url.Parse(c.PublicURL)
-	c.Development = err == nil && loopback(u.Hostname()) && loopback(addr.(*net.TCPAddr).IP.String())
+	if err != nil || u.Scheme != "https" && !loopback(u.Hostname()) {
+		return errors.New("PUBLIC_URL must be the https URL that users see: browsers keep the cookies of a session from http, except on this machine")
+	}
+	c.Development = loopback(u.Hostname()) && loopback(addr.(*net.TCPAddr).IP.String())
 	if c.SMTP == "" && !c.Development {
 		return errors.New("SMTP_URL is missing: the development inbox, which anybody may read, is there only where both ADDR and PUBLIC_URL are on this machine alone, such as 127.0.0.1")
 	}

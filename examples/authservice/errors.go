@@ -73,6 +73,7 @@ func trouble(err error) bool {
 		case "08", "53", "57", "58":
 			return true
 		}
+		return postgres.Code == "25006" // read-only: a standby, or about to be one
 	}
 	switch code(err) & 0xff { // SQLite: busy, locked, read-only, I/O, corrupt, full, cannot open
 	case 5, 6, 8, 10, 11, 13, 14:

@@ -113,7 +113,7 @@ func TestPasswordChangedMeanwhile(t *testing.T) {
 func TestFailureLeavesNothing(t *testing.T) {
 	onEach(t, func(t *testing.T, database string) {
 		s := newSite(t, database)
-		_, err := s.service.db.Exec("ALTER TABLE devices RENAME TO gone")
+		_, err := s.service.db.ExecContext(t.Context(), "ALTER TABLE devices RENAME TO gone")
 		require.NoError(t, err)
 		s.register(email, password)
 		b := s.browser().open("/login").press("Sign in", "email", email, "password", password).refused(http.StatusInternalServerError, "Something went wrong")

@@ -134,5 +134,18 @@ func TestNewDevice(t *testing.T) {
 		s.signedIn(email, password)
 		s.mail(email, deviceSubject, 0) // one, for the second browser
 		require.Equal(t, 2, s.count("devices"))
+
+		const eve = "eve@example.org" // whose address nobody has confirmed
+		s.browser().open("/register").press("Register", "name", "Alice", "email", eve, "password", password)
+		s.signedIn(eve, password)
+		s.signedIn(eve, password)
+		require.Equal(t, 4, s.count("devices"))
+		require.Len(t, s.log.lines("msg=hook", "name=new_device", "outcome=ok"), 5)
+		s.mail(eve, confirmSubject, 0)
+		s.signedIn(email, password)
+		s.mail(email, deviceSubject, 1) // the queue has come to it, and to nothing for the other before
+		for _, m := range s.inbox.Mails() {
+			require.False(t, m.Subject == deviceSubject && m.To[0] == eve)
+		}
 	})
 }
