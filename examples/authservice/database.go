@@ -160,7 +160,7 @@ func (d *database) exec(ctx context.Context, query string, args ...any) (int64, 
 	ctx, q := d.on(ctx)
 	result, err := q.ExecContext(ctx, query, args...)
 	if err != nil {
-		return 0, conflict(err)
+		return 0, err
 	}
 	return result.RowsAffected()
 }
@@ -168,5 +168,5 @@ func (d *database) exec(ctx context.Context, query string, args ...any) (int64, 
 // row reads one row into dest. sql.ErrNoRows: there is none.
 func (d *database) row(ctx context.Context, dest []any, query string, args ...any) error {
 	ctx, q := d.on(ctx)
-	return conflict(q.QueryRowContext(ctx, query, args...).Scan(dest...))
+	return q.QueryRowContext(ctx, query, args...).Scan(dest...)
 }

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -56,7 +55,10 @@ func (s *service) inTrouble(err error) bool {
 }
 
 func trouble(err error) bool {
-	for _, target := range []error{sqlstore.ErrConflict, context.DeadlineExceeded, driver.ErrBadConn, sql.ErrConnDone,
+	if sqlstore.IsConflict(err) {
+		return true
+	}
+	for _, target := range []error{context.DeadlineExceeded, driver.ErrBadConn, sql.ErrConnDone,
 		io.EOF, io.ErrUnexpectedEOF, net.ErrClosed} {
 		if errors.Is(err, target) {
 			return true
@@ -91,15 +93,6 @@ func code(err error) int {
 	return 0
 }
 
-// conflict says of an error of the service's own statements what the store says of its own: that trying again is right.
-func conflict(err error) error {
-	var postgres *pgconn.PgError
-	if errors.As(err, &postgres) && (postgres.Code == "40001" || postgres.Code == "40P01") || code(err)&0xff == 5 {
-		return fmt.Errorf("%w: %w", sqlstore.ErrConflict, err)
-	}
-	return err
-}
-
 // duplicate says that a unique column was to have one value twice.
 func duplicate(err error) bool {
 	var postgres *pgconn.PgError
@@ -118,7 +111,7 @@ func reason(err error) string {
 		return no.Code
 	case errors.Is(err, flowhook.ErrBadToken):
 		return "bad_token"
-	case errors.Is(err, sqlstore.ErrConflict):
+	case sqlstore.IsConflict(err):
 		return "conflict"
 	case errors.As(err, &hook):
 		return "hook_" + hook.Name

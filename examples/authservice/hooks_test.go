@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testdb"
 	"github.com/stretchr/testify/require"
 )
 
@@ -193,4 +194,35 @@ func TestClient(t *testing.T) {
 	} {
 		require.Equal(t, want, client(&http.Request{Header: http.Header{"User-Agent": {agent}}}))
 	}
+}
+
+// TestEndedMeanwhile: what is asked for with a session that is ended while the request waits for its turn is not done.
+func TestEndedMeanwhile(t *testing.T) {
+	s := newSite(t, testdb.PostgreSQL(t))
+	s.register(email, password)
+	for path, form := range map[string]url.Values{
+		"/settings/profile":  {"name": {"Eve"}, "email": {"eve@example.org"}},
+		"/settings/password": {"current": {password}, "new": {"the password of somebody else"}},
+		"/sessions/end":      {"session": {"none"}},
+		"/sessions/end-all":  nil,
+	} {
+		b := s.signedIn(email, password)
+		var id string
+		require.NoError(t, s.service.db.QueryRow("SELECT id FROM users").Scan(&id))
+		rows := s.count("audit WHERE outcome = 'ok'")
+		done := make(chan *browser)
+		err := s.service.store.Transaction(t.Context(), id, func(ctx context.Context) error {
+			go func() { done <- b.post(path, form) }()
+			for s.count("pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())") == 0 {
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+			}
+			return s.service.store.DeleteSessions(ctx, id, "")
+		})
+		require.NoError(t, err)
+		(<-done).at("/login", "Sign in")
+		require.Equal(t, rows, s.count("audit WHERE outcome = 'ok'"), path)
+	}
+	s.signedIn(email, password) // as before
 }

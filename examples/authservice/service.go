@@ -97,7 +97,7 @@ func (s *service) transaction(ctx context.Context, identityID string, fn func(ct
 
 func (s *service) retry(ctx context.Context, try func() error) (err error) {
 	for attempt := range attempts {
-		if err = try(); !errors.Is(err, sqlstore.ErrConflict) {
+		if err = try(); !sqlstore.IsConflict(err) {
 			return err
 		}
 		select { // not all at the same time
