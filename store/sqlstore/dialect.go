@@ -17,14 +17,14 @@ type dialect struct {
 	forUpdate  string // a row that the statement reads is kept from others
 	skipLocked string // the same, and one that others keep is not there
 
-	// prepare runs on the connection before the transaction begins, restore when it has ended, and begun as the
-	// transaction's first statements.
-	prepare, restore string
-	begun            []string
+	begun string // the transaction's first statement
+	undo  string // run behind a roll-back that may not have come to pass
 
-	// intact is run before a write, and sealed before the commit: both fail where the database has rolled the transaction
-	// back behind a statement whose error was ignored.
-	intact, sealed string
+	// lent is run where the host asks for the transaction, restore when that has ended. From then on, intact is run before
+	// a write, and sealed before the commit: both fail where the database has ended the transaction behind a statement
+	// whose error was ignored.
+	lent                    []string
+	restore, intact, sealed string
 
 	lock func(ctx context.Context, tx *sql.Tx, identityID string) error
 
@@ -54,9 +54,9 @@ var dialects = map[Dialect]dialect{
 		forUpdate:  " FOR UPDATE",
 		skipLocked: " FOR UPDATE SKIP LOCKED",
 		// A deadlock rolls the whole transaction back. Without this, the next statement would commit by itself.
-		prepare: "SET autocommit = 0",
+		lent:    []string{"SET autocommit = 0", savepoint},
+		undo:    "ROLLBACK", // for restore commits what is open
 		restore: "SET autocommit = 1",
-		begun:   []string{savepoint},
 		sealed:  "RELEASE SAVEPOINT flowhook",
 		lock: func(ctx context.Context, tx *sql.Tx, identityID string) error {
 			var stripe int
@@ -69,7 +69,9 @@ var dialects = map[Dialect]dialect{
 	SQLite: {
 		oneWriter: true,
 		// A write that changes nothing makes the transaction the writer, whatever kind of BEGIN the driver uses.
-		begun:  []string{"UPDATE flowhook_sessions SET id = id WHERE false", savepoint},
+		begun:  "DELETE FROM flowhook_sessions WHERE false",
+		undo:   "ROLLBACK",
+		lent:   []string{savepoint},
 		intact: "RELEASE flowhook; " + savepoint,
 		sealed: "RELEASE flowhook",
 		lock: func(ctx context.Context, tx *sql.Tx, identityID string) error {

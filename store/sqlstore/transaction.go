@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"sync"
@@ -12,7 +11,7 @@ import (
 
 var (
 	errEnded      = errors.New("sqlstore: the transaction of this context has ended")
-	errRolledBack = errors.New("sqlstore: the database has rolled the transaction back, by a statement whose error was ignored")
+	errOver       = errors.New("sqlstore: the database has ended the transaction: the error of a statement was ignored, or a statement commits by itself")
 	errJoined     = errors.New("sqlstore: a joined transaction is still running")
 	errUnfinished = errors.New("sqlstore: a joined transaction did not return")
 )
@@ -26,11 +25,21 @@ type transaction struct {
 	conn  *sql.Conn
 	tx    *sql.Tx
 
+	lasts  func() bool        // says that ctx has not ended; from then on, its end has no effect
+	giveUp context.CancelFunc // what is still asked of the database is not waited for
+
 	mu     sync.Mutex // guards what is below
 	doom   error      // why nothing may be committed
+	lent   bool       // to the host
 	joined int        // calls that have joined and still run
 	ended  bool
+
+	committed bool
 }
+
+// patience is how long a commit or roll-back may take. Neither is cancelled with the request: who asked for a commit
+// hears how it ended, and a connection that is rolled back can be used again.
+const patience = 10 * time.Second
 
 type transactionKey struct{}
 
@@ -47,41 +56,6 @@ func (s *Store) transactionOf(ctx context.Context) *transaction {
 	}
 	return t
 }
-
-// Tx gives the transaction that ctx carries, for statements of the host's own. They run with a context from [Context].
-// Commit and Rollback are not the host's to call.
-func Tx(ctx context.Context) (*sql.Tx, bool) {
-	if t := innermost(ctx); t != nil {
-		return t.tx, true
-	}
-	return nil, false
-}
-
-// Conn gives the connection on which the transaction runs that ctx carries, for what works on a driver's own connection
-// ([sql.Conn.Raw]), such as a job queue. It is not the host's to close.
-func Conn(ctx context.Context) (*sql.Conn, bool) {
-	if t := innermost(ctx); t != nil {
-		return t.conn, true
-	}
-	return nil, false
-}
-
-// Context gives the context for a statement in the transaction that ctx carries: it has ctx's values, and ends with the
-// transaction, not before. For where the context of a single statement ends (a hook's deadline, say), SQLite rolls the
-// whole transaction back, and takes the next statement for one of its own. Outside a transaction it gives ctx.
-func Context(ctx context.Context) context.Context {
-	if t := innermost(ctx); t != nil {
-		return statementContext{t.ctx, ctx}
-	}
-	return ctx
-}
-
-type statementContext struct {
-	context.Context
-	values context.Context
-}
-
-func (c statementContext) Value(key any) any { return c.values.Value(key) }
 
 // Transaction is [flowhook.Store]'s. It runs under READ COMMITTED, whatever is set elsewhere, and sees what others have
 // committed meanwhile. Those of one identity wait for each other by an advisory lock (PostgreSQL), a row of
@@ -141,51 +115,6 @@ func (t *transaction) join(ctx context.Context, identityID string, fn func(ctx c
 	return err
 }
 
-// begin opens a transaction. Connections that were idle while the database was away are tried, and dropped, one by one.
-func (s *Store) begin(ctx context.Context) (*transaction, error) {
-	if err := s.acquire(ctx); err != nil {
-		return nil, err
-	}
-	t := &transaction{store: s, outer: innermost(ctx), ctx: ctx}
-	var err error
-	for range s.db.Stats().Idle + 1 {
-		if err = s.untilFree(ctx, t.open); !errors.Is(err, driver.ErrBadConn) {
-			break
-		}
-	}
-	if err != nil {
-		s.release()
-		return nil, s.explain(ctx, "begin a transaction", err)
-	}
-	return t, nil
-}
-
-func (t *transaction) open() (err error) {
-	d := &t.store.dialect
-	if t.conn, err = t.store.db.Conn(t.ctx); err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			t.close()
-		}
-	}()
-	if d.prepare != "" {
-		if _, err = t.conn.ExecContext(t.ctx, d.prepare); err != nil {
-			return err
-		}
-	}
-	if t.tx, err = t.conn.BeginTx(t.ctx, &sql.TxOptions{Isolation: d.isolation}); err != nil {
-		return err
-	}
-	for _, statement := range d.begun {
-		if _, err = t.tx.ExecContext(t.ctx, statement); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // lock waits for the identity's turn, and keeps it until the transaction ends.
 func (t *transaction) lock(identityID string) error {
 	if identityID == "" {
@@ -199,14 +128,14 @@ func (t *transaction) lock(identityID string) error {
 // run runs statements in the transaction; the first that fails dooms it.
 func (t *transaction) run(ctx context.Context, what string, writes bool, statements func(ctx context.Context) error) error {
 	t.mu.Lock()
-	err := t.usable()
+	err, lent := t.usable(), t.lent
 	t.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	if err = ctx.Err(); err == nil && writes && t.store.dialect.intact != "" {
+	if err = ctx.Err(); err == nil && writes && lent && t.store.dialect.intact != "" {
 		if _, err = t.tx.ExecContext(t.ctx, t.store.dialect.intact); err != nil {
-			err = errors.Join(errRolledBack, err)
+			err = errors.Join(errOver, err)
 		}
 	}
 	if err == nil {
@@ -234,10 +163,21 @@ func (t *transaction) usable() error {
 func (t *transaction) fail(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.doomed(err)
+}
+
+// doomed is fail, where t.mu is held.
+func (t *transaction) doomed(err error) {
 	if t.doom == nil {
 		t.doom = err
-		t.tx.Rollback() // what it answers changes nothing
+		t.rollback()
 	}
+}
+
+func (t *transaction) rollback() {
+	late := time.AfterFunc(patience, t.giveUp)
+	defer late.Stop()
+	t.tx.Rollback() // what it answers changes nothing; ErrTxDone, where it has ended
 }
 
 func (t *transaction) commit() error {
@@ -249,18 +189,20 @@ func (t *transaction) commit() error {
 	if t.joined > 0 {
 		return errJoined
 	}
-	if err := t.ctx.Err(); err != nil {
-		return err
-	}
-	if sealed := t.store.dialect.sealed; sealed != "" {
+	if sealed := t.store.dialect.sealed; sealed != "" && t.lent {
 		if _, err := t.tx.ExecContext(t.ctx, sealed); err != nil {
-			return t.store.explain(t.ctx, "commit", errors.Join(errRolledBack, err))
+			return t.store.explain(t.ctx, "commit", errors.Join(errOver, err))
 		}
 	}
-	if err := t.tx.Commit(); err != nil {
-		t.conn.ExecContext(t.ctx, "ROLLBACK") // SQLite may have kept it open
-		return t.store.explain(t.ctx, "commit", err)
+	if !t.lasts() {
+		return t.ctx.Err()
 	}
+	late := time.AfterFunc(patience, t.giveUp)
+	defer late.Stop()
+	if err := t.tx.Commit(); err != nil {
+		return t.store.explain(context.WithoutCancel(t.ctx), "commit", err)
+	}
+	t.committed = true
 	return nil
 }
 
@@ -271,19 +213,4 @@ func (t *transaction) end() {
 	t.mu.Unlock()
 	t.close()
 	t.store.release()
-}
-
-// close gives the connection back as it was, or drops it.
-func (t *transaction) close() {
-	if t.tx != nil {
-		t.tx.Rollback() // ErrTxDone, where it has ended
-	}
-	if restore := t.store.dialect.restore; restore != "" {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), 5*time.Second)
-		defer cancel()
-		if _, err := t.conn.ExecContext(ctx, restore); err != nil {
-			t.conn.Raw(func(any) error { return driver.ErrBadConn })
-		}
-	}
-	t.conn.Close()
 }

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite"
+
+	"github.com/flowhook/flowhook/internal/testdb"
+	"github.com/flowhook/flowhook/store/sqlstore"
+)
+
+// A database is one of those that the store is measured on.
+type database struct {
+	name    string
+	dialect sqlstore.Dialect
+	driver  string
+	source  func(t testing.TB) string // of a new, empty one
+	begin   sql.IsolationLevel
+}
+
+var (
+	postgreSQL = database{"PostgreSQL", sqlstore.PostgreSQL, "pgx", testdb.PostgreSQL, sql.LevelReadCommitted}
+	sqlite     = database{"SQLite", sqlstore.SQLite, "sqlite", func(t testing.TB) string {
+		return "file:" + filepath.Join(t.TempDir(), "bench.db") +
+			"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)"
+	}, sql.LevelDefault}
+)
+
+// missing says why the database cannot be measured, or nothing.
+func (d database) missing() string {
+	if d.dialect == sqlstore.PostgreSQL && os.Getenv("FLOWHOOK_POSTGRES") == "" {
+		return "FLOWHOOK_POSTGRES is not set"
+	}
+	return ""
+}
+
+// open gives a pool on a new database with the store's tables.
+func (d database) open(t testing.TB) *sql.DB {
+	db, err := sql.Open(d.driver, d.source(t))
+	must(t, err)
+	t.Cleanup(func() { db.Close() })
+	db.SetMaxOpenConns(40)
+	db.SetMaxIdleConns(40)
+	p, err := goose.NewProvider(goose.Dialect(d.dialect), db, d.dialect.Migrations())
+	must(t, err)
+	_, err = p.Up(context.Background())
+	must(t, err)
+	return db
+}
+
+func store(t testing.TB, db *sql.DB, d sqlstore.Dialect) *sqlstore.Store {
+	s, err := sqlstore.New(db, d)
+	must(t, err)
+	return s
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A program is the testing.TB of something that is no test. The first failure ends it.
+type program struct {
+	testing.TB
+	cleanups []func()
+}
+
+func (p *program) Helper() {}
+
+func (p *program) Cleanup(f func()) { p.cleanups = append(p.cleanups, f) }
+
+func (p *program) Fatal(args ...any) {
+	fmt.Fprintln(os.Stderr, append([]any{"peerbench:"}, args...)...)
+	p.exit(1)
+}
+
+func (p *program) Fatalf(format string, args ...any) { p.Fatal(fmt.Sprintf(format, args...)) }
+
+func (p *program) TempDir() string {
+	dir, err := os.MkdirTemp("", "peerbench")
+	must(p, err)
+	p.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// exit takes away what was made, the newest first.
+func (p *program) exit(code int) {
+	cleanups := p.cleanups
+	p.cleanups = nil
+	for _, f := range slices.Backward(cleanups) {
+		f()
+	}
+	os.Exit(code)
+}

@@ -1,0 +1,75 @@
+package sqltest
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/flowhook/flowhook"
+)
+
+// times gives n, or a tenth of it, or a few: as much as was asked for.
+func times(n int) int {
+	switch os.Getenv("FLOWHOOK_PROOF") {
+	case "full":
+		return n
+	case "tenth":
+		return n / 10
+	}
+	return n / 30
+}
+
+// A client that goes away takes back nothing by halves: whenever its context ends, all is there, or nothing.
+func TestCancelledAtAnyMoment(t *testing.T) {
+	each(t, func(t *testing.T, d database) {
+		s, db := d.store(t)
+		db.SetMaxOpenConns(4)
+		n := times(3000)
+		committed, behindCommit := 0, 0
+		for i := range n {
+			ctx, cancel := context.WithCancel(testContext(t))
+			switch i % 3 {
+			case 1: // at about the time of the commit
+				time.AfterFunc(time.Duration(i%300)*40*time.Microsecond, cancel)
+			case 2: // as the commit begins
+				defer cancel()
+			}
+			v, w := newSession("a"), newSession("a")
+			err := s.Transaction(ctx, "a", func(ctx context.Context) error {
+				if err := s.CreateSession(ctx, v); err != nil {
+					return err
+				}
+				if err := s.CreateSession(ctx, w); err != nil {
+					return err
+				}
+				switch i % 3 {
+				case 0:
+					cancel()
+				case 2:
+					go cancel()
+				}
+				return nil
+			})
+			_, first := s.FindSession(testContext(t), v.ID)
+			_, second := s.FindSession(testContext(t), w.ID)
+			require.Equal(t, first, second, "one of the two is there")
+			if i%3 == 0 {
+				require.ErrorIs(t, err, context.Canceled)
+				require.ErrorIs(t, first, flowhook.ErrNotFound, "the context had ended before the commit")
+			}
+			if err == nil {
+				require.NoError(t, first)
+				committed++
+			} else if first == nil {
+				behindCommit++ // the commit took effect, and its answer was not waited for
+			}
+			cancel()
+		}
+		require.Zero(t, db.Stats().InUse, "a connection was not given back")
+		require.NotZero(t, committed)
+		t.Logf("proof: %s: %d transactions cancelled before, at and after the commit: all or nothing each time (%d committed; %d of them said so by an error)", d.name, n, committed+behindCommit, behindCommit)
+	})
+}

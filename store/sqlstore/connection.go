@@ -1,0 +1,91 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+)
+
+// begin opens a transaction. Connections that were idle while the database was away are tried, and dropped, one by one.
+func (s *Store) begin(ctx context.Context) (*transaction, error) {
+	if err := s.acquire(ctx); err != nil {
+		return nil, err
+	}
+	t := &transaction{store: s, outer: innermost(ctx), ctx: ctx}
+	var err error
+	for range s.db.Stats().Idle + 1 {
+		if err = s.untilFree(ctx, t.open); !errors.Is(err, driver.ErrBadConn) {
+			break
+		}
+	}
+	if err != nil {
+		s.release()
+		return nil, s.explain(ctx, "begin a transaction", err)
+	}
+	return t, nil
+}
+
+func (t *transaction) open() (err error) {
+	d := &t.store.dialect
+	if t.conn, err = t.store.db.Conn(t.ctx); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			t.close()
+		}
+	}()
+	var lasting context.Context
+	lasting, t.giveUp = context.WithCancel(context.WithoutCancel(t.ctx))
+	began := context.AfterFunc(t.ctx, t.giveUp)
+	if t.tx, err = t.conn.BeginTx(lasting, &sql.TxOptions{Isolation: d.isolation}); err != nil {
+		return err
+	}
+	if !began() {
+		return t.ctx.Err()
+	}
+	t.lasts = context.AfterFunc(t.ctx, func() { t.fail(t.ctx.Err()) })
+	if d.begun != "" {
+		_, err = t.tx.ExecContext(t.ctx, d.begun)
+	}
+	return err
+}
+
+// close gives the connection back as it was, or drops it.
+func (t *transaction) close() {
+	if t.lasts != nil {
+		t.lasts()
+	}
+	if t.tx != nil && !t.committed {
+		t.rollback()
+	}
+	if t.giveUp != nil {
+		t.giveUp()
+	}
+	if !t.restored() {
+		t.conn.Raw(func(any) error { return driver.ErrBadConn })
+	}
+	t.conn.Close()
+}
+
+// restored undoes what was done to the connection, and says whether it can be used again.
+func (t *transaction) restored() bool {
+	d := &t.store.dialect
+	undo, restore := d.undo != "" && !t.committed, d.restore != "" && t.lent
+	if !undo && !restore {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), patience)
+	defer cancel()
+	if undo {
+		if _, err := t.conn.ExecContext(ctx, d.undo); err != nil && !d.oneWriter { // in SQLite, none being open is an error
+			return false
+		}
+	}
+	if restore {
+		_, err := t.conn.ExecContext(ctx, d.restore)
+		return err == nil
+	}
+	return true
+}

@@ -1,0 +1,61 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+)
+
+// Tx gives the transaction that ctx carries, for statements of the host's own. They run with a context from [Context].
+// Commit and Rollback are not the host's to call.
+func Tx(ctx context.Context) (*sql.Tx, bool) {
+	if t := innermost(ctx); t != nil {
+		t.lend()
+		return t.tx, true
+	}
+	return nil, false
+}
+
+// Conn gives the connection on which the transaction runs that ctx carries, for what works on a driver's own connection
+// ([sql.Conn.Raw]), such as a job queue. It is not the host's to close.
+func Conn(ctx context.Context) (*sql.Conn, bool) {
+	if t := innermost(ctx); t != nil {
+		t.lend()
+		return t.conn, true
+	}
+	return nil, false
+}
+
+// Context gives the context for a statement in the transaction that ctx carries: it has ctx's values, and ends with the
+// transaction, not before. For where the context of a single statement ends (a hook's deadline, say), SQLite rolls the
+// whole transaction back, and takes the next statement for one of its own. Outside a transaction it gives ctx.
+func Context(ctx context.Context) context.Context {
+	if t := innermost(ctx); t != nil {
+		return statementContext{t.ctx, ctx}
+	}
+	return ctx
+}
+
+type statementContext struct {
+	context.Context
+	values context.Context
+}
+
+func (c statementContext) Value(key any) any { return c.values.Value(key) }
+
+// lend is called where the host asks for the transaction. From then on a statement may fail without the store's hearing
+// of it, and the database may roll back behind it. What notices that takes statements of its own, which a transaction of
+// the store's alone can do without.
+func (t *transaction) lend() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.lent || t.usable() != nil {
+		return
+	}
+	t.lent = true
+	for _, statement := range t.store.dialect.lent {
+		if _, err := t.tx.ExecContext(t.ctx, statement); err != nil {
+			t.doomed(t.store.explain(t.ctx, "lend the transaction", err))
+			return
+		}
+	}
+}
