@@ -131,6 +131,9 @@ func (p *provider) finish(w http.ResponseWriter, r *http.Request) (claims, error
 		a.State == "" || subtle.ConstantTimeCompare([]byte(a.State), []byte(query.Get("state"))) == 0 {
 		return claims{}, errAttempt
 	}
+	if query.Has("iss") && query.Get("iss") != p.issuer { // RFC 9207
+		return claims{}, errAttempt
+	}
 	if query.Get("error") != "" || query.Get("code") == "" {
 		return claims{}, errProvider
 	}

@@ -129,6 +129,20 @@ func TestOIDC(t *testing.T) {
 	})
 }
 
+// TestDevelopmentProvider: it knows its users again after a restart, when its address is another.
+func TestDevelopmentProvider(t *testing.T) {
+	database := "sqlite:" + t.TempDir() + "/db"
+	for range 2 {
+		s := newSite(t, database)
+		b := s.browser().open("/login").follow("Sign in with the test provider")
+		require.NotEqual(t, s.server.URL, "http://"+b.URL.Host)
+		b.press("Sign in", "name", "Alice", "email", email).at("/", "Hello, Alice")
+		require.Equal(t, 1, s.count("users WHERE verified_at IS NOT NULL"))
+		b = s.browser().open("/login").follow("Sign in with the test provider")
+		b.press("Cancel", "name", "Alice", "email", email).at("/login/oidc/callback", "You are not signed in")
+	}
+}
+
 // TestNoLinking: an account that is there already is nobody's for having its address elsewhere.
 func TestNoLinking(t *testing.T) {
 	onEach(t, func(t *testing.T, database string) {
@@ -205,6 +219,8 @@ func TestForgedCallbacks(t *testing.T) {
 	check("the right state, after that", notBegun, b, callback.String())
 	b, callback = stop()
 	check("no state", notBegun, b, with(callback, "state", ""))
+	b, callback = stop()
+	check("another provider's", notBegun, b, with(callback, "iss", "https://elsewhere.example"))
 	b, callback = stop()
 	check("refused there", notSignedIn, b, with(callback, "error", "access_denied"))
 	b, callback = stop()
