@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,6 +59,9 @@ func readConfig(getenv func(string) string) (config, error) {
 	}
 
 	var errs []error
+	if slices.ContainsFunc(c.Secrets, func(secret string) bool { return len(secret) < 16 }) {
+		errs = append(errs, errors.New("SESSION_SECRETS has one of less than 16 characters; 32 random ones are good"))
+	}
 	if c.MailRescue, _ = time.ParseDuration(or("MAIL_RESCUE_AFTER", "2m")); c.MailRescue < time.Second {
 		errs = append(errs, errors.New("MAIL_RESCUE_AFTER must be a duration of at least a second, such as 2m"))
 	}

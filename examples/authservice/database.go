@@ -47,6 +47,8 @@ func openDatabase(ctx context.Context, c config) (*database, error) {
 			return nil, fmt.Errorf("opening the SQLite file: %w", err)
 		}
 		f.Close()
+		// Immediate, so that a transaction that goes on to write does not fail for having read before; and synchronous
+		// NORMAL: what was committed survives the process, but the last of it perhaps not a power cut.
 		path := (&url.URL{Path: filepath.ToSlash(c.Database)}).EscapedPath()
 		db, err := sql.Open("sqlite", "file:"+path+"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)"+
 			"&_pragma=synchronous(NORMAL)&_pragma=foreign_keys(1)")

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"html/template"
 	"log/slog"
 	"math/rand/v2"
@@ -54,7 +55,7 @@ func newService(c config, db *database, courier flowhook.Courier, oidc *provider
 	}
 	hooks, err := flowhook.LoadConfig(c.AuthConfig)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("AUTH_CONFIG: %w", err)
 	}
 	s.pipeline, err = flowhook.New(hooks, flowhook.Options{
 		Store:           s.store,
