@@ -336,6 +336,12 @@ func TestStart(t *testing.T) {
 	}
 	p, err := devoidc.Start(good)
 	require.NoError(t, err)
+	stay := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	sent, err := stay.Get(p.Issuer() + "/authorize?client_id=a&redirect_uri=" + url.QueryEscape(good.RedirectURI))
+	require.NoError(t, err)
+	sent.Body.Close()
+	require.True(t, strings.HasPrefix(sent.Header.Get("Location"), good.RedirectURI+"&error="), "the address keeps its query")
+
 	response, err := http.Get(p.Issuer())
 	require.NoError(t, err)
 	io.Copy(io.Discard, response.Body)
