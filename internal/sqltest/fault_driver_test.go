@@ -251,7 +251,9 @@ func (c *faultyConn) PrepareContext(ctx context.Context, query string) (driver.S
 	s := &faultyStmt{conn: c, query: query}
 	c.stmts = append(c.stmts, s)
 	err := c.do("Prepare "+query, func() (err error) {
-		s.Stmt, err = c.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, query)
+		if s.Stmt, err = c.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, query); err != nil {
+			s.Stmt = nil
+		}
 		return err
 	})
 	if err != nil {
