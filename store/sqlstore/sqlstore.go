@@ -58,10 +58,6 @@ func unknown(d Dialect) error {
 	return fmt.Errorf("sqlstore: unknown dialect %q; there are %q, %q and %q", d, PostgreSQL, MariaDB, SQLite)
 }
 
-// ErrConflict says that two transactions were in each other's way, by a deadlock or because a lock could not be had.
-// Nothing was saved. Trying the whole Complete, Redeem or Transaction again is right.
-var ErrConflict = errors.New("sqlstore: conflict with another transaction")
-
 // A Store is a [flowhook.Store] with all that a store may have: it is a [flowhook.SessionStore] and a
 // [flowhook.VerificationStore] too. It is made by [New] and safe for concurrent use, by several processes on one
 // database too.

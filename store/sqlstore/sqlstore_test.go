@@ -48,6 +48,7 @@ func TestConflictIsKnownWithoutTheDriver(t *testing.T) {
 		{sqlstore.PostgreSQL, &postgresError{"40P01"}, true},
 		{sqlstore.PostgreSQL, &postgresError{"55P03"}, true},
 		{sqlstore.PostgreSQL, fmt.Errorf("wrapped: %w", &postgresError{"40P01"}), true},
+		{sqlstore.PostgreSQL, errors.Join(errors.New("beside it"), fmt.Errorf("%w (%w)", errors.New("a"), &postgresError{"40P01"})), true},
 		{sqlstore.PostgreSQL, &postgresError{"57P01"}, false},
 		{sqlstore.MariaDB, &mariadbError{1213}, true},
 		{sqlstore.MariaDB, &mariadbError{1205}, true},
@@ -65,6 +66,8 @@ func TestConflictIsKnownWithoutTheDriver(t *testing.T) {
 		_, err = s.FindSession(t.Context(), "id")
 		require.ErrorIs(t, err, c.err, "what the driver said is lost")
 		require.Equal(t, c.conflict, errors.Is(err, sqlstore.ErrConflict), "%v", err)
+		require.Equal(t, c.conflict, sqlstore.IsConflict(err), "%v", err)
+		require.Equal(t, c.conflict, sqlstore.IsConflict(fmt.Errorf("save: %w", c.err)), "as a statement of the host's own gives it: %v", err)
 	}
 }
 

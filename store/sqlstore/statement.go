@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"reflect"
 	"time"
 
 	"github.com/flowhook/flowhook"
@@ -89,7 +88,7 @@ func (s *Store) release() {
 func (s *Store) untilFree(ctx context.Context, begin func() error) error {
 	for {
 		err := begin()
-		if !s.dialect.oneWriter || !isConflict(err) {
+		if !s.dialect.oneWriter || !IsConflict(err) {
 			return err
 		}
 		select {
@@ -107,54 +106,10 @@ func (s *Store) explain(ctx context.Context, what string, err error) error {
 		return err
 	case ctx.Err() != nil && !errors.Is(err, ctx.Err()):
 		return fmt.Errorf("sqlstore: %s: %w (%w)", what, ctx.Err(), err)
-	case isConflict(err):
+	case IsConflict(err):
 		return fmt.Errorf("sqlstore: %s: %w: %w", what, ErrConflict, err)
 	case isDuplicate(err):
 		return fmt.Errorf("sqlstore: %s: it is stored already", what) // the database's own text may show the key
 	}
 	return fmt.Errorf("sqlstore: %s: %w", what, err)
-}
-
-// isConflict knows a deadlock, a serialisation failure and a lock that could not be had, by the drivers' error codes.
-func isConflict(err error) bool {
-	switch state, number, code := codes(err); {
-	case state != "":
-		return state == "40001" || state == "40P01" || state == "55P03"
-	case number != 0:
-		return number == 1213 || number == 1205 || number == 1020 // deadlock, lock wait timeout, changed since it was read
-	default:
-		return code&0xff == 5 || code&0xff == 6 // SQLITE_BUSY, SQLITE_LOCKED
-	}
-}
-
-// isDuplicate knows a violated primary key.
-func isDuplicate(err error) bool {
-	state, number, code := codes(err)
-	return state == "23505" || number == 1062 || code == 1555 || code == 2067
-}
-
-// codes finds the database's code in an error without its driver's package: the SQLSTATE of pgx and lib/pq, the Number
-// of go-sql-driver, the (extended) Code of the SQLite drivers.
-func codes(err error) (state string, number, code int64) {
-	for ; err != nil; err = errors.Unwrap(err) {
-		if e, ok := err.(interface{ SQLState() string }); ok {
-			return e.SQLState(), 0, 0
-		}
-		if e, ok := err.(interface{ Code() int }); ok {
-			return "", 0, int64(e.Code())
-		}
-		v := reflect.Indirect(reflect.ValueOf(err))
-		if v.Kind() != reflect.Struct {
-			continue
-		}
-		if f := v.FieldByName("Number"); f.IsValid() && f.CanUint() {
-			return "", int64(f.Uint()), 0
-		}
-		for _, name := range []string{"ExtendedCode", "Code"} {
-			if f := v.FieldByName(name); f.IsValid() && f.CanInt() && f.Int() != 0 {
-				return "", 0, f.Int()
-			}
-		}
-	}
-	return "", 0, 0
 }

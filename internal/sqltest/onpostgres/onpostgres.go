@@ -1,0 +1,130 @@
+package onpostgres
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/store/sqlstore"
+	"github.com/go-sql-driver/mysql" // for MariaDB
+	_ "github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+	_ "modernc.org/sqlite" // for SQLite
+)
+
+func open(url string) (*sql.DB, error) {
+	db, err := sql.Open("pgx", url) // postgres://user:password@host:5432/database
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(20) // of each copy of the service
+	db.SetMaxIdleConns(20) // the default, 2, closes most of them behind each burst
+	db.SetConnMaxLifetime(30 * time.Minute)
+	return db, nil
+}
+
+func migrate(ctx context.Context, db *sql.DB) error {
+	locker, err := lock.NewPostgresSessionLocker() // of copies that start at once, one migrates
+	if err != nil {
+		return err
+	}
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, sqlstore.PostgreSQL.Migrations(),
+		goose.WithTableName("flowhook_migrations"), goose.WithSessionLocker(locker))
+	if err != nil {
+		return err
+	}
+	_, err = provider.Up(ctx)
+	return err
+}
+
+func newPipeline(cfg *flowhook.Config, db *sql.DB) (*flowhook.Pipeline, *sqlstore.Store, error) {
+	store, err := sqlstore.New(db, sqlstore.PostgreSQL)
+	if err != nil {
+		return nil, nil, err
+	}
+	pipeline, err := flowhook.New(cfg, flowhook.Options{Store: store, Courier: outbox{}, Outbox: true})
+	return pipeline, store, err
+}
+
+func register(ctx context.Context, pipeline *flowhook.Pipeline, x *flowhook.Exchange, email string) (handled bool, err error) {
+	return pipeline.Complete(ctx, flowhook.Registration, flowhook.Password, func(ctx context.Context) error {
+		tx, ok := sqlstore.Tx(ctx)
+		if !ok {
+			return errors.New("register: the store is no sqlstore")
+		}
+		id := rand.Text()
+		_, err := tx.ExecContext(sqlstore.Context(ctx), "INSERT INTO users (id, email) VALUES ($1, $2)", id, email)
+		if err != nil {
+			return fmt.Errorf("register: %w", err)
+		}
+		x.Identity = &flowhook.Identity{ID: id, Addresses: []flowhook.Address{{Via: "email", Value: email}}}
+		return nil
+	})
+}
+
+func registerOrRetry(ctx context.Context, pipeline *flowhook.Pipeline, x *flowhook.Exchange, email string) (handled bool, err error) {
+	for range 3 {
+		if handled, err = register(ctx, pipeline, x, email); !errors.Is(err, sqlstore.ErrConflict) {
+			break
+		}
+	}
+	return handled, err
+}
+
+type outbox struct{}
+
+func (outbox) Send(ctx context.Context, m flowhook.Message) error {
+	tx, ok := sqlstore.Tx(ctx)
+	if !ok {
+		return errors.New("outbox: no transaction")
+	}
+	_, err := tx.ExecContext(sqlstore.Context(ctx), "INSERT INTO outbox (recipient, subject, body) VALUES ($1, $2, $3)",
+		m.To, m.Subject, m.Text)
+	return err
+}
+
+func cleanUp(ctx context.Context, store *sqlstore.Store, every time.Duration) {
+	const batch = 1000
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		deleted, err := store.DeleteExpired(ctx, time.Now().Add(-time.Hour), batch)
+		switch {
+		case err != nil:
+			slog.WarnContext(ctx, "cleaning up expired sessions", "error", err)
+		case deleted >= batch:
+			continue // there is more
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func openMariaDB(user, password, address, database string) (*sql.DB, error) {
+	config := mysql.NewConfig()
+	config.User, config.Passwd = user, password
+	config.Net, config.Addr, config.DBName = "tcp", address, database
+	connector, err := mysql.NewConnector(config)
+	if err != nil {
+		return nil, err
+	}
+	db := sql.OpenDB(connector)
+	db.SetMaxOpenConns(20)
+	db.SetMaxIdleConns(20)
+	db.SetConnMaxLifetime(3 * time.Minute) // below the server's wait_timeout
+	return db, nil
+}
+
+func openSQLite(file string) (*sql.DB, error) {
+	return sql.Open("sqlite", "file:"+file+"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)"+
+		"&_pragma=synchronous(NORMAL)&_pragma=foreign_keys(1)")
+}

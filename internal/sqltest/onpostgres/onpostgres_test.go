@@ -1,0 +1,164 @@
+package onpostgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/http/httptest"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/pressly/goose/v3"
+	"github.com/stretchr/testify/require"
+
+	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testdb"
+	"github.com/flowhook/flowhook/store/sqlstore"
+)
+
+// start opens a new database as the page says, with what the service keeps in it itself.
+func start(t *testing.T) *sql.DB {
+	t.Helper()
+	db, err := open(testdb.PostgreSQL(t))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	_, err = db.Exec("CREATE TABLE users (id text PRIMARY KEY, email text NOT NULL UNIQUE);" +
+		"CREATE TABLE outbox (recipient text NOT NULL, subject text NOT NULL, body text NOT NULL)")
+	require.NoError(t, err)
+	return db
+}
+
+func count(t *testing.T, db *sql.DB, table string) (n int) {
+	t.Helper()
+	require.NoError(t, db.QueryRow("SELECT count(*) FROM "+table).Scan(&n))
+	return n
+}
+
+func TestCopiesMigrateAtOnce(t *testing.T) {
+	db := start(t)
+	errs := make(chan error)
+	for range 2 {
+		go func() { errs <- migrate(t.Context(), db) }()
+	}
+	require.NoError(t, <-errs)
+	require.NoError(t, <-errs)
+	require.Zero(t, count(t, db, "flowhook_sessions"))
+	require.Zero(t, count(t, db, "pg_tables WHERE tablename = 'goose_db_version'"), "the host's versions are the host's")
+}
+
+func TestRegister(t *testing.T) {
+	db := start(t)
+	require.NoError(t, migrate(t.Context(), db))
+	cfg, err := flowhook.ParseConfig([]byte(`
+secrets:
+  session: [only-for-this-test-0123456789]
+selfservice:
+  flows:
+    verification:
+      ui_url: https://auth.example/verification
+    registration:
+      after:
+        hooks:
+          - hook: session
+          - hook: verify
+`))
+	require.NoError(t, err)
+	var failures []error // of the next attempts
+	attempts := 0
+	cfg.Add(flowhook.Point{Flow: flowhook.Registration, Phase: flowhook.After}, "failing", flowhook.HookFunc(
+		func(context.Context, *flowhook.Exchange) error {
+			attempts++
+			if len(failures) == 0 {
+				return nil
+			}
+			err := failures[0]
+			failures = failures[1:]
+			return err
+		}))
+	pipeline, _, err := newPipeline(cfg, db)
+	require.NoError(t, err)
+	try := func(email string) error {
+		attempts = 0
+		x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: httptest.NewRequest("POST", "/", nil)}
+		handled, err := registerOrRetry(flowhook.NewContext(t.Context(), x), pipeline, x, email)
+		require.False(t, handled)
+		return err
+	}
+	requireRows := func(n int) {
+		for _, table := range []string{"users", "outbox", "flowhook_sessions", "flowhook_verifications"} {
+			require.Equal(t, n, count(t, db, table), table)
+		}
+	}
+	conflict, other := fmt.Errorf("once more: %w", sqlstore.ErrConflict), errors.New("on purpose")
+
+	require.NoError(t, try("alice@example.org"))
+	require.Equal(t, 1, attempts)
+	requireRows(1)
+
+	failures = []error{conflict, conflict}
+	require.NoError(t, try("bob@example.org"))
+	require.Equal(t, 3, attempts)
+	requireRows(2)
+
+	failures = []error{conflict, conflict, conflict}
+	require.ErrorIs(t, try("carol@example.org"), sqlstore.ErrConflict)
+	failures = []error{other}
+	require.ErrorIs(t, try("carol@example.org"), other)
+	require.Equal(t, 1, attempts, "only a conflict is worth another try")
+	requireRows(2)
+}
+
+func TestCleanUp(t *testing.T) {
+	db := start(t)
+	require.NoError(t, migrate(t.Context(), db))
+	store, err := sqlstore.New(db, sqlstore.PostgreSQL)
+	require.NoError(t, err)
+	now := time.Now()
+	for i := range 1001 { // more than a batch
+		old := now.Add(-48 * time.Hour)
+		require.NoError(t, store.CreateSession(t.Context(), flowhook.Session{ID: fmt.Sprint(i), IdentityID: "alice", IssuedAt: old, ExpiresAt: now.Add(-2 * time.Hour)}))
+	}
+	require.NoError(t, store.CreateSession(t.Context(), flowhook.Session{ID: "live", IdentityID: "alice", IssuedAt: now, ExpiresAt: now.Add(time.Hour)}))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); cleanUp(ctx, store, time.Hour) }()
+	require.Eventually(t, func() bool { return count(t, db, "flowhook_sessions") == 1 }, 10*time.Second, 10*time.Millisecond)
+	cancel()
+	<-done
+	_, err = store.FindSession(t.Context(), "live")
+	require.NoError(t, err)
+}
+
+// requireWorks migrates, and writes in a transaction.
+func requireWorks(t *testing.T, db *sql.DB, dialect sqlstore.Dialect) {
+	t.Helper()
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	provider, err := goose.NewProvider(goose.Dialect(dialect), db, dialect.Migrations(), goose.WithTableName("flowhook_migrations"))
+	require.NoError(t, err)
+	_, err = provider.Up(t.Context())
+	require.NoError(t, err)
+	store, err := sqlstore.New(db, dialect)
+	require.NoError(t, err)
+	require.NoError(t, store.Transaction(t.Context(), "alice", func(ctx context.Context) error {
+		return store.CreateSession(ctx, flowhook.Session{ID: "one", IdentityID: "alice", ExpiresAt: time.Now().Add(time.Hour)})
+	}))
+	_, err = store.FindSession(t.Context(), "one")
+	require.NoError(t, err)
+}
+
+func TestMariaDB(t *testing.T) {
+	config, err := mysql.ParseDSN(testdb.MariaDB(t))
+	require.NoError(t, err)
+	db, err := openMariaDB(config.User, config.Passwd, config.Addr, config.DBName)
+	require.NoError(t, err)
+	requireWorks(t, db, sqlstore.MariaDB)
+}
+
+func TestSQLite(t *testing.T) {
+	db, err := openSQLite(filepath.Join(t.TempDir(), "auth.db"))
+	require.NoError(t, err)
+	requireWorks(t, db, sqlstore.SQLite)
+}

@@ -1,0 +1,187 @@
+// Package ownstore keeps users, their sessions and their verification tokens in PostgreSQL.
+package ownstore
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/flowhook/flowhook"
+)
+
+// A Store is a flowhook.Store, with all that a store may have.
+type Store struct{ DB *sql.DB }
+
+var _ flowhook.SessionStore = (*Store)(nil)
+var _ flowhook.VerificationStore = (*Store)(nil)
+
+// A transaction is what a context carries.
+type transaction struct {
+	*sql.Tx
+	doomed atomic.Bool // what had joined it has failed
+}
+
+type transactionKey struct{ *Store }
+
+func (s *Store) Transaction(ctx context.Context, identityID string, fn func(ctx context.Context) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if tx, ok := ctx.Value(transactionKey{s}).(*transaction); ok { // this call joins it
+		err := errors.New("store: a joined transaction did not return")
+		defer func() {
+			if err != nil { // or a panic goes by
+				tx.doomed.Store(true)
+			}
+		}()
+		err = tx.run(ctx, identityID, fn)
+		return err
+	}
+	conn, err := s.DB.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("store: connect: %w", err)
+	}
+	defer conn.Close()
+	sqlTx, err := conn.BeginTx(context.WithoutCancel(ctx), &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	if err != nil {
+		return fmt.Errorf("store: begin: %w", err)
+	}
+	defer sqlTx.Rollback() // behind whatever; after a commit it does nothing
+	tx := &transaction{Tx: sqlTx}
+	if err := tx.run(context.WithValue(ctx, transactionKey{s}, tx), identityID, fn); err != nil {
+		return err
+	}
+	if tx.doomed.Load() {
+		return errors.New("store: a joined transaction has failed")
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("store: commit: %w", err)
+	}
+	return nil
+}
+
+// run waits for the identity's turn, and calls fn.
+func (tx *transaction) run(ctx context.Context, identityID string, fn func(ctx context.Context) error) error {
+	if identityID != "" {
+		sum := sha256.Sum256([]byte(identityID))
+		key := int64(binary.BigEndian.Uint64(sum[:8]))
+		if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", key); err != nil {
+			return fmt.Errorf("store: lock an identity: %w", err)
+		}
+	}
+	if err := fn(ctx); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// querier is what a *sql.Tx and a *sql.DB have in common.
+type querier interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// on gives the transaction that ctx carries or, where it carries none, the database.
+func (s *Store) on(ctx context.Context) querier {
+	if tx, ok := ctx.Value(transactionKey{s}).(*transaction); ok {
+		return tx
+	}
+	return s.DB
+}
+
+func (s *Store) exec(ctx context.Context, what, query string, args ...any) (rows int64, err error) {
+	result, err := s.on(ctx).ExecContext(ctx, query, args...)
+	if err == nil {
+		rows, err = result.RowsAffected()
+	}
+	if err != nil {
+		return 0, fmt.Errorf("store: %s: %w", what, err)
+	}
+	return rows, nil
+}
+
+// row reads one row into vars. ErrNotFound: there is none.
+func (s *Store) row(ctx context.Context, what, query string, args []any, vars ...any) error {
+	err := s.on(ctx).QueryRowContext(ctx, query, args...).Scan(vars...)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return flowhook.ErrNotFound
+	case err != nil:
+		return fmt.Errorf("store: %s: %w", what, err)
+	}
+	return nil
+}
+
+// micro cuts a time as flowhook counts it. A driver might round.
+func micro(t time.Time) time.Time { return t.Truncate(time.Microsecond) }
+
+func (s *Store) CreateSession(ctx context.Context, v flowhook.Session) error {
+	_, err := s.exec(ctx, "create a session", `INSERT INTO sessions (id, user_id, authenticated_at, issued_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5)`, v.ID, v.IdentityID, micro(v.AuthenticatedAt), micro(v.IssuedAt), micro(v.ExpiresAt))
+	return err
+}
+
+func (s *Store) FindSession(ctx context.Context, id string) (v flowhook.Session, err error) {
+	err = s.row(ctx, "find a session", `SELECT id, user_id, authenticated_at, issued_at, expires_at FROM sessions
+		WHERE id = $1`, []any{id}, &v.ID, &v.IdentityID, &v.AuthenticatedAt, &v.IssuedAt, &v.ExpiresAt)
+	return v, err
+}
+
+func (s *Store) DeleteSession(ctx context.Context, id string) error {
+	_, err := s.exec(ctx, "delete a session", "DELETE FROM sessions WHERE id = $1", id)
+	return err
+}
+
+func (s *Store) DeleteSessions(ctx context.Context, userID, exceptID string) error {
+	const what = "delete a user's sessions"
+	return s.Transaction(ctx, userID, func(ctx context.Context) error {
+		if exceptID != "" {
+			if err := s.row(ctx, what, "SELECT id FROM sessions WHERE id = $1 AND user_id = $2 FOR UPDATE",
+				[]any{exceptID, userID}, new(string)); err != nil {
+				return err
+			}
+		}
+		_, err := s.exec(ctx, what, "DELETE FROM sessions WHERE user_id = $1 AND id <> $2", userID, exceptID)
+		return err
+	})
+}
+
+func (s *Store) CreateVerification(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (created bool, err error) {
+	rows, err := s.exec(ctx, "create a verification", `INSERT INTO verifications
+		(hash, user_id, via, address, verified, issued_at, expires_at) SELECT $1, $2, $3, $4, $5, $6, $7
+		WHERE NOT EXISTS (SELECT 1 FROM verifications WHERE user_id = $2 AND via = $3 AND address = $4 AND issued_at > $8)`,
+		v.Hash, v.IdentityID, v.Address.Via, v.Address.Value, v.Address.Verified, micro(v.IssuedAt), micro(v.ExpiresAt), micro(notSince))
+	return rows == 1, err
+}
+
+// ConsumeVerification skips what another transaction is using: it is as good as used.
+func (s *Store) ConsumeVerification(ctx context.Context, hash []byte, now time.Time) (v flowhook.VerificationToken, err error) {
+	err = s.row(ctx, "consume a verification", `UPDATE verifications SET used = true WHERE hash = (SELECT hash FROM verifications
+		WHERE hash = $1 AND NOT used AND expires_at > $2 FOR UPDATE SKIP LOCKED)
+		RETURNING hash, user_id, via, address, verified, issued_at, expires_at`, []any{hash, micro(now)},
+		&v.Hash, &v.IdentityID, &v.Address.Via, &v.Address.Value, &v.Address.Verified, &v.IssuedAt, &v.ExpiresAt)
+	return v, err
+}
+
+// CreateUser is the service's own, for save: with save's ctx it is part of the transaction.
+func (s *Store) CreateUser(ctx context.Context, email string) (id string, err error) {
+	id = rand.Text()
+	_, err = s.exec(ctx, "create a user", "INSERT INTO users (id, email) VALUES ($1, $2)", id, email)
+	return id, err
+}
+
+// VerifyEmail is the service's own, for Redeem. ErrBadToken: the user has another address by now.
+func (s *Store) VerifyEmail(ctx context.Context, v flowhook.VerificationToken) error {
+	rows, err := s.exec(ctx, "verify an address", "UPDATE users SET verified = true WHERE id = $1 AND email = $2",
+		v.IdentityID, v.Address.Value)
+	if err == nil && rows == 0 {
+		err = flowhook.ErrBadToken
+	}
+	return err
+}

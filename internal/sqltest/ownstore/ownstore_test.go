@@ -1,0 +1,116 @@
+// The functions that docs/own-store.md shows stand here as they stand there.
+package ownstore_test
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	_ "embed"
+	"errors"
+	"net/http/httptest"
+	"net/url"
+	"testing"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+	"github.com/stretchr/testify/require"
+
+	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/sqltest/ownstore"
+	"github.com/flowhook/flowhook/internal/testdb"
+	"github.com/flowhook/flowhook/store/storetest"
+)
+
+//go:embed schema.sql
+var schema string
+
+func open(t *testing.T) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("pgx", testdb.PostgreSQL(t))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	db.SetMaxOpenConns(20)
+	db.SetMaxIdleConns(20)
+	_, err = db.Exec(schema)
+	require.NoError(t, err)
+	return db
+}
+
+func TestStore(t *testing.T) {
+	store := &ownstore.Store{DB: open(t)} // a database of the test's own, with the tables
+	storetest.Run(t, func(t *testing.T) (flowhook.Store, func() string) {
+		newIdentity := func() string {
+			id, err := store.CreateUser(t.Context(), rand.Text()+"@example.org")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return id
+		}
+		return store, newIdentity
+	})
+}
+
+func register(ctx context.Context, pipeline *flowhook.Pipeline, store *ownstore.Store, x *flowhook.Exchange, email string) (handled bool, err error) {
+	return pipeline.Complete(ctx, flowhook.Registration, flowhook.Password, func(ctx context.Context) error {
+		id, err := store.CreateUser(ctx, email)
+		x.Identity = &flowhook.Identity{ID: id, Addresses: []flowhook.Address{{Via: "email", Value: email}}}
+		return err
+	})
+}
+
+func verify(ctx context.Context, pipeline *flowhook.Pipeline, store *ownstore.Store, token string) error {
+	return pipeline.Redeem(ctx, token, store.VerifyEmail)
+}
+
+type mailbox []flowhook.Message
+
+func (m *mailbox) Send(_ context.Context, message flowhook.Message) error {
+	*m = append(*m, message)
+	return nil
+}
+
+// The whole way, with the store of the page: register, verify, and nothing left where a hook fails.
+func TestInUse(t *testing.T) {
+	store, mails, failing := &ownstore.Store{DB: open(t)}, &mailbox{}, false
+	cfg := &flowhook.Config{}
+	registered := flowhook.Point{Flow: flowhook.Registration, Phase: flowhook.After}
+	cfg.Add(registered, "session", nil)
+	cfg.Add(registered, "verify", nil)
+	errOnPurpose := errors.New("on purpose")
+	cfg.Add(registered, "failing", flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error {
+		if failing {
+			return errOnPurpose
+		}
+		return nil
+	}))
+	pipeline, err := flowhook.New(cfg, flowhook.Options{Store: store, Courier: mails, Secrets: []string{"only-for-this-test-0123456789"},
+		VerificationURL: "https://auth.example/verification"})
+	require.NoError(t, err)
+	registerNow := func(email string) error {
+		x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: httptest.NewRequest("POST", "/", nil)}
+		handled, err := register(flowhook.NewContext(t.Context(), x), pipeline, store, x, email)
+		require.False(t, handled)
+		return err
+	}
+	rows := func(query string) (n int) {
+		require.NoError(t, store.DB.QueryRow("SELECT count(*) FROM "+query).Scan(&n))
+		return n
+	}
+
+	require.NoError(t, registerNow("alice@example.org"))
+	require.Equal(t, 1, rows("sessions"))
+	require.Len(t, *mails, 1)
+	require.Zero(t, rows("users WHERE verified"))
+	link, err := url.Parse((*mails)[0].Link)
+	require.NoError(t, err)
+	require.NoError(t, verify(t.Context(), pipeline, store, link.Query().Get("token")))
+	require.Equal(t, 1, rows("users WHERE verified"))
+	require.ErrorIs(t, verify(t.Context(), pipeline, store, link.Query().Get("token")), flowhook.ErrBadToken)
+
+	require.Error(t, registerNow("alice@example.org"), "the address is taken")
+	failing = true
+	require.ErrorIs(t, registerNow("bob@example.org"), errOnPurpose)
+	require.Equal(t, 1, rows("users"))
+	require.Equal(t, 1, rows("sessions"))
+	require.Equal(t, 1, rows("verifications"))
+	require.Len(t, *mails, 1)
+}

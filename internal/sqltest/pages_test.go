@@ -1,0 +1,56 @@
+package sqltest
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var update = flag.Bool("update", false, "write the files that are taken out of the pages of docs")
+
+// blocks gives the text between the fences of a page, by language.
+func blocks(t *testing.T, page string) map[string][]string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../../docs", page))
+	require.NoError(t, err)
+	parts := strings.Split("\n"+string(text), "\n```")
+	require.Equal(t, 1, len(parts)%2, "the last block is open")
+	all := map[string][]string{}
+	for i := 1; i < len(parts); i += 2 {
+		language, code, _ := strings.Cut(parts[i], "\n")
+		all[language] = append(all[language], code+"\n")
+	}
+	return all
+}
+
+// requireFile compares a file with what a page shows of it.
+func requireFile(t *testing.T, name, shown string) {
+	t.Helper()
+	if *update {
+		require.NoError(t, os.WriteFile(name, []byte(shown), 0o644))
+	}
+	text, err := os.ReadFile(name)
+	require.NoError(t, err)
+	require.Equal(t, shown, string(text), "%s is not what the page shows; go test . -run Pages -update writes it", name)
+}
+
+// TestPages compares the code of the pages with the packages that the tests run: they are the same, byte for byte.
+func TestPages(t *testing.T) {
+	running := blocks(t, "postgresql.md")
+	requireFile(t, "onpostgres/onpostgres.go", strings.Join(running["go"], "\n"))
+
+	own := blocks(t, "own-store.md")
+	require.Len(t, own["sql"], 1)
+	requireFile(t, "ownstore/schema.sql", own["sql"][0])
+	require.Greater(t, len(own["go"]), 1)
+	requireFile(t, "ownstore/ownstore.go", own["go"][0])
+	tests, err := os.ReadFile("ownstore/ownstore_test.go")
+	require.NoError(t, err)
+	for _, code := range own["go"][1:] {
+		require.Contains(t, string(tests), "\n\n"+code)
+	}
+}
