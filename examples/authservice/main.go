@@ -164,10 +164,10 @@ func (a *app) start(ctx context.Context) error {
 		defer cancel()
 		return a.queue.Stop(ctx)
 	})
-	ctx, cancel := context.WithCancel(ctx)
+	cleaning, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
-	running.Go(func() { a.service.keepClean(ctx) })
-	a.closers = append(a.closers, func() error { cancel(); running.Wait(); return nil })
+	running.Go(func() { a.service.keepClean(cleaning) })
+	a.closers = append(a.closers, func() error { stop(); running.Wait(); return nil })
 	return nil
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -57,7 +58,7 @@ func (s *service) handler() (http.Handler, error) {
 		return nil, fmt.Errorf("PUBLIC_URL as an origin: %w", err)
 	}
 	protection.SetDenyHandler(http.HandlerFunc(s.crossOrigin))
-	return s.logRequests(s.headers(s.recovering(limited(protection.Handler(s.notFoundPage(mux)))))), nil
+	return s.logRequests(s.headers(s.recovering(limited(protection.Handler(s.parsed(s.notFoundPage(mux))))))), nil
 }
 
 // notFoundPage answers with a page of the service's where the mux finds nothing. Its other answers (405, and the redirects
@@ -84,6 +85,22 @@ func limited(next http.Handler) http.Handler {
 		r = r.WithContext(ctx)
 		r.Body = http.MaxBytesReader(w, r.Body, bodyMax)
 		next.ServeHTTP(w, r)
+	})
+}
+
+// parsed reads the form, so that no handler takes one that could not be read for an empty one.
+func (s *service) parsed(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := r.ParseForm()
+		var tooLarge *http.MaxBytesError
+		switch {
+		case errors.As(err, &tooLarge):
+			s.pages.render(w, r, http.StatusRequestEntityTooLarge, "error", page{Title: "Too much", Data: "This is more than the form takes."})
+		case err != nil:
+			s.pages.render(w, r, http.StatusBadRequest, "error", page{Title: "Not understood", Data: "This request could not be read."})
+		default:
+			next.ServeHTTP(w, r)
+		}
 	})
 }
 

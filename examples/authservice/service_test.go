@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -62,6 +63,7 @@ type site struct {
 	t      *testing.T
 	server *httptest.Server
 	log    *lockedBuffer
+	ahead  atomic.Int64 // how far the service's clock is
 }
 
 func newSite(t *testing.T, database string, pairs ...string) *site {
@@ -74,6 +76,7 @@ func newSite(t *testing.T, database string, pairs ...string) *site {
 	require.NoError(t, c.listening(s.server.Listener.Addr()))
 	s.app, err = open(t.Context(), c, slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	require.NoError(t, err)
+	s.service.now = func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
 	t.Cleanup(func() {
 		s.server.Close()
 		s.close() // a test may have closed the database already
