@@ -3,6 +3,9 @@ package mail_test
 import (
 	"context"
 	"errors"
+	"io"
+	"log"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -190,6 +193,49 @@ func TestABrokenConnectionIsNoRefusal(t *testing.T) {
 	})
 }
 
+// The server takes the mail, says so, and is gone before the worker has said goodbye.
+func TestOneThatWasTakenIsNotSentAgain(t *testing.T) {
+	each(t, func(t *testing.T, d database) {
+		s := newServer(t, &server{rude: true})
+		p := d.process(t, s.url, nil).migrate().start()
+		p.send(message(1))
+		eventually(t, "the job has been tried", func() bool { return p.jobs("running")+p.jobs("available") == 0 })
+		require.Equal(t, 1, p.jobs("completed"))
+		require.Len(t, s.ids(&s.taken), 1)
+	})
+}
+
+func TestSigningInToTheServer(t *testing.T) {
+	s := newServer(t, &server{password: "opensesame"})
+	host := strings.TrimPrefix(s.url, "smtp://")
+	d := database{sqlstore.SQLite, t.TempDir() + "/test.db"}
+	p := d.process(t, "smtp://relay:wrong@"+host, nil).migrate()
+	require.NoError(t, p.queue.Start(t.Context()))
+	p.send(message(1))
+	eventually(t, "the job has been tried", func() bool { return strings.Contains(p.log.String(), "will be tried again") })
+	require.NoError(t, p.queue.Stop(t.Context()))
+	require.Contains(t, p.log.String(), "it answered 535")
+	require.NotContains(t, p.log.String(), "wrong")
+	require.Empty(t, s.ids(&s.tried))
+
+	p = d.process(t, "smtp://relay:opensesame@"+host, nil).start() // as after a restart with the right one
+	eventually(t, "the job is completed", func() bool { return p.jobs("completed") == 1 })
+	require.NotContains(t, p.log.String(), "opensesame")
+	require.Len(t, s.ids(&s.taken), 1)
+}
+
+func TestAServerThatCannotProveItsName(t *testing.T) {
+	srv := httptest.NewUnstartedServer(nil) // any server with a certificate that nobody has signed
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	srv.StartTLS()
+	defer srv.Close()
+	url := "smtps://" + strings.TrimPrefix(srv.URL, "https://")
+	p := database{sqlstore.SQLite, t.TempDir() + "/test.db"}.process(t, url, nil).migrate().start()
+	p.send(message(1))
+	eventually(t, "the job has been tried", func() bool { return strings.Contains(p.log.String(), "will be tried again") })
+	require.Contains(t, p.log.String(), "certificate")
+}
+
 func TestAServerThatIsAwayIsWaitedFor(t *testing.T) {
 	each(t, func(t *testing.T, d database) {
 		inbox, err := mail.OpenInbox(nil)
@@ -197,10 +243,10 @@ func TestAServerThatIsAwayIsWaitedFor(t *testing.T) {
 		p := d.process(t, inbox.URL(), nil).migrate().start()
 		inbox.Close()
 		p.send(message(1))
-		eventually(t, "the job is to be tried again", func() bool { return p.jobs("retryable")+p.jobs("available") == 1 })
-		require.Contains(t, p.log.String(), "will be tried again")
+		eventually(t, "the job has been tried", func() bool { return strings.Contains(p.log.String(), "will be tried again") })
 		require.Contains(t, p.log.String(), "connection refused")
-		require.Zero(t, p.jobs("cancelled"))
+		require.Zero(t, p.jobs("cancelled")+p.jobs("discarded"))
+		require.Equal(t, 1, p.jobs(""))
 	})
 }
 
@@ -255,7 +301,7 @@ func TestSeveralWorkersDeliverEachOnce(t *testing.T) {
 			p.send(ten...)
 		}
 		n = n / 10 * 10
-		eventually(t, "all jobs are completed", func() bool { return p.jobs("completed") == n })
+		eventually(t, "all jobs are completed", func() bool { return p.jobs("completed") == p.jobs("") }) // some may be deleted already
 		ids := s.ids(&s.taken)
 		require.Len(t, ids, n)
 		require.Len(t, distinct(ids), n)

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/examples/authservice/internal/mail"
@@ -143,14 +144,18 @@ func (p *process) send(messages ...flowhook.Message) {
 // jobs counts those in a state, or all of them.
 func (p *process) jobs(state string) (n int) {
 	p.t.Helper()
-	require.NoError(p.t, p.o.DB.QueryRow("SELECT count(*) FROM river_job WHERE state = '"+state+"' OR '"+state+"' = ''").Scan(&n))
+	require.NoError(p.t, p.o.DB.QueryRow("SELECT count(*) FROM river_job WHERE '"+state+"' IN (CAST(state AS text), '')").Scan(&n))
 	return n
 }
 
 // eventually waits until something holds that another goroutine or process brings about.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	require.Eventually(t, holds, 90*time.Second, 20*time.Millisecond, what)
+	for deadline := time.Now().Add(90 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("not in time: " + what)
+		}
+	}
 }
 
 // logged is what was logged.
@@ -180,6 +185,9 @@ type server struct {
 	data   func(n int) error
 	hangUp func(n int) bool
 
+	rude     bool   // hangs up when it has said that it took the mail
+	password string // nobody sends without it
+
 	mu    sync.Mutex
 	tried []*netmail.Message // all that came in whole
 	taken []*netmail.Message // those that the server is responsible for
@@ -190,8 +198,8 @@ func newServer(t *testing.T, s *server) *server {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	s.url = "smtp://" + l.Addr().String()
-	srv := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) { return &session{s, c}, nil }))
-	srv.Domain = "localhost"
+	srv := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) { return &session{server: s, conn: c}, nil }))
+	srv.Domain, srv.AllowInsecureAuth = "localhost", true
 	done := make(chan struct{})
 	go func() { defer close(done); srv.Serve(l) }()
 	t.Cleanup(func() { srv.Close(); <-done })
@@ -210,11 +218,41 @@ func (s *server) ids(of *[]*netmail.Message) (ids []string) {
 type session struct {
 	*server
 	conn *smtp.Conn
+	in   bool // signed in
 }
 
-func (s *session) Reset()                               {}
-func (s *session) Logout() error                        { return nil }
-func (s *session) Mail(string, *smtp.MailOptions) error { return nil }
+func (s *session) AuthMechanisms() []string {
+	if s.password == "" {
+		return nil
+	}
+	return []string{sasl.Plain}
+}
+
+func (s *session) Auth(string) (sasl.Server, error) {
+	return sasl.NewPlainServer(func(_, username, password string) error {
+		if s.in = username == "relay" && password == s.password; !s.in {
+			return smtp.ErrAuthFailed
+		}
+		return nil
+	}), nil
+}
+
+// Reset is called behind the answer to a mail.
+func (s *session) Reset() {
+	if s.rude {
+		s.conn.Conn().Close()
+	}
+}
+
+func (s *session) Logout() error { return nil }
+
+func (s *session) Mail(string, *smtp.MailOptions) error {
+	if s.password != "" && !s.in {
+		return smtp.ErrAuthRequired
+	}
+	return nil
+}
+
 func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	if s.rcpt == nil {
 		return nil
