@@ -2,9 +2,9 @@ package proof_test
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,8 +35,9 @@ type replica struct {
 	runs       int
 
 	mu  sync.Mutex
-	url string // empty: there is no process, or it does not listen yet
+	url string // empty: there is no process, or it does not listen yet, or not any more
 	cmd *exec.Cmd
+	log string // of this process
 }
 
 // deploy makes a deployment without starting it. pairs are what the environment says beside the usual.
@@ -127,7 +128,7 @@ func (c *replica) begin() (listens <-chan error) {
 		return done
 	}
 	c.mu.Lock()
-	c.cmd = cmd
+	c.cmd, c.log = cmd, log.Name()
 	c.mu.Unlock()
 	go func() {
 		line, err := bufio.NewReader(out).ReadString('\n')
@@ -171,24 +172,30 @@ func (c *replica) kill() {
 	}
 }
 
-// stop asks the process to end, and gives its exit code and how long it took.
-func (c *replica) stop(ctx context.Context) (code int, took time.Duration, err error) {
+// stop asks the process to end, and gives its exit code and how long it took. stopping is called once it takes no more
+// connections, though it may still have requests to finish.
+func (c *replica) stop(patience time.Duration, stopping func()) (code int, took time.Duration) {
+	c.deployment.t.Helper()
 	c.mu.Lock()
-	cmd := c.cmd
+	cmd, url := c.cmd, c.url
+	c.url = "" // nobody is sent there any more
 	c.mu.Unlock()
 	began := time.Now()
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return 0, 0, err
-	}
-	late := context.AfterFunc(ctx, func() { cmd.Process.Kill() })
-	defer late()
-	err = cmd.Wait()
+	require.NoError(c.deployment.t, cmd.Process.Signal(syscall.SIGTERM))
+	late := time.AfterFunc(patience, func() { cmd.Process.Kill() })
+	defer late.Stop()
+	eventually(c.deployment.t, patience, func() bool {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+		if err == nil {
+			conn.Close()
+		}
+		return err != nil
+	}, "%s takes connections", c.name)
+	stopping()
+	cmd.Wait() // the exit code says it all
+	took = time.Since(began)
 	c.taken()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		err = nil
-	}
-	return cmd.ProcessState.ExitCode(), time.Since(began), err
+	return cmd.ProcessState.ExitCode(), took
 }
 
 // checkLogs looks for what no run may say: a panic or a data race.
@@ -211,24 +218,11 @@ func (d *deployment) checkLogs() {
 	}
 }
 
-// said counts the lines of all logs that contain all of the texts.
-func (d *deployment) said(texts ...string) (n int) {
-	files, err := filepath.Glob(filepath.Join(d.logs, "*.log"))
-	require.NoError(d.t, err)
-	for _, file := range files {
-		data, err := os.ReadFile(file)
-		require.NoError(d.t, err)
-	lines:
-		for line := range strings.Lines(string(data)) {
-			for _, text := range texts {
-				if !strings.Contains(line, text) {
-					continue lines
-				}
-			}
-			n++
-		}
-	}
-	return n
+// handled counts the requests that the last process had an answer for, by its own log.
+func (c *replica) handled() int {
+	data, err := os.ReadFile(c.log)
+	require.NoError(c.deployment.t, err)
+	return strings.Count(string(data), " msg=request ")
 }
 
 // tail gives the last lines of a log that are no news of every day.

@@ -29,6 +29,7 @@ type public struct {
 	mu       sync.Mutex
 	away     []window // when the database was away
 	statuses map[int]int
+	answered map[string]int // by the process's URL
 	broken   int
 	faults   int
 }
@@ -37,9 +38,9 @@ type public struct {
 type window struct{ from, to time.Time }
 
 func newPublic(t testing.TB) *public {
-	p := &public{t: t, statuses: map[int]int{}, client: &http.Client{
+	p := &public{t: t, statuses: map[int]int{}, answered: map[string]int{}, client: &http.Client{
 		Timeout:       60 * time.Second, // longer than the service takes for anything
-		Transport:     &http.Transport{MaxIdleConnsPerHost: 64},
+		Transport:     &http.Transport{MaxIdleConnsPerHost: 64, ExpectContinueTimeout: time.Minute},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 	t.Cleanup(p.client.CloseIdleConnections)
@@ -86,15 +87,26 @@ func (p *public) ask(r *replica, v visitor, method, path string, values ...strin
 	if base == "" {
 		return answer{}
 	}
-	form := url.Values{}
-	for i := 0; i < len(values); i += 2 {
-		form.Set(values[i], values[i+1])
-	}
-	request, err := http.NewRequest(method, base+path, strings.NewReader(form.Encode()))
+	request, err := http.NewRequest(method, base+path, strings.NewReader(encode(values)))
 	if err != nil {
 		p.fault("%v", err)
 		return answer{}
 	}
+	return p.send(r, base, v, request)
+}
+
+// encode makes a form of names and values.
+func encode(values []string) string {
+	form := url.Values{}
+	for i := 0; i < len(values); i += 2 {
+		form.Set(values[i], values[i+1])
+	}
+	return form.Encode()
+}
+
+// send is ask with a request that is made already; base is where it goes.
+func (p *public) send(r *replica, base string, v visitor, request *http.Request) answer {
+	method, path := request.Method, request.URL.Path
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	request.Header.Set("Sec-Fetch-Site", "same-origin")
 	request.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
@@ -123,6 +135,7 @@ func (p *public) ask(r *replica, v visitor, method, path string, values ...strin
 	}
 	p.mu.Lock()
 	p.statuses[a.status]++
+	p.answered[base]++
 	p.mu.Unlock()
 	if err := p.check(response, a, began); err != nil {
 		p.fault("%s %s of %s: %v\n%s", method, path, r.name, err, a.body)
