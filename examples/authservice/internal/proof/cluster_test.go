@@ -1,0 +1,118 @@
+package proof_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A cluster is a PostgreSQL server of the test's own, which can be stopped without taking it from anybody else.
+type cluster struct {
+	t                    testing.TB
+	programs, data, port string
+	account              *user.User // who runs it; nil: whoever runs the test
+}
+
+// newCluster makes a server and starts it. PostgreSQL does not run as root; then the account postgres has to be there.
+func newCluster(t testing.TB) *cluster {
+	t.Helper()
+	missing := func(what string) {
+		if os.Getenv("FLOWHOOK_NO_SKIP") != "" {
+			t.Fatal(what + ", and nothing may be skipped")
+		}
+		t.Skip(what)
+	}
+	c := &cluster{t: t, programs: programs()}
+	if c.programs == "" {
+		missing("PostgreSQL's initdb and pg_ctl are neither in the PATH nor in /usr/lib/postgresql")
+	}
+	folder, err := os.MkdirTemp("", "flowhook-") // that of the test's is not everybody's to read
+	require.NoError(t, err)
+	t.Cleanup(func() { os.RemoveAll(folder) })
+	if os.Geteuid() == 0 {
+		if c.account, err = user.Lookup("postgres"); err != nil {
+			missing("PostgreSQL does not run as root, and there is no account postgres")
+		}
+		uid, err := strconv.Atoi(c.account.Uid)
+		require.NoError(t, err)
+		gid, err := strconv.Atoi(c.account.Gid)
+		require.NoError(t, err)
+		require.NoError(t, os.Chown(folder, uid, gid))
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	_, c.port, err = net.SplitHostPort(l.Addr().String())
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+
+	c.data = filepath.Join(folder, "data")
+	c.run("initdb", "-D", c.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+	settings, err := os.OpenFile(filepath.Join(c.data, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	require.NoError(t, err)
+	// What a process has written outlives the process without fsync, too: the machine goes on.
+	_, err = fmt.Fprintf(settings, "listen_addresses = '127.0.0.1'\nport = %s\nunix_socket_directories = ''\nfsync = off\n", c.port)
+	require.NoError(t, err)
+	require.NoError(t, settings.Close())
+	c.start()
+	t.Cleanup(func() { c.command("pg_ctl", "-D", c.data, "-m", "immediate", "-w", "stop").Run() }) // it may be down
+	return c
+}
+
+// programs finds the folder with PostgreSQL's programs.
+func programs() string {
+	folders, _ := filepath.Glob("/usr/lib/postgresql/*/bin") // where Debian has them, outside the PATH
+	if found, err := exec.LookPath("pg_ctl"); err == nil {
+		folders = append(folders, filepath.Dir(found))
+	}
+	for _, folder := range folders {
+		if _, err := os.Stat(filepath.Join(folder, "initdb")); err != nil {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(folder, "pg_ctl")); err == nil {
+			return folder
+		}
+	}
+	return ""
+}
+
+func (c *cluster) url() string {
+	return "postgres://postgres@127.0.0.1:" + c.port + "/postgres?sslmode=disable"
+}
+
+func (c *cluster) command(program string, args ...string) *exec.Cmd {
+	args = append([]string{filepath.Join(c.programs, program)}, args...)
+	if c.account != nil {
+		args = append([]string{"runuser", "-u", c.account.Username, "--"}, args...)
+	}
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Dir = filepath.Dir(c.data)
+	return cmd
+}
+
+func (c *cluster) run(program string, args ...string) {
+	c.t.Helper()
+	out, err := c.command(program, args...).CombinedOutput()
+	require.NoError(c.t, err, "%s: %s", program, out)
+}
+
+// start waits until the server takes connections.
+func (c *cluster) start() (took time.Duration) {
+	c.t.Helper()
+	began := time.Now()
+	c.run("pg_ctl", "-D", c.data, "-l", filepath.Join(filepath.Dir(c.data), "log"), "-w", "-t", "60", "start")
+	return time.Since(began)
+}
+
+// stop waits until the server is down. mode is fast, which ends all transactions and says goodbye, or immediate, a crash.
+func (c *cluster) stop(mode string) {
+	c.t.Helper()
+	c.run("pg_ctl", "-D", c.data, "-m", mode, "-w", "-t", "60", "stop")
+}

@@ -1,0 +1,136 @@
+package proof_test
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/flowhook/flowhook/internal/testdb"
+	"github.com/stretchr/testify/require"
+)
+
+// revoking gives the service's auth.yml with one more hook after each login: it ends all other sessions.
+func revoking(t testing.TB) (path string) {
+	const before = "        hooks: # the session is issued by the handler, in the same transaction\n"
+	text, err := os.ReadFile("../../auth.yml")
+	require.NoError(t, err)
+	require.Equal(t, 1, strings.Count(string(text), before), "auth.yml is not what this test expects")
+	path = filepath.Join(t.TempDir(), "auth.yml")
+	require.NoError(t, os.WriteFile(path, []byte(strings.Replace(string(text), before, before+"          - hook: revoke_active_sessions\n", 1)), 0o600))
+	return path
+}
+
+const email = "alice@example.org"
+
+// signedIn asks a copy who is signed in.
+func (p *public) signedIn(r *replica, v visitor, email string) bool {
+	p.t.Helper()
+	answer := p.ask(r, v, "GET", "/")
+	in := strings.Contains(answer.body, "<strong>"+email+"</strong>")
+	require.NotEqual(p.t, in, strings.Contains(answer.body, "You are not signed in."), "%d: %s", answer.status, answer.body)
+	return in
+}
+
+// TestOneSessionIsLeft has a user sign in many times at once, at two copies of the service.
+func TestOneSessionIsLeft(t *testing.T) {
+	t.Parallel()
+	const atOnce = 64
+	rounds := times(100, 2)
+	database, seed := testdb.PostgreSQL(t), newSeed(t)
+	box, p := newMailbox(t, seed), newPublic(t)
+	l := &load{public: p, d: deploy(t, database, box.url, 2, "AUTH_CONFIG", revoking(t)), mail: box}
+	l.d.start()
+	a, b := l.d.copies[0], l.d.copies[1]
+	db := l.openDatabase(database)
+	require.True(t, p.ask(a, nil, "POST", "/register", "name", "Alice", "email", email, "password", password).is("/register/sent"))
+
+	browsers := make([]visitor, atOnce)
+	for i := range browsers {
+		browsers[i] = visitor{}
+	}
+	left := map[string]int{} // by the copy that issued the session that was left
+	for round := range rounds {
+		var all sync.WaitGroup
+		answers := make([]answer, atOnce)
+		for i, v := range browsers {
+			if round%2 == 0 {
+				delete(v, sessionCookie) // else it comes with the one it has, which is to end, too
+			}
+			all.Go(func() {
+				answers[i] = p.ask(l.d.copies[i%2], v, "POST", "/login", "email", email, "password", password)
+			})
+		}
+		all.Wait()
+		for i, answer := range answers {
+			require.True(t, answer.is("/"), "round %d: a login was answered %d: %s", round, answer.status, answer.body)
+			require.NotEmpty(t, answer.set[sessionCookie])
+			maps.Copy(browsers[i], answer.set)
+		}
+
+		var stored int
+		require.NoError(t, db.QueryRow("SELECT count(*) FROM flowhook_sessions").Scan(&stored))
+		require.Equal(t, 1, stored, "round %d: sessions in the table", round)
+		var survivors []int
+		for i, v := range browsers {
+			at := p.signedIn(a, v, email)
+			require.Equal(t, at, p.signedIn(b, v, email), "round %d: the copies do not agree", round)
+			if at {
+				survivors = append(survivors, i)
+			}
+		}
+		require.Len(t, survivors, 1, "round %d: cookies that are signed in", round)
+		left[l.d.copies[survivors[0]%2].name]++
+	}
+	proof(t, "%d logins at once at two processes, %d rounds, all answered 303: one session is left each time, in the table and among the cookies, asked at both (the last one came from A %d times, from B %d)",
+		atOnce, rounds, left["A"], left["B"])
+
+	l.drained(db)
+	require.Empty(t, box.letters(email, takenSubject))
+	require.Len(t, box.letters(email, deviceSubject), atOnce-1, "one mail for each browser that was new, but for the first")
+}
+
+// TestOneCopyForTheOther signs in on one copy and out on the other.
+func TestOneCopyForTheOther(t *testing.T) {
+	t.Parallel()
+	turns := times(200, 4)
+	box, p := newMailbox(t, newSeed(t)), newPublic(t)
+	d := deploy(t, testdb.PostgreSQL(t), box.url, 2)
+	d.start()
+	require.True(t, p.ask(d.copies[0], nil, "POST", "/register", "name", "Alice", "email", email, "password", password).is("/register/sent"))
+	device := visitor{}
+	signIn := func(r *replica) visitor {
+		t.Helper()
+		v := maps.Clone(device)
+		answer := p.ask(r, v, "POST", "/login", "email", email, "password", password)
+		require.True(t, answer.is("/"), "%d: %s", answer.status, answer.body)
+		maps.Copy(v, answer.set)
+		device = visitor{deviceCookie: v[deviceCookie]}
+		return v
+	}
+	for turn := range turns {
+		from, to := d.copies[turn%2], d.copies[(turn+1)%2]
+		one, other := signIn(from), signIn(to)
+		for _, r := range d.copies {
+			require.True(t, p.signedIn(r, one, email), "turn %d, %s", turn, r.name)
+			require.True(t, p.signedIn(r, other, email), "turn %d, %s", turn, r.name)
+		}
+		gone := []visitor{one, other}
+		if turn%4 < 2 {
+			require.True(t, p.ask(to, other, "POST", "/sessions/end-all").is("/"))
+		} else {
+			require.True(t, p.ask(to, one, "POST", "/logout").is("/"))
+			gone = gone[:1]
+			require.True(t, p.signedIn(from, other, email), "turn %d: the other session has nothing to do with it", turn)
+		}
+		for _, v := range gone {
+			require.False(t, p.signedIn(from, v, email), "turn %d: signed out on %s, and still signed in on %s", turn, to.name, from.name)
+			require.True(t, p.ask(from, v, "GET", "/settings").is("/login"))
+			require.False(t, p.signedIn(to, v, email), "turn %d", turn)
+		}
+	}
+	proof(t, "signed in on one process is signed in on the other; signed out there (%d times everywhere, %d times one session) is anonymous on the first at the next request",
+		turns-turns/2, turns/2)
+}

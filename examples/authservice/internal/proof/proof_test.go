@@ -1,0 +1,116 @@
+// Package proof_test drives the service as it is deployed: as processes, several on one database, over HTTP, with their mail
+// going out by SMTP. It kills them, takes the database away, and stops them, all under load, and looks at what is left.
+//
+// What is random is seeded, and the seed is logged. FLOWHOOK_SEED sets it: the same choices, though not the same timing.
+package proof_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+	"github.com/stretchr/testify/require"
+	_ "modernc.org/sqlite"
+)
+
+// secret signs the sessions of every copy.
+const secret = "a-secret-for-tests-0123456789abcdef"
+
+// publicURL is what the mails link to; the tests take the token, and ask one of the copies.
+const publicURL = "http://127.0.0.1:8080"
+
+// workspace holds the binary, until all tests are over.
+var workspace string
+
+func TestMain(m *testing.M) {
+	var err error
+	if workspace, err = os.MkdirTemp("", "authservice-proof-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(workspace)
+	os.Exit(code)
+}
+
+// binary builds the service, once.
+var binary = sync.OnceValues(func() (path string, err error) {
+	path = filepath.Join(workspace, "authservice")
+	if runtime.GOOS == "windows" {
+		path += ".exe"
+	}
+	args := []string{"build", "-o", path}
+	if underRace {
+		args = append(args, "-race")
+	}
+	build := exec.Command("go", append(args, "github.com/flowhook/flowhook/examples/authservice")...)
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building the service: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// times is how often a test repeats what it repeats. Under the race detector, which makes everything slow, it is few: a race
+// shows, or does not, in each.
+func times(full, few int) int {
+	switch {
+	case underRace:
+		return few
+	case os.Getenv("FLOWHOOK_PROOF") == "full":
+		return full
+	case os.Getenv("FLOWHOOK_PROOF") == "tenth":
+		return full / 10
+	}
+	return few
+}
+
+// proof notes what was shown, how often, and with which seed, for the table of internal/proof.
+func proof(t testing.TB, format string, args ...any) {
+	t.Helper()
+	t.Logf("proof: "+format, args...)
+}
+
+// newSeed gives FLOWHOOK_SEED, or another one each time. It is logged at once, for a test that does not come to its end.
+func newSeed(t testing.TB) uint64 {
+	seed := rand.Uint64()
+	if v := os.Getenv("FLOWHOOK_SEED"); v != "" {
+		var err error
+		seed, err = strconv.ParseUint(v, 10, 64)
+		require.NoError(t, err, "FLOWHOOK_SEED")
+	}
+	t.Logf("seed %d", seed)
+	return seed
+}
+
+// pause waits, or does not when ctx ends. It is for what happens at a random moment; nothing is expected of the span.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// between gives a span at random.
+func between(chance *rand.Rand, least, most time.Duration) time.Duration {
+	return least + time.Duration(chance.Int64N(int64(most-least)+1))
+}
+
+// eventually waits for what another process brings about.
+func eventually(t testing.TB, patience time.Duration, holds func() bool, what string, args ...any) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !holds(); {
+		if time.Now().After(deadline) {
+			require.FailNow(t, fmt.Sprintf("after %s, still: %s", patience, fmt.Sprintf(what, args...)))
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
