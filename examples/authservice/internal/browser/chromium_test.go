@@ -1,0 +1,103 @@
+package browser_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/audits"
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+)
+
+// chromium gives the path of a browser.
+func chromium(t *testing.T) string {
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	if os.Getenv("FLOWHOOK_NO_SKIP") != "" {
+		t.Fatal("no Chromium in PATH, and FLOWHOOK_NO_SKIP is set")
+	}
+	t.Skip("no Chromium in PATH")
+	return ""
+}
+
+// A visitor is somebody at a browser of their own: a Chromium process with its own profile, and one tab.
+type visitor struct {
+	t      *testing.T
+	name   string
+	base   string
+	ctx    context.Context
+	report *report
+	watch  *watch
+
+	status int // of the page that is shown
+}
+
+func newVisitor(t *testing.T, path, name, base string, r *report) *visitor {
+	v := &visitor{t: t, name: name, base: base, report: r, watch: &watch{more: make(chan struct{})}}
+	allocator, release := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()),
+		// Chromium's own errands: they are of no use here, and on a machine without a way out each is a failed connection.
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("no-pings", true),
+		chromedp.Flag("disable-gpu", true))...)
+	ctx, cancel := chromedp.NewContext(allocator, chromedp.WithListener(v.watch.listen))
+	t.Cleanup(func() {
+		ending, done := context.WithTimeout(ctx, 20*time.Second)
+		chromedp.Cancel(ending) // waits for the process, so that its profile can be removed
+		done()
+		cancel()
+		release()
+	})
+	v.ctx = ctx
+	require.NoError(t, chromedp.Do(ctx, command(network.Enable, network.EnableParams{}), command(log.Enable, cdp.Empty{}),
+		command(audits.Enable, cdp.Empty{})), "starting Chromium")
+	v.view(desktop)
+	return v
+}
+
+// command makes an action of a command of the protocol, for those whose result is of no use.
+func command[P, R any](c cdp.Command[P, R], params P) chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, c, params)
+		return err
+	})
+}
+
+const patience = 30 * time.Second // for a condition; nothing waits for it where all is well
+
+// run runs an action and gives its value.
+func run[T any](v *visitor, a chromedp.Action[T]) T {
+	v.t.Helper()
+	ctx, cancel := context.WithTimeout(v.ctx, patience)
+	defer cancel()
+	value, err := chromedp.Run(ctx, a)
+	if err != nil {
+		v.fatal("%v", err)
+	}
+	return value
+}
+
+// js evaluates an expression on the page.
+func js[T any](v *visitor, expression string) T {
+	v.t.Helper()
+	return run(v, chromedp.Evaluate[T](expression))
+}
+
+// fatal ends the test with what the visitor sees.
+func (v *visitor) fatal(format string, args ...any) {
+	v.t.Helper()
+	ctx, cancel := context.WithTimeout(v.ctx, 5*time.Second)
+	defer cancel()
+	seen, _ := chromedp.Run(ctx, chromedp.Evaluate[string]("location.href + '\\n' + document.body.innerText"))
+	v.t.Fatalf("%s: %s\nat %s\n%s", v.name, fmt.Sprintf(format, args...), seen, strings.Join(v.watch.all(), "\n"))
+}

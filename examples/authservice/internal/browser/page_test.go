@@ -1,0 +1,186 @@
+package browser_test
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/chromedp/cdproto/accessibility"
+	"github.com/chromedp/cdproto/audits"
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/stretchr/testify/require"
+)
+
+// A view is how a page is shown.
+type view struct {
+	width, height int64
+	scale         float64 // device pixels to a pixel of CSS
+	phone         bool
+	dark          bool
+	text          int // per cent; 0: 100
+}
+
+var (
+	desktop = view{width: 1280, height: 800, scale: 1}
+	phone   = view{width: 390, height: 844, scale: 2, phone: true}
+)
+
+// view shows the page so.
+func (v *visitor) view(as view) {
+	v.t.Helper()
+	scheme := "light"
+	if as.dark {
+		scheme = "dark"
+	}
+	run(v, chromedp.Steps(
+		command(emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: as.width, Height: as.height, DeviceScaleFactor: as.scale, Mobile: as.phone}),
+		command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})))
+	if as.text != 0 {
+		js[chromedp.Void](v, fmt.Sprintf("document.documentElement.style.fontSize = '%d%%'", as.text))
+	}
+}
+
+//go:embed page.js
+var pageJS string
+
+// look looks at the page that is shown in every way, and takes its pictures. name is the page's, and names no other.
+func (v *visitor) look(name string) *visitor {
+	v.t.Helper()
+	require.NotContains(v.t, v.report.pages, name, "two pages have this name")
+	v.report.pages = append(v.report.pages, name)
+	title, heading := js[string](v, "document.title"), js[string](v, "document.querySelector('h1').innerText.trim()")
+	if other, taken := v.report.titles[title]; taken && other != heading {
+		v.t.Errorf("%s: %q and %q have the same title, %q", name, heading, other, title)
+	}
+	v.report.titles[title] = heading
+
+	v.picture(name+"-1280", desktop)
+	v.picture(name+"-390", phone)
+	dark := func(as view) view { as.dark = true; return as }
+	v.picture(name+"-1280-dark", dark(desktop))
+	v.picture(name+"-390-dark", dark(phone))
+
+	v.view(desktop)
+	v.check(name, "structure")
+	v.names(name)
+	for _, as := range []view{desktop, phone, {width: 320, height: 640, scale: 2, phone: true},
+		{width: 640, height: 400, scale: 2},                           // a window of 1280 at a zoom of 200 %
+		{width: 390, height: 844, scale: 2, phone: true, text: 200}} { // a text of 200 % on a phone
+		v.view(as)
+		v.check(fmt.Sprintf("%s at %d, text %d", name, as.width, as.text), "layout")
+	}
+	js[chromedp.Void](v, "document.documentElement.removeAttribute('style')")
+	for _, as := range []view{desktop, phone, dark(desktop), dark(phone)} {
+		v.view(as)
+		v.check(fmt.Sprintf("%s at %d, dark %t", name, as.width, as.dark), "colours")
+	}
+	v.view(desktop)
+	v.tabs(name)
+	for _, text := range v.watch.all() {
+		v.t.Errorf("%s: %s", name, text)
+	}
+	return v
+}
+
+type findings struct {
+	Seen  int      `json:"seen"`
+	Wrong []string `json:"wrong"`
+	Least *float64 `json:"least"`
+	At    int      `json:"at"`
+}
+
+// check evaluates one of page.js's functions.
+func (v *visitor) check(where, function string) findings {
+	v.t.Helper()
+	f := js[findings](v, pageJS+"."+function+"()")
+	for _, wrong := range f.Wrong {
+		v.t.Errorf("%s: %s", where, wrong)
+	}
+	if f.Seen == 0 {
+		v.t.Errorf("%s: nothing was looked at (%s)", where, function)
+	}
+	v.report.checks[function] += f.Seen
+	if function == "colours" && f.Least != nil {
+		v.report.contrast = min(v.report.contrast, *f.Least)
+	}
+	return f
+}
+
+// controls are the roles of what a user does something with.
+var controls = []string{"button", "link", "textbox", "checkbox", "combobox", "DisclosureTriangle"}
+
+// names asks Chromium's accessibility tree what each control is called, and what it finds about the forms.
+func (v *visitor) names(name string) {
+	v.t.Helper()
+	tree := run(v, func(ctx context.Context, t *chromedp.Target) (accessibility.GetFullAXTreeResult, error) {
+		return cdp.Call(ctx, t, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
+	})
+	found := 0
+	for _, node := range tree.Nodes {
+		role := said(node.Role)
+		if node.Ignored || !slices.Contains(controls, role) {
+			continue
+		}
+		found++
+		if said(node.Name) == "" {
+			v.t.Errorf("%s: a %s has no accessible name", name, role)
+		}
+	}
+	if stops := js[int](v, pageJS+".stops()"); found != stops {
+		v.t.Errorf("%s: the accessibility tree has %d controls, the page %d", name, found, stops)
+	}
+	v.report.named += found
+	run(v, command(audits.CheckFormsIssues, cdp.Empty{}))
+}
+
+func said(value *accessibility.Value) string {
+	if value == nil {
+		return ""
+	}
+	return strings.Trim(string(value.Value), `" `)
+}
+
+// tabs goes through the page by the Tab key: it must stop at each control, in their order, and show where it is.
+func (v *visitor) tabs(name string) {
+	v.t.Helper()
+	stops := js[int](v, pageJS+".stops()")
+	js[chromedp.Void](v, pageJS+".start()")
+	at := func(key string, want int, modifiers ...kb.Modifier) {
+		v.t.Helper()
+		run(v, chromedp.KeyEvent(key, chromedp.KeyModifiers(modifiers...)))
+		if f := v.check(name+", by the keyboard", "focus"); f.At != want {
+			v.fatal("%s: the Tab key leads to control %d, want %d", name, f.At, want)
+		}
+		v.report.tabs++
+	}
+	for i := 1; i < stops; i++ {
+		at(kb.Tab, i)
+	}
+	for i := stops - 2; i >= 0; i-- {
+		at(kb.Tab, i, kb.ModifierShift)
+	}
+	js[chromedp.Void](v, "document.activeElement.blur()")
+}
+
+// picture takes a picture of the whole page.
+func (v *visitor) picture(name string, as view) {
+	v.t.Helper()
+	v.view(as)
+	as.height = max(as.height, js[int64](v, "document.documentElement.scrollHeight"))
+	v.view(as)
+	png := run(v, func(ctx context.Context, t *chromedp.Target) (page.CaptureScreenshotResult, error) {
+		return cdp.Call(ctx, t, page.CaptureScreenshot, page.CaptureScreenshotParams{})
+	})
+	name += ".png"
+	require.NoError(v.t, os.MkdirAll("screenshots", 0o755))
+	require.NoError(v.t, os.WriteFile(filepath.Join("screenshots", name), png.Data, 0o644))
+	v.report.pictures = append(v.report.pictures, name)
+}

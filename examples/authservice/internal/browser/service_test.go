@@ -1,0 +1,109 @@
+package browser_test
+
+import (
+	"bufio"
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A service is the real one, in a process of its own, with its defaults: a SQLite file, the development inbox and the
+// development provider.
+type service struct {
+	t                  *testing.T
+	program, directory string
+	address            string // host:port, the same after a restart, so that links stay good
+	url                string
+	process            *exec.Cmd
+	log                bytes.Buffer // of all starts; read it when the process has ended
+}
+
+// newService builds the service and starts it.
+func newService(t *testing.T) *service {
+	s := &service{t: t, directory: t.TempDir(), address: "127.0.0.1:0"}
+	s.program = filepath.Join(s.directory, "authservice")
+	build := exec.Command("go", "build", "-o", s.program, ".")
+	build.Dir = "../.."
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, string(out))
+	t.Cleanup(func() {
+		if s.process != nil {
+			s.stop()
+		}
+		if t.Failed() {
+			t.Logf("the service's log:\n%s", s.log.String())
+		}
+	})
+	s.start()
+	return s
+}
+
+var listening = regexp.MustCompile(`^authservice listens on (http://(\S+))$`)
+
+// start starts the service and reads the URL that it prints. pairs go into its environment.
+func (s *service) start(pairs ...string) {
+	s.t.Helper()
+	s.process = exec.Command(s.program)
+	s.process.Dir = "../.."
+	s.process.Env = []string{"PATH=" + os.Getenv("PATH"), "ADDR=" + s.address, "DATABASE_URL=sqlite:" + filepath.Join(s.directory, "authservice.db")}
+	for i := 0; i < len(pairs); i += 2 {
+		s.process.Env = append(s.process.Env, pairs[i]+"="+pairs[i+1])
+	}
+	s.process.Stderr = &s.log
+	out, err := s.process.StdoutPipe()
+	require.NoError(s.t, err)
+	require.NoError(s.t, s.process.Start())
+	silent := time.AfterFunc(time.Minute, func() { s.process.Process.Kill() })
+	defer silent.Stop()
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if found := listening.FindStringSubmatch(lines.Text()); found != nil {
+			s.url, s.address = found[1], found[2]
+			return
+		}
+	}
+	s.process.Wait()
+	s.process = nil
+	require.FailNow(s.t, "the service has not printed its URL", s.log.String())
+}
+
+// stop ends the service as a user at a terminal does, and expects that it ends in good order.
+func (s *service) stop() {
+	s.t.Helper()
+	process := s.process
+	s.process = nil
+	require.NoError(s.t, process.Process.Signal(syscall.SIGTERM))
+	hanging := time.AfterFunc(30*time.Second, func() { process.Process.Kill() })
+	defer hanging.Stop()
+	require.NoError(s.t, process.Wait(), "the service has not ended well")
+}
+
+// underMaintenance gives the path of an auth.yml with the redirect of a maintenance switched on: the example's own file,
+// with the lines taken in that are commented out there.
+func (s *service) underMaintenance() string {
+	s.t.Helper()
+	data, err := os.ReadFile("../../auth.yml")
+	require.NoError(s.t, err)
+	var changed strings.Builder
+	taken, inside := 0, false
+	for line := range strings.Lines(string(data)) {
+		if indent, rest, commented := strings.Cut(line, "# "); commented && strings.TrimSpace(indent) == "" && (inside || rest == "before:\n") {
+			inside, line = true, indent+rest
+			taken++
+		} else {
+			inside = false
+		}
+		changed.WriteString(line)
+	}
+	require.Equal(s.t, 5, taken, "auth.yml has other commented lines than it had")
+	path := filepath.Join(s.directory, "auth.yml")
+	require.NoError(s.t, os.WriteFile(path, []byte(changed.String()), 0o600))
+	return path
+}
