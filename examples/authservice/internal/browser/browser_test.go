@@ -118,15 +118,15 @@ func (w *walk) changeProfile() {
 func (w *walk) signInByProvider() {
 	bob := w.bob
 	bob.open("/login").follow(byProvider).at("/authorize", "Sign in").look("provider")
-	bob.fill("Name", " ", "E-mail address", "bob@example").presses(422, "Sign in").look("provider-error")
-	bob.fill("Name", "Bob", "E-mail address", newEmail).presses(403, "Sign in").at("/login/oidc/callback", "You are not signed in")
+	bob.fill("Name", " ", "Email address", "bob@example").presses(422, "Sign in").look("provider-error")
+	bob.fill("Name", "Bob", "Email address", newEmail).presses(403, "Sign in").at("/login/oidc/callback", "You are not signed in")
 	bob.sees("There is an account with your email address already.").cookies(false).look("refused")
 	bob.open("/login").follow(byProvider).presses(403, "Cancel").at("/login/oidc/callback", "You are not signed in")
-	bob.open("/login").follow(byProvider).fill("Name", "Bob", "E-mail address", "bob@example.org").press("Sign in")
+	bob.open("/login").follow(byProvider).fill("Name", "Bob", "Email address", "bob@example.org").press("Sign in")
 	bob.at("/", "Hello, Bob").sees("bob@example.org", "Your email address is confirmed.").cookies(true)
 	bob.open("/settings").at("/settings", "Settings").look("settings-without-password")
 	bob.press("Sign out").at("/", "Welcome").cookies(false)
-	bob.open("/login").follow(byProvider).fill("Name", "Robert", "E-mail address", "bob@example.org").press("Sign in")
+	bob.open("/login").follow(byProvider).fill("Name", "Robert", "Email address", "bob@example.org").press("Sign in")
 	bob.at("/", "Hello, Bob").cookies(true) // the same account again
 }
 

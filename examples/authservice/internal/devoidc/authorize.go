@@ -119,7 +119,7 @@ func (p *Provider) login(w http.ResponseWriter, hr *http.Request) {
 		f.NameProblem = "Please enter a name of at most 100 letters."
 	}
 	if !validEmail(f.Email) {
-		f.EmailProblem = "Please enter an e-mail address such as name@example.org."
+		f.EmailProblem = "Please enter an email address such as name@example.org."
 	}
 	if f.NameProblem != "" || f.EmailProblem != "" {
 		p.page(w, http.StatusUnprocessableEntity, page{Form: f})

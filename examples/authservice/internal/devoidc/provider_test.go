@@ -96,9 +96,9 @@ func TestTheLoginPage(t *testing.T) {
 		"no name":         {url.Values{"name": {" "}, "email": {"alice@example.org"}}, "Please enter a name"},
 		"a long name":     {url.Values{"name": {strings.Repeat("x", 101)}, "email": {"alice@example.org"}}, "Please enter a name"},
 		"a broken name":   {url.Values{"name": {"a\x00"}, "email": {"alice@example.org"}}, "Please enter a name"},
-		"no address":      {url.Values{"name": {"<b>"}, "email": {""}}, "Please enter an e-mail address"},
-		"a wrong address": {url.Values{"name": {"<b>"}, "email": {"Alice <alice@example.org>"}}, "Please enter an e-mail address"},
-		"a long address":  {url.Values{"name": {"<b>"}, "email": {strings.Repeat("x", 250) + "@example.org"}}, "Please enter an e-mail address"},
+		"no address":      {url.Values{"name": {"<b>"}, "email": {""}}, "Please enter an email address"},
+		"a wrong address": {url.Values{"name": {"<b>"}, "email": {"Alice <alice@example.org>"}}, "Please enter an email address"},
+		"a long address":  {url.Values{"name": {"<b>"}, "email": {strings.Repeat("x", 250) + "@example.org"}}, "Please enter an email address"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			again := r.typeIn(a, c.typed)
