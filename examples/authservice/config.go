@@ -62,6 +62,9 @@ func readConfig(getenv func(string) string) (config, error) {
 	if slices.ContainsFunc(c.Secrets, func(secret string) bool { return len(secret) < 16 }) {
 		errs = append(errs, errors.New("SESSION_SECRETS has one of less than 16 characters; 32 random ones are good"))
 	}
+	if sorted := slices.Sorted(slices.Values(c.Secrets)); len(slices.Compact(sorted)) < len(c.Secrets) {
+		errs = append(errs, errors.New("SESSION_SECRETS has one twice; the first signs, the others are those that signed before"))
+	}
 	if c.MailRescue, _ = time.ParseDuration(or("MAIL_RESCUE_AFTER", "2m")); c.MailRescue < time.Second {
 		errs = append(errs, errors.New("MAIL_RESCUE_AFTER must be a duration of at least a second, such as 2m"))
 	}

@@ -19,6 +19,7 @@ func TestConfig(t *testing.T) {
 		{"PostgreSQL", []string{"DATABASE_URL", postgres}, ""},
 		{"PostgreSQL without secrets", []string{"DATABASE_URL", postgres, "SESSION_SECRETS", " , "}, "SESSION_SECRETS is missing"},
 		{"a short secret", []string{"SESSION_SECRETS", testSecret + ",hunter2"}, "less than 16"},
+		{"a secret twice", []string{"SESSION_SECRETS", "hunter2-hunter2-hunter2," + testSecret + ", hunter2-hunter2-hunter2"}, "SESSION_SECRETS has one twice"},
 		{"another database", []string{"DATABASE_URL", "mysql://somebody:hunter2@db.example/accounts"}, "DATABASE_URL begins with"},
 		{"no path", []string{"DATABASE_URL", "sqlite:"}, "DATABASE_URL begins with"},
 		{"a URL with a path", []string{"PUBLIC_URL", "https://accounts.example/auth"}, "PUBLIC_URL must be"},
