@@ -77,8 +77,8 @@ func trouble(err error) bool {
 		}
 		return postgres.Code == "25006" // read-only: a standby, or about to be one
 	}
-	switch code(err) & 0xff { // SQLite: busy, locked, read-only, I/O, corrupt, full, cannot open
-	case 5, 6, 8, 10, 11, 13, 14:
+	switch code(err) & 0xff { // SQLite: read-only, I/O, corrupt, full, cannot open
+	case 8, 10, 11, 13, 14:
 		return true
 	}
 	return false

@@ -105,7 +105,7 @@ func TestTrouble(t *testing.T) {
 		io.ErrUnexpectedEOF, driver.ErrBadConn, sql.ErrConnDone, context.DeadlineExceeded, sqlstore.ErrConflict, syscall.ECONNREFUSED, syscall.EPIPE,
 		&net.OpError{Op: "read", Err: errors.New("reset")},
 		&pgconn.PgError{Code: "57P01"}, &pgconn.PgError{Code: "57P03"}, &pgconn.PgError{Code: "53300"}, &pgconn.PgError{Code: "40P01"}, &pgconn.PgError{Code: "25006"},
-		sqliteError(5), sqliteError(10 | 1<<8), sqliteError(13),
+		sqliteError(5), sqliteError(6 | 1<<8), sqliteError(10 | 1<<8), sqliteError(13),
 	} {
 		require.True(t, trouble(&flowhook.HookError{Err: fmt.Errorf("in the store: %w", err)}), "%v", err)
 	}
