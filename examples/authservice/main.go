@@ -127,7 +127,7 @@ func open(ctx context.Context, c config, log *slog.Logger) (a *app, err error) {
 			return a, fmt.Errorf("the development inbox: %w", err)
 		}
 		a.closers = append(a.closers, a.inbox.Close)
-		c.SMTP, inboxPages = a.inbox.URL(), a.inbox.Handler()
+		c.SMTP, inboxPages = a.inbox.URL(), a.inbox.Handler("/")
 	}
 	queue := mail.Options{DB: db.DB, Dialect: db.dialect, Pool: db.pool, SMTP: c.SMTP, From: c.MailFrom, RescueAfter: c.MailRescue, Logger: log}
 	if err := db.alone(ctx, func(ctx context.Context) error {

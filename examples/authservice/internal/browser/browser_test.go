@@ -59,7 +59,7 @@ func (w *walk) register() {
 	alice := w.alice
 	alice.open("/").at("/", "Welcome").look("welcome")
 	alice.open(mailbox).at(mailbox, "Mailbox").look("mailbox-empty")
-	alice.open("/").follow("Register").at("/register", "Register").look("register")
+	alice.follow("Back to the service").at("/", "Welcome").follow("Register").at("/register", "Register").look("register")
 	alice.fill("Name", "", "Email address", "nonsense", "Password", "short").presses(422, "Register").at("/register", "Register")
 	alice.sees("Enter your name.", "Enter an email address, such as name@example.org.", "Use at least 8 characters.").look("register-error")
 	alice.fill("Name", "Alice", "Email address", email, "Password", password).press("Register")

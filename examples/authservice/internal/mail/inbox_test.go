@@ -31,7 +31,7 @@ func deliver(t *testing.T, in *mail.Inbox, raw string) error {
 // browse serves the inbox as the service does, below a prefix.
 func browse(t *testing.T, in *mail.Inbox) func(path string) (*http.Response, string) {
 	mux := http.NewServeMux()
-	mux.Handle("GET /dev/mail/", http.StripPrefix("/dev/mail", in.Handler()))
+	mux.Handle("GET /dev/mail/", http.StripPrefix("/dev/mail", in.Handler("/")))
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
 	return func(path string) (*http.Response, string) {
@@ -50,6 +50,7 @@ func TestTheInboxListsAndShows(t *testing.T) {
 	response, body := get("/dev/mail")
 	require.Equal(t, "/dev/mail/", response.Request.URL.Path, "the mux adds the slash that the relative links need")
 	require.Contains(t, body, "No mail yet")
+	require.Contains(t, body, `<a href="/">Back to the service</a>`)
 
 	require.NoError(t, deliver(t, in, "Subject: =?utf-8?q?Gr=C3=B6=C3=9Fe?=\r\nMessage-ID: <1@example.org>\r\nMIME-Version: 1.0\r\n"+
 		"Content-Type: multipart/alternative; boundary=x\r\n\r\n"+

@@ -34,11 +34,12 @@ var (
 )
 
 // Handler shows the mails: GET / all of them, GET /{id} one. Its links are relative, so that it can be mounted, by
-// http.StripPrefix, at a path that ends in a slash. Who can reach it reads all mail.
-func (in *Inbox) Handler() http.Handler {
+// http.StripPrefix, at a path that ends in a slash. home is where the service's own pages begin. Who can reach it reads all
+// mail.
+func (in *Inbox) Handler(home string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		show(w, http.StatusOK, "list", in.Mails())
+		show(w, http.StatusOK, "list", list{home, in.Mails()})
 	})
 	mux.HandleFunc("GET /{id}", func(w http.ResponseWriter, r *http.Request) {
 		id, _ := strconv.Atoi(r.PathValue("id"))
@@ -66,6 +67,11 @@ func show(w http.ResponseWriter, status int, page string, data any) {
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	w.Write(body.Bytes())
+}
+
+type list struct {
+	Home  string
+	Mails []Mail
 }
 
 // shown is a mail with what only its page wants.
