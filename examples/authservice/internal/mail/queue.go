@@ -39,7 +39,7 @@ type Options struct {
 	SMTP string
 	From string // the sender: an address, or "Name <address>"
 
-	Logger      *slog.Logger  // nil: slog.Default
+	Logger      *slog.Logger  // nil: slog.Default. Of what River itself says, it gets the warnings and errors
 	HelloHost   string        // how the worker introduces itself to the server; default: the machine's name
 	RescueAfter time.Duration // a worker that had a job for so long is taken for dead; default: 2 minutes
 }
@@ -57,9 +57,9 @@ func Migrate(ctx context.Context, o Options) error {
 		if o.Pool == nil {
 			return errPool
 		}
-		return migrate(ctx, riverpgxv5.New(o.Pool), o.logger())
+		return migrate(ctx, riverpgxv5.New(o.Pool), o.river())
 	case sqlstore.SQLite:
-		return migrate(ctx, riversqlite.New(o.DB), o.logger())
+		return migrate(ctx, riversqlite.New(o.DB), o.river())
 	}
 	return unknown(o.Dialect)
 }
@@ -111,7 +111,7 @@ func Open(o Options) (*Queue, error) {
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &worker{server: server, from: from, logger: o.logger()})
 	config := &river.Config{
-		Logger:                      o.logger(),
+		Logger:                      o.river(),
 		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 8}},
 		Workers:                     workers,
 		FetchCooldown:               20 * time.Millisecond,
@@ -169,12 +169,21 @@ func (q *Queue) Start(ctx context.Context) error {
 	return nil
 }
 
-// Stop takes no further jobs and waits until those that are running are done. When ctx ends first, they are cancelled
-// and Stop returns its error: what was not noted as sent will be sent again.
+// cancelTime is how long Stop waits for jobs that it has cancelled. All that they still do is to note that.
+const cancelTime = 2 * time.Second
+
+// Stop takes no further jobs and waits until those that are running are done. When ctx ends first, they are cancelled, to
+// be tried again by the next worker, and Stop returns the error of ctx, after 2 seconds at most. What the server had taken
+// by then comes twice, under the same Message-ID.
 func (q *Queue) Stop(ctx context.Context) error {
-	if err := q.worker.Stop(ctx); err != nil {
-		q.worker.StopAndCancel(ctx) // it does not wait either
-		return fmt.Errorf("mail: stopping the worker: %w", err)
+	err := q.worker.Stop(ctx)
+	if err == nil {
+		return nil
 	}
-	return nil
+	cancelling, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelTime)
+	defer cancel()
+	if q.worker.StopAndCancel(cancelling) != nil {
+		return fmt.Errorf("mail: stopping the worker, which has not ended: %w", err)
+	}
+	return fmt.Errorf("mail: stopping the worker: %w", err)
 }
