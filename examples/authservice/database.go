@@ -78,10 +78,15 @@ func openDatabase(ctx context.Context, c config) (*database, error) {
 	return d, nil
 }
 
-// Close closes all connections.
+// Close closes all connections. A worker that does not end keeps its own, but not the process.
 func (d *database) Close() error {
 	if d.pool != nil {
-		d.pool.Close()
+		closed := make(chan struct{})
+		go func() { d.pool.Close(); close(closed) }()
+		select {
+		case <-closed:
+		case <-time.After(2 * time.Second):
+		}
 	}
 	return d.DB.Close()
 }

@@ -55,6 +55,10 @@ func main() {
 	}
 }
 
+// mailTime is how long a mail that is being sent may keep the process. Requests may take requestTime and 5 seconds more,
+// then come this, what the queue needs to cancel it (2), and the database's end (2): 30 seconds in all.
+const mailTime = 6 * time.Second
+
 // run serves until ctx ends, then finishes what it has begun. It prints its URL to out.
 func run(ctx context.Context, c config, out io.Writer, log *slog.Logger) (err error) {
 	l, err := net.Listen("tcp", c.Addr)
@@ -174,9 +178,12 @@ func (a *app) start(ctx context.Context) error {
 		return fmt.Errorf("starting the mail queue: %w", err)
 	}
 	a.closers = append(a.closers, func() error {
-		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		ctx, cancel := context.WithTimeout(ctx, mailTime)
 		defer cancel()
-		return a.queue.Stop(ctx)
+		if err := a.queue.Stop(ctx); err != nil { // no fault of this program: nothing is lost
+			a.service.log.Warn("stopping: gave up waiting for a mail that is being sent; it will be sent again", "error", err)
+		}
+		return nil
 	})
 	cleaning, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup

@@ -345,6 +345,7 @@ func TestStopIsBounded(t *testing.T) {
 		cancel()
 		require.ErrorIs(t, p.queue.Stop(ctx), context.Canceled)
 		require.Zero(t, p.jobs("completed"))
+		require.Zero(t, p.jobs("running"), "nothing is left to be rescued, and nothing uses the database any more")
 		close(goOn)
 		require.NoError(t, p.queue.Stop(t.Context()), "it goes on stopping")
 	})

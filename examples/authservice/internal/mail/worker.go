@@ -88,7 +88,14 @@ func (w *worker) Work(ctx context.Context, j *river.Job[job]) error {
 		log.ErrorContext(ctx, "a mail cannot be made and is given up", "error", err)
 		return river.JobCancel(err)
 	}
-	err = w.server.DialAndSendWithContext(ctx, m)
+	sent := make(chan error, 1)
+	go func() { sent <- w.server.DialAndSendWithContext(ctx, m) }()
+	select {
+	case err = <-sent:
+	case <-ctx.Done(): // a silent server keeps go-mail until its own time-out, and m is its own until then
+		log.WarnContext(ctx, "sending a mail was cancelled; it will be tried again")
+		return fmt.Errorf("cancelled: %w", ctx.Err())
+	}
 	switch {
 	case m.IsDelivered():
 		// The server has taken it. What went wrong afterwards, while saying goodbye, is no reason to send it again.
