@@ -151,6 +151,10 @@ func (s *service) confirmAgain(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
+	if u.Verified { // in another window, meanwhile: no link is on its way
+		http.Redirect(w, r, "/settings", http.StatusSeeOther)
+		return
+	}
 	x := exchange(r)
 	x.Identity, x.Session = u.identity(), session
 	handled, err := s.complete(r.Context(), confirmAddress, flowhook.FlowWide, nil)
@@ -159,7 +163,7 @@ func (s *service) confirmAgain(w http.ResponseWriter, r *http.Request) {
 
 func (s *service) confirmationSent(w http.ResponseWriter, r *http.Request) {
 	if u, _, ok := s.signedIn(w, r); ok {
-		s.pages.render(w, r, http.StatusOK, "sent", page{Title: "We have sent you a mail", User: &u})
+		s.pages.render(w, r, http.StatusOK, "sent", page{Title: "A link is on its way", User: &u, Data: "There is at most one a minute."})
 	}
 }
 

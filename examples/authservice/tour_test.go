@@ -59,7 +59,9 @@ func TestSettings(t *testing.T) {
 		require.Equal(t, 1, s.count("users WHERE verified_at IS NULL"))
 		first := s.mail("new@example.org", confirmSubject, 0).Links[0]
 
-		b.press("Send a new link").at("/settings/sent", "We have sent you a mail") // but not within a minute
+		b.press("Send a new link").at("/settings/sent", "A link is on its way")
+		require.Contains(t, b.Body, "There is at most one a minute.")
+		require.Equal(t, 2, s.count("river_job"), "not within a minute")
 		s.ahead.Add(int64(2 * time.Minute))
 		b.open("/settings").press("Save profile", "email", email)
 		s.mail(email, confirmSubject, 1)
