@@ -160,6 +160,9 @@ func (b *browser) at(path, heading string) *browser {
 	return b
 }
 
+// hasHeader says whether the page has the header of who is signed in.
+func (b *browser) hasHeader() bool { return len(b.all("nav")) == 1 }
+
 func (b *browser) refused(status int, says string) *browser {
 	b.t.Helper()
 	require.Equal(b.t, status, b.Status, b.Body)

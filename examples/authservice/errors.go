@@ -123,11 +123,15 @@ func reason(err error) string {
 
 // notFound, and the other answers without an error behind them.
 func (s *service) notFound(w http.ResponseWriter, r *http.Request) {
-	s.pages.render(w, r, http.StatusNotFound, "error", page{Title: "Page not found", Data: "There is nothing at this address."})
+	s.show(w, r, http.StatusNotFound, "error", page{Title: "Page not found", Data: "There is nothing at this address."})
+}
+
+func (s *service) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
+	s.show(w, r, http.StatusMethodNotAllowed, "error", page{Title: "Not understood", Data: "This address takes no request of this kind."})
 }
 
 func (s *service) crossOrigin(w http.ResponseWriter, r *http.Request) {
 	s.log.WarnContext(r.Context(), "refused a request of another origin", slog.String("path", r.URL.Path))
-	s.pages.render(w, r, http.StatusForbidden, "error", page{Title: "Not accepted",
+	s.show(w, r, http.StatusForbidden, "error", page{Title: "Not accepted",
 		Data: "This request came from another site. Open the page here and try again."})
 }

@@ -28,7 +28,7 @@ func TestErrorPages(t *testing.T) {
 	b := s.browser()
 	b.open("/nowhere").refused(http.StatusNotFound, "nothing at this address")
 	b.open("/login/nowhere").refused(http.StatusNotFound, "nothing at this address")
-	b.post("/", nil).refused(http.StatusMethodNotAllowed, "Method Not Allowed")
+	b.post("/", nil).refused(http.StatusMethodNotAllowed, "takes no request of this kind")
 	require.Equal(t, "GET, HEAD", b.Header.Get("Allow"))
 	b.open("/verify").at("/verify", "Confirm your address")
 	b.post("/verify", url.Values{"token": {"nonsense"}}).refused(http.StatusGone, "of no use")
@@ -138,6 +138,11 @@ func (s *site) allUnavailable(b *browser) {
 	require.NotEmpty(s.t, b.Header.Get("Retry-After"))
 	for _, path := range []string{"/settings", "/sessions"} {
 		b.open(path).refused(http.StatusServiceUnavailable, "Nothing was changed")
+	}
+	for _, path := range []string{"/login", "/register", "/verify", "/nowhere"} { // they need no database, not even for who has a session
+		b.open(path)
+		require.Less(s.t, b.Status, 500, path)
+		require.False(s.t, b.hasHeader(), path)
 	}
 	for _, path := range []string{"/login", "/logout", "/register", "/verify", "/settings/profile", "/settings/password", "/sessions/end", "/sessions/end-all"} {
 		b.post(path, url.Values{"name": {"Eve"}, "email": {"eve@example.org"}, "password": {password}, "token": {strings.Repeat("A", 43)}}).

@@ -55,7 +55,7 @@ func TestDevelopmentProvider(t *testing.T) {
 		b.press("Sign in", "name", "Alice", "email", email).at("/", "Hello, Alice")
 		require.Equal(t, 1, s.count("users WHERE verified_at IS NOT NULL"))
 		b = s.browser().open("/login").follow("Sign in with the test provider")
-		b.press("Cancel", "name", "Alice", "email", email).at("/login/oidc/callback", "You are not signed in")
+		b.press("Cancel", "name", "Alice", "email", email).at("/login/oidc/callback", "The sign-in did not work")
 	}
 }
 

@@ -92,7 +92,7 @@ func (s *service) registerOIDC(w http.ResponseWriter, r *http.Request, c claims)
 		return s.db.insertOIDC(ctx, s.oidc.key, c.Subject, u.ID, s.now())
 	})
 	if errors.Is(err, errTaken) {
-		s.pages.render(w, r, http.StatusForbidden, "refused", page{Title: "You are not signed in", Data: errLinked.Text})
+		s.show(w, r, http.StatusForbidden, "refused", page{Title: "The sign-in did not work", Data: errLinked.Text})
 		return
 	}
 	s.settled(w, r, handled, err, "/")
@@ -101,13 +101,13 @@ func (s *service) registerOIDC(w http.ResponseWriter, r *http.Request, c claims)
 // refuseOIDC answers where there is nothing to complete.
 func (s *service) refuseOIDC(w http.ResponseWriter, r *http.Request, flow flowhook.Flow, no *refusal) {
 	if !s.refused(r.Context(), exchange(r), flow, flowhook.OIDC, no) {
-		s.pages.render(w, r, http.StatusForbidden, "refused", page{Title: "You are not signed in", Data: no.Text})
+		s.show(w, r, http.StatusForbidden, "refused", page{Title: "The sign-in did not work", Data: no.Text})
 	}
 }
 
 func (s *service) providerAway(w http.ResponseWriter, r *http.Request, err error) {
 	s.log.ErrorContext(r.Context(), "the OpenID provider is away", "error", err)
 	w.Header().Set("Retry-After", "30")
-	s.pages.render(w, r, http.StatusServiceUnavailable, "refused", page{Title: "You are not signed in",
+	s.pages.render(w, r, http.StatusServiceUnavailable, "refused", page{Title: "The sign-in did not work",
 		Data: "The provider cannot be reached right now. Please try again in a moment, or sign in with a password."})
 }

@@ -20,6 +20,10 @@ func registrationForm(name, email string) form {
 }
 
 func (s *service) registerPage(w http.ResponseWriter, r *http.Request) {
+	if s.visitor(r) != nil {
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+		return
+	}
 	s.pages.render(w, r, http.StatusOK, "register", page{Title: "Register", Data: registrationForm("", "")})
 }
 
@@ -40,7 +44,7 @@ func (s *service) register(w http.ResponseWriter, r *http.Request) {
 		f.refuse(&refusal{Field: "password", Text: fault})
 	}
 	if f.Bad() {
-		s.pages.render(w, r, http.StatusUnprocessableEntity, "register", page{Title: "Register", Data: f})
+		s.show(w, r, http.StatusUnprocessableEntity, "register", page{Title: "Register", Data: f})
 		return
 	}
 	var err error
@@ -84,7 +88,7 @@ func (s *service) tellOwner(ctx context.Context, email string) error {
 }
 
 func (s *service) registered(w http.ResponseWriter, r *http.Request) {
-	s.pages.render(w, r, http.StatusOK, "sent", page{Title: "We have sent you a mail"})
+	s.show(w, r, http.StatusOK, "sent", page{Title: "We have sent you a mail"})
 }
 
 var badEmail = &refusal{"email", "bad_address", "Enter an email address, such as name@example.org."}

@@ -43,6 +43,11 @@ func (s *service) handler() (http.Handler, error) {
 	mux.HandleFunc("GET /sessions", s.sessionsPage)
 	in("POST /sessions/end", flowhook.Logout, s.endSession)
 	in("POST /sessions/end-all", signOutEverywhere, s.signOutEverywhere)
+	// A form that was refused, or a failure, leaves its own path in the address bar. Who opens that gets the page with the form.
+	for path, form := range map[string]string{"/settings/profile": "/settings", "/settings/password": "/settings",
+		"/settings/confirm": "/settings", "/sessions/end": "/sessions", "/sessions/end-all": "/sessions", "/logout": "/"} {
+		mux.Handle("GET "+path, http.RedirectHandler(form, http.StatusSeeOther))
+	}
 	mux.HandleFunc("GET /maintenance", s.maintenance)
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /static/{name}", static)
@@ -58,18 +63,23 @@ func (s *service) handler() (http.Handler, error) {
 		return nil, fmt.Errorf("PUBLIC_URL as an origin: %w", err)
 	}
 	protection.SetDenyHandler(http.HandlerFunc(s.crossOrigin))
-	return s.logRequests(s.headers(s.recovering(limited(protection.Handler(s.parsed(s.notFoundPage(mux))))))), nil
+	return s.logRequests(s.headers(s.recovering(limited(protection.Handler(s.parsed(s.ownPages(mux))))))), nil
 }
 
-// notFoundPage answers with a page of the service's where the mux finds nothing. Its other answers (405, and the redirects
-// to a clean path) stay as they are.
-func (s *service) notFoundPage(mux *http.ServeMux) http.Handler {
+// ownPages answers with a page of the service's where the mux finds nothing, or nothing for the method. Its other answers, the
+// redirects to a clean path, stay as they are.
+func (s *service) ownPages(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if h, pattern := mux.Handler(r); pattern == "" {
 			probe := &statusWriter{ResponseWriter: discard{http.Header{}}}
 			h.ServeHTTP(probe, r)
-			if probe.status == http.StatusNotFound {
+			switch probe.status {
+			case http.StatusNotFound:
 				s.notFound(w, r)
+				return
+			case http.StatusMethodNotAllowed:
+				w.Header().Set("Allow", probe.Header().Get("Allow"))
+				s.methodNotAllowed(w, r)
 				return
 			}
 		}
@@ -95,9 +105,9 @@ func (s *service) parsed(next http.Handler) http.Handler {
 		var tooLarge *http.MaxBytesError
 		switch {
 		case errors.As(err, &tooLarge):
-			s.pages.render(w, r, http.StatusRequestEntityTooLarge, "error", page{Title: "Too much", Data: "This is more than the form takes."})
+			s.show(w, r, http.StatusRequestEntityTooLarge, "error", page{Title: "Too much", Data: "This is more than the form takes."})
 		case err != nil:
-			s.pages.render(w, r, http.StatusBadRequest, "error", page{Title: "Not understood", Data: "This request could not be read."})
+			s.show(w, r, http.StatusBadRequest, "error", page{Title: "Not understood", Data: "This request could not be read."})
 		default:
 			next.ServeHTTP(w, r)
 		}

@@ -135,6 +135,25 @@ func exchange(r *http.Request) *flowhook.Exchange {
 	return x
 }
 
+// show renders a page that anybody may see, with the header of who is signed in. If that cannot be found out, the header is
+// the one of who is not: the page itself needs no database, so it does not wait for one either. An answer of 500 or 503 asks
+// for nobody, see fail.
+func (s *service) show(w http.ResponseWriter, r *http.Request, status int, name string, p page) {
+	p.User = s.visitor(r)
+	s.pages.render(w, r, status, name, p)
+}
+
+// visitor gives who is signed in; nil: nobody, or it could not be found out within a second.
+func (s *service) visitor(r *http.Request) *user {
+	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+	defer cancel()
+	u, _, err := s.current(r.WithContext(ctx))
+	if err != nil {
+		return nil
+	}
+	return &u
+}
+
 // signedIn gives who is signed in. Where nobody is, and where something went wrong, it has answered.
 func (s *service) signedIn(w http.ResponseWriter, r *http.Request) (u user, session *flowhook.Session, ok bool) {
 	u, session, err := s.current(r)

@@ -31,6 +31,10 @@ func (s *service) home(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *service) signInPage(w http.ResponseWriter, r *http.Request) {
+	if s.visitor(r) != nil {
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+		return
+	}
 	s.pages.render(w, r, http.StatusOK, "login", page{Title: "Sign in", Data: signInForm("")})
 }
 
@@ -84,7 +88,7 @@ func (s *service) signIn(w http.ResponseWriter, r *http.Request) {
 func (s *service) wrong(w http.ResponseWriter, r *http.Request, email string) {
 	f := signInForm(email)
 	f.refuse(errWrong)
-	s.pages.render(w, r, http.StatusUnprocessableEntity, "login", page{Title: "Sign in", Data: f})
+	s.show(w, r, http.StatusUnprocessableEntity, "login", page{Title: "Sign in", Data: f})
 }
 
 // signOut ends the session in use. Who has none gets there too.

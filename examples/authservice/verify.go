@@ -10,7 +10,7 @@ import (
 
 // verifyPage shows a button. Mail scanners follow links, but they do not press buttons: only the POST redeems.
 func (s *service) verifyPage(w http.ResponseWriter, r *http.Request) {
-	s.pages.render(w, r, http.StatusOK, "verify", page{Title: "Confirm your address", Data: r.URL.Query().Get("token")})
+	s.show(w, r, http.StatusOK, "verify", page{Title: "Confirm your address", Data: r.URL.Query().Get("token")})
 }
 
 func (s *service) verify(w http.ResponseWriter, r *http.Request) {
@@ -32,8 +32,7 @@ func (s *service) verify(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case handled:
 	case errors.Is(err, flowhook.ErrBadToken):
-		s.pages.render(w, r, http.StatusGone, "error", page{Title: "This link is of no use any more",
-			Data: "It was used already, it is too old, or the address has changed since. Sign in and have a new one sent from the settings."})
+		s.show(w, r, http.StatusGone, "used", page{Title: "This link is of no use any more"})
 	case err != nil:
 		s.fail(w, r, err)
 	default:
@@ -42,10 +41,10 @@ func (s *service) verify(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *service) verified(w http.ResponseWriter, r *http.Request) {
-	s.pages.render(w, r, http.StatusOK, "verified", page{Title: "Your address is confirmed"})
+	s.show(w, r, http.StatusOK, "verified", page{Title: "Your address is confirmed"})
 }
 
 func (s *service) maintenance(w http.ResponseWriter, r *http.Request) {
-	s.pages.render(w, r, http.StatusOK, "error", page{Title: "We are working on it",
+	s.show(w, r, http.StatusOK, "error", page{Title: "We are working on it",
 		Data: "Nobody can sign in while we maintain the service. Please come back later."})
 }

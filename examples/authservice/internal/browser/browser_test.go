@@ -79,7 +79,7 @@ func (w *walk) verify() {
 	alice.follow(link).at("/verify", "Confirm your address").look("verify") // as a mail scanner does, which presses no button
 	alice.signIn(email, password).at("/", "Hello, Alice").sees("not confirmed yet").look("home-unconfirmed")
 	alice.follow("Settings").at("/settings", "Settings").sees("Confirm your address").look("settings-unconfirmed")
-	alice.press("Send a new link").at("/settings/sent", "We have sent you a mail").look("settings-sent")
+	alice.press("Send a new link").at("/settings/sent", "A link is on its way").look("settings-sent")
 	alice.read(confirmSubject).follow(link).press("Confirm my address").at("/verify/done", "Your address is confirmed").look("verified")
 	alice.follow("Go on").at("/", "Hello, Alice").sees("Your email address is confirmed.").look("home")
 	alice.open(link).presses(410, "Confirm my address").sees("of no use any more").look("verify-used")
@@ -119,9 +119,9 @@ func (w *walk) signInByProvider() {
 	bob := w.bob
 	bob.open("/login").follow(byProvider).at("/authorize", "Sign in").look("provider")
 	bob.fill("Name", " ", "Email address", "bob@example").presses(422, "Sign in").look("provider-error")
-	bob.fill("Name", "Bob", "Email address", newEmail).presses(403, "Sign in").at("/login/oidc/callback", "You are not signed in")
+	bob.fill("Name", "Bob", "Email address", newEmail).presses(403, "Sign in").at("/login/oidc/callback", "The sign-in did not work")
 	bob.sees("There is an account with your email address already.").cookies(false).look("refused")
-	bob.open("/login").follow(byProvider).presses(403, "Cancel").at("/login/oidc/callback", "You are not signed in")
+	bob.open("/login").follow(byProvider).presses(403, "Cancel").at("/login/oidc/callback", "The sign-in did not work")
 	bob.open("/login").follow(byProvider).fill("Name", "Bob", "Email address", "bob@example.org").press("Sign in")
 	bob.at("/", "Hello, Bob").sees("bob@example.org", "Your email address is confirmed.").cookies(true)
 	bob.open("/settings").at("/settings", "Settings").look("settings-without-password")
@@ -186,7 +186,7 @@ func (w *walk) maintain() {
 	// And a provider that is away.
 	w.service.stop()
 	w.service.start("OIDC_ISSUER", "http://127.0.0.1:1", "OIDC_CLIENT_ID", "x", "OIDC_CLIENT_SECRET", "y")
-	elsewhere.open("/login").goes(503, chromedp.Click(having("a", "Sign in with 127.0.0.1:1"), chromedp.NodeVisible)).at("/login/oidc", "You are not signed in")
+	elsewhere.open("/login").goes(503, chromedp.Click(having("a", "Sign in with 127.0.0.1:1"), chromedp.NodeVisible)).at("/login/oidc", "The sign-in did not work")
 	elsewhere.sees("The provider cannot be reached right now.").look("provider-away")
 	elsewhere.signIn(newEmail, newPassword) // and the maintenance is over
 }
