@@ -201,7 +201,7 @@ func TestEndedMeanwhile(t *testing.T) {
 	s := newSite(t, testdb.PostgreSQL(t))
 	s.register(email, password)
 	for path, form := range map[string]url.Values{
-		"/settings/profile":  {"name": {"Eve"}, "email": {"eve@example.org"}},
+		"/settings/profile":  {"name": {"Eve"}, "email": {"eve@example.org"}, "current": {password}},
 		"/settings/password": {"current": {password}, "new": {"the password of somebody else"}},
 		"/sessions/end":      {"session": {"none"}},
 		"/sessions/end-all":  nil,
@@ -213,10 +213,8 @@ func TestEndedMeanwhile(t *testing.T) {
 		done := make(chan *browser)
 		err := s.service.store.Transaction(t.Context(), id, func(ctx context.Context) error {
 			go func() { done <- b.post(path, form) }()
-			for s.count("pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())") == 0 {
-				if ctx.Err() != nil {
-					return ctx.Err()
-				}
+			if err := s.someoneWaits(ctx); err != nil {
+				return err
 			}
 			return s.service.store.DeleteSessions(ctx, id, "")
 		})

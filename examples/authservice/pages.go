@@ -37,6 +37,7 @@ type form struct {
 type field struct {
 	Name, Label, Type, Autocomplete string
 	Value, Hint, Error              string
+	Optional                        bool
 	MaxLength                       int // 0: none. Not for passwords: a browser would cut what is pasted
 }
 

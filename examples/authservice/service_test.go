@@ -143,6 +143,16 @@ func (s *site) count(from string, args ...any) (n int) {
 	return n
 }
 
+// someoneWaits comes back when a transaction waits for the turn of another's, on PostgreSQL.
+func (s *site) someoneWaits(ctx context.Context) error {
+	for s.count("pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())") == 0 {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
 // A lockedBuffer is a log that may be read while it is written.
 type lockedBuffer struct {
 	mu sync.Mutex

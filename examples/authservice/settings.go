@@ -16,12 +16,25 @@ type settings struct {
 	Profile, Password form
 }
 
-func profileForm(name, email string) form {
-	return form{Action: "/settings/profile", Submit: "Save profile", Fields: []field{
+var (
+	errCurrent   = &refusal{"current", "wrong_password", "This is not your current password."}
+	errMeanwhile = &refusal{"", "changed_meanwhile", "Your account was changed elsewhere just now. Nothing was changed here."}
+)
+
+// profileForm offers no new address to who has no password: what one signs in by is not changed without giving it again
+// (OWASP ASVS 5.0, 7.5.1).
+func profileForm(u user, name, email string) form {
+	f := form{Action: "/settings/profile", Submit: "Save profile", Fields: []field{
 		{Name: "name", Label: "Name", Type: "text", Autocomplete: "name", Value: name, MaxLength: nameMax},
 		{Name: "email", Label: "Email address", Type: "email", Autocomplete: "email", Value: email, MaxLength: 254,
 			Hint: "A new address has to be confirmed again."},
+		{Name: "current", Label: "Password", Type: "password", Autocomplete: "current-password", Optional: true,
+			Hint: "Only needed to change the email address."},
 	}}
+	if u.PasswordHash == "" {
+		f.Fields = f.Fields[:1]
+	}
+	return f
 }
 
 // passwordForm asks who has no password yet for none.
@@ -39,7 +52,7 @@ func passwordForm(u user) form {
 
 func (s *service) settingsPage(w http.ResponseWriter, r *http.Request) {
 	if u, _, ok := s.signedIn(w, r); ok {
-		s.renderSettings(w, r, http.StatusOK, u, profileForm(u.Name, u.Email), passwordForm(u))
+		s.renderSettings(w, r, http.StatusOK, u, profileForm(u, u.Name, u.Email), passwordForm(u))
 	}
 }
 
@@ -48,44 +61,57 @@ func (s *service) renderSettings(w http.ResponseWriter, r *http.Request, status 
 		Data: settings{Saved: r.URL.Query().Has("saved"), Verified: u.Verified, Profile: profile, Password: password}})
 }
 
-// saveProfile changes name and address. A new address is not confirmed; the verify hook mails a link to it.
+// saveProfile changes the name and, for who gives the password, the address. A new one is not confirmed; the verify hook mails
+// a link to it.
 func (s *service) saveProfile(w http.ResponseWriter, r *http.Request) {
 	u, session, ok := s.signedIn(w, r)
 	if !ok {
 		return
 	}
-	name := strings.TrimSpace(r.PostFormValue("name"))
-	email, ok := normaliseEmail(r.PostFormValue("email"))
-	f := profileForm(name, r.PostFormValue("email"))
+	x := exchange(r)
+	x.Identity, x.Session = u.identity(), session
+	name, email := strings.TrimSpace(r.PostFormValue("name")), u.Email
+	f := profileForm(u, name, r.PostFormValue("email"))
+	render := func() { s.renderSettings(w, r, http.StatusUnprocessableEntity, u, f, passwordForm(u)) }
 	if fault := nameFault(name); fault != "" {
 		f.refuse(&refusal{Field: "name", Text: fault})
 	}
-	if !ok {
-		f.refuse(badEmail)
+	if u.PasswordHash != "" || r.PostForm.Has("email") {
+		if email, ok = normaliseEmail(r.PostFormValue("email")); !ok {
+			f.refuse(badEmail)
+		}
 	}
 	if f.Bad() {
-		s.renderSettings(w, r, http.StatusUnprocessableEntity, u, f, passwordForm(u))
+		render()
 		return
 	}
+	if email != u.Email {
+		if handled, err := s.again(r, u, flowhook.Profile); err != nil {
+			s.changed(w, r, &f, render, handled, err)
+			return
+		}
+	}
 
-	x := exchange(r)
 	fresh := u
 	fresh.Name, fresh.Email, fresh.Verified = name, email, u.Verified && email == u.Email
-	x.Identity, x.Session = fresh.identity(), session
+	x.Identity = fresh.identity()
 	handled, err := s.complete(r.Context(), flowhook.Settings, flowhook.Profile, func(ctx context.Context) error {
 		if err := s.still(ctx, session); err != nil {
 			return err
+		}
+		// The password, if one was asked for, was that of u. Meanwhile it, or the address, may have become another.
+		now, err := s.db.userByID(ctx, u.ID)
+		if err != nil {
+			return err
+		}
+		if email != now.Email && (email == u.Email || now.PasswordHash != u.PasswordHash) {
+			return errMeanwhile
 		}
 		saved, err := s.db.updateProfile(ctx, u.ID, name, email)
 		x.Identity = saved.identity() // as it is now, whatever was done meanwhile
 		return err
 	})
-	if errors.Is(err, errTaken) {
-		f.refuse(errTaken)
-		s.renderSettings(w, r, http.StatusUnprocessableEntity, u, f, passwordForm(u))
-		return
-	}
-	s.settled(w, r, handled, err, "/settings?saved")
+	s.changed(w, r, &f, render, handled, err)
 }
 
 // savePassword changes the password, or sets the first one of who signs in by a provider.
@@ -97,26 +123,17 @@ func (s *service) savePassword(w http.ResponseWriter, r *http.Request) {
 	x := exchange(r)
 	x.Identity, x.Session = u.identity(), session
 	f := passwordForm(u)
-	refuse := func() {
-		s.renderSettings(w, r, http.StatusUnprocessableEntity, u, profileForm(u.Name, u.Email), f)
+	render := func() {
+		s.renderSettings(w, r, http.StatusUnprocessableEntity, u, profileForm(u, u.Name, u.Email), f)
 	}
 	if fault := passwordFault(r.PostFormValue("new")); fault != "" {
 		f.refuse(&refusal{Field: "new", Text: fault})
-		refuse()
+		render()
 		return
 	}
 	if u.PasswordHash != "" {
-		match, err := s.passwords.match(r.Context(), r.PostFormValue("current"), u.PasswordHash)
-		if err != nil {
-			s.fail(w, r, err)
-			return
-		}
-		if !match {
-			no := &refusal{"current", "wrong_password", "This is not your current password."}
-			if !s.refused(r.Context(), x, flowhook.Settings, flowhook.Password, no) {
-				f.refuse(no)
-				refuse()
-			}
+		if handled, err := s.again(r, u, flowhook.Password); err != nil {
+			s.changed(w, r, &f, render, handled, err)
 			return
 		}
 	}
@@ -126,20 +143,34 @@ func (s *service) savePassword(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	changedMeanwhile := &refusal{"", "changed_meanwhile", "Your password was changed elsewhere just now. Nothing was changed here."}
 	handled, err := s.complete(r.Context(), flowhook.Settings, flowhook.Password, func(ctx context.Context) error {
 		if err := s.still(ctx, session); err != nil {
 			return err
 		}
 		changed, err := s.db.updatePassword(ctx, u.ID, hash, u.PasswordHash)
 		if err == nil && !changed {
-			return changedMeanwhile
+			return errMeanwhile
 		}
 		return err
 	})
-	if errors.Is(err, changedMeanwhile) {
-		f.refuse(changedMeanwhile)
-		refuse()
+	s.changed(w, r, &f, render, handled, err)
+}
+
+// again checks the password that is asked for once more, in the field current. Where it is wrong, the hooks at failed have run.
+func (s *service) again(r *http.Request, u user, strategy flowhook.Strategy) (handled bool, err error) {
+	match, err := s.passwords.match(r.Context(), r.PostFormValue("current"), u.PasswordHash)
+	if err != nil || match {
+		return false, err
+	}
+	return s.refused(r.Context(), exchange(r), flowhook.Settings, strategy, errCurrent), errCurrent
+}
+
+// changed answers for a form of the settings: what was refused goes into it, and render shows it.
+func (s *service) changed(w http.ResponseWriter, r *http.Request, f *form, render func(), handled bool, err error) {
+	var no *refusal
+	if !handled && errors.As(err, &no) {
+		f.refuse(no)
+		render()
 		return
 	}
 	s.settled(w, r, handled, err, "/settings?saved")

@@ -84,6 +84,8 @@ func (w *walk) verify() {
 	alice.follow("Go on").at("/", "Hello, Alice").sees("Your email address is confirmed.").look("home")
 	alice.open(link).presses(410, "Confirm my address").sees("of no use any more").look("verify-used")
 	alice.open("/verify").at("/verify", "Confirm your address").sees("not complete").look("verify-incomplete")
+	w.elsewhere.open(link).presses(410, "Confirm my address").look("verify-used-signed-out").follow("Sign in").at("/login", "Sign in")
+	w.elsewhere.open("/verify/done").look("verified-signed-out").follow("Sign in").at("/login", "Sign in")
 }
 
 func (w *walk) signInByPassword() {
@@ -99,10 +101,11 @@ func (w *walk) signInByPassword() {
 func (w *walk) changeProfile() {
 	alice := w.alice
 	alice.open("/settings").at("/settings", "Settings").look("settings")
-	alice.fill("Name", strings.Repeat("Alice", 20), "Email address", strings.Repeat("a", 64)+"@"+strings.Repeat("example.", 15)+"org").press("Save profile")
+	alice.fill("Name", strings.Repeat("Alice", 20), "Email address", strings.Repeat("a", 64)+"@"+strings.Repeat("example.", 15)+"org", "Password", password).press("Save profile")
 	alice.at("/settings", "Settings").sees("Your changes are saved.").look("settings-long") // nothing of theirs breaks a page
 	alice.open("/").at("/", "Hello, "+strings.Repeat("Alice", 20)).look("home-long")
-	alice.open("/settings").fill("Name", "Alice Liddell", "Email address", newEmail).press("Save profile")
+	alice.open("/settings").fill("Name", "Alice Liddell", "Email address", newEmail).presses(422, "Save profile").sees("This is not your current password.").look("settings-address-error")
+	alice.fill("Password", password).press("Save profile")
 	alice.at("/settings", "Settings").sees("Your changes are saved.").look("settings-saved")
 	alice.open("/").at("/", "Hello, Alice Liddell").sees(newEmail, "not confirmed yet")
 	alice.receives(confirmSubject, 3).read(confirmSubject).sees("to " + newEmail)
@@ -110,6 +113,7 @@ func (w *walk) changeProfile() {
 	alice.open("/").sees("Your email address is confirmed.")
 	alice.open("/settings").fill("Name", "", "Email address", "nonsense").presses(422, "Save profile").at("/settings/profile", "Settings")
 	alice.sees("Enter your name.").look("settings-profile-error")
+	alice.open("/settings/profile").at("/settings", "Settings") // as somebody does who goes to the address bar
 	alice.open("/settings").fill("Current password", "not the password", "New password", password).presses(422, "Change password")
 	alice.at("/settings/password", "Settings").sees("This is not your current password.").look("settings-password-error")
 }
@@ -124,7 +128,7 @@ func (w *walk) signInByProvider() {
 	bob.open("/login").follow(byProvider).presses(403, "Cancel").at("/login/oidc/callback", "The sign-in did not work")
 	bob.open("/login").follow(byProvider).fill("Name", "Bob", "Email address", "bob@example.org").press("Sign in")
 	bob.at("/", "Hello, Bob").sees("bob@example.org", "Your email address is confirmed.").cookies(true)
-	bob.open("/settings").at("/settings", "Settings").look("settings-without-password")
+	bob.open("/settings").at("/settings", "Settings").sees("It cannot be changed here").look("settings-without-password")
 	bob.press("Sign out").at("/", "Welcome").cookies(false)
 	bob.open("/login").follow(byProvider).fill("Name", "Robert", "Email address", "bob@example.org").press("Sign in")
 	bob.at("/", "Hello, Bob").cookies(true) // the same account again

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"testing"
+
+	"github.com/flowhook/flowhook/internal/testdb"
+	"github.com/stretchr/testify/require"
+)
+
+// TestNewAddressTakesThePassword: who finds a browser signed in does not take the account over by its address.
+func TestNewAddressTakesThePassword(t *testing.T) {
+	onEach(t, func(t *testing.T, database string) {
+		s := newSite(t, database)
+		s.register(email, password)
+		b := s.signedIn(email, password)
+		for _, wrong := range []string{"", "wrong"} {
+			b.open("/settings").press("Save profile", "name", "Eve", "email", "eve@example.org", "current", wrong).refused(http.StatusUnprocessableEntity, "not your current password")
+			require.Equal(t, "/settings/profile", b.URL.Path)
+			require.NotContains(t, b.Body, `value="wrong"`)
+		}
+		require.Equal(t, 2, s.count("audit WHERE point = 'settings/failed/profile' AND outcome = 'wrong_password'"))
+		require.Equal(t, 1, s.count("users WHERE name = 'Alice' AND email = $1 AND verified_at IS NOT NULL", email))
+		require.Equal(t, 1, s.count("river_job"), "nobody was mailed to")
+		b.open("/settings").press("Save profile", "name", "Alice L.").at("/settings", "Settings")
+		require.Equal(t, 1, s.count("users WHERE name = 'Alice L.'"), "the name takes none")
+		b.open("/settings").press("Save profile", "email", "new@example.org", "current", password).at("/settings", "Settings")
+		require.Equal(t, 1, s.count("users WHERE email = 'new@example.org' AND verified_at IS NULL"))
+	})
+}
+
+// TestNoPasswordNoNewAddress: who signs in by a provider has no password to give, and is told so.
+func TestNoPasswordNoNewAddress(t *testing.T) {
+	s, _ := newOIDCSite(t, "sqlite:"+t.TempDir()+"/db")
+	b := s.browser().open("/login/oidc").at("/", "Hello, Alice").open("/settings")
+	require.Contains(t, text(b.doc), "Your email address is "+email+". It cannot be changed here: that takes your password, and your account has none.")
+	b.press("Save profile", "name", "Alice L.").at("/settings", "Settings")
+	require.Equal(t, 1, s.count("users WHERE name = 'Alice L.' AND verified_at IS NOT NULL AND email = $1", email))
+	b.post("/settings/profile", url.Values{"name": {"Eve"}, "email": {"eve@example.org"}, "current": {""}}).refused(http.StatusUnprocessableEntity, "not your current password")
+	require.Equal(t, 1, s.count("users WHERE name = 'Alice L.' AND email = $1", email))
+}
+
+// TestChangedMeanwhile: what changes while a request waits for its turn counts. Neither does a password that is not good any
+// more change the address, nor does a form that was to keep the address take it back without one.
+func TestChangedMeanwhile(t *testing.T) {
+	for what, c := range map[string]struct {
+		query string
+		form  url.Values
+	}{
+		"the password": {"UPDATE users SET password_hash = 'another'", url.Values{"name": {"Eve"}, "email": {"eve@example.org"}, "current": {password}}},
+		"the address":  {"UPDATE users SET email = 'new@example.org', email_key = 'new@example.org'", url.Values{"name": {"Eve"}, "email": {email}}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			s := newSite(t, testdb.PostgreSQL(t))
+			s.register(email, password)
+			b := s.signedIn(email, password)
+			var id string
+			require.NoError(t, s.service.db.QueryRow("SELECT id FROM users").Scan(&id))
+			done := make(chan *browser)
+			require.NoError(t, s.service.store.Transaction(t.Context(), id, func(ctx context.Context) error {
+				go func() { done <- b.post("/settings/profile", c.form) }()
+				if err := s.someoneWaits(ctx); err != nil {
+					return err
+				}
+				_, err := s.service.db.exec(ctx, c.query)
+				return err
+			}))
+			(<-done).refused(http.StatusUnprocessableEntity, "changed elsewhere just now")
+			require.Equal(t, 0, s.count("users WHERE name = 'Eve' OR email = 'eve@example.org'"))
+			require.Equal(t, 1, s.count("audit WHERE point = 'settings/failed/profile' AND outcome = 'changed_meanwhile'"))
+		})
+	}
+}
