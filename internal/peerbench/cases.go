@@ -180,7 +180,7 @@ func fresh(r *http.Request) *http.Request {
 
 var empty = flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error { return nil })
 
-func pipeline(b *testing.B, cfg *flowhook.Config, o flowhook.Options) *flowhook.Pipeline {
+func pipeline(b testing.TB, cfg *flowhook.Config, o flowhook.Options) *flowhook.Pipeline {
 	p, err := flowhook.New(cfg, o)
 	if err != nil {
 		b.Fatal(err)

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
@@ -19,11 +21,11 @@ import (
 
 // A database is one of those that the store is measured on.
 type database struct {
-	name    string
-	dialect sqlstore.Dialect
-	driver  string
-	source  func(t testing.TB) string // of a new, empty one
-	begin   sql.IsolationLevel
+	name      string
+	dialect   sqlstore.Dialect
+	driver    string
+	source    func(t testing.TB) string // of a new, empty one
+	isolation sql.IsolationLevel
 }
 
 var (
@@ -42,18 +44,34 @@ func (d database) missing() string {
 	return ""
 }
 
+// placeholders writes a query's in the form that the database takes.
+func (d database) placeholders(query string) string {
+	for n := 1; d.dialect == sqlstore.PostgreSQL && strings.Contains(query, "?"); n++ {
+		query = strings.Replace(query, "?", "$"+strconv.Itoa(n), 1)
+	}
+	return query
+}
+
 // open gives a pool on a new database with the store's tables.
 func (d database) open(t testing.TB) *sql.DB {
-	db, err := sql.Open(d.driver, d.source(t))
+	source := d.source(t)
+	migrate(t, d, source)
+	db, err := sql.Open(d.driver, source)
 	must(t, err)
 	t.Cleanup(func() { db.Close() })
 	db.SetMaxOpenConns(40)
 	db.SetMaxIdleConns(40)
+	return db
+}
+
+func migrate(t testing.TB, d database, source string) {
+	db, err := sql.Open(d.driver, source)
+	must(t, err)
+	defer db.Close()
 	p, err := goose.NewProvider(goose.Dialect(d.dialect), db, d.dialect.Migrations())
 	must(t, err)
 	_, err = p.Up(context.Background())
 	must(t, err)
-	return db
 }
 
 func store(t testing.TB, db *sql.DB, d sqlstore.Dialect) *sqlstore.Store {

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/binary"
+	"errors"
 	"net/http"
 	"testing"
 	"time"
@@ -14,59 +15,127 @@ import (
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
 
-// flowhookLogin is a sign-in by password with the chain [revoke_active_sessions, session], from the moment when the
-// handler knows who it is. Each ends the session of the one before.
-func flowhookLogin(t testing.TB, d database, db *sql.DB) func() error {
-	var cfg flowhook.Config
+// logins measures a sign-in by password that ends the sessions before it, from the moment when the handler knows who it
+// is, against the statements that it takes, on the same pool and the same rows.
+func logins(d database) measurement {
+	return func(t testing.TB, rounds int) (ours, other figures) {
+		db := d.open(t)
+		return calls(t, rounds, timed(flowhookLogin(t, d, db)), timed(bareLogin(d, db)))
+	}
+}
+
+// reads measures the check of a request's session against the SELECT that it takes.
+func reads(d database) measurement {
+	return func(t testing.TB, rounds int) (ours, other figures) {
+		db := d.open(t)
+		s, x := pipeline(t, new(flowhook.Config), flowhook.Options{Store: store(t, db, d.dialect), Secrets: []string{secret}}).Sessions(), exchange()
+		must(t, s.Issue(context.Background(), x))
+		return calls(t, rounds, timed(flowhookCheck(s, signedIn(x.Writer.Header()))), timed(bareCheck(d, db, x.Session.ID)))
+	}
+}
+
+// A call does one request's work and says how long that took.
+type call func(ctx context.Context) (took time.Duration, err error)
+
+func timed(work func(ctx context.Context) error) call {
+	return func(ctx context.Context) (took time.Duration, err error) {
+		began := time.Now()
+		err = work(ctx)
+		return time.Since(began), err
+	}
+}
+
+// calls measures single calls, which take turns: what a database does now and then, such as a checkpoint, falls into few
+// of them. A tenth as many come before, to warm up. The context can be cancelled, as a request's can.
+func calls(t testing.TB, rounds int, ours, other call) (left, right figures) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	times := callsPerRound * rounds
+	var took [2][]figures
+	for i := range times + times/10 {
+		for side, one := range []call{ours, other} {
+			d, err := one(ctx)
+			must(t, err)
+			if i >= times/10 {
+				took[side] = append(took[side], figures{ns: float64(d.Nanoseconds()), allocs: unknown})
+			}
+		}
+	}
+	return median(took[0]), median(took[1])
+}
+
+func flowhookLogin(t testing.TB, d database, db *sql.DB) func(ctx context.Context) error {
+	cfg := new(flowhook.Config)
 	for _, name := range []string{"revoke_active_sessions", "session"} {
 		cfg.Add(flowhook.Point{Flow: flowhook.Login, Phase: flowhook.After, Strategy: flowhook.Password}, name, nil)
 	}
-	p, err := flowhook.New(&cfg, flowhook.Options{Store: store(t, db, d.dialect), Secrets: []string{secret}})
-	must(t, err)
-	return func() error {
-		x := exchange()
-		ctx := flowhook.NewContext(context.Background(), x)
-		_, err := p.Complete(ctx, flowhook.Login, flowhook.Password, nil)
+	p := pipeline(t, cfg, flowhook.Options{Store: store(t, db, d.dialect), Secrets: []string{secret}})
+	return func(ctx context.Context) error {
+		_, err := p.Complete(flowhook.NewContext(ctx, exchange()), flowhook.Login, flowhook.Password, nil)
 		return err
 	}
 }
 
-// bareLogin is the same as somebody would write it who has database/sql and knows what it takes: the statements, and a
-// cookie, which is not signed.
-func bareLogin(_ testing.TB, d database, db *sql.DB) func() error {
-	lock, revoke, create := "", "DELETE FROM flowhook_sessions WHERE identity_id = ?",
-		"INSERT INTO flowhook_sessions (id, identity_id, authenticated_at, issued_at, expires_at) VALUES (?, ?, ?, ?, ?)"
+// bareLogin is how one would write it with database/sql, knowing what it takes: begin, wait for one's turn (on SQLite, the
+// DSN's BEGIN IMMEDIATE does), delete, insert, commit, and a cookie, which is not even signed.
+func bareLogin(d database, db *sql.DB) func(ctx context.Context) error {
+	lock := ""
+	revoke := d.placeholders("DELETE FROM flowhook_sessions WHERE identity_id = ?")
+	create := d.placeholders("INSERT INTO flowhook_sessions (id, identity_id, authenticated_at, issued_at, expires_at) VALUES (?, ?, ?, ?, ?)")
 	if d.dialect == sqlstore.PostgreSQL {
-		lock, revoke, create = "SELECT pg_advisory_xact_lock($1)", "DELETE FROM flowhook_sessions WHERE identity_id = $1",
-			"INSERT INTO flowhook_sessions (id, identity_id, authenticated_at, issued_at, expires_at) VALUES ($1, $2, $3, $4, $5)"
+		lock = "SELECT pg_advisory_xact_lock($1)"
 	}
-	signIn := func(ctx context.Context, w http.ResponseWriter, identityID string) error {
-		tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: d.begin})
+	return func(ctx context.Context) error {
+		x := exchange()
+		tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: d.isolation})
 		if err != nil {
 			return err
 		}
 		defer tx.Rollback()
-		if lock != "" { // on SQLite, BEGIN IMMEDIATE is one
-			sum := sha256.Sum256([]byte(identityID))
+		if lock != "" {
+			sum := sha256.Sum256([]byte(x.Identity.ID))
 			if _, err := tx.ExecContext(ctx, lock, int64(binary.BigEndian.Uint64(sum[:8]))); err != nil {
 				return err
 			}
 		}
-		if _, err := tx.ExecContext(ctx, revoke, identityID); err != nil {
+		if _, err := tx.ExecContext(ctx, revoke, x.Identity.ID); err != nil {
 			return err
 		}
 		id, now := rand.Text(), time.Now()
-		if _, err := tx.ExecContext(ctx, create, id, identityID, now.UnixMicro(), now.UnixMicro(), now.Add(24*time.Hour).UnixMicro()); err != nil {
+		if _, err := tx.ExecContext(ctx, create, id, x.Identity.ID, now.UnixMicro(), now.UnixMicro(), now.Add(24*time.Hour).UnixMicro()); err != nil {
 			return err
 		}
 		if err := tx.Commit(); err != nil {
 			return err
 		}
-		http.SetCookie(w, &http.Cookie{Name: cookieName, Value: id, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+		http.SetCookie(x.Writer, &http.Cookie{Name: cookieName, Value: id, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 		return nil
 	}
-	return func() error {
-		x := exchange()
-		return signIn(context.Background(), x.Writer, x.Identity.ID)
+}
+
+const callsPerRound = 40
+
+var errWrong = errors.New("not the session that was asked for")
+
+func flowhookCheck(s *flowhook.Sessions, r *http.Request) func(ctx context.Context) error {
+	return func(ctx context.Context) error {
+		found, err := s.FromRequest(r.WithContext(ctx))
+		if err == nil && found.IdentityID != identityID {
+			err = errWrong
+		}
+		return err
+	}
+}
+
+func bareCheck(d database, db *sql.DB, id string) func(ctx context.Context) error {
+	query := d.placeholders("SELECT identity_id, authenticated_at, issued_at, expires_at FROM flowhook_sessions WHERE id = ?")
+	return func(ctx context.Context) error {
+		var identity string
+		var authenticated, issued, expires int64
+		err := db.QueryRowContext(ctx, query, id).Scan(&identity, &authenticated, &issued, &expires)
+		if err == nil && (identity != identityID || time.Now().UnixMicro() >= expires) {
+			err = errWrong
+		}
+		return err
 	}
 }

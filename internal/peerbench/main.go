@@ -1,6 +1,11 @@
-// Command peerbench measures flowhook against what a Go service would use otherwise: PocketBase's hooks for a chain, and
-// gorilla's sessions for a session. It prints a table in Markdown: medians of many short runs, the two sides of each row
-// taking turns, so that whatever else the machine does meets both. go test -bench runs the same code.
+// Command peerbench measures flowhook against what a Go service would use otherwise: PocketBase's hooks for a chain,
+// gorilla's sessions for a session, the bare statements for a database, and scs for a service under load. It prints
+// tables in Markdown: medians of many short runs, the two sides of each row taking turns, so that whatever else the
+// machine does meets both. go test -bench runs some of the same code.
+//
+// PostgreSQL is at FLOWHOOK_POSTGRES, and the load is made by wrk. Where one is missing, the row says so; where
+// FLOWHOOK_NO_SKIP is set too, that is a failure. With FLOWHOOK_PROOF=tenth, a large table is a tenth as large, and there
+// is a third of the load.
 package main
 
 import (
@@ -8,6 +13,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -16,28 +22,63 @@ import (
 	"time"
 )
 
-// A row compares two benchmarks: the time of the one is at most bound times that of the other.
+// A row compares two sides: the time of the one is at most bound times that of the other.
 type row struct {
-	what        string
-	ours, other func(b *testing.B)
-	against     string
-	bound       float64
+	what    string
+	measure measurement
+	against string
+	bound   float64
+	missing string // why it cannot be measured
 }
 
+// A measurement gives the medians of two sides, which take turns so many times.
+type measurement func(t testing.TB, rounds int) (ours, other figures)
+
 var rows = []row{
-	{"three empty hooks", flowhookChain, pocketbaseChain, "PocketBase, three handlers", 0.35},
-	{"a point without hooks", flowhookEmpty, flowhookChain, "flowhook, three empty hooks", 0.5},
-	{"find a request's session", flowhookRead, gorillaRead, "gorilla CookieStore, read one value", 0.15},
-	{"issue a session", flowhookIssue, gorillaIssue, "gorilla CookieStore, save one value", 0.5},
-	{"issue one that ends another", flowhookReissue, gorillaIssue, "gorilla CookieStore, save one value", 0.5},
-	{"one of 10 points", flowhookPoints(10), flowhookPoints(1), "flowhook, one point", 1.25},
-	{"one of 100 points", flowhookPoints(100), flowhookPoints(1), "flowhook, one point", 1.25},
-	{"one of 1,000 points", flowhookPoints(1000), flowhookPoints(1), "flowhook, one point", 1.25},
+	{"three empty hooks", turns(flowhookChain, pocketbaseChain), "PocketBase, three handlers", 0.35, ""},
+	{"a point without hooks", turns(flowhookEmpty, flowhookChain), "flowhook, three empty hooks", 0.5, ""},
+	{"find a request's session", turns(flowhookRead, gorillaRead), "gorilla CookieStore, read one value", 0.15, ""},
+	{"issue a session", turns(flowhookIssue, gorillaIssue), "gorilla CookieStore, save one value", 0.5, ""},
+	{"issue one that ends another", turns(flowhookReissue, gorillaIssue), "gorilla CookieStore, save one value", 0.5, ""},
+	{"one of 10 points", turns(flowhookPoints(10), flowhookPoints(1)), "flowhook, one point", 1.25, ""},
+	{"one of 100 points", turns(flowhookPoints(100), flowhookPoints(1)), "flowhook, one point", 1.25, ""},
+	{"one of 1,000 points", turns(flowhookPoints(1000), flowhookPoints(1)), "flowhook, one point", 1.25, ""},
+}
+
+// onDatabases are the rows that need one.
+func onDatabases() (rows []row) {
+	for _, d := range []database{sqlite, postgreSQL} {
+		read, revoke := sizesOf(d)
+		large, small := thousands(largeTable())+" sessions", thousands(smallTable)
+		rows = append(rows,
+			row{"sign in and revoke, on " + d.name, logins(d), "the bare statements", 1.3, d.missing()},
+			row{"find a request's session, on " + d.name, reads(d), "the bare SELECT", 1.3, d.missing()},
+			row{"find one of " + large + ", on " + d.name, read, "flowhook, one of " + small, 1.5, d.missing()},
+			row{"revoke 4 of " + large + ", on " + d.name, revoke, "flowhook, 4 of " + small, 1.5, d.missing()})
+	}
+	return rows
+}
+
+func tenth() bool { return os.Getenv("FLOWHOOK_PROOF") == "tenth" }
+
+func largeTable() int {
+	if tenth() {
+		return 100_000
+	}
+	return 1_000_000
+}
+
+func thousands(n int) string {
+	if n >= 1_000_000 {
+		return fmt.Sprintf("%d,%03d,000", n/1_000_000, n/1000%1000)
+	}
+	return fmt.Sprintf("%d,000", n/1000)
 }
 
 func main() {
 	rounds := flag.Int("rounds", 51, "how often each side of a row runs")
 	length := flag.Duration("length", 20*time.Millisecond, "how long one run takes")
+	only := flag.String("only", "", "measure only rows with this text")
 	testing.Init()
 	flag.Parse()
 	if err := flag.Set("test.benchtime", length.String()); err != nil {
@@ -46,18 +87,64 @@ func main() {
 	}
 
 	fmt.Printf("%s, %s/%s, %d CPUs. %s.\nMedians of %d runs of %v each; the two sides of a row take turns.\n\n", runtime.Version(),
-		runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), versions("github.com/pocketbase/pocketbase", "github.com/gorilla/sessions"), *rounds, *length)
+		runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), versions("github.com/pocketbase/pocketbase", "github.com/gorilla/sessions",
+			"github.com/alexedwards/scs/v2", "github.com/jackc/pgx/v5", "modernc.org/sqlite"), *rounds, *length)
 	fmt.Println("| flowhook | ns | allocs | against | ns | allocs | ratio | at most | |")
 	fmt.Println("|---|---:|---:|---|---:|---:|---:|---:|---|")
-	for _, r := range rows {
-		ours, other := r.measure(*rounds)
-		ratio, verdict := ours.ns/other.ns, "within"
-		if ratio > r.bound {
-			verdict = "OVER"
+	p := new(program)
+	code := 0
+	for _, r := range append(rows, onDatabases()...) {
+		switch {
+		case !strings.Contains(r.what, *only):
+		case r.missing != "":
+			fmt.Printf("| %s | | | %s | | | | %.2f | not measured: %s |\n", r.what, r.against, r.bound, r.missing)
+			code = skipped(r.missing)
+		default:
+			ours, other := r.measure(p, *rounds)
+			ratio, verdict := ours.ns/other.ns, "within"
+			if ratio > r.bound {
+				verdict = "OVER"
+			}
+			fmt.Printf("| %s | %.0f | %s | %s | %.0f | %s | %.2f | %.2f | %s |\n",
+				r.what, ours.ns, ours.allocations(), r.against, other.ns, other.allocations(), ratio, r.bound, verdict)
 		}
-		fmt.Printf("| %s | %.0f | %d | %s | %.0f | %d | %.2f | %.2f | %s |\n",
-			r.what, ours.ns, ours.allocs, r.against, other.ns, other.allocs, ratio, r.bound, verdict)
 	}
+	if what := fmt.Sprintf("a service's session check, on PostgreSQL, %d connections", connections); strings.Contains(what, *only) {
+		code = max(code, loadTable(p, what))
+	}
+	p.exit(code)
+}
+
+func loadTable(p *program, what string) (code int) {
+	const peer = "scs, postgresstore, on the same pool"
+	rounds, each := 9, 3*time.Second
+	if tenth() {
+		rounds = 3
+	}
+	fmt.Printf("\nMedians of %d runs of %v each with wrk; the two sides take turns.\n\n", rounds, each)
+	fmt.Println("| flowhook | requests/s | p99 | against | requests/s | p99 | ratio |")
+	fmt.Println("|---|---:|---:|---|---:|---:|---:|")
+	missing := postgreSQL.missing()
+	if _, err := exec.LookPath("wrk"); err != nil {
+		missing = "wrk is not installed (Debian's package wrk)"
+	}
+	if missing != "" {
+		fmt.Printf("| %s | | | %s | | | not measured: %s |\n", what, peer, missing)
+		return skipped(missing)
+	}
+	ours, other := underLoad(p, rounds, each)
+	fmt.Printf("| %s | %.0f | %v | %s | %.0f | %v | %.2f |\n",
+		what, ours.perSecond, ours.p99, peer, other.perSecond, other.p99, ours.perSecond/other.perSecond)
+	return 0
+}
+
+// skipped gives the exit code for a row that could not be measured.
+func skipped(why string) (code int) {
+	if os.Getenv("FLOWHOOK_NO_SKIP") == "" {
+		return 0
+	}
+	fmt.Fprintf(os.Stderr, "peerbench: %s, and nothing may be skipped\n", why)
+	return 1
 }
 
 // versions says which versions of the peers are built in.
@@ -79,20 +166,31 @@ type figures struct {
 	allocs int64
 }
 
-func (r row) measure(rounds int) (ours, other figures) {
-	var left, right []figures
-	for range rounds {
-		left = append(left, once(r.ours))
-		right = append(right, once(r.other))
+const unknown = -1 // allocations that nobody has counted
+
+func (f figures) allocations() string {
+	if f.allocs == unknown {
+		return ""
 	}
-	return median(left), median(right)
+	return fmt.Sprint(f.allocs)
 }
 
-func once(bench func(b *testing.B)) figures {
+// turns measures two benchmarks.
+func turns(ours, other func(b *testing.B)) measurement {
+	return func(t testing.TB, rounds int) (figures, figures) {
+		var left, right []figures
+		for range rounds {
+			left = append(left, once(t, ours))
+			right = append(right, once(t, other))
+		}
+		return median(left), median(right)
+	}
+}
+
+func once(t testing.TB, bench func(b *testing.B)) figures {
 	r := testing.Benchmark(bench)
 	if r.N == 0 {
-		fmt.Fprintln(os.Stderr, "a benchmark failed; go test -bench . says why")
-		os.Exit(1)
+		t.Fatal("a benchmark failed; go test -bench . says why")
 	}
 	return figures{float64(r.T.Nanoseconds()) / float64(r.N), r.AllocsPerOp()}
 }

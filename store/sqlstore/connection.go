@@ -28,6 +28,9 @@ func (s *Store) begin(ctx context.Context) (*transaction, error) {
 
 func (t *transaction) open() (err error) {
 	d := &t.store.dialect
+	if err = t.store.parse(t.ctx); err != nil {
+		return err
+	}
 	if t.conn, err = t.store.db.Conn(t.ctx); err != nil {
 		return err
 	}
@@ -47,7 +50,7 @@ func (t *transaction) open() (err error) {
 	}
 	t.lasts = context.AfterFunc(t.ctx, func() { t.fail(t.ctx.Err()) })
 	if d.begun != "" {
-		_, err = t.tx.ExecContext(t.ctx, d.begun)
+		_, err = t.exec(t.ctx, d.begun)
 	}
 	return err
 }

@@ -44,8 +44,10 @@ var dialects = map[Dialect]dialect{
 			return err
 		},
 		deleteSome: func(table, key string) string {
-			return "DELETE FROM " + table + " WHERE " + key + " IN (SELECT " + key + " FROM " + table +
-				" WHERE expires_at <= ? ORDER BY expires_at LIMIT ? FOR UPDATE SKIP LOCKED)"
+			// Of an array PostgreSQL expects few keys, whatever the limit, and looks each of them up. With IN, the plan that it
+			// keeps for all limits goes through the whole table.
+			return "DELETE FROM " + table + " WHERE " + key + " = ANY (ARRAY(SELECT " + key + " FROM " + table +
+				" WHERE expires_at <= ? ORDER BY expires_at LIMIT ? FOR UPDATE SKIP LOCKED))"
 		},
 	},
 	MariaDB: {

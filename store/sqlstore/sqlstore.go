@@ -67,7 +67,8 @@ type Store struct {
 	db      *sql.DB
 	dialect dialect
 	queries queries
-	turn    chan struct{} // SQLite has one writer: who is in here. nil elsewhere
+	turn    chan struct{}        // SQLite has one writer: who is in here. nil elsewhere
+	parsed  map[string]*sql.Stmt // SQLite: statements by their text. It belongs to who has the turn
 }
 
 // New gives the store that is in db. It does not connect, and leaves closing db to the host.

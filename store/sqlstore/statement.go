@@ -12,32 +12,59 @@ import (
 
 // A querier is a transaction or the pool.
 type querier interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
 // exec runs a statement that writes, in the transaction that ctx carries or by itself, and counts its rows.
 func (s *Store) exec(ctx context.Context, what, query string, args ...any) (rows int64, err error) {
-	write := func(ctx context.Context, q querier) error {
-		result, err := q.ExecContext(ctx, query, args...)
+	count := func(result sql.Result, err error) error {
 		if err == nil {
 			rows, err = result.RowsAffected()
 		}
 		return err
 	}
 	if t := s.transactionOf(ctx); t != nil {
-		err = t.run(ctx, what, true, func(ctx context.Context) error { return write(ctx, t.tx) })
+		err = t.run(ctx, what, true, func(ctx context.Context) error { return count(t.exec(ctx, query, args...)) })
 		return rows, err
 	}
 	if err := s.acquire(ctx); err != nil {
 		return 0, err
 	}
 	defer s.release()
-	if err := s.untilFree(ctx, func() error { return write(ctx, s.db) }); err != nil {
+	if err := s.untilFree(ctx, func() error { return count(s.db.ExecContext(ctx, query, args...)) }); err != nil {
 		return 0, s.explain(ctx, what, err)
 	}
 	return rows, nil
+}
+
+// exec runs a statement in the transaction.
+func (t *transaction) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if parsed := t.store.parsed[query]; parsed != nil {
+		return t.tx.StmtContext(ctx, parsed).ExecContext(ctx, args...)
+	}
+	return t.tx.ExecContext(ctx, query, args...)
+}
+
+// parse prepares, once, what a sign-in takes: drivers for SQLite would parse it each time, as those for the others do not.
+// Who calls it has the turn, and no connection yet: the pool may have but one.
+func (s *Store) parse(ctx context.Context) error {
+	if !s.dialect.oneWriter || s.parsed != nil {
+		return nil
+	}
+	parsed := map[string]*sql.Stmt{}
+	for _, query := range []string{s.dialect.begun, s.queries.createSession, s.queries.deleteSession, s.queries.deleteSessions} {
+		statement, err := s.db.PrepareContext(ctx, query)
+		if err != nil {
+			for _, statement := range parsed {
+				statement.Close()
+			}
+			return err
+		}
+		parsed[query] = statement
+	}
+	s.parsed = parsed
+	return nil
 }
 
 // query runs a statement that reads. read gets errors that mean something to it, such as sql.ErrNoRows, and keeps them.
