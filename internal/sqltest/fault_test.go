@@ -18,7 +18,7 @@ import (
 // TestFaults has every call of the store and every operation of the driver go wrong, in every request of a host, one at
 // a time and in every way.
 func TestFaults(t *testing.T) {
-	all := plans[:2]
+	all := plans[:3]
 	switch os.Getenv("FLOWHOOK_PROOF") {
 	case "full":
 		all = plans
