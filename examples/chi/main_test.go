@@ -213,6 +213,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	rounds = 1000
 	os.Exit(m.Run())
 }
 

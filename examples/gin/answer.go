@@ -59,6 +59,15 @@ func recovered(c *gin.Context) {
 	c.Next()
 }
 
+// protected refuses what a browser sends from other sites. Clients that are no browsers are not concerned.
+func protected(next http.Handler) http.Handler {
+	p := http.NewCrossOriginProtection()
+	p.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		refuse(w, http.StatusForbidden, "cross_origin", "requests from other sites are refused")
+	}))
+	return p.Handler(next)
+}
+
 // decode reads the body, or refuses it.
 func decode(c *gin.Context, v any) (ok bool) {
 	d := json.NewDecoder(http.MaxBytesReader(c.Writer, c.Request.Body, 4<<10))

@@ -53,4 +53,5 @@ func TestPages(t *testing.T) {
 	for _, code := range own["go"][1:] {
 		require.Contains(t, string(tests), "\n\n"+code)
 	}
+	t.Logf("proof: the code of docs, %d blocks, is what is compiled and tested", len(running["go"])+len(own["go"])+len(own["sql"]))
 }

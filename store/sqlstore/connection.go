@@ -61,7 +61,9 @@ func (t *transaction) close() {
 		t.lasts()
 	}
 	if t.tx != nil && !t.committed {
+		t.mu.Lock() // the end of ctx may be rolling back, too
 		t.rollback()
+		t.mu.Unlock()
 	}
 	if t.giveUp != nil {
 		t.giveUp()
@@ -75,14 +77,15 @@ func (t *transaction) close() {
 // restored undoes what was done to the connection, and says whether it can be used again.
 func (t *transaction) restored() bool {
 	d := &t.store.dialect
-	undo, restore := d.undo != "" && !t.committed, d.restore != "" && t.lent
+	restore := d.restore != "" && t.lent
+	undo := !t.committed && (!t.rolledBack || restore) // restore commits what is open: by Conn, statements go on behind a roll-back
 	if !undo && !restore {
 		return true
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), patience)
 	defer cancel()
 	if undo {
-		if _, err := t.conn.ExecContext(ctx, d.undo); err != nil && !d.oneWriter { // in SQLite, none being open is an error
+		if _, err := t.conn.ExecContext(ctx, "ROLLBACK"); err != nil && !d.oneWriter { // in SQLite, none being open is an error
 			return false
 		}
 	}

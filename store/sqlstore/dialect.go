@@ -18,7 +18,6 @@ type dialect struct {
 	skipLocked string // the same, and one that others keep is not there
 
 	begun string // the transaction's first statement
-	undo  string // run behind a roll-back that may not have come to pass
 
 	// lent is run where the host asks for the transaction, restore when that has ended. From then on, intact is run before
 	// a write, and sealed before the commit: both fail where the database has ended the transaction behind a statement
@@ -57,7 +56,6 @@ var dialects = map[Dialect]dialect{
 		skipLocked: " FOR UPDATE SKIP LOCKED",
 		// A deadlock rolls the whole transaction back. Without this, the next statement would commit by itself.
 		lent:    []string{"SET autocommit = 0", savepoint},
-		undo:    "ROLLBACK", // for restore commits what is open
 		restore: "SET autocommit = 1",
 		sealed:  "RELEASE SAVEPOINT flowhook",
 		lock: func(ctx context.Context, tx *sql.Tx, identityID string) error {
@@ -72,7 +70,6 @@ var dialects = map[Dialect]dialect{
 		oneWriter: true,
 		// A write that changes nothing makes the transaction the writer, whatever kind of BEGIN the driver uses.
 		begun:  "DELETE FROM flowhook_sessions WHERE false",
-		undo:   "ROLLBACK",
 		lent:   []string{savepoint},
 		intact: "RELEASE flowhook; " + savepoint,
 		sealed: "RELEASE flowhook",

@@ -34,7 +34,7 @@ type transaction struct {
 	joined int        // calls that have joined and still run
 	ended  bool
 
-	committed bool
+	committed, rolledBack bool // the database has said so
 }
 
 // patience is how long a commit or roll-back may take. Neither is cancelled with the request: who asked for a commit
@@ -174,10 +174,13 @@ func (t *transaction) doomed(err error) {
 	}
 }
 
+// rollback is called where t.mu is held.
 func (t *transaction) rollback() {
 	late := time.AfterFunc(patience, t.giveUp)
 	defer late.Stop()
-	t.tx.Rollback() // what it answers changes nothing; ErrTxDone, where it has ended
+	if t.tx.Rollback() == nil { // ErrTxDone behind a commit that failed: nobody knows yet what is open
+		t.rolledBack = true
+	}
 }
 
 func (t *transaction) commit() error {

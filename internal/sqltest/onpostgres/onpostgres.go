@@ -30,7 +30,8 @@ func open(url string) (*sql.DB, error) {
 }
 
 func migrate(ctx context.Context, db *sql.DB) error {
-	locker, err := lock.NewPostgresSessionLocker() // of copies that start at once, one migrates
+	// Of copies that start at once, one migrates. The others ask each second, for five minutes.
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
 	if err != nil {
 		return err
 	}
@@ -113,6 +114,7 @@ func openMariaDB(user, password, address, database string) (*sql.DB, error) {
 	config := mysql.NewConfig()
 	config.User, config.Passwd = user, password
 	config.Net, config.Addr, config.DBName = "tcp", address, database
+	config.ParseTime = true // for goose's lock
 	connector, err := mysql.NewConnector(config)
 	if err != nil {
 		return nil, err
@@ -122,6 +124,20 @@ func openMariaDB(user, password, address, database string) (*sql.DB, error) {
 	db.SetMaxIdleConns(20)
 	db.SetConnMaxLifetime(3 * time.Minute) // below the server's wait_timeout
 	return db, nil
+}
+
+func migrateMariaDB(ctx context.Context, db *sql.DB) error {
+	locker, err := lock.NewMySQLTableLocker() // a row of the table goose_lock
+	if err != nil {
+		return err
+	}
+	provider, err := goose.NewProvider(goose.DialectMySQL, db, sqlstore.MariaDB.Migrations(),
+		goose.WithTableName("flowhook_migrations"), goose.WithLocker(locker))
+	if err != nil {
+		return err
+	}
+	_, err = provider.Up(ctx)
+	return err
 }
 
 func openSQLite(file string) (*sql.DB, error) {

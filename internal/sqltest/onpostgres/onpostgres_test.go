@@ -37,14 +37,21 @@ func count(t *testing.T, db *sql.DB, table string) (n int) {
 	return n
 }
 
+// requireAtOnce migrates as copies do that start at once.
+func requireAtOnce(t *testing.T, migrate func() error) {
+	t.Helper()
+	errs := make(chan error)
+	for range 4 {
+		go func() { errs <- migrate() }()
+	}
+	for range 4 {
+		require.NoError(t, <-errs)
+	}
+}
+
 func TestCopiesMigrateAtOnce(t *testing.T) {
 	db := start(t)
-	errs := make(chan error)
-	for range 2 {
-		go func() { errs <- migrate(t.Context(), db) }()
-	}
-	require.NoError(t, <-errs)
-	require.NoError(t, <-errs)
+	requireAtOnce(t, func() error { return migrate(t.Context(), db) })
 	require.Zero(t, count(t, db, "flowhook_sessions"))
 	require.Zero(t, count(t, db, "pg_tables WHERE tablename = 'goose_db_version'"), "the host's versions are the host's")
 }
@@ -132,14 +139,9 @@ func TestCleanUp(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// requireWorks migrates, and writes in a transaction.
+// requireWorks writes in a transaction.
 func requireWorks(t *testing.T, db *sql.DB, dialect sqlstore.Dialect) {
 	t.Helper()
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	provider, err := goose.NewProvider(goose.Dialect(dialect), db, dialect.Migrations(), goose.WithTableName("flowhook_migrations"))
-	require.NoError(t, err)
-	_, err = provider.Up(t.Context())
-	require.NoError(t, err)
 	store, err := sqlstore.New(db, dialect)
 	require.NoError(t, err)
 	require.NoError(t, store.Transaction(t.Context(), "alice", func(ctx context.Context) error {
@@ -154,11 +156,18 @@ func TestMariaDB(t *testing.T) {
 	require.NoError(t, err)
 	db, err := openMariaDB(config.User, config.Passwd, config.Addr, config.DBName)
 	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	requireAtOnce(t, func() error { return migrateMariaDB(t.Context(), db) })
 	requireWorks(t, db, sqlstore.MariaDB)
 }
 
 func TestSQLite(t *testing.T) {
 	db, err := openSQLite(filepath.Join(t.TempDir(), "auth.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	provider, err := goose.NewProvider(goose.DialectSQLite3, db, sqlstore.SQLite.Migrations())
+	require.NoError(t, err)
+	_, err = provider.Up(t.Context())
 	require.NoError(t, err)
 	requireWorks(t, db, sqlstore.SQLite)
 }

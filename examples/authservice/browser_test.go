@@ -1,0 +1,205 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/net/html"
+)
+
+// A browser goes through the pages as a user does: it follows links and presses buttons by what stands on them.
+type browser struct {
+	t      *testing.T
+	base   string
+	client *http.Client
+
+	Status int
+	Header http.Header
+	URL    *url.URL
+	Body   string
+	doc    *html.Node
+}
+
+func newBrowser(t *testing.T, server *httptest.Server) *browser {
+	jar, err := cookiejar.New(nil)
+	require.NoError(t, err)
+	return &browser{t: t, base: server.URL, client: &http.Client{Transport: server.Client().Transport, Jar: jar}}
+}
+
+func (b *browser) open(target string) *browser {
+	b.t.Helper()
+	if strings.HasPrefix(target, "/") {
+		target = b.base + target
+	}
+	r, err := http.NewRequest("GET", target, nil)
+	require.NoError(b.t, err)
+	return b.do(r)
+}
+
+// post sends what no form of ours would.
+func (b *browser) post(path string, values url.Values) *browser {
+	b.t.Helper()
+	r, err := http.NewRequest("POST", b.base+path, strings.NewReader(values.Encode()))
+	require.NoError(b.t, err)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return b.do(r)
+}
+
+func (b *browser) do(r *http.Request) *browser {
+	b.t.Helper()
+	r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
+	if r.Method == "POST" {
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+	}
+	response, err := b.client.Do(r)
+	require.NoError(b.t, err)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	require.NoError(b.t, err)
+	b.Status, b.Header, b.URL, b.Body = response.StatusCode, response.Header, response.Request.URL, string(body)
+	b.doc, err = html.Parse(strings.NewReader(b.Body))
+	require.NoError(b.t, err)
+	if strings.HasPrefix(b.URL.String(), b.base) && !strings.HasPrefix(b.URL.Path, "/dev/") && strings.HasPrefix(b.Header.Get("Content-Type"), "text/html") {
+		b.checkPage()
+	}
+	return b
+}
+
+// checkPage looks at what every page of the service must be.
+func (b *browser) checkPage() {
+	b.t.Helper()
+	where := b.URL.Path
+	require.True(b.t, strings.HasSuffix(b.Body, "</body>\n</html>\n"), "%s: the page is not whole", where)
+	require.Len(b.t, b.all("h1"), 1, where)
+	require.Equal(b.t, "en", attribute(b.all("html")[0], "lang"), where)
+	require.NotEmpty(b.t, text(b.all("title")[0]), where)
+	require.Empty(b.t, b.all("script"), where)
+	require.NotContains(b.t, b.Body, "style=", where)
+	require.Equal(b.t, "no-store", b.Header.Get("Cache-Control"), where)
+	require.Contains(b.t, b.Header.Get("Content-Security-Policy"), "default-src 'none'", where)
+
+	ids, labels := map[string]bool{}, map[string]bool{}
+	for _, n := range b.all("") {
+		if id := attribute(n, "id"); id != "" {
+			require.False(b.t, ids[id], "%s: two elements are %q", where, id)
+			ids[id] = true
+		}
+		if n.Data == "label" {
+			require.NotEmpty(b.t, text(n))
+			labels[attribute(n, "for")] = true
+		}
+	}
+	for _, n := range b.all("input") {
+		if attribute(n, "type") == "hidden" {
+			continue
+		}
+		require.True(b.t, labels[attribute(n, "id")], "%s: %s has no label", where, attribute(n, "name"))
+		require.NotEmpty(b.t, attribute(n, "autocomplete"), "%s: %s", where, attribute(n, "name"))
+		for by := range strings.FieldsSeq(attribute(n, "aria-describedby")) {
+			require.True(b.t, ids[by], "%s: nothing is %q", where, by)
+		}
+		if attribute(n, "type") == "password" {
+			require.Empty(b.t, attribute(n, "value"), "%s: a password goes back to the browser", where)
+		}
+	}
+	for _, n := range b.all("form") {
+		require.Equal(b.t, "post", attribute(n, "method"), where)
+	}
+}
+
+// follow opens the link with this text.
+func (b *browser) follow(label string) *browser {
+	b.t.Helper()
+	for _, n := range b.all("a") {
+		if text(n) == label {
+			return b.open(b.resolve(attribute(n, "href")))
+		}
+	}
+	require.FailNow(b.t, "there is no link "+label, b.Body)
+	return b
+}
+
+// press sends the first form whose button has this text, with these values in its fields.
+func (b *browser) press(label string, values ...string) *browser {
+	b.t.Helper()
+	for _, form := range b.all("form") {
+		if !slices.ContainsFunc(within(form, "button"), func(n *html.Node) bool { return text(n) == label }) {
+			continue
+		}
+		filled := url.Values{}
+		for _, n := range slices.Concat(within(form, "input"), within(form, "button")) {
+			if attribute(n, "name") != "" && (n.Data == "input" || text(n) == label) {
+				filled.Set(attribute(n, "name"), attribute(n, "value"))
+			}
+		}
+		for i := 0; i < len(values); i += 2 {
+			require.True(b.t, filled.Has(values[i]), "the form %s has no field %s", label, values[i])
+			filled.Set(values[i], values[i+1])
+		}
+		r, err := http.NewRequest("POST", b.resolve(attribute(form, "action")), strings.NewReader(filled.Encode()))
+		require.NoError(b.t, err)
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		return b.do(r)
+	}
+	require.FailNow(b.t, "there is no button "+label, b.Body)
+	return b
+}
+
+// at checks what page is shown.
+func (b *browser) at(path, heading string) *browser {
+	b.t.Helper()
+	require.Equal(b.t, path, b.URL.Path, b.Body)
+	require.Equal(b.t, heading, text(b.all("h1")[0]))
+	return b
+}
+
+func (b *browser) refused(status int, says string) *browser {
+	b.t.Helper()
+	require.Equal(b.t, status, b.Status, b.Body)
+	require.Contains(b.t, text(b.doc), says)
+	return b
+}
+
+func (b *browser) resolve(reference string) string {
+	u, err := b.URL.Parse(reference)
+	require.NoError(b.t, err)
+	return u.String()
+}
+
+func (b *browser) all(tag string) []*html.Node { return within(b.doc, tag) }
+
+// within finds all elements of a tag; of any, where it is empty.
+func within(n *html.Node, tag string) (found []*html.Node) {
+	for c := range n.Descendants() {
+		if c.Type == html.ElementNode && (tag == "" || c.Data == tag) {
+			found = append(found, c)
+		}
+	}
+	return found
+}
+
+func attribute(n *html.Node, name string) string {
+	for _, a := range n.Attr {
+		if a.Key == name {
+			return a.Val
+		}
+	}
+	return ""
+}
+
+func text(n *html.Node) string {
+	var b strings.Builder
+	for c := range n.Descendants() {
+		if c.Type == html.TextNode {
+			b.WriteString(c.Data)
+		}
+	}
+	return strings.Join(strings.Fields(b.String()), " ")
+}

@@ -1,0 +1,69 @@
+package mail
+
+import (
+	"cmp"
+	"errors"
+	"net"
+	"net/url"
+	"strconv"
+	"time"
+
+	gomail "github.com/wneessen/go-mail"
+)
+
+// errSMTP does not show the URL, which holds a password.
+var errSMTP = errors.New("mail: the SMTP server must be given as smtp://user:password@host:port or smtps://...; user, password and port may be left out")
+
+// newServer reads the URL of the SMTP server.
+func newServer(o Options) (*gomail.Client, error) {
+	u, err := url.Parse(o.SMTP)
+	if err != nil || u.Hostname() == "" || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" {
+		return nil, errSMTP
+	}
+	rescue := cmp.Or(o.RescueAfter, 2*time.Minute)
+	options := []gomail.Option{gomail.WithTimeout(rescue / 8), gomail.WithoutNoop(), gomail.WithoutRset()}
+	port := 587
+	switch u.Scheme {
+	case "smtp":
+		options = append(options, gomail.WithTLSPolicy(gomail.TLSOpportunistic))
+	case "smtps":
+		port = 465
+		options = append(options, gomail.WithSSL())
+	default:
+		return nil, errSMTP
+	}
+	if u.Port() != "" {
+		if port, err = strconv.Atoi(u.Port()); err != nil || port < 1 || port > 65535 {
+			return nil, errSMTP
+		}
+	}
+	options = append(options, gomail.WithPort(port))
+	if o.HelloHost != "" {
+		options = append(options, gomail.WithHELO(o.HelloHost))
+	}
+	if u.User != nil {
+		password, ok := u.User.Password()
+		if !ok || u.User.Username() == "" {
+			return nil, errSMTP
+		}
+		options = append(options, gomail.WithUsername(u.User.Username()), gomail.WithPassword(password))
+		switch {
+		case loopback(u.Hostname()):
+			options = append(options, gomail.WithSMTPAuth(gomail.SMTPAuthPlainNoEnc))
+		default:
+			options = append(options, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover))
+			if u.Scheme == "smtp" {
+				options = append(options, gomail.WithTLSPolicy(gomail.TLSMandatory))
+			}
+		}
+	}
+	client, err := gomail.NewClient(u.Hostname(), options...)
+	if err != nil {
+		return nil, errSMTP
+	}
+	return client, nil
+}
+
+func loopback(host string) bool {
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"runtime"
+	"unicode/utf8"
+
+	"github.com/alexedwards/argon2id"
+	"golang.org/x/text/unicode/norm"
+)
+
+// Passwords have a length and no other rules (NIST SP 800-63B). A service with many users also refuses those that are on
+// the public lists of stolen ones; this is where it would ask.
+const passwordMin, passwordMax = 8, 128
+
+// argon2 is what OWASP recommends at least: 19 MiB, two passes.
+var argon2 = &argon2id.Params{Memory: 19 * 1024, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+
+// passwords hashes. Each hash takes memory and a processor, so only so many are made at a time; the others wait in line,
+// for as long as their request lasts.
+type passwords struct {
+	turns chan struct{}
+	dummy string // the hash of a password that nobody has
+}
+
+func newPasswords() (*passwords, error) {
+	dummy, err := argon2id.CreateHash(rand.Text(), argon2)
+	if err != nil {
+		return nil, fmt.Errorf("hashing a password: %w", err)
+	}
+	return &passwords{turns: make(chan struct{}, runtime.GOMAXPROCS(0)), dummy: dummy}, nil
+}
+
+func (p *passwords) turn(ctx context.Context) (done func(), err error) {
+	select {
+	case p.turns <- struct{}{}:
+		return func() { <-p.turns }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// hash gives the hash of a password with a new salt.
+func (p *passwords) hash(ctx context.Context, password string) (string, error) {
+	done, err := p.turn(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer done()
+	hash, err := argon2id.CreateHash(norm.NFKC.String(password), argon2)
+	if err != nil {
+		return "", fmt.Errorf("hashing a password: %w", err)
+	}
+	return hash, nil
+}
+
+// match says whether the hash is the password's. No hash takes as long as a wrong one: how long it takes to refuse does
+// not tell which users there are.
+func (p *passwords) match(ctx context.Context, password, hash string) (bool, error) {
+	done, err := p.turn(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer done()
+	against := hash
+	if against == "" {
+		against = p.dummy
+	}
+	if len(password) > 4*passwordMax { // it is nobody's, and normalising it is work
+		password = ""
+	}
+	ok, err := argon2id.ComparePasswordAndHash(norm.NFKC.String(password), against)
+	if err != nil {
+		return false, fmt.Errorf("comparing a password with its hash: %w", err)
+	}
+	return ok && hash != "", nil
+}
+
+// passwordFault says what is wrong with a new password; empty: nothing.
+func passwordFault(password string) string {
+	switch n := utf8.RuneCountInString(password); {
+	case n < passwordMin:
+		return fmt.Sprintf("Use at least %d characters.", passwordMin)
+	case n > passwordMax:
+		return fmt.Sprintf("Use at most %d characters.", passwordMax)
+	case !utf8.ValidString(password):
+		return "This is not text."
+	}
+	return ""
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/flowhook/flowhook"
+)
+
+func registrationForm(name, email string) form {
+	return form{Action: "/register", Submit: "Register", Fields: []field{
+		{Name: "name", Label: "Name", Type: "text", Autocomplete: "name", Value: name, MaxLength: nameMax},
+		{Name: "email", Label: "Email address", Type: "email", Autocomplete: "username", Value: email, MaxLength: 254},
+		{Name: "password", Label: "Password", Type: "password", Autocomplete: "new-password", Hint: "At least 8 characters. Longer is better."},
+	}}
+}
+
+func (s *service) registerPage(w http.ResponseWriter, r *http.Request) {
+	s.pages.render(w, r, http.StatusOK, "register", page{Title: "Register", Data: registrationForm("", "")})
+}
+
+// register answers the same whether the address is taken or not: the page says that a mail is on its way, and it is, either
+// with the link or with the news that there is an account. Both hash the password, too.
+func (s *service) register(w http.ResponseWriter, r *http.Request) {
+	u := user{ID: newUserID(), Name: strings.TrimSpace(r.PostFormValue("name"))}
+	password := r.PostFormValue("password")
+	f := registrationForm(u.Name, r.PostFormValue("email"))
+	if fault := nameFault(u.Name); fault != "" {
+		f.refuse(&refusal{Field: "name", Text: fault})
+	}
+	var ok bool
+	if u.Email, ok = normaliseEmail(r.PostFormValue("email")); !ok {
+		f.refuse(badEmail)
+	}
+	if fault := passwordFault(password); fault != "" {
+		f.refuse(&refusal{Field: "password", Text: fault})
+	}
+	if f.Bad() {
+		s.pages.render(w, r, http.StatusUnprocessableEntity, "register", page{Title: "Register", Data: f})
+		return
+	}
+	var err error
+	if u.PasswordHash, err = s.passwords.hash(r.Context(), password); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+
+	exchange(r).Identity = u.identity()
+	handled, err := s.complete(r.Context(), flowhook.Registration, flowhook.Password, func(ctx context.Context) error {
+		return s.db.insertUser(ctx, u, s.now())
+	})
+	if errors.Is(err, errTaken) {
+		err = s.tellOwner(r.Context(), u.Email)
+	}
+	switch {
+	case handled:
+	case err != nil:
+		s.fail(w, r, err)
+	default:
+		http.Redirect(w, r, "/register/sent", http.StatusSeeOther)
+	}
+}
+
+// tellOwner mails to who has the address already, by the same queue, and as often at most as the verify hook does.
+func (s *service) tellOwner(ctx context.Context, email string) error {
+	return s.transaction(ctx, "", func(ctx context.Context) error {
+		owner, err := s.db.userByEmail(ctx, email)
+		if errors.Is(err, errNoUser) {
+			return nil // has changed it just now
+		}
+		if err != nil {
+			return err
+		}
+		due, err := s.db.notice(ctx, owner.ID, s.now())
+		if err != nil || !due {
+			return err
+		}
+		return s.courier.Send(ctx, s.takenMail(owner))
+	})
+}
+
+func (s *service) registered(w http.ResponseWriter, r *http.Request) {
+	s.pages.render(w, r, http.StatusOK, "sent", page{Title: "We have sent you a mail"})
+}
+
+var badEmail = &refusal{"email", "bad_address", "Enter an email address, such as name@example.org."}
+
+const nameMax = 100
+
+// nameFault says what is wrong with a name; empty: nothing. What is no text does not belong into a database or on a page.
+func nameFault(name string) string {
+	switch {
+	case name == "":
+		return "Enter your name."
+	case utf8.RuneCountInString(name) > nameMax:
+		return "Use at most 100 characters."
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, func(c rune) bool { return unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) }):
+		return "Use letters, digits and signs."
+	}
+	return ""
+}

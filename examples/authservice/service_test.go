@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/flowhook/flowhook/examples/authservice/internal/mail"
+	"github.com/flowhook/flowhook/internal/testdb"
+	"github.com/stretchr/testify/require"
+)
+
+// TestMain is the service itself where a test has started this program for that.
+func TestMain(m *testing.M) {
+	if os.Getenv("AUTHSERVICE_TEST_PROCESS") != "" {
+		main()
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+const testSecret = "a-secret-for-tests-0123456789abcdef"
+
+// onEach runs a test on each kind of database, with the URL of a new one.
+func onEach(t *testing.T, test func(t *testing.T, database string)) {
+	t.Run("sqlite", func(t *testing.T) { test(t, "sqlite:"+filepath.Join(t.TempDir(), "authservice.db")) })
+	t.Run("postgres", func(t *testing.T) { test(t, testdb.PostgreSQL(t)) })
+}
+
+// times gives how often something is repeated: in full for a proof, otherwise a tenth.
+func times(full int) int {
+	if os.Getenv("FLOWHOOK_PROOF") == "full" {
+		return full
+	}
+	return max(1, full/10)
+}
+
+// environment gives a getenv for tests; pairs are what differs.
+func environment(database string, pairs ...string) func(string) string {
+	return func(name string) string {
+		for i := 0; i < len(pairs); i += 2 {
+			if pairs[i] == name {
+				return pairs[i+1]
+			}
+		}
+		switch name {
+		case "DATABASE_URL":
+			return database
+		case "SESSION_SECRETS":
+			return testSecret
+		case "ADDR":
+			return "127.0.0.1:0"
+		}
+		return ""
+	}
+}
+
+// A site is a running service behind a real TLS server.
+type site struct {
+	*app
+	t      *testing.T
+	server *httptest.Server
+	log    *lockedBuffer
+	ahead  atomic.Int64 // how far the service's clock is
+}
+
+func newSite(t *testing.T, database string, pairs ...string) *site {
+	c, err := readConfig(environment(database, pairs...))
+	require.NoError(t, err)
+	s := &site{t: t, server: httptest.NewUnstartedServer(nil), log: &lockedBuffer{}}
+	if c.PublicURL == "" {
+		c.PublicURL = "https://" + s.server.Listener.Addr().String()
+	}
+	require.NoError(t, c.listening(s.server.Listener.Addr()))
+	s.app, err = open(t.Context(), c, slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	require.NoError(t, err)
+	s.service.now = func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
+	t.Cleanup(func() {
+		s.server.Close()
+		s.close() // a test may have closed the database already
+	})
+	s.server.Config.Handler, err = s.service.handler()
+	require.NoError(t, err)
+	s.server.Config.ErrorLog = slog.NewLogLogger(slog.NewTextHandler(io.Discard, nil), slog.LevelInfo)
+	s.server.StartTLS()
+	require.NoError(t, s.start(t.Context()))
+	return s
+}
+
+func (s *site) browser() *browser { return newBrowser(s.t, s.server) }
+
+// mail waits for the mail with this recipient and subject that has come after seen others of the kind.
+func (s *site) mail(to, subject string, seen int) mail.Mail {
+	s.t.Helper()
+	var found []mail.Mail
+	require.Eventually(s.t, func() bool {
+		found = found[:0]
+		for _, m := range s.inbox.Mails() { // the newest first
+			if slices.Contains(m.To, to) && m.Subject == subject {
+				found = append(found, m)
+			}
+		}
+		return len(found) > seen
+	}, 20*time.Second, 10*time.Millisecond, "no mail %q", subject)
+	require.Len(s.t, found, seen+1)
+	return found[0]
+}
+
+const (
+	confirmSubject = "Please confirm your address"
+	takenSubject   = "You already have an account"
+	deviceSubject  = "Somebody has signed in to your account"
+)
+
+// register makes an account and confirms its address.
+func (s *site) register(email, password string) {
+	s.t.Helper()
+	b := s.browser()
+	b.open("/register").press("Register", "name", "Alice", "email", email, "password", password).at("/register/sent", "We have sent you a mail")
+	b.open(s.mail(email, confirmSubject, 0).Links[0]).press("Confirm my address").at("/verify/done", "Your address is confirmed")
+}
+
+// signedIn gives a browser in which the user is signed in.
+func (s *site) signedIn(email, password string) *browser {
+	s.t.Helper()
+	return s.browser().open("/login").press("Sign in", "email", email, "password", password).at("/", "Hello, Alice")
+}
+
+// count counts rows, by a condition behind FROM.
+func (s *site) count(from string, args ...any) (n int) {
+	s.t.Helper()
+	require.NoError(s.t, s.service.db.QueryRowContext(context.Background(), "SELECT count(*) FROM "+from, args...).Scan(&n))
+	return n
+}
+
+// A lockedBuffer is a log that may be read while it is written.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) lines(containing ...string) (found []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range strings.Lines(l.b.String()) {
+		if !slices.ContainsFunc(containing, func(s string) bool { return !strings.Contains(line, s) }) {
+			found = append(found, line)
+		}
+	}
+	return found
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/flowhook/flowhook"
+)
+
+// errWrong does not say which of the two is wrong.
+var errWrong = &refusal{"", "wrong_password", "The email address or the password is wrong."}
+
+func signInForm(email string) form {
+	return form{Action: "/login", Submit: "Sign in", Fields: []field{
+		{Name: "email", Label: "Email address", Type: "email", Autocomplete: "username", Value: email, MaxLength: 254},
+		{Name: "password", Label: "Password", Type: "password", Autocomplete: "current-password"},
+	}}
+}
+
+func (s *service) home(w http.ResponseWriter, r *http.Request) {
+	u, _, err := s.current(r)
+	switch {
+	case errors.Is(err, flowhook.ErrNoSession):
+		s.pages.render(w, r, http.StatusOK, "home", page{Title: "Welcome"})
+	case err != nil:
+		s.fail(w, r, err)
+	default:
+		s.pages.render(w, r, http.StatusOK, "home", page{Title: "Hello, " + u.Name, User: &u})
+	}
+}
+
+func (s *service) signInPage(w http.ResponseWriter, r *http.Request) {
+	s.pages.render(w, r, http.StatusOK, "login", page{Title: "Sign in", Data: signInForm("")})
+}
+
+func (s *service) signIn(w http.ResponseWriter, r *http.Request) {
+	x, email, password := exchange(r), r.PostFormValue("email"), r.PostFormValue("password")
+	u, err := user{}, errNoUser
+	if normal, ok := normaliseEmail(email); ok {
+		u, err = s.db.userByEmail(r.Context(), normal)
+	}
+	if err != nil && !errors.Is(err, errNoUser) {
+		s.fail(w, r, err)
+		return
+	}
+	ok, err := s.passwords.match(r.Context(), password, u.PasswordHash)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	if u.ID != "" {
+		x.Identity = u.identity()
+	}
+	if !ok {
+		if !s.refused(r.Context(), x, flowhook.Login, flowhook.Password, errWrong) {
+			s.wrong(w, r, email)
+		}
+		return
+	}
+
+	handled, err := s.complete(r.Context(), flowhook.Login, flowhook.Password, func(ctx context.Context) error {
+		// Whoever changes the password signs the others out. Who came with the old one just before must not slip through.
+		now, err := s.db.userByID(ctx, u.ID)
+		if errors.Is(err, errNoUser) || err == nil && now.PasswordHash != u.PasswordHash {
+			return errWrong
+		}
+		if err != nil {
+			return err
+		}
+		return s.issue(ctx, x)
+	})
+	switch {
+	case handled:
+	case errors.Is(err, errWrong):
+		s.wrong(w, r, email)
+	case err != nil:
+		s.fail(w, r, err)
+	default:
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+	}
+}
+
+func (s *service) wrong(w http.ResponseWriter, r *http.Request, email string) {
+	f := signInForm(email)
+	f.refuse(errWrong)
+	s.pages.render(w, r, http.StatusUnprocessableEntity, "login", page{Title: "Sign in", Data: f})
+}
+
+// signOut ends the session in use. Who has none gets there too.
+func (s *service) signOut(w http.ResponseWriter, r *http.Request) {
+	x := exchange(r)
+	u, session, err := s.current(r)
+	if err == nil {
+		x.Identity, x.Session = u.identity(), session
+	} else if !errors.Is(err, flowhook.ErrNoSession) {
+		s.fail(w, r, err)
+		return
+	}
+	handled, err := s.complete(r.Context(), flowhook.Logout, flowhook.FlowWide, func(ctx context.Context) error {
+		return s.pipeline.Sessions().End(ctx, x)
+	})
+	switch {
+	case handled:
+	case err != nil:
+		s.fail(w, r, err)
+	default:
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+	}
+}

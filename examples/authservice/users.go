@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/flowhook/flowhook"
+)
+
+// A user is a row of the table users.
+type user struct {
+	ID           string
+	Email        string // normalised
+	Name         string
+	PasswordHash string // empty: signs in by a provider only
+	Verified     bool   // whether Email is confirmed
+}
+
+var (
+	errNoUser = errors.New("there is no such user")
+	errTaken  = &refusal{"email", "address_taken", "This address cannot be used."}
+)
+
+// identity gives what flowhook needs to know of the user.
+func (u user) identity() *flowhook.Identity {
+	return &flowhook.Identity{ID: u.ID, Addresses: []flowhook.Address{{Via: "email", Value: u.Email, Verified: u.Verified}}}
+}
+
+// newUserID gives an ID that is nobody's. It is not a number, so that nobody can count the users.
+func newUserID() string { return rand.Text() }
+
+func (d *database) userBy(ctx context.Context, where string, args ...any) (u user, err error) {
+	err = d.row(ctx, []any{&u.ID, &u.Email, &u.Name, &u.PasswordHash, &u.Verified},
+		"SELECT id, email, name, COALESCE(password_hash, ''), verified_at IS NOT NULL FROM users WHERE "+where, args...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return user{}, errNoUser
+	}
+	return u, err
+}
+
+func (d *database) userByID(ctx context.Context, id string) (user, error) {
+	return d.userBy(ctx, "id = $1", id)
+}
+
+func (d *database) userByEmail(ctx context.Context, email string) (user, error) {
+	return d.userBy(ctx, "email_key = $1", emailKey(email))
+}
+
+// userByOIDC finds a user by what a provider calls them: the pair of issuer and subject, never by the address.
+func (d *database) userByOIDC(ctx context.Context, issuer, subject string) (user, error) {
+	return d.userBy(ctx, "id = (SELECT user_id FROM oidc_identities WHERE issuer = $1 AND subject = $2)", issuer, subject)
+}
+
+// insertUser is errTaken where the address is another user's. Looking first and inserting then would let two of them in.
+func (d *database) insertUser(ctx context.Context, u user, now time.Time) error {
+	var hash sql.NullString
+	if u.PasswordHash != "" {
+		hash = sql.NullString{String: u.PasswordHash, Valid: true}
+	}
+	n, err := d.exec(ctx, `INSERT INTO users (id, email, email_key, name, password_hash, verified_at, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (email_key) DO NOTHING`,
+		u.ID, u.Email, emailKey(u.Email), u.Name, hash, verifiedAt(u, now), now.UnixMicro())
+	if err == nil && n == 0 {
+		return errTaken
+	}
+	return err
+}
+
+func (d *database) insertOIDC(ctx context.Context, issuer, subject, userID string, now time.Time) error {
+	_, err := d.exec(ctx, "INSERT INTO oidc_identities (issuer, subject, user_id, created_at) VALUES ($1, $2, $3, $4)",
+		issuer, subject, userID, now.UnixMicro())
+	return err
+}
+
+// updateProfile changes name and address. A new address is not confirmed.
+func (d *database) updateProfile(ctx context.Context, id, name, email string) (user, error) {
+	_, err := d.exec(ctx, `UPDATE users SET name = $2, email = $3, email_key = $4,
+		verified_at = CASE WHEN email = $3 THEN verified_at END WHERE id = $1`, id, name, email, emailKey(email))
+	if duplicate(err) {
+		return user{}, errTaken
+	}
+	if err != nil {
+		return user{}, err
+	}
+	return d.userByID(ctx, id)
+}
+
+// updatePassword changes the password, unless that was done since hash was read.
+func (d *database) updatePassword(ctx context.Context, id, hash, was string) (changed bool, err error) {
+	n, err := d.exec(ctx, "UPDATE users SET password_hash = $2 WHERE id = $1 AND COALESCE(password_hash, '') = $3", id, hash, was)
+	return n == 1, err
+}
+
+// confirmEmail marks the address as confirmed, if it still is the user's.
+func (d *database) confirmEmail(ctx context.Context, id, email string, now time.Time) (confirmed bool, err error) {
+	n, err := d.exec(ctx, "UPDATE users SET verified_at = $3 WHERE id = $1 AND email = $2", id, email, now.UnixMicro())
+	return n == 1, err
+}
+
+// notice says whether it is time to tell the owner of an address that somebody registers with it, and remembers it.
+func (d *database) notice(ctx context.Context, id string, now time.Time) (due bool, err error) {
+	n, err := d.exec(ctx, "UPDATE users SET noticed_at = $2 WHERE id = $1 AND COALESCE(noticed_at, 0) <= $3",
+		id, now.UnixMicro(), now.Add(-time.Minute).UnixMicro())
+	return n == 1, err
+}
+
+func verifiedAt(u user, now time.Time) sql.NullInt64 {
+	return sql.NullInt64{Int64: now.UnixMicro(), Valid: u.Verified}
+}

@@ -1,0 +1,152 @@
+package sqltest
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/store/sqlstore"
+)
+
+// storeFault is what goes wrong at one call of the store.
+type storeFault string
+
+const (
+	callBefore  storeFault = "fails before it takes effect"
+	callAfter   storeFault = "fails after it took effect"
+	callCommit  storeFault = "fails at its end, before the commit"
+	panicBefore storeFault = "panics before it takes effect"
+	panicAfter  storeFault = "panics after it took effect"
+	ctxBefore   storeFault = "begins when the request's context has just ended"
+	ctxAfter    storeFault = "is followed by the end of the request's context"
+)
+
+var storeFaults = []storeFault{callBefore, callAfter, callCommit, panicBefore, panicAfter, ctxBefore, ctxAfter}
+
+var errCall = errors.New("injected at the store")
+
+// faultyStore is a store of which one call goes wrong.
+type faultyStore struct {
+	*sqlstore.Store
+
+	mu     sync.Mutex
+	left   int // calls until the one that goes wrong; 0: none does
+	fault  storeFault
+	fired  string
+	cancel context.CancelFunc
+}
+
+// arm has the n-th call from now on go wrong.
+func (s *faultyStore) arm(n int, f storeFault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left, s.fault, s.fired = n, f, ""
+}
+
+// disarm gives the call that went wrong, if the request came that far.
+func (s *faultyStore) disarm() (fired string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left = 0
+	return s.fired
+}
+
+func (s *faultyStore) requestBegins(cancel context.CancelFunc) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cancel = cancel
+}
+
+func (s *faultyStore) next(method string) (storeFault, context.CancelFunc) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.left == 0 {
+		return "", nil
+	}
+	if s.left--; s.left > 0 {
+		return "", nil
+	}
+	s.fired = method
+	return s.fault, s.cancel
+}
+
+// call is one call; do is told whether it is to fail at its end, where it is a transaction.
+func (s *faultyStore) call(method string, do func(fails bool) error) error {
+	f, cancel := s.next(method)
+	switch f {
+	case callBefore:
+		return errCall
+	case panicBefore:
+		panic(errCall)
+	case ctxBefore:
+		cancel()
+	}
+	err := do(f == callCommit)
+	if err != nil {
+		return err
+	}
+	switch f {
+	case callAfter:
+		return errCall
+	case panicAfter:
+		panic(errCall)
+	case ctxAfter:
+		cancel()
+	}
+	return nil
+}
+
+const (
+	outermost = "Transaction"
+	joined    = "a joined Transaction"
+)
+
+func (s *faultyStore) Transaction(ctx context.Context, id string, fn func(context.Context) error) error {
+	method := outermost
+	if _, ok := sqlstore.Tx(ctx); ok {
+		method = joined
+	}
+	return s.call(method, func(fails bool) error {
+		return s.Store.Transaction(ctx, id, func(ctx context.Context) error {
+			if err := fn(ctx); err != nil || !fails {
+				return err
+			}
+			return errCall
+		})
+	})
+}
+
+func (s *faultyStore) CreateSession(ctx context.Context, v flowhook.Session) error {
+	return s.call("CreateSession", func(bool) error { return s.Store.CreateSession(ctx, v) })
+}
+
+func (s *faultyStore) FindSession(ctx context.Context, id string) (v flowhook.Session, err error) {
+	err = s.call("FindSession", func(bool) (err error) { v, err = s.Store.FindSession(ctx, id); return err })
+	return v, err
+}
+
+func (s *faultyStore) DeleteSession(ctx context.Context, id string) error {
+	return s.call("DeleteSession", func(bool) error { return s.Store.DeleteSession(ctx, id) })
+}
+
+func (s *faultyStore) DeleteSessions(ctx context.Context, id, except string) error {
+	return s.call("DeleteSessions", func(bool) error { return s.Store.DeleteSessions(ctx, id, except) })
+}
+
+func (s *faultyStore) CreateVerification(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (created bool, err error) {
+	err = s.call("CreateVerification", func(bool) (err error) {
+		created, err = s.Store.CreateVerification(ctx, v, notSince)
+		return err
+	})
+	return created, err
+}
+
+func (s *faultyStore) ConsumeVerification(ctx context.Context, hash []byte, now time.Time) (v flowhook.VerificationToken, err error) {
+	err = s.call("ConsumeVerification", func(bool) (err error) {
+		v, err = s.Store.ConsumeVerification(ctx, hash, now)
+		return err
+	})
+	return v, err
+}

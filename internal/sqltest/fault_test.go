@@ -1,0 +1,134 @@
+package sqltest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/pprof"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/flowhook/flowhook/store/sqlstore"
+)
+
+// TestFaults has every call of the store and every operation of the driver go wrong, in every request of a host, one at
+// a time and in every way.
+func TestFaults(t *testing.T) {
+	all := plans
+	if os.Getenv("FLOWHOOK_PROOF") == "" {
+		all = plans[:2]
+	}
+	each(t, func(t *testing.T, d database) {
+		source := d.migrated(t)
+		clean := d.connect(t, source)
+		for _, statement := range hostTables {
+			_, err := clean.ExecContext(context.Background(), statement)
+			require.NoError(t, err)
+		}
+		calls, operations := map[ending]int{}, map[ending]int{}
+		for _, p := range all {
+			t.Run(p.String(), func(t *testing.T) {
+				atRest := runtime.NumGoroutine()
+				t.Run("warm", func(t *testing.T) {
+					h := newHost(t, d, source, clean, p)
+					h.failCalls(calls)
+					h.failOperations(operations)
+				})
+				t.Run("cold", func(t *testing.T) {
+					h := newHost(t, d, source, clean, p)
+					h.db.SetMaxIdleConns(-1) // every connection is a new one
+					h.failOperations(operations)
+				})
+				requireGoroutines(t, atRest)
+			})
+		}
+		for _, counts := range []map[ending]int{calls, operations} {
+			require.NotZero(t, counts[rolledBack])
+			require.NotZero(t, counts[absorbed])
+			require.NotZero(t, counts[stands])
+		}
+		t.Logf("proof: all or nothing on %s, every store call going wrong: %s, in %d chains", d.name, sum(calls), len(all))
+		t.Logf("proof: all or nothing on %s, every driver operation going wrong: %s, in %d chains", d.name, sum(operations), len(all))
+	})
+}
+
+func sum(counts map[ending]int) string {
+	n := counts[rolledBack] + counts[absorbed] + counts[stands]
+	return fmt.Sprintf("%d injections (%d rolled back, %d absorbed, %d with an error after the commit)", n, counts[rolledBack], counts[absorbed], counts[stands])
+}
+
+// requireGoroutines asserts that no more than that many are left.
+func requireGoroutines(t *testing.T, n int) {
+	t.Helper()
+	waitUntil(t, func() string {
+		if runtime.NumGoroutine() <= n {
+			return ""
+		}
+		var all bytes.Buffer
+		pprof.Lookup("goroutine").WriteTo(&all, 1)
+		return "goroutines are left:\n" + all.String()
+	})
+}
+
+// failCalls has every call of the store go wrong.
+func (h *host) failCalls(counts map[ending]int) {
+	h.reset()
+	h.requireSuccess("nothing goes wrong", h.request())
+	for _, f := range storeFaults {
+		for n := 1; ; n++ {
+			h.reset()
+			h.store.arm(n, f)
+			a := h.request()
+			fired := h.store.disarm()
+			if fired == "" {
+				h.requireSuccess("nothing is left to go wrong", a)
+				break
+			}
+			transaction := strings.HasSuffix(fired, "Transaction")
+			if f == callCommit && !transaction {
+				continue
+			}
+			name := fmt.Sprintf("call %d, %s, %s", n, fired, f)
+			is := h.ended(name, a, fired == outermost && (f == callAfter || f == panicAfter))
+			counts[is]++
+			h.again(name, is)
+		}
+	}
+}
+
+// failOperations has every operation of the driver go wrong.
+func (h *host) failOperations(counts map[ending]int) {
+	h.reset()
+	h.requireSuccess("nothing goes wrong", h.request())
+	for _, f := range driverFaults {
+		for n := 1; ; n++ {
+			h.reset()
+			h.driver.arm(n, f)
+			a := h.request()
+			fired := h.driver.disarm()
+			if fired == "" {
+				h.requireSuccess("nothing is left to go wrong", a)
+				break
+			}
+			name := fmt.Sprintf("operation %d, %s, %s", n, fired, f)
+			is := h.ended(name, a, fired == "Commit" && (f == opAfter || f == lostAfter))
+			counts[is]++
+			if is == rolledBack && f == conflicted && canConflict(fired) {
+				require.True(h.t, sqlstore.IsConflict(h.lastError()), "%s: %v", name, h.lastError())
+			}
+			h.again(name, is)
+		}
+	}
+}
+
+// again sends the same request, and nothing goes wrong. Where there was a success already, it starts from there anew.
+func (h *host) again(name string, is ending) {
+	if is != rolledBack {
+		h.reset()
+	}
+	h.requireSuccess(name+", then again", h.request())
+}

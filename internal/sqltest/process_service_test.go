@@ -1,0 +1,222 @@
+package sqltest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/store/sqlstore"
+)
+
+// The environment in which the test binary is a service: the name of one of databases, and the source of one with tables.
+const (
+	serveDatabase = "FLOWHOOK_SQLTEST_SERVE"
+	serveSource   = "FLOWHOOK_SQLTEST_SOURCE"
+)
+
+// TestMain has the binary be a service where a test has started it as one.
+func TestMain(m *testing.M) {
+	name := os.Getenv(serveDatabase)
+	if name == "" {
+		os.Exit(m.Run())
+	}
+	i := slices.IndexFunc(databases, func(d database) bool { return d.name == name })
+	if i < 0 {
+		fmt.Fprintf(os.Stderr, "%s: there is no database %q\n", serveDatabase, name)
+		os.Exit(2)
+	}
+	if err := runService(databases[i], os.Getenv(serveSource)); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// service is a small auth service, of which several processes run on one database.
+type service struct {
+	database database
+	db       *sql.DB
+	store    *sqlstore.Store
+	pipeline *flowhook.Pipeline
+
+	mu   sync.Mutex
+	gate chan struct{} // crossing transactions wait here for their second identity
+}
+
+// serviceTables are the service's own.
+var serviceTables = []string{
+	"CREATE TABLE users (id varchar(64) PRIMARY KEY, logins integer NOT NULL)",
+	"CREATE TABLE redemptions (token varchar(64) NOT NULL, identity_id varchar(64) NOT NULL)", // no key: a second one would show
+	"CREATE TABLE crossings (process varchar(64) NOT NULL, identity_id varchar(64) NOT NULL)",
+}
+
+// runService serves until its standard input ends, as it does where who started it is gone. It writes its address to
+// its standard output.
+func runService(d database, source string) error {
+	db, err := sql.Open(d.driver, source)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(20)
+	db.SetMaxIdleConns(20)
+	s := &service{database: d, db: db, gate: make(chan struct{})}
+	if s.store, err = sqlstore.New(db, d.dialect); err != nil {
+		return err
+	}
+	var cfg flowhook.Config
+	for _, hook := range []string{"revoke_active_sessions", "session"} {
+		cfg.Add(flowhook.Point{Flow: flowhook.Login, Phase: flowhook.After, Strategy: flowhook.Password}, hook, nil)
+	}
+	if s.pipeline, err = flowhook.New(&cfg, flowhook.Options{Store: s.store, Secrets: []string{"a-secret-for-the-tests"},
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))}); err != nil {
+		return err
+	}
+
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /login", s.login)
+	mux.HandleFunc("GET /whoami", s.whoami)
+	mux.HandleFunc("POST /signout", s.signOutEverywhere)
+	mux.HandleFunc("POST /redeem", s.redeem)
+	mux.HandleFunc("POST /cross", s.cross)
+	mux.HandleFunc("POST /go", s.open)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: mux}
+	go func() {
+		io.Copy(io.Discard, os.Stdin)
+		server.Close()
+	}()
+	fmt.Println(listener.Addr())
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// fail answers a conflict with 409, so that a test sees it, and any other error with 500.
+func (s *service) fail(w http.ResponseWriter, err error) {
+	fmt.Fprintln(os.Stderr, err)
+	if errors.Is(err, sqlstore.ErrConflict) {
+		http.Error(w, "conflict", http.StatusConflict)
+		return
+	}
+	http.Error(w, "error", http.StatusInternalServerError)
+}
+
+// exec is a statement of the service's own in the transaction.
+func (s *service) exec(ctx context.Context, query string, args ...any) error {
+	tx, ok := sqlstore.Tx(ctx)
+	if !ok {
+		return errors.New("the context carries no transaction")
+	}
+	_, err := tx.ExecContext(sqlstore.Context(ctx), s.database.bind(query), args...)
+	return err
+}
+
+func (s *service) login(w http.ResponseWriter, r *http.Request) {
+	x := &flowhook.Exchange{Writer: w, Request: r, Identity: &flowhook.Identity{ID: r.FormValue("name")}}
+	_, err := s.pipeline.Complete(flowhook.NewContext(r.Context(), x), flowhook.Login, flowhook.Password, func(ctx context.Context) error {
+		return s.exec(ctx, "UPDATE users SET logins = logins + 1 WHERE id = ?", x.Identity.ID)
+	})
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+func (s *service) whoami(w http.ResponseWriter, r *http.Request) {
+	session, err := s.pipeline.Sessions().FromRequest(r)
+	switch {
+	case errors.Is(err, flowhook.ErrNoSession):
+		http.Error(w, "anonymous", http.StatusUnauthorized)
+	case err != nil:
+		s.fail(w, err)
+	default:
+		io.WriteString(w, session.IdentityID)
+	}
+}
+
+func (s *service) signOutEverywhere(w http.ResponseWriter, r *http.Request) {
+	session, err := s.pipeline.Sessions().FromRequest(r)
+	if err == nil {
+		err = s.store.DeleteSessions(r.Context(), session.IdentityID, "")
+	}
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+func (s *service) redeem(w http.ResponseWriter, r *http.Request) {
+	token := r.FormValue("token")
+	err := s.pipeline.Redeem(r.Context(), token, func(ctx context.Context, v flowhook.VerificationToken) error {
+		return s.exec(ctx, "INSERT INTO redemptions (token, identity_id) VALUES (?, ?)", token, v.IdentityID)
+	})
+	switch {
+	case errors.Is(err, flowhook.ErrBadToken):
+		http.Error(w, "bad token", http.StatusGone)
+	case err != nil:
+		s.fail(w, err)
+	default:
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+	}
+}
+
+// cross takes one identity, says so, waits until it may go on, and joins another.
+func (s *service) cross(w http.ResponseWriter, r *http.Request) {
+	process, first, second := r.FormValue("process"), r.FormValue("first"), r.FormValue("second")
+	s.mu.Lock()
+	gate := s.gate
+	s.mu.Unlock()
+	row := func(ctx context.Context, id string) error {
+		return s.exec(ctx, "INSERT INTO crossings (process, identity_id) VALUES (?, ?)", process, id)
+	}
+	err := s.store.Transaction(r.Context(), first, func(ctx context.Context) error {
+		if err := row(ctx, first); err != nil {
+			return err
+		}
+		io.WriteString(w, "holding\n")
+		if err := http.NewResponseController(w).Flush(); err != nil {
+			return err
+		}
+		select {
+		case <-gate:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		return s.store.Transaction(ctx, second, func(ctx context.Context) error { return row(ctx, second) })
+	})
+	switch {
+	case errors.Is(err, sqlstore.ErrConflict):
+		io.WriteString(w, "conflict\n")
+	case err != nil:
+		io.WriteString(w, "error: "+strings.ReplaceAll(err.Error(), "\n", " ")+"\n")
+	default:
+		io.WriteString(w, "done\n")
+	}
+}
+
+// open lets the transactions that wait at the gate go on.
+func (s *service) open(w http.ResponseWriter, _ *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.gate)
+	s.gate = make(chan struct{})
+	w.WriteHeader(http.StatusNoContent)
+}
