@@ -178,6 +178,7 @@ type faultyConn struct {
 	driver.Conn
 	driver *faultyDriver
 	open   *faultyRows // the last that were asked for
+	stmts  []*faultyStmt
 	dead   bool
 }
 
@@ -189,6 +190,9 @@ func (c validConn) IsValid() bool { return !c.dead && c.Conn.(driver.Validator).
 func (c *faultyConn) lose() {
 	if !c.dead && c.Conn != nil {
 		c.closeRows()
+		for _, s := range c.stmts { // SQLite keeps a connection, with its locks, until its statements are closed
+			s.Close()
+		}
 		c.Conn.Close()
 	}
 	c.dead = true
@@ -245,6 +249,7 @@ func (c *faultyConn) Prepare(query string) (driver.Stmt, error) {
 
 func (c *faultyConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
 	s := &faultyStmt{conn: c, query: query}
+	c.stmts = append(c.stmts, s)
 	err := c.do("Prepare "+query, func() (err error) {
 		s.Stmt, err = c.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, query)
 		return err

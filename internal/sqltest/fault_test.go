@@ -18,9 +18,12 @@ import (
 // TestFaults has every call of the store and every operation of the driver go wrong, in every request of a host, one at
 // a time and in every way.
 func TestFaults(t *testing.T) {
-	all := plans
-	if os.Getenv("FLOWHOOK_PROOF") == "" {
-		all = plans[:2]
+	all := plans[:2]
+	switch os.Getenv("FLOWHOOK_PROOF") {
+	case "full":
+		all = plans
+	case "tenth":
+		all = plans[:9] // of every flow one, and those that swallow
 	}
 	each(t, func(t *testing.T, d database) {
 		source := d.migrated(t)
@@ -30,20 +33,22 @@ func TestFaults(t *testing.T) {
 			require.NoError(t, err)
 		}
 		calls, operations := map[ending]int{}, map[ending]int{}
-		for _, p := range all {
+		for n, p := range all {
 			t.Run(p.String(), func(t *testing.T) {
-				atRest := runtime.NumGoroutine()
+				requireNoneLeft(t)
 				t.Run("warm", func(t *testing.T) {
 					h := newHost(t, d, source, clean, p)
 					h.failCalls(calls)
 					h.failOperations(operations)
 				})
+				if len(all) < len(plans) && n > 0 {
+					return // connecting is slow
+				}
 				t.Run("cold", func(t *testing.T) {
 					h := newHost(t, d, source, clean, p)
 					h.db.SetMaxIdleConns(-1) // every connection is a new one
 					h.failOperations(operations)
 				})
-				requireGoroutines(t, atRest)
 			})
 		}
 		for _, counts := range []map[ending]int{calls, operations} {
@@ -61,16 +66,18 @@ func sum(counts map[ending]int) string {
 	return fmt.Sprintf("%d injections (%d rolled back, %d absorbed, %d with an error after the commit)", n, counts[rolledBack], counts[absorbed], counts[stands])
 }
 
-// requireGoroutines asserts that no more than that many are left.
-func requireGoroutines(t *testing.T, n int) {
-	t.Helper()
-	waitUntil(t, func() string {
-		if runtime.NumGoroutine() <= n {
-			return ""
-		}
-		var all bytes.Buffer
-		pprof.Lookup("goroutine").WriteTo(&all, 1)
-		return "goroutines are left:\n" + all.String()
+// requireNoneLeft asserts, when the test and all that it started have ended, that no goroutine is left.
+func requireNoneLeft(t *testing.T) {
+	n := runtime.NumGoroutine()
+	t.Cleanup(func() {
+		waitUntil(t, func() string {
+			if runtime.NumGoroutine() <= n {
+				return ""
+			}
+			var all bytes.Buffer
+			pprof.Lookup("goroutine").WriteTo(&all, 1)
+			return "goroutines are left:\n" + all.String()
+		})
 	})
 }
 
@@ -104,7 +111,11 @@ func (h *host) failCalls(counts map[ending]int) {
 func (h *host) failOperations(counts map[ending]int) {
 	h.reset()
 	h.requireSuccess("nothing goes wrong", h.request())
-	for _, f := range driverFaults {
+	faults := driverFaults
+	if h.swallows { // a statement that failed by itself is the host's own to miss; one that took the transaction with it is not
+		faults = []driverFault{conflicted, lostBefore, lostAfter, endBefore, endAfter}
+	}
+	for _, f := range faults {
 		for n := 1; ; n++ {
 			h.reset()
 			h.driver.arm(n, f)
@@ -117,7 +128,7 @@ func (h *host) failOperations(counts map[ending]int) {
 			name := fmt.Sprintf("operation %d, %s, %s", n, fired, f)
 			is := h.ended(name, a, fired == "Commit" && (f == opAfter || f == lostAfter))
 			counts[is]++
-			if is == rolledBack && f == conflicted && canConflict(fired) {
+			if is == rolledBack && f == conflicted && canConflict(fired) && !h.swallows {
 				require.True(h.t, sqlstore.IsConflict(h.lastError()), "%s: %v", name, h.lastError())
 			}
 			h.again(name, is)
