@@ -134,8 +134,8 @@ func (b *browser) press(label string, values ...string) *browser {
 			continue
 		}
 		filled := url.Values{}
-		for _, n := range within(form, "input") {
-			if attribute(n, "name") != "" {
+		for _, n := range slices.Concat(within(form, "input"), within(form, "button")) {
+			if attribute(n, "name") != "" && (n.Data == "input" || text(n) == label) {
 				filled.Set(attribute(n, "name"), attribute(n, "value"))
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,6 +59,9 @@ func readConfig(getenv func(string) string) (config, error) {
 	}
 
 	var errs []error
+	if slices.ContainsFunc(c.Secrets, func(secret string) bool { return len(secret) < 16 }) {
+		errs = append(errs, errors.New("SESSION_SECRETS has one of less than 16 characters; 32 random ones are good"))
+	}
 	if c.MailRescue, _ = time.ParseDuration(or("MAIL_RESCUE_AFTER", "2m")); c.MailRescue < time.Second {
 		errs = append(errs, errors.New("MAIL_RESCUE_AFTER must be a duration of at least a second, such as 2m"))
 	}
@@ -91,7 +95,10 @@ func (c *config) listening(addr net.Addr) error {
 		c.PublicURL = "http://" + addr.String()
 	}
 	u, err := url.Parse(c.PublicURL)
-	c.Development = err == nil && loopback(u.Hostname()) && loopback(addr.(*net.TCPAddr).IP.String())
+	if err != nil || u.Scheme != "https" && !loopback(u.Hostname()) {
+		return errors.New("PUBLIC_URL must be the https URL that users see: browsers keep the cookies of a session from http, except on this machine")
+	}
+	c.Development = loopback(u.Hostname()) && loopback(addr.(*net.TCPAddr).IP.String())
 	if c.SMTP == "" && !c.Development {
 		return errors.New("SMTP_URL is missing: the development inbox, which anybody may read, is there only where both ADDR and PUBLIC_URL are on this machine alone, such as 127.0.0.1")
 	}

@@ -18,9 +18,11 @@ func TestConfig(t *testing.T) {
 		{"SQLite by path", []string{"DATABASE_URL", "sqlite:/tmp/a file.db"}, ""},
 		{"PostgreSQL", []string{"DATABASE_URL", postgres}, ""},
 		{"PostgreSQL without secrets", []string{"DATABASE_URL", postgres, "SESSION_SECRETS", " , "}, "SESSION_SECRETS is missing"},
+		{"a short secret", []string{"SESSION_SECRETS", testSecret + ",hunter2"}, "less than 16"},
 		{"another database", []string{"DATABASE_URL", "mysql://somebody:hunter2@db.example/accounts"}, "DATABASE_URL begins with"},
 		{"no path", []string{"DATABASE_URL", "sqlite:"}, "DATABASE_URL begins with"},
 		{"a URL with a path", []string{"PUBLIC_URL", "https://accounts.example/auth"}, "PUBLIC_URL must be"},
+		{"http for others", []string{"PUBLIC_URL", "http://accounts.example", "SMTP_URL", "smtp://mail.example"}, "the https URL"},
 		{"no scheme", []string{"PUBLIC_URL", "accounts.example"}, "PUBLIC_URL must be"},
 		{"a provider without a client", []string{"OIDC_ISSUER", "https://provider.example"}, "OIDC_CLIENT_ID is missing"},
 		{"a public URL without a mail server", []string{"PUBLIC_URL", "https://accounts.example"}, "SMTP_URL is missing"},
@@ -53,9 +55,9 @@ func TestDevelopment(t *testing.T) {
 		{"http://localhost:8080", "127.0.0.1", true},
 		{"https://accounts.example", "127.0.0.1", false},
 		{"http://localhost:8080", "0.0.0.0", false},
-		{"http://localhost.example", "127.0.0.1", false},
-		{"", "192.0.2.1", false},
-		{"", "::", false},
+		{"https://localhost.example", "127.0.0.1", false},
+		{"https://127.0.0.1.example", "127.0.0.1", false},
+		{"http://127.0.0.1:8080", "::", false},
 	} {
 		config := config{PublicURL: c.public, SMTP: "smtp://mail.example"}
 		require.NoError(t, config.listening(&net.TCPAddr{IP: net.ParseIP(c.listening), Port: 8080}))

@@ -47,6 +47,8 @@ func openDatabase(ctx context.Context, c config) (*database, error) {
 			return nil, fmt.Errorf("opening the SQLite file: %w", err)
 		}
 		f.Close()
+		// Immediate, so that a transaction that goes on to write does not fail for having read before; and synchronous
+		// NORMAL: what was committed survives the process, but the last of it perhaps not a power cut.
 		path := (&url.URL{Path: filepath.ToSlash(c.Database)}).EscapedPath()
 		db, err := sql.Open("sqlite", "file:"+path+"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)"+
 			"&_pragma=synchronous(NORMAL)&_pragma=foreign_keys(1)")
@@ -160,7 +162,7 @@ func (d *database) exec(ctx context.Context, query string, args ...any) (int64, 
 	ctx, q := d.on(ctx)
 	result, err := q.ExecContext(ctx, query, args...)
 	if err != nil {
-		return 0, conflict(err)
+		return 0, err
 	}
 	return result.RowsAffected()
 }
@@ -168,5 +170,5 @@ func (d *database) exec(ctx context.Context, query string, args ...any) (int64, 
 // row reads one row into dest. sql.ErrNoRows: there is none.
 func (d *database) row(ctx context.Context, dest []any, query string, args ...any) error {
 	ctx, q := d.on(ctx)
-	return conflict(q.QueryRowContext(ctx, query, args...).Scan(dest...))
+	return q.QueryRowContext(ctx, query, args...).Scan(dest...)
 }

@@ -44,6 +44,9 @@ func (s *service) newNewDevice(p flowhook.Point, _ func(v any) error) (flowhook.
 			return nil
 		}
 		for _, a := range x.Identity.Addresses {
+			if !a.Verified { // it may be somebody else's, who would get mail for as often as one likes
+				continue
+			}
 			if err := s.courier.Send(ctx, s.newDeviceMail(a, client(x.Request))); err != nil {
 				return err
 			}

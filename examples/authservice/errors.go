@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -56,7 +55,10 @@ func (s *service) inTrouble(err error) bool {
 }
 
 func trouble(err error) bool {
-	for _, target := range []error{sqlstore.ErrConflict, context.DeadlineExceeded, driver.ErrBadConn, sql.ErrConnDone,
+	if sqlstore.IsConflict(err) {
+		return true
+	}
+	for _, target := range []error{context.DeadlineExceeded, driver.ErrBadConn, sql.ErrConnDone,
 		io.EOF, io.ErrUnexpectedEOF, net.ErrClosed} {
 		if errors.Is(err, target) {
 			return true
@@ -73,6 +75,7 @@ func trouble(err error) bool {
 		case "08", "53", "57", "58":
 			return true
 		}
+		return postgres.Code == "25006" // read-only: a standby, or about to be one
 	}
 	switch code(err) & 0xff { // SQLite: busy, locked, read-only, I/O, corrupt, full, cannot open
 	case 5, 6, 8, 10, 11, 13, 14:
@@ -88,15 +91,6 @@ func code(err error) int {
 		return sqlite.Code()
 	}
 	return 0
-}
-
-// conflict says of an error of the service's own statements what the store says of its own: that trying again is right.
-func conflict(err error) error {
-	var postgres *pgconn.PgError
-	if errors.As(err, &postgres) && (postgres.Code == "40001" || postgres.Code == "40P01") || code(err)&0xff == 5 {
-		return fmt.Errorf("%w: %w", sqlstore.ErrConflict, err)
-	}
-	return err
 }
 
 // duplicate says that a unique column was to have one value twice.
@@ -117,7 +111,7 @@ func reason(err error) string {
 		return no.Code
 	case errors.Is(err, flowhook.ErrBadToken):
 		return "bad_token"
-	case errors.Is(err, sqlstore.ErrConflict):
+	case sqlstore.IsConflict(err):
 		return "conflict"
 	case errors.As(err, &hook):
 		return "hook_" + hook.Name

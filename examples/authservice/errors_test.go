@@ -2,15 +2,24 @@ package main
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
+	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/internal/testdb"
+	"github.com/flowhook/flowhook/store/sqlstore"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 )
 
@@ -90,11 +99,34 @@ func TestDatabaseAway(t *testing.T) {
 	s.browser().open("/healthz").refused(http.StatusOK, "ok")
 }
 
+// TestTrouble: what a database says that is away, stopping or overloaded is known without asking it again.
+func TestTrouble(t *testing.T) {
+	for _, err := range []error{
+		io.ErrUnexpectedEOF, driver.ErrBadConn, sql.ErrConnDone, context.DeadlineExceeded, sqlstore.ErrConflict, syscall.ECONNREFUSED, syscall.EPIPE,
+		&net.OpError{Op: "read", Err: errors.New("reset")},
+		&pgconn.PgError{Code: "57P01"}, &pgconn.PgError{Code: "57P03"}, &pgconn.PgError{Code: "53300"}, &pgconn.PgError{Code: "40P01"}, &pgconn.PgError{Code: "25006"},
+		sqliteError(5), sqliteError(10 | 1<<8), sqliteError(13),
+	} {
+		require.True(t, trouble(&flowhook.HookError{Err: fmt.Errorf("in the store: %w", err)}), "%v", err)
+	}
+	for _, err := range []error{
+		errors.New("another"), &pgconn.PgError{Code: "42P01"}, &pgconn.PgError{Code: "23505"}, sqliteError(1), sqliteError(2067), flowhook.ErrPhaseSkipped, sql.ErrNoRows,
+	} {
+		require.False(t, trouble(fmt.Errorf("in the store: %w", err)), "%v", err)
+	}
+}
+
+type sqliteError int
+
+func (e sqliteError) Error() string { return "SQLite says no" }
+func (e sqliteError) Code() int     { return int(e) }
+
 // TestDatabaseClosed is for SQLite, of which there is no server to be away.
 func TestDatabaseClosed(t *testing.T) {
 	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"))
 	s.register(email, password)
 	b := s.signedIn(email, password)
+	require.NoError(t, s.queue.Stop(t.Context()))
 	require.NoError(t, s.service.db.DB.Close())
 	s.allUnavailable(b)
 }

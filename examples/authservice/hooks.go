@@ -16,8 +16,8 @@ func (s *service) newAudit(p flowhook.Point, _ func(v any) error) (flowhook.Hook
 		return nil, errors.New("it tells what has happened; it stands at after and at failed")
 	}
 	return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
-		var who any // NULL
-		if x.Identity != nil {
+		var who any                                                                                // NULL
+		if x.Identity != nil && !(p.Flow == flowhook.Registration && p.Phase == flowhook.Failed) { // that one was not saved
 			who = x.Identity.ID
 		}
 		row := func(ctx context.Context) error {

@@ -3,7 +3,21 @@
 //
 //	go run .
 //
-// The environment (config.go) switches to PostgreSQL, a mail server and a provider of one's own.
+// It prints its URL, keeps everything in the file authservice.db, shows its mail at /dev/mail/, and brings an OpenID
+// provider for development along. The environment changes that, and all of it is optional:
+//
+//	ADDR               where to listen (127.0.0.1:8080)
+//	PUBLIC_URL         what users see, such as https://accounts.example.org (http://ADDR)
+//	DATABASE_URL       postgres://... or sqlite:path (sqlite:authservice.db)
+//	SESSION_SECRETS    sign sessions, separated by commas: the first signs, all verify (one is made and kept beside the
+//	                   SQLite file; PostgreSQL needs it, the same for all copies)
+//	AUTH_CONFIG        what runs around the flows (auth.yml)
+//	SMTP_URL           smtp://user:password@host:port or smtps://... (the development inbox)
+//	MAIL_FROM          the sender (authservice@localhost)
+//	MAIL_RESCUE_AFTER  when mail that a dead copy was sending is taken over by another (2m)
+//	OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET (the development provider)
+//
+// Where ADDR or PUBLIC_URL is not on this machine alone, there is no development inbox and no development provider.
 package main
 
 import (

@@ -60,7 +60,7 @@ func (p *provider) name() string {
 	if u, err := url.Parse(p.issuer); err == nil && p.key != developmentKey {
 		return u.Host
 	}
-	return "the development provider"
+	return "the test provider"
 }
 
 // discover gives the provider, and asks for it where that has not worked yet.
@@ -129,6 +129,9 @@ func (p *provider) finish(w http.ResponseWriter, r *http.Request) (claims, error
 	cookies, query := r.CookiesNamed(attemptCookie), r.URL.Query()
 	if len(cookies) != 1 || securecookie.DecodeMulti(attemptCookie, cookies[0].Value, &a, p.codecs...) != nil ||
 		a.State == "" || subtle.ConstantTimeCompare([]byte(a.State), []byte(query.Get("state"))) == 0 {
+		return claims{}, errAttempt
+	}
+	if query.Has("iss") && query.Get("iss") != p.issuer { // RFC 9207
 		return claims{}, errAttempt
 	}
 	if query.Get("error") != "" || query.Get("code") == "" {

@@ -35,6 +35,7 @@ func TestRegistrationTellsNothing(t *testing.T) {
 		s.mail("free@example.org", confirmSubject, 0)
 		s.mail("Alice@example.org", takenSubject, 0) // one: twice within a minute is once
 		s.mail("Alice@example.org", confirmSubject, 0)
+		require.Equal(t, 3, s.count("river_job"), "and no other mail is under way")
 		s.signedIn("alice@example.org", password) // it is still her password
 		require.Equal(t, 2, s.count("audit WHERE point = 'registration/failed/password' AND outcome = 'address_taken'"))
 	})

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"html/template"
 	"log/slog"
 	"math/rand/v2"
@@ -54,7 +55,7 @@ func newService(c config, db *database, courier flowhook.Courier, oidc *provider
 	}
 	hooks, err := flowhook.LoadConfig(c.AuthConfig)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("AUTH_CONFIG: %w", err)
 	}
 	s.pipeline, err = flowhook.New(hooks, flowhook.Options{
 		Store:           s.store,
@@ -97,7 +98,7 @@ func (s *service) transaction(ctx context.Context, identityID string, fn func(ct
 
 func (s *service) retry(ctx context.Context, try func() error) (err error) {
 	for attempt := range attempts {
-		if err = try(); !errors.Is(err, sqlstore.ErrConflict) {
+		if err = try(); !sqlstore.IsConflict(err) {
 			return err
 		}
 		select { // not all at the same time

@@ -37,6 +37,14 @@ func onEach(t *testing.T, test func(t *testing.T, database string)) {
 	t.Run("postgres", func(t *testing.T) { test(t, testdb.PostgreSQL(t)) })
 }
 
+// times gives how often something is repeated: in full for a proof, otherwise a tenth.
+func times(full int) int {
+	if os.Getenv("FLOWHOOK_PROOF") == "full" {
+		return full
+	}
+	return max(1, full/10)
+}
+
 // environment gives a getenv for tests; pairs are what differs.
 func environment(database string, pairs ...string) func(string) string {
 	return func(name string) string {

@@ -134,5 +134,13 @@ func TestNewDevice(t *testing.T) {
 		s.signedIn(email, password)
 		s.mail(email, deviceSubject, 0) // one, for the second browser
 		require.Equal(t, 2, s.count("devices"))
+
+		const eve = "eve@example.org" // whose address nobody has confirmed
+		s.browser().open("/register").press("Register", "name", "Alice", "email", eve, "password", password)
+		s.signedIn(eve, password)
+		s.signedIn(eve, password)
+		require.Equal(t, 4, s.count("devices"))
+		require.Len(t, s.log.lines("msg=hook", "name=new_device", "outcome=ok"), 5)
+		require.Equal(t, 3, s.count("river_job"), "two to confirm, one about a device")
 	})
 }

@@ -26,7 +26,7 @@ var (
 
 // identity gives what flowhook needs to know of the user.
 func (u user) identity() *flowhook.Identity {
-	return &flowhook.Identity{ID: u.ID, Data: u, Addresses: []flowhook.Address{{Via: "email", Value: u.Email, Verified: u.Verified}}}
+	return &flowhook.Identity{ID: u.ID, Addresses: []flowhook.Address{{Via: "email", Value: u.Email, Verified: u.Verified}}}
 }
 
 // newUserID gives an ID that is nobody's. It is not a number, so that nobody can count the users.

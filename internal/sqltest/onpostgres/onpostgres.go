@@ -70,7 +70,7 @@ func register(ctx context.Context, pipeline *flowhook.Pipeline, x *flowhook.Exch
 
 func registerOrRetry(ctx context.Context, pipeline *flowhook.Pipeline, x *flowhook.Exchange, email string) (handled bool, err error) {
 	for range 3 {
-		if handled, err = register(ctx, pipeline, x, email); !errors.Is(err, sqlstore.ErrConflict) {
+		if handled, err = register(ctx, pipeline, x, email); !sqlstore.IsConflict(err) {
 			break
 		}
 	}
