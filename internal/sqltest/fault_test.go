@@ -128,6 +128,9 @@ func (h *host) failOperations(counts map[ending]int) {
 			name := fmt.Sprintf("operation %d, %s, %s", n, fired, f)
 			is := h.ended(name, a, fired == "Commit" && (f == opAfter || f == lostAfter))
 			counts[is]++
+			if err := h.lastError(); err != nil {
+				require.NotContains(h.t, err.Error(), "panic", name)
+			}
 			if is == rolledBack && f == conflicted && canConflict(fired) && !h.swallows {
 				require.True(h.t, sqlstore.IsConflict(h.lastError()), "%s: %v", name, h.lastError())
 			}
