@@ -161,6 +161,6 @@ func (s sized) revoke(ctx context.Context) (took time.Duration, err error) {
 
 func (s sized) identities() int { return s.sessions / perIdentity }
 
-// some gives one of those sessions, spread over the whole table, that are used again and again: so many that
-// they stay in the caches of either table.
+// some gives one of those sessions, spread over the whole table, that are used again and again: few enough for PostgreSQL's
+// cache to keep their pages. SQLite's own, of 2 MB, does not hold all of a large table's, and reads some from the file.
 func (s sized) some() int { return rand.IntN(inUse) * (s.sessions / inUse) }

@@ -206,7 +206,7 @@ func (h *host) requireQuiet(name string) {
 			require.NoError(h.t, h.clean.QueryRow(open).Scan(&n))
 		}
 		if used := h.db.Stats().InUse; n > 0 || used > 0 {
-			return fmt.Sprintf("%s: %d transactions are open, %d connections in use", name, n, used)
+			return fmt.Sprintf("%s: %d transactions are open, %d connections in use (%v)", name, n, used, h.lastError())
 		}
 		return ""
 	})

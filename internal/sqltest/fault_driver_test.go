@@ -251,8 +251,9 @@ func (c *faultyConn) PrepareContext(ctx context.Context, query string) (driver.S
 	s := &faultyStmt{conn: c, query: query}
 	c.stmts = append(c.stmts, s)
 	err := c.do("Prepare "+query, func() (err error) {
-		if s.Stmt, err = c.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, query); err != nil {
-			s.Stmt = nil
+		inner, err := c.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, query)
+		if err == nil { // else it may be a nil that is not nil
+			s.Stmt = inner
 		}
 		return err
 	})

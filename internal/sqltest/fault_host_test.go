@@ -54,14 +54,14 @@ const audit = "audit"
 var plans = []plan{
 	{flow: flowhook.Login, order: []string{"revoke_active_sessions", "session", audit}},
 	{flow: flowhook.Login, order: []string{"session", "revoke_active_sessions", audit, "redirect"}},
+	{flow: flowhook.Registration, order: []string{"session", "verify", audit}, swallows: true},
 	{flow: flowhook.Registration, order: []string{"session", "verify", audit}},
 	{flow: flowhook.Settings, order: []string{"revoke_active_sessions", "verify", audit}},
 	{flow: flowhook.Recovery, order: []string{"session", audit, "revoke_active_sessions"}},
 	{flow: flowhook.Verification, redeem: true},
 	{flow: flowhook.Logout, order: []string{audit}},
 	{flow: flowhook.Login, order: []string{"revoke_active_sessions", audit, "session"}, swallows: true},
-	{flow: flowhook.Registration, order: []string{"session", "verify", audit}, swallows: true},
-	// Where time is short, these are left out.
+	// What follows is left out where time is short.
 	{flow: flowhook.Login, order: []string{audit, "verify", "revoke_active_sessions", "session"}},
 	{flow: flowhook.Login, order: []string{"revoke_active_sessions", audit, "verify"}, issues: true},
 	{flow: flowhook.Registration, order: []string{audit, "verify", "session", "redirect"}},

@@ -18,7 +18,7 @@ import (
 // TestFaults has every call of the store and every operation of the driver go wrong, in every request of a host, one at
 // a time and in every way.
 func TestFaults(t *testing.T) {
-	all := plans[:2]
+	all := plans[:3]
 	switch os.Getenv("FLOWHOOK_PROOF") {
 	case "full":
 		all = plans
@@ -128,6 +128,9 @@ func (h *host) failOperations(counts map[ending]int) {
 			name := fmt.Sprintf("operation %d, %s, %s", n, fired, f)
 			is := h.ended(name, a, fired == "Commit" && (f == opAfter || f == lostAfter))
 			counts[is]++
+			if err := h.lastError(); err != nil {
+				require.NotContains(h.t, err.Error(), "panic", name)
+			}
 			if is == rolledBack && f == conflicted && canConflict(fired) && !h.swallows {
 				require.True(h.t, sqlstore.IsConflict(h.lastError()), "%s: %v", name, h.lastError())
 			}

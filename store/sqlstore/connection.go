@@ -45,7 +45,7 @@ func (t *transaction) open() (err error) {
 	if t.tx, err = t.conn.BeginTx(lasting, &sql.TxOptions{Isolation: d.isolation}); err != nil {
 		return err
 	}
-	if !began() {
+	if !began() || t.ctx.Err() != nil {
 		return t.ctx.Err()
 	}
 	t.lasts = context.AfterFunc(t.ctx, func() { t.fail(t.ctx.Err()) })

@@ -6,7 +6,8 @@ import (
 )
 
 // Tx gives the transaction that ctx carries, for statements of the host's own. They run with a context from [Context].
-// Commit and Rollback are not the host's to call.
+// Where one fails, the host runs no other and returns the error: the database may have rolled the transaction back, and
+// SQLite would commit the next one by itself. Commit and Rollback are not the host's to call.
 func Tx(ctx context.Context) (*sql.Tx, bool) {
 	if t := innermost(ctx); t != nil {
 		t.lend()

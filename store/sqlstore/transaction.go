@@ -197,7 +197,7 @@ func (t *transaction) commit() error {
 			return t.store.explain(t.ctx, "commit", errors.Join(errOver, err))
 		}
 	}
-	if !t.lasts() {
+	if !t.lasts() || t.ctx.Err() != nil { // a context ends before it calls what waits for its end
 		return t.ctx.Err()
 	}
 	late := time.AfterFunc(patience, t.giveUp)

@@ -218,6 +218,22 @@ func (d *deployment) checkLogs() {
 	}
 }
 
+// said counts the lines of all logs that contain a text.
+func (d *deployment) said(text string) (n int) {
+	files, err := filepath.Glob(filepath.Join(d.logs, "*.log"))
+	require.NoError(d.t, err)
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		require.NoError(d.t, err)
+		for line := range strings.Lines(string(data)) {
+			if strings.Contains(line, text) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // handled counts the requests that the last process had an answer for, by its own log.
 func (c *replica) handled() int {
 	data, err := os.ReadFile(c.log)
