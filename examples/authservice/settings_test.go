@@ -36,6 +36,9 @@ func TestNoPasswordNoNewAddress(t *testing.T) {
 	s, _ := newOIDCSite(t, "sqlite:"+t.TempDir()+"/db")
 	b := s.browser().open("/login/oidc").at("/", "Hello, Alice").open("/settings")
 	require.Contains(t, text(b.doc), "Your email address is "+email+". It cannot be changed here: that takes your password, and your account has none.")
+	for _, n := range b.all("input") {
+		require.NotContains(t, []string{"email", "current"}, attribute(n, "name"))
+	}
 	b.press("Save profile", "name", "Alice L.").at("/settings", "Settings")
 	require.Equal(t, 1, s.count("users WHERE name = 'Alice L.' AND verified_at IS NOT NULL AND email = $1", email))
 	b.post("/settings/profile", url.Values{"name": {"Eve"}, "email": {"eve@example.org"}, "current": {""}}).refused(http.StatusUnprocessableEntity, "not your current password")
