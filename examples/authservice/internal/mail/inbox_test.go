@@ -127,7 +127,7 @@ func TestHostileMailIsEscaped(t *testing.T) {
 			require.NotContains(t, body, never, path)
 		}
 		for _, href := range regexp.MustCompile(`href="([^"]*)"`).FindAllStringSubmatch(body, -1) {
-			require.Regexp(t, `^(\./|data:,|\d+|https?://[^<>"\s]+)$`, href[1])
+			require.Regexp(t, `^(/|\./|data:,|\d+|https?://[^<>"\s]+)$`, href[1])
 		}
 		require.Equal(t, 1, strings.Count(body, "</style>"))
 		require.Equal(t, 1, strings.Count(body, "</title>"))
