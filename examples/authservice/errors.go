@@ -34,8 +34,9 @@ func (s *service) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case s.inTrouble(err):
 		s.log.ErrorContext(r.Context(), "unavailable", "path", r.URL.Path, "error", err)
 		w.Header().Set("Retry-After", "5")
+		// It does not say that nothing was changed: a commit whose answer was cut off may have taken effect.
 		s.pages.render(w, r, http.StatusServiceUnavailable, "error", page{Title: "Not available right now",
-			Data: "The service cannot reach what it needs. Nothing was changed. Please try again in a moment."})
+			Data: "The service cannot reach what it needs, and what you sent may not have been saved. Please try again in a moment."})
 	default:
 		s.log.ErrorContext(r.Context(), "failed", "path", r.URL.Path, "error", err)
 		s.pages.render(w, r, http.StatusInternalServerError, "error", page{Title: "Something went wrong",

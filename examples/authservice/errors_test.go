@@ -133,11 +133,11 @@ func TestDatabaseClosed(t *testing.T) {
 
 func (s *site) allUnavailable(b *browser) {
 	for range connections + 1 { // one for each connection that may have died
-		b.open("/").refused(http.StatusServiceUnavailable, "Nothing was changed")
+		b.open("/").refused(http.StatusServiceUnavailable, "may not have been saved")
 	}
 	require.NotEmpty(s.t, b.Header.Get("Retry-After"))
 	for _, path := range []string{"/settings", "/sessions"} {
-		b.open(path).refused(http.StatusServiceUnavailable, "Nothing was changed")
+		b.open(path).refused(http.StatusServiceUnavailable, "may not have been saved")
 	}
 	for _, path := range []string{"/login", "/register", "/verify", "/nowhere"} { // they need no database, not even for who has a session
 		b.open(path)
@@ -146,7 +146,7 @@ func (s *site) allUnavailable(b *browser) {
 	}
 	for _, path := range []string{"/login", "/logout", "/register", "/verify", "/settings/profile", "/settings/password", "/sessions/end", "/sessions/end-all"} {
 		b.post(path, url.Values{"name": {"Eve"}, "email": {"eve@example.org"}, "password": {password}, "token": {strings.Repeat("A", 43)}}).
-			refused(http.StatusServiceUnavailable, "Nothing was changed")
+			refused(http.StatusServiceUnavailable, "may not have been saved")
 		require.Empty(s.t, b.Header.Get("Set-Cookie"), path)
 	}
 	s.browser().open("/login").at("/login", "Sign in") // it needs no database

@@ -116,3 +116,9 @@ func (c *cluster) stop(mode string) {
 	c.t.Helper()
 	c.run("pg_ctl", "-D", c.data, "-m", mode, "-w", "-t", "60", "stop")
 }
+
+// alone takes back, while the server is down, that its commits wait for another.
+func (c *cluster) alone() {
+	c.t.Helper()
+	require.NoError(c.t, os.Truncate(filepath.Join(c.data, "postgresql.auto.conf"), 0))
+}

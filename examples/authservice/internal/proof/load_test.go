@@ -50,7 +50,11 @@ type person struct {
 	sessions []*session
 	doubtful int // sign-ins without an answer
 	devices  []string
+	lost     int // devices whose cookie may have been made, and did not arrive
 	tokens   map[string]*token
+	had      []string  // all addresses that there may ever have been
+	news     int       // mails about a new device that have to come
+	newsMax  int       // and that may come
 	failed   time.Time // when a registration was answered with 503
 }
 
@@ -77,6 +81,7 @@ const (
 
 // A token is one out of a mail.
 type token struct {
+	to       string
 	redeemed int
 	doubtful bool // a try was not answered
 }
@@ -165,7 +170,7 @@ func (a *actor) try(ctx context.Context, v visitor, method, path string, values 
 // register makes an account. Who gets no answer tries again: then the address may be taken, by themselves.
 func (a *actor) register(ctx context.Context) {
 	a.serial++
-	p := &person{first: a.address(), password: password, tokens: map[string]*token{}, is: []profile{{"Somebody", a.address()}}}
+	p := &person{first: a.address(), password: password, tokens: map[string]*token{}, is: []profile{{"Somebody", a.address()}}, had: []string{a.address()}}
 	a.people = append(a.people, p)
 	for ctx.Err() == nil {
 		switch answer := a.try(ctx, nil, "POST", "/register", "name", p.is[0].name, "email", p.is[0].email, "password", p.password); {
@@ -202,7 +207,7 @@ func (a *actor) confirm(ctx context.Context) {
 // redeem has two clients use a link at once, and another one after it was of use.
 func (a *actor) redeem(ctx context.Context, p *person, l letter) {
 	if p.tokens[l.token] == nil {
-		p.tokens[l.token] = &token{}
+		p.tokens[l.token] = &token{to: l.to}
 	}
 	k := p.tokens[l.token]
 	was := k.redeemed
@@ -251,6 +256,12 @@ func (a *actor) signIn(ctx context.Context, p *person) {
 		v[deviceCookie] = p.devices[a.chance.IntN(len(p.devices))]
 	}
 	answer := a.try(ctx, v, "POST", "/login", "email", p.is[0].email, "password", p.password)
+	if v[deviceCookie] == "" {
+		p.news, p.newsMax = p.news+p.newDevice(answer.is("/"), true), p.newsMax+p.newDevice(answer.is("/"), false)
+		if answer.unknown() {
+			p.lost++
+		}
+	}
 	switch {
 	case answer.is("/"):
 		s := &session{cookie: answer.set[sessionCookie]}
@@ -269,6 +280,22 @@ func (a *actor) signIn(ctx context.Context, p *person) {
 	default:
 		a.fault("a sign-in was answered %d: %s", answer.status, answer.body)
 	}
+}
+
+// newDevice gives 1 where a sign-in with a new device has to be told by mail or, unless certainly, may be: where the account
+// has others, and its address is confirmed.
+func (p *person) newDevice(told, certainly bool) int {
+	confirmed, maybe := false, false
+	for _, k := range p.tokens {
+		if k.to == p.is[0].email {
+			confirmed, maybe = confirmed || k.redeemed > 0, maybe || k.doubtful
+		}
+	}
+	others, mayHaveOthers := len(p.devices) > 0, p.lost > 0
+	if told && confirmed && others || !certainly && (confirmed || maybe) && (others || mayHaveOthers) {
+		return 1
+	}
+	return 0
 }
 
 // look sees whether a cookie is what it should be, on any of the copies.
@@ -300,6 +327,7 @@ func (a *actor) save(ctx context.Context, p *person, s *session) {
 	to := profile{fmt.Sprintf("Name %d", a.serial), p.is[0].email}
 	if a.chance.IntN(4) == 0 {
 		to.email = a.address()
+		p.had = append(p.had, to.email)
 	}
 	for {
 		answer := a.try(ctx, visitor{sessionCookie: s.cookie}, "POST", "/settings/profile", "name", to.name, "email", to.email)
