@@ -330,7 +330,7 @@ func (a *actor) save(ctx context.Context, p *person, s *session) {
 		p.had = append(p.had, to.email)
 	}
 	for {
-		answer := a.try(ctx, visitor{sessionCookie: s.cookie}, "POST", "/settings/profile", "name", to.name, "email", to.email)
+		answer := a.try(ctx, visitor{sessionCookie: s.cookie}, "POST", "/settings/profile", "name", to.name, "email", to.email, "current", password)
 		switch {
 		case answer.is("/settings?saved"):
 			p.is = []profile{to}
