@@ -144,8 +144,8 @@ type Courier interface {
 // This one method is required. A store that can do more has the methods of [SessionRevoker], [SessionStore] or
 // [VerificationStore] too; [New] looks for them where a configured hook needs them. Package storetest checks a store
 // against all that is said in these comments. In all of them, an error that is none of flowhook's is a system error:
-// the store is in trouble, or ctx has ended; then nothing has changed. An ID may be any UTF-8 without NUL, whoever made it
-// up: what is not there is not found.
+// the store is in trouble, or ctx has ended; then nothing has changed, but for a commit whose answer was lost, which may
+// have taken effect. An ID may be any UTF-8 without NUL, whoever made it up: what is not there is not found.
 type Store interface {
 	// Transaction runs fn exactly once, with a context that is derived from ctx and carries the transaction: store calls
 	// with that context, and no others, are part of it. It commits where fn returns nil, and then returns nil only if
