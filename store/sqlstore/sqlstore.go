@@ -33,9 +33,9 @@ type Dialect string
 
 // The dialects that there are.
 const (
-	PostgreSQL Dialect = "postgres" // 12 or later
-	MariaDB    Dialect = "mysql"    // 10.6 or later; the tables are InnoDB's
-	SQLite     Dialect = "sqlite3"  // 3.35 or later
+	PostgreSQL Dialect = "postgres" // tested with 15
+	MariaDB    Dialect = "mysql"    // tested with 10.11; SKIP LOCKED came with 10.6
+	SQLite     Dialect = "sqlite3"  // tested with modernc.org/sqlite, which brings its own
 )
 
 //go:embed migrations
