@@ -149,7 +149,7 @@ func (s *service) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
 		return // the client is gone, or Timeout answers: what is written here would only get in front of its 504
 	}
-	s.render(w, http.StatusInternalServerError, page{Title: "Something went wrong", Problem: "Nothing was changed. Please try again."})
+	s.render(w, http.StatusInternalServerError, page{Title: "Something went wrong", Problem: "It may not have been saved. Please try again."})
 }
 
 type page struct {

@@ -98,9 +98,9 @@ func fail(w http.ResponseWriter, r *http.Request, err error) {
 		refuse(w, http.StatusUnauthorized, "not_signed_in", "sign in first")
 		return
 	case errors.As(err, &hook):
-		refuse(w, http.StatusInternalServerError, "internal", "something went wrong, and nothing was changed")
+		refuse(w, http.StatusInternalServerError, "internal", "something went wrong")
 	default: // the store
-		refuse(w, http.StatusServiceUnavailable, "unavailable", "nothing was changed; try again")
+		refuse(w, http.StatusServiceUnavailable, "unavailable", "it may not have been done; try again")
 	}
 	slog.ErrorContext(r.Context(), "request failed", "path", r.URL.Path, "error", err)
 }
