@@ -190,7 +190,7 @@ func TestPanics(t *testing.T) {
 			func(context.Context, *flowhook.Exchange) error { panic("on purpose") }))))
 		answer, body := b.do("POST", "/login", alice)
 		require.Equal(t, http.StatusInternalServerError, answer.StatusCode)
-		require.Contains(t, body, "Nothing was changed.")
+		require.Contains(t, body, "It may not have been saved.")
 		require.Empty(t, answer.Cookies())
 	}
 
