@@ -18,6 +18,14 @@
 //	OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET (the development provider)
 //
 // Where ADDR or PUBLIC_URL is not on this machine alone, there is no development inbox and no development provider.
+//
+// What to know before there are several copies: each takes up to 20 connections of PostgreSQL, 16 for requests and 4 for the
+// mail queue, so max_connections has to suffice for all of them. Without SMTP_URL, copies on one PostgreSQL have a mailbox
+// each, and any of them sends the mail that another has queued: it is in the mailbox of whichever did.
+//
+// What is not there: a brake on guessing passwords. It would be a hook of the service's own, at login: at failed it counts
+// the attempts, by account and by client, and at before_persist, which runs when the password was right and nothing is
+// saved, it says no while there were too many, in the words of a wrong password.
 package main
 
 import (
