@@ -50,7 +50,7 @@ func TestMaintenance(t *testing.T) {
 		c.Secure, c.Path = true, "/"
 		b.client.Jar.SetCookies(there, []*http.Cookie{c})
 	}
-	b.open(closed.server.URL+"/").at("/", "Hello, Alice")
+	b.open(closed.server.URL+"/maintenance").refused(http.StatusServiceUnavailable, "You are signed in").follow("To the start page").at("/", "Hello, Alice")
 }
 
 // TestHooksRefuseTheirPlace: a hook where it makes no sense keeps the service from starting.
