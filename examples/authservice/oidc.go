@@ -90,7 +90,9 @@ type claims struct {
 	Nonce    string `json:"nonce"`
 }
 
-// An attempt is what ties a callback to the browser that was sent away. It is in a cookie, encrypted, and used once.
+// An attempt is what ties a callback to the browser that was sent away. It is in a cookie, encrypted, which the browser drops at
+// the callback. Who has kept a copy can send it again while it is good; but what comes with it is the provider's code, which
+// the provider takes once.
 type attempt struct {
 	State, Nonce, Verifier string
 }
@@ -122,7 +124,7 @@ var errAttempt = &refusal{"", "bad_attempt", "This sign-in was not begun here, o
 // errProvider says that the provider has refused, or the user there.
 var errProvider = &refusal{"", "refused_by_provider", "The provider did not sign you in. Please try again."}
 
-// finish takes the callback and gives what the provider says. Whatever comes of it, the attempt is used up.
+// finish takes the callback and gives what the provider says. Whatever comes of it, the browser drops the attempt's cookie.
 func (p *provider) finish(w http.ResponseWriter, r *http.Request) (claims, error) {
 	p.setCookie(w, "", -1)
 	var a attempt
