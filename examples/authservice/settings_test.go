@@ -45,6 +45,29 @@ func TestNoPasswordNoNewAddress(t *testing.T) {
 	require.Equal(t, 1, s.count("users WHERE name = 'Alice L.' AND email = $1", email))
 }
 
+// TestNoFirstPassword: who finds a browser signed in does not give the account of somebody else a password.
+func TestNoFirstPassword(t *testing.T) {
+	onEach(t, func(t *testing.T, database string) {
+		s, _ := newOIDCSite(t, database)
+		b := s.browser().open("/login/oidc").at("/", "Hello, Alice").open("/settings")
+		const none = "Your account has none. You sign in by the provider"
+		require.Contains(t, text(b.doc), none)
+		for _, n := range b.all("input") {
+			require.NotEqual(t, "password", attribute(n, "type"))
+		}
+		for _, current := range []string{"", "x"} {
+			b.post("/settings/password", url.Values{"current": {current}, "new": {password}}).refused(http.StatusUnprocessableEntity, none)
+		}
+		require.Equal(t, 1, s.count("users WHERE password_hash IS NULL"))
+		require.Equal(t, 2, s.count("audit WHERE point = 'settings/failed/password' AND outcome = 'wrong_password'"))
+		var id string
+		require.NoError(t, s.service.db.QueryRow("SELECT id FROM users").Scan(&id))
+		changed, err := s.service.db.updatePassword(t.Context(), id, "another", "")
+		require.NoError(t, err)
+		require.False(t, changed)
+	})
+}
+
 // TestChangedMeanwhile: what changes while a request waits for its turn counts. Neither does a password that is not good any
 // more change the address, nor does a form that was to keep the address take it back without one.
 func TestChangedMeanwhile(t *testing.T) {
