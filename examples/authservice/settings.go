@@ -60,7 +60,7 @@ func (s *service) renderSettings(w http.ResponseWriter, r *http.Request, status 
 }
 
 // saveProfile changes the name and, for who gives the password, the address. A new one is not confirmed; the verify hook mails
-// a link to it.
+// a link to it. The old one, if it was confirmed, gets a mail that says so.
 func (s *service) saveProfile(w http.ResponseWriter, r *http.Request) {
 	u, session, ok := s.signedIn(w, r)
 	if !ok {
@@ -107,12 +107,15 @@ func (s *service) saveProfile(w http.ResponseWriter, r *http.Request) {
 		}
 		saved, err := s.db.updateProfile(ctx, u.ID, name, email)
 		x.Identity = saved.identity() // as it is now, whatever was done meanwhile
-		return err
+		if err != nil || saved.Email == now.Email || !now.Verified {
+			return err // an address that nobody has confirmed may be somebody else's
+		}
+		return s.courier.Send(ctx, s.addressMail(now))
 	})
 	s.changed(w, r, &f, render, handled, err)
 }
 
-// savePassword changes the password. Where there is none, whatever is given as the current one is wrong.
+// savePassword changes the password, and says so by mail, in the same transaction. Where there is none, whatever is given as the current one is wrong.
 func (s *service) savePassword(w http.ResponseWriter, r *http.Request) {
 	u, session, ok := s.signedIn(w, r)
 	if !ok {
@@ -143,11 +146,18 @@ func (s *service) savePassword(w http.ResponseWriter, r *http.Request) {
 		if err := s.still(ctx, session); err != nil {
 			return err
 		}
+		now, err := s.db.userByID(ctx, u.ID)
+		if err != nil {
+			return err
+		}
 		changed, err := s.db.updatePassword(ctx, u.ID, hash, u.PasswordHash)
 		if err == nil && !changed {
 			return errMeanwhile
 		}
-		return err
+		if err != nil || !now.Verified {
+			return err
+		}
+		return s.courier.Send(ctx, s.passwordMail(now))
 	})
 	s.changed(w, r, &f, render, handled, err)
 }
