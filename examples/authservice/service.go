@@ -39,6 +39,9 @@ type service struct {
 // newService expects that the tables are there.
 func newService(c config, db *database, courier flowhook.Courier, oidc *provider, inbox http.Handler, log *slog.Logger) (*service, error) {
 	s := &service{config: c, log: log, now: time.Now, db: db, courier: courier, oidc: oidc, inbox: inbox}
+	if oidc != nil {
+		oidc.now = func() time.Time { return s.now() }
+	}
 	var err error
 	if s.store, err = sqlstore.New(db.DB, db.dialect); err != nil {
 		return nil, err
