@@ -7,7 +7,8 @@
 // provider for development along. The environment changes that, and all of it is optional:
 //
 //	ADDR               where to listen (127.0.0.1:8080)
-//	PUBLIC_URL         what users see, such as https://accounts.example.org (http://ADDR)
+//	PUBLIC_URL         what users see, such as https://accounts.example.org (http://ADDR); under another host they are sent
+//	                   there, so a proxy in front has to pass the header Host on
 //	DATABASE_URL       postgres://... or sqlite:path (sqlite:authservice.db)
 //	SESSION_SECRETS    sign sessions, separated by commas: the first signs, all verify (one is made and kept beside the
 //	                   SQLite file; PostgreSQL needs it, the same for all copies)
