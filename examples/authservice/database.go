@@ -25,7 +25,13 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
-const connections = 16
+// A copy of the service takes up to connections and, on PostgreSQL, queueConnections more. They are made anew now and then, so
+// that after a failover, or behind a load balancer, they do not stay where they were (see docs/postgresql.md).
+const (
+	connections        = 16
+	queueConnections   = 4
+	connectionLifetime = 30 * time.Minute
+)
 
 // A database is where everything is kept.
 type database struct {
@@ -66,7 +72,8 @@ func openDatabase(ctx context.Context, c config) (*database, error) {
 		if err != nil {
 			return nil, errors.New("DATABASE_URL is not a PostgreSQL URL that can be read")
 		}
-		pool.MaxConns, pool.ConnConfig.ConnectTimeout = 4, 5*time.Second
+		pool.MaxConns, pool.ConnConfig.ConnectTimeout = queueConnections, 5*time.Second
+		pool.MaxConnLifetime = connectionLifetime
 		if d.pool, err = pgxpool.NewWithConfig(ctx, pool); err != nil {
 			return nil, fmt.Errorf("opening PostgreSQL for the mail queue: %w", err)
 		}
@@ -75,6 +82,7 @@ func openDatabase(ctx context.Context, c config) (*database, error) {
 	d.SetMaxOpenConns(connections)
 	d.SetMaxIdleConns(connections) // to open one takes longer than most statements
 	d.SetConnMaxIdleTime(5 * time.Minute)
+	d.SetConnMaxLifetime(connectionLifetime)
 	return d, nil
 }
 

@@ -25,7 +25,8 @@ type refusal struct {
 
 func (r *refusal) Error() string { return "refused: " + r.Code }
 
-// fail answers where something went wrong, with a whole page.
+// fail answers where something went wrong, with a whole page. None says that nothing was changed: a commit whose answer was
+// cut off may have taken effect, and what runs after a commit may fail.
 func (s *service) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case r.Context().Err() != nil && errors.Is(context.Cause(r.Context()), context.Canceled):
@@ -34,13 +35,12 @@ func (s *service) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case s.inTrouble(err):
 		s.log.ErrorContext(r.Context(), "unavailable", "path", r.URL.Path, "error", err)
 		w.Header().Set("Retry-After", "5")
-		// It does not say that nothing was changed: a commit whose answer was cut off may have taken effect.
 		s.pages.render(w, r, http.StatusServiceUnavailable, "error", page{Title: "Not available right now",
 			Data: "The service cannot reach what it needs, and what you sent may not have been saved. Please try again in a moment."})
 	default:
 		s.log.ErrorContext(r.Context(), "failed", "path", r.URL.Path, "error", err)
 		s.pages.render(w, r, http.StatusInternalServerError, "error", page{Title: "Something went wrong",
-			Data: "This is our fault. Nothing was changed. Please try again later."})
+			Data: "This is our fault, and what you sent may not have been saved. Please look whether it was before you try again."})
 	}
 }
 

@@ -39,7 +39,9 @@ func TestErrorPages(t *testing.T) {
 	require.Equal(t, "text/css; charset=utf-8", b.Header.Get("Content-Type"))
 	b.open("/favicon.ico")
 	require.Equal(t, "image/svg+xml", b.Header.Get("Content-Type"))
-	b.open("/maintenance").at("/maintenance", "We are working on it")
+	b.open("/maintenance").at("/maintenance", "We are working on it").refused(http.StatusServiceUnavailable, "Please come back later")
+	require.Equal(t, "300", b.Header.Get("Retry-After"))
+	require.Empty(t, within(b.all("main")[0], "a"), "who is not signed in cannot do anything now")
 	require.Equal(t, "max-age=31536000", b.Header.Get("Strict-Transport-Security"))
 
 	r, err := http.NewRequest("HEAD", s.server.URL+"/", nil)

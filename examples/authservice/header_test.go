@@ -21,7 +21,7 @@ func TestHeader(t *testing.T) {
 
 	b := s.signedIn(email, password)
 	for path, status := range map[string]int{"/nowhere": 404, "/verify": 200, "/verify?token=x": 200, "/verify/done": 200, "/register/sent": 200,
-		"/maintenance": 200, "/login?a=%zz": 400, "/login/oidc/callback": 403} {
+		"/maintenance": 503, "/login?a=%zz": 400, "/login/oidc/callback": 403} {
 		b.open(path)
 		require.Equal(t, status, b.Status, path)
 		require.True(t, b.hasHeader(), path)

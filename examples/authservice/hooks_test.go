@@ -50,7 +50,7 @@ func TestMaintenance(t *testing.T) {
 		c.Secure, c.Path = true, "/"
 		b.client.Jar.SetCookies(there, []*http.Cookie{c})
 	}
-	b.open(closed.server.URL+"/").at("/", "Hello, Alice")
+	b.open(closed.server.URL+"/maintenance").refused(http.StatusServiceUnavailable, "You are signed in").follow("To the start page").at("/", "Hello, Alice")
 }
 
 // TestHooksRefuseTheirPlace: a hook where it makes no sense keeps the service from starting.
@@ -117,7 +117,8 @@ func TestFailureLeavesNothing(t *testing.T) {
 		_, err := s.service.db.ExecContext(t.Context(), "ALTER TABLE devices RENAME TO gone")
 		require.NoError(t, err)
 		s.register(email, password)
-		b := s.browser().open("/login").press("Sign in", "email", email, "password", password).refused(http.StatusInternalServerError, "Something went wrong")
+		b := s.browser().open("/login").press("Sign in", "email", email, "password", password).refused(http.StatusInternalServerError, "what you sent may not have been saved")
+		require.NotContains(t, b.Body, "Nothing was changed")
 		require.Empty(t, b.Header.Values("Set-Cookie"))
 		require.Equal(t, 0, s.count("flowhook_sessions"))
 		require.Equal(t, 0, s.count("sign_ins"))

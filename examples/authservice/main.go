@@ -7,7 +7,8 @@
 // provider for development along. The environment changes that, and all of it is optional:
 //
 //	ADDR               where to listen (127.0.0.1:8080)
-//	PUBLIC_URL         what users see, such as https://accounts.example.org (http://ADDR)
+//	PUBLIC_URL         what users see, such as https://accounts.example.org (http://ADDR); under another host they are sent
+//	                   there, so a proxy in front has to pass the header Host on
 //	DATABASE_URL       postgres://... or sqlite:path (sqlite:authservice.db)
 //	SESSION_SECRETS    sign sessions, separated by commas: the first signs, all verify (one is made and kept beside the
 //	                   SQLite file; PostgreSQL needs it, the same for all copies)
@@ -18,6 +19,14 @@
 //	OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET (the development provider)
 //
 // Where ADDR or PUBLIC_URL is not on this machine alone, there is no development inbox and no development provider.
+//
+// What to know before there are several copies: each takes up to 20 connections of PostgreSQL, 16 for requests and 4 for the
+// mail queue, so max_connections has to suffice for all of them. Without SMTP_URL, copies on one PostgreSQL have a mailbox
+// each, and any of them sends the mail that another has queued: it is in the mailbox of whichever did.
+//
+// What is not there: a brake on guessing passwords. It would be a hook of the service's own, at login: at failed it counts
+// the attempts, by account and by client, and at before_persist, which runs when the password was right and nothing is
+// saved, it says no while there were too many, in the words of a wrong password.
 package main
 
 import (

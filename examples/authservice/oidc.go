@@ -11,12 +11,12 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/gorilla/securecookie"
 	"golang.org/x/oauth2"
+	"golang.org/x/sync/singleflight"
 )
 
 // A provider is where users may sign in instead. It is looked for when somebody first does, not before: it may be away
@@ -28,16 +28,23 @@ type provider struct {
 	codecs []securecookie.Codec
 	client *http.Client
 
-	mu    sync.Mutex
-	found *oidc.Provider // nil: not yet
+	now func() time.Time
+
+	looking singleflight.Group // look runs once at a time, for all who wait; what follows is its own
+	found   *oidc.Provider     // nil: not yet
+	failed  error              // what came of the last look, while found is nil
+	asked   time.Time          // when that was
 }
+
+// askAgain is how long the provider is taken for away after a look for it has failed.
+const askAgain = 5 * time.Second
 
 // developmentKey stands for the development provider, whose address changes with each start.
 const developmentKey = "development"
 
 // newProvider signs its cookie with keys made of the session secrets, so that any copy of the service may take the callback.
 func newProvider(c config, key string) (*provider, error) {
-	p := &provider{issuer: c.OIDCIssuer, key: key, client: &http.Client{Timeout: 10 * time.Second}, config: oauth2.Config{
+	p := &provider{issuer: c.OIDCIssuer, key: key, now: time.Now, client: &http.Client{Timeout: 10 * time.Second}, config: oauth2.Config{
 		ClientID: c.OIDCClientID, ClientSecret: c.OIDCClientSecret,
 		RedirectURL: c.PublicURL + callbackPath, Scopes: []string{oidc.ScopeOpenID, "profile", "email"},
 	}}
@@ -63,22 +70,31 @@ func (p *provider) name() string {
 	return "the test provider"
 }
 
-// discover gives the provider, and asks for it where that has not worked yet.
-func (p *provider) discover() (*oidc.Provider, oauth2.Config, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.found == nil {
-		// The context lives on in the provider, which fetches its keys with it, so it is no request's.
-		found, err := oidc.NewProvider(oidc.ClientContext(context.Background(), p.client), p.issuer)
-		if err != nil {
-			return nil, oauth2.Config{}, fmt.Errorf("looking for the OpenID provider: %w", err)
-		}
-		p.found = found
+// discover gives the provider, and looks for it where that has not worked yet. Nobody waits for it longer than ctx lasts.
+func (p *provider) discover(ctx context.Context) (*oidc.Provider, oauth2.Config, error) {
+	var looked singleflight.Result
+	select {
+	case looked = <-p.looking.DoChan("", func() (any, error) { return p.look() }):
+	case <-ctx.Done():
+		looked.Err = ctx.Err()
 	}
-	c := p.config
-	c.Endpoint = p.found.Endpoint()
+	if looked.Err != nil {
+		return nil, oauth2.Config{}, fmt.Errorf("looking for the OpenID provider: %w", looked.Err)
+	}
+	found, c := looked.Val.(*oidc.Provider), p.config
+	c.Endpoint = found.Endpoint()
 	c.Endpoint.AuthStyle = oauth2.AuthStyleInHeader // known, so not found out by trying, which uses the code up
-	return p.found, c, nil
+	return found, c, nil
+}
+
+// look gives what is known, or asks.
+func (p *provider) look() (*oidc.Provider, error) {
+	if p.found == nil && (p.failed == nil || !p.now().Before(p.asked.Add(askAgain))) {
+		// The context lives on in the provider, which fetches its keys with it, so it is no request's. The client has a limit.
+		p.found, p.failed = oidc.NewProvider(oidc.ClientContext(context.Background(), p.client), p.issuer)
+		p.asked = p.now()
+	}
+	return p.found, p.failed
 }
 
 // claims are what the provider says of a user.
@@ -90,7 +106,9 @@ type claims struct {
 	Nonce    string `json:"nonce"`
 }
 
-// An attempt is what ties a callback to the browser that was sent away. It is in a cookie, encrypted, and used once.
+// An attempt is what ties a callback to the browser that was sent away. It is in a cookie, encrypted, which the browser drops at
+// the callback. Who has kept a copy can send it again while it is good; but what comes with it is the provider's code, which
+// the provider takes once.
 type attempt struct {
 	State, Nonce, Verifier string
 }
@@ -122,7 +140,7 @@ var errAttempt = &refusal{"", "bad_attempt", "This sign-in was not begun here, o
 // errProvider says that the provider has refused, or the user there.
 var errProvider = &refusal{"", "refused_by_provider", "The provider did not sign you in. Please try again."}
 
-// finish takes the callback and gives what the provider says. Whatever comes of it, the attempt is used up.
+// finish takes the callback and gives what the provider says. Whatever comes of it, the browser drops the attempt's cookie.
 func (p *provider) finish(w http.ResponseWriter, r *http.Request) (claims, error) {
 	p.setCookie(w, "", -1)
 	var a attempt
@@ -137,7 +155,7 @@ func (p *provider) finish(w http.ResponseWriter, r *http.Request) (claims, error
 	if query.Get("error") != "" || query.Get("code") == "" {
 		return claims{}, errProvider
 	}
-	found, config, err := p.discover()
+	found, config, err := p.discover(r.Context())
 	if err != nil {
 		return claims{}, err
 	}

@@ -20,7 +20,11 @@ var (
 
 // startOIDC sends the browser to the provider. It is reached by a link, since the policy lets no form lead to another site.
 func (s *service) startOIDC(w http.ResponseWriter, r *http.Request) {
-	_, config, err := s.oidc.discover()
+	_, config, err := s.oidc.discover(r.Context())
+	if errors.Is(err, context.Canceled) { // the client has gone
+		s.fail(w, r, err)
+		return
+	}
 	if err != nil {
 		s.providerAway(w, r, err)
 		return

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -50,7 +51,7 @@ func startProcess(dir string, pairs ...string) (*process, error) {
 			return p, nil
 		}
 	}
-	return p, p.Wait()
+	return p, fmt.Errorf("the process ended before it listened: %w\n%s", p.Wait(), p.log)
 }
 
 // TestCopiesStartAtOnce starts several processes at once on a new database; then they serve each other's users.

@@ -63,7 +63,11 @@ func (s *service) handler() (http.Handler, error) {
 		return nil, fmt.Errorf("PUBLIC_URL as an origin: %w", err)
 	}
 	protection.SetDenyHandler(http.HandlerFunc(s.crossOrigin))
-	return s.logRequests(s.headers(s.recovering(limited(protection.Handler(s.parsed(s.ownPages(mux))))))), nil
+	own, err := s.ownHost(limited(protection.Handler(s.parsed(s.ownPages(mux)))))
+	if err != nil {
+		return nil, err
+	}
+	return s.logRequests(s.headers(s.recovering(own))), nil
 }
 
 // ownPages answers with a page of the service's where the mux finds nothing, or nothing for the method. Its other answers, the

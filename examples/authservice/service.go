@@ -39,6 +39,9 @@ type service struct {
 // newService expects that the tables are there.
 func newService(c config, db *database, courier flowhook.Courier, oidc *provider, inbox http.Handler, log *slog.Logger) (*service, error) {
 	s := &service{config: c, log: log, now: time.Now, db: db, courier: courier, oidc: oidc, inbox: inbox}
+	if oidc != nil {
+		oidc.now = func() time.Time { return s.now() }
+	}
 	var err error
 	if s.store, err = sqlstore.New(db.DB, db.dialect); err != nil {
 		return nil, err
@@ -136,8 +139,8 @@ func exchange(r *http.Request) *flowhook.Exchange {
 }
 
 // show renders a page that anybody may see, with the header of who is signed in. If that cannot be found out, the header is
-// the one of who is not: the page itself needs no database, so it does not wait for one either. An answer of 500 or 503 asks
-// for nobody, see fail.
+// the one of who is not: the page itself needs no database, so it does not wait for one either. The page of a
+// failure asks for nobody, see fail.
 func (s *service) show(w http.ResponseWriter, r *http.Request, status int, name string, p page) {
 	p.User = s.visitor(r)
 	s.pages.render(w, r, status, name, p)

@@ -117,9 +117,11 @@ func (s *site) mail(to, subject string, seen int) mail.Mail {
 }
 
 const (
-	confirmSubject = "Please confirm your address"
-	takenSubject   = "You already have an account"
-	deviceSubject  = "Somebody has signed in to your account"
+	confirmSubject  = "Please confirm your address"
+	takenSubject    = "You already have an account"
+	deviceSubject   = "Somebody has signed in to your account"
+	passwordSubject = "Your password was changed"
+	addressSubject  = "Your email address was changed"
 )
 
 // register makes an account and confirms its address.

@@ -37,22 +37,20 @@ func profileForm(u user, name, email string) form {
 	return f
 }
 
-// passwordForm asks who has no password yet for none.
-func passwordForm(u user) form {
-	f := form{Action: "/settings/password", Submit: "Change password", Fields: []field{
+// passwordForm is for who has a password. An account without one gets none: who finds a browser signed in would take it over
+// by a first password. To offer that, let the provider sign the user in anew just before (prompt=login, and a look at
+// auth_time).
+func passwordForm() form {
+	return form{Action: "/settings/password", Submit: "Change password", Fields: []field{
 		{Name: "current", Label: "Current password", Type: "password", Autocomplete: "current-password"},
 		{Name: "new", Label: "New password", Type: "password", Autocomplete: "new-password",
 			Hint: "At least 8 characters. Longer is better. You are signed out everywhere else."},
 	}}
-	if u.PasswordHash == "" {
-		f.Submit, f.Fields = "Set password", f.Fields[1:]
-	}
-	return f
 }
 
 func (s *service) settingsPage(w http.ResponseWriter, r *http.Request) {
 	if u, _, ok := s.signedIn(w, r); ok {
-		s.renderSettings(w, r, http.StatusOK, u, profileForm(u, u.Name, u.Email), passwordForm(u))
+		s.renderSettings(w, r, http.StatusOK, u, profileForm(u, u.Name, u.Email), passwordForm())
 	}
 }
 
@@ -62,7 +60,7 @@ func (s *service) renderSettings(w http.ResponseWriter, r *http.Request, status 
 }
 
 // saveProfile changes the name and, for who gives the password, the address. A new one is not confirmed; the verify hook mails
-// a link to it.
+// a link to it. The old one, if it was confirmed, gets a mail that says so.
 func (s *service) saveProfile(w http.ResponseWriter, r *http.Request) {
 	u, session, ok := s.signedIn(w, r)
 	if !ok {
@@ -72,7 +70,7 @@ func (s *service) saveProfile(w http.ResponseWriter, r *http.Request) {
 	x.Identity, x.Session = u.identity(), session
 	name, email := strings.TrimSpace(r.PostFormValue("name")), u.Email
 	f := profileForm(u, name, r.PostFormValue("email"))
-	render := func() { s.renderSettings(w, r, http.StatusUnprocessableEntity, u, f, passwordForm(u)) }
+	render := func() { s.renderSettings(w, r, http.StatusUnprocessableEntity, u, f, passwordForm()) }
 	if fault := nameFault(name); fault != "" {
 		f.refuse(&refusal{Field: "name", Text: fault})
 	}
@@ -109,12 +107,15 @@ func (s *service) saveProfile(w http.ResponseWriter, r *http.Request) {
 		}
 		saved, err := s.db.updateProfile(ctx, u.ID, name, email)
 		x.Identity = saved.identity() // as it is now, whatever was done meanwhile
-		return err
+		if err != nil || saved.Email == now.Email || !now.Verified {
+			return err // an address that nobody has confirmed may be somebody else's
+		}
+		return s.courier.Send(ctx, s.addressMail(now))
 	})
 	s.changed(w, r, &f, render, handled, err)
 }
 
-// savePassword changes the password, or sets the first one of who signs in by a provider.
+// savePassword changes the password, and says so by mail, in the same transaction. Where there is none, whatever is given as the current one is wrong.
 func (s *service) savePassword(w http.ResponseWriter, r *http.Request) {
 	u, session, ok := s.signedIn(w, r)
 	if !ok {
@@ -122,7 +123,7 @@ func (s *service) savePassword(w http.ResponseWriter, r *http.Request) {
 	}
 	x := exchange(r)
 	x.Identity, x.Session = u.identity(), session
-	f := passwordForm(u)
+	f := passwordForm()
 	render := func() {
 		s.renderSettings(w, r, http.StatusUnprocessableEntity, u, profileForm(u, u.Name, u.Email), f)
 	}
@@ -131,11 +132,9 @@ func (s *service) savePassword(w http.ResponseWriter, r *http.Request) {
 		render()
 		return
 	}
-	if u.PasswordHash != "" {
-		if handled, err := s.again(r, u, flowhook.Password); err != nil {
-			s.changed(w, r, &f, render, handled, err)
-			return
-		}
+	if handled, err := s.again(r, u, flowhook.Password); err != nil {
+		s.changed(w, r, &f, render, handled, err)
+		return
 	}
 	hash, err := s.passwords.hash(r.Context(), r.PostFormValue("new"))
 	if err != nil {
@@ -147,11 +146,18 @@ func (s *service) savePassword(w http.ResponseWriter, r *http.Request) {
 		if err := s.still(ctx, session); err != nil {
 			return err
 		}
+		now, err := s.db.userByID(ctx, u.ID)
+		if err != nil {
+			return err
+		}
 		changed, err := s.db.updatePassword(ctx, u.ID, hash, u.PasswordHash)
 		if err == nil && !changed {
 			return errMeanwhile
 		}
-		return err
+		if err != nil || !now.Verified {
+			return err
+		}
+		return s.courier.Send(ctx, s.passwordMail(now))
 	})
 	s.changed(w, r, &f, render, handled, err)
 }

@@ -45,6 +45,65 @@ func TestNoPasswordNoNewAddress(t *testing.T) {
 	require.Equal(t, 1, s.count("users WHERE name = 'Alice L.' AND email = $1", email))
 }
 
+// TestChangesAreTold: the owner of an account learns what was done to it, at the address that was theirs before. There is no
+// mail for what was not done, nor to an address that may be somebody else's.
+func TestChangesAreTold(t *testing.T) {
+	onEach(t, func(t *testing.T, database string) {
+		s := newSite(t, database)
+		s.register(email, password)
+		b := s.signedIn(email, password)
+		b.open("/settings").press("Change password", "current", "wrong", "new", "another password").refused(http.StatusUnprocessableEntity, "not your current password")
+		b.open("/settings").press("Save profile", "name", "Alice L.").at("/settings", "Settings")
+		require.Equal(t, 1, s.count("river_job"), "nothing to tell")
+		b.open("/settings").press("Change password", "current", password, "new", "another password").at("/settings", "Settings")
+		told := s.mail(email, passwordSubject, 0)
+		require.Contains(t, told.Text, "The password of your account was changed")
+		require.Equal(t, []string{s.server.URL + "/login"}, told.Links)
+
+		b.open("/settings").press("Save profile", "email", "new@example.org", "current", "another password").at("/settings", "Settings")
+		told = s.mail(email, addressSubject, 0)
+		require.Contains(t, told.Text, "was given another email address")
+		require.NotContains(t, told.Text, "new@example.org")
+		require.Equal(t, 4, s.count("river_job"), "with the two to confirm an address")
+		b.open("/settings").press("Change password", "current", "another password", "new", password).at("/settings", "Settings")
+		b.open("/settings").press("Save profile", "email", "newer@example.org", "current", password).at("/settings", "Settings")
+		s.mail("newer@example.org", confirmSubject, 0)
+		require.Equal(t, 5, s.count("river_job"), "nobody has confirmed new@example.org")
+
+		b.open(s.mail("newer@example.org", confirmSubject, 0).Links[0]).press("Confirm my address").at("/verify/done", "Your address is confirmed")
+		_, err := s.service.db.Exec("ALTER TABLE river_job RENAME TO gone")
+		require.NoError(t, err)
+		b.open("/settings").press("Change password", "current", password, "new", "another password").refused(http.StatusInternalServerError, "Something went wrong")
+		b.open("/settings").press("Save profile", "email", "newest@example.org", "current", password).refused(http.StatusInternalServerError, "Something went wrong")
+		_, err = s.service.db.Exec("ALTER TABLE gone RENAME TO river_job")
+		require.NoError(t, err)
+		s.browser().open("/login").press("Sign in", "email", "newer@example.org", "password", password).at("/", "Hello, Alice L.") // neither was done: it goes with its mail, or not at all
+	})
+}
+
+// TestNoFirstPassword: who finds a browser signed in does not give the account of somebody else a password.
+func TestNoFirstPassword(t *testing.T) {
+	onEach(t, func(t *testing.T, database string) {
+		s, _ := newOIDCSite(t, database)
+		b := s.browser().open("/login/oidc").at("/", "Hello, Alice").open("/settings")
+		const none = "Your account has none. You sign in by the provider"
+		require.Contains(t, text(b.doc), none)
+		for _, n := range b.all("input") {
+			require.NotEqual(t, "password", attribute(n, "type"))
+		}
+		for _, current := range []string{"", "x"} {
+			b.post("/settings/password", url.Values{"current": {current}, "new": {password}}).refused(http.StatusUnprocessableEntity, none)
+		}
+		require.Equal(t, 1, s.count("users WHERE password_hash IS NULL"))
+		require.Equal(t, 2, s.count("audit WHERE point = 'settings/failed/password' AND outcome = 'wrong_password'"))
+		var id string
+		require.NoError(t, s.service.db.QueryRow("SELECT id FROM users").Scan(&id))
+		changed, err := s.service.db.updatePassword(t.Context(), id, "another", "")
+		require.NoError(t, err)
+		require.False(t, changed)
+	})
+}
+
 // TestChangedMeanwhile: what changes while a request waits for its turn counts. Neither does a password that is not good any
 // more change the address, nor does a form that was to keep the address take it back without one.
 func TestChangedMeanwhile(t *testing.T) {

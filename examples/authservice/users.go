@@ -88,9 +88,9 @@ func (d *database) updateProfile(ctx context.Context, id, name, email string) (u
 	return d.userByID(ctx, id)
 }
 
-// updatePassword changes the password, unless that was done since hash was read.
+// updatePassword changes the password, if its hash still is was. Where there is none, there stays none.
 func (d *database) updatePassword(ctx context.Context, id, hash, was string) (changed bool, err error) {
-	n, err := d.exec(ctx, "UPDATE users SET password_hash = $2 WHERE id = $1 AND COALESCE(password_hash, '') = $3", id, hash, was)
+	n, err := d.exec(ctx, "UPDATE users SET password_hash = $2 WHERE id = $1 AND password_hash = $3", id, hash, was)
 	return n == 1, err
 }
 

@@ -44,7 +44,9 @@ func (s *service) verified(w http.ResponseWriter, r *http.Request) {
 	s.show(w, r, http.StatusOK, "verified", page{Title: "Your address is confirmed"})
 }
 
+// maintenance is where auth.yml's redirect leads. It is 503, so that no program takes it for what it asked for.
 func (s *service) maintenance(w http.ResponseWriter, r *http.Request) {
-	s.show(w, r, http.StatusOK, "error", page{Title: "We are working on it",
+	w.Header().Set("Retry-After", "300")
+	s.show(w, r, http.StatusServiceUnavailable, "maintenance", page{Title: "We are working on it",
 		Data: "Nobody can sign in while we maintain the service. Please come back later."})
 }

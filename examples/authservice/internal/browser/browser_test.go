@@ -182,9 +182,9 @@ func (w *walk) maintain() {
 	elsewhere.open("/login").fillLogin(newEmail, password) // the form is open when the maintenance begins
 	w.service.stop()
 	w.service.start("AUTH_CONFIG", w.service.underMaintenance())
-	elsewhere.press("Sign in").at("/maintenance", "We are working on it")
-	elsewhere.open("/").sees("You are not signed in.").follow("Sign in").at("/maintenance", "We are working on it").look("maintenance")
-	elsewhere.open("/login/oidc").at("/maintenance", "We are working on it")
+	elsewhere.presses(503, "Sign in").at("/maintenance", "We are working on it")
+	elsewhere.open("/").sees("You are not signed in.").goes(503, chromedp.Click(having("a", "Sign in"), chromedp.NodeVisible)).at("/maintenance", "We are working on it").look("maintenance")
+	elsewhere.opens(503, "/login/oidc").at("/maintenance", "We are working on it")
 	alice.open("/").at("/", "Hello, Alice Liddell").cookies(true) // who is signed in stays so, over a restart too
 
 	// And a provider that is away.

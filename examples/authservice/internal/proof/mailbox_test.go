@@ -29,6 +29,7 @@ const (
 	confirmSubject = "Please confirm your address"
 	takenSubject   = "You already have an account"
 	deviceSubject  = "Somebody has signed in to your account"
+	addressSubject = "Your email address was changed"
 )
 
 // A mailbox is the mail server of a test. It lives as long as the test does, whatever becomes of the service. It takes its
@@ -184,7 +185,7 @@ func read(data []byte) (id string, l letter, err error) {
 	switch {
 	case id == "":
 		return "", l, fmt.Errorf("no Message-ID")
-	case !slices.Contains([]string{confirmSubject, takenSubject, deviceSubject}, l.subject):
+	case !slices.Contains([]string{confirmSubject, takenSubject, deviceSubject, addressSubject}, l.subject):
 		return "", l, fmt.Errorf("an unknown subject")
 	case (l.subject == confirmSubject) != (l.token != ""):
 		return "", l, fmt.Errorf("a token where there should be none, or none where there should be one")

@@ -75,10 +75,14 @@ func TestDatabaseAway(t *testing.T) {
 // without asks a copy for everything while there is no database, and gives the number of pages.
 func (l *load) without(r *replica, signedIn visitor) (pages int) {
 	l.t.Helper()
-	for _, path := range []string{"/", "/login", "/register", "/register/sent", "/verify?token=x", "/verify/done", "/maintenance", "/static/style.css"} {
+	for _, path := range []string{"/", "/login", "/register", "/register/sent", "/verify?token=x", "/verify/done", "/static/style.css"} {
 		assert.Equal(l.t, 200, l.ask(r, nil, "GET", path).status, "%s needs no database", path)
 		pages++
 	}
+	maintenance := l.ask(r, nil, "GET", "/maintenance")
+	assert.Equal(l.t, 503, maintenance.status)
+	assert.Contains(l.t, maintenance.body, "<h1>We are working on it</h1>", "it needs no database")
+	pages++
 	form := []string{"name", "Bob", "email", "bob@example.org", "password", password, "token", "x"}
 	for _, one := range []struct{ method, path string }{
 		{"GET", "/"}, {"GET", "/settings"}, {"GET", "/sessions"}, {"GET", "/healthz"},

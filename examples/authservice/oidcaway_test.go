@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestProviderHangs: who waits for a provider that says nothing waits no longer than a request may take, however many do. It is
+// asked once for all of them, and after a failure not again at once.
+func TestProviderHangs(t *testing.T) {
+	var asked atomic.Int64
+	arrived, answer := make(chan struct{}), make(chan struct{})
+	var p *httptest.Server
+	p = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1) == 1 {
+			close(arrived)
+			select {
+			case <-answer:
+			case <-r.Context().Done():
+			}
+			http.Error(w, "away", http.StatusBadGateway)
+			return
+		}
+		json.NewEncoder(w).Encode(map[string]any{"issuer": p.URL, "authorization_endpoint": p.URL + "/authorize", "token_endpoint": p.URL + "/token", "jwks_uri": p.URL + "/keys"})
+	}))
+	t.Cleanup(p.Close)
+	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"), "OIDC_ISSUER", p.URL, "OIDC_CLIENT_ID", "client", "OIDC_CLIENT_SECRET", "secret")
+	handler := s.server.Config.Handler
+	click := func(ctx context.Context) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", s.server.URL+"/login/oidc", nil))
+		return w
+	}
+	away := func(w *httptest.ResponseRecorder) {
+		t.Helper()
+		require.Equal(t, http.StatusServiceUnavailable, w.Code)
+		require.Contains(t, w.Body.String(), "The provider cannot be reached right now")
+		require.True(t, strings.HasSuffix(w.Body.String(), "</html>\n"))
+		require.Empty(t, w.Header().Values("Set-Cookie"))
+	}
+
+	const clicks = 8
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond) // instead of the 15 seconds that a request has
+	defer cancel()
+	answers := make(chan *httptest.ResponseRecorder, clicks)
+	for range clicks {
+		go func() { answers <- click(ctx) }()
+	}
+	limit := time.After(8 * time.Second) // the provider's client gives up after 10
+	for range clicks {
+		select {
+		case w := <-answers:
+			away(w)
+		case <-limit:
+			require.FailNow(t, "it waits for the provider, and not for the end of its own time")
+		}
+	}
+	require.ErrorIs(t, ctx.Err(), context.DeadlineExceeded)
+	<-arrived
+	require.EqualValues(t, 1, asked.Load())
+
+	waiting := make(chan *httptest.ResponseRecorder, 1)
+	go func() { waiting <- click(t.Context()) }()
+	close(answer) // with a failure
+	away(<-waiting)
+	away(click(t.Context()))
+	require.EqualValues(t, 1, asked.Load(), "the failure is remembered")
+	s.ahead.Add(int64(askAgain))
+	for range 2 {
+		w := click(t.Context())
+		require.Equal(t, http.StatusSeeOther, w.Code, w.Body)
+		require.True(t, strings.HasPrefix(w.Header().Get("Location"), p.URL+"/authorize?"))
+	}
+	require.EqualValues(t, 2, asked.Load(), "what was found stays")
+}
