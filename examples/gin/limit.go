@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -55,15 +56,16 @@ func newRateLimit(now func() time.Time) flowhook.HookFactory {
 // have an account forgotten, somebody would have to try so many others, from many addresses.
 const remembered = 100_000
 
-// limits are one limiter a key.
+// limits are one limiter a key. A key is remembered by its hash: it may be as long as a request's body, and to remember so
+// many of those would take hundreds of megabytes.
 type limits struct {
 	burst int
 	every time.Duration
-	keys  *lru.Cache[string, *rate.Limiter]
+	keys  *lru.Cache[[sha256.Size]byte, *rate.Limiter]
 }
 
 func newLimits(burst int, every time.Duration) *limits {
-	keys, err := lru.New[string, *rate.Limiter](remembered)
+	keys, err := lru.New[[sha256.Size]byte, *rate.Limiter](remembered)
 	if err != nil { // only for a size below 1
 		panic(err)
 	}
@@ -72,10 +74,11 @@ func newLimits(burst int, every time.Duration) *limits {
 
 // take counts an attempt, or says how long to wait, and then does not count it.
 func (l *limits) take(key string, now time.Time) (wait time.Duration) {
-	limiter, ok := l.keys.Get(key)
+	hash := sha256.Sum256([]byte(key))
+	limiter, ok := l.keys.Get(hash)
 	if !ok {
 		limiter = rate.NewLimiter(rate.Every(l.every), l.burst)
-		if first, ok, _ := l.keys.PeekOrAdd(key, limiter); ok { // another request was faster
+		if first, ok, _ := l.keys.PeekOrAdd(hash, limiter); ok { // another request was faster
 			limiter = first
 		}
 	}

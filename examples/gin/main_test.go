@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -253,12 +255,26 @@ func TestOneClientHasAnIPv6Network(t *testing.T) {
 	require.NotEqual(t, network("::ffff:192.0.2.1"), network("::ffff:192.0.2.2"))
 }
 
+// However many keys there are, and however long they are: what is remembered has a bound in number and in bytes.
 func TestLimitsAreBounded(t *testing.T) {
+	const most = 64 << 20 // with keys of 4,000 bytes as they are, it would be 400 MB
 	l, now := newLimits(1, time.Hour), time.Unix(0, 0)
+	long := strings.Repeat("x", 4000)
+	before := inUse()
 	for i := range remembered + 10 {
-		require.Zero(t, l.take(string(rune('a'+i%26))+time.Duration(i).String(), now))
+		require.Zero(t, l.take(long+strconv.Itoa(i), now))
 	}
 	require.Equal(t, remembered, l.keys.Len())
+	require.Less(t, inUse()-before, int64(most))
+	require.NotZero(t, l.take(long+strconv.Itoa(remembered), now), "what comes behind a long beginning counts too")
+}
+
+// inUse is how many bytes of the heap are in use.
+func inUse() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
 
 func TestRateLimitIsChecked(t *testing.T) {

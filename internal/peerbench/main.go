@@ -109,7 +109,7 @@ func main() {
 				r.what, ours.ns, ours.allocations(), r.against, other.ns, other.allocations(), ratio, r.bound, verdict)
 		}
 	}
-	if what := fmt.Sprintf("a service's session check, on PostgreSQL, %d connections", connections); strings.Contains(what, *only) {
+	if what := fmt.Sprintf("%s, on PostgreSQL, %d connections", loaded, connections); strings.Contains(what, *only) {
 		code = max(code, loadTable(p, what))
 	}
 	p.exit(code)
@@ -121,7 +121,8 @@ func loadTable(p *program, what string) (code int) {
 	if tenth() {
 		rounds, each = 3, 2*time.Second
 	}
-	fmt.Printf("\nMedians of %d runs of %v each with wrk; the two sides take turns.\n\n", rounds, each)
+	fmt.Printf("\nA handler that checks the request's session, as the example service's begin, and does no more than to say whose it is.\n"+
+		"Medians of %d runs of %v each with wrk; the two sides take turns.\n\n", rounds, each)
 	fmt.Println("| flowhook | requests/s | p99 | against | requests/s | p99 | ratio |")
 	fmt.Println("|---|---:|---:|---|---:|---:|---:|")
 	missing := postgreSQL.missing()

@@ -18,7 +18,7 @@ import (
 )
 
 // chromium gives the path of a browser.
-func chromium(t *testing.T) string {
+func chromium(t testing.TB) string {
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
 		if path, err := exec.LookPath(name); err == nil {
 			return path
@@ -33,7 +33,7 @@ func chromium(t *testing.T) string {
 
 // A visitor is somebody at a browser of their own: a Chromium process with its own profile, and one tab.
 type visitor struct {
-	t      *testing.T
+	t      testing.TB
 	name   string
 	base   string
 	ctx    context.Context
@@ -43,7 +43,7 @@ type visitor struct {
 	status int // of the page that is shown
 }
 
-func newVisitor(t *testing.T, path, name, base string, r *report) *visitor {
+func newVisitor(t testing.TB, path, name, base string, r *report) *visitor {
 	v := &visitor{t: t, name: name, base: base, report: r, watch: &watch{more: make(chan struct{})}}
 	allocator, release := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()),

@@ -64,10 +64,17 @@ func (v *visitor) look(name string) *visitor {
 
 	v.picture(name+"-1280", desktop)
 	v.picture(name+"-390", phone)
-	dark := func(as view) view { as.dark = true; return as }
 	v.picture(name+"-1280-dark", dark(desktop))
 	v.picture(name+"-390-dark", dark(phone))
+	v.inspect(name)
+	return v
+}
 
+func dark(as view) view { as.dark = true; return as }
+
+// inspect makes all checks of the page that is shown. TestBadPages has each of them report.
+func (v *visitor) inspect(name string) {
+	v.t.Helper()
 	v.view(desktop)
 	v.check(name, "structure")
 	v.names(name)
@@ -87,7 +94,6 @@ func (v *visitor) look(name string) *visitor {
 	for _, text := range v.watch.all() {
 		v.t.Errorf("%s: %s", name, text)
 	}
-	return v
 }
 
 type findings struct {

@@ -41,8 +41,12 @@ func (p *public) signedIn(r *replica, v visitor, email string) bool {
 //
 // It runs by itself: 64 passwords to check are work for both processors, and the service gives a request 15 seconds.
 func TestOneSessionIsLeft(t *testing.T) {
-	const atOnce = 64
+	const (
+		atOnce      = 64
+		lateInRound = 2 // that is too much work now and then; more would be a queue that does not move
+	)
 	rounds := times(100, 2)
+	lateAtMost := max(lateInRound, rounds*atOnce/100) // 1 % of all; of few rounds, one's share
 	database, seed := testdb.PostgreSQL(t), newSeed(t)
 	box, p := newMailbox(t, seed), newPublic(t)
 	l := &load{public: p, d: deploy(t, database, box.url, 2, "AUTH_CONFIG", revoking(t)), mail: box}
@@ -82,6 +86,7 @@ func TestOneSessionIsLeft(t *testing.T) {
 		release()
 		all.Wait()
 		slowest = max(slowest, time.Since(began))
+		before := late
 		for i, answer := range answers {
 			if answer.status == http.StatusServiceUnavailable { // that it took so long, ask has seen
 				late++
@@ -91,6 +96,8 @@ func TestOneSessionIsLeft(t *testing.T) {
 			require.NotEmpty(t, answer.set[sessionCookie])
 			maps.Copy(browsers[i], answer.set)
 		}
+		require.LessOrEqual(t, late-before, lateInRound, "round %d: logins of %d that were 503 after 15 seconds", round, atOnce)
+		require.LessOrEqual(t, late, lateAtMost, "logins of %d that were 503 after 15 seconds, by round %d", rounds*atOnce, round)
 
 		var stored int
 		require.NoError(t, db.QueryRow("SELECT count(*) FROM flowhook_sessions").Scan(&stored))
@@ -106,8 +113,8 @@ func TestOneSessionIsLeft(t *testing.T) {
 		require.Len(t, survivors, 1, "round %d: cookies that are signed in", round)
 		left[l.d.copies[survivors[0]%2].name]++
 	}
-	proof(t, "%d logins at once at two processes, %d rounds (in every second, at least %d of them in the transaction at the same time), all answered 303 (but for %d that had waited for 15 seconds, and were 503): one session is left each time, in the table and among the cookies, asked at both (it came from A %d times, from B %d); a round took %s at most",
-		atOnce, rounds, crowd, late, left["A"], left["B"], slowest.Round(10*time.Millisecond))
+	proof(t, "%d logins at once at two processes, %d rounds (in every second, at least %d of them in the transaction at the same time), all answered 303 but for %d of %d that had waited for 15 seconds, and were 503 (at most %d in a round, and %d in all, may be): one session is left each time, in the table and among the cookies, asked at both (it came from A %d times, from B %d); a round took %s at most",
+		atOnce, rounds, crowd, late, rounds*atOnce, lateInRound, lateAtMost, left["A"], left["B"], slowest.Round(10*time.Millisecond))
 
 	l.drained(db)
 	require.Equal(t, late, l.d.said("level=ERROR"), "errors in the logs, beside those for a request that took too long")
