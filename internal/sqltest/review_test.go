@@ -3,10 +3,15 @@ package sqltest
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/flowhook/flowhook/store/sqlstore"
 )
 
 func countOf(t testing.TB, db *sql.DB, q string) (n int) {
@@ -47,4 +52,75 @@ func TestExpiredGap(t *testing.T) {
 	})
 	require.NoError(t, err, "login")
 	require.NoError(t, <-clean)
+}
+
+// refusing is a driver whose commit is refused once, and leaves the transaction open, as SQLite does.
+type refusing struct {
+	*recorder
+	once  atomic.Bool
+	begun atomic.Int32
+}
+
+func (r *refusing) Connect(ctx context.Context) (driver.Conn, error) {
+	c, err := r.recorder.Connect(ctx)
+	return &refusingConn{c.(*recordedConn), r}, err
+}
+
+type refusingConn struct {
+	*recordedConn
+	r *refusing
+}
+
+func (c *refusingConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
+	c.r.begun.Add(1)
+	tx, err := c.recordedConn.BeginTx(ctx, o)
+	return &refusingTx{tx, c.r}, err
+}
+
+type refusingTx struct {
+	driver.Tx
+	r *refusing
+}
+
+func (tx *refusingTx) Commit() error {
+	if tx.r.once.CompareAndSwap(true, false) {
+		return sqliteError(5)
+	}
+	return tx.Tx.Commit()
+}
+
+// A transaction that could begin only when it was tried again, and whose commit is refused, is rolled back all the
+// same before its connection is used again.
+func TestRefusedCommitOfSecondTry(t *testing.T) {
+	d := databases[0]
+	source, _, _ := strings.Cut(d.migrated(t), "?")
+	source += "?_pragma=busy_timeout(0)&_pragma=journal_mode(WAL)"
+	elsewhere := d.connect(t, source)
+	_, r := d.record(t, source)
+	refuses := &refusing{recorder: r}
+	db := sql.OpenDB(refuses)
+	t.Cleanup(func() { db.Close() })
+	s, err := sqlstore.New(db, d.dialect)
+	require.NoError(t, err)
+	login := func() error {
+		return s.Transaction(testContext(t), "a", func(ctx context.Context) error { return s.CreateSession(ctx, newSession("a")) })
+	}
+	require.NoError(t, login())
+
+	writer, err := elsewhere.Begin()
+	require.NoError(t, err)
+	exec(t, writer, "DELETE FROM flowhook_sessions WHERE false")
+	refuses.once.Store(true)
+	done := make(chan error, 1)
+	go func() { done <- login() }()
+	waitUntil(t, func() string {
+		if refuses.begun.Load() < 3 {
+			return "it has not been tried again"
+		}
+		return ""
+	})
+	require.NoError(t, writer.Rollback())
+	require.ErrorIs(t, <-done, sqlstore.ErrConflict)
+	_, err = elsewhere.ExecContext(testContext(t), "DELETE FROM flowhook_sessions")
+	require.NoError(t, err, "the connection went back with its transaction open")
 }

@@ -28,6 +28,9 @@ func (s *Store) begin(ctx context.Context) (*transaction, error) {
 
 func (t *transaction) open() (err error) {
 	d := &t.store.dialect
+	t.mu.Lock()
+	t.rolledBack = false // by the try before this one
+	t.mu.Unlock()
 	if err = t.store.parse(t.ctx); err != nil {
 		return err
 	}
