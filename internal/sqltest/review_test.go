@@ -20,6 +20,22 @@ func countOf(t testing.TB, db *sql.DB, q string) (n int) {
 	return n
 }
 
+// Two stores on one pool are one: the second does not wait for what the first holds.
+func TestTwoStoresOnePool(t *testing.T) {
+	each(t, func(t *testing.T, d database) {
+		s, db := d.store(t)
+		s2, err := sqlstore.New(db, d.dialect)
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		v := newSession("a")
+		err = s.Transaction(ctx, "a", func(ctx context.Context) error {
+			return s2.Transaction(ctx, "a", func(ctx context.Context) error { return s2.CreateSession(ctx, v) })
+		})
+		require.NoError(t, err)
+	})
+}
+
 // A clean-up that waits for a row in use does not keep others from storing what expires between the rows that it has
 // gone through; it would be a deadlock.
 func TestExpiredGap(t *testing.T) {

@@ -48,10 +48,11 @@ func innermost(ctx context.Context) *transaction {
 	return t
 }
 
-// transactionOf gives the store's own transaction in ctx, or nil.
+// transactionOf gives the store's own transaction in ctx, or nil. Stores on one pool are one store: the second would wait
+// for what the first holds, for good.
 func (s *Store) transactionOf(ctx context.Context) *transaction {
 	t := innermost(ctx)
-	for t != nil && t.store != s {
+	for t != nil && t.store.db != s.db {
 		t = t.outer
 	}
 	return t
