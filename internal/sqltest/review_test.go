@@ -36,6 +36,37 @@ func TestTwoStoresOnePool(t *testing.T) {
 	})
 }
 
+// A joining call waits for its turn for as long as its own context lasts, which may end before the transaction's.
+func TestJoinWaitsAsLongAsCtx(t *testing.T) {
+	for _, d := range databases[1:] {
+		t.Run(d.name, func(t *testing.T) {
+			s, db := d.store(t)
+			in, out := make(chan struct{}), make(chan struct{})
+			done := make(chan error, 1)
+			go func() {
+				done <- s.Transaction(testContext(t), "b", func(ctx context.Context) error { close(in); <-out; return nil })
+			}()
+			<-in
+			outer, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+			defer cancel()
+			err := s.Transaction(outer, "a", func(ctx context.Context) error {
+				brief, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+				defer cancel()
+				began := time.Now()
+				err := s.Transaction(brief, "b", func(ctx context.Context) error { return nil })
+				require.Less(t, time.Since(began), time.Second)
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				return nil
+			})
+			close(out)
+			require.NoError(t, <-done)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.NoError(t, s.Transaction(testContext(t), "a", func(ctx context.Context) error { return nil }))
+			require.Zero(t, db.Stats().InUse)
+		})
+	}
+}
+
 // A clean-up that waits for a row in use does not keep others from storing what expires between the rows that it has
 // gone through; it would be a deadlock.
 func TestExpiredGap(t *testing.T) {

@@ -78,7 +78,7 @@ func (s *Store) Transaction(ctx context.Context, identityID string, fn func(ctx 
 		return err
 	}
 	defer t.end()
-	if err := t.lock(identityID); err != nil {
+	if err := t.lock(ctx, identityID); err != nil {
 		return err
 	}
 	if err := fn(context.WithValue(ctx, transactionKey{}, t)); err != nil {
@@ -88,7 +88,7 @@ func (s *Store) Transaction(ctx context.Context, identityID string, fn func(ctx 
 }
 
 func (t *transaction) join(ctx context.Context, identityID string, fn func(ctx context.Context) error) error {
-	if err := t.lock(identityID); err != nil {
+	if err := t.lock(ctx, identityID); err != nil {
 		return err
 	}
 	t.mu.Lock()
@@ -116,13 +116,20 @@ func (t *transaction) join(ctx context.Context, identityID string, fn func(ctx c
 	return err
 }
 
-// lock waits for the identity's turn, and keeps it until the transaction ends.
-func (t *transaction) lock(identityID string) error {
+// lock waits for the identity's turn, for as long as ctx lasts, and keeps it until the transaction ends.
+func (t *transaction) lock(ctx context.Context, identityID string) error {
 	if identityID == "" {
 		return nil
 	}
-	return t.run(t.ctx, "wait for the identity", false, func(ctx context.Context) error {
-		return t.store.dialect.lock(ctx, t.tx, identityID)
+	return t.run(ctx, "wait for the identity", false, func(statement context.Context) error {
+		waiting, cancel := context.WithCancel(statement)
+		defer cancel()
+		defer context.AfterFunc(ctx, cancel)()
+		err := t.store.dialect.lock(waiting, t.tx, identityID)
+		if err != nil && ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
+			err = fmt.Errorf("%w (%w)", ctx.Err(), err)
+		}
+		return err
 	})
 }
 
