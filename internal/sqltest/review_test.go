@@ -67,6 +67,26 @@ func TestJoinWaitsAsLongAsCtx(t *testing.T) {
 	}
 }
 
+// A host's savepoint may stand around a call of the store.
+func TestSavepoint(t *testing.T) {
+	each(t, func(t *testing.T, d database) {
+		s, _ := d.store(t)
+		v, w := newSession("a"), newSession("a")
+		require.NoError(t, s.Transaction(testContext(t), "a", func(ctx context.Context) error {
+			require.NoError(t, s.CreateSession(ctx, v))
+			tx, _ := sqlstore.Tx(ctx)
+			exec(t, tx, "SAVEPOINT host")
+			require.NoError(t, s.CreateSession(ctx, w))
+			exec(t, tx, "ROLLBACK TO SAVEPOINT host")
+			exec(t, tx, "RELEASE SAVEPOINT host")
+			return nil
+		}))
+		requireNone(t, s, w.ID)
+		_, err := s.FindSession(testContext(t), v.ID)
+		require.NoError(t, err)
+	})
+}
+
 // A clean-up that waits for a row in use does not keep others from storing what expires between the rows that it has
 // gone through; it would be a deadlock.
 func TestExpiredGap(t *testing.T) {

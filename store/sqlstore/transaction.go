@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 )
@@ -142,8 +143,8 @@ func (t *transaction) run(ctx context.Context, what string, writes bool, stateme
 		return err
 	}
 	if err = ctx.Err(); err == nil && writes && lent && t.store.dialect.intact != "" {
-		if _, err = t.tx.ExecContext(t.ctx, t.store.dialect.intact); err != nil {
-			err = errors.Join(errOver, err)
+		if _, open := t.tx.ExecContext(t.ctx, t.store.dialect.intact); open == nil || !strings.Contains(open.Error(), "within a transaction") {
+			err = errors.Join(errOver, open)
 		}
 	}
 	if err == nil {
