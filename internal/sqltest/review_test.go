@@ -20,6 +20,35 @@ func countOf(t testing.TB, db *sql.DB, q string) (n int) {
 	return n
 }
 
+// What the host does with the connection, behind a failure that it ignores, does not commit by itself.
+func TestConnBehindFailure(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		t.Run(map[bool]string{true: "late", false: "early"}[late], func(t *testing.T) {
+			each(t, func(t *testing.T, d database) {
+				s, db := d.store(t)
+				hostTable(t, db, 0)
+				v := newSession("a")
+				require.NoError(t, s.CreateSession(testContext(t), v))
+				err := s.Transaction(testContext(t), "a", func(ctx context.Context) error {
+					var conn *sql.Conn
+					if !late {
+						conn, _ = sqlstore.Conn(ctx)
+					}
+					require.Error(t, s.CreateSession(ctx, v))
+					if late {
+						conn, _ = sqlstore.Conn(ctx)
+					}
+					_, err := conn.ExecContext(ctx, "INSERT INTO host (id, v) VALUES (1, 1)")
+					require.NoError(t, err, "it is the host's, on a connection of its own as it seems")
+					return nil
+				})
+				require.Error(t, err)
+				require.Zero(t, countOf(t, db, "SELECT count(*) FROM host"))
+			})
+		})
+	}
+}
+
 // Two stores on one pool are one: the second does not wait for what the first holds.
 func TestTwoStoresOnePool(t *testing.T) {
 	each(t, func(t *testing.T, d database) {
@@ -65,6 +94,54 @@ func TestJoinWaitsAsLongAsCtx(t *testing.T) {
 			require.Zero(t, db.Stats().InUse)
 		})
 	}
+}
+
+// Rows that the host leaves open do not keep the transaction from ending.
+func TestOpenRows(t *testing.T) {
+	for _, how := range []string{"Tx", "Conn"} {
+		t.Run(how, func(t *testing.T) {
+			each(t, func(t *testing.T, d database) {
+				s, db := d.store(t)
+				hostTable(t, db, 3)
+				done := make(chan error, 1)
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				go func() {
+					done <- s.Transaction(ctx, "a", func(ctx context.Context) error {
+						var q interface {
+							QueryContext(context.Context, string, ...any) (*sql.Rows, error)
+						}
+						if how == "Tx" {
+							q, _ = sqlstore.Tx(ctx)
+						} else {
+							q, _ = sqlstore.Conn(ctx)
+						}
+						rows, err := q.QueryContext(sqlstore.Context(ctx), "SELECT id FROM host")
+						if err != nil {
+							return err
+						}
+						rows.Next()
+						return nil
+					})
+				}()
+				select {
+				case err := <-done:
+					t.Log(err)
+				case <-time.After(3 * time.Second):
+					t.Fatal("Transaction does not return")
+				}
+				require.Zero(t, db.Stats().InUse)
+			})
+		})
+	}
+}
+
+// What Context gives ends with the transaction, not only with the request.
+func TestContextEnds(t *testing.T) {
+	s, _ := databases[0].store(t)
+	var c context.Context
+	require.NoError(t, s.Transaction(context.Background(), "a", func(ctx context.Context) error { c = sqlstore.Context(ctx); return nil }))
+	require.Error(t, c.Err())
 }
 
 // A host's savepoint may stand around a call of the store.

@@ -42,6 +42,7 @@ func (t *transaction) open() (err error) {
 			t.close()
 		}
 	}()
+	t.hosts, t.letGo = context.WithCancel(t.ctx)
 	var lasting context.Context
 	lasting, t.giveUp = context.WithCancel(context.WithoutCancel(t.ctx))
 	began := context.AfterFunc(t.ctx, t.giveUp)
@@ -60,6 +61,7 @@ func (t *transaction) open() (err error) {
 
 // close gives the connection back as it was, or drops it.
 func (t *transaction) close() {
+	t.letGo()
 	if t.lasts != nil {
 		t.lasts()
 	}
@@ -81,7 +83,7 @@ func (t *transaction) close() {
 func (t *transaction) restored() bool {
 	d := &t.store.dialect
 	restore := d.restore != "" && t.lent
-	undo := !t.committed && (!t.rolledBack || restore) // restore commits what is open: by Conn, statements go on behind a roll-back
+	undo := !t.committed && (!t.rolledBack || restore || t.kept) // restore commits what is open: by Conn, statements go on behind a roll-back
 	if !undo && !restore {
 		return true
 	}

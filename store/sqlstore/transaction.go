@@ -29,9 +29,14 @@ type transaction struct {
 	lasts  func() bool        // says that ctx has not ended; from then on, its end has no effect
 	giveUp context.CancelFunc // what is still asked of the database is not waited for
 
+	hosts context.Context    // of the host's statements: ends with ctx, or with the transaction
+	letGo context.CancelFunc // ends it
+
 	mu     sync.Mutex // guards what is below
 	doom   error      // why nothing may be committed
 	lent   bool       // to the host
+	raw    bool       // so is the connection
+	kept   bool       // behind the roll-back, another transaction is open, for what the host does with the connection
 	joined int        // calls that have joined and still run
 	ended  bool
 
@@ -180,6 +185,19 @@ func (t *transaction) doomed(err error) {
 	if t.doom == nil {
 		t.doom = err
 		t.rollback()
+		t.keep()
+	}
+}
+
+// keep keeps what the host does by Conn, behind the roll-back, from committing by itself: it opens a transaction that is
+// rolled back in the end. With autocommit off (restore), there is one anyway. It is called where t.mu is held.
+func (t *transaction) keep() {
+	autocommit := t.store.dialect.restore == "" || !t.lent
+	if t.raw && !t.kept && !t.ended && autocommit {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), patience)
+		defer cancel()
+		_, err := t.conn.ExecContext(ctx, "BEGIN")
+		t.kept = err == nil
 	}
 }
 
