@@ -198,6 +198,110 @@ func TestExpiredGap(t *testing.T) {
 	require.NoError(t, <-clean)
 }
 
+// A joining call is not run where the transaction is doomed or over, with no identity to wait for.
+func TestJoinUnusable(t *testing.T) {
+	each(t, func(t *testing.T, d database) {
+		s, _ := d.store(t)
+		var inside context.Context
+		require.Error(t, s.Transaction(testContext(t), "a", func(ctx context.Context) error {
+			inside = ctx
+			require.NoError(t, s.Transaction(ctx, "", func(context.Context) error { return nil }))
+			require.Error(t, s.Transaction(ctx, "", func(context.Context) error { return context.Canceled }))
+			require.Error(t, s.Transaction(ctx, "", func(context.Context) error { t.Error("fn runs in what has failed"); return nil }))
+			return nil
+		}))
+		require.Error(t, s.Transaction(inside, "", func(context.Context) error { t.Error("fn runs in what is over"); return nil }))
+	})
+}
+
+// The context of a joining call ends while its fn runs.
+func TestJoinEnds(t *testing.T) {
+	each(t, func(t *testing.T, d database) {
+		s, _ := d.store(t)
+		v := newSession("a")
+		err := s.Transaction(testContext(t), "a", func(ctx context.Context) error {
+			brief, cancel := context.WithCancel(ctx)
+			require.ErrorIs(t, s.Transaction(brief, "", func(ctx context.Context) error {
+				defer cancel()
+				return s.CreateSession(ctx, v)
+			}), context.Canceled)
+			return nil
+		})
+		require.ErrorIs(t, err, context.Canceled)
+		requireNone(t, s, v.ID)
+	})
+}
+
+// A joining call in another goroutine is still running when fn returns.
+func TestJoinStillRuns(t *testing.T) {
+	each(t, func(t *testing.T, d database) {
+		s, _ := d.store(t)
+		v := newSession("a")
+		out, joined := make(chan struct{}), make(chan error, 1)
+		err := s.Transaction(testContext(t), "a", func(ctx context.Context) error {
+			in := make(chan struct{})
+			go func() {
+				joined <- s.Transaction(ctx, "", func(ctx context.Context) error {
+					err := s.CreateSession(ctx, v)
+					close(in)
+					<-out
+					return err
+				})
+			}()
+			<-in
+			return nil
+		})
+		require.ErrorContains(t, err, "still running")
+		close(out)
+		<-joined
+		requireNone(t, s, v.ID)
+	})
+}
+
+// A BEGIN that waits for SQLite's writer waits no longer than its context lasts.
+func TestBeginWaits(t *testing.T) {
+	d := databases[0]
+	source, _, _ := strings.Cut(d.migrated(t), "?")
+	db := d.connect(t, source+"?_txlock=immediate&_pragma=busy_timeout(20000)")
+	s, err := sqlstore.New(db, d.dialect)
+	require.NoError(t, err)
+	require.NoError(t, s.Transaction(testContext(t), "a", func(context.Context) error { return nil }))
+	writer, err := db.Begin()
+	require.NoError(t, err)
+	defer writer.Rollback()
+	brief, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	err = s.Transaction(brief, "a", func(context.Context) error { t.Error("there is a writer"); return nil })
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.Less(t, time.Since(began), 10*time.Second)
+}
+
+// Without WAL, a reader is in the way of a commit.
+func TestReaderBesideCommit(t *testing.T) {
+	d := databases[0]
+	source, _, _ := strings.Cut(d.migrated(t), "?")
+	db := d.connect(t, source+"?_pragma=busy_timeout(0)&_pragma=journal_mode(DELETE)")
+	s, err := sqlstore.New(db, d.dialect)
+	require.NoError(t, err)
+	require.NoError(t, s.CreateSession(testContext(t), newSession("b")))
+	v := newSession("a")
+	var rows *sql.Rows
+	err = s.Transaction(testContext(t), "a", func(ctx context.Context) error {
+		if err := s.CreateSession(ctx, v); err != nil {
+			return err
+		}
+		rows, err = db.QueryContext(testContext(t), "SELECT id FROM flowhook_sessions")
+		require.NoError(t, err)
+		require.True(t, rows.Next())
+		return nil
+	})
+	require.NoError(t, rows.Close())
+	require.ErrorIs(t, err, sqlstore.ErrConflict)
+	requireNone(t, s, v.ID)
+	require.NoError(t, s.CreateSession(testContext(t), v), "trying again")
+}
+
 // refusing is a driver whose commit is refused once, and leaves the transaction open, as SQLite does.
 type refusing struct {
 	*recorder
