@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"errors"
 	"reflect"
 )
@@ -62,13 +63,20 @@ func codeOf(err error) code {
 	if v.Kind() != reflect.Struct {
 		return code{}
 	}
-	if f := v.FieldByName("Number"); f.IsValid() && f.CanUint() {
+	if f := field(v, "Number"); f.CanUint() {
 		return code{number: f.Uint()}
 	}
-	for _, name := range []string{"ExtendedCode", "Code"} {
-		if f := v.FieldByName(name); f.IsValid() && f.CanInt() && f.Int() != 0 {
-			return code{sqlite: f.Int()}
-		}
+	extended, short := field(v, "ExtendedCode"), field(v, "Code") // a Code alone is anybody's: an SMTP server's, say
+	if extended.CanInt() && short.CanInt() {
+		return code{sqlite: cmp.Or(extended.Int(), short.Int())}
 	}
 	return code{}
+}
+
+// field gives a field of the struct itself, or the zero Value.
+func field(v reflect.Value, name string) reflect.Value {
+	if f, ok := v.Type().FieldByName(name); ok && len(f.Index) == 1 {
+		return v.Field(f.Index[0])
+	}
+	return reflect.Value{}
 }

@@ -28,6 +28,9 @@ func (s *Store) begin(ctx context.Context) (*transaction, error) {
 
 func (t *transaction) open() (err error) {
 	d := &t.store.dialect
+	t.mu.Lock()
+	t.rolledBack = false // by the try before this one
+	t.mu.Unlock()
 	if err = t.store.parse(t.ctx); err != nil {
 		return err
 	}
@@ -39,6 +42,7 @@ func (t *transaction) open() (err error) {
 			t.close()
 		}
 	}()
+	t.hosts, t.letGo = context.WithCancel(t.ctx)
 	var lasting context.Context
 	lasting, t.giveUp = context.WithCancel(context.WithoutCancel(t.ctx))
 	began := context.AfterFunc(t.ctx, t.giveUp)
@@ -57,6 +61,7 @@ func (t *transaction) open() (err error) {
 
 // close gives the connection back as it was, or drops it.
 func (t *transaction) close() {
+	t.letGo()
 	if t.lasts != nil {
 		t.lasts()
 	}
@@ -78,7 +83,7 @@ func (t *transaction) close() {
 func (t *transaction) restored() bool {
 	d := &t.store.dialect
 	restore := d.restore != "" && t.lent
-	undo := !t.committed && (!t.rolledBack || restore) // restore commits what is open: by Conn, statements go on behind a roll-back
+	undo := !t.committed && (!t.rolledBack || restore || t.kept) // restore commits what is open: by Conn, statements go on behind a roll-back
 	if !undo && !restore {
 		return true
 	}

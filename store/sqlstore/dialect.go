@@ -20,8 +20,8 @@ type dialect struct {
 	begun string // the transaction's first statement
 
 	// lent is run where the host asks for the transaction, restore when that has ended. From then on, intact is run before
-	// a write, and sealed before the commit: both fail where the database has ended the transaction behind a statement
-	// whose error was ignored.
+	// a write, and sealed before the commit. Where the database has ended the transaction behind a statement whose error
+	// was ignored, intact succeeds, and sealed fails. (To release a savepoint as intact would end those of the host's.)
 	lent                    []string
 	restore, intact, sealed string
 
@@ -71,7 +71,7 @@ var dialects = map[Dialect]dialect{
 		// A write that changes nothing makes the transaction the writer, whatever kind of BEGIN the driver uses.
 		begun:  "DELETE FROM flowhook_sessions WHERE false",
 		lent:   []string{savepoint},
-		intact: "RELEASE flowhook; " + savepoint,
+		intact: "BEGIN", // it would be the first in another transaction
 		sealed: "RELEASE flowhook",
 		lock: func(ctx context.Context, tx *sql.Tx, identityID string) error {
 			return nil // the only writer has all identities

@@ -17,10 +17,12 @@ func Tx(ctx context.Context) (*sql.Tx, bool) {
 }
 
 // Conn gives the connection on which the transaction runs that ctx carries, for what works on a driver's own connection
-// ([sql.Conn.Raw]), such as a job queue. It is not the host's to close.
+// ([sql.Conn.Raw]), such as a job queue. It is not the host's to close, nor to begin a transaction on. Rows that it gave
+// have to be closed: open ones, unless their context is from [Context], keep the transaction from ending.
 func Conn(ctx context.Context) (*sql.Conn, bool) {
 	if t := innermost(ctx); t != nil {
 		t.lend()
+		t.lendConn()
 		return t.conn, true
 	}
 	return nil, false
@@ -31,7 +33,7 @@ func Conn(ctx context.Context) (*sql.Conn, bool) {
 // whole transaction back, and takes the next statement for one of its own. Outside a transaction it gives ctx.
 func Context(ctx context.Context) context.Context {
 	if t := innermost(ctx); t != nil {
-		return statementContext{t.ctx, ctx}
+		return statementContext{t.hosts, ctx}
 	}
 	return ctx
 }
@@ -42,6 +44,16 @@ type statementContext struct {
 }
 
 func (c statementContext) Value(key any) any { return c.values.Value(key) }
+
+// lendConn is lend, for the connection itself.
+func (t *transaction) lendConn() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.raw = true
+	if t.doom != nil {
+		t.keep()
+	}
+}
 
 // lend is called where the host asks for the transaction. From then on a statement may fail without the store's hearing
 // of it, and the database may roll back behind it. What notices that takes statements of its own, which a transaction of

@@ -92,11 +92,16 @@ func New(db *sql.DB, d Dialect) (*Store, error) {
 // the past by at least the longest interval of a verify hook: an expired token still says that a mail went out.
 func (s *Store) DeleteExpired(ctx context.Context, before time.Time, limit int) (deleted int, err error) {
 	for _, query := range []string{s.queries.expiredSessions, s.queries.expiredVerifications} {
-		n, err := s.exec(ctx, "delete what has expired", query, before.UnixMicro(), max(limit, 0))
-		deleted += int(n)
+		// By itself, MariaDB would run it as REPEATABLE READ, and keep others from storing anything between the expired rows.
+		var n int64
+		err := s.within(ctx, "", func(ctx context.Context) (err error) {
+			n, err = s.exec(ctx, "delete what has expired", query, before.UnixMicro(), max(limit, 0))
+			return err
+		})
 		if err != nil {
 			return deleted, err
 		}
+		deleted += int(n)
 	}
 	return deleted, nil
 }

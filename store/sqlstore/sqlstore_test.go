@@ -29,6 +29,9 @@ type (
 	mariadbError  struct{ Number uint16 }          // go-sql-driver
 	moderncError  struct{ code int }               // modernc.org/sqlite
 	mattnError    struct{ Code, ExtendedCode int } // mattn/go-sqlite3
+
+	foreignError struct{ Code int }      // no database's: net/textproto's, of an SMTP server, say
+	nilError     struct{ *mariadbError } // with nothing in it
 )
 
 func (e *postgresError) Error() string    { return "postgres " + e.state }
@@ -36,6 +39,8 @@ func (e *postgresError) SQLState() string { return e.state }
 func (e *mariadbError) Error() string     { return fmt.Sprint("mariadb ", e.Number) }
 func (e *moderncError) Error() string     { return fmt.Sprint("sqlite ", e.code) }
 func (e *moderncError) Code() int         { return e.code }
+func (e foreignError) Error() string      { return fmt.Sprint("foreign ", e.Code) }
+func (e nilError) Error() string          { return "nil" }
 func (e mattnError) Error() string        { return fmt.Sprint("sqlite ", e.Code) }
 
 func TestConflictIsKnownWithoutTheDriver(t *testing.T) {
@@ -60,6 +65,8 @@ func TestConflictIsKnownWithoutTheDriver(t *testing.T) {
 		{sqlstore.SQLite, mattnError{Code: 6, ExtendedCode: 262}, true}, // SQLITE_LOCKED_SHAREDCACHE
 		{sqlstore.SQLite, mattnError{Code: 1}, false},
 		{sqlstore.SQLite, errors.New("something else"), false},
+		{sqlstore.SQLite, foreignError{517}, false},
+		{sqlstore.MariaDB, nilError{}, false},
 	} {
 		s, err := sqlstore.New(sql.OpenDB(failing{c.err}), c.dialect)
 		require.NoError(t, err)
@@ -69,6 +76,25 @@ func TestConflictIsKnownWithoutTheDriver(t *testing.T) {
 		require.Equal(t, c.conflict, sqlstore.IsConflict(err), "%v", err)
 		require.Equal(t, c.conflict, sqlstore.IsConflict(fmt.Errorf("save: %w", c.err)), "as a statement of the host's own gives it: %v", err)
 	}
+}
+
+// ending is a database that answers with an error as the request ends.
+type ending struct {
+	failing
+	end context.CancelFunc
+}
+
+func (e ending) Connect(context.Context) (driver.Conn, error) { e.end(); return nil, e.err }
+
+// Databases quote the key that is there twice, and the text of an error goes to a log.
+func TestDuplicateIsNotQuotedAsTheRequestEnds(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	s, err := sqlstore.New(sql.OpenDB(ending{failing{&mariadbError{1062}}, cancel}), sqlstore.MariaDB)
+	require.NoError(t, err)
+	err = s.CreateSession(ctx, flowhook.Session{ID: "id"})
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorContains(t, err, "stored already")
+	require.NotContains(t, err.Error(), "1062")
 }
 
 func TestNewRefuses(t *testing.T) {

@@ -126,8 +126,14 @@ func (s *Store) untilFree(ctx context.Context, begin func() error) error {
 	}
 }
 
+// errStored stands for the database's own text, which may show the key.
+var errStored = errors.New("it is stored already")
+
 // explain says what was tried, and what kind of failure it is. ctx is the one that ends the statement.
 func (s *Store) explain(ctx context.Context, what string, err error) error {
+	if isDuplicate(err) {
+		err = errStored
+	}
 	switch {
 	case errors.Is(err, flowhook.ErrNotFound):
 		return err
@@ -135,8 +141,6 @@ func (s *Store) explain(ctx context.Context, what string, err error) error {
 		return fmt.Errorf("sqlstore: %s: %w (%w)", what, ctx.Err(), err)
 	case IsConflict(err):
 		return fmt.Errorf("sqlstore: %s: %w: %w", what, ErrConflict, err)
-	case isDuplicate(err):
-		return fmt.Errorf("sqlstore: %s: it is stored already", what) // the database's own text may show the key
 	}
 	return fmt.Errorf("sqlstore: %s: %w", what, err)
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 )
@@ -28,9 +29,14 @@ type transaction struct {
 	lasts  func() bool        // says that ctx has not ended; from then on, its end has no effect
 	giveUp context.CancelFunc // what is still asked of the database is not waited for
 
+	hosts context.Context    // of the host's statements: ends with ctx, or with the transaction
+	letGo context.CancelFunc // ends it
+
 	mu     sync.Mutex // guards what is below
 	doom   error      // why nothing may be committed
 	lent   bool       // to the host
+	raw    bool       // so is the connection
+	kept   bool       // behind the roll-back, another transaction is open, for what the host does with the connection
 	joined int        // calls that have joined and still run
 	ended  bool
 
@@ -48,10 +54,11 @@ func innermost(ctx context.Context) *transaction {
 	return t
 }
 
-// transactionOf gives the store's own transaction in ctx, or nil.
+// transactionOf gives the store's own transaction in ctx, or nil. Stores on one pool are one store: the second would wait
+// for what the first holds, for good.
 func (s *Store) transactionOf(ctx context.Context) *transaction {
 	t := innermost(ctx)
-	for t != nil && t.store != s {
+	for t != nil && t.store.db != s.db {
 		t = t.outer
 	}
 	return t
@@ -77,7 +84,7 @@ func (s *Store) Transaction(ctx context.Context, identityID string, fn func(ctx 
 		return err
 	}
 	defer t.end()
-	if err := t.lock(identityID); err != nil {
+	if err := t.lock(ctx, identityID); err != nil {
 		return err
 	}
 	if err := fn(context.WithValue(ctx, transactionKey{}, t)); err != nil {
@@ -87,7 +94,7 @@ func (s *Store) Transaction(ctx context.Context, identityID string, fn func(ctx 
 }
 
 func (t *transaction) join(ctx context.Context, identityID string, fn func(ctx context.Context) error) error {
-	if err := t.lock(identityID); err != nil {
+	if err := t.lock(ctx, identityID); err != nil {
 		return err
 	}
 	t.mu.Lock()
@@ -115,13 +122,20 @@ func (t *transaction) join(ctx context.Context, identityID string, fn func(ctx c
 	return err
 }
 
-// lock waits for the identity's turn, and keeps it until the transaction ends.
-func (t *transaction) lock(identityID string) error {
+// lock waits for the identity's turn, for as long as ctx lasts, and keeps it until the transaction ends.
+func (t *transaction) lock(ctx context.Context, identityID string) error {
 	if identityID == "" {
 		return nil
 	}
-	return t.run(t.ctx, "wait for the identity", false, func(ctx context.Context) error {
-		return t.store.dialect.lock(ctx, t.tx, identityID)
+	return t.run(ctx, "wait for the identity", false, func(statement context.Context) error {
+		waiting, cancel := context.WithCancel(statement)
+		defer cancel()
+		defer context.AfterFunc(ctx, cancel)()
+		err := t.store.dialect.lock(waiting, t.tx, identityID)
+		if err != nil && ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
+			err = fmt.Errorf("%w (%w)", ctx.Err(), err)
+		}
+		return err
 	})
 }
 
@@ -134,8 +148,8 @@ func (t *transaction) run(ctx context.Context, what string, writes bool, stateme
 		return err
 	}
 	if err = ctx.Err(); err == nil && writes && lent && t.store.dialect.intact != "" {
-		if _, err = t.tx.ExecContext(t.ctx, t.store.dialect.intact); err != nil {
-			err = errors.Join(errOver, err)
+		if _, open := t.tx.ExecContext(t.ctx, t.store.dialect.intact); open == nil || !strings.Contains(open.Error(), "within a transaction") {
+			err = errors.Join(errOver, open)
 		}
 	}
 	if err == nil {
@@ -171,6 +185,19 @@ func (t *transaction) doomed(err error) {
 	if t.doom == nil {
 		t.doom = err
 		t.rollback()
+		t.keep()
+	}
+}
+
+// keep keeps what the host does by Conn, behind the roll-back, from committing by itself: it opens a transaction that is
+// rolled back in the end. With autocommit off (restore), there is one anyway. It is called where t.mu is held.
+func (t *transaction) keep() {
+	autocommit := t.store.dialect.restore == "" || !t.lent
+	if t.raw && !t.kept && !t.ended && autocommit {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), patience)
+		defer cancel()
+		_, err := t.conn.ExecContext(ctx, "BEGIN")
+		t.kept = err == nil
 	}
 }
 
