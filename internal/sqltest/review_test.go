@@ -372,3 +372,48 @@ func TestRefusedCommitOfSecondTry(t *testing.T) {
 	_, err = elsewhere.ExecContext(testContext(t), "DELETE FROM flowhook_sessions")
 	require.NoError(t, err, "the connection went back with its transaction open")
 }
+
+// What ends the transaction through Conn is noticed, as it is through Tx.
+func TestEndedThroughConn(t *testing.T) {
+	for d, statement := range map[int]string{0: "ROLLBACK", 2: "CREATE TABLE behind (id integer)"} {
+		t.Run(databases[d].name, func(t *testing.T) {
+			s, _ := databases[d].store(t)
+			err := s.Transaction(testContext(t), "a", func(ctx context.Context) error {
+				conn, _ := sqlstore.Conn(ctx)
+				exec(t, conn, statement)
+				return nil
+			})
+			require.ErrorContains(t, err, "has ended the transaction")
+		})
+	}
+}
+
+// A write by itself waits for SQLite's writer for as long as its context lasts.
+func TestWriteWaitsForWriter(t *testing.T) {
+	d := databases[0]
+	source, _, _ := strings.Cut(d.migrated(t), "?")
+	db := d.connect(t, source+"?_pragma=busy_timeout(0)")
+	s, err := sqlstore.New(db, d.dialect)
+	require.NoError(t, err)
+	writer, err := db.Begin()
+	require.NoError(t, err)
+	defer writer.Rollback()
+	exec(t, writer, "DELETE FROM flowhook_sessions WHERE false")
+	brief, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, s.CreateSession(brief, newSession("a")), context.DeadlineExceeded)
+}
+
+// A transaction whose context ends is rolled back at once, and keeps nobody waiting for what its fn still does.
+func TestEndOfContextReleases(t *testing.T) {
+	for _, d := range databases[1:] {
+		t.Run(d.name, func(t *testing.T) {
+			s, _ := d.store(t)
+			outer, cancel := context.WithCancel(testContext(t))
+			require.ErrorIs(t, s.Transaction(outer, "a", func(context.Context) error {
+				cancel()
+				return s.Transaction(testContext(t), "a", func(context.Context) error { return nil })
+			}), context.Canceled)
+		})
+	}
+}

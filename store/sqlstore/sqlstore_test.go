@@ -57,6 +57,7 @@ func TestConflictIsKnownWithoutTheDriver(t *testing.T) {
 		{sqlstore.PostgreSQL, &postgresError{"57P01"}, false},
 		{sqlstore.MariaDB, &mariadbError{1213}, true},
 		{sqlstore.MariaDB, &mariadbError{1205}, true},
+		{sqlstore.MariaDB, &mariadbError{1020}, true},
 		{sqlstore.MariaDB, &mariadbError{1064}, false},
 		{sqlstore.SQLite, &moderncError{5}, true},
 		{sqlstore.SQLite, &moderncError{517}, true}, // SQLITE_BUSY_SNAPSHOT
@@ -74,7 +75,21 @@ func TestConflictIsKnownWithoutTheDriver(t *testing.T) {
 		require.ErrorIs(t, err, c.err, "what the driver said is lost")
 		require.Equal(t, c.conflict, errors.Is(err, sqlstore.ErrConflict), "%v", err)
 		require.Equal(t, c.conflict, sqlstore.IsConflict(err), "%v", err)
+		if c.dialect != sqlstore.SQLite { // which has writers wait
+			require.ErrorIs(t, s.DeleteSession(t.Context(), "id"), c.err)
+		}
 		require.Equal(t, c.conflict, sqlstore.IsConflict(fmt.Errorf("save: %w", c.err)), "as a statement of the host's own gives it: %v", err)
+	}
+}
+
+func TestDuplicateIsKnownWithoutTheDriver(t *testing.T) {
+	for d, err := range map[sqlstore.Dialect]error{
+		sqlstore.PostgreSQL: &postgresError{"23505"},
+		sqlstore.MariaDB:    &mariadbError{1062},
+		sqlstore.SQLite:     mattnError{Code: 19, ExtendedCode: 1555},
+	} {
+		s, _ := sqlstore.New(sql.OpenDB(failing{err}), d)
+		require.ErrorContains(t, s.CreateSession(t.Context(), flowhook.Session{ID: "id"}), "stored already")
 	}
 }
 
