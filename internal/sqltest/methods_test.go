@@ -109,9 +109,11 @@ func TestDeleteExpired(t *testing.T) {
 				require.NoError(t, tokenErr, "token %d", i)
 			}
 		}
-		n, err := s.DeleteExpired(ctx, now.Add(time.Hour), -1)
-		require.NoError(t, err)
-		require.Zero(t, n)
+		for _, limit := range []int{0, -1} {
+			n, err := s.DeleteExpired(ctx, now.Add(time.Hour), limit)
+			require.ErrorContains(t, err, "at least 1", "a loop until it gives less than the limit would not end")
+			require.Zero(t, n)
+		}
 	})
 }
 

@@ -88,14 +88,18 @@ func New(db *sql.DB, d Dialect) (*Store, error) {
 }
 
 // DeleteExpired deletes sessions and verification tokens that had expired at the time before, at most limit of each, and
-// says how many there were. To clean up is to call it, now and then, until it gives less than limit. Let before be in
-// the past by at least the longest interval of a verify hook: an expired token still says that a mail went out.
+// says how many there were; limit is at least 1. To clean up is to call it, now and then, until it gives less than limit.
+// Let before be in the past by at least the longest interval of a verify hook: an expired token still says that a mail
+// went out. Beside sign-ins it may give [ErrConflict], on MariaDB: what is left goes the next time.
 func (s *Store) DeleteExpired(ctx context.Context, before time.Time, limit int) (deleted int, err error) {
+	if limit < 1 {
+		return 0, fmt.Errorf("sqlstore: DeleteExpired: the limit is %d; it has to be at least 1", limit)
+	}
 	for _, query := range []string{s.queries.expiredSessions, s.queries.expiredVerifications} {
 		// By itself, MariaDB would run it as REPEATABLE READ, and keep others from storing anything between the expired rows.
 		var n int64
 		err := s.within(ctx, "", func(ctx context.Context) (err error) {
-			n, err = s.exec(ctx, "delete what has expired", query, before.UnixMicro(), max(limit, 0))
+			n, err = s.exec(ctx, "delete what has expired", query, before.UnixMicro(), limit)
 			return err
 		})
 		if err != nil {
