@@ -44,8 +44,8 @@ func insertPostgreSQL(ctx context.Context, client *river.Client[pgx.Tx], j job) 
 		if !ok {
 			return fmt.Errorf("the database's driver is not pgx, but has connections of type %T", driver)
 		}
-		// After a failure the store has rolled back, and the connection would commit what comes next by itself. While
-		// Raw runs, database/sql does not touch the connection.
+		// Where nothing is open on the connection, whoever has ended it, what comes next would commit by itself. While Raw
+		// runs, database/sql does not touch the connection.
 		if c.Conn().PgConn().TxStatus() != 'T' {
 			return errNoTransaction
 		}
