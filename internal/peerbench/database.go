@@ -52,6 +52,9 @@ func (d database) placeholders(query string) string {
 	return query
 }
 
+// idle is how many connections a pool may have, and keep.
+const idle = 40
+
 // open gives a pool on a new database with the store's tables.
 func (d database) open(t testing.TB) *sql.DB {
 	source := d.source(t)
@@ -59,8 +62,8 @@ func (d database) open(t testing.TB) *sql.DB {
 	db, err := sql.Open(d.driver, source)
 	must(t, err)
 	t.Cleanup(func() { db.Close() })
-	db.SetMaxOpenConns(40)
-	db.SetMaxIdleConns(40)
+	db.SetMaxOpenConns(idle)
+	db.SetMaxIdleConns(idle)
 	return db
 }
 

@@ -83,9 +83,9 @@ func main() {
 		os.Exit(2)
 	}
 
-	fmt.Printf("%s, %s/%s, %d CPUs. %s.\nMedians of %d runs of %v each, or, on a database, of %d single calls; the two sides of a row take turns.\n\n", runtime.Version(),
+	fmt.Printf("%s, %s/%s, %d CPUs. %s.\nMedians of %d runs of %v each, or, on a database, of %d single calls (of sizes, the mean of medians of %d); the two sides of a row take turns.\n\n", runtime.Version(),
 		runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), versions("github.com/pocketbase/pocketbase", "github.com/gorilla/sessions",
-			"github.com/alexedwards/scs/v2", "github.com/jackc/pgx/v5", "modernc.org/sqlite"), *rounds, *length, *rounds*callsPerRound)
+			"github.com/alexedwards/scs/v2", "github.com/jackc/pgx/v5", "modernc.org/sqlite"), *rounds, *length, *rounds*callsPerRound, aTurn*callsPerRound)
 	fmt.Println("| flowhook | ns | allocs | against | ns | allocs | ratio | at most | |")
 	fmt.Println("|---|---:|---:|---|---:|---:|---:|---:|---|")
 	p := new(program)
