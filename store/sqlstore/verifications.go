@@ -26,7 +26,7 @@ func (s *Store) CreateVerification(ctx context.Context, v flowhook.VerificationT
 		}
 		_, err = s.exec(ctx, what, s.queries.createVerification, v.Hash, to, v.IdentityID, v.Address.Via, v.Address.Value,
 			v.Address.Verified, v.IssuedAt.UnixMicro(), v.ExpiresAt.UnixMicro())
-		created = err == nil
+		created = true // unless this fails, or the commit
 		return err
 	})
 	return created && err == nil, err
