@@ -2,11 +2,13 @@ package flowhook
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -16,12 +18,67 @@ import (
 // New makes the pipeline of a configuration. A nil cfg has no hooks. The error joins a [*ConfigError] for everything that
 // is wrong, the file's first and in its order: hooks, flows, strategies and keys that nobody knows, hooks where they
 // cannot run, a store that lacks what a hook needs, and so on. New changes neither cfg nor opts, and may be called
-// concurrently. What an earlier redirect keeps from running is no error; New logs it as a warning.
+// concurrently. What [Config.Check] finds beyond errors, it logs; with Options.Strict, warnings are errors.
 func New(cfg *Config, opts Options) (*Pipeline, error) {
+	p := newPipeline(opts)
+	if err := p.Reload(cfg); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// newPipeline gives a pipeline that has no plan yet.
+func newPipeline(opts Options) *Pipeline {
+	p := &Pipeline{options: opts, store: opts.Store, log: opts.Logger, now: opts.Now, onError: opts.OnError}
+	p.verify, _ = opts.Store.(VerificationStore)
+	store, _ := opts.Store.(SessionStore)
+	p.sessions = &Sessions{p, store}
+	if p.log == nil {
+		p.log = slog.Default()
+	}
+	if p.now == nil {
+		p.now = time.Now
+	}
+	if p.onError == nil {
+		p.onError = p.answerError
+	}
+	return p
+}
+
+// answerError is the default of Options.OnError.
+func (p *Pipeline) answerError(w http.ResponseWriter, r *http.Request, err error) {
+	status := http.StatusInternalServerError
+	if errors.Is(err, ErrBadReturnURL) {
+		status = http.StatusBadRequest
+	} else {
+		p.log.ErrorContext(r.Context(), "flowhook: a before hook failed", "error", err)
+	}
+	http.Error(w, http.StatusText(status), status)
+}
+
+// Reload takes another configuration, as [New] does, with the options that New was given: factories and Wrap are called
+// again. On an error, which is as New's, nothing has changed. Otherwise it holds for every exchange that is first used
+// from now on, in each of its runs, and for its sessions; an exchange that was in use before is served to its end by the
+// configuration that it began with. Reload is safe for concurrent use; of two at a time, the one that is done last stays.
+func (p *Pipeline) Reload(cfg *Config) error {
+	fresh, problems := p.build(cfg)
+	if len(problems) > 0 {
+		return errors.Join(problems...)
+	}
+	for _, f := range fresh.findings {
+		p.log.LogAttrs(context.Background(), f.Severity.level(), "flowhook: "+f.Problem, slog.String("rule", f.Rule),
+			slog.String("at", cmp.Or(f.Position.String(), f.Path)), slog.String("hint", f.Hint))
+	}
+	p.current.Store(fresh)
+	return nil
+}
+
+// build makes the plan of a configuration, or says what is wrong with it: each a [*ConfigError].
+func (p *Pipeline) build(cfg *Config) (*plan, []error) {
 	if cfg == nil {
 		cfg = &Config{}
 	}
-	b := newBuilder(cfg, opts)
+	b := newBuilder(p, cfg)
 	b.settings()
 	for _, e := range b.file.Entries {
 		b.entry(e)
@@ -31,12 +88,12 @@ func New(cfg *Config, opts Options) (*Pipeline, error) {
 		b.add(a)
 	}
 	b.checkOptions()
-	if len(b.problems) > 0 {
-		return nil, errors.Join(b.problems...)
+	if len(b.problems) == 0 {
+		b.returns()
+		b.chain()
+		b.check()
 	}
-	b.chain()
-	b.warn()
-	return b.p, nil
+	return b.plan, b.problems
 }
 
 // byPosition compares two problems of one file.
@@ -45,16 +102,18 @@ func byPosition(x, y error) int {
 	return cmp.Or(cmp.Compare(p.Line, q.Line), cmp.Compare(p.Column, q.Column))
 }
 
-// A builder makes one pipeline.
+// A builder makes one plan.
 type builder struct {
 	Options
+	pipeline   *Pipeline
 	name       string // the file's
 	file       *conf.File
 	flows      []Flow
 	strategies []Strategy // without FlowWide
 	secrets    []string   // the options', or else the file's
-	p          *Pipeline
+	plan       *plan
 	placed     map[Point][]placed
+	seq        int
 	problems   []error // each a *ConfigError
 	badURL     bool    // the file's verification URL has been reported
 }
@@ -62,7 +121,9 @@ type builder struct {
 // A placed is a hook at the point where it is configured.
 type placed struct {
 	hook
-	redirect bool
+	spec     spec
+	redirect *redirect // nil: another hook
+	seq      int       // of all, in the order they are written
 }
 
 var (
@@ -71,29 +132,17 @@ var (
 	allPhases         = []Phase{Before, BeforePersist, After, Failed}
 )
 
-func newBuilder(cfg *Config, opts Options) *builder {
+func newBuilder(p *Pipeline, cfg *Config) *builder {
 	b := &builder{
-		Options:    opts,
+		Options:    p.options,
+		pipeline:   p,
 		name:       cfg.file,
-		flows:      slices.Concat(builtinFlows, opts.Flows),
-		strategies: slices.Concat(builtinStrategies, opts.Strategies),
+		flows:      slices.Concat(builtinFlows, p.options.Flows),
+		strategies: slices.Concat(builtinStrategies, p.options.Strategies),
+		plan:       &plan{pipeline: p, counts: map[countKey]*counts{}},
 		placed:     map[Point][]placed{},
-		p:          &Pipeline{store: opts.Store, log: opts.Logger, now: opts.Now, onError: opts.OnError},
 	}
-	b.file = conf.Read(cfg.root, names(b.flows), names(b.strategies))
-	b.p.verify, _ = opts.Store.(VerificationStore)
-	if b.p.log == nil {
-		b.p.log = slog.Default()
-	}
-	if b.p.now == nil {
-		b.p.now = time.Now
-	}
-	if log := b.p.log; b.p.onError == nil {
-		b.p.onError = func(w http.ResponseWriter, r *http.Request, err error) {
-			log.ErrorContext(r.Context(), "flowhook: a before hook failed", "error", err)
-			http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
-		}
-	}
+	b.file = conf.Read(cfg.root, names(b.flows), names(b.strategies), filepath.Dir(cfg.file))
 	return b
 }
 
@@ -136,11 +185,13 @@ func (b *builder) settings() {
 		b.wrong(b.at(p.Value), p.Hint, "%s", p.Text)
 	}
 	if b.secrets = b.Secrets; len(b.secrets) == 0 {
-		b.secrets = b.file.Secrets
+		for _, s := range b.file.Secrets {
+			b.secrets = append(b.secrets, s.Text)
+		}
 	}
 	s := b.file.Session
 	var err error
-	b.p.sessions, err = newSessions(b.Store, b.secrets, s.Lifespan, cookieSettings(s.Cookie), b.p.now)
+	b.plan.tokens, err = newTokens(b.secrets, s.Lifespan, cookieSettings(s.Cookie))
 	if err != nil {
 		b.wrong(place{path: "session"}, "", "%v", err)
 	}
@@ -158,7 +209,10 @@ func (b *builder) chain() {
 			b.fill(c, wide, flow, s)
 			f.add(c)
 		}
-		b.p.flows = append(b.p.flows, f)
+		for _, c := range f.few {
+			c.asks = slices.Contains(b.plan.returns.asking, flow)
+		}
+		b.plan.flows = append(b.plan.flows, f)
 	}
 }
 
@@ -184,40 +238,11 @@ func newChain(at Point, own []placed, wide *chain) chain {
 	c := chain{point: at, own: len(own), wide: wide, gate: at.Phase == Before || at.Phase == BeforePersist, outlives: at.Phase == Failed}
 	for _, h := range own {
 		c.hooks = append(c.hooks, h.hook)
-		c.writes = c.writes || !h.redirect && at.Phase == After
+		c.writes = c.writes || h.redirect == nil && at.Phase == After
 	}
 	if at.Strategy != FlowWide {
 		c.hooks = append(c.hooks, wide.hooks...)
 		c.writes = c.writes || wide.writes
 	}
 	return c
-}
-
-// warn logs which hooks never run because a redirect always answers before them.
-func (b *builder) warn() {
-	logged := map[[2]*placed]bool{}
-	check := func(flow Flow, s Strategy, phases ...Phase) {
-		var by *placed // the redirect that everything after it waits for in vain
-		for _, p := range phases {
-			for _, at := range slices.Compact([]Strategy{s, FlowWide}) {
-				hooks := b.placed[Point{flow, p, at}]
-				for i := range hooks {
-					h := &hooks[i]
-					if by != nil && !logged[[2]*placed{h, by}] {
-						logged[[2]*placed{h, by}] = true
-						b.p.log.Warn("flowhook: a hook never runs, because a redirect answers before it", "hook", h.name,
-							"at", h.pos.String(), "point", Point{flow, p, s}.String(), "redirect", by.pos.String())
-					} else if by == nil && h.redirect {
-						by = h
-					}
-				}
-			}
-		}
-	}
-	for _, flow := range b.flows {
-		for _, s := range append([]Strategy{FlowWide}, b.strategies...) {
-			check(flow, s, Before, BeforePersist, After)
-			check(flow, s, Failed)
-		}
-	}
 }

@@ -81,19 +81,19 @@ selfservice:
 func TestWhatNeverRunsIsLogged(t *testing.T) {
 	for _, row := range []struct {
 		name, text string
-		want       []string // hook, its line, and the redirect's; each hook is on a line of its own
+		want       []string // level, hook, its line, and the redirect's; each hook is on a line of its own
 	}{
 		{"nothing", `{login: {before: [{hook: note}], after: [{hook: note}, {hook: redirect, config: {to: /}}]}}`, nil},
 		{"within a chain", `{login: {failed: [{hook: redirect, config: {to: /}}, {hook: note}, {hook: redirect, config: {to: /}}]}}`,
-			[]string{"note 3 2", "redirect 4 2"}},
+			[]string{"WARN note 3 2", "WARN redirect 4 2"}},
 		{"flow-wide after a strategy's", `{login: {after: {hooks: [{hook: note}], oidc: [{hook: redirect, config: {to: /}}]}}}`,
-			[]string{"note 2 3"}},
+			[]string{"WARN note 2 3"}},
 		{"before", `{login: {before: [{hook: redirect, config: {to: /}}], failed: [{hook: note}], after: {code: [{hook: note}, {hook: note, phase: before_persist}]}}}`,
-			[]string{"note 5 2", "note 4 2"}},
+			[]string{"INFO note 4 2", "INFO note 5 2"}},
 		{"before persist", `{registration: {after: {hooks: [{hook: redirect, config: {to: /}}], code: [{hook: note}]}}}`,
-			[]string{"note 3 2"}},
+			[]string{"WARN note 3 2"}},
 		{"before persist of one strategy", `{registration: {after: {hooks: [{hook: note}], code: [{hook: redirect, config: {to: /}}], link: [{hook: note}]}}}`,
-			[]string{"note 2 3"}},
+			[]string{"WARN note 2 3"}},
 		{"of another flow", `{registration: {before: [{hook: redirect, config: {to: /}}]}, login: {after: [{hook: note}]}}`, nil},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -102,8 +102,8 @@ func TestWhatNeverRunsIsLogged(t *testing.T) {
 			opts.Logger = slog.New(slog.NewTextHandler(&log, nil))
 			require.NoError(t, build("selfservice: "+strings.ReplaceAll(row.text, "{hook:", "\n {hook:"), opts))
 			var got []string
-			for _, m := range regexp.MustCompile(`level=WARN.* hook=(\S+) at=(\d+):9 .*redirect=(\d+):9`).FindAllStringSubmatch(log.String(), -1) {
-				got = append(got, m[1]+" "+m[2]+" "+m[3])
+			for _, m := range regexp.MustCompile(`level=(\S+) msg="flowhook: hook \\"(\S+)\\" .*redirect at (\d+):9 .*rule=never-runs at=(\d+):9`).FindAllStringSubmatch(log.String(), -1) {
+				got = append(got, m[1]+" "+m[2]+" "+m[4]+" "+m[3])
 			}
 			assert.Equal(t, row.want, got)
 		})

@@ -1,5 +1,43 @@
 package flowhook
 
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/flowhook/flowhook/internal/check"
+)
+
+// A plan is what one configuration comes to. It never changes.
+type plan struct {
+	pipeline *Pipeline
+	flows    []flowChains // all that are declared, with all strategies, also where there are no hooks
+	tokens   *tokens      // nil: sessions are not configured
+	returns  returns
+	findings []Finding
+	chains   []check.Chain // as far as they have hooks
+	shown    []shown       // of the hooks in them, by their ID
+	counts   map[countKey]*counts
+}
+
+// plan gives the configuration that serves x, which keeps it from now on; the current one for nil. An exchange that two
+// pipelines use keeps that of the first.
+func (p *Pipeline) plan(x *Exchange) *plan {
+	if x == nil {
+		return p.current.Load()
+	}
+	pinned := x.plan.Load()
+	if pinned == nil {
+		x.plan.CompareAndSwap(nil, p.current.Load())
+		pinned = x.plan.Load()
+	}
+	if pinned.pipeline != p {
+		return p.current.Load()
+	}
+	return pinned
+}
+
 // flowChains are the chains of one flow. Few strategies are compared one by one, which every request does and takes less
 // time than to hash; of more there is a map.
 type flowChains struct {
@@ -21,7 +59,7 @@ func (f *flowChains) add(c *chains) {
 }
 
 // find gives the chains of a flow and strategy; nil where one of them is not declared.
-func (p *Pipeline) find(flow Flow, s Strategy) *chains {
+func (p *plan) find(flow Flow, s Strategy) *chains {
 	for i := range p.flows {
 		f := &p.flows[i]
 		if f.name != flow {
@@ -43,6 +81,7 @@ func (p *Pipeline) find(flow Flow, s Strategy) *chains {
 type chains struct {
 	strategy                             Strategy
 	before, beforePersist, after, failed chain
+	asks                                 bool // there is a redirect that goes where the request says, in a chain of the flow
 }
 
 // at gives the chain of a phase; nil where c is, and for a phase that does not exist.
@@ -79,7 +118,37 @@ type chain struct {
 
 // A hook is a configured hook with what an error says of it.
 type hook struct {
-	Hook          // wrapped by Options.Wrap
-	name string   // as in the file
-	pos  Position // where it is configured; zero if unknown
+	Hook            // wrapped by Options.Wrap
+	name   string   // as in the file
+	pos    Position // where it is configured; zero if unknown
+	counts *counts  // nil: not counted
+}
+
+// counts are what [Counts] shows.
+type counts struct{ runs, answered, failed atomic.Uint64 }
+
+// A countKey says which hook is counted, also behind a reload.
+type countKey struct {
+	at   Point
+	name string
+	nth  int // of that name at that point
+}
+
+// A timed hook has a timeout. It is waited for: what it does must end before anything else can happen to the exchange.
+type timed struct {
+	Hook
+	timeout time.Duration
+}
+
+func (h *timed) Run(ctx context.Context, x *Exchange) error {
+	limited, cancel := context.WithTimeout(ctx, h.timeout)
+	defer cancel()
+	err := h.Hook.Run(limited, x)
+	if limited.Err() == nil || ctx.Err() != nil {
+		return err
+	}
+	if err == nil {
+		err = limited.Err()
+	}
+	return fmt.Errorf("not done within its timeout of %s: %w", h.timeout, err)
 }

@@ -115,6 +115,8 @@ type ConfigError struct {
 	Problem  string // what is wrong; never shows a secret
 	Hint     string // what would be right; may be empty
 	Err      error  // what the hook's factory returned, where that is the problem
+
+	rule string // of the finding that it is
 }
 
 // Error gives position, path, problem and hint.

@@ -75,12 +75,13 @@ type run struct {
 	aborted   bool // a hook has panicked with http.ErrAbortHandler
 	succeeded bool // nothing is to be restored
 
-	stage   *stage
-	stages  [4]stage // take turns: what is left of one run has no part in the next ones
-	turn    int
-	request *http.Request
-	header  http.Header // of the real writer; nil where save cannot have changed it
-	was     snapshot
+	stage    *stage
+	stages   [4]stage // take turns: what is left of one run has no part in the next ones
+	turn     int
+	request  *http.Request
+	returnTo string      // the URL that the request names, where a redirect may go there; checked
+	header   http.Header // of the real writer; nil where save cannot have changed it
+	was      snapshot
 }
 
 // later is what waits for the commit.
@@ -110,12 +111,14 @@ type snapshot struct {
 }
 
 // enter finds the chain of a point and the exchange, and says whether the one can run on the other.
-func (p *Pipeline) enter(ctx context.Context, flow Flow, phase Phase, strategy Strategy) (*Exchange, *chain, error) {
-	c := p.find(flow, strategy).at(phase)
+func (p *Pipeline) enter(ctx context.Context, flow Flow, phase Phase, strategy Strategy) (x *Exchange, c *chain, err error) {
+	x, ok := FromContext(ctx)
+	now := p.plan(x)
+	all := now.find(flow, strategy)
+	c = all.at(phase)
 	if c == nil {
 		return nil, nil, fmt.Errorf("%w: %s", ErrUnknownPoint, Point{flow, phase, strategy})
 	}
-	x, ok := FromContext(ctx)
 	if !ok {
 		return nil, nil, ErrNoExchange
 	}
@@ -128,6 +131,11 @@ func (p *Pipeline) enter(ctx context.Context, flow Flow, phase Phase, strategy S
 		return nil, nil, fmt.Errorf("%w: its Writer is that of a run that has ended", ErrNoExchange)
 	case x.marks.answered:
 		return nil, nil, fmt.Errorf("%w: %s", ErrAnswered, c.point)
+	}
+	if all.asks { // a failed attempt, and what comes of it, must not end here: it goes where the file says
+		if x.run.returnTo, err = now.returns.named(x.Request); err != nil && phase != Failed {
+			return nil, nil, fmt.Errorf("%w: %s", err, c.point)
+		}
 	}
 	return x, c, nil
 }
@@ -211,6 +219,9 @@ func (x *Exchange) caused(err error) error {
 	h := x.run.hook
 	if h == nil {
 		return fmt.Errorf("flowhook: save: %w", err)
+	}
+	if h.counts != nil {
+		h.counts.failed.Add(1)
 	}
 	return &HookError{Point: x.Point(), Name: h.name, Position: h.pos, Err: err}
 }

@@ -7,8 +7,10 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/flowhook/flowhook/internal/conf"
+	"github.com/flowhook/flowhook/internal/target"
 )
 
 // builtinHooks are the hooks that need no factory of the host's. The last is the other name of the one before it.
@@ -16,10 +18,11 @@ var builtinHooks = []string{"redirect", "session", "revoke_active_sessions", "ve
 
 // A spec is a hook that is to be made.
 type spec struct {
-	point  Point
-	name   string
-	place             // of the name
-	config conf.Value // what the file has, if anything
+	point   Point
+	name    string
+	place              // of the name
+	config  conf.Value // what the file has, if anything
+	timeout time.Duration
 }
 
 // A place is where something stands that may be wrong.
@@ -54,7 +57,7 @@ func (b *builder) entry(e conf.Entry) {
 	} else if e.Hook.Value == "redirect" && p.Flow == Registration && p.Phase == After {
 		p.Phase = BeforePersist // as the document promises: it disables registration
 	}
-	s := spec{p, e.Hook.Value, b.at(e.Hook), e.Config}
+	s := spec{p, e.Hook.Value, b.at(e.Hook), e.Config, e.Timeout}
 	if b.known(s) && b.mayStand(s) && !e.Broken {
 		b.put(s, b.make(s))
 	}
@@ -99,13 +102,15 @@ func (b *builder) mayStand(s spec) bool {
 func (b *builder) factory(s spec) HookFactory {
 	switch s.name {
 	case "redirect":
-		return func(_ Point, decode func(any) error) (Hook, error) { return newRedirect(decode) }
+		return func(_ Point, decode func(any) error) (Hook, error) {
+			return newRedirect(decode, b.file.AllowedAt.Node != nil)
+		}
 	case "session":
 		issue := b.Issue
 		if issue == nil {
 			needStore[SessionStore](b, s)
 			b.need(s, len(b.secrets) > 0, "secrets", "add a list secrets.session to the file, or set Options.Secrets")
-			issue = b.p.sessions.Issue
+			issue = b.pipeline.sessions.Issue
 		}
 		return func(Point, func(any) error) (Hook, error) { return newSession(issue), nil }
 	case "revoke_active_sessions":
@@ -113,7 +118,7 @@ func (b *builder) factory(s spec) HookFactory {
 		return func(Point, func(any) error) (Hook, error) { return newRevoke(store), nil }
 	case "verify", "verification":
 		v := verifier{store: needStore[VerificationStore](b, s), courier: b.Courier, outbox: b.Outbox,
-			url: b.verificationURL(s), now: b.p.now}
+			url: b.verificationURL(s), now: b.pipeline.now}
 		b.need(s, b.Courier != nil, "a courier", "set Options.Courier")
 		return func(_ Point, decode func(any) error) (Hook, error) { return newVerify(decode, v) }
 	}
@@ -158,7 +163,7 @@ func (b *builder) checkURL(s string, at place) {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme == "" || u.Host == "" {
 		b.wrong(at, "verification mails carry it", "not an absolute http or https URL")
-	} else if err := checkTarget(s); err != nil {
+	} else if err := target.Check(s); err != nil {
 		b.wrong(at, "verification mails carry it", "%v", err)
 	}
 }
@@ -167,12 +172,16 @@ func (b *builder) checkURL(s string, at place) {
 func (b *builder) make(s spec) Hook {
 	before := len(b.problems)
 	factory, asked := b.factory(s), false
+	resolve := b.file.Resolve
+	if slices.Contains(builtinHooks, s.name) { // they have no secrets
+		resolve = nil
+	}
 	decode := func(v any) error {
 		asked = true
 		if s.config.Node == nil {
 			return nil
 		}
-		problems, cause := s.config.Decode(v)
+		problems, cause := s.config.Decode(v, resolve)
 		errs := make([]error, len(problems))
 		for i, p := range problems {
 			e := b.wrong(b.at(p.Value), p.Hint, "%s", p.Text)
@@ -232,12 +241,36 @@ func (b *builder) put(s spec, h Hook) {
 	if h == nil {
 		return
 	}
-	_, redirects := h.(*redirect)
+	r, _ := h.(*redirect)
+	if s.timeout > 0 {
+		h = &timed{h, s.timeout}
+	}
 	if b.Wrap != nil {
 		if h = b.Wrap(s.point, s.name, h); isNil(h) {
 			b.wrong(s.place, "", "Options.Wrap made no hook of %q", s.name)
 			return
 		}
 	}
-	b.placed[s.point] = append(b.placed[s.point], placed{hook{h, s.name, s.pos}, redirects})
+	if r != nil && r.asks {
+		b.plan.returns.asking = append(b.plan.returns.asking, s.point.Flow)
+	}
+	b.seq++
+	b.placed[s.point] = append(b.placed[s.point], placed{hook{h, s.name, s.pos, b.counter(s)}, s, r, b.seq})
+}
+
+// counter gives what counts a hook: what counted the same one in the plan that is current, or another.
+func (b *builder) counter(s spec) *counts {
+	if !b.Count {
+		return nil
+	}
+	key := countKey{at: s.point, name: s.name}
+	for b.plan.counts[key] != nil {
+		key.nth++
+	}
+	c := &counts{}
+	if old := b.pipeline.current.Load(); old != nil && old.counts[key] != nil {
+		c = old.counts[key]
+	}
+	b.plan.counts[key] = c
+	return c
 }

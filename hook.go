@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -234,6 +235,10 @@ var (
 	// ErrAnswered says that the exchange has been answered: there is nothing left to run.
 	ErrAnswered = errors.New("flowhook: already answered")
 
+	// ErrBadReturnURL says that the request names a URL to return to that is not allowed, or more than one. It is the
+	// client's fault: 400 is the answer.
+	ErrBadReturnURL = errors.New("flowhook: bad return URL")
+
 	// ErrNested says that the exchange is in a run already.
 	ErrNested = errors.New("flowhook: run inside a run")
 )
@@ -248,8 +253,9 @@ type Exchange struct {
 	Session  *Session            // at login and recovery the one just issued, by whomever; elsewhere the one in use
 	Err      error               // why the flow failed; for hooks at Failed
 
-	run   run   // what is going on now
-	marks marks // what has happened so far
+	plan  atomic.Pointer[plan] // the configuration that it is served by, from its first use on
+	run   run                  // what is going on now
+	marks marks                // what has happened so far
 }
 
 // Point gives the point that is running; the zero Point outside a run. A flow-wide hook sees the strategy of the run.
@@ -258,6 +264,16 @@ func (x *Exchange) Point() Point {
 		return Point{}
 	}
 	return x.run.chain.point
+}
+
+// Answered says whether a hook of the run that is going on has answered; outside a run, whether the exchange was answered.
+// It is for what stands around a hook, such as Options.Wrap.
+func (x *Exchange) Answered() bool {
+	if !x.run.busy {
+		return x.marks.answered
+	}
+	status, _ := x.run.stage.result()
+	return status != 0
 }
 
 // AfterCommit has fn called after the commit (in a run without a transaction: when the run has succeeded) and before the

@@ -10,7 +10,7 @@ import "net/http"
 // It stands innermost, next to the handler: a handler below another wrapper sets x.Writer = w before it runs hooks.
 // Middleware panics if the flow is not declared.
 func (p *Pipeline) Middleware(flow Flow) func(http.Handler) http.Handler {
-	if p.find(flow, FlowWide) == nil {
+	if p.current.Load().find(flow, FlowWide) == nil {
 		panic("flowhook: Middleware of the unknown flow " + string(flow))
 	}
 	return func(next http.Handler) http.Handler {

@@ -7,17 +7,19 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 )
 
 // detached is how long, at most, the work lasts that is not cancelled with the request.
 const detached = 10 * time.Second
 
-// A Pipeline is all chains of a configuration, ready to run. It is made by [New], never changes, and is safe for
-// concurrent use.
+// A Pipeline is all chains of a configuration, ready to run. It is made by [New] and safe for concurrent use. Only
+// [Pipeline.Reload] changes it, and never under a running request.
 type Pipeline struct {
-	flows    []flowChains // all that are declared, with all strategies, also where there are no hooks
-	store    Store        // may be nil
+	current  atomic.Pointer[plan]
+	options  Options
+	store    Store // may be nil
 	sessions *Sessions
 	verify   VerificationStore // may be nil
 	log      *slog.Logger
@@ -90,7 +92,7 @@ func (p *Pipeline) Complete(ctx context.Context, flow Flow, strategy Strategy, s
 	if err := x.passed(after, nil); err != nil {
 		return false, err
 	}
-	c := p.find(flow, strategy)
+	c := p.plan(x).find(flow, strategy)
 	if handled, err = p.attempt(ctx, x, c, save); err == nil {
 		return handled, nil
 	}
@@ -142,8 +144,12 @@ func (p *Pipeline) chain(ctx context.Context, x *Exchange, c *chain) (err error)
 		}
 	}()
 	for i := range c.hooks {
-		x.run.hook = &c.hooks[i]
-		if err := x.run.hook.Run(ctx, x); err != nil {
+		h := &c.hooks[i]
+		x.run.hook = h
+		if h.counts != nil {
+			h.counts.runs.Add(1)
+		}
+		if err := h.Run(ctx, x); err != nil {
 			return x.caused(err)
 		}
 		if err := ctx.Err(); err != nil {
@@ -157,6 +163,9 @@ func (p *Pipeline) chain(ctx context.Context, x *Exchange, c *chain) (err error)
 			return x.caused(err)
 		}
 		if answered {
+			if h.counts != nil {
+				h.counts.answered.Add(1)
+			}
 			break
 		}
 	}

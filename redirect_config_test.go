@@ -14,7 +14,7 @@ func TestRedirectConfig(t *testing.T) {
 		{"to", "to: https://www.ory.sh/maintenance", "https://www.ory.sh/maintenance", "", ""},
 		{"the other key", "default_redirect_url: /x", "/x", "", ""},
 		{"user-defined switched off", "{to: /x, allow_user_defined_redirect: false}", "/x", "", ""},
-		{"user-defined", "{to: /x, allow_user_defined_redirect: true}", "", "allow_user_defined_redirect", "set it to false"},
+		{"user-defined, where there are no return URLs", "{to: /x, allow_user_defined_redirect: true}", "", "allow_user_defined_redirect", "selfservice.allowed_return_urls"},
 		{"both", "{to: /x, default_redirect_url: /y}", "", "default_redirect_url", `"to" is set as well`},
 		{"both, one empty", `{to: "", default_redirect_url: /y}`, "", "default_redirect_url", `"to" is set as well`},
 		{"none", "{}", "", "", `"to" is missing`},
@@ -25,7 +25,7 @@ func TestRedirectConfig(t *testing.T) {
 		{"a misspelled key", "too: /x", "", "", "field too not found"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			hook, err := newRedirect(decodeStrict(row.config))
+			hook, err := newRedirect(decodeStrict(row.config), false)
 			if row.err == "" {
 				require.NoError(t, err)
 				require.Equal(t, &redirect{to: row.to}, hook)
@@ -43,7 +43,7 @@ func TestRedirectConfig(t *testing.T) {
 }
 
 func TestRedirectConfigReportsEveryKey(t *testing.T) {
-	_, err := newRedirect(decodeStrict("{to: foo, default_redirect_url: /x, allow_user_defined_redirect: true}"))
+	_, err := newRedirect(decodeStrict("{to: foo, default_redirect_url: /x, allow_user_defined_redirect: true}"), false)
 	var joined interface{ Unwrap() []error }
 	require.ErrorAs(t, err, &joined)
 	var keys []string
@@ -53,6 +53,12 @@ func TestRedirectConfigReportsEveryKey(t *testing.T) {
 		keys = append(keys, field.key)
 	}
 	require.ElementsMatch(t, []string{"to", "default_redirect_url", "allow_user_defined_redirect"}, keys)
+}
+
+func TestARedirectMayAskWhereThereAreReturnURLs(t *testing.T) {
+	hook, err := newRedirect(decodeStrict("{to: /x, allow_user_defined_redirect: true}"), true)
+	require.NoError(t, err)
+	require.Equal(t, &redirect{to: "/x", asks: true}, hook)
 }
 
 // decodeStrict is what a factory is given: it refuses unknown keys.

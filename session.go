@@ -46,34 +46,36 @@ func (p *Pipeline) Sessions() *Sessions { return p.sessions }
 // Sessions issues, finds and ends sessions. What a client carries is a token: the session's ID, signed. What is stored
 // is the session; every read goes to the store, so that a revoked session is dead at once.
 //
-// It is safe for concurrent use, with different exchanges. Where the pipeline has no [SessionStore], or no secrets, all
-// methods return ErrNotConfigured.
+// It is safe for concurrent use, with different exchanges. Secrets and settings are those that the exchange is served by,
+// also where it is in the context of a request; without an exchange, the current ones. Where the pipeline has no
+// [SessionStore], or no secrets, all methods return ErrNotConfigured.
 type Sessions struct {
-	store    SessionStore
-	tx       Store
+	pipeline *Pipeline
+	store    SessionStore // nil: there is none
+}
+
+// tokens are how sessions are carried and how long they last: what a configuration says of them.
+type tokens struct {
 	codecs   []securecookie.Codec // the first signs, all verify
 	name     string               // of the cookie
 	live     string               // what follows the token in Set-Cookie
 	gone     string               // the same, for a cookie that is taken back
 	lifespan time.Duration
-	now      func() time.Time
 }
 
-// newSessions expects secrets and settings that have been checked. A store that is no SessionStore, or no secrets, make
-// Sessions that are not configured.
-func newSessions(store Store, secrets []string, lifespan time.Duration, cookie cookieSettings, now func() time.Time) (*Sessions, error) {
-	sessions, ok := store.(SessionStore)
-	if !ok || len(secrets) == 0 {
-		return &Sessions{}, nil
+// newTokens expects secrets and settings that have been checked. Without secrets there are none.
+func newTokens(secrets []string, lifespan time.Duration, cookie cookieSettings) (*tokens, error) {
+	if len(secrets) == 0 {
+		return nil, nil
 	}
-	s := &Sessions{store: sessions, tx: store, name: cookie.Name, lifespan: lifespan, now: now}
+	t := &tokens{name: cookie.Name, lifespan: lifespan}
 	c := http.Cookie{Name: cookie.Name, Domain: cookie.Domain, Path: cookie.Path, Secure: cookie.Secure, HttpOnly: true, SameSite: cookie.SameSite}
 	if cookie.Persistent {
 		c.MaxAge = int(lifespan / time.Second)
 	}
-	_, s.live, _ = strings.Cut(c.String(), "=")
+	_, t.live, _ = strings.Cut(c.String(), "=")
 	c.MaxAge, c.Expires = -1, time.Unix(1, 0)
-	_, s.gone, _ = strings.Cut(c.String(), "=")
+	_, t.gone, _ = strings.Cut(c.String(), "=")
 	for _, secret := range secrets {
 		// securecookie recommends a key as long as the hash's block; a secret may be shorter, and is no key yet.
 		key, err := hkdf.Key(sha256.New, []byte(secret), nil, "flowhook session token", sha256.BlockSize)
@@ -81,9 +83,19 @@ func newSessions(store Store, secrets []string, lifespan time.Duration, cookie c
 			return nil, fmt.Errorf("flowhook: expanding a session secret: %w", err)
 		}
 		// MaxAge(0): when a session ends is for the store to say.
-		s.codecs = append(s.codecs, securecookie.New(key, nil).SetSerializer(securecookie.NopEncoder{}).MaxAge(0))
+		t.codecs = append(t.codecs, securecookie.New(key, nil).SetSerializer(securecookie.NopEncoder{}).MaxAge(0))
 	}
-	return s, nil
+	return t, nil
+}
+
+// configured gives what x, which may be nil, is served by.
+func (s *Sessions) configured(x *Exchange) (*tokens, error) {
+	if s.store != nil {
+		if t := s.pipeline.plan(x).tokens; t != nil {
+			return t, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: sessions need a SessionStore and secrets", ErrNotConfigured)
 }
 
 // mute says why no cookie can reach the client. It is asked before anything is stored that the client would not hear of.
@@ -102,14 +114,18 @@ func (x *Exchange) mute() error {
 // at Before or BeforePersist is in no transaction: a session that it issues stays, even if the flow then fails.
 // Without x.Writer it is ErrNoExchange; in a function of AfterCommit it is an error too.
 func (s *Sessions) Issue(ctx context.Context, x *Exchange) error {
-	if err := x.mute(); err != nil && s.store != nil {
+	t, err := s.configured(x)
+	if err != nil {
+		return err
+	}
+	if err := x.mute(); err != nil {
 		return err
 	}
 	token, err := s.Create(ctx, x)
 	if err != nil {
 		return err
 	}
-	s.setCookie(x.Writer.Header(), token, s.live)
+	t.setCookie(x.Writer.Header(), token, t.live)
 	return nil
 }
 
@@ -119,20 +135,21 @@ func (s *Sessions) Issue(ctx context.Context, x *Exchange) error {
 // ended, in the same transaction: what an attacker planted, or saw, before the sign-in is worth nothing after it (OWASP
 // ASVS 5.0, 7.2.4). Errors: ErrNoIdentity, ErrNotConfigured, and those of the store.
 func (s *Sessions) Create(ctx context.Context, x *Exchange) (token string, err error) {
+	t, err := s.configured(x)
 	switch {
-	case s.store == nil:
-		return "", fmt.Errorf("%w: sessions need a SessionStore and secrets", ErrNotConfigured)
+	case err != nil:
+		return "", err
 	case x.outside(ctx) || x.within(ctx):
 		return "", errOutside
 	case x.identityID() == "":
 		return "", ErrNoIdentity
 	}
-	now := s.now().UTC().Truncate(time.Microsecond)
-	fresh := Session{ID: rand.Text(), IdentityID: x.Identity.ID, AuthenticatedAt: now, IssuedAt: now, ExpiresAt: now.Add(s.lifespan)}
-	if token, err = s.codecs[0].Encode(s.name, []byte(fresh.ID)); err != nil {
+	now := s.pipeline.now().UTC().Truncate(time.Microsecond)
+	fresh := Session{ID: rand.Text(), IdentityID: x.Identity.ID, AuthenticatedAt: now, IssuedAt: now, ExpiresAt: now.Add(t.lifespan)}
+	if token, err = t.codecs[0].Encode(t.name, []byte(fresh.ID)); err != nil {
 		return "", fmt.Errorf("flowhook: signing a session token: %w", err)
 	}
-	if err = s.replace(ctx, fresh.IdentityID, s.current(x), &fresh); err != nil {
+	if err = s.replace(ctx, fresh.IdentityID, t.current(x), &fresh); err != nil {
 		return "", fmt.Errorf("flowhook: issuing a session: %w", err)
 	}
 	x.Session, x.marks.issuedTo = &fresh, fresh.IdentityID
@@ -143,8 +160,9 @@ func (s *Sessions) Create(ctx context.Context, x *Exchange) (token string, err e
 // taken back, and x.Session is nil. A request without a session is no error. Within a run, ctx must be the one that the
 // hook, or save, was given. Without x.Writer it is ErrNoExchange; in a function of AfterCommit it is an error too.
 func (s *Sessions) End(ctx context.Context, x *Exchange) error {
-	if s.store == nil {
-		return fmt.Errorf("%w: sessions need a SessionStore and secrets", ErrNotConfigured)
+	t, err := s.configured(x)
+	if err != nil {
+		return err
 	}
 	if err := x.mute(); err != nil {
 		return err
@@ -156,11 +174,11 @@ func (s *Sessions) End(ctx context.Context, x *Exchange) error {
 	if x.Session != nil {
 		owner = x.Session.IdentityID
 	}
-	if err := s.replace(ctx, owner, s.current(x), nil); err != nil {
+	if err := s.replace(ctx, owner, t.current(x), nil); err != nil {
 		return fmt.Errorf("flowhook: ending a session: %w", err)
 	}
 	x.Session, x.marks.issuedTo = nil, ""
-	s.setCookie(x.Writer.Header(), "", s.gone)
+	t.setCookie(x.Writer.Header(), "", t.gone)
 	return nil
 }
 
@@ -168,10 +186,12 @@ func (s *Sessions) End(ctx context.Context, x *Exchange) error {
 // has no cookie, one that is not genuine, one whose session is over, or two of the name, of which nobody can say which
 // one is the user's. Any other error: the store is in trouble, or the request's context has ended.
 func (s *Sessions) FromRequest(r *http.Request) (*Session, error) {
-	if s.store == nil {
-		return nil, fmt.Errorf("%w: sessions need a SessionStore and secrets", ErrNotConfigured)
+	x, _ := FromContext(r.Context())
+	t, err := s.configured(x)
+	if err != nil {
+		return nil, err
 	}
-	id, ok := s.cookieID(r)
+	id, ok := t.cookieID(r)
 	if !ok {
 		return nil, ErrNoSession
 	}
@@ -181,10 +201,12 @@ func (s *Sessions) FromRequest(r *http.Request) (*Session, error) {
 // FromToken gives the session that a token of Create stands for, for clients that send it as a bearer token. Its errors
 // are those of FromRequest.
 func (s *Sessions) FromToken(ctx context.Context, token string) (*Session, error) {
-	if s.store == nil {
-		return nil, fmt.Errorf("%w: sessions need a SessionStore and secrets", ErrNotConfigured)
+	x, _ := FromContext(ctx)
+	t, err := s.configured(x)
+	if err != nil {
+		return nil, err
 	}
-	id, ok := s.verify(token)
+	id, ok := t.verify(token)
 	if !ok {
 		return nil, ErrNoSession
 	}
@@ -199,16 +221,16 @@ func (s *Sessions) find(ctx context.Context, id string) (*Session, error) {
 		return nil, ErrNoSession
 	case err != nil:
 		return nil, fmt.Errorf("flowhook: finding a session: %w", err)
-	case found.ID != id || s.now().UnixMicro() >= found.ExpiresAt.UnixMicro():
+	case found.ID != id || s.pipeline.now().UnixMicro() >= found.ExpiresAt.UnixMicro():
 		return nil, ErrNoSession
 	}
 	return &found, nil
 }
 
 // current gives the IDs of the sessions that an exchange came with: at most two.
-func (s *Sessions) current(x *Exchange) (ids []string) {
+func (t *tokens) current(x *Exchange) (ids []string) {
 	if x.Request != nil {
-		if id, ok := s.cookieID(x.Request); ok {
+		if id, ok := t.cookieID(x.Request); ok {
 			ids = append(ids, id)
 		}
 	}
@@ -226,7 +248,7 @@ func (s *Sessions) replace(ctx context.Context, owner string, old []string, fres
 		}
 		return s.store.CreateSession(ctx, *fresh)
 	}
-	return s.tx.Transaction(ctx, owner, func(ctx context.Context) error {
+	return s.pipeline.store.Transaction(ctx, owner, func(ctx context.Context) error {
 		for _, id := range old {
 			if err := s.store.DeleteSession(ctx, id); err != nil {
 				return err
@@ -237,22 +259,22 @@ func (s *Sessions) replace(ctx context.Context, owner string, old []string, fres
 }
 
 // cookieID gives the session ID in the request's cookie, if it is genuine and the only one.
-func (s *Sessions) cookieID(r *http.Request) (id string, ok bool) {
-	cookies := r.CookiesNamed(s.name)
+func (t *tokens) cookieID(r *http.Request) (id string, ok bool) {
+	cookies := r.CookiesNamed(t.name)
 	if len(cookies) != 1 || cookies[0].Quoted {
 		return "", false
 	}
-	return s.verify(cookies[0].Value)
+	return t.verify(cookies[0].Value)
 }
 
 // verify gives the session ID in a token, if one of the secrets has signed it.
-func (s *Sessions) verify(token string) (id string, ok bool) {
+func (t *tokens) verify(token string) (id string, ok bool) {
 	if !canonical(token) {
 		return "", false
 	}
 	var b []byte
-	for _, c := range s.codecs {
-		if c.Decode(s.name, token, &b) == nil {
+	for _, c := range t.codecs {
+		if c.Decode(t.name, token, &b) == nil {
 			return string(b), true
 		}
 	}
@@ -271,10 +293,10 @@ func canonical(token string) bool {
 }
 
 // setCookie sets the cookie instead of one that is being set (RFC 6265, 4.1.1: not two of a name in one response).
-func (s *Sessions) setCookie(h http.Header, token, attributes string) {
+func (t *tokens) setCookie(h http.Header, token, attributes string) {
 	lines := slices.DeleteFunc(h["Set-Cookie"], func(line string) bool {
 		name, _, _ := strings.Cut(line, "=")
-		return name == s.name
+		return name == t.name
 	})
-	h["Set-Cookie"] = append(lines, s.name+"="+token+attributes)
+	h["Set-Cookie"] = append(lines, t.name+"="+token+attributes)
 }

@@ -1,0 +1,56 @@
+// Package draw shows chains to people: as a table, and as a Mermaid diagram.
+package draw
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/flowhook/flowhook/internal/check"
+)
+
+// Table gives a line for each hook of each chain: the point, the hook, where it is configured, and what becomes of it.
+func Table(chains []check.Chain) string {
+	if len(chains) == 0 {
+		return "no hooks\n"
+	}
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "POINT\tHOOK\tAT\t")
+	for _, c := range chains {
+		point := c.Flow + "/" + c.Phase
+		if c.Strategy != "" {
+			point += "/" + c.Strategy
+		}
+		for i, h := range c.Hooks {
+			hook, fate := oneLine(h.Name), ""
+			if h.Target != "" {
+				hook, fate = "redirect to "+oneLine(h.Target), "answers"
+			}
+			if h.Timeout > 0 {
+				hook += ", at most " + h.Timeout.String()
+			}
+			if c.Behind[i] != nil {
+				fate = "never runs"
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", point, hook, oneLine(h.Where), fate)
+			point = ""
+		}
+	}
+	w.Flush()
+	lines := strings.Split(b.String(), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	return strings.Join(lines, "\n")
+}
+
+// oneLine keeps what would break a line, or a column, out of it.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return '?'
+		}
+		return r
+	}, s)
+}
