@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -80,7 +81,7 @@ func newBuilder(cfg *Config, opts Options) *builder {
 		placed:     map[Point][]placed{},
 		p:          &Pipeline{store: opts.Store, log: opts.Logger, now: opts.Now, onError: opts.OnError},
 	}
-	b.file = conf.Read(cfg.root, names(b.flows), names(b.strategies))
+	b.file = conf.Read(cfg.root, names(b.flows), names(b.strategies), filepath.Dir(cfg.file))
 	b.p.verify, _ = opts.Store.(VerificationStore)
 	if b.p.log == nil {
 		b.p.log = slog.Default()
@@ -136,7 +137,9 @@ func (b *builder) settings() {
 		b.wrong(b.at(p.Value), p.Hint, "%s", p.Text)
 	}
 	if b.secrets = b.Secrets; len(b.secrets) == 0 {
-		b.secrets = b.file.Secrets
+		for _, s := range b.file.Secrets {
+			b.secrets = append(b.secrets, s.Text)
+		}
 	}
 	s := b.file.Session
 	var err error

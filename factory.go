@@ -167,12 +167,16 @@ func (b *builder) checkURL(s string, at place) {
 func (b *builder) make(s spec) Hook {
 	before := len(b.problems)
 	factory, asked := b.factory(s), false
+	resolve := b.file.Resolve
+	if slices.Contains(builtinHooks, s.name) { // they have no secrets
+		resolve = nil
+	}
 	decode := func(v any) error {
 		asked = true
 		if s.config.Node == nil {
 			return nil
 		}
-		problems, cause := s.config.Decode(v)
+		problems, cause := s.config.Decode(v, resolve)
 		errs := make([]error, len(problems))
 		for i, p := range problems {
 			e := b.wrong(b.at(p.Value), p.Hint, "%s", p.Text)

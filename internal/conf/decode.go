@@ -14,10 +14,11 @@ import (
 // type, none null. The cause is what a decoder of to's own said; it is not in the problems, because it may quote the value.
 //
 // The YAML library decodes strictly only from text, and then gives lines but no columns. So the config is written out
-// again, with every node on a line of its own: its line says which node it was.
-func (v Value) Decode(to any) (bad []Problem, cause error) {
+// again, with every node on a line of its own: its line says which node it was. There, a string is what resolve gives
+// for it, as [File.Resolve] does; a nil resolve changes nothing.
+func (v Value) Decode(to any, resolve func(Value) (string, *Problem)) (bad []Problem, cause error) {
 	var w writer
-	if w.write(v, ""); len(w.problems) > 0 {
+	if w.write(v, resolve, ""); len(w.problems) > 0 {
 		return w.problems, nil
 	}
 	dec := yaml.NewDecoder(&w.text)
@@ -51,29 +52,35 @@ func (w *writer) line(v Value, text string) {
 	w.text.WriteString(text + "\n")
 }
 
-// write writes v and what follows it, which is a comma or nothing.
-func (w *writer) write(v Value, end string) {
+// write writes v and what follows it, which is a comma or nothing. Keys are not resolved.
+func (w *writer) write(v Value, resolve func(Value) (string, *Problem), end string) {
 	switch kind(v.Node) {
 	case "a mapping":
 		w.line(v, "{")
 		for _, v := range w.mapping(v) {
 			w.text.WriteString("? ")
-			w.write(v.atKey(), "")
+			w.write(v.atKey(), nil, "")
 			w.text.WriteString(": ")
-			w.write(v, ",")
+			w.write(v, resolve, ",")
 		}
 		w.line(v, "}"+end)
 	case "a list":
 		w.line(v, "[")
 		for _, item := range w.list(v, "a list") {
-			w.write(item, ",")
+			w.write(item, resolve, ",")
 		}
 		w.line(v, "]"+end)
 	case "null":
 		w.wrong(v, "give it a value, or remove the key", "expected a value, found null")
 	case "a string":
-		w.is(v, "a string")
-		w.line(v, strconv.QuoteToASCII(v.Value)+end)
+		text := v.Value
+		if w.is(v, "a string") && resolve != nil {
+			var bad *Problem
+			if text, bad = resolve(v); bad != nil {
+				w.problems = append(w.problems, *bad)
+			}
+		}
+		w.line(v, strconv.QuoteToASCII(text)+end)
 	default:
 		w.is(v, kind(v.Node))
 		w.line(v, v.Value+end)

@@ -25,7 +25,7 @@ func TestSuggestedKeys(t *testing.T) {
 	root, bad := Parse([]byte("{shared: x, word: x, children: [{a: {wrd: x}}], zzzzz: x}"))
 	require.Nil(t, bad)
 	to := tree{hidden: "not read"}
-	problems, cause := root.Decode(&to)
+	problems, cause := root.Decode(&to, nil)
 	require.NoError(t, cause)
 	var got []string
 	for _, p := range problems {

@@ -4,17 +4,26 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"gopkg.in/yaml.v3"
 )
 
 // A File is what a file says, as far as it concerns flowhook.
 type File struct {
-	Entries   []Entry // in the order of the file
-	Secrets   []string
+	Entries   []Entry  // in the order of the file
+	Secrets   []Secret // of the list that counts
 	Session   Session
-	VerifyURL Value // the newest ui_url of the verification flow that is there; not checked
+	CookieAt  CookieAt
+	VerifyURL Value    // the newest ui_url of the verification flow that is there; not checked
+	Returns   []Return // of two for the same flow and strategy, the later counts
+	Allowed   []Value  // the strings of the newest list of allowed return URLs
+	AllowedAt Value    // that list, which may be empty
+	Mitigate  Value    // security.account_enumeration.mitigate, where it is true
+	Enabled   []Flag   // of the flows that say whether they are
+	Kratos    bool     // there are keys at the top that only a file for Kratos has
 	Problems  []Problem
+	dir       string // where relative paths in it begin
 }
 
 // An Entry is a hook as the file has it.
@@ -24,13 +33,15 @@ type Entry struct {
 	Hook           Value  // a string
 	Phase          string // what the entry says, or ""
 	Config         Value
+	Timeout        time.Duration // 0: none
+	TimeoutAt      Value
 	Broken         bool // something in it is among the Problems: the hook cannot be made
 }
 
 // The keys that Ory Kratos has in these places, from v0.2 on, and that do not concern flowhook.
 var (
 	kratosSelfservice = []string{"allowed_return_urls", "default_browser_return_url", "default_return_to", "methods",
-		"strategies", "whitelisted_return_urls"}
+		"strategies", "whitelisted_return_to_urls", "whitelisted_return_urls"}
 	kratosFlow = []string{"default_browser_return_url", "default_return_to", "enable_legacy_one_step", "enabled",
 		"lifespan", "link_lifespan", "login_hints", "notify_unknown_recipients", "privileged_session_max_age",
 		"redirect_to", "request_lifespan", "required_aal", "style", "ui_url", "use"}
@@ -38,6 +49,9 @@ var (
 
 	// What Kratos has, or once had, beside the flows, and where no hooks can be.
 	kratosPages = []string{"error", "profile", "verify"}
+
+	// Kratos' at the top: any of them tells a file that is for Kratos, too.
+	kratosTops = []string{"courier", "dsn", "hashers", "identity", "serve", "version"}
 
 	ourTops = []string{"selfservice", "secrets", "session", "cookies", "security"}
 )
@@ -58,12 +72,12 @@ type layout struct {
 	reader
 	flows, strategies []string
 	file              File
-	name, sameSite    Value // of the cookie; the newest
 }
 
-// Read interprets a file. flows and strategies are all that there are.
-func Read(root Value, flows, strategies []string) *File {
-	l := &layout{flows: flows, strategies: strategies, file: File{Session: defaultSession}}
+// Read interprets a file. flows and strategies are all that there are. dir is the file's folder, where the relative paths
+// in it begin; "" is the working directory.
+func Read(root Value, flows, strategies []string, dir string) *File {
+	l := &layout{flows: flows, strategies: strategies, file: File{Session: defaultSession, dir: dir}}
 	if root.Node != nil {
 		l.top(root)
 	}
@@ -77,6 +91,7 @@ func (l *layout) top(root Value) {
 	for _, v := range l.mapping(root) {
 		// Kratos' "version" is two edits from "session"; no other key of Kratos' is so close to one of ours.
 		name := v.key.Value
+		l.file.Kratos = l.file.Kratos || slices.Contains(kratosTops, name)
 		if slices.Contains(inside, name) {
 			l.wrong(v.atKey(), "it stands within selfservice", "%q at the top level", name)
 		} else if near := nearest(name, ourTops); near != "" && near != name && name != "version" {
@@ -87,8 +102,7 @@ func (l *layout) top(root Value) {
 		name string
 		read func(Value)
 	}{
-		{"urls", func(v Value) { l.file.VerifyURL = v.Get("verify_ui") }},
-		{"selfservice", l.selfservice}, {"secrets", l.secrets},
+		{"urls", l.urls}, {"selfservice", l.selfservice}, {"secrets", l.secrets},
 		{"security", l.security}, {"cookies", l.cookies}, {"session", l.session},
 	} {
 		if v := root.Get(section.name); v.Node != nil {
@@ -106,6 +120,8 @@ func (l *layout) selfservice(v Value) {
 			known[name] = func(v Value) { l.wrong(v.atKey(), "move it into selfservice.flows", "a flow beside flows") }
 		}
 	}
+	l.returns(v, Return{})
+	l.allowedLists(v)
 	l.each(v, "flow", known)
 }
 
@@ -136,6 +152,12 @@ func (l *layout) flow(v Value, name string, nested bool) {
 	if name == "verification" {
 		known["ui_url"] = func(v Value) { l.file.VerifyURL = v }
 	}
+	if !slices.Contains(kratosPages, name) {
+		l.returns(v, Return{Flow: name}) // before those of after, which win
+		if on, ok := boolean(v.Get("enabled")); ok {
+			l.file.Enabled = append(l.file.Enabled, Flag{name, on, v.Get("enabled")})
+		}
+	}
 	l.each(v, "key", known)
 }
 
@@ -152,10 +174,11 @@ func (l *layout) point(v Value, e Entry) {
 	known["hooks"] = func(v Value) { l.hooks(v, e) }
 	if e.In == "after" {
 		known["before_persist"] = l.notAPhaseKey
+		l.returns(v, Return{Flow: e.Flow, Strategy: e.Strategy})
 	}
 	if hook := v.Get("hook").Node; hook != nil && hook.Kind == yaml.ScalarNode {
 		known["hook"] = func(v Value) { l.wrong(v.atKey(), `hooks are a list: write "- hook"`, "a hook outside of a list") }
-		known["config"], known["phase"] = nil, nil
+		known["config"], known["phase"], known["timeout"] = nil, nil, nil
 	}
 	for _, name := range l.strategies {
 		switch {
@@ -203,6 +226,16 @@ func (l *layout) entry(v Value, e Entry) {
 				l.unknown(v, "phase", known)
 			default:
 				e.Phase = v.Value
+			}
+		},
+		"timeout": func(v Value) {
+			d, err := time.ParseDuration(v.Value)
+			switch {
+			case !l.is(v, "a string such as 2s"):
+			case err != nil || d <= 0:
+				l.wrong(v, "write it as in 2s or 500ms", "not a duration above zero")
+			default:
+				e.Timeout, e.TimeoutAt = d, v
 			}
 		},
 	})

@@ -18,8 +18,11 @@ type Value struct {
 	Path string // "selfservice.login.before[0].hook"
 }
 
-// Get gives what v, a mapping, has under a key. It asks no more of v than that.
+// Get gives what v, a mapping, has under a key. It asks no more of v than that; what is no mapping has nothing.
 func (v Value) Get(key string) Value {
+	if v.Node == nil || v.Kind != yaml.MappingNode {
+		return Value{}
+	}
 	for i := 0; i+1 < len(v.Content); i += 2 {
 		if v.Content[i].Value == key {
 			return Value{v.Content[i+1], v.Content[i], join(v.Path, key)}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"gopkg.in/yaml.v3"
 )
 
 // Session is how sessions are issued.
@@ -21,13 +23,29 @@ type Cookie struct {
 	Persistent, Secure bool
 }
 
+// CookieAt is where a file says how the cookie is: the newest place for each; none where it does not say.
+type CookieAt struct{ Name, Domain, Path, SameSite, Secure Value }
+
+// A Flag is whether a file says that a flow is on.
+type Flag struct {
+	Flow string
+	On   bool
+	Value
+}
+
+// A Secret is a string of the secrets. Text is what it stands for: its own, or what it refers to.
+type Secret struct {
+	Text string
+	Value
+}
+
 var defaultSession = Session{24 * time.Hour, Cookie{Path: "/", SameSite: http.SameSiteLaxMode, Persistent: true, Secure: true}}
 
 // secrets reads what signs the session cookie. The first list that is there counts; all are checked.
 func (l *layout) secrets(v Value) {
 	ours := []string{"session", "cookie", "default"}
 	known := append(slices.Clip(ours), "cipher", "pagination")
-	lists := map[string][]string{}
+	lists := map[string][]Secret{}
 	for _, list := range l.mapping(v) {
 		switch name := list.key.Value; {
 		case slices.Contains(ours, name):
@@ -47,16 +65,27 @@ func (l *layout) secrets(v Value) {
 	}
 }
 
-func (l *layout) secretList(v Value) (list []string) {
+func (l *layout) secretList(v Value) (list []Secret) {
 	items := l.list(v, "a list of strings")
 	if items != nil && len(items) == 0 {
 		l.wrong(v, "add a secret, or remove the key", "no secrets")
 	}
-	items = slices.DeleteFunc(items, func(item Value) bool { return !l.is(item, "a string") })
+	var texts []string
 	for _, item := range items {
-		list = append(list, item.Value)
+		if !l.is(item, "a string") {
+			continue
+		}
+		text, bad := l.file.secret(item)
+		if bad != nil {
+			l.problems = append(l.problems, *bad)
+		}
+		list, texts = append(list, Secret{text, item}), append(texts, text)
 	}
-	CheckSecrets(list, func(i int, problem string) { l.wrong(items[i], "", "%s", problem) })
+	CheckSecrets(texts, func(i int, problem string) {
+		if s := list[i]; s.Text != "" || s.Value.Value == "" { // a reference that leads nowhere is reported already
+			l.wrong(s.Value, "", "%s", problem)
+		}
+	})
 	return list
 }
 
@@ -102,28 +131,43 @@ func (l *layout) security(v Value) {
 	known["session"] = func(v Value) {
 		l.each(v, "key", keys{"cookie": func(v Value) { l.cookie(v, "same_site") }})
 	}
+	mitigate := v.Get("account_enumeration").Get("mitigate")
+	if on, _ := boolean(mitigate); on {
+		l.file.Mitigate = mitigate
+	}
 	l.each(v, "key", known)
+}
+
+// boolean gives what v is, if it is true or false.
+func boolean(v Value) (on, ok bool) {
+	if v.Node == nil || v.Kind != yaml.ScalarNode || kind(v.Node) != "true or false" {
+		return false, false
+	}
+	return strings.EqualFold(v.Value, "true"), true
 }
 
 // cookie reads the settings of the cookie that stand in one of the places. They win over what was read before.
 func (l *layout) cookie(v Value, names ...string) {
-	c := &l.file.Session.Cookie
+	c, at := &l.file.Session.Cookie, &l.file.CookieAt
 	all := keys{
 		"name": func(v Value) {
-			l.name, c.Name = v, l.word(v, validName, "a name for a cookie", "letters, digits and !#$%&'*+-.^_`~")
+			at.Name, c.Name = v, l.word(v, validName, "a name for a cookie", "letters, digits and !#$%&'*+-.^_`~")
 		},
 		"domain": func(v Value) { // an empty one is none: the cookie is the host's alone
-			c.Domain = l.word(v, validDomain, "a domain for a cookie", "a host name, without scheme, port or leading dot")
+			at.Domain, c.Domain = v, l.word(v, validDomain, "a domain for a cookie", "a host name, without scheme, port or leading dot")
 		},
 		"path": func(v Value) {
-			c.Path = l.word(v, validPath, "a path for a cookie", "begin it with /; no semicolon, nothing but ASCII")
+			at.Path, c.Path = v, l.word(v, validPath, "a path for a cookie", "begin it with /; no semicolon, nothing but ASCII")
 		},
 		"same_site": func(v Value) {
 			valid := func(s string) bool { return sameSites[s] != 0 }
-			l.sameSite, c.SameSite = v, sameSites[l.word(v, valid, "a SameSite mode", "Strict, Lax or None")]
+			at.SameSite, c.SameSite = v, sameSites[l.word(v, valid, "a SameSite mode", "Strict, Lax or None")]
 		},
 		"persistent": func(v Value) { l.flag(v, &c.Persistent) },
-		"secure":     func(v Value) { l.flag(v, &c.Secure) },
+		"secure": func(v Value) {
+			at.Secure = v
+			l.flag(v, &c.Secure)
+		},
 	}
 	known := keys{}
 	for _, name := range names {
@@ -146,28 +190,28 @@ func (l *layout) word(v Value, valid func(string) bool, what, hint string) strin
 
 func (l *layout) flag(v Value, on *bool) {
 	if l.is(v, "true or false") {
-		*on = strings.EqualFold(v.Value, "true")
+		*on, _ = boolean(v)
 	}
 }
 
 // checkCookie looks at what cannot be together, and names the cookie where the file does not.
 func (l *layout) checkCookie() {
-	s := &l.file.Session
+	s, at := &l.file.Session, l.file.CookieAt
 	bare := s.Domain == "" && s.Path == "/" && s.Secure
 	prefix := func(p string) bool { return len(s.Name) >= len(p) && strings.EqualFold(s.Name[:len(p)], p) }
 	switch {
-	case l.name.Node == nil && bare:
+	case at.Name.Node == nil && bare:
 		s.Name = "__Host-session"
-	case l.name.Node == nil:
+	case at.Name.Node == nil:
 		s.Name = "session"
 	case prefix("__Host-") && !bare:
-		l.wrong(l.name, "take another name, or remove these",
+		l.wrong(at.Name, "take another name, or remove these",
 			"browsers refuse a __Host- cookie with a domain, a path, or secure: false")
 	case prefix("__Secure-") && !s.Secure:
-		l.wrong(l.name, "take another name, or remove secure", "browsers refuse a __Secure- cookie with secure: false")
+		l.wrong(at.Name, "take another name, or remove secure", "browsers refuse a __Secure- cookie with secure: false")
 	}
 	if s.SameSite == http.SameSiteNoneMode && !s.Secure {
-		l.wrong(l.sameSite, "Lax, or remove secure", "browsers refuse SameSite=None with secure: false")
+		l.wrong(at.SameSite, "Lax, or remove secure", "browsers refuse SameSite=None with secure: false")
 	}
 }
 

@@ -1,0 +1,210 @@
+package conf
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const canary = "cAnArY7Q-long-enough"
+
+// readAt reads a file that is in a folder.
+func readAt(t *testing.T, dir, text string) (*File, Value) {
+	t.Helper()
+	root, bad := Parse([]byte(text))
+	require.Nil(t, bad)
+	return Read(root, []string{"login"}, []string{"password"}, dir), root
+}
+
+// write makes a file in a folder, and gives its path.
+func write(t *testing.T, dir, name, text string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+// Each row is read as a secret and in the config of a hook. want is the text, or the problem.
+func TestReferences(t *testing.T) {
+	t.Setenv("FLOWHOOK_SECRET", canary)
+	t.Setenv("_Flowhook2", canary+"$${X}\nfile:x")
+	t.Setenv("FLOWHOOK_EMPTY", "")
+	t.Setenv("FLOWHOOK_BYTES", canary+"\xff")
+	require.NoError(t, os.Unsetenv("FLOWHOOK_NONE"))
+	dir := t.TempDir()
+	abs := write(t, dir, "secret", canary+"\n")
+	write(t, dir, "sub/crlf", canary+"\r\n")
+	write(t, dir, "bare", canary)
+	write(t, dir, "breaks", canary+"\n\r\n\n")
+	write(t, dir, "return", canary+"\r")
+	write(t, dir, "reference", "${FLOWHOOK_NONE}--------\n")
+	write(t, dir, "empty", "\n")
+	write(t, dir, "bytes", canary+"\xff")
+	write(t, dir, "most", strings.Repeat("m", 64<<10))
+	write(t, dir, "big", strings.Repeat("b", 64<<10+1))
+	require.NoError(t, os.Symlink("secret", filepath.Join(dir, "link")))
+	require.NoError(t, os.Symlink("none", filepath.Join(dir, "dangling")))
+	require.NoError(t, os.Symlink("pipe", filepath.Join(dir, "piped")))
+	require.NoError(t, syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600))
+
+	for _, row := range []struct{ name, text, want, problem string }{
+		{"a variable", "${FLOWHOOK_SECRET}", canary, ""},
+		{"what it holds is not resolved", "${_Flowhook2}", canary + "$${X}\nfile:x", ""},
+		{"a variable that is not set", "${FLOWHOOK_NONE}", "", `the environment variable "FLOWHOOK_NONE" is not set`},
+		{"a variable that is empty", "${FLOWHOOK_EMPTY}", "", `the environment variable "FLOWHOOK_EMPTY" is empty`},
+		{"a variable of bytes", "${FLOWHOOK_BYTES}", "", `the environment variable "FLOWHOOK_BYTES" is not UTF-8`},
+		{"a reference and more", "${FLOWHOOK_SECRET}" + canary, "", "a reference is the whole value"},
+		{"a line break after it", `${FLOWHOOK_SECRET}\n`, "", "a reference is the whole value"},
+		{"no name", "${}" + canary, "", "a reference is the whole value"},
+		{"a name that is none", "${2FLOWHOOK}--------", "", "a reference is the whole value"},
+		{"a default", "${FLOWHOOK_NONE:-" + canary + "}", "", "a reference is the whole value"},
+		{"a variable without braces", "$FLOWHOOK_SECRET", "$FLOWHOOK_SECRET", ""},
+		{"braces alone", "{FLOWHOOK_SECRET}", "{FLOWHOOK_SECRET}", ""},
+
+		{"a file", "file:secret", canary, ""},
+		{"a file, absolute", "file:" + abs, canary, ""},
+		{"a file, as a URL", "file://" + abs, canary, ""},
+		{"CR LF", "file:sub/crlf", canary, ""},
+		{"dots", "file:sub/../secret", canary, ""},
+		{"no line break", "file:bare", canary, ""},
+		{"only the last line break goes", "file:breaks", canary + "\n\r\n", ""},
+		{"CR alone stays", "file:return", canary + "\r", ""},
+		{"a link", "file:link", canary, ""},
+		{"a reference in a file", "file:reference", "${FLOWHOOK_NONE}--------", ""},
+		{"64 KiB", "file:most", strings.Repeat("m", 64<<10), ""},
+		{"more", "file:big", "", `the file "big" is too big`},
+		{"nothing but a line break", "file:empty", "", `the file "empty" is empty`},
+		{"bytes", "file:bytes", "", `the file "bytes" is not UTF-8`},
+		{"none", "file:none", "", `the file "none" cannot be read: no such file or directory`},
+		{"a link to none", "file:dangling", "", `the file "dangling" cannot be read: no such file or directory`},
+		{"a folder", "file:sub", "", `the file "sub" is no regular file`},
+		{"a pipe", "file:pipe", "", `the file "pipe" is no regular file`},
+		{"a link to a pipe", "file:piped", "", `the file "piped" is no regular file`},
+		{"a device", "file:/dev/zero", "", `the file "/dev/zero" is no regular file`},
+		{"no path", "file:", "", "file: without a path"},
+		{"no path in a URL", "file://", "", `the file "//" is on another host`},
+		{"a host", "file://localhost" + abs, "", ` is on another host`},
+		{"File", "File:secret-of-its-own", "File:secret-of-its-own", ""},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			file, root := readAt(t, dir, `{secrets: {session: ["`+row.text+`"]}, config: {keys: [{"file:none": "`+row.text+`"}]}}`)
+			var config struct {
+				Keys []map[string]string
+			}
+			inConfig, err := root.Get("config").Decode(&config, file.Resolve)
+			require.NoError(t, err)
+			if row.problem == "" {
+				require.Empty(t, file.Problems)
+				require.Len(t, file.Secrets, 1)
+				assert.Equal(t, row.want, file.Secrets[0].Text)
+				assert.Equal(t, "secrets.session[0]", file.Secrets[0].Path)
+				require.Empty(t, inConfig)
+				assert.Equal(t, []map[string]string{{"file:none": row.want}}, config.Keys, "keys are not resolved")
+				return
+			}
+			require.Len(t, file.Problems, 1)
+			require.Len(t, inConfig, 1)
+			assert.Equal(t, "secrets.session[0]", file.Problems[0].Path)
+			assert.Equal(t, `config.keys[0]."file:none"`, inConfig[0].Path)
+			for _, p := range append(inConfig, file.Problems...) {
+				assert.Contains(t, p.Text, row.problem)
+				assert.NotEmpty(t, p.Hint)
+				assert.NotZero(t, p.Line)
+				assert.NotContains(t, p.Text+p.Hint+p.Path, canary)
+			}
+		})
+	}
+}
+
+// Where only a part looks like a reference, a secret is refused; a config has it as it stands.
+func TestAPartOfAValueIsNoReference(t *testing.T) {
+	t.Setenv("FLOWHOOK_SECRET", canary)
+	for text, want := range map[string]string{
+		canary + "${FLOWHOOK_SECRET}": canary + "${FLOWHOOK_SECRET}",
+		"$${FLOWHOOK_SECRET}":         "${FLOWHOOK_SECRET}",
+		"$${" + canary:                "${" + canary,
+		" ${FLOWHOOK_SECRET}":         " ${FLOWHOOK_SECRET}",
+	} {
+		file, root := readAt(t, "", `{secrets: {default: ["`+text+`"]}, config: ["`+text+`"]}`)
+		require.Len(t, file.Problems, 1, text)
+		assert.Equal(t, "a reference is the whole value", file.Problems[0].Text)
+		assert.NotContains(t, file.Problems[0].Text+file.Problems[0].Hint, canary)
+		var config []string
+		bad, err := root.Get("config").Decode(&config, file.Resolve)
+		require.NoError(t, err)
+		assert.Empty(t, bad)
+		assert.Equal(t, []string{want}, config)
+	}
+}
+
+// A secret is judged by what it stands for, in every list that is there.
+func TestResolvedSecretsAreChecked(t *testing.T) {
+	t.Setenv("FLOWHOOK_SECRET", canary)
+	t.Setenv("FLOWHOOK_SHORT", canary[:8])
+	file, _ := readAt(t, "", `secrets: {session: ["${FLOWHOOK_SHORT}", "${FLOWHOOK_SECRET}", "`+canary+`", ""], default: ["${FLOWHOOK_SHORT}"]}`)
+	var got []string
+	for _, p := range file.Problems {
+		got = append(got, p.Path+": "+p.Text)
+	}
+	assert.Equal(t, []string{
+		"secrets.session[0]: a secret of less than 16 bytes",
+		"secrets.session[2]: a secret for the second time",
+		"secrets.session[3]: an empty secret",
+		"secrets.default[0]: a secret of less than 16 bytes",
+	}, got)
+}
+
+// What is resolved is a string, and is not in what is said of it. Without a resolver, nothing is.
+func TestResolvedValuesOfAConfig(t *testing.T) {
+	t.Setenv("FLOWHOOK_SECRET", canary)
+	t.Setenv("FLOWHOOK_WAIT", "3s")
+	file, root := readAt(t, "", "{wait: '${FLOWHOOK_WAIT}', level: '${FLOWHOOK_SECRET}', key: &any '${FLOWHOOK_SECRET}', again: *any }")
+	var config struct {
+		Wait       time.Duration
+		Level      int
+		Key, Again string
+	}
+	bad, _ := root.Decode(&config, file.Resolve)
+	require.Len(t, bad, 1)
+	assert.Equal(t, "aliases are not read here", bad[0].Text)
+
+	_, root = readAt(t, "", "{wait: '${FLOWHOOK_WAIT}', level: '${FLOWHOOK_SECRET}', key: '${FLOWHOOK_SECRET}'}")
+	bad, _ = root.Decode(&config, file.Resolve)
+	require.Len(t, bad, 1)
+	assert.Equal(t, "expected int, found a string", bad[0].Text)
+	assert.Equal(t, 3*time.Second, config.Wait)
+	assert.Equal(t, canary, config.Key)
+
+	_, root = readAt(t, "", "{key: '${FLOWHOOK_SECRET}', again: 'file:none'}")
+	bad, err := root.Decode(&config, nil)
+	require.NoError(t, err)
+	assert.Empty(t, bad)
+	assert.Equal(t, "${FLOWHOOK_SECRET} file:none", config.Key+" "+config.Again)
+}
+
+func TestTimeouts(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"2s": 2 * time.Second, "500ms": 500 * time.Millisecond, "1m30s": 90 * time.Second, "'2s'": 2 * time.Second, "1ns": 1,
+		"0s": 0, "-1s": 0, "2": 0, "2.5": 0, "~": 0, "''": 0, "2 s": 0, "[2s]": 0, "!x 2s": 0, "300y": 0, "0": 0,
+	} {
+		for _, in := range []string{"before: [%]", "after: {password: [%]}", "failed: {hooks: [%]}"} {
+			file := read(t, "selfservice: {login: {"+strings.ReplaceAll(in, "%", "{hook: any, timeout: "+text+"}")+"}}")
+			require.Len(t, file.Entries, 1)
+			e := file.Entries[0]
+			assert.Equal(t, want, e.Timeout, text)
+			assert.Equal(t, want == 0, e.Broken, text)
+			assert.Equal(t, want > 0, e.TimeoutAt.Node != nil, text)
+			if want == 0 {
+				require.Len(t, file.Problems, 1, text)
+				assert.True(t, strings.HasSuffix(file.Problems[0].Path, ".timeout"), text)
+			}
+		}
+	}
+}

@@ -1,0 +1,122 @@
+package conf
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// returned gives where a flow with a strategy leads, as the comment of File.Returns has it.
+func returned(file *File, flow, strategy string) (url string) {
+	for _, at := range []Return{{}, {Flow: flow}, {Flow: flow, Strategy: strategy}} {
+		for _, r := range file.Returns {
+			if r.Flow == at.Flow && r.Strategy == at.Strategy {
+				url = r.URL.Value
+			}
+		}
+	}
+	return url
+}
+
+func TestWhichReturnURLCounts(t *testing.T) {
+	for _, row := range []struct{ name, text, want string }{
+		{"none", "selfservice: {login: {}}", ""},
+		{"the oldest place", "urls: {default_return_to: /old}", "/old"},
+		{"selfservice over urls", "selfservice: {default_return_to: /new}\nurls: {default_return_to: /old}", "/new"},
+		{"either name", "selfservice: {default_browser_return_url: /new}\nurls: {default_return_to: /old}", "/new"},
+		{"the flow over all flows", "selfservice: {default_return_to: /all, login: {default_return_to: /login}}", "/login"},
+		{"the flow under flows", "selfservice: {default_browser_return_url: /all, flows: {login: {default_browser_return_url: /login}}}", "/login"},
+		{"another flow", "selfservice: {default_return_to: /all, verification: {default_return_to: /other}}", "/all"},
+		{"after over the flow", "selfservice: {login: {default_return_to: /flow, after: {default_return_to: /after}}}", "/after"},
+		{"after over the flow, in any order", "selfservice: {login: {after: {default_return_to: /after}, default_return_to: /flow}}", "/after"},
+		{"after under flows", "selfservice: {flows: {login: {after: {default_browser_return_url: /after}}}}", "/after"},
+		{"the strategy over after", "selfservice: {login: {after: {password: {default_return_to: /password}, default_return_to: /after}}}", "/password"},
+		{"the strategy under flows", "selfservice: {flows: {login: {after: {password: {default_browser_return_url: /password, hooks: []}}}}}", "/password"},
+		{"another strategy", "selfservice: {login: {after: {default_return_to: /after, code: {default_return_to: /code}}}}", "/after"},
+		{"empty", "selfservice: {default_return_to: /all, login: {default_return_to: ''}}", ""},
+		{"failed has none", "selfservice: {login: {failed: {default_return_to: /failed, password: {default_return_to: /failed}}}}", ""},
+		{"pages have none", "selfservice: {flows: {error: {default_browser_return_url: 1}}}", ""},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			file := read(t, row.text)
+			assert.Empty(t, file.Problems)
+			assert.Equal(t, row.want, returned(file, "login", "password"))
+		})
+	}
+}
+
+func TestWhichAllowedURLsCount(t *testing.T) {
+	for _, row := range []struct {
+		name, text string
+		want       []string
+		at         string
+	}{
+		{"none", "selfservice: {}", nil, ""},
+		{"the oldest place", "urls: {whitelisted_return_to_urls: [/a, /b]}", []string{"/a", "/b"}, "urls.whitelisted_return_to_urls"},
+		{"selfservice over urls", "selfservice: {whitelisted_return_to_urls: [/b]}\nurls: {whitelisted_return_to_urls: [/a]}", []string{"/b"}, "selfservice.whitelisted_return_to_urls"},
+		{"the second name", "selfservice: {whitelisted_return_urls: [/c], whitelisted_return_to_urls: [/b]}", []string{"/c"}, "selfservice.whitelisted_return_urls"},
+		{"the newest name", "selfservice: {allowed_return_urls: [/d], whitelisted_return_urls: [/c], whitelisted_return_to_urls: [/b]}", []string{"/d"}, "selfservice.allowed_return_urls"},
+		{"an empty list counts", "selfservice: {whitelisted_return_urls: [/c], allowed_return_urls: []}", nil, "selfservice.allowed_return_urls"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			file := read(t, row.text)
+			assert.Empty(t, file.Problems)
+			var got []string
+			for _, v := range file.Allowed {
+				got = append(got, v.Value)
+			}
+			assert.Equal(t, row.want, got)
+			assert.Equal(t, row.at, file.AllowedAt.Path)
+		})
+	}
+}
+
+// What findings are about comes with its place; what a file does not say has none.
+func TestFacts(t *testing.T) {
+	file := read(t, `
+security: {account_enumeration: {mitigate: TRUE}, session: {cookie: {same_site: Strict}}}
+cookies: {same_site: Lax, domain: a.example}
+session: {cookie: {name: app, path: /, secure: false}}
+selfservice: {login: {enabled: False}, verification: {enabled: true}, profile: {enabled: true}}
+serve: {}
+`)
+	assert.Empty(t, file.Problems)
+	at := file.CookieAt
+	for v, want := range map[Value]string{
+		file.Mitigate: "security.account_enumeration.mitigate", at.Name: "session.cookie.name", at.Domain: "cookies.domain",
+		at.Path: "session.cookie.path", at.SameSite: "cookies.same_site", at.Secure: "session.cookie.secure",
+	} {
+		assert.Equal(t, want, v.Path)
+		assert.NotZero(t, v.Line)
+	}
+	if assert.Len(t, file.Enabled, 2, "profile is no flow") {
+		assert.Equal(t, "login false", file.Enabled[0].Flow+" "+onOff(file.Enabled[0].On))
+		assert.Equal(t, "verification true", file.Enabled[1].Flow+" "+onOff(file.Enabled[1].On))
+		assert.Equal(t, "selfservice.verification.enabled", file.Enabled[1].Path)
+	}
+
+	for _, text := range []string{
+		"security: {account_enumeration: {mitigate: false}}", "security: {account_enumeration: {mitigate: 'true'}}",
+		"security: {account_enumeration: {mitigate: ~}}", "security: {account_enumeration: [mitigate, true]}",
+		"x: &true false\nsecurity: {account_enumeration: {mitigate: *true }}", "selfservice: {flows: {login: {enabled: 'true'}}}", "session: {cookie: {persistent: true}}",
+	} {
+		file := read(t, text)
+		assert.Empty(t, file.Problems, text)
+		assert.Zero(t, file.Mitigate, text)
+		assert.Empty(t, file.Enabled, text)
+		assert.Zero(t, file.CookieAt, text)
+		assert.False(t, file.Kratos, text)
+	}
+	assert.True(t, read(t, "selfservice: {flows: {login: {enabled: true}}}").Enabled[0].On)
+	for _, key := range strings.Fields("dsn identity serve courier hashers version") {
+		assert.True(t, read(t, key+": ~").Kratos, key)
+	}
+}
+
+func onOff(on bool) string {
+	if on {
+		return "true"
+	}
+	return "false"
+}
