@@ -111,6 +111,8 @@ func TestReferences(t *testing.T) {
 			}
 			require.Len(t, file.Problems, 1)
 			require.Len(t, inConfig, 1)
+			require.Len(t, file.Secrets, 1, "there is one, although nobody knows which")
+			assert.Empty(t, file.Secrets[0].Text)
 			assert.Equal(t, "secrets.session[0]", file.Problems[0].Path)
 			assert.Equal(t, `config.keys[0]."file:none"`, inConfig[0].Path)
 			for _, p := range append(inConfig, file.Problems...) {
@@ -187,6 +189,18 @@ func TestResolvedValuesOfAConfig(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, bad)
 	assert.Equal(t, "${FLOWHOOK_SECRET} file:none", config.Key+" "+config.Again)
+}
+
+// Without a folder, relative paths begin where the process is.
+func TestRelativePathsWithoutAFolder(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "sub/secret", canary)
+	t.Chdir(dir)
+	for _, folder := range []string{"", ".", dir} {
+		file, _ := readAt(t, folder, "secrets: {session: ['file:sub/secret']}")
+		require.Empty(t, file.Problems)
+		assert.Equal(t, canary, file.Secrets[0].Text)
+	}
 }
 
 func TestTimeouts(t *testing.T) {

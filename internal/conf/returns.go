@@ -27,19 +27,15 @@ func (l *layout) urls(v Value) {
 // returns reads the URL that is in v, under either name of the key.
 func (l *layout) returns(v Value, r Return) {
 	older, newer := v.Get("default_return_to"), v.Get("default_browser_return_url")
-	if older.Node != nil {
-		l.goesTo(older, r)
-	}
-	if newer.Node != nil {
-		l.goesTo(newer, r)
-	}
+	l.goesTo(older, r)
+	l.goesTo(newer, r)
 	if older.Node != nil && newer.Node != nil {
 		l.wrong(newer.atKey(), "remove one of them", `"default_return_to" is set as well`)
 	}
 }
 
 func (l *layout) goesTo(v Value, r Return) {
-	if l.is(v, "a string") {
+	if v.Node != nil && l.is(v, "a string") {
 		r.URL = v
 		l.file.Returns = append(l.file.Returns, r)
 	}

@@ -75,13 +75,14 @@ func TestWhichAllowedURLsCount(t *testing.T) {
 // What findings are about comes with its place; what a file does not say has none.
 func TestFacts(t *testing.T) {
 	file := read(t, `
+serve: {}
 security: {account_enumeration: {mitigate: TRUE}, session: {cookie: {same_site: Strict}}}
 cookies: {same_site: Lax, domain: a.example}
 session: {cookie: {name: app, path: /, secure: false}}
 selfservice: {login: {enabled: False}, verification: {enabled: true}, profile: {enabled: true}}
-serve: {}
 `)
 	assert.Empty(t, file.Problems)
+	assert.True(t, file.Kratos)
 	at := file.CookieAt
 	for v, want := range map[Value]string{
 		file.Mitigate: "security.account_enumeration.mitigate", at.Name: "session.cookie.name", at.Domain: "cookies.domain",
