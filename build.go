@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/flowhook/flowhook/internal/conf"
+	"github.com/flowhook/flowhook/internal/token"
 )
 
 // New makes the pipeline of a configuration. A nil cfg has no hooks. The error joins a [*ConfigError] for everything that
@@ -190,11 +191,18 @@ func (b *builder) settings() {
 		}
 	}
 	s := b.file.Session
-	var err error
-	b.plan.tokens, err = newTokens(b.secrets, s.Lifespan, cookieSettings(s.Cookie))
+	c := http.Cookie{Name: s.Name, Domain: s.Domain, Path: s.Path, Secure: s.Secure, HttpOnly: true, SameSite: s.SameSite}
+	if s.Persistent {
+		c.MaxAge = int(s.Lifespan / time.Second)
+	}
+	if len(b.secrets) == 0 {
+		return
+	}
+	carrier, err := token.New(c, b.secrets)
 	if err != nil {
 		b.wrong(place{path: "session"}, "", "%v", err)
 	}
+	b.plan.tokens = &tokens{carrier, s.Lifespan}
 }
 
 // chain makes the chains of all points.

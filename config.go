@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/flowhook/flowhook/internal/conf"
+	"github.com/flowhook/flowhook/internal/spell"
 )
 
 // A Config says which hooks stand where: those of a file, and those that the host added. The zero Config is ready to
@@ -92,13 +93,13 @@ func (b *builder) declared(s spec) bool {
 	p := s.point
 	switch {
 	case !slices.Contains(b.flows, p.Flow):
-		b.wrong(s.place, conf.Hint(string(p.Flow), names(b.flows)), "unknown flow %q", p.Flow)
+		b.wrong(s.place, spell.Hint(string(p.Flow), names(b.flows)), "unknown flow %q", p.Flow)
 	case !slices.Contains(allPhases, p.Phase):
-		b.wrong(s.place, conf.Hint(string(p.Phase), names(allPhases)), "unknown phase %q", p.Phase)
+		b.wrong(s.place, spell.Hint(string(p.Phase), names(allPhases)), "unknown phase %q", p.Phase)
 	case p.Strategy == FlowWide:
 		return true
 	case !slices.Contains(b.strategies, p.Strategy):
-		b.wrong(s.place, conf.Hint(string(p.Strategy), names(b.strategies)), "unknown strategy %q", p.Strategy)
+		b.wrong(s.place, spell.Hint(string(p.Strategy), names(b.strategies)), "unknown strategy %q", p.Strategy)
 	case p.Phase == Before:
 		b.wrong(s.place, "leave it out", "before has no strategies: none is known yet")
 	default:

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/flowhook/flowhook/internal/conf"
+	"github.com/flowhook/flowhook/internal/spell"
 	"github.com/flowhook/flowhook/internal/target"
 )
 
@@ -74,7 +75,7 @@ func (b *builder) known(s spec) bool {
 		return true
 	}
 	hosts := slices.Sorted(maps.Keys(b.Hooks))
-	b.wrong(s.place, conf.Hint(s.name, slices.Concat(builtinHooks, hosts)), "unknown hook %q", conf.Clip(s.name))
+	b.wrong(s.place, spell.Hint(s.name, slices.Concat(builtinHooks, hosts)), "unknown hook %q", spell.Clip(s.name))
 	return false
 }
 

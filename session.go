@@ -2,18 +2,14 @@ package flowhook
 
 import (
 	"context"
-	"crypto/hkdf"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/gorilla/securecookie"
+	"github.com/flowhook/flowhook/internal/token"
 )
 
 // newSession makes the session hook: it signs the user in, by issue.
@@ -33,13 +29,6 @@ func newSession(issue func(ctx context.Context, x *Exchange) error) Hook {
 	})
 }
 
-// cookieSettings are what the file says of the session cookie.
-type cookieSettings struct {
-	Name, Domain, Path string
-	SameSite           http.SameSite
-	Persistent, Secure bool
-}
-
 // Sessions gives the pipeline's sessions. It is never nil.
 func (p *Pipeline) Sessions() *Sessions { return p.sessions }
 
@@ -56,36 +45,8 @@ type Sessions struct {
 
 // tokens are how sessions are carried and how long they last: what a configuration says of them.
 type tokens struct {
-	codecs   []securecookie.Codec // the first signs, all verify
-	name     string               // of the cookie
-	live     string               // what follows the token in Set-Cookie
-	gone     string               // the same, for a cookie that is taken back
+	*token.Carrier
 	lifespan time.Duration
-}
-
-// newTokens expects secrets and settings that have been checked. Without secrets there are none.
-func newTokens(secrets []string, lifespan time.Duration, cookie cookieSettings) (*tokens, error) {
-	if len(secrets) == 0 {
-		return nil, nil
-	}
-	t := &tokens{name: cookie.Name, lifespan: lifespan}
-	c := http.Cookie{Name: cookie.Name, Domain: cookie.Domain, Path: cookie.Path, Secure: cookie.Secure, HttpOnly: true, SameSite: cookie.SameSite}
-	if cookie.Persistent {
-		c.MaxAge = int(lifespan / time.Second)
-	}
-	_, t.live, _ = strings.Cut(c.String(), "=")
-	c.MaxAge, c.Expires = -1, time.Unix(1, 0)
-	_, t.gone, _ = strings.Cut(c.String(), "=")
-	for _, secret := range secrets {
-		// securecookie recommends a key as long as the hash's block; a secret may be shorter, and is no key yet.
-		key, err := hkdf.Key(sha256.New, []byte(secret), nil, "flowhook session token", sha256.BlockSize)
-		if err != nil {
-			return nil, fmt.Errorf("flowhook: expanding a session secret: %w", err)
-		}
-		// MaxAge(0): when a session ends is for the store to say.
-		t.codecs = append(t.codecs, securecookie.New(key, nil).SetSerializer(securecookie.NopEncoder{}).MaxAge(0))
-	}
-	return t, nil
 }
 
 // configured gives what x, which may be nil, is served by.
@@ -125,7 +86,7 @@ func (s *Sessions) Issue(ctx context.Context, x *Exchange) error {
 	if err != nil {
 		return err
 	}
-	t.setCookie(x.Writer.Header(), token, t.live)
+	t.Set(x.Writer.Header(), token)
 	return nil
 }
 
@@ -146,7 +107,7 @@ func (s *Sessions) Create(ctx context.Context, x *Exchange) (token string, err e
 	}
 	now := s.pipeline.now().UTC().Truncate(time.Microsecond)
 	fresh := Session{ID: rand.Text(), IdentityID: x.Identity.ID, AuthenticatedAt: now, IssuedAt: now, ExpiresAt: now.Add(t.lifespan)}
-	if token, err = t.codecs[0].Encode(t.name, []byte(fresh.ID)); err != nil {
+	if token, err = t.Sign(fresh.ID); err != nil {
 		return "", fmt.Errorf("flowhook: signing a session token: %w", err)
 	}
 	if err = s.replace(ctx, fresh.IdentityID, t.current(x), &fresh); err != nil {
@@ -178,7 +139,7 @@ func (s *Sessions) End(ctx context.Context, x *Exchange) error {
 		return fmt.Errorf("flowhook: ending a session: %w", err)
 	}
 	x.Session, x.marks.issuedTo = nil, ""
-	t.setCookie(x.Writer.Header(), "", t.gone)
+	t.TakeBack(x.Writer.Header())
 	return nil
 }
 
@@ -191,7 +152,7 @@ func (s *Sessions) FromRequest(r *http.Request) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, ok := t.cookieID(r)
+	id, ok := t.FromRequest(r)
 	if !ok {
 		return nil, ErrNoSession
 	}
@@ -206,7 +167,7 @@ func (s *Sessions) FromToken(ctx context.Context, token string) (*Session, error
 	if err != nil {
 		return nil, err
 	}
-	id, ok := t.verify(token)
+	id, ok := t.Verify(token)
 	if !ok {
 		return nil, ErrNoSession
 	}
@@ -230,7 +191,7 @@ func (s *Sessions) find(ctx context.Context, id string) (*Session, error) {
 // current gives the IDs of the sessions that an exchange came with: at most two.
 func (t *tokens) current(x *Exchange) (ids []string) {
 	if x.Request != nil {
-		if id, ok := t.cookieID(x.Request); ok {
+		if id, ok := t.FromRequest(x.Request); ok {
 			ids = append(ids, id)
 		}
 	}
@@ -256,47 +217,4 @@ func (s *Sessions) replace(ctx context.Context, owner string, old []string, fres
 		}
 		return s.replace(ctx, owner, nil, fresh)
 	})
-}
-
-// cookieID gives the session ID in the request's cookie, if it is genuine and the only one.
-func (t *tokens) cookieID(r *http.Request) (id string, ok bool) {
-	cookies := r.CookiesNamed(t.name)
-	if len(cookies) != 1 || cookies[0].Quoted {
-		return "", false
-	}
-	return t.verify(cookies[0].Value)
-}
-
-// verify gives the session ID in a token, if one of the secrets has signed it.
-func (t *tokens) verify(token string) (id string, ok bool) {
-	if !canonical(token) {
-		return "", false
-	}
-	var b []byte
-	for _, c := range t.codecs {
-		if c.Decode(t.name, token, &b) == nil {
-			return string(b), true
-		}
-	}
-	return "", false
-}
-
-// canonical says that a token is the only way to write its bytes in base64. The decoder would also take line breaks
-// anywhere, and any bits behind the last byte.
-func canonical(token string) bool {
-	if len(token) == 0 || len(token)%4 != 0 || strings.ContainsAny(token, "\r\n") {
-		return false
-	}
-	var last [3]byte
-	_, err := base64.URLEncoding.Strict().Decode(last[:], []byte(token[len(token)-4:]))
-	return err == nil
-}
-
-// setCookie sets the cookie instead of one that is being set (RFC 6265, 4.1.1: not two of a name in one response).
-func (t *tokens) setCookie(h http.Header, token, attributes string) {
-	lines := slices.DeleteFunc(h["Set-Cookie"], func(line string) bool {
-		name, _, _ := strings.Cut(line, "=")
-		return name == t.name
-	})
-	h["Set-Cookie"] = append(lines, t.name+"="+token+attributes)
 }

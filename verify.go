@@ -7,15 +7,10 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"html"
 	"net/http"
-	"net/mail"
-	"net/url"
-	"slices"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
+
+	"github.com/flowhook/flowhook/internal/letter"
 )
 
 // verifier is what the verify hook works with: the first part from the pipeline, the second from its config.
@@ -62,7 +57,7 @@ func (v *verifier) Run(ctx context.Context, x *Exchange) error {
 		if a.Verified {
 			continue
 		}
-		if err := checkAddress(a); err != nil {
+		if err := letter.CheckAddress(a.Via, a.Value); err != nil {
 			return fmt.Errorf("address %d of the identity: %w", i+1, err)
 		}
 		if err := v.mail(ctx, x, a); err != nil {
@@ -81,7 +76,8 @@ func (v *verifier) mail(ctx context.Context, x *Exchange, a Address) error {
 	if err != nil || !created {
 		return err
 	}
-	m := v.message(a, token)
+	m := Message{Via: a.Via, To: a.Value}
+	m.Subject, m.Text, m.HTML, m.Link = letter.Verification(v.url, token, v.lifespan)
 	if v.outbox {
 		return v.send(ctx, m)
 	}
@@ -118,60 +114,6 @@ func (e *courierError) Error() string {
 }
 
 func (e *courierError) Unwrap() error { return e.err }
-
-func (v *verifier) message(a Address, token string) Message {
-	link, _ := url.Parse(v.url) // checked by New
-	// Not by url.Values, which drop a pair with a semicolon, sort the rest and write it anew.
-	pairs := slices.DeleteFunc(strings.Split(link.RawQuery, "&"), func(pair string) bool { return pair == "" || strings.HasPrefix(pair, "token=") })
-	link.RawQuery = strings.Join(append(pairs, "token="+token), "&")
-	const (
-		ask = "Please open this link to confirm that this address is yours"
-		say = "The link works once, for %s. If you did not ask for this mail, you can ignore it."
-	)
-	last := fmt.Sprintf(say, inWords(v.lifespan))
-	return Message{
-		Via: a.Via, To: a.Value, Subject: "Please confirm your address", Link: link.String(),
-		Text: ask + ":\n\n" + link.String() + "\n\n" + last + "\n",
-		HTML: "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Please confirm your address</title></head>\n" +
-			"<body><p>" + ask + ":</p>\n<p><a href=\"" + html.EscapeString(link.String()) + "\">" + html.EscapeString(link.String()) +
-			"</a></p>\n<p>" + last + "</p></body></html>\n",
-	}
-}
-
-// inWords gives a lifespan as a reader of mail would say it.
-func inWords(d time.Duration) string {
-	for _, unit := range []struct {
-		d    time.Duration
-		name string
-	}{{time.Hour, "hour"}, {time.Minute, "minute"}, {time.Second, "second"}} {
-		if d == unit.d {
-			return "one " + unit.name
-		}
-		if d%unit.d == 0 {
-			return fmt.Sprintf("%d %ss", d/unit.d, unit.name)
-		}
-	}
-	return d.String()
-}
-
-var errAddress = errors.New("it is not one plain address, such as name@example.org, of at most 254 bytes without spaces and control characters")
-
-// checkAddress refuses what could end a header, add a second recipient, or hide what it is. RFC 5322, 3.4.1, without
-// display names, comments and quoted local parts; the length is that of RFC 5321, 4.5.3.1.3.
-func checkAddress(a Address) error {
-	hidden := func(r rune) bool { return r == ' ' || !unicode.IsPrint(r) }
-	if a.Value == "" || len(a.Value) > 254 || !utf8.ValidString(a.Value) || strings.ContainsFunc(a.Value, hidden) {
-		return errAddress
-	}
-	if a.Via != "email" && !strings.Contains(a.Value, "@") {
-		return nil // a telephone number, say; the courier knows its form
-	}
-	parsed, err := mail.ParseAddress(a.Value)
-	if err != nil || parsed.Address != a.Value {
-		return errAddress
-	}
-	return nil
-}
 
 // newToken gives a secret of 256 random bits as it stands in a link, and its hash as it is stored.
 func newToken() (token string, hash []byte) {

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flowhook/flowhook/internal/spell"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -38,6 +39,6 @@ func TestSuggestedKeys(t *testing.T) {
 }
 
 func TestALongNameIsCutBetweenLetters(t *testing.T) {
-	assert.Equal(t, strings.Repeat("a", 59)+"...", Clip(strings.Repeat("a", 59)+"éé"))
-	assert.Equal(t, strings.Repeat("a", 60), Clip(strings.Repeat("a", 60)))
+	assert.Equal(t, strings.Repeat("a", 59)+"...", spell.Clip(strings.Repeat("a", 59)+"éé"))
+	assert.Equal(t, strings.Repeat("a", 60), spell.Clip(strings.Repeat("a", 60)))
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/flowhook/flowhook/internal/spell"
 )
 
 // A File is what a file says, as far as it concerns flowhook.
@@ -94,7 +96,7 @@ func (l *layout) top(root Value) {
 		l.file.Kratos = l.file.Kratos || slices.Contains(kratosTops, name)
 		if slices.Contains(inside, name) {
 			l.wrong(v.atKey(), "it stands within selfservice", "%q at the top level", name)
-		} else if near := nearest(name, ourTops); near != "" && near != name && name != "version" {
+		} else if near := spell.Nearest(name, ourTops); near != "" && near != name && name != "version" {
 			l.unknown(v.atKey(), "key", ourTops)
 		}
 	}

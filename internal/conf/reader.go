@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/flowhook/flowhook/internal/spell"
 )
 
 // A Value is a node of a file, with its key where it has one, and the way to it. The zero Value is none.
@@ -133,59 +135,18 @@ func (r *reader) list(v Value, want string) []Value {
 
 // unknown reports a key or a name that is not among known.
 func (r *reader) unknown(v Value, what string, known []string) {
-	r.wrong(v, Hint(v.Value, known), "unknown %s %q", what, Clip(v.Value))
-}
-
-// Hint says what somebody who wrote name may have meant.
-func Hint(name string, known []string) string {
-	if best := nearest(name, known); best != "" {
-		return "did you mean " + strconv.Quote(best) + "?"
-	}
-	return "known: " + strings.Join(known, ", ")
-}
-
-// nearest gives the known word that is fewest edits from name: at most one, or two if the word is long enough; or "".
-func nearest(name string, known []string) string {
-	name = strings.ToLower(name)
-	for edits := range 3 {
-		for _, word := range known {
-			if (edits < 2 || len(word) > 3) && within(edits, name, word) {
-				return word
-			}
-		}
-	}
-	return ""
-}
-
-// within says whether so many insertions, deletions and substitutions, or fewer, make b of a.
-func within(edits int, a, b string) bool {
-	for a != "" && b != "" && a[0] == b[0] {
-		a, b = a[1:], b[1:]
-	}
-	if a == "" || b == "" {
-		return len(a)+len(b) <= edits
-	}
-	return edits > 0 && (within(edits-1, a[1:], b[1:]) || within(edits-1, a[1:], b) || within(edits-1, a, b[1:]))
+	r.wrong(v, spell.Hint(v.Value, known), "unknown %s %q", what, spell.Clip(v.Value))
 }
 
 var plainKey = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
 
 // join adds a key to a path.
 func join(path, key string) string {
-	if key = Clip(key); !plainKey.MatchString(key) {
+	if key = spell.Clip(key); !plainKey.MatchString(key) {
 		key = strconv.Quote(key)
 	}
 	if path == "" {
 		return key
 	}
 	return path + "." + key
-}
-
-// Clip cuts what is too long for an error.
-func Clip(s string) string {
-	const most = 60
-	if len(s) > most {
-		return strings.ToValidUTF8(s[:most], "") + "..."
-	}
-	return s
 }

@@ -1,5 +1,9 @@
 package conf
 
+import (
+	"github.com/flowhook/flowhook/internal/spell"
+)
+
 // A Return is where a user goes after a flow who does not say where to.
 type Return struct {
 	Flow     string // "": after any
@@ -18,7 +22,7 @@ func (l *layout) urls(v Value) {
 			l.file.VerifyURL = v
 		case name == "whitelisted_return_to_urls":
 			l.allowed(v)
-		case nearest(name, ours) != "":
+		case spell.Nearest(name, ours) != "":
 			l.unknown(v.atKey(), "key", ours)
 		}
 	}

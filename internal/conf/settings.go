@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/flowhook/flowhook/internal/spell"
 )
 
 // Session is how sessions are issued.
@@ -51,10 +53,10 @@ func (l *layout) secrets(v Value) {
 		case slices.Contains(ours, name):
 			lists[name] = l.secretList(list)
 		case slices.Contains(known, name):
-		case nearest(name, known) != "":
+		case spell.Nearest(name, known) != "":
 			l.unknown(list.atKey(), "key", known)
 		default: // not shown: it may be a misplaced secret
-			l.wrong(Value{Node: list.key, Path: v.Path}, Hint("", ours), "unknown key")
+			l.wrong(Value{Node: list.key, Path: v.Path}, spell.Hint("", ours), "unknown key")
 		}
 	}
 	for _, name := range ours {

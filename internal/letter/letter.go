@@ -1,0 +1,70 @@
+// Package letter writes the mail that asks somebody to confirm an address, and says which addresses can be written to.
+package letter
+
+import (
+	"errors"
+	"fmt"
+	"html"
+	"net/mail"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Verification gives the mail: base, an absolute URL, with token in its query makes the link, which is good for so long.
+func Verification(base, token string, lifespan time.Duration) (subject, text, page, link string) {
+	u, _ := url.Parse(base) // checked by New
+	// Not by url.Values, which drop a pair with a semicolon, sort the rest and write it anew.
+	pairs := slices.DeleteFunc(strings.Split(u.RawQuery, "&"), func(pair string) bool { return pair == "" || strings.HasPrefix(pair, "token=") })
+	u.RawQuery = strings.Join(append(pairs, "token="+token), "&")
+	link = u.String()
+	const (
+		ask = "Please open this link to confirm that this address is yours"
+		say = "The link works once, for %s. If you did not ask for this mail, you can ignore it."
+	)
+	subject = "Please confirm your address"
+	last := fmt.Sprintf(say, inWords(lifespan))
+	text = ask + ":\n\n" + link + "\n\n" + last + "\n"
+	page = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>" + subject + "</title></head>\n" +
+		"<body><p>" + ask + ":</p>\n<p><a href=\"" + html.EscapeString(link) + "\">" + html.EscapeString(link) +
+		"</a></p>\n<p>" + last + "</p></body></html>\n"
+	return subject, text, page, link
+}
+
+// inWords gives a lifespan as a reader of mail would say it.
+func inWords(d time.Duration) string {
+	for _, unit := range []struct {
+		d    time.Duration
+		name string
+	}{{time.Hour, "hour"}, {time.Minute, "minute"}, {time.Second, "second"}} {
+		if d == unit.d {
+			return "one " + unit.name
+		}
+		if d%unit.d == 0 {
+			return fmt.Sprintf("%d %ss", d/unit.d, unit.name)
+		}
+	}
+	return d.String()
+}
+
+var errAddress = errors.New("it is not one plain address, such as name@example.org, of at most 254 bytes without spaces and control characters")
+
+// CheckAddress refuses what could end a header, add a second recipient, or hide what it is. RFC 5322, 3.4.1, without
+// display names, comments and quoted local parts; the length is that of RFC 5321, 4.5.3.1.3.
+func CheckAddress(via, value string) error {
+	hidden := func(r rune) bool { return r == ' ' || !unicode.IsPrint(r) }
+	if value == "" || len(value) > 254 || !utf8.ValidString(value) || strings.ContainsFunc(value, hidden) {
+		return errAddress
+	}
+	if via != "email" && !strings.Contains(value, "@") {
+		return nil // a telephone number, say; the courier knows its form
+	}
+	parsed, err := mail.ParseAddress(value)
+	if err != nil || parsed.Address != value {
+		return errAddress
+	}
+	return nil
+}

@@ -1,0 +1,94 @@
+// Package token carries the IDs of sessions: signed, so that nobody can make one up, and in a cookie.
+package token
+
+import (
+	"crypto/hkdf"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gorilla/securecookie"
+)
+
+// A Carrier makes tokens of IDs, and finds them again. It is safe for concurrent use.
+type Carrier struct {
+	name   string               // of the cookie
+	codecs []securecookie.Codec // the first signs, all verify
+	live   string               // what follows the token in Set-Cookie
+	gone   string               // the same, for a cookie that is taken back
+}
+
+// New gives a carrier by cookies such as c, which live as long as it says; zero: until the browser is closed. What is signed
+// for one name is nothing for another. Of the secrets, which have been checked, the first signs, and all verify.
+func New(c http.Cookie, secrets []string) (*Carrier, error) {
+	s := &Carrier{name: c.Name}
+	_, s.live, _ = strings.Cut(c.String(), "=")
+	c.MaxAge, c.Expires = -1, time.Unix(1, 0)
+	_, s.gone, _ = strings.Cut(c.String(), "=")
+	for _, secret := range secrets {
+		// securecookie recommends a key as long as the hash's block; a secret may be shorter, and is no key yet.
+		key, err := hkdf.Key(sha256.New, []byte(secret), nil, "flowhook session token", sha256.BlockSize)
+		if err != nil {
+			return nil, fmt.Errorf("expanding a session secret: %w", err)
+		}
+		// MaxAge(0): when a session ends is for the store to say.
+		s.codecs = append(s.codecs, securecookie.New(key, nil).SetSerializer(securecookie.NopEncoder{}).MaxAge(0))
+	}
+	return s, nil
+}
+
+// Sign gives the token of an ID.
+func (s *Carrier) Sign(id string) (string, error) { return s.codecs[0].Encode(s.name, []byte(id)) }
+
+// FromRequest gives the ID in the request's cookie, if it is genuine and the only one.
+func (s *Carrier) FromRequest(r *http.Request) (id string, ok bool) {
+	cookies := r.CookiesNamed(s.name)
+	if len(cookies) != 1 || cookies[0].Quoted {
+		return "", false
+	}
+	return s.Verify(cookies[0].Value)
+}
+
+// Set sets the cookie.
+func (s *Carrier) Set(h http.Header, token string) { s.set(h, token, s.live) }
+
+// TakeBack has the browser forget the cookie.
+func (s *Carrier) TakeBack(h http.Header) { s.set(h, "", s.gone) }
+
+// set sets the cookie instead of one that is being set (RFC 6265, 4.1.1: not two of a name in one response).
+func (s *Carrier) set(h http.Header, token, attributes string) {
+	lines := slices.DeleteFunc(h["Set-Cookie"], func(line string) bool {
+		name, _, _ := strings.Cut(line, "=")
+		return name == s.name
+	})
+	h["Set-Cookie"] = append(lines, s.name+"="+token+attributes)
+}
+
+// Verify gives the ID in a token, if one of the secrets has signed it.
+func (s *Carrier) Verify(token string) (id string, ok bool) {
+	if !canonical(token) {
+		return "", false
+	}
+	var b []byte
+	for _, c := range s.codecs {
+		if c.Decode(s.name, token, &b) == nil {
+			return string(b), true
+		}
+	}
+	return "", false
+}
+
+// canonical says that a token is the only way to write its bytes in base64. The decoder would also take line breaks
+// anywhere, and any bits behind the last byte.
+func canonical(token string) bool {
+	if len(token) == 0 || len(token)%4 != 0 || strings.ContainsAny(token, "\r\n") {
+		return false
+	}
+	var last [3]byte
+	_, err := base64.URLEncoding.Strict().Decode(last[:], []byte(token[len(token)-4:]))
+	return err == nil
+}
