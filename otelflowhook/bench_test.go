@@ -1,0 +1,75 @@
+package otelflowhook_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/sdk/metric"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/otelflowhook"
+)
+
+// What a run costs beside otel's own allocations; those of the SDK are not the wrap's to count.
+func TestAllocatesNoMoreThanOtelDoes(t *testing.T) {
+	tracers := tracenoop.NewTracerProvider()
+	wrap, err := otelflowhook.Wrap(otelflowhook.Options{TracerProvider: tracers, MeterProvider: metricnoop.NewMeterProvider()})
+	require.NoError(t, err)
+	var cfg flowhook.Config
+	cfg.Add(loginWide, "gate", act(nothing))
+	pipeline, err := flowhook.New(&cfg, flowhook.Options{Wrap: wrap})
+	require.NoError(t, err)
+	ctx, _ := newExchange(t.Context())
+	tracer := tracers.Tracer("test")
+	otels := testing.AllocsPerRun(100, func() { tracer.Start(ctx, "hook gate") })
+	require.Positive(t, otels)
+	require.Equal(t, otels, testing.AllocsPerRun(100, func() {
+		if _, err := pipeline.Run(ctx, flowhook.Login, flowhook.After, flowhook.Password); err != nil {
+			t.Fatal(err)
+		}
+	}))
+}
+
+// BenchmarkHook runs a pipeline of one flow-wide hook that does nothing.
+func BenchmarkHook(b *testing.B) {
+	meters := metric.NewMeterProvider(metric.WithReader(metric.NewManualReader()))
+	for _, row := range []struct {
+		name string
+		o    *otelflowhook.Options
+	}{
+		{"bare", nil},
+		{"noop", &otelflowhook.Options{MeterProvider: metricnoop.NewMeterProvider(),
+			TracerProvider: tracenoop.NewTracerProvider()}},
+		{"sdk, span dropped", &otelflowhook.Options{MeterProvider: meters,
+			TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.NeverSample()))}},
+		{"sdk, span sampled", &otelflowhook.Options{MeterProvider: meters, TracerProvider: sdktrace.NewTracerProvider()}},
+	} {
+		b.Run(row.name, func(b *testing.B) {
+			opts := flowhook.Options{}
+			if row.o != nil {
+				wrap, err := otelflowhook.Wrap(*row.o)
+				if err != nil {
+					b.Fatal(err)
+				}
+				opts.Wrap = wrap
+			}
+			var cfg flowhook.Config
+			cfg.Add(loginWide, "gate", act(nothing))
+			pipeline, err := flowhook.New(&cfg, opts)
+			if err != nil {
+				b.Fatal(err)
+			}
+			ctx, _ := newExchange(context.Background())
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := pipeline.Run(ctx, flowhook.Login, flowhook.After, flowhook.Password); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,80 @@
+package otelflowhook_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/flowhook/flowhook"
+)
+
+// several is an error that cannot be compared.
+type several []error
+
+func (s several) Error() string { return "several" }
+
+// worded says what it is.
+type worded string
+
+func (w worded) Error() string     { return "worded" }
+func (w worded) ErrorType() string { return string(w) }
+
+// hollow cannot be looked at where it is nil.
+type hollow struct{ err error }
+
+func (h *hollow) Error() string { return h.err.Error() }
+func (h *hollow) Unwrap() error { return h.err }
+
+// absent wraps nothing.
+type absent struct{}
+
+func (absent) Error() string { return "absent" }
+func (absent) Unwrap() error { return nil }
+
+func TestErrorType(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"an error of errors.New", errRefused, "*errors.errorString"},
+		{"a pointer", &fs.PathError{Err: errRefused}, "*fs.PathError"},
+		{"a value", absent{}, "github.com/flowhook/flowhook/otelflowhook_test.absent"},
+		{"one that cannot be compared", several{errRefused}, "github.com/flowhook/flowhook/otelflowhook_test.several"},
+		{"wrapped by fmt", fmt.Errorf("a: %w", fmt.Errorf("b: %w", &fs.PathError{Err: errRefused})), "*fs.PathError"},
+		{"two wrapped by fmt", fmt.Errorf("%w, %w", &fs.PathError{Err: errRefused}, errRefused), "*fs.PathError"},
+		{"two of nothing", fmt.Errorf("%w, %w", error(nil), error(nil)), "*fmt.wrapErrors"},
+		{"joined", errors.Join(nil, &fs.PathError{Err: errRefused}, errRefused), "*fs.PathError"},
+		{"one that says it itself", worded("quota"), "quota"},
+		{"wrapping one that says it itself", fmt.Errorf("a: %w", &fs.PathError{Err: worded("quota")}), "quota"},
+		{"one that says it itself, joined with a timeout", errors.Join(context.DeadlineExceeded, worded("quota")), "quota"},
+		{"one that says nothing itself", worded(""), "github.com/flowhook/flowhook/otelflowhook_test.worded"},
+		{"a deadline", fmt.Errorf("a: %w", context.DeadlineExceeded), "timeout"},
+		{"a cancellation", &fs.PathError{Err: context.Canceled}, "context_canceled"},
+		{"no identity", fmt.Errorf("a: %w", flowhook.ErrNoIdentity), "flowhook.ErrNoIdentity"},
+		{"not found", flowhook.ErrNotFound, "flowhook.ErrNotFound"},
+		{"no session", flowhook.ErrNoSession, "flowhook.ErrNoSession"},
+		{"bad token", flowhook.ErrBadToken, "flowhook.ErrBadToken"},
+		{"not configured", flowhook.ErrNotConfigured, "flowhook.ErrNotConfigured"},
+		{"no exchange", flowhook.ErrNoExchange, "flowhook.ErrNoExchange"},
+		{"unknown point", flowhook.ErrUnknownPoint, "flowhook.ErrUnknownPoint"},
+		{"phase skipped", flowhook.ErrPhaseSkipped, "flowhook.ErrPhaseSkipped"},
+		{"answered", flowhook.ErrAnswered, "flowhook.ErrAnswered"},
+		{"nested", flowhook.ErrNested, "flowhook.ErrNested"},
+		{"a bad return URL", flowhook.ErrBadReturnURL, "flowhook.ErrBadReturnURL"},
+		{"a nil pointer", (*hollow)(nil), "_OTHER"},
+		{"wrapping a nil pointer", fmt.Errorf("a%w", &hollow{(*hollow)(nil)}), "_OTHER"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			r := newRig(t)
+			hook := r.wrap()(loginAfter, "gate", act(func(context.Context, *flowhook.Exchange) error { return row.err }))
+			ctx, x := newExchange(t.Context())
+			assert.NotPanics(t, func() { assert.True(t, hook.Run(ctx, x) != nil) })
+			assert.Equal(t, row.want, attributes(r.span("hook gate").Attributes)["error.type"])
+		})
+	}
+}
