@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/flowhook/flowhook/internal/conf"
+	"github.com/flowhook/flowhook/internal/target"
 )
 
 // builtinHooks are the hooks that need no factory of the host's. The last is the other name of the one before it.
@@ -158,7 +159,7 @@ func (b *builder) checkURL(s string, at place) {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme == "" || u.Host == "" {
 		b.wrong(at, "verification mails carry it", "not an absolute http or https URL")
-	} else if err := checkTarget(s); err != nil {
+	} else if err := target.Check(s); err != nil {
 		b.wrong(at, "verification mails carry it", "%v", err)
 	}
 }
