@@ -99,7 +99,7 @@ func TestAddSaysWhatIsWrong(t *testing.T) {
 		"https://*.a.example:0":      `"https://*.a.example:0" has a port that is not a number from 1 to 65535 without leading zeros: "0"`,
 		"https://user:pw@*.a.b":      "this one (not shown, as it contains an @) " + starFault,
 		"https://*.a.b@a.example":    "this one (not shown, as it contains an @) contains user info, which a browser may send and a reader may take for the host; remove it",
-		"/a%2Fb":                     `"/a%2Fb" contains an encoded slash or backslash, or an escape that is encoded again, which servers read differently: "%2f"`,
+		"/a%2Fb":                     `"/a%2Fb" contains an encoded slash or backslash, or an escape that is encoded again: servers differ on it: "%2f"`,
 		"/a/..;b/c":                  `"/a/..;b/c" contains a dot segment with parameters, which some servers resolve: "..;b"`,
 		"exp://localhost:8081/--/Ca": `"exp://localhost:8081/--/Ca" has another scheme: "exp"`,
 	} {

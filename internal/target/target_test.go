@@ -45,6 +45,7 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 	for to, want := range map[string]string{
 		"":                          `"" is empty`,
 		"/a/%2e%2E/b":               `"/a/%2e%2E/b" contains a dot segment, which browsers resolve; write the path that it leads to: "%2e%2E"`,
+		"https:///x":                `"https:///x" has no host; write two slashes and a host after the scheme`,
 		"ftp://example.org/":        `"ftp://example.org/" has another scheme: "ftp"`,
 		"https://user:pw@a.example": "this one (not shown, as it contains an @) contains user info, which a browser may send and a reader may take for the host; remove it",
 		"ssh://user:pw@a.example":   "this one (not shown, as it contains an @) has another scheme",
