@@ -131,14 +131,12 @@ func segmentsFault(segments []string) (fault, part string) {
 // Resolve gives where to leads if base is where users go by default: a path is taken to be on the site of base, as Kratos does,
 // if base is an absolute URL. Otherwise to is returned as it is, byte for byte. Both have passed [Check]; base may be empty too.
 func Resolve(base, to string) string {
-	_, rest, absolute := strings.Cut(base, "://")
-	if !strings.HasPrefix(to, "/") || strings.HasPrefix(base, "/") || !absolute {
+	if !strings.HasPrefix(to, "/") || strings.HasPrefix(base, "/") {
 		return to
 	}
+	_, rest, _ := strings.Cut(base, "://")
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
-		rest = rest[i:]
-	} else {
-		rest = ""
+		base = base[:len(base)-len(rest)+i]
 	}
-	return strings.TrimSuffix(base, rest) + to
+	return base + to
 }
