@@ -18,7 +18,8 @@ type place struct {
 
 // Add takes an entry of Kratos' allowed_return_urls: an absolute http or https URL, or a path on the same site, that passes
 // [Check] and has neither query nor fragment. A host may begin with the label *, which stands for one label or more, and at
-// least two labels must follow. Anything else is an error, after which the list is as it was; that for another scheme wraps [ErrScheme].
+// least two labels must follow. Anything else is an error, after which the list is as it was; that for another scheme wraps
+// [ErrScheme]. The path is held to what Allows says of servers. Add is not safe for concurrent use.
 func (l *List) Add(entry string) error {
 	scheme, rest, below := strings.Cut(entry, "://*.")
 	below = below && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https"))
@@ -45,7 +46,8 @@ func (l *List) Add(entry string) error {
 	return nil
 }
 
-const starFault = "has a * that is not the first label of a host; it stands for subdomains, as in https://*.example.org, and for nothing else"
+const starFault = "has a * that is not the first label of a host; " +
+	"it stands for subdomains, as in https://*.example.org, and for nothing else"
 
 // entryFault is about what a target may have, but an entry may not. It takes the entry without its first label *.
 func entryFault(to string, p place, below bool) (fault, part string) {
@@ -66,8 +68,8 @@ func entryFault(to string, p place, below bool) (fault, part string) {
 // Allows says whether to, an absolute URL or a path on the same site, is within an entry. The origin is the same (the entry's
 // host may stand for those below it), and the segments of the entry's path begin the path of to, compared as written; a slash
 // at the end of either, and query and fragment of to, do not matter. A path on the same site is within entries that are such
-// paths only. Nothing is allowed that does not pass [Check], or whose path servers read differently: one with an encoded
-// slash or backslash, or with a dot segment that has parameters (..;a).
+// paths only. Nothing is allowed that does not pass [Check], or of which servers differ on the path: one with an encoded slash
+// or backslash, also where it is encoded twice, or with a dot segment that has parameters (..;a).
 func (l *List) Allows(to string) bool {
 	if fault, _ := targetFault(to); fault != "" {
 		return false
@@ -116,7 +118,7 @@ func segmentsFault(segments []string) (fault, part string) {
 		lower := strings.ToLower(segment)
 		for _, escape := range differing {
 			if strings.Contains(lower, escape) {
-				return "contains an encoded slash or backslash, or an escape that is encoded again, which servers read differently", escape
+				return "contains an encoded slash or backslash, or an escape that is encoded again: servers differ on it", escape
 			}
 		}
 		if name, _, _ := strings.Cut(segment, ";"); isDots(name) {
@@ -124,19 +126,4 @@ func segmentsFault(segments []string) (fault, part string) {
 		}
 	}
 	return "", ""
-}
-
-// Resolve gives where to leads if base is where users go by default: a path is taken to be on the site of base, as Kratos does,
-// if base is an absolute URL. Otherwise to is returned as it is, byte for byte. Both have passed [Check]; base may be empty too.
-func Resolve(base, to string) string {
-	_, rest, absolute := strings.Cut(base, "://")
-	if !strings.HasPrefix(to, "/") || strings.HasPrefix(base, "/") || !absolute {
-		return to
-	}
-	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
-		rest = rest[i:]
-	} else {
-		rest = ""
-	}
-	return strings.TrimSuffix(base, rest) + to
 }

@@ -117,8 +117,8 @@ func characterFault(to string) (fault, part string) {
 }
 
 func validPort(port string) bool {
-	n, err := strconv.ParseUint(port, 10, 16)
-	return port == "" || err == nil && n > 0 && port[0] != '0'
+	_, err := strconv.ParseUint(port, 10, 16)
+	return port == "" || err == nil && port[0] != '0'
 }
 
 const hostCharacters = "abcdefghijklmnopqrstuvwxyz0123456789-_"

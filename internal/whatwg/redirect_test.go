@@ -1,4 +1,4 @@
-// Package whatwg checks flowhook's rule for redirect targets against a parser of the WHATWG URL standard, which browsers
+// Package whatwg checks flowhook's rules for redirect targets and return URLs against a parser of the WHATWG URL standard, which browsers
 // follow. It is a module of its own, so that the library does not depend on the parser.
 package whatwg
 
@@ -87,9 +87,9 @@ func check(t testing.TB, target string) (nowhere bool) {
 	return false
 }
 
-// vectors reads one of the two files: a Go string and a reason a line.
+// vectors reads a file: a Go string and a reason a line.
 func vectors(t testing.TB, name string) (targets []string) {
-	file, err := os.Open("../../testdata/redirect/" + name)
+	file, err := os.Open("../../testdata/" + name)
 	require.NoError(t, err)
 	defer file.Close()
 	lines := bufio.NewScanner(file)
@@ -106,7 +106,7 @@ func vectors(t testing.TB, name string) (targets []string) {
 
 // Here the limit of check does not count: the xn-- labels in the list are good ones.
 func TestAcceptedVectorsLeadWhereTheySay(t *testing.T) {
-	targets := vectors(t, "accepted.txt")
+	targets := vectors(t, "redirect/accepted.txt")
 	require.GreaterOrEqual(t, len(targets), 60)
 	for _, target := range targets {
 		t.Run(strconv.Quote(target), func(t *testing.T) {
@@ -117,12 +117,12 @@ func TestAcceptedVectorsLeadWhereTheySay(t *testing.T) {
 }
 
 func TestRefusedVectorsAreRefused(t *testing.T) {
-	targets := vectors(t, "refused.txt")
+	targets := vectors(t, "redirect/refused.txt")
 	require.GreaterOrEqual(t, len(targets), 220)
 	for _, target := range targets {
 		require.False(t, accepted(t, target), "%q", target)
 	}
-	t.Logf("proof: redirect targets: %d accepted ones lead where they show, %d are refused", len(vectors(t, "accepted.txt")), len(targets))
+	t.Logf("proof: redirect targets: %d accepted ones lead where they show, %d are refused", len(vectors(t, "redirect/accepted.txt")), len(targets))
 }
 
 // The list would prove little if the parser agreed with it whatever it says: these pairs differ.
@@ -154,7 +154,7 @@ func TestTheParserSeesTheDifference(t *testing.T) {
 // tokens are what a mutation puts in: what has a meaning to one parser or another.
 var tokens = strings.Fields(`/ // \ . .. %2e %2E : :// :80 :443 :0 @ ? # % %25 %2f %5c %00 %0d%0a [ ] [::1] ::
 	http https http: HTTPS:// a b.c example.com other.example. xn-- xn--mnchen-3ya xn--fsq - -- _ 0 1 08 0x 0x7f 127 127.0.0.1 1.2.3
-	255 256 4294967296 2001:db8:: ffff 00 ; , + = & ' " < > ^ { } | ~ ! * $ ( ) é 。 ． ⁄ ｅ ß ` + "` \x00 \x7f \u00ad \xff")
+	255 256 4294967296 2001:db8:: ffff 00 *. ..; %252f evil.com @evil.com .example.net example.org /app /here :4455 ; , + = & ' " < > ^ { } | ~ ! * $ ( ) é 。 ． ⁄ ｅ ß ` + "` \x00 \x7f \u00ad \xff")
 
 func mutate(r *rand.Rand, seeds []string) string {
 	target := seeds[r.IntN(len(seeds))]
@@ -180,20 +180,25 @@ func mutate(r *rand.Rand, seeds []string) string {
 	return target
 }
 
-func TestMutatedVectorsLeadWhereTheySay(t *testing.T) {
-	seed := rand.Uint64()
+// random says how to have the same numbers again.
+func random(t *testing.T) (seed uint64, r *rand.Rand) {
+	seed = rand.Uint64()
 	if s := os.Getenv("FLOWHOOK_SEED"); s != "" {
 		var err error
 		seed, err = strconv.ParseUint(s, 10, 64)
 		require.NoError(t, err)
 	}
 	t.Logf("FLOWHOOK_SEED=%d makes the same targets again", seed)
+	return seed, rand.New(rand.NewPCG(seed, 0))
+}
+
+func TestMutatedVectorsLeadWhereTheySay(t *testing.T) {
+	seed, r := random(t)
 	targets := 200_000
 	if os.Getenv("FLOWHOOK_PROOF") != "full" {
 		targets /= 10
 	}
-	r := rand.New(rand.NewPCG(seed, 0))
-	seeds := append(vectors(t, "accepted.txt"), vectors(t, "refused.txt")...)
+	seeds := append(vectors(t, "redirect/accepted.txt"), vectors(t, "redirect/refused.txt")...)
 	taken, nowhere, elsewhere := 0, 0, 0
 	for range targets {
 		target := mutate(r, seeds)
@@ -216,7 +221,7 @@ func TestMutatedVectorsLeadWhereTheySay(t *testing.T) {
 }
 
 func FuzzRedirectWHATWG(f *testing.F) {
-	for _, name := range []string{"accepted.txt", "refused.txt"} {
+	for _, name := range []string{"redirect/accepted.txt", "redirect/refused.txt"} {
 		for _, target := range vectors(f, name) {
 			f.Add(target)
 		}

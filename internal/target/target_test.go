@@ -1,0 +1,57 @@
+package target
+
+import (
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// vectors reads a file in testdata: a Go string and a reason a line.
+func vectors(t testing.TB, name string) (all []string) {
+	data, err := os.ReadFile("../../testdata/" + name)
+	require.NoError(t, err)
+	for line := range strings.Lines(string(data)) {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		quoted, err := strconv.QuotedPrefix(line)
+		require.NoError(t, err, line)
+		require.NotEmpty(t, strings.TrimSpace(line[len(quoted):]), "%s has no reason", line)
+		vector, err := strconv.Unquote(quoted)
+		require.NoError(t, err, line)
+		require.NotContains(t, all, vector, "twice")
+		all = append(all, vector)
+	}
+	return all
+}
+
+func TestCheckTellsGoodTargetsFromBad(t *testing.T) {
+	for _, to := range vectors(t, "redirect/accepted.txt") {
+		assert.NoError(t, Check(to), "%q", to)
+	}
+	for _, to := range vectors(t, "redirect/refused.txt") {
+		assert.Error(t, Check(to), "%q", to)
+	}
+}
+
+func TestCheckSaysWhatIsWrong(t *testing.T) {
+	const rule = "the target must be an absolute http or https URL, or a path on the same site such as /maintenance; "
+	for to, want := range map[string]string{
+		"":                          `"" is empty`,
+		"/a/%2e%2E/b":               `"/a/%2e%2E/b" contains a dot segment, which browsers resolve; write the path that it leads to: "%2e%2E"`,
+		"https:///x":                `"https:///x" has no host; write two slashes and a host after the scheme`,
+		"ftp://example.org/":        `"ftp://example.org/" has another scheme: "ftp"`,
+		"https://user:pw@a.example": "this one (not shown, as it contains an @) contains user info, which a browser may send and a reader may take for the host; remove it",
+		"ssh://user:pw@a.example":   "this one (not shown, as it contains an @) has another scheme",
+	} {
+		err := Check(to)
+		assert.EqualError(t, err, rule+want)
+		assert.Equal(t, strings.Contains(want, "another scheme"), errors.Is(err, ErrScheme), "%q", to)
+	}
+}

@@ -1,0 +1,237 @@
+package whatwg
+
+import (
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/nlnwa/whatwg-url/url"
+	"github.com/stretchr/testify/require"
+
+	"github.com/flowhook/flowhook/internal/target"
+)
+
+// entries are those that the vectors in testdata/return are about.
+var entries = []string{"https://example.org/app", "https://*.example.net", "http://127.0.0.1:4455", "/here"}
+
+func listOf(t testing.TB, entries ...string) *target.List {
+	l := new(target.List)
+	for _, entry := range entries {
+		require.NoError(t, l.Add(entry), "%q", entry)
+	}
+	return l
+}
+
+// within says whether the parser sees a place within an entry. It knows nothing of the library: the origin is compared as the
+// parser writes it, and the path up to a slash. A * is a letter to the parser.
+func within(t testing.TB, got place, entry string) bool {
+	want, err := resolved(entry)
+	require.NoError(t, err, "%q", entry)
+	if before, after, below := strings.Cut(want.origin, "*"); below {
+		rest, http := strings.CutPrefix(got.origin, before)
+		label, found := strings.CutSuffix(rest, after)
+		if !http || !found || label == "" {
+			return false
+		}
+	} else if got.origin != want.origin {
+		return false
+	}
+	return below(got.path, want.path) && below(served(got.path), served(want.path))
+}
+
+func below(path, root string) bool {
+	return strings.HasPrefix(strings.TrimSuffix(path, "/")+"/", strings.TrimSuffix(root, "/")+"/")
+}
+
+// served is what the most careless of servers makes of a path: it takes off parameters, decodes what it can three times, takes
+// a backslash for a slash, and only then resolves dot segments.
+func served(p string) string {
+	segments := strings.Split(p, "/")
+	for i, s := range segments {
+		segments[i], _, _ = strings.Cut(s, ";")
+	}
+	p = strings.Join(segments, "/")
+	for range 3 {
+		var b strings.Builder
+		for i := 0; i < len(p); i++ {
+			if p[i] == '%' && i+2 < len(p) {
+				if n, err := strconv.ParseUint(p[i+1:i+3], 16, 8); err == nil {
+					b.WriteByte(byte(n))
+					i += 2
+					continue
+				}
+			}
+			b.WriteByte(p[i])
+		}
+		p = b.String()
+	}
+	return path.Clean(strings.ReplaceAll(p, `\`, "/"))
+}
+
+// stays is the property: what is allowed is within an entry. As in check, an xn-- label may lead nowhere.
+func stays(t testing.TB, to string, entries []string) (nowhere bool) {
+	got, err := resolved(to)
+	if err != nil && strings.Contains(shown(to).origin, "xn--") {
+		return true
+	}
+	require.NoError(t, err, "%q", to)
+	for _, entry := range entries {
+		if within(t, got, entry) {
+			return false
+		}
+	}
+	require.Fail(t, "escaped", "%q is allowed, and is within none of %q", to, entries)
+	return false
+}
+
+func TestAllowedReturnURLsStayWithinAnEntry(t *testing.T) {
+	l := listOf(t, entries...)
+	for _, to := range vectors(t, "return/accepted.txt") {
+		require.True(t, l.Allows(to), "%q", to)
+		require.False(t, stays(t, to, entries), "%q", to)
+	}
+}
+
+// Most of what is refused would escape: the list would prove little if the parser saw no danger in it.
+func TestRefusedReturnURLsAreRefused(t *testing.T) {
+	l := listOf(t, entries...)
+	refused := vectors(t, "return/refused.txt")
+	require.GreaterOrEqual(t, len(refused), 250)
+	escape := 0
+	for _, to := range refused {
+		require.False(t, l.Allows(to), "%q", to)
+		if _, err := url.ParseRef(base, to); err != nil {
+			continue
+		}
+		got, err := resolved(to) // an error is user info, or an opaque path
+		if err != nil || !slices.ContainsFunc(entries, func(entry string) bool { return within(t, got, entry) }) {
+			escape++
+		}
+	}
+	require.GreaterOrEqual(t, escape, 200)
+	t.Logf("proof: return URLs: %d allowed ones stay within an entry, %d hostile ones are refused, %d of which would escape",
+		len(vectors(t, "return/accepted.txt")), len(refused), escape)
+}
+
+// hostile are return URLs made of an entry: good ones, and those that a careless comparison lets pass.
+func hostile(entry string) []string {
+	good := strings.Replace(entry, "*", "a", 1)
+	tos := []string{good, entry, strings.Replace(entry, "*.", "", 1), strings.Replace(entry, "*", "", 1), strings.Replace(entry, "*.", "evil", 1),
+		strings.Replace(good, "://", "://evil.com@", 1), strings.Replace(good, "://", ":///", 1), strings.Replace(good, "://", `:\\`, 1)}
+	for _, more := range []string{"/", "/b", "?b", "#b", "b", ".", ".evil.com", "@evil.com", ":80", ":443", ":@evil.com", "/../b", "/%2e%2e/b", "/..%2fb",
+		"/%252e%252e/b", "/..;/b", `\b`, "%2fb", "%00", "\n"} {
+		tos = append(tos, good+more)
+	}
+	return tos
+}
+
+func checkEntry(t testing.TB, entry string, tos []string) (allowed int) {
+	l := new(target.List)
+	if l.Add(entry) != nil {
+		return 0
+	}
+	if _, err := resolved(entry); err != nil && strings.Contains(entry, "xn--") {
+		return 0 // no host is so called
+	}
+	for _, to := range tos {
+		if l.Allows(to) {
+			allowed++
+			stays(t, to, []string{entry})
+		}
+	}
+	return allowed
+}
+
+func TestConfiguredReturnURLsAllowWhatTheySay(t *testing.T) {
+	accepted, refused := vectors(t, "return/entries_accepted.txt"), vectors(t, "return/entries_refused.txt")
+	require.GreaterOrEqual(t, len(refused), 100)
+	var all []string
+	for _, entry := range append(accepted, refused...) {
+		all = append(all, hostile(entry)...)
+	}
+	for _, entry := range accepted {
+		require.Positive(t, checkEntry(t, entry, hostile(entry)), "%q", entry)
+		checkEntry(t, entry, all)
+	}
+	for _, entry := range refused {
+		require.Error(t, new(target.List).Add(entry), "%q", entry)
+	}
+	t.Logf("proof: return URLs: %d entries allow, of %d return URLs made of them, only what is within; %d hostile entries are refused",
+		len(accepted), len(all), len(refused))
+}
+
+func TestMutatedReturnURLsStayWithinAnEntry(t *testing.T) {
+	seed, r := random(t)
+	count := 1_000_000
+	if os.Getenv("FLOWHOOK_PROOF") != "full" {
+		count /= 10
+	}
+	seeds := [][]string{vectors(t, "return/accepted.txt"), vectors(t, "return/refused.txt")} // in turn, as few mutations are allowed
+	configured := append(vectors(t, "return/entries_accepted.txt"), vectors(t, "return/entries_refused.txt")...)
+	l := listOf(t, entries...)
+	allowed, nowhere, within := 0, 0, 0
+	for i := range count {
+		to := mutate(r, seeds[i%2])
+		if l.Allows(to) {
+			allowed++
+			if stays(t, to, entries) {
+				nowhere++
+			}
+		}
+		if i%10 == 0 {
+			entry := mutate(r, configured)
+			within += checkEntry(t, entry, append(hostile(entry), mutate(r, hostile(entry))))
+		}
+	}
+	t.Logf("proof: return URLs: %d mutated (seed %d): %d allowed, all within an entry (%d of them, with an xn-- label, nowhere); "+
+		"%d entries mutated: %d return URLs allowed, all within", count, seed, allowed, nowhere, count/10, within)
+	require.Greater(t, allowed, count/50, "too few to prove anything")
+	require.Greater(t, within, count/50, "too few to prove anything")
+}
+
+func FuzzReturnURLWHATWG(f *testing.F) {
+	for _, name := range []string{"return/accepted.txt", "return/refused.txt"} {
+		for i, to := range vectors(f, name) {
+			f.Add(entries[i%len(entries)], to)
+		}
+	}
+	for _, name := range []string{"return/entries_accepted.txt", "return/entries_refused.txt"} {
+		for _, entry := range vectors(f, name) {
+			f.Add(entry, strings.Replace(entry, "*", "a", 1)+"/b")
+		}
+	}
+	l := listOf(f, entries...)
+	f.Fuzz(func(t *testing.T, entry, to string) {
+		if l.Allows(to) {
+			stays(t, to, entries)
+		}
+		checkEntry(t, entry, append(hostile(entry), to))
+	})
+}
+
+// The parser tells apart what the list must: this is what the refused vectors would do.
+func TestTheParserSeesWhereReturnURLsEscape(t *testing.T) {
+	for to, want := range map[string]string{
+		"https://example.org@evil.com":         "https://example.org@evil.com/",
+		"https://example.org:443@evil":         "https://example.org:443@evil/",
+		"https://evil.com\\@example.org/app":   "https://evil.com/@example.org/app",
+		"https:evil.com":                       "https://base.example/a/evil.com",
+		"https:///evil.com":                    "https://evil.com/",
+		`/\evil.com`:                           "https://evil.com/",
+		"https://example.org/app/%2e%2e/admin": "https://example.org/admin",
+		"https://evil.com\uff0fa.example.net/": "",
+		"https://a\u3002example.net/":          "https://a.example.net/",
+	} {
+		require.False(t, listOf(t, entries...).Allows(to), "%q", to)
+		u, err := url.ParseRef(base, to)
+		if want == "" {
+			require.Error(t, err, "%q", to)
+			continue
+		}
+		require.NoError(t, err, "%q", to)
+		require.Equal(t, want, u.String())
+	}
+}
