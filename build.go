@@ -81,6 +81,7 @@ func (p *Pipeline) build(cfg *Config) (*plan, []error) {
 	}
 	b := newBuilder(p, cfg)
 	b.settings()
+	b.returns()
 	for _, e := range b.file.Entries {
 		b.entry(e)
 	}
@@ -90,7 +91,6 @@ func (p *Pipeline) build(cfg *Config) (*plan, []error) {
 	}
 	b.checkOptions()
 	if len(b.problems) == 0 {
-		b.returns()
 		b.chain()
 		b.check()
 	}

@@ -1,0 +1,414 @@
+package flowhook_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/store/memstore"
+	"github.com/stretchr/testify/require"
+)
+
+const returnsYAML = `
+selfservice:
+  default_browser_return_url: https://www.example.org/home
+  allowed_return_urls: [https://www.example.org/app, "https://*.example.net", /here]
+  flows:
+    login:
+      after:
+        default_browser_return_url: /signed-in
+        oidc: {default_browser_return_url: "https://www.example.org/from-provider"}
+    settings: {after: {default_browser_return_url: "/settings?saved"}}
+`
+
+func returnURL(t *testing.T, yaml string, r *http.Request, flow flowhook.Flow, s flowhook.Strategy) (string, error) {
+	t.Helper()
+	p, err := flowhook.New(parse(t, yaml), anything())
+	require.NoError(t, err)
+	return p.ReturnURL(r, flow, s)
+}
+
+func TestTheDefaultReturnURL(t *testing.T) {
+	for _, row := range []struct {
+		flow     flowhook.Flow
+		strategy flowhook.Strategy
+		want     string
+	}{
+		{flowhook.Login, flowhook.OIDC, "https://www.example.org/from-provider"},
+		{flowhook.Login, flowhook.Password, "/signed-in"},
+		{flowhook.Login, flowhook.FlowWide, "/signed-in"},
+		{flowhook.Settings, flowhook.OIDC, "/settings?saved"},
+		{flowhook.Registration, flowhook.OIDC, "https://www.example.org/home"},
+		{"invite", "magic", "https://www.example.org/home"},
+	} {
+		got, err := returnURL(t, returnsYAML, newRequest(), row.flow, row.strategy)
+		require.NoError(t, err)
+		require.Equal(t, row.want, got)
+	}
+	_, err := returnURL(t, returnsYAML, newRequest(), "nosuch", "")
+	require.ErrorIs(t, err, flowhook.ErrUnknownPoint)
+	_, err = returnURL(t, returnsYAML, newRequest(), flowhook.Login, "nosuch")
+	require.ErrorIs(t, err, flowhook.ErrUnknownPoint)
+	_, err = returnURL(t, "", newRequest(), flowhook.Login, flowhook.FlowWide)
+	require.ErrorIs(t, err, flowhook.ErrNotConfigured)
+}
+
+// Kratos' names for the same, in its three layouts.
+func TestReturnURLsInEachLayout(t *testing.T) {
+	for _, yaml := range []string{
+		"urls: {default_return_to: /home, whitelisted_return_to_urls: [/app]}\nselfservice: {login: {after: {default_return_to: /login, oidc: {default_return_to: /oidc}}}}",
+		"selfservice: {default_return_to: /home, whitelisted_return_to_urls: [/app], login: {after: {default_return_to: /login, oidc: {default_return_to: /oidc}}}}",
+		"selfservice: {default_browser_return_url: /home, whitelisted_return_urls: [/app], flows: {login: {after: {default_browser_return_url: /login, oidc: {default_browser_return_url: /oidc}}}}}",
+		"selfservice: {default_browser_return_url: /home, allowed_return_urls: [/app], whitelisted_return_urls: [/other], flows: {login: {after: {default_browser_return_url: /login, oidc: {default_browser_return_url: /oidc}}}}}",
+	} {
+		for at, want := range map[flowhook.Point]string{
+			{Flow: flowhook.Login, Strategy: flowhook.OIDC}:     "/oidc",
+			{Flow: flowhook.Login, Strategy: flowhook.Password}: "/login",
+			{Flow: flowhook.Recovery}:                           "/home",
+		} {
+			got, err := returnURL(t, yaml, newRequest(), at.Flow, at.Strategy)
+			require.NoError(t, err, yaml)
+			require.Equal(t, want, got, yaml)
+		}
+		got, err := returnURL(t, yaml, httptest.NewRequest("GET", "/?return_to=/app/x", nil), flowhook.Login, flowhook.OIDC)
+		require.NoError(t, err, yaml)
+		require.Equal(t, "/app/x", got, yaml)
+		_, err = returnURL(t, yaml, httptest.NewRequest("GET", "/?return_to=/other", nil), flowhook.Login, flowhook.OIDC)
+		require.ErrorIs(t, err, flowhook.ErrBadReturnURL, yaml)
+	}
+}
+
+// What a browser sends: as a query, as a form, or both.
+func TestWhereReturnToIsReadFrom(t *testing.T) {
+	form := func(target, body string) *http.Request {
+		r := httptest.NewRequest("POST", target, strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		return r
+	}
+	multi := func(parse bool) *http.Request {
+		var b bytes.Buffer
+		w := multipart.NewWriter(&b)
+		require.NoError(t, w.WriteField("return_to", "/here/m"))
+		require.NoError(t, w.Close())
+		r := httptest.NewRequest("POST", "/", &b)
+		r.Header.Set("Content-Type", w.FormDataContentType())
+		if parse {
+			require.NoError(t, r.ParseMultipartForm(1<<20))
+		}
+		return r
+	}
+	const good, bad = "https://www.example.org/app/x?y=z#w", "https://evil.example/"
+	escaped := url.QueryEscape(good)
+	for _, row := range []struct {
+		name string
+		r    *http.Request
+		want string // "": refused
+	}{
+		{"the query", form("/?return_to="+escaped, ""), good},
+		{"the form", form("/", "return_to="+escaped), good},
+		{"both, the same", form("/?return_to="+escaped, "return_to="+escaped), good},
+		{"both, another", form("/?return_to="+escaped, "return_to=/here"), ""},
+		{"twice in the query", form("/?return_to=/here&return_to=/here/x", ""), ""},
+		{"twice in the query, the same", form("/?return_to=/here&return_to=/here", ""), "/here"},
+		{"the good one and a bad one", form("/?return_to="+escaped+"&return_to="+url.QueryEscape(bad), ""), ""},
+		{"an empty one beside it", form("/?return_to=&return_to=/here", ""), "/here"},
+		{"an empty one", form("/?return_to=", "return_to="), "/signed-in"},
+		{"another case is another name", form("/?Return_To="+url.QueryEscape(bad), ""), "/signed-in"},
+		{"a semicolon separates nothing", form("/?a;return_to="+url.QueryEscape(bad), ""), "/signed-in"},
+		{"what is malformed is not there", form("/?return_to=%zz", ""), "/signed-in"},
+		{"a bad one in the query", form("/?return_to="+url.QueryEscape(bad), ""), ""},
+		{"a bad one in the form", form("/", "return_to="+url.QueryEscape(bad)), ""},
+		{"a multipart form that the handler has parsed", multi(true), "/here/m"},
+		{"a multipart form that nobody has parsed", multi(false), "/signed-in"},
+		{"a subdomain", form("/?return_to=https://a.b.example.net/x", ""), "https://a.b.example.net/x"},
+		{"the default itself", form("/?return_to=/signed-in", ""), ""},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			got, err := returnURL(t, returnsYAML, row.r, flowhook.Login, flowhook.Password)
+			if row.want == "" {
+				require.ErrorIs(t, err, flowhook.ErrBadReturnURL)
+				require.NotContains(t, err.Error(), "example", "the URL may hold anything")
+				require.Empty(t, got)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, row.want, got)
+		})
+	}
+}
+
+// Where the file allows nothing, nothing that a request names is taken, instead of being ignored.
+func TestNothingIsAllowedByDefault(t *testing.T) {
+	for _, yaml := range []string{"selfservice: {default_browser_return_url: /home}", "selfservice: {default_browser_return_url: /home, allowed_return_urls: []}"} {
+		_, err := returnURL(t, yaml, httptest.NewRequest("GET", "/?return_to=/home", nil), flowhook.Login, flowhook.FlowWide)
+		require.ErrorIs(t, err, flowhook.ErrBadReturnURL)
+	}
+}
+
+func TestBadReturnURLsInTheFile(t *testing.T) {
+	err := build(`
+selfservice:
+  default_browser_return_url: //www.example.org
+  allowed_return_urls:
+    - https://www.example.org/?x
+    - exp://localhost:8081/--/Callback
+    - https://*.org
+  flows:
+    login: {after: {oidc: {default_browser_return_url: "javascript:alert(1)"}}}
+`, anything())
+	var places []string
+	for _, e := range configErrors(err) {
+		places = append(places, e.Position.String()+" "+e.Path)
+	}
+	require.Equal(t, []string{
+		"3:31 selfservice.default_browser_return_url",
+		"5:7 selfservice.allowed_return_urls[0]",
+		"7:7 selfservice.allowed_return_urls[2]",
+		"9:56 selfservice.flows.login.after.oidc.default_browser_return_url",
+	}, places)
+}
+
+const asksYAML = `
+selfservice:
+  allowed_return_urls: [https://www.example.org/app]
+  flows:
+    login:
+      before: {hooks: [{hook: note}]}
+      after: {password: {hooks: [{hook: note}, {hook: redirect, config: {to: /home, allow_user_defined_redirect: true}}]}}
+      failed: [{hook: note}]
+    settings: {after: [{hook: redirect, config: {to: /settings}}]}
+`
+
+// A redirect that goes where the request says: over a real server, as the client sees it.
+func TestARedirectGoesWhereTheRequestSays(t *testing.T) {
+	const good, bad = "https://www.example.org/app/x?y=z", "https://www.example.org.evil.example/app"
+	for _, row := range []struct {
+		name, path, form string
+		status           int
+		location         string
+		ran              int // the note hook
+		saved            bool
+	}{
+		{"nothing named", "/login", "", http.StatusFound, "/home", 2, true},
+		{"a good one", "/login?return_to=" + url.QueryEscape(good), "", http.StatusFound, good, 2, true},
+		{"a good one in the form", "/login", "return_to=" + url.QueryEscape(good), http.StatusFound, good, 2, true},
+		{"a bad one is refused before anything runs", "/login?return_to=" + url.QueryEscape(bad), "", http.StatusBadRequest, "", 0, false},
+		{"a bad one in the form", "/login", "return_to=" + url.QueryEscape(bad), http.StatusBadRequest, "", 0, false},
+		{"two of them", "/login?return_to=" + url.QueryEscape(good), "return_to=" + url.QueryEscape(bad), http.StatusBadRequest, "", 0, false},
+		{"a flow whose redirect does not ask", "/settings?return_to=" + url.QueryEscape(bad), "", http.StatusFound, "/settings", 0, true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			var ran []string
+			saved := false
+			opts := noting(&ran)
+			opts.Store = memstore.New()
+			p, err := flowhook.New(parse(t, asksYAML), opts)
+			require.NoError(t, err)
+			mux := http.NewServeMux()
+			for path, flow := range map[string]flowhook.Flow{"/login": flowhook.Login, "/settings": flowhook.Settings} {
+				mux.Handle(path, p.Middleware(flow)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					handled, err := p.Run(r.Context(), flow, flowhook.BeforePersist, flowhook.Password)
+					require.NoError(t, err)
+					require.False(t, handled)
+					saved = true
+					if handled, err = p.Run(r.Context(), flow, flowhook.After, flowhook.Password); err != nil || !handled {
+						http.Error(w, "not as expected", http.StatusTeapot)
+					}
+				})))
+			}
+			srv := httptest.NewServer(mux)
+			defer srv.Close()
+			client := srv.Client()
+			client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+			res, err := client.Post(srv.URL+row.path, "application/x-www-form-urlencoded", strings.NewReader(row.form))
+			require.NoError(t, err)
+			body, err := io.ReadAll(res.Body)
+			require.NoError(t, err)
+			require.NoError(t, res.Body.Close())
+			require.Equal(t, row.status, res.StatusCode)
+			require.Equal(t, row.location, res.Header.Get("Location"))
+			require.NotContains(t, string(body), "evil")
+			require.Equal(t, row.saved, saved)
+			require.Len(t, ran, row.ran)
+		})
+	}
+}
+
+// Without Middleware, Complete is the first to look. Nothing is saved, and it is no failed attempt.
+func TestCompleteRefusesABadReturnURLBeforeItSaves(t *testing.T) {
+	var ran []string
+	yaml := strings.Replace(asksYAML, "before: {hooks: [{hook: note}]}", "", 1)
+	opts := noting(&ran)
+	opts.Store = memstore.New()
+	p, err := flowhook.New(parse(t, yaml), opts)
+	require.NoError(t, err)
+	complete := func(to string) (*flowhook.Exchange, *httptest.ResponseRecorder, bool, error) {
+		rec := httptest.NewRecorder()
+		x := &flowhook.Exchange{Writer: rec, Request: httptest.NewRequest("POST", "/?return_to="+url.QueryEscape(to), nil)}
+		saved := false
+		_, err := p.Complete(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Password, func(context.Context) error {
+			saved = true
+			return nil
+		})
+		return x, rec, saved, err
+	}
+	for _, run := range []flowhook.Phase{flowhook.BeforePersist, flowhook.After} {
+		x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: httptest.NewRequest("POST", "/?return_to=//evil.example", nil)}
+		_, err := p.Run(flowhook.NewContext(t.Context(), x), flowhook.Login, run, flowhook.Password)
+		require.ErrorIs(t, err, flowhook.ErrBadReturnURL, "%s", run)
+	}
+	_, rec, saved, err := complete("https://evil.example/")
+	require.ErrorIs(t, err, flowhook.ErrBadReturnURL)
+	require.False(t, saved)
+	require.Empty(t, rec.Header())
+	require.Empty(t, ran, "a hook has run, be it at failed")
+
+	x, rec, saved, err := complete("https://www.example.org/app")
+	require.NoError(t, err)
+	require.True(t, saved)
+	require.Equal(t, "https://www.example.org/app", rec.Header().Get("Location"))
+	require.Equal(t, 302, rec.Code)
+	require.True(t, x.Answered())
+}
+
+// What a hook does to the form has no effect: where the user goes is decided before anything is saved.
+func TestTheReturnURLIsDecidedAtTheBeginning(t *testing.T) {
+	for name, change := range map[string]string{"another good one": "https://www.example.org/app/other", "a bad one": "https://evil.example/"} {
+		t.Run(name, func(t *testing.T) {
+			p, err := flowhook.New(parse(t, strings.ReplaceAll(asksYAML, "note", "change")), flowhook.Options{
+				Hooks: map[string]flowhook.HookFactory{"change": func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
+					return flowhook.HookFunc(func(_ context.Context, x *flowhook.Exchange) error {
+						x.Request.Form.Set("return_to", change)
+						return nil
+					}), nil
+				}}})
+			require.NoError(t, err)
+			rec := httptest.NewRecorder()
+			x := &flowhook.Exchange{Writer: rec, Request: httptest.NewRequest("POST", "/?return_to=https://www.example.org/app/mine", nil)}
+			ctx := flowhook.NewContext(t.Context(), x)
+			handled, err := p.Run(ctx, flowhook.Login, flowhook.Before, flowhook.FlowWide)
+			require.NoError(t, err)
+			require.False(t, handled)
+			x.Request.Form.Set("return_to", "https://www.example.org/app/mine")
+			handled, err = p.Complete(ctx, flowhook.Login, flowhook.Password, nil)
+			require.NoError(t, err)
+			require.True(t, handled)
+			require.Equal(t, "https://www.example.org/app/mine", rec.Header().Get("Location"))
+		})
+	}
+}
+
+// Behind a failure, the user goes where the file says, if where the request says is not allowed.
+func TestARedirectAtFailedNeverFailsForAReturnURL(t *testing.T) {
+	for to, want := range map[string]string{"": "/again", "https://www.example.org/app/x": "https://www.example.org/app/x", "https://evil.example": "/again"} {
+		p, err := flowhook.New(parse(t, `
+selfservice:
+  allowed_return_urls: [https://www.example.org/app]
+  login: {failed: [{hook: redirect, config: {to: /again, allow_user_defined_redirect: true}}]}
+`), flowhook.Options{})
+		require.NoError(t, err)
+		rec := httptest.NewRecorder()
+		x := &flowhook.Exchange{Writer: rec, Request: httptest.NewRequest("POST", "/?return_to="+url.QueryEscape(to), nil), Err: errors.New("wrong password")}
+		handled, err := p.Run(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Failed, flowhook.Password)
+		require.NoError(t, err)
+		require.True(t, handled)
+		require.Equal(t, want, rec.Header().Get("Location"))
+	}
+}
+
+// In a browser's hands: what ReturnURL gives is a Location that leads there, byte for byte.
+func TestReturnURLOverTheWire(t *testing.T) {
+	p, err := flowhook.New(parse(t, returnsYAML), anything())
+	require.NoError(t, err)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		to, err := p.ReturnURL(r, flowhook.Login, flowhook.Password)
+		if err != nil {
+			http.Error(w, "bad", http.StatusBadRequest)
+			return
+		}
+		http.Redirect(w, r, to, http.StatusSeeOther)
+	}))
+	defer srv.Close()
+	client := srv.Client()
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	for query, want := range map[string]string{
+		"":                              "/signed-in",
+		"?return_to=/here/x%3Fy%26z%23": "/here/x?y&z#",
+		"?return_to=https%3A%2F%2Fwww.example.org%2Fapp":                   "https://www.example.org/app",
+		"?return_to=https%3A%2F%2Fwww.example.org%2Fapp%0d%0aX-Evil%3A%20": "",
+		"?return_to=%2F%2Fevil.example":                                    "",
+		"?return_to=%2Fhere%2F..%2F..%2Fx":                                 "",
+		"?return_to=/here%5C%5Cevil.example":                               "",
+	} {
+		res, err := client.Get(srv.URL + "/" + query)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		require.Equal(t, want, res.Header.Get("Location"), query)
+		require.Equal(t, want == "", res.StatusCode == http.StatusBadRequest, query)
+	}
+}
+
+// vectors reads a file of testdata/return: a Go string and a reason a line.
+func vectors(t *testing.T, name string) (list []string) {
+	text, err := os.ReadFile("testdata/return/" + name)
+	require.NoError(t, err)
+	for line := range strings.Lines(string(text)) {
+		if quoted, err := strconv.QuotedPrefix(line); err == nil {
+			v, err := strconv.Unquote(quoted)
+			require.NoError(t, err)
+			list = append(list, v)
+		}
+	}
+	return list
+}
+
+// The vectors that internal/whatwg checks against a parser of the standard, as a request brings them.
+func TestReturnURLVectors(t *testing.T) {
+	p, err := flowhook.New(parse(t, `
+selfservice:
+  default_browser_return_url: /home
+  allowed_return_urls: [https://example.org/app, "https://*.example.net", "http://127.0.0.1:4455", /here]
+`), anything())
+	require.NoError(t, err)
+	request := func(to string) *http.Request {
+		return httptest.NewRequest("GET", "/?return_to="+url.QueryEscape(to), nil)
+	}
+	accepted, refused := vectors(t, "accepted.txt"), vectors(t, "refused.txt")
+	require.Greater(t, len(refused), 250)
+	for _, to := range accepted {
+		got, err := p.ReturnURL(request(to), flowhook.Login, flowhook.Password)
+		require.NoError(t, err, "%q", to)
+		require.Equal(t, to, got)
+	}
+	for _, to := range refused {
+		if to == "" {
+			continue // none
+		}
+		_, err := p.ReturnURL(request(to), flowhook.Login, flowhook.Password)
+		require.ErrorIs(t, err, flowhook.ErrBadReturnURL, "%q", to)
+	}
+	for _, entry := range vectors(t, "entries_refused.txt") {
+		quoted, err := json.Marshal(entry)
+		require.NoError(t, err)
+		cfg, err := flowhook.ParseConfig([]byte("selfservice: {default_browser_return_url: /home, allowed_return_urls: [" + string(quoted) + "]}"))
+		if err != nil {
+			continue // no YAML
+		}
+		if p, err = flowhook.New(cfg, anything()); err == nil { // another scheme: it loads, and allows nothing
+			_, err = p.ReturnURL(request(entry), flowhook.Login, flowhook.Password)
+		}
+		require.Error(t, err, "%q", entry)
+	}
+	proof(t, "return URLs: %d that requests name, %d of them hostile", len(accepted)+len(refused), len(refused))
+}
