@@ -3,7 +3,6 @@ package flowhook_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -83,6 +82,7 @@ func TestREADMECode(t *testing.T) {
 	for i, b := range blocks {
 		switch {
 		case b.language != "go":
+		case b.marked == "<!-- otel -->": // of another module, which compares it with its example
 		case strings.HasPrefix(b.text, "package main"):
 			name := fmt.Sprintf("program%d", b.line)
 			write(name+"/main.go", b.text)
@@ -105,6 +105,8 @@ const around = "w http.ResponseWriter, r *http.Request, x *flowhook.Exchange, cf
 var imports = map[string]string{
 	"context": "context", "errors": "errors", "fmt": "fmt", "http": "net/http", "rand": "crypto/rand", "slices": "slices",
 	"slog": "log/slog", "strings": "strings", "testing": "testing",
+	"hookpage":  "github.com/flowhook/flowhook/hookpage",
+	"hooktest":  "github.com/flowhook/flowhook/hooktest",
 	"flowhook":  "github.com/flowhook/flowhook",
 	"memstore":  "github.com/flowhook/flowhook/store/memstore",
 	"storetest": "github.com/flowhook/flowhook/store/storetest",
@@ -127,17 +129,30 @@ func part(text string) string {
 // TestREADMEYAML loads every block of YAML. One under "refused" is refused, as the next text block says.
 func TestREADMEYAML(t *testing.T) {
 	blocks := readme(t)
-	refused := 0
+	refused, findings := 0, 0
 	for i, b := range blocks {
 		if b.language != "yaml" {
 			continue
 		}
 		cfg, err := flowhook.ParseConfig([]byte(b.text))
 		require.NoError(t, err, "line %d", b.line)
-		_, err = flowhook.New(cfg, flowhook.Options{
-			Store: memstore.New(), Courier: &mailbox{}, VerificationURL: "https://auth.example/verification",
-			Secrets: []string{"only-for-this-test-0123456789"}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		})
+		opts := flowhook.Options{Store: memstore.New(), Courier: &mailbox{}, VerificationURL: "https://auth.example.org/verification",
+			Logger: slog.New(slog.DiscardHandler)}
+		if b.marked == "<!-- findings -->" {
+			findings++
+			var lines []string
+			for _, f := range cfg.Check(opts) {
+				lines = append(lines, f.String()+"\n")
+			}
+			require.Equal(t, blocks[i+1].text, strings.Join(lines, ""), "line %d", b.line)
+			p, err := flowhook.New(cfg, opts)
+			require.NoError(t, err)
+			require.Equal(t, "<!-- table -->", blocks[i+2].marked)
+			require.Equal(t, blocks[i+2].text, p.String(), "line %d", blocks[i+2].line)
+			continue
+		}
+		opts.Secrets = []string{"only-for-this-test-0123456789"}
+		_, err = flowhook.New(cfg, opts)
 		if b.marked != "<!-- refused -->" {
 			require.NoError(t, err, "line %d", b.line)
 			continue
@@ -146,6 +161,7 @@ func TestREADMEYAML(t *testing.T) {
 		require.EqualError(t, err, strings.TrimSuffix(blocks[i+1].text, "\n"), "line %d", b.line)
 	}
 	require.Equal(t, 1, refused)
+	require.Equal(t, 1, findings)
 }
 
 // TestREADMENamesWhatThereIs compares the README's lists with the library.
