@@ -155,10 +155,25 @@ func TestSecretsAreNotInTheErrorsOfAFile(t *testing.T) {
 		"config: a decoder that talks": config("{own: " + long + "}"),
 		"config: not asked for":        "selfservice: {login: {after: [{hook: revoke_active_sessions, config: {api_key: " + long + "}}]}}",
 
+		"reference: a short secret":     session("['${FLOWHOOK_SHORT}']"),
+		"reference: a secret twice":     session("['${FLOWHOOK_LONG}', '${FLOWHOOK_LONG}']"),
+		"reference: a part of a secret": session("['${FLOWHOOK_LONG}" + long + "']"),
+		"reference: a default":          session("['${FLOWHOOK_NONE:-" + long + "}']"),
+		"reference: an int":             config("{count: '${FLOWHOOK_LONG}'}"),
+		"reference: a list":             config("{keys: '${FLOWHOOK_LONG}'}"),
+		"reference: a decoder":          config("{own: '${FLOWHOOK_LONG}'}"),
+		"reference: none at all":        config("{api_key: '${FLOWHOOK_NONE" + long + "'}"),
+
+		"return URL: user info":         "selfservice: {default_browser_return_url: 'https://user:" + long + "@example.org/'}",
+		"allowed return URL: user info": "selfservice: {allowed_return_urls: ['https://user:" + long + "@example.org/']}",
+		"timeout":                       "selfservice: {login: {before: [{hook: canary, timeout: " + long + "}]}}",
+
 		"redirect: user info":      "selfservice: {login: {before: [{hook: redirect, config: {to: 'https://user:" + long + "@example.org/'}}]}}",
 		"redirect: user info, bad": "selfservice: {login: {before: [{hook: redirect, config: {to: 'https://user:" + long + "%zz@example.org:x/'}}]}}",
 		"verification: user info":  "selfservice: {flows: {verification: {ui_url: 'https://user:" + long + "@example.org/'}, login: {after: {hooks: [{hook: verify}]}}}}",
 	}
+	t.Setenv("FLOWHOOK_LONG", long)
+	t.Setenv("FLOWHOOK_SHORT", short)
 	for name, text := range rows {
 		t.Run(name, func(t *testing.T) {
 			book, loggers := logs()
