@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+
+	"github.com/flowhook/flowhook/internal/stage"
 )
 
 // HookError is what a hook caused: its own error, a panic, or an answer that cannot be given.
@@ -75,8 +77,8 @@ type run struct {
 	aborted   bool // a hook has panicked with http.ErrAbortHandler
 	succeeded bool // nothing is to be restored
 
-	stage    *stage
-	stages   [4]stage // take turns: what is left of one run has no part in the next ones
+	stage    *stage.Stage
+	stages   [4]stage.Stage // take turns: what is left of one run has no part in the next ones
 	turn     int
 	request  *http.Request
 	returnTo string      // the URL that the request names, where a redirect may go there; checked
@@ -127,7 +129,7 @@ func (p *Pipeline) enter(ctx context.Context, flow Flow, phase Phase, strategy S
 		return nil, nil, fmt.Errorf("%w: %s", ErrNested, c.point)
 	case x.Writer == nil || x.Request == nil:
 		return nil, nil, fmt.Errorf("%w: its Writer or Request is nil", ErrNoExchange)
-	case closed(x.Writer):
+	case stage.Closed(x.Writer):
 		return nil, nil, fmt.Errorf("%w: its Writer is that of a run that has ended", ErrNoExchange)
 	case x.marks.answered:
 		return nil, nil, fmt.Errorf("%w: %s", ErrAnswered, c.point)
@@ -158,10 +160,10 @@ func (x *Exchange) begin(header http.Header) {
 
 	r.stage = &r.stages[r.turn]
 	r.turn = (r.turn + 1) % len(r.stages)
-	if r.stage.touched.Load() { // somebody may still write to it
-		r.stage = new(stage)
+	if stage.Touched(r.stage) { // somebody may still write to it
+		r.stage = new(stage.Stage)
 	}
-	r.stage.begin(x.Writer, header)
+	stage.Begin(r.stage, x.Writer, header)
 	x.Writer = r.stage
 }
 
@@ -170,13 +172,13 @@ func (x *Exchange) begin(header http.Header) {
 func (x *Exchange) end() {
 	r := &x.run
 	if !r.succeeded {
-		r.stage.close()
+		stage.Close(r.stage)
 		x.restore()
 		if r.header != nil {
-			restoreHeader(r.stage.real.Header(), r.header)
+			stage.Restore(stage.Real(r.stage).Header(), r.header)
 		}
 	}
-	x.Writer, x.Request = r.stage.real, r.request
+	x.Writer, x.Request = stage.Real(r.stage), r.request
 	r.busy, r.chain, r.hook, r.later, r.tx = false, nil, nil, nil, false
 }
 
@@ -195,7 +197,7 @@ func (x *Exchange) restore() {
 // finish closes the stage behind the last hook, or save, of a run, and looks at what came in meanwhile from goroutines
 // that they have left behind. From now on the answer is what it is.
 func (x *Exchange) finish() error {
-	x.run.stage.close()
+	stage.Close(x.run.stage)
 	if x.untouched() {
 		return nil
 	}
@@ -229,12 +231,12 @@ func (x *Exchange) caused(err error) error {
 // untouched says that a hook did nothing that answer would have to look at.
 func (x *Exchange) untouched() bool {
 	r := &x.run
-	return !r.stage.touched.Load() && x.Writer == r.stage && x.Request == r.request
+	return !stage.Touched(r.stage) && x.Writer == r.stage && x.Request == r.request
 }
 
 // answer looks at what a hook, or save, did to the exchange, and says whether the hook has answered.
 func (x *Exchange) answer() (answered bool, err error) {
-	status, misuse := x.run.stage.result()
+	status, misuse := stage.Result(x.run.stage)
 	switch {
 	case misuse != nil:
 		return false, misuse

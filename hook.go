@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/flowhook/flowhook/internal/stage"
 )
 
 // A Flow is what the user is doing. The host may declare flows of its own in [Options.Flows].
@@ -272,7 +274,7 @@ func (x *Exchange) Answered() bool {
 	if !x.run.busy {
 		return x.marks.answered
 	}
-	status, _ := x.run.stage.result()
+	status, _ := stage.Result(x.run.stage)
 	return status != 0
 }
 

@@ -9,6 +9,8 @@ import (
 	"runtime/debug"
 	"sync/atomic"
 	"time"
+
+	"github.com/flowhook/flowhook/internal/stage"
 )
 
 // detached is how long, at most, the work lasts that is not cancelled with the request.
@@ -112,7 +114,7 @@ func (p *Pipeline) attempt(ctx context.Context, x *Exchange, c *chains, save fun
 	}
 	x.passing(&c.beforePersist)
 
-	if status, _ := x.run.stage.result(); status != 0 {
+	if status, _ := stage.Result(x.run.stage); status != 0 {
 		err = x.finish()
 	} else {
 		locked := x.identityID()
@@ -197,8 +199,8 @@ func (p *Pipeline) afterFailure(ctx context.Context, x *Exchange, c *chain, caus
 		p.log.LogAttrs(ctx, slog.LevelError, "flowhook: a hook at failed has failed itself", slog.Any("error", x.failed(err)))
 		return false, cause
 	}
-	if status, _ := x.run.stage.result(); status == 0 {
-		x.run.stage.discard() // the handler gets an error, and the writer as it was
+	if status, _ := stage.Result(x.run.stage); status == 0 {
+		stage.Discard(x.run.stage) // the handler gets an error, and the writer as it was
 	}
 	handled = p.succeed(ctx, x)
 	x.restore() // the attempt has failed, whatever became of it
@@ -256,12 +258,12 @@ func (p *Pipeline) succeed(ctx context.Context, x *Exchange) (handled bool) {
 	for i := 0; i < len(x.run.later); i++ { // fn may add to it
 		p.afterCommit(ctx, x, x.run.later[i])
 	}
-	if !x.run.stage.touched.Load() {
+	if !stage.Touched(x.run.stage) {
 		return false
 	}
-	status, _ := x.run.stage.result()
+	status, _ := stage.Result(x.run.stage)
 	x.marks.answered = status != 0 // also where the writer panics
-	if err := x.run.stage.release(); err != nil {
+	if err := stage.Release(x.run.stage); err != nil {
 		p.log.LogAttrs(ctx, slog.LevelWarn, "flowhook: the answer did not reach the client", slog.Any("error", err))
 	}
 	return x.marks.answered

@@ -1,4 +1,5 @@
-package flowhook
+// Package stage keeps what hooks write to the client until nothing can fail any more.
+package stage
 
 import (
 	"errors"
@@ -19,12 +20,13 @@ var (
 	errBodyTooBig  = fmt.Errorf("the answer's body is over %d bytes", maxBody)
 )
 
-// A stage is the ResponseWriter that hooks see. It keeps what they write until the run has succeeded, so that an error
+// A Stage is the ResponseWriter that hooks see. It keeps what they write until the run has succeeded, so that an error
 // leaves the real writer as it was. It has no optional interface and no Unwrap: neither a type assertion nor
 // http.ResponseController reaches the connection. Its methods are safe for concurrent use, because a hook may have left
-// a goroutine behind; the header map is the hook's own.
-type stage struct {
-	open    atomic.Bool         // between begin and close
+// a goroutine behind; the header map is the hook's own. What else can be done with a stage are functions, not methods: a
+// hook has the methods.
+type Stage struct {
+	open    atomic.Bool         // between Begin and Close
 	touched atomic.Bool         // a method was called: somebody may hold on to this stage
 	real    http.ResponseWriter // changes only while nobody has touched it
 
@@ -36,7 +38,7 @@ type stage struct {
 	misuse error // the first thing that was done wrong
 }
 
-func (s *stage) Header() http.Header {
+func (s *Stage) Header() http.Header {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.takes() {
@@ -54,7 +56,7 @@ func (s *stage) Header() http.Header {
 	return s.header
 }
 
-func (s *stage) WriteHeader(status int) {
+func (s *Stage) WriteHeader(status int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch takes := s.takes(); {
@@ -68,7 +70,7 @@ func (s *stage) WriteHeader(status int) {
 	}
 }
 
-func (s *stage) Write(b []byte) (int, error) {
+func (s *Stage) Write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.takes() {
@@ -90,19 +92,19 @@ func (s *stage) Write(b []byte) (int, error) {
 
 // takes says whether the stage takes anything, and is the first thing that a method asks. It marks the stage before it
 // looks whether it is open, and close does the reverse: so either the write is late, or close knows of it.
-func (s *stage) takes() bool {
+func (s *Stage) takes() bool {
 	s.touched.Store(true)
 	return s.open.Load()
 }
 
-// begin opens the stage in front of w. base is a copy of w's header; nil: it is made when somebody asks for the header.
-func (s *stage) begin(w http.ResponseWriter, base http.Header) {
+// Begin opens the stage in front of w. base is a copy of w's header; nil: it is made when somebody asks for the header.
+func Begin(s *Stage, w http.ResponseWriter, base http.Header) {
 	s.real, s.base = w, base
 	s.open.Store(true)
 }
 
-// close ends the stage: from now on nothing written to it has an effect. What is being written is waited for.
-func (s *stage) close() {
+// Close ends the stage: from now on nothing written to it has an effect. What is being written is waited for.
+func Close(s *Stage) {
 	s.open.Store(false)
 	if s.touched.Load() {
 		s.mu.Lock()
@@ -110,14 +112,20 @@ func (s *stage) close() {
 	}
 }
 
-func (s *stage) fail(err error) {
+// Touched says that a method of an http.ResponseWriter was called. It is what costs nothing to ask.
+func Touched(s *Stage) bool { return s.touched.Load() }
+
+// Real gives the writer that Begin was given.
+func Real(s *Stage) http.ResponseWriter { return s.real }
+
+func (s *Stage) fail(err error) {
 	if s.misuse == nil {
 		s.misuse = err
 	}
 }
 
-// result gives the status of the answer, 0 if there is none, and what was done wrong.
-func (s *stage) result() (status int, misuse error) {
+// Result gives the status of the answer, 0 if there is none, and what was done wrong.
+func Result(s *Stage) (status int, misuse error) {
 	if !s.touched.Load() {
 		return 0, nil
 	}
@@ -126,21 +134,21 @@ func (s *stage) result() (status int, misuse error) {
 	return s.status, s.misuse
 }
 
-// discard forgets what was staged, after close.
-func (s *stage) discard() {
+// Discard forgets what was staged, after Close.
+func Discard(s *Stage) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.header = nil
 }
 
-// closed says that w is the stage of a run that has ended.
-func closed(w http.ResponseWriter) bool {
-	s, ok := w.(*stage)
+// Closed says that w is the stage of a run that has ended.
+func Closed(w http.ResponseWriter) bool {
+	s, ok := w.(*Stage)
 	return ok && !s.open.Load()
 }
 
-// release lets out what was staged, after close. The error is that of a client that is gone.
-func (s *stage) release() error {
+// Release lets out what was staged, after Close. The error is that of a client that is gone.
+func Release(s *Stage) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.header != nil {
@@ -167,8 +175,8 @@ func (s *stage) release() error {
 	return err
 }
 
-// restoreHeader makes h what it was.
-func restoreHeader(h, was http.Header) {
+// Restore makes h what it was.
+func Restore(h, was http.Header) {
 	clear(h)
 	maps.Copy(h, was)
 }
