@@ -24,7 +24,6 @@ type Result struct {
 	Mails    []flowhook.Message // that the courier took; with Options.Outbox, also in what was then rolled back
 	Sessions []flowhook.Session // of the exchange's identity, live, in the store, after the run: as Rig.Sessions
 	SignedIn *flowhook.Session  // that the response's cookies stand for; nil: none, or one that is not good
-	Exchange *flowhook.Exchange // that was run
 	Log      string             // what the pipeline logged meanwhile; empty if Options.Logger was set
 }
 
@@ -71,7 +70,7 @@ func (r *Rig) run(x *flowhook.Exchange, run func(ctx context.Context, x *flowhoo
 	if x.Request == nil {
 		x.Request = httptest.NewRequest(http.MethodPost, "https://auth.example/", nil)
 	}
-	got, rec, logged := &Result{Exchange: x}, &record{}, r.log.len()
+	got, rec, logged := &Result{}, &record{}, r.log.len()
 	ctx := context.WithValue(flowhook.NewContext(x.Request.Context(), x), recordKey{}, rec)
 	x.Request = x.Request.WithContext(ctx)
 	r.note(x)
