@@ -23,7 +23,7 @@ func TestProgramShowsTheHookAtWork(t *testing.T) {
 	text, err := os.ReadFile("auth.yml")
 	require.NoError(t, err)
 	file := filepath.Join(t.TempDir(), "auth.yml")
-	require.NoError(t, os.WriteFile(file, []byte(strings.Replace(string(text), "timeout: 2s", "timeout: 20ms", 1)), 0o600))
+	require.NoError(t, os.WriteFile(file, []byte(strings.Replace(string(text), "timeout: 2s", "timeout: 500ms", 1)), 0o600))
 	cmd := exec.Command(os.Args[0], "-config", file)
 	cmd.Env = append(os.Environ(), "CUSTOMHOOK_RUN_MAIN=1")
 	out, err := cmd.Output()
@@ -36,5 +36,5 @@ func TestProgramShowsTheHookAtWork(t *testing.T) {
 	} {
 		require.Contains(t, string(out), line+"\n")
 	}
-	require.Contains(t, string(out), "block_disposable, at most 20ms")
+	require.Contains(t, string(out), "block_disposable, at most 500ms")
 }
