@@ -144,11 +144,12 @@ func (h *timed) Run(ctx context.Context, x *Exchange) error {
 	limited, cancel := context.WithTimeout(ctx, h.timeout)
 	defer cancel()
 	err := h.Hook.Run(limited, x)
-	if limited.Err() == nil || ctx.Err() != nil {
+	late := limited.Err()
+	switch {
+	case late == nil || ctx.Err() != nil:
 		return err
+	case err == nil || err == late:
+		return fmt.Errorf("not done within its timeout of %s: %w", h.timeout, late)
 	}
-	if err == nil {
-		err = limited.Err()
-	}
-	return fmt.Errorf("not done within its timeout of %s: %w", h.timeout, err)
+	return fmt.Errorf("not done within its timeout of %s: %w (%w)", h.timeout, late, err) // err need not say that it was late
 }

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestMain lets the test binary be the program, with a word in its environment.
+func TestMain(m *testing.M) {
+	if os.Getenv("CUSTOMHOOK_RUN_MAIN") != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func TestProgramShowsTheHookAtWork(t *testing.T) {
+	text, err := os.ReadFile("auth.yml")
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "auth.yml")
+	require.NoError(t, os.WriteFile(file, []byte(strings.Replace(string(text), "timeout: 2s", "timeout: 500ms", 1)), 0o600))
+	cmd := exec.Command(os.Args[0], "-config", file)
+	cmd.Env = append(os.Environ(), "CUSTOMHOOK_RUN_MAIN=1")
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	for _, line := range []string{
+		"alice@example.org registers: 200 OK, Welcome!",
+		"bob@elsewhere.example registers: 200 OK, Welcome!",
+		"eve@throwaway.example registers: 403 Forbidden, Please register with an address that you will keep.",
+		"sam@slow.example registers: 503 Service Unavailable, We cannot register you now. Please try again.",
+	} {
+		require.Contains(t, string(out), line+"\n")
+	}
+	require.Contains(t, string(out), "block_disposable, at most 500ms")
+}

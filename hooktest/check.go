@@ -1,0 +1,104 @@
+package hooktest
+
+import (
+	"context"
+	"crypto/rand"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/store/memstore"
+)
+
+// CheckFile checks a file as [flowhook.Config.Check] does, and fails t once for every error and every warning, with its
+// place, what will happen, and what mends it. Notes are logged. It gives all that was found.
+//
+// accept names the rules, such as "enumeration", whose warnings are meant to be: they are logged. So that the list stays
+// true, a rule in it that nothing was found by fails t. Errors cannot be accepted, and, with Options.Strict, no warnings.
+//
+// A store, a courier, a secret and a VerificationURL that the hooks of the file need, and that neither it nor opts have,
+// are filled in, and nothing is found out about them. References, such as ${NAME}, are resolved: t.Setenv sets what they
+// need. A file that cannot be read ends the test.
+func CheckFile(t testing.TB, path string, opts flowhook.Options, accept ...string) []flowhook.Finding {
+	t.Helper()
+	cfg := load(t, path)
+	strict := opts.Strict
+	opts.Strict = false // it would keep back all that is no error
+	opts, filled := fill(cfg, opts)
+
+	found := slices.DeleteFunc(cfg.Check(opts), func(f flowhook.Finding) bool {
+		return f.Position == (flowhook.Position{}) && slices.ContainsFunc(filled, func(option string) bool { return strings.HasPrefix(f.Path, option) })
+	})
+	rules := map[string]bool{}
+	wrong := false // then nothing but errors was found
+	for _, f := range found {
+		rules[f.Rule] = true
+		switch {
+		case f.Severity == flowhook.Note:
+			t.Log(f)
+		case f.Severity == flowhook.Warning && !strict && slices.Contains(accept, f.Rule):
+			t.Logf("%s (accepted)", f)
+		default:
+			t.Error(f)
+		}
+		wrong = wrong || f.Severity == flowhook.Error
+	}
+	for _, rule := range accept {
+		if !rules[rule] && !wrong {
+			t.Errorf("%s: nothing was found by the rule %q, which is accepted; take it out of the list", path, rule)
+		}
+	}
+	return found
+}
+
+func load(t testing.TB, path string) *flowhook.Config {
+	t.Helper()
+	cfg, err := flowhook.LoadConfig(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// fill adds to opts what the hooks of cfg need and do not have, and says which fields these are.
+func fill(cfg *flowhook.Config, opts flowhook.Options) (full flowhook.Options, filled []string) {
+	found := cfg.Check(opts)
+	needs := func(what, option string, missing bool) bool {
+		missing = missing && slices.ContainsFunc(found, func(f flowhook.Finding) bool {
+			return f.Severity == flowhook.Error && strings.Contains(f.Problem, " needs "+what)
+		})
+		if missing {
+			filled = append(filled, option)
+		}
+		return missing
+	}
+	if needs("a store", "Options.Store", opts.Store == nil) {
+		opts.Store = memstore.New()
+	}
+	if needs("a courier", "Options.Courier", opts.Courier == nil) {
+		opts.Courier = courier{}
+	}
+	if needs("secrets", "Options.Secrets", len(opts.Secrets) == 0) {
+		opts.Secrets = []string{newSecret()}
+	}
+	if needs("a URL for its links", "Options.VerificationURL", opts.VerificationURL == "") {
+		opts.VerificationURL = "https://auth.example/verify"
+	}
+	return opts, filled
+}
+
+func newSecret() string { return rand.Text() + rand.Text() + rand.Text() }
+
+// A courier notes the mails that it is given in the record of the run, and passes them on.
+type courier struct{ next flowhook.Courier } // nil: to nobody
+
+func (c courier) Send(ctx context.Context, m flowhook.Message) error {
+	if c.next != nil {
+		if err := c.next.Send(ctx, m); err != nil {
+			return err
+		}
+	}
+	recordOf(ctx).mail(m)
+	return nil
+}

@@ -1,0 +1,321 @@
+package flowhook_test
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flowhook/flowhook"
+	"github.com/stretchr/testify/require"
+)
+
+// many has every kind of place: a flow that is closed, hooks of a strategy and flow-wide ones, one that never runs.
+const many = `selfservice:
+  flows:
+    settings:
+      before:
+        hooks:
+          - hook: redirect
+            config:
+              to: https://www.example.org/closed?ticket=secret#there
+      after:
+        profile:
+          hooks:
+            - hook: audit
+    registration:
+      after:
+        password:
+          hooks:
+            - hook: audit
+              phase: before_persist
+              timeout: 2s
+            - hook: session
+            - hook: redirect
+              phase: after
+              timeout: 1m30s
+              config:
+                to: /welcome
+            - hook: audit
+        hooks:
+          - hook: verify
+      failed:
+        hooks:
+          - hook: audit
+    login:
+      after:
+        oidc:
+          hooks:
+            - hook: session
+`
+
+// A listed is what Points gives of one point.
+type listed struct {
+	at    flowhook.Point
+	hooks []flowhook.HookInfo
+}
+
+func points(p *flowhook.Pipeline) (all []listed) {
+	for at, hooks := range p.Points() {
+		all = append(all, listed{at, hooks})
+	}
+	return all
+}
+
+// configured makes a pipeline of a file's text, with what any hook in it may need.
+func configured(t *testing.T, text string, change ...func(cfg *flowhook.Config, o *flowhook.Options)) *flowhook.Pipeline {
+	t.Helper()
+	cfg, err := flowhook.ParseConfig([]byte(text))
+	require.NoError(t, err)
+	opts := anything()
+	opts.VerificationURL = "https://auth.example.org/verify"
+	for _, c := range change {
+		c(cfg, &opts)
+	}
+	p, err := flowhook.New(cfg, opts)
+	require.NoError(t, err)
+	return p
+}
+
+func TestPoints(t *testing.T) {
+	p := configured(t, many)
+	line := func(line, column int) flowhook.Position { return flowhook.Position{Line: line, Column: column} }
+	var (
+		wide  = at(flowhook.Registration, flowhook.After, flowhook.FlowWide)
+		gate  = at(flowhook.Registration, flowhook.BeforePersist, flowhook.Password)
+		after = at(flowhook.Registration, flowhook.After, flowhook.Password)
+		fail  = at(flowhook.Registration, flowhook.Failed, flowhook.FlowWide)
+		oidc  = at(flowhook.Login, flowhook.After, flowhook.OIDC)
+		shut  = at(flowhook.Settings, flowhook.Before, flowhook.FlowWide)
+		saved = at(flowhook.Settings, flowhook.After, flowhook.Profile)
+	)
+	verify := flowhook.HookInfo{Name: "verify", Position: line(28, 19), At: wide}
+	verifyBehind := verify
+	verifyBehind.NeverRuns = true
+	audit := flowhook.HookInfo{Name: "audit", Position: line(31, 19), At: fail, Own: true}
+	want := []listed{ // flows in the order of their constants
+		{oidc, []flowhook.HookInfo{{Name: "session", Position: line(36, 21), At: oidc}}},
+		{wide, []flowhook.HookInfo{verify}},
+		{fail, []flowhook.HookInfo{audit}},
+		{gate, []flowhook.HookInfo{{Name: "audit", Position: line(17, 21), At: gate, Own: true, Timeout: 2 * time.Second}}},
+		{after, []flowhook.HookInfo{
+			{Name: "session", Position: line(20, 21), At: after},
+			{Name: "redirect", Position: line(21, 21), At: after, Target: "/welcome", Timeout: 90 * time.Second},
+			{Name: "audit", Position: line(26, 21), At: after, Own: true, NeverRuns: true},
+			verifyBehind,
+		}},
+		{at(flowhook.Registration, flowhook.Failed, flowhook.Password), []flowhook.HookInfo{audit}},
+		{shut, []flowhook.HookInfo{{Name: "redirect", Position: line(6, 19), At: shut, Target: "https://www.example.org/closed"}}},
+		{saved, []flowhook.HookInfo{{Name: "audit", Position: line(12, 21), At: saved, Own: true, NeverRuns: true}}},
+	}
+	got := points(p)
+	require.Len(t, got, len(want))
+	for i := range got {
+		for j := range got[i].hooks {
+			got[i].hooks[j].Findings = nil // below
+		}
+		require.Equal(t, want[i], got[i])
+	}
+
+	t.Run("as a table", func(t *testing.T) {
+		require.Equal(t, strings.TrimPrefix(`
+POINT                                 HOOK                                        AT
+login/after/oidc                      session                                     36:21
+registration/after                    verify                                      28:19
+registration/failed                   audit                                       31:19
+registration/before_persist/password  audit, at most 2s                           17:21
+registration/after/password           session                                     20:21
+                                      redirect to /welcome, at most 1m30s         21:21  answers
+                                      audit                                       26:21  never runs
+                                      verify                                      28:19  never runs
+registration/failed/password          audit                                       31:19
+settings/before                       redirect to https://www.example.org/closed  6:19   answers
+settings/after/profile                audit                                       12:21  never runs
+`, "\n"), p.String())
+		require.Equal(t, "no hooks\n", configured(t, "").String())
+	})
+
+	t.Run("with the findings beside the hooks that they are about", func(t *testing.T) {
+		beside := map[string][]string{}
+		for _, l := range points(p) {
+			for _, h := range l.hooks {
+				for _, f := range h.Findings {
+					require.Contains(t, p.Findings(), f)
+					key := l.at.String() + " " + h.Name + " " + h.Position.String()
+					beside[key] = append(beside[key], f.Rule)
+				}
+			}
+		}
+		require.Equal(t, map[string][]string{
+			"registration/after/password session 20:21": {"enumeration", "kratos-session-last"},
+			"registration/after/password audit 26:21":   {"never-runs"},
+			"registration/after verify 28:19":           {"never-runs"}, // by password, it says
+			"registration/after/password verify 28:19":  {"never-runs"},
+			"settings/before redirect 6:19":             {"closed"},
+			"settings/after/profile audit 12:21":        {"never-runs"},
+		}, beside)
+	})
+
+	t.Run("of which the slices are the caller's", func(t *testing.T) {
+		was := points(p)
+		for _, hooks := range p.Points() {
+			for i := range hooks {
+				clear(hooks[i].Findings)
+			}
+			clear(hooks)
+		}
+		clear(p.Findings())
+		require.Equal(t, was, points(p))
+		require.NotZero(t, p.Findings()[0])
+		for range p.Points() {
+			break // an iterator may be left
+		}
+	})
+}
+
+func TestPointsHasWhatWasAdded(t *testing.T) {
+	invite := at("invite", flowhook.After, "magic")
+	p := configured(t, "selfservice: {flows: {invite: {after: {magic: {hooks: [{hook: audit}]}}}}}", func(cfg *flowhook.Config, _ *flowhook.Options) {
+		cfg.Add(invite, "greets", flowhook.HookFunc(nothing))
+		cfg.Add(invite, "session", nil)
+		cfg.Add(invite, "redirect", flowhook.Redirect("https://example.org/?token=secret"))
+	})
+	all := points(p)
+	require.Len(t, all, 1)
+	require.Equal(t, invite, all[0].at)
+	var got []string
+	for _, h := range all[0].hooks {
+		require.Equal(t, invite, h.At)
+		require.Equal(t, h.Name == "audit" || h.Name == "greets", h.Own)
+		got = append(got, h.Name+" "+h.Target)
+		if h.Name != "audit" {
+			require.Equal(t, "points_test.go", filepath.Base(h.Position.File))
+			require.Positive(t, h.Position.Line)
+		}
+	}
+	require.Equal(t, []string{"audit ", "greets ", "session ", "redirect https://example.org/"}, got)
+	require.NotContains(t, p.String(), "secret")
+}
+
+func TestPointsFollowReload(t *testing.T) {
+	p := configured(t, many)
+	before := p.Points()
+	cfg, err := flowhook.ParseConfig([]byte("selfservice: {login: {after: {password: [{hook: sesion}]}}}"))
+	require.NoError(t, err)
+	was := p.String()
+	require.Error(t, p.Reload(cfg))
+	require.Equal(t, was, p.String())
+
+	cfg, err = flowhook.ParseConfig([]byte("selfservice: {login: {after: {password: [{hook: session}]}}}"))
+	require.NoError(t, err)
+	require.NoError(t, p.Reload(cfg))
+	require.Equal(t, []listed{{loginAfter, []flowhook.HookInfo{{Name: "session", Position: flowhook.Position{Line: 1, Column: 49}, At: loginAfter}}}}, points(p))
+	require.NotContains(t, rulesOf(p.Findings()), "enumeration")
+	n := 0
+	for range before {
+		n++
+	}
+	require.Equal(t, 8, n, "who has begun to look sees one configuration")
+}
+
+func rulesOf(found []flowhook.Finding) (rules []string) {
+	for _, f := range found {
+		rules = append(rules, f.Rule)
+	}
+	slices.Sort(rules)
+	return slices.Compact(rules)
+}
+
+func TestAnswered(t *testing.T) {
+	require.False(t, new(flowhook.Exchange).Answered())
+
+	// said is what Answered says in front of each hook, and behind it.
+	watch := func(b *bench) *[]string {
+		said := new([]string)
+		b.opts.Wrap = func(_ flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
+			return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
+				require.False(t, x.Answered(), "nothing runs behind an answer")
+				err := next.Run(ctx, x)
+				if x.Answered() {
+					name += " answered"
+				}
+				*said = append(*said, name)
+				return err
+			})
+		}
+		return said
+	}
+	header := func(_ context.Context, x *flowhook.Exchange) error {
+		x.Writer.Header().Set("X-Hook", "1")
+		return nil
+	}
+
+	t.Run("of the hook that did, while it runs and after", func(t *testing.T) {
+		b := newBench(t)
+		said := watch(b)
+		later := false
+		b.add(loginGate, "header", header)
+		b.add(loginAfter, "leaves work", func(_ context.Context, x *flowhook.Exchange) error {
+			x.AfterCommit(func(context.Context) error { later = x.Answered(); return nil })
+			return nil
+		})
+		b.add(loginAfter, "writes", func(_ context.Context, x *flowhook.Exchange) error {
+			require.False(t, x.Answered())
+			_, err := x.Writer.Write(nil)
+			require.True(t, x.Answered(), "without a body and without WriteHeader, too")
+			return err
+		})
+		b.add(loginAfter, "not reached")
+		handled, err := b.complete(func(context.Context) error { require.False(t, b.x.Answered()); return nil })
+		require.NoError(t, err)
+		require.True(t, handled)
+		require.Equal(t, []string{"header", "leaves work", "writes answered"}, *said)
+		require.True(t, later)
+		require.True(t, b.x.Answered())
+	})
+
+	t.Run("not of an answer that did not leave", func(t *testing.T) {
+		b := newBench(t)
+		said := watch(b)
+		b.add(loginAfter, "fails", answerWith(302, ""), refuse)
+		b.add(loginFailed, "looks")
+		_, err := b.complete(nil)
+		require.ErrorIs(t, err, errRefused)
+		require.Equal(t, []string{"fails answered", "looks"}, *said, "failed hooks are another run")
+		require.False(t, b.x.Answered())
+	})
+
+	t.Run("not of headers alone, or of a status that is none", func(t *testing.T) {
+		b := newBench(t)
+		said := watch(b)
+		b.add(loginAfter, "header", header)
+		b.add(loginAfter, "misuse", func(_ context.Context, x *flowhook.Exchange) error { x.Writer.WriteHeader(100); return nil })
+		_, err := b.run(flowhook.After)
+		require.Error(t, err)
+		require.Equal(t, []string{"header", "misuse"}, *said)
+		require.False(t, b.x.Answered())
+	})
+
+	t.Run("of a failed hook that answers", func(t *testing.T) {
+		b := newBench(t)
+		said := watch(b)
+		b.add(loginAfter, "refuses", refuse)
+		b.add(loginFailed, "slows down", answerWith(429, ""))
+		handled, err := b.complete(nil)
+		require.NoError(t, err)
+		require.True(t, handled)
+		require.Equal(t, []string{"refuses", "slows down answered"}, *said)
+		require.True(t, b.x.Answered())
+	})
+}
+
+func TestPointsLogNothing(t *testing.T) {
+	log := &logbook{}
+	p := configured(t, many, func(_ *flowhook.Config, o *flowhook.Options) { o.Logger = slog.New(slog.NewTextHandler(log, nil)) })
+	was := log.String()
+	_, _, _ = p.String(), p.Findings(), points(p)
+	require.Equal(t, was, log.String())
+}

@@ -1,0 +1,312 @@
+package flowhook_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flowhook/flowhook"
+	"github.com/stretchr/testify/require"
+)
+
+// brief is a timeout that a test waits for. ample is one that never ends in a test.
+const (
+	brief = "10ms"
+	ample = "1h"
+)
+
+// waits is a hook that honours its context.
+func waits(ctx context.Context, _ *flowhook.Exchange) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// ignores is a hook that succeeds, but only when its context has ended.
+func ignores(ctx context.Context, _ *flowhook.Exchange) error {
+	<-ctx.Done()
+	return nil
+}
+
+// file gives the bench a file's text, and makes hooks of the acts for the names that it has there.
+func (b *bench) file(text string, hooks map[string]act) {
+	b.t.Helper()
+	cfg, err := flowhook.ParseConfig([]byte(text))
+	require.NoError(b.t, err)
+	b.cfg = *cfg
+	b.opts.Hooks = map[string]flowhook.HookFactory{}
+	for name, a := range hooks {
+		b.opts.Hooks[name] = func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
+			return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
+				b.ran = append(b.ran, name)
+				return a(ctx, x)
+			}), nil
+		}
+	}
+}
+
+// one is a file with a hook named slow at a point of login by password. The hook is at slowAt.
+func one(phase flowhook.Phase, timeout string) string {
+	if timeout != "" {
+		timeout = ", timeout: " + timeout
+	}
+	switch phase {
+	case flowhook.Before:
+		return "selfservice: {login: {before:              [{hook: slow" + timeout + "}]}}"
+	case flowhook.Failed:
+		return "selfservice: {login: {failed:  { password: [{hook: slow" + timeout + "}]}}}"
+	}
+	return "selfservice: {login: {after:   { password: [{hook: slow, phase: " + string(phase) + timeout + "}]}}}"
+}
+
+// requireTimeout asserts that err says which hook was not done, where it stands, and after how long.
+func requireTimeout(t *testing.T, err error, at flowhook.Point, name string, pos flowhook.Position, timeout string) {
+	t.Helper()
+	var hook *flowhook.HookError
+	require.ErrorAs(t, err, &hook)
+	require.Equal(t, at, hook.Point)
+	require.Equal(t, name, hook.Name)
+	require.Equal(t, pos, hook.Position)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.Contains(t, err.Error(), fmt.Sprintf("hook %s (%s): not done within its timeout of %s: ", name, pos, timeout))
+}
+
+var slowAt = flowhook.Position{Line: 1, Column: 52}
+
+func TestTimeout(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		phase flowhook.Phase
+		hook  act
+	}{
+		{"a hook that ends with its context, at before", flowhook.Before, waits},
+		{"a hook that ends with its context, at before_persist", flowhook.BeforePersist, waits},
+		{"a hook that ends with its context, at after", flowhook.After, waits},
+		{"a hook that ends with its context, at failed", flowhook.Failed, waits},
+		{"a hook that ignores its context and succeeds too late", flowhook.After, ignores},
+		{"a hook that has done everything when it is too late", flowhook.After, func(ctx context.Context, x *flowhook.Exchange) error {
+			if err := meddle(ctx, x); err != nil {
+				return err
+			}
+			x.AfterCommit(func(context.Context) error { panic("after a commit that never was") })
+			return errors.Join(answerWith(http.StatusFound, "elsewhere")(ctx, x), ignores(ctx, x))
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			b := newBench(t)
+			b.file(one(row.phase, brief), map[string]act{"slow": row.hook})
+			handled, err := b.run(row.phase)
+			require.False(t, handled)
+			p := at(flowhook.Login, row.phase, flowhook.Password)
+			requireTimeout(t, err, p, "slow", slowAt, brief)
+			require.Equal(t, []string{"slow"}, b.ran)
+			b.requireUntouched()
+			if row.phase == flowhook.After {
+				require.Equal(t, []string{"begin alice", "rollback"}, b.store.entries)
+			}
+		})
+	}
+
+	t.Run("an error of the hook's own, too late, is in it", func(t *testing.T) {
+		b := newBench(t)
+		b.file(one(flowhook.After, brief), map[string]act{"slow": func(ctx context.Context, x *flowhook.Exchange) error {
+			<-ctx.Done()
+			return errRefused
+		}})
+		_, err := b.run(flowhook.After)
+		requireTimeout(t, err, loginAfter, "slow", slowAt, brief)
+		require.ErrorIs(t, err, errRefused)
+		require.ErrorContains(t, err, "refused")
+	})
+
+	t.Run("an error in time is the hook's own", func(t *testing.T) {
+		b := newBench(t)
+		b.file(one(flowhook.After, ample), map[string]act{"slow": refuse})
+		_, err := b.run(flowhook.After)
+		require.ErrorIs(t, err, errRefused)
+		require.NotContains(t, err.Error(), "timeout")
+		require.NotErrorIs(t, err, context.DeadlineExceeded)
+	})
+
+	t.Run("a panic in time is a panic", func(t *testing.T) {
+		b := newBench(t)
+		b.file(one(flowhook.After, ample), map[string]act{"slow": func(context.Context, *flowhook.Exchange) error { panic("startled") }})
+		_, err := b.run(flowhook.After)
+		require.ErrorContains(t, err, "panic: startled")
+	})
+
+	t.Run("the end of the request is the request's", func(t *testing.T) {
+		for name, hook := range map[string]act{"honoured": waits, "ignored": ignores} {
+			b := newBench(t)
+			b.file(one(flowhook.After, ample), map[string]act{"slow": func(ctx context.Context, x *flowhook.Exchange) error {
+				b.cancel()
+				return hook(ctx, x)
+			}})
+			_, err := b.run(flowhook.After)
+			require.ErrorIs(t, err, context.Canceled, name)
+			require.NotContains(t, err.Error(), "timeout", name)
+			if name == "ignored" {
+				require.Equal(t, context.Canceled, err, "no hook is to blame")
+			}
+			require.Equal(t, []string{"begin alice", "rollback"}, b.store.entries, name)
+		}
+	})
+
+	t.Run("without one there is no deadline; with one it is as far away as it says", func(t *testing.T) {
+		for timeout, want := range map[string]time.Duration{"": 0, "90s": 90 * time.Second} {
+			b := newBench(t)
+			b.file(one(flowhook.After, timeout), map[string]act{"slow": func(ctx context.Context, _ *flowhook.Exchange) error {
+				deadline, limited := ctx.Deadline()
+				require.Equal(t, want > 0, limited)
+				if limited {
+					require.WithinDuration(t, time.Now().Add(want), deadline, 10*time.Second)
+				}
+				require.NotNil(t, ctx.Value(inLedger{}), "it is the transaction's context all the same")
+				x, _ := flowhook.FromContext(ctx)
+				require.Same(t, b.x, x)
+				return nil
+			}})
+			_, err := b.run(flowhook.After)
+			require.NoError(t, err)
+			require.Equal(t, []string{"slow"}, b.ran)
+		}
+	})
+}
+
+func TestTimeoutIsOfOneHook(t *testing.T) {
+	const text = "selfservice:\n  login:\n    after:\n      password:\n        - {hook: quick, timeout: 1h}\n" +
+		"        - {hook: free}\n        - {hook: slow, timeout: 10ms}\n        - {hook: last, timeout: 2h}\n"
+	b := newBench(t)
+	left := map[string]time.Duration{}
+	var quick context.Context
+	look := func(name string) act {
+		return func(ctx context.Context, _ *flowhook.Exchange) error {
+			if name == "quick" {
+				quick = ctx
+			} else {
+				require.Error(t, quick.Err(), "the one before has ended")
+			}
+			require.NoError(t, ctx.Err())
+			if deadline, ok := ctx.Deadline(); ok {
+				left[name] = time.Until(deadline).Round(time.Hour)
+			}
+			return nil
+		}
+	}
+	b.file(text, map[string]act{"quick": look("quick"), "free": look("free"), "slow": ignores, "last": look("last")})
+	_, err := b.run(flowhook.After)
+	requireTimeout(t, err, loginAfter, "slow", flowhook.Position{Line: 7, Column: 18}, "10ms")
+	require.Equal(t, []string{"quick", "free", "slow"}, b.ran, "nothing runs behind it")
+
+	b.ran = nil
+	b.file(strings.Replace(text, "10ms", "3h", 1), map[string]act{"quick": look("quick"), "free": look("free"), "slow": look("slow"), "last": look("last")})
+	_, err = b.run(flowhook.After)
+	require.NoError(t, err)
+	require.Equal(t, []string{"quick", "free", "slow", "last"}, b.ran)
+	require.Equal(t, map[string]time.Duration{"quick": time.Hour, "slow": 3 * time.Hour, "last": 2 * time.Hour}, left)
+}
+
+func TestTimeoutOfBuiltinHook(t *testing.T) {
+	b := newBench(t)
+	b.file("selfservice: {login: {after: {password: [{hook: session, timeout: 10ms}]}}}", nil)
+	b.opts.Issue = waits
+	_, err := b.run(flowhook.After)
+	requireTimeout(t, err, loginAfter, "session", flowhook.Position{Line: 1, Column: 49}, brief)
+}
+
+// The hook's context ends before, or when, it returns; that of AfterCommit is another.
+func TestTimeoutDoesNotReachAfterCommit(t *testing.T) {
+	b := newBench(t)
+	done := false
+	b.file(one(flowhook.After, "1m"), map[string]act{"slow": func(hook context.Context, x *flowhook.Exchange) error {
+		x.AfterCommit(func(ctx context.Context) error {
+			require.ErrorIs(t, hook.Err(), context.Canceled)
+			require.NoError(t, ctx.Err())
+			deadline, ok := ctx.Deadline()
+			require.True(t, ok)
+			require.WithinDuration(t, time.Now().Add(10*time.Second), deadline, time.Second)
+			done = true
+			return nil
+		})
+		return nil
+	}})
+	_, err := b.run(flowhook.After)
+	require.NoError(t, err)
+	require.True(t, done)
+	require.NotContains(t, b.log.String(), "failed after the commit")
+}
+
+func TestWrapStandsAroundTheTimeout(t *testing.T) {
+	b := newBench(t)
+	b.file(one(flowhook.After, brief), map[string]act{"slow": ignores})
+	var seen error
+	b.opts.Wrap = func(_ flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
+		return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
+			_, limited := ctx.Deadline()
+			require.False(t, limited, "what stands around a hook has time")
+			seen = next.Run(ctx, x)
+			require.NoError(t, ctx.Err())
+			return seen
+		})
+	}
+	_, err := b.run(flowhook.After)
+	require.ErrorIs(t, seen, context.DeadlineExceeded)
+	require.ErrorContains(t, seen, "not done within its timeout of 10ms")
+	require.ErrorIs(t, err, seen)
+}
+
+func TestTimeoutInComplete(t *testing.T) {
+	t.Run("of a gate: save does not run, and failed is told why", func(t *testing.T) {
+		b := newBench(t)
+		var why error
+		b.file("selfservice: {login: {after: {password: [{hook: slow, phase: before_persist, timeout: 10ms}]}, failed: {hooks: [{hook: audit}]}}}",
+			map[string]act{"slow": ignores, "audit": func(ctx context.Context, x *flowhook.Exchange) error {
+				why = x.Err
+				return ctx.Err()
+			}})
+		_, err := b.complete(func(context.Context) error { t.Error("saved"); return nil })
+		requireTimeout(t, err, loginGate, "slow", flowhook.Position{Line: 1, Column: 49}, brief)
+		require.Equal(t, err, why)
+		require.Equal(t, []string{"slow", "audit"}, b.ran)
+		require.Empty(t, b.store.entries)
+	})
+
+	t.Run("at after: save is rolled back", func(t *testing.T) {
+		b := newBench(t)
+		b.file(one(flowhook.After, brief), map[string]act{"slow": ignores})
+		_, err := b.complete(func(context.Context) error { b.x.Writer.Header().Set("X-Save", "1"); return nil })
+		requireTimeout(t, err, loginAfter, "slow", slowAt, brief)
+		require.Equal(t, []string{"begin alice", "rollback"}, b.store.entries)
+		b.requireUntouched()
+	})
+
+	t.Run("at failed: it is only logged, also where the request has ended", func(t *testing.T) {
+		b := newBench(t)
+		b.cancel()
+		b.file(one(flowhook.Failed, brief), map[string]act{"slow": ignores})
+		_, err := b.complete(nil)
+		require.Equal(t, context.Canceled, err)
+		require.Contains(t, b.log.String(), "not done within its timeout of 10ms")
+	})
+}
+
+func TestTimeoutsAtOnce(t *testing.T) {
+	cfg, err := flowhook.ParseConfig([]byte(one(flowhook.BeforePersist, brief)))
+	require.NoError(t, err)
+	p, err := flowhook.New(cfg, flowhook.Options{Hooks: map[string]flowhook.HookFactory{
+		"slow": func(flowhook.Point, func(any) error) (flowhook.Hook, error) { return flowhook.HookFunc(ignores), nil },
+	}})
+	require.NoError(t, err)
+	errs := make([]error, 32)
+	together(len(errs), func(i int) {
+		x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: newRequest()}
+		_, errs[i] = p.Run(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.BeforePersist, flowhook.Password)
+	})
+	for _, err := range errs {
+		requireTimeout(t, err, loginGate, "slow", slowAt, brief)
+	}
+}
