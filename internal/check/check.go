@@ -77,6 +77,7 @@ func (c *Config) Findings() []Finding {
 	c.kratos(&l)
 	c.link(&l)
 	c.returns(&l)
+	c.overruled(&l)
 	c.plain(&l)
 	c.secrets(&l)
 	c.cookie(&l)

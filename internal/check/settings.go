@@ -58,6 +58,13 @@ func (c *Config) returns(l *list) {
 	}
 }
 
+// overruled finds what another value stands in for.
+func (c *Config) overruled(l *list) {
+	for _, o := range c.File.Overruled {
+		l.setting(Place{Value: o.Value}, Warning, "overruled", "remove it", "this has no effect: %s counts instead (line %d)", o.By.Path, o.By.Line)
+	}
+}
+
 // plain finds redirects that leave https.
 func (c *Config) plain(l *list) {
 	if len(c.Secrets) == 0 || !c.File.Session.Secure {
