@@ -133,7 +133,11 @@ func (c *Config) behind(l *list) {
 			l.hook(h, Warning, "login-unsigned", hint,
 				"the session hook %s, since the redirect at %s answers before it: who signs in stays signed out, unless the handler issues the session", whom, by.Where)
 		default:
-			l.hook(h, Warning, "never-runs", hint, "hook %q %s: the redirect at %s always answers before it", h.Name, whom, by.Where)
+			severity := Warning
+			if h.redirects() && !never[h] { // one strategy's redirect instead of the flow-wide one
+				severity = Note
+			}
+			l.hook(h, severity, "never-runs", hint, "hook %q %s: the redirect at %s always answers before it", h.Name, whom, by.Where)
 		}
 	}
 }
