@@ -226,3 +226,20 @@ func TestNothingIsNothingToFind(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, p.Findings())
 }
+
+// Whole files in the shape of Ory Kratos' own, of each layout that it has had.
+func TestKratosFiles(t *testing.T) {
+	files, err := filepath.Glob("testdata/kratos/*.yml")
+	require.NoError(t, err)
+	require.Len(t, files, 5)
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			cfg := readFile(t, file)
+			_, err := flowhook.New(cfg, checked())
+			require.NoError(t, err)
+			want := wanted(t, file)
+			require.NotEmpty(t, want)
+			assert.Equal(t, want, said(file, cfg.Check(checked())))
+		})
+	}
+}

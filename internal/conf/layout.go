@@ -148,7 +148,10 @@ func (l *layout) flow(v Value, name string, nested bool) {
 		}
 	}
 	known["before_persist"] = l.notAPhaseKey
-	if name == "verification" {
+	switch name {
+	case "verify": // until v0.3
+		known["return_to"] = nil
+	case "verification":
 		known["ui_url"] = func(v Value) { l.take(&l.file.VerifyURL, v) }
 	}
 	if !slices.Contains(kratosPages, name) {
