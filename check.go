@@ -47,8 +47,10 @@ func (f Finding) String() string {
 // Check says what [New] would say of the configuration with these options: all errors, or, if there are none, what its
 // reader may not expect. That is, for example, a hook that never runs, a session cookie that gives away whether an account
 // exists, a secret that can be guessed, and what Ory Kratos would do differently. The order is that of the places in the
-// file, then what was added, then options. It makes the hooks as New does, by their factories, and runs none.
+// file, then what was added, then options. It makes the hooks as New does, by their factories, and runs none. With
+// Options.Strict it says the same: there, too, a warning is a warning. A nil Config has no hooks.
 func (c *Config) Check(opts Options) []Finding {
+	opts.Strict = false
 	p, problems := newPipeline(opts).build(c)
 	if len(problems) == 0 {
 		return p.findings

@@ -19,11 +19,12 @@ var builtinHooks = []string{"redirect", "session", "revoke_active_sessions", "ve
 
 // A spec is a hook that is to be made.
 type spec struct {
-	point   Point
-	name    string
-	place              // of the name
-	config  conf.Value // what the file has, if anything
-	timeout time.Duration
+	point     Point
+	name      string
+	place                // of the name
+	config    conf.Value // what the file has, if anything
+	timeout   time.Duration
+	timeoutAt conf.Value
 }
 
 // A place is where something stands that may be wrong.
@@ -58,7 +59,7 @@ func (b *builder) entry(e conf.Entry) {
 	} else if e.Hook.Value == "redirect" && p.Flow == Registration && p.Phase == After {
 		p.Phase = BeforePersist // as the document promises: it disables registration
 	}
-	s := spec{p, e.Hook.Value, b.at(e.Hook), e.Config, e.Timeout}
+	s := spec{p, e.Hook.Value, b.at(e.Hook), e.Config, e.Timeout, e.TimeoutAt}
 	if b.known(s) && b.mayStand(s) && !e.Broken {
 		b.put(s, b.make(s))
 	}

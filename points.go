@@ -78,7 +78,8 @@ func (b *builder) describe() (hooks []*check.Hook, specs []spec) {
 			for _, s := range append([]Strategy{FlowWide}, b.strategies...) {
 				for _, h := range b.placed[Point{flow, phase, s}] {
 					d := &check.Hook{ID: len(hooks), Flow: string(flow), Phase: string(phase), Strategy: string(s), Name: h.name,
-						Where: h.pos.String(), Own: !slices.Contains(builtinHooks, h.name), Timeout: h.spec.timeout, Seq: h.seq}
+						Where: h.pos.String(), Own: !slices.Contains(builtinHooks, h.name), Seq: h.seq,
+						Timeout: h.spec.timeout, TimeoutAt: h.spec.timeoutAt, Added: h.pos.File != b.name}
 					if h.redirect != nil {
 						d.Target, d.To = h.redirect.shown(), cmp.Or(h.spec.config.Get("to"), h.spec.config.Get("default_redirect_url"))
 					}

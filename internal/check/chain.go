@@ -4,6 +4,7 @@ package check
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/flowhook/flowhook/internal/conf"
@@ -28,9 +29,22 @@ type Hook struct {
 	Target                string // of a redirect, which always answers; "": another hook
 	To                    conf.Value
 	Timeout               time.Duration
+	TimeoutAt             conf.Value
+	Added                 bool // by the host, in Go: it is not in the file
 }
 
 func (h *Hook) redirects() bool { return h.Target != "" }
+
+// url gives where a redirect goes by itself. What people are shown may have words after it.
+func (h *Hook) url() string {
+	to, _, _ := strings.Cut(h.Target, " ")
+	return to
+}
+
+func (h *Hook) is(name string) bool { return !h.Own && h.Name == name }
+
+// mails says whether a hook is a verify hook.
+func (h *Hook) mails() bool { return h.is("verify") || h.is("verification") }
 
 // A Chain is the hooks of a point in the order they run: the strategy's, then the flow-wide ones.
 type Chain struct {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/flowhook/flowhook/internal/conf"
 )
@@ -59,12 +60,6 @@ func (l *list) hook(h *Hook, s Severity, rule, hint, problem string, args ...any
 	*l = append(*l, Finding{Hook: h, Severity: s, Rule: rule, Problem: fmt.Sprintf(problem, args...), Hint: hint})
 }
 
-// to is about the target of a redirect, or, as hook, where it has no place of its own.
-func (l *list) to(h *Hook, s Severity, rule, hint, problem string, args ...any) {
-	l.hook(h, s, rule, hint, problem, args...)
-	(*l)[len(*l)-1].At = h.To
-}
-
 func (l *list) setting(at Place, s Severity, rule, hint, problem string, args ...any) {
 	*l = append(*l, Finding{At: at.Value, Option: at.Option, Severity: s, Rule: rule, Problem: fmt.Sprintf(problem, args...), Hint: hint})
 }
@@ -78,8 +73,11 @@ func (c *Config) Findings() []Finding {
 	c.locked(&l)
 	c.revoked(&l)
 	c.late(&l)
+	c.again(&l)
 	c.kratos(&l)
 	c.link(&l)
+	c.returns(&l)
+	c.overruled(&l)
 	c.plain(&l)
 	c.secrets(&l)
 	c.cookie(&l)
@@ -99,42 +97,47 @@ func (c *Config) each(fn func(h *Hook, in *Chain)) {
 	}
 }
 
-// mails says whether a hook is a verify hook.
-func (h *Hook) mails() bool { return !h.Own && (h.Name == "verify" || h.Name == "verification") }
-
-func (h *Hook) is(name string) bool { return !h.Own && h.Name == name }
-
-// behind finds hooks that never run.
+// behind finds hooks that never run, or not for some strategies.
 func (c *Config) behind(l *list) {
 	type pair struct{ h, by *Hook }
 	strategies := map[pair][]string{}
+	never := map[*Hook]bool{}
 	var order []pair
 	for _, chain := range c.Chains {
 		for i, h := range chain.Hooks {
-			if by := chain.Behind[i]; by != nil {
-				p := pair{h, by}
-				if strategies[p] == nil {
-					order = append(order, p)
-				}
-				strategies[p] = append(strategies[p], chain.Strategy)
+			by := chain.Behind[i]
+			if by == nil || never[h] { // where it never runs, for no strategy does it
+				continue
 			}
+			never[h] = chain.Strategy == h.Strategy
+			if p := (pair{h, by}); strategies[p] == nil {
+				order = append(order, p)
+			}
+			strategies[pair{h, by}] = append(strategies[pair{h, by}], chain.Strategy)
 		}
 	}
 	for _, p := range order {
-		whom := "never runs"
-		if s := strategies[p]; p.h.Strategy == "" && !slices.Contains(s, "") {
-			whom = "does not run for " + strings.Join(s, ", ")
+		h, by, whom, hint := p.h, p.by, "never runs", "move it in front of the redirect, or remove it"
+		if !never[h] {
+			whom = "does not run for " + strings.Join(strategies[p], ", ")
+			hint = "write it into the list of " + by.Strategy + ", in front of the redirect"
+		}
+		if by.Phase != h.Phase {
+			hint = "write phase: after in the redirect's entry, and have it come after this hook"
 		}
 		switch {
-		case p.by.Phase == Before:
-			l.hook(p.h, Note, "never-runs", "take the redirect out when the flow is to be open again",
-				"hook %q %s: the redirect at %s answers every request to the flow before it", p.h.Name, whom, p.by.Where)
-		case p.h.Flow == "login" && p.h.is("session"):
-			l.hook(p.h, Warning, "login-unsigned", "move it in front of the redirect",
-				"the session hook %s, since the redirect at %s answers before it: who signs in stays signed out, unless the handler issues the session", whom, p.by.Where)
+		case by.Phase == Before:
+			l.hook(h, Note, "never-runs", "take the redirect out when the flow is to be open again",
+				"hook %q %s: the redirect at %s answers every request to the flow before it", h.Name, whom, by.Where)
+		case h.Flow == "login" && h.is("session"):
+			l.hook(h, Warning, "login-unsigned", hint,
+				"the session hook %s, since the redirect at %s answers before it: who signs in stays signed out, unless the handler issues the session", whom, by.Where)
 		default:
-			l.hook(p.h, Warning, "never-runs", "move it in front of the redirect, or remove it",
-				"hook %q %s: the redirect at %s always answers before it", p.h.Name, whom, p.by.Where)
+			severity := Warning
+			if h.redirects() && !never[h] { // one strategy's redirect instead of the flow-wide one
+				severity = Note
+			}
+			l.hook(h, severity, "never-runs", hint, "hook %q %s: the redirect at %s always answers before it", h.Name, whom, by.Where)
 		}
 	}
 }
@@ -175,44 +178,47 @@ func (c *Config) signedInFirst(redirect *Hook) bool {
 	})
 }
 
+// proven are the strategies by which nobody registers with the address of another: it is shown to be theirs before.
+var proven = []string{"oidc", "saml", "code", "link"}
+
 // registered finds what tells whether an account exists.
 func (c *Config) registered(l *list) {
-	c.each(func(h *Hook, in *Chain) {
-		if h.Flow != "registration" || !h.is("session") {
+	c.each(func(h *Hook, _ *Chain) {
+		if h.Flow != "registration" || !h.is("session") || slices.Contains(proven, h.Strategy) {
 			return
 		}
 		severity, also := Warning, ""
 		if c.File.Mitigate.Node != nil {
 			severity, also = Error, ", and security.account_enumeration.mitigate asks for the opposite"
 		}
-		l.hook(h, severity, "enumeration", "have the new user sign in, or confirm the address first (verify)",
+		l.hook(h, severity, "enumeration", "remove it, and have the new user sign in, or confirm the address (verify)",
 			"who registers with an address that is taken gets no session cookie, and so learns that the account exists%s", also)
 	})
 }
 
-// locked finds hooks of the host's own that others wait for.
+// locked finds hooks of the host's own that others wait for. The transaction holds the lock from its first statement to its
+// last, so it does not matter where in it they stand. But behind the built-in ones a hook may be meant to see their work;
+// in front of them it has no reason to be slow there.
 func (c *Config) locked(l *list) {
-	if !c.Store {
-		return
-	}
-	c.each(func(h *Hook, in *Chain) {
-		if !h.Own || h.Phase != After {
-			return
+	found := map[*Hook]bool{}
+	for _, chain := range c.Chains {
+		if !c.Store || chain.Phase != After {
+			continue
 		}
-		for _, chain := range c.Chains { // in some chain it may stand in front of one
-			j := slices.Index(chain.Hooks, h)
-			if j < 0 || chain.Behind[j] != nil {
+		for i, h := range chain.Hooks {
+			if !h.Own || found[h] || chain.Behind[i] != nil {
 				continue
 			}
-			for k, later := range chain.Hooks[j+1:] {
-				if !later.Own && !later.redirects() && chain.Behind[j+1+k] == nil {
-					l.hook(h, Warning, "slow-lock", "put it behind the built-in hooks; what waits for another service belongs at before_persist, or into AfterCommit",
-						"hook %q runs inside the transaction, with the identity locked, in front of %q: as long as it takes, whatever else is saved for this user waits", h.Name, later.Name)
-					return
+			for j, later := range chain.Hooks[i+1:] {
+				if !later.Own && !later.redirects() && chain.Behind[i+1+j] == nil {
+					found[h] = true
+					l.hook(h, Warning, "slow-lock", "what waits for another service belongs at phase: before_persist, or into AfterCommit",
+						"hook %q runs inside the transaction, with the identity locked, in front of %q: as long as it takes, whatever else is to be saved for this user waits", h.Name, later.Name)
+					break
 				}
 			}
 		}
-	})
+	}
 }
 
 // revoked finds what signs out the user who has just changed something.
@@ -227,10 +233,30 @@ func (c *Config) revoked(l *list) {
 
 // late finds timeouts that come too late.
 func (c *Config) late(l *list) {
-	c.each(func(h *Hook, _ *Chain) {
-		if h.Phase == Failed && h.Timeout > 10e9 {
+	for _, h := range c.Hooks {
+		if h.Phase == Failed && h.Timeout > 10*time.Second {
 			l.hook(h, Warning, "long-timeout", "at most 10s",
 				"the timeout of %s has no effect: the hooks at failed have 10 seconds in all", h.Timeout)
+			(*l)[len(*l)-1].At = h.TimeoutAt
 		}
-	})
+	}
+}
+
+// again finds built-in hooks whose work another one has done.
+func (c *Config) again(l *list) {
+	found := map[*Hook]bool{}
+	for _, chain := range c.Chains {
+		done := map[string]*Hook{}
+		for i, h := range chain.Hooks {
+			by := done[h.Name]
+			switch {
+			case chain.Behind[i] != nil || !h.is("session") && !h.is("revoke_active_sessions"):
+			case by == nil:
+				done[h.Name] = h
+			case !found[h]:
+				found[h] = true
+				l.hook(h, Note, "again", "remove one of them", "hook %q does nothing where the one at %s has run before it", h.Name, by.Where)
+			}
+		}
+	}
 }

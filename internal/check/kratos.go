@@ -11,14 +11,32 @@ func (c *Config) kratos(l *list) {
 	c.last(l)
 	for _, flag := range c.File.Enabled {
 		switch {
-		case flag.Flow == "verification" && flag.On && !slices.ContainsFunc(c.Hooks, (*Hook).mails):
-			l.setting(Place{Value: flag.Value}, Warning, "kratos-verification", "add - hook: verify at after of registration and settings",
-				"Kratos mails a verification link to whoever registers where this is on; here nobody gets a mail without a verify hook")
-		case !flag.On:
-			l.setting(Place{Value: flag.Value}, Warning, "kratos-enabled", "leave the routes out, or put a redirect at before of "+flag.Flow,
+		case flag.On && flag.Flow == "verification":
+			if flows := c.silent(); len(flows) > 0 {
+				what := strings.Join(flows, " and ")
+				l.setting(Place{Value: flag.Value}, Warning, "kratos-verification", "add - hook: verify at after of "+what,
+					"Kratos mails a verification link at %s where this is on; here nobody gets one there without a verify hook", what)
+			}
+		case !flag.On && !c.closedBefore(flag.Flow):
+			l.setting(Place{Value: flag.Value}, Warning, "kratos-enabled", "put a redirect at before of "+flag.Flow+", or remove this and leave the routes out",
 				"Kratos closes %s by this; here it has no effect, and whoever reaches the service's routes gets in", flag.Flow)
 		}
 	}
+}
+
+// silent gives the flows at which Kratos mails a verification link by itself, and that have no hook for it here.
+func (c *Config) silent() (flows []string) {
+	for _, flow := range []string{"registration", "settings"} {
+		if !slices.ContainsFunc(c.Hooks, func(h *Hook) bool { return h.Flow == flow && h.mails() }) {
+			flows = append(flows, flow)
+		}
+	}
+	return flows
+}
+
+// closedBefore says whether a redirect answers every request to a flow.
+func (c *Config) closedBefore(flow string) bool {
+	return slices.ContainsFunc(c.Hooks, func(h *Hook) bool { return h.Flow == flow && h.Phase == Before && h.redirects() })
 }
 
 // replaced finds flow-wide hooks that Kratos would not have run.
@@ -30,7 +48,7 @@ func (c *Config) replaced(l *list) {
 			continue
 		}
 		for i, h := range chain.Hooks {
-			if h.Strategy == "" && chain.Behind[i] == nil {
+			if h.Strategy == "" && !h.Added && chain.Behind[i] == nil {
 				if strategies[h] == nil {
 					order = append(order, h)
 				}
@@ -44,20 +62,22 @@ func (c *Config) replaced(l *list) {
 	}
 }
 
-// listed says whether a strategy has a list of its own under after.
+// listed says whether a strategy has a list of its own in the file, under after.
 func (c *Config) listed(flow, strategy string) bool {
-	return slices.ContainsFunc(c.Hooks, func(h *Hook) bool { return h.Flow == flow && h.Strategy == strategy && h.Phase != Failed })
+	return slices.ContainsFunc(c.Hooks, func(h *Hook) bool {
+		return h.Flow == flow && h.Strategy == strategy && h.Phase != Failed && !h.Added
+	})
 }
 
-// last finds session hooks that Kratos would have moved.
+// last finds session hooks that Kratos would have moved. It has them at registration only.
 func (c *Config) last(l *list) {
 	c.each(func(h *Hook, in *Chain) {
-		if !h.is("session") {
+		if h.Flow != "registration" || !h.is("session") || h.Added {
 			return
 		}
-		i := slices.Index(in.Hooks, h)
-		for _, later := range in.Hooks[i+1:] {
-			if later.Strategy == h.Strategy && !later.is("session") {
+		for i := slices.Index(in.Hooks, h) + 1; i < len(in.Hooks); i++ {
+			later := in.Hooks[i]
+			if later.Strategy == h.Strategy && !later.is("session") && !later.Added && in.Behind[i] == nil {
 				l.hook(h, Note, "kratos-session-last", "put it last, if the others are to come first",
 					"session runs before %q, as written; Kratos moves it behind all others", later.Name)
 				return

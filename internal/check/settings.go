@@ -21,46 +21,75 @@ func (c *Config) link(l *list) {
 		l.setting(c.LinkAt, Warning, "plain-link", "use https",
 			"the links in verification mails are plain http: whoever is on the reader's network can take the token")
 	}
-	var sites []string
-	for _, h := range c.Hooks {
-		if u, err := url.Parse(h.Target); err == nil && u.Host != "" {
-			sites = append(sites, site(u.Hostname()))
+	leads, ours := false, false // to some site; to that of the link
+	for _, to := range c.targets() {
+		if u, err := url.Parse(to); err == nil && u.Host != "" {
+			leads, ours = true, ours || site(u.Hostname()) == site(link.Hostname())
 		}
+	}
+	for _, v := range c.File.Allowed {
+		u, err := url.Parse(v.Value)
+		ours = ours || err == nil && site(u.Hostname()) == site(link.Hostname())
+	}
+	if leads && !ours {
+		l.setting(c.LinkAt, Warning, "foreign-link", "compare the host names",
+			"verification mails lead to %s, and no redirect or return URL does: their readers may end up on another site", link.Hostname())
+	}
+}
+
+// targets gives where redirects and return URLs lead.
+func (c *Config) targets() (all []string) {
+	for _, h := range c.Hooks {
+		all = append(all, h.url())
 	}
 	for _, r := range c.File.Returns {
-		if u, err := url.Parse(r.URL.Value); err == nil && u.Host != "" {
-			sites = append(sites, site(u.Hostname()))
+		all = append(all, r.URL.Value)
+	}
+	return all
+}
+
+// returns finds what is no use as a return URL.
+func (c *Config) returns(l *list) {
+	for _, v := range c.File.Allowed {
+		if u, err := url.Parse(v.Value); err == nil && u.Scheme != "" && u.Scheme != "http" && u.Scheme != "https" {
+			l.setting(Place{Value: v}, Warning, "return-scheme", "remove it, or write an http or https URL",
+				"nobody is ever returned to it: return URLs are http or https")
 		}
 	}
-	if len(sites) > 0 && !slices.Contains(sites, site(link.Hostname())) {
-		l.setting(c.LinkAt, Warning, "foreign-link", "compare the host names",
-			"verification mails lead to %s, and no redirect does: their readers may end up on another site", link.Hostname())
+}
+
+// overruled finds what another value stands in for.
+func (c *Config) overruled(l *list) {
+	for _, o := range c.File.Overruled {
+		l.setting(Place{Value: o.Value}, Warning, "overruled", "remove it", "this has no effect: %s counts instead (line %d)", o.By.Path, o.By.Line)
 	}
 }
 
 // plain finds redirects that leave https.
 func (c *Config) plain(l *list) {
-	if !c.File.Session.Secure {
-		return
+	if len(c.Secrets) == 0 || !c.File.Session.Secure {
+		return // there is no Secure cookie
 	}
 	const rule, hint = "plain-redirect", "use https"
 	const problem = "this leads to plain http, where the session cookie is not sent and whoever is on the network reads along"
+	plain := func(to string) bool {
+		u, err := url.Parse(to)
+		return err == nil && !safe(u)
+	}
 	c.each(func(h *Hook, _ *Chain) {
-		if u, err := url.Parse(h.Target); err == nil && !safe(u) {
-			l.to(h, Warning, rule, hint, problem)
+		if plain(h.url()) {
+			l.hook(h, Warning, rule, hint, problem)
+			(*l)[len(*l)-1].At = h.To
 		}
 	})
 	for _, r := range c.File.Returns {
-		if u, err := url.Parse(r.URL.Value); err == nil && !safe(u) {
+		if plain(r.URL.Value) {
 			l.setting(Place{Value: r.URL}, Warning, rule, hint, problem)
 		}
 	}
 	for _, v := range c.File.Allowed {
-		if u, err := url.Parse(v.Value); err == nil && !safe(u) {
+		if plain(v.Value) {
 			l.setting(Place{Value: v}, Warning, rule, hint, problem)
-		} else if err == nil && u.Scheme != "" && u.Scheme != "http" && u.Scheme != "https" {
-			l.setting(Place{Value: v}, Warning, "return-scheme", "remove it",
-				"nobody is ever returned to it: return URLs are http or https")
 		}
 	}
 }
@@ -68,22 +97,26 @@ func (c *Config) plain(l *list) {
 // safe says that a URL is not plain http, or does not leave the machine.
 func safe(u *url.URL) bool {
 	ip, err := netip.ParseAddr(u.Hostname())
-	local := u.Hostname() == "localhost" || strings.HasSuffix(u.Hostname(), ".localhost") || err == nil && ip.IsLoopback()
+	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
+	local := host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && ip.IsLoopback()
 	return !strings.EqualFold(u.Scheme, "http") || local
 }
 
-// site gives what hosts of one site have in common: the last two labels, or three where the last two look like a
-// registry's, such as co.uk. It errs, without a list of them; so what is found by it is only a warning.
+// registries are what stands in front of a country where its registry sells names below it: co.uk.
+var registries = []string{"ac", "co", "com", "edu", "go", "gob", "gov", "gv", "ltd", "mil", "ne", "net", "nom", "or", "org", "plc", "sch"}
+
+// site gives what hosts of one site have in common: the last two labels, or three where the last two are a registry's.
+// Without a list of all of them it errs; so what is found by it is only a warning.
 func site(host string) string {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return host
 	}
 	labels := strings.Split(strings.ToLower(strings.TrimSuffix(host, ".")), ".")
-	n := 2
-	if k := len(labels); k > 2 && len(labels[k-1]) == 2 && len(labels[k-2]) <= 3 {
+	n, k := 2, len(labels)
+	if k > 2 && len(labels[k-1]) == 2 && slices.Contains(registries, labels[k-2]) {
 		n = 3
 	}
-	return strings.Join(labels[max(0, len(labels)-n):], ".")
+	return strings.Join(labels[max(0, k-n):], ".")
 }
 
 // secrets finds those that can be guessed, or are not used.
@@ -93,11 +126,12 @@ func (c *Config) secrets(l *list) {
 		if example(s.Text) {
 			l.setting(s.Place, Warning, "example-secret", hint, "this secret is one of an example: whoever has read it can sign session tokens")
 		} else if strength(s.Text) < 32 {
-			l.setting(s.Place, Warning, "weak-secret", hint, "this secret is easier to guess than 32 random bytes")
+			l.setting(s.Place, Warning, "weak-secret", hint, "this secret is easier to guess than 32 random bytes, and whoever guesses it can sign session tokens")
 		}
 	}
 	if c.Unused && len(c.File.Secrets) > 0 {
-		l.setting(Place{Value: c.File.Secrets[0].Value}, Warning, "unused-secrets", "remove one of them", "the file's secrets have no effect: Options.Secrets take their place")
+		l.setting(Place{Value: c.File.Secrets[0].Value}, Warning, "unused-secrets", "remove them, or set no Options.Secrets",
+			"the file's secrets have no effect: Options.Secrets take their place")
 	}
 }
 

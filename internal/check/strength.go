@@ -28,17 +28,39 @@ func example(secret string) bool {
 	return false
 }
 
-// strength estimates how many random bytes are as hard to guess as a secret. What its characters are drawn from is judged
-// by those that are there; what continues a run, or repeats an earlier part, counts for nothing. It is an upper bound:
-// words are not looked up.
+// strength estimates how many random bytes are as hard to guess as a secret. A character counts for as many bits as it
+// takes to choose one of its alphabet, which is judged by those that are there, and in words for two. What continues a
+// run, or repeats an earlier part, counts for nothing; since that happens in what is random, too, the sum is rounded up.
 func strength(secret string) int {
+	secret = secret[:min(len(secret), 1024)] // enough to judge by, and quick
 	fresh := 0
 	for i := range len(secret) {
 		if !continues(secret[:i+1]) {
 			fresh++
 		}
 	}
-	return int(math.Log2(float64(alphabet(secret))) * float64(fresh) / 8)
+	bits := math.Log2(float64(alphabet(secret)))
+	if words(secret) {
+		bits = min(bits, 2)
+	}
+	return int(math.Ceil(bits * float64(fresh) / 8))
+}
+
+// words says whether a secret looks like words: mostly letters, with few digits, and few or no others than capitals. What is
+// random looks so less than once in ten thousand, if it has letters of both cases, or hexadecimal digits.
+func words(s string) bool {
+	var digits, upper, lower int
+	for i := range len(s) {
+		switch c := s[i]; {
+		case '0' <= c && c <= '9':
+			digits++
+		case 'A' <= c && c <= 'Z':
+			upper++
+		case 'a' <= c && c <= 'z':
+			lower++
+		}
+	}
+	return 2*(upper+lower) > len(s) && 12*digits <= len(s) && (6*upper <= upper+lower || lower == 0 && digits == 0)
 }
 
 // continues says whether the last character of s was to be expected: the fifth, or a later one, of a run such as aaaaa or
@@ -59,28 +81,20 @@ func continues(s string) bool {
 
 // alphabet gives the size of the smallest of the usual alphabets that has all characters of s.
 func alphabet(s string) (size int) {
-	for _, hex := range []string{"0123456789abcdef", "0123456789ABCDEF"} {
-		if strings.Trim(s, hex) == "" && strings.Trim(s, "0123456789") != "" {
-			return 16
-		}
-	}
 	const digits, lower, upper = "0123456789", "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-	rest := s
+	only := func(set string) bool { return strings.Trim(s, set) == "" }
+	if !only(digits) && (only(digits+lower[:6]) || only(digits+upper[:6])) {
+		return 16
+	}
+	both := strings.ContainsAny(s, lower) && strings.ContainsAny(s, upper) // then digits, too, which may be missing by chance
 	for _, class := range []string{digits, lower, upper} {
-		without := strings.Map(func(r rune) rune {
-			if strings.ContainsRune(class, r) {
-				return -1
-			}
-			return r
-		}, rest)
-		if without != rest {
+		if strings.ContainsAny(s, class) || both {
 			size += len(class)
 		}
-		rest = without
 	}
-	switch {
-	case rest == "":
-	case strings.Trim(rest, "+/=") == "" || strings.Trim(rest, "-_=") == "":
+	switch letters := digits + lower + upper; {
+	case only(letters):
+	case only(letters+"+/=") || only(letters+"-_="):
 		size += 2 // base64
 	default:
 		size += 33 // what else is printable in ASCII

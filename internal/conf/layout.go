@@ -18,15 +18,18 @@ type File struct {
 	Session   Session
 	CookieAt  CookieAt
 	VerifyURL Value    // the newest ui_url of the verification flow that is there; not checked
-	Returns   []Return // of two for the same flow and strategy, the later counts
+	Returns   []Return // at most one for a flow and strategy
 	Allowed   []Value  // the strings of the newest list of allowed return URLs
 	AllowedAt Value    // that list, which may be empty
 	Mitigate  Value    // security.account_enumeration.mitigate, where it is true
 	Enabled   []Flag   // of the flows that say whether they are
-	Kratos    bool     // there are keys at the top that only a file for Kratos has
+	Overruled []Overruled
 	Problems  []Problem
 	dir       string // where relative paths in it begin
 }
+
+// An Overruled value has no effect, because another one, in a newer or a closer place, says the same thing.
+type Overruled struct{ Value, By Value }
 
 // An Entry is a hook as the file has it.
 type Entry struct {
@@ -51,9 +54,6 @@ var (
 
 	// What Kratos has, or once had, beside the flows, and where no hooks can be.
 	kratosPages = []string{"error", "profile", "verify"}
-
-	// Kratos' at the top: any of them tells a file that is for Kratos, too.
-	kratosTops = []string{"courier", "dsn", "hashers", "identity", "serve", "version"}
 
 	ourTops = []string{"selfservice", "secrets", "session", "cookies", "security"}
 )
@@ -93,7 +93,6 @@ func (l *layout) top(root Value) {
 	for _, v := range l.mapping(root) {
 		// Kratos' "version" is two edits from "session"; no other key of Kratos' is so close to one of ours.
 		name := v.key.Value
-		l.file.Kratos = l.file.Kratos || slices.Contains(kratosTops, name)
 		if slices.Contains(inside, name) {
 			l.wrong(v.atKey(), "it stands within selfservice", "%q at the top level", name)
 		} else if near := spell.Nearest(name, ourTops); near != "" && near != name && name != "version" {
@@ -151,8 +150,11 @@ func (l *layout) flow(v Value, name string, nested bool) {
 		}
 	}
 	known["before_persist"] = l.notAPhaseKey
-	if name == "verification" {
-		known["ui_url"] = func(v Value) { l.file.VerifyURL = v }
+	switch name {
+	case "verify": // until v0.3
+		known["return_to"] = nil
+	case "verification":
+		known["ui_url"] = func(v Value) { l.take(&l.file.VerifyURL, v) }
 	}
 	if !slices.Contains(kratosPages, name) {
 		l.returns(v, Return{Flow: name}) // before those of after, which win
@@ -192,6 +194,14 @@ func (l *layout) point(v Value, e Entry) {
 		}
 	}
 	l.each(v, what, known)
+}
+
+// take puts v in the place of what an older place, or one further out, said.
+func (l *layout) take(at *Value, v Value) {
+	if at.Node != nil {
+		l.file.Overruled = append(l.file.Overruled, Overruled{*at, v})
+	}
+	*at = v
 }
 
 func (l *layout) notAPhaseKey(v Value) {

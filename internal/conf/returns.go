@@ -19,7 +19,7 @@ func (l *layout) urls(v Value) {
 		case name == "default_return_to":
 			l.goesTo(v, Return{})
 		case name == "verify_ui":
-			l.file.VerifyURL = v
+			l.take(&l.file.VerifyURL, v)
 		case name == "whitelisted_return_to_urls":
 			l.allowed(v)
 		case spell.Nearest(name, ours) != "":
@@ -39,10 +39,17 @@ func (l *layout) returns(v Value, r Return) {
 }
 
 func (l *layout) goesTo(v Value, r Return) {
-	if v.Node != nil && l.is(v, "a string") {
-		r.URL = v
-		l.file.Returns = append(l.file.Returns, r)
+	if v.Node == nil || !l.is(v, "a string") {
+		return
 	}
+	for i := range l.file.Returns {
+		if old := &l.file.Returns[i]; old.Flow == r.Flow && old.Strategy == r.Strategy {
+			l.take(&old.URL, v)
+			return
+		}
+	}
+	r.URL = v
+	l.file.Returns = append(l.file.Returns, r)
 }
 
 // allowedLists reads the lists of selfservice. The newest wins, even if it is empty; the kinds in all are checked.
@@ -55,7 +62,8 @@ func (l *layout) allowedLists(v Value) {
 }
 
 func (l *layout) allowed(v Value) {
-	l.file.Allowed, l.file.AllowedAt = nil, v
+	l.file.Allowed = nil
+	l.take(&l.file.AllowedAt, v)
 	for _, item := range l.list(v, "a list of strings") {
 		if l.is(item, "a string") {
 			l.file.Allowed = append(l.file.Allowed, item)

@@ -1,7 +1,6 @@
 package conf
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -75,14 +74,12 @@ func TestWhichAllowedURLsCount(t *testing.T) {
 // What findings are about comes with its place; what a file does not say has none.
 func TestFacts(t *testing.T) {
 	file := read(t, `
-serve: {}
 security: {account_enumeration: {mitigate: TRUE}, session: {cookie: {same_site: Strict}}}
 cookies: {same_site: Lax, domain: a.example}
 session: {cookie: {name: app, path: /, secure: false}}
 selfservice: {login: {enabled: False}, verification: {enabled: true}, profile: {enabled: true}}
 `)
 	assert.Empty(t, file.Problems)
-	assert.True(t, file.Kratos)
 	at := file.CookieAt
 	for v, want := range map[Value]string{
 		file.Mitigate: "security.account_enumeration.mitigate", at.Name: "session.cookie.name", at.Domain: "cookies.domain",
@@ -107,12 +104,8 @@ selfservice: {login: {enabled: False}, verification: {enabled: true}, profile: {
 		assert.Zero(t, file.Mitigate, text)
 		assert.Empty(t, file.Enabled, text)
 		assert.Zero(t, file.CookieAt, text)
-		assert.False(t, file.Kratos, text)
 	}
 	assert.True(t, read(t, "selfservice: {flows: {login: {enabled: true}}}").Enabled[0].On)
-	for _, key := range strings.Fields("dsn identity serve courier hashers version") {
-		assert.True(t, read(t, key+": ~").Kratos, key)
-	}
 }
 
 func onOff(on bool) string {
@@ -120,4 +113,32 @@ func onOff(on bool) string {
 		return "true"
 	}
 	return "false"
+}
+
+func TestWhatIsOverruled(t *testing.T) {
+	for _, row := range []struct {
+		text string
+		want []string // "what by what"
+	}{
+		{"selfservice: {default_return_to: /a, login: {default_return_to: /b, after: {password: {default_return_to: /c}}}}", nil},
+		{"urls: {default_return_to: /a}\nselfservice: {default_return_to: /b}", []string{"urls.default_return_to by selfservice.default_return_to"}},
+		{"selfservice: {flows: {login: {default_browser_return_url: /a, after: {default_browser_return_url: /b}}}}",
+			[]string{"selfservice.flows.login.default_browser_return_url by selfservice.flows.login.after.default_browser_return_url"}},
+		{"urls: {whitelisted_return_to_urls: []}\nselfservice: {allowed_return_urls: [], whitelisted_return_urls: []}",
+			[]string{"urls.whitelisted_return_to_urls by selfservice.whitelisted_return_urls", "selfservice.whitelisted_return_urls by selfservice.allowed_return_urls"}},
+		{"urls: {verify_ui: /a}\nselfservice: {verification: {ui_url: /b}}", []string{"urls.verify_ui by selfservice.verification.ui_url"}},
+		{"cookies: {domain: a.example, path: /a, same_site: Lax, secure: true}\nsession: {cookie: {domain: b.example, path: /b, same_site: Lax, secure: true, name: a}}", []string{
+			"cookies.domain by session.cookie.domain", "cookies.path by session.cookie.path",
+			"cookies.same_site by session.cookie.same_site", "cookies.secure by session.cookie.secure"}},
+		{"security: {session: {cookie: {same_site: Lax}}}\ncookies: {same_site: Strict}", []string{"security.session.cookie.same_site by cookies.same_site"}},
+		{"session: {cookie: {name: a, domain: a.example, path: /, same_site: Lax, persistent: true, secure: true}}", nil},
+	} {
+		var got []string
+		file := read(t, row.text)
+		for _, o := range file.Overruled {
+			got = append(got, o.Value.Path+" by "+o.By.Path)
+		}
+		assert.Empty(t, file.Problems, row.text)
+		assert.Equal(t, row.want, got, row.text)
+	}
 }

@@ -153,21 +153,25 @@ func (l *layout) cookie(v Value, names ...string) {
 	c, at := &l.file.Session.Cookie, &l.file.CookieAt
 	all := keys{
 		"name": func(v Value) {
-			at.Name, c.Name = v, l.word(v, validName, "a name for a cookie", "letters, digits and !#$%&'*+-.^_`~")
+			l.take(&at.Name, v)
+			c.Name = l.word(v, validName, "a name for a cookie", "letters, digits and !#$%&'*+-.^_`~")
 		},
 		"domain": func(v Value) { // an empty one is none: the cookie is the host's alone
-			at.Domain, c.Domain = v, l.word(v, validDomain, "a domain for a cookie", "a host name, without scheme, port or leading dot")
+			l.take(&at.Domain, v)
+			c.Domain = l.word(v, validDomain, "a domain for a cookie", "a host name, without scheme, port or leading dot")
 		},
 		"path": func(v Value) {
-			at.Path, c.Path = v, l.word(v, validPath, "a path for a cookie", "begin it with /; no semicolon, nothing but ASCII")
+			l.take(&at.Path, v)
+			c.Path = l.word(v, validPath, "a path for a cookie", "begin it with /; no semicolon, nothing but ASCII")
 		},
 		"same_site": func(v Value) {
 			valid := func(s string) bool { return sameSites[s] != 0 }
-			at.SameSite, c.SameSite = v, sameSites[l.word(v, valid, "a SameSite mode", "Strict, Lax or None")]
+			l.take(&at.SameSite, v)
+			c.SameSite = sameSites[l.word(v, valid, "a SameSite mode", "Strict, Lax or None")]
 		},
 		"persistent": func(v Value) { l.flag(v, &c.Persistent) },
 		"secure": func(v Value) {
-			at.Secure = v
+			l.take(&at.Secure, v)
 			l.flag(v, &c.Secure)
 		},
 	}

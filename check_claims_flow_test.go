@@ -1,0 +1,217 @@
+package flowhook_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flowhook/flowhook"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A discreet service does all that it can to keep to itself who has an account: whoever registers gets the same page.
+func (h *host) discreet() *httptest.Server {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		u := user{ID: r.FormValue("user"), Email: r.FormValue("user") + "@example.org"}
+		if _, taken := h.store.User(r.Context(), u.ID); !taken {
+			x := &flowhook.Exchange{Writer: w, Request: r, Identity: u.identity()}
+			_, err := h.pipeline.Complete(flowhook.NewContext(r.Context(), x), flowhook.Registration, flowhook.Password,
+				func(ctx context.Context) error { return h.store.SaveUser(ctx, u) })
+			assert.NoError(h.t, err)
+		}
+		io.WriteString(w, "We have sent you a mail.")
+	}))
+	h.t.Cleanup(srv.Close)
+	return srv
+}
+
+// seen is all of an answer that does not change by itself.
+func seen(t *testing.T, srv *httptest.Server, name string) (http.Header, string) {
+	t.Helper()
+	res, err := http.Get(srv.URL + "/?user=" + name)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	res.Header.Del("Date")
+	return res.Header, res.Status + " " + string(body)
+}
+
+func provesEnumeration(t *testing.T) {
+	const rule = "enumeration"
+	srv := claimed(t, rule, "selfservice: {registration: {after: [{hook: session}]}}", withUsers(alice)).discreet()
+	taken, page := seen(t, srv, "alice")
+	free, samePage := seen(t, srv, "carol")
+	assert.Equal(t, page, samePage, "the service has done what it can")
+	assert.Empty(t, taken["Set-Cookie"])
+	assert.Len(t, free["Set-Cookie"], 1)
+
+	h := mended(t, rule, "selfservice: {registration: {after: [{hook: verify}]}}", withUsers(alice))
+	srv = h.discreet()
+	taken, page = seen(t, srv, "alice")
+	free, samePage = seen(t, srv, "carol")
+	assert.Equal(t, page, samePage)
+	assert.Equal(t, taken, free)
+	assert.Len(t, h.mail.take(), 1, "only the mail tells, and it goes to who owns the address")
+
+	cfg, err := flowhook.ParseConfig([]byte("security: {account_enumeration: {mitigate: true}}\nselfservice: {registration: {after: [{hook: session}]}}"))
+	require.NoError(t, err)
+	_, err = flowhook.New(cfg, anything())
+	assert.ErrorContains(t, err, "learns that the account exists, and security.account_enumeration.mitigate asks for the opposite")
+}
+
+// asked tells when a transaction is asked for.
+type asked struct {
+	*hostStore
+	by chan string // the identity's ID
+}
+
+func (a asked) Transaction(ctx context.Context, id string, fn func(context.Context) error) error {
+	if ctx.Value(pendingKey{}) == nil {
+		a.by <- id
+	}
+	return a.hostStore.Transaction(ctx, id, fn)
+}
+
+func provesSlowLock(t *testing.T) {
+	const rule = "slow-lock"
+	for _, row := range []struct {
+		entry string
+		locks bool
+	}{{"{hook: slow}", true}, {"{hook: slow, phase: before_persist}", false}} {
+		tr, by := &trail{}, make(chan string, 8)
+		entered, release := make(chan bool), make(chan bool)
+		start := mended
+		if row.locks {
+			start = claimed
+		}
+		h := start(t, rule, "selfservice: {login: {after: ["+row.entry+", {hook: revoke_active_sessions}]}}", func(h *host, o *flowhook.Options) {
+			o.Store = asked{h.store, by}
+			o.Hooks = map[string]flowhook.HookFactory{"slow": func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
+				return flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error {
+					entered <- true
+					<-release
+					tr.leave("the slow hook is done")
+					return nil
+				}), nil
+			}}
+		})
+		save := func(flow flowhook.Flow, who string) chan error {
+			done := make(chan error, 1)
+			go func() {
+				x := visit(who).Exchange
+				_, err := h.pipeline.Complete(flowhook.NewContext(t.Context(), x), flow, flowhook.Password, func(context.Context) error {
+					tr.leave(string(flow) + " of " + who + " is saved")
+					return nil
+				})
+				done <- err
+			}()
+			return done
+		}
+		login := save(flowhook.Login, "alice")
+		<-entered
+		if row.locks {
+			require.Equal(t, "alice", <-by)
+		}
+		settings := save(flowhook.Settings, "alice")
+		require.Equal(t, "alice", <-by)
+		require.NoError(t, <-save(flowhook.Settings, "bob"), "another user is not held up")
+		if row.locks {
+			assert.Equal(t, []string{"login of alice is saved", "settings of bob is saved"}, tr.take())
+			close(release)
+			require.NoError(t, <-login)
+			require.NoError(t, <-settings)
+			assert.Equal(t, []string{"the slow hook is done", "settings of alice is saved"}, tr.take(), "it has waited")
+			continue
+		}
+		require.NoError(t, <-settings, "not even the user")
+		got := tr.take()
+		slices.Sort(got)
+		assert.Equal(t, []string{"settings of alice is saved", "settings of bob is saved"}, got)
+		close(release)
+		require.NoError(t, <-login)
+	}
+}
+
+func provesSignsOut(t *testing.T) {
+	d := newDesk(t, "selfservice: {settings: {after: [{hook: revoke_active_sessions}]}}")
+	require.True(t, says(d.pipeline, "signs-out"), "and no change of the file alone would end it: the handler must")
+	for _, handlerSets := range []bool{false, true} {
+		other, _ := d.signIn("alice")
+		cookie, session := d.signIn("alice")
+		v := visit("alice", cookie)
+		if handlerSets {
+			v.Session = &session
+		}
+		_, err := d.pipeline.Complete(flowhook.NewContext(t.Context(), v.Exchange), flowhook.Settings, flowhook.Password, nil)
+		require.NoError(t, err)
+		assert.Equal(t, handlerSets, d.who(cookie) == "alice", "the session in use")
+		assert.Empty(t, d.who(other), "the user's other session")
+	}
+}
+
+func provesLongTimeout(t *testing.T) {
+	const rule = "long-timeout"
+	for _, row := range []struct {
+		timeout string
+		least   time.Duration // that the hook has, when it looks
+		most    time.Duration
+		start   func(*testing.T, string, string, ...change) *host
+	}{{"30s", 5 * time.Second, 10 * time.Second, claimed}, {"3s", time.Second, 3 * time.Second, mended}} {
+		var has time.Duration
+		h := row.start(t, rule, "selfservice: {login: {failed: [{hook: looks, timeout: "+row.timeout+"}]}}", func(_ *host, o *flowhook.Options) {
+			o.Hooks = map[string]flowhook.HookFactory{"looks": func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
+				return flowhook.HookFunc(func(ctx context.Context, _ *flowhook.Exchange) error {
+					until, _ := ctx.Deadline()
+					has = time.Until(until)
+					return nil
+				}), nil
+			}}
+		})
+		x := visit("alice").Exchange
+		_, err := h.pipeline.Complete(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Password, func(context.Context) error { return errRefused })
+		require.ErrorIs(t, err, errRefused)
+		assert.Greater(t, has, row.least, row.timeout)
+		assert.LessOrEqual(t, has, row.most, row.timeout)
+	}
+}
+
+func provesAgain(t *testing.T) {
+	const rule = "again"
+	login := func(text string, found bool) (calls []string) {
+		d := newDesk(t, text)
+		require.Equal(t, found, says(d.pipeline, rule))
+		v := visit("alice")
+		require.NoError(t, d.complete(v, nil))
+		assert.Len(t, setCookies(v), 1)
+		for _, c := range d.store.take() {
+			calls = append(calls, strings.Fields(c)[0])
+		}
+		return calls
+	}
+	want := []string{"CreateSession", "DeleteSessions"}
+	assert.Equal(t, want, login("selfservice: {login: {after: {password: [{hook: session}, {hook: revoke_active_sessions}], hooks: [{hook: session}]}}}", true))
+	assert.Equal(t, want, login("selfservice: {login: {after: {password: [{hook: session}, {hook: revoke_active_sessions}]}}}", false))
+
+	var old flowhook.Session
+	var lives []bool
+	d := newDesk(t, "selfservice: {login: {after: [{hook: look}, {hook: revoke_active_sessions}, {hook: look}, {hook: revoke_active_sessions}, {hook: look}]}}", func(d *desk) {
+		d.opts.Hooks = map[string]flowhook.HookFactory{"look": func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
+			return flowhook.HookFunc(func(ctx context.Context, _ *flowhook.Exchange) error {
+				_, err := d.store.Store.FindSession(ctx, old.ID)
+				lives = append(lives, err == nil)
+				return nil
+			}), nil
+		}}
+	})
+	require.True(t, says(d.pipeline, rule))
+	_, old = d.signIn("alice")
+	require.NoError(t, d.complete(visit("alice"), nil))
+	assert.Equal(t, []bool{true, false, false}, lives, "what the second would revoke is gone when it comes")
+}

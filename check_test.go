@@ -1,0 +1,245 @@
+package flowhook_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/flowhook/flowhook"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// checked is the host that the files under testdata are checked for: it has all that built-in hooks need, but for what the
+// file should say, and the hooks of today's Kratos as hooks of its own.
+func checked() flowhook.Options {
+	o := anything()
+	o.Secrets = nil
+	for _, name := range []string{"web_hook", "show_verification_ui", "require_verified_address", "b2b_sso"} {
+		o.Hooks[name] = func(_ flowhook.Point, decode func(any) error) (flowhook.Hook, error) {
+			return flowhook.HookFunc(nothing), decode(&map[string]any{})
+		}
+	}
+	return o
+}
+
+// Each file ends with its findings, in order: "#! line:column: severity: rule: problem; hint". One without is clean.
+var findingLine = regexp.MustCompile(`(?m)^#! (.*)$`)
+
+// wanted gives the findings that a file deserves by its own words.
+func wanted(t *testing.T, file string) (want []string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	for _, m := range findingLine.FindAllStringSubmatch(string(text), -1) {
+		want = append(want, m[1])
+	}
+	return want
+}
+
+// said gives findings as text, without the name of the file.
+func said(file string, findings []flowhook.Finding) (texts []string) {
+	for _, f := range findings {
+		text := f.String()
+		if file != "" {
+			text = strings.ReplaceAll(text, file+":", "")
+		}
+		texts = append(texts, text)
+	}
+	return texts
+}
+
+func readFile(t testing.TB, file string) *flowhook.Config {
+	t.Helper()
+	cfg, err := flowhook.LoadConfig(file)
+	require.NoError(t, err)
+	return cfg
+}
+
+func TestCheckFiles(t *testing.T) {
+	files, err := filepath.Glob("testdata/check/*.yml")
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, len(files), 60)
+	clean := 0
+	for _, file := range files {
+		want := wanted(t, file)
+		if len(want) == 0 {
+			clean++
+		}
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			assert.Equal(t, want, said(file, readFile(t, file).Check(checked())))
+		})
+	}
+	assert.Greater(t, clean, len(files)/8, "what must be silent is tested as well")
+	proof(t, "findings: %d files, %d of them clean", len(files), clean)
+}
+
+// rules gives every rule that the code can find: the third argument of what adds to its list.
+func rules(t *testing.T) []string {
+	t.Helper()
+	found := map[string]bool{}
+	files, err := filepath.Glob("internal/check/*.go")
+	require.NoError(t, err)
+	for _, file := range files {
+		tree, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		require.NoError(t, err)
+		consts := map[string]string{}
+		text := func(e ast.Expr) string {
+			lit, ok := e.(*ast.BasicLit)
+			require.True(t, ok, "%s: a rule that is no literal", file)
+			s, err := strconv.Unquote(lit.Value)
+			require.NoError(t, err)
+			return s
+		}
+		ast.Inspect(tree, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.ValueSpec:
+				for i, v := range n.Values {
+					if lit, ok := v.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+						consts[n.Names[i].Name] = text(v)
+					}
+				}
+			case *ast.CallExpr:
+				s, ok := n.Fun.(*ast.SelectorExpr)
+				if !ok || s.Sel.Name != "hook" && s.Sel.Name != "setting" {
+					break
+				}
+				if name, ok := n.Args[2].(*ast.Ident); ok {
+					require.Contains(t, consts, name.Name, file)
+					found[consts[name.Name]] = true
+				} else {
+					found[text(n.Args[2])] = true
+				}
+			}
+			return true
+		})
+	}
+	require.GreaterOrEqual(t, len(found), 20)
+	return slices.Sorted(maps.Keys(found))
+}
+
+// ofOptions are the rules that no file alone comes under; TestCheckOptions has them.
+var ofOptions = []string{"unused-secrets"}
+
+func TestEveryRuleHasAFile(t *testing.T) {
+	found := map[string]bool{}
+	files, err := filepath.Glob("testdata/check/*.yml")
+	require.NoError(t, err)
+	for _, file := range files {
+		for _, line := range wanted(t, file) {
+			found[strings.Split(line, ": ")[2]] = true
+		}
+	}
+	for _, rule := range ofOptions {
+		assert.False(t, found[rule], rule)
+		found[rule] = true
+	}
+	assert.Equal(t, rules(t), slices.Sorted(maps.Keys(found)))
+}
+
+const (
+	strong = "9b1f4e7a0c6d83255ef1a9c47d20b86e31fc5a9d7e4082b6c3d15f09ae7b2648"
+	verify = "selfservice: {settings: {after: [{hook: verify}]}}\n"
+)
+
+func TestCheckOptions(t *testing.T) {
+	for _, row := range []struct {
+		name, text string
+		change     func(o *flowhook.Options)
+		want       []string
+	}{
+		{"nothing", "", func(o *flowhook.Options) {}, nil},
+		{"secrets", "", func(o *flowhook.Options) {
+			o.Secrets = []string{strong, "something-super-secret", "correct-horse-battery"}
+		}, []string{
+			"Options.Secrets[1]: warning: example-secret: this secret is one of an example: whoever has read it can sign session tokens; make one by: openssl rand -hex 32",
+			"Options.Secrets[2]: warning: weak-secret: this secret is easier to guess than 32 random bytes, and whoever guesses it can sign session tokens; make one by: openssl rand -hex 32",
+		}},
+		{"secrets beside the file's", "secrets: {session: [something-super-secret, another-weak-secret]}", func(o *flowhook.Options) { o.Secrets = []string{strong} },
+			[]string{"1:21: warning: unused-secrets: the file's secrets have no effect: Options.Secrets take their place; remove them, or set no Options.Secrets"}},
+		{"a link", verify, func(o *flowhook.Options) { o.VerificationURL = "http://auth.example.com/verify" },
+			[]string{"Options.VerificationURL: warning: plain-link: the links in verification mails are plain http: whoever is on the reader's network can take the token; use https"}},
+		{"a link for no mails", "", func(o *flowhook.Options) { o.VerificationURL = "http://auth.example.com/verify" }, nil},
+		{"a link instead of the file's", verify + "urls: {verify_ui: http://example.net/}\ncookies: {same_site: Lax}", func(o *flowhook.Options) { o.VerificationURL = "https://auth.example.com/verify" }, nil},
+		{"a foreign link", verify + "urls: {default_return_to: https://example.org/}", func(o *flowhook.Options) { o.VerificationURL = "https://auth.example.com/verify" },
+			[]string{"Options.VerificationURL: warning: foreign-link: verification mails lead to auth.example.com, and no redirect or return URL does: their readers may end up on another site; compare the host names"}},
+		{"no store", "selfservice: {login: {after: [{hook: audit}, {hook: session}]}}", func(o *flowhook.Options) { o.Store, o.Issue = nil, nothing }, nil},
+		{"a store", "selfservice: {login: {after: [{hook: audit}, {hook: session}]}}", func(o *flowhook.Options) { o.Issue = nothing }, []string{
+			`1:38: warning: slow-lock: hook "audit" runs inside the transaction, with the identity locked, in front of "session": as long as it takes, whatever else is to be saved for this user waits; what waits for another service belongs at phase: before_persist, or into AfterCommit`}},
+		{"the place first, then the options", "session: {cookie: {name: app}}", func(o *flowhook.Options) { o.Secrets = []string{"something-super-secret"} }, []string{
+			"1:26: warning: cookie-prefix: without the prefix __Host-, any neighbouring host can set a session cookie in place of this one; leave name and path out: it is then called __Host-session",
+			"Options.Secrets[0]: warning: example-secret: this secret is one of an example: whoever has read it can sign session tokens; make one by: openssl rand -hex 32",
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			cfg, err := flowhook.ParseConfig([]byte(row.text))
+			require.NoError(t, err)
+			o := checked()
+			row.change(&o)
+			assert.Equal(t, row.want, said("", cfg.Check(o)))
+		})
+	}
+}
+
+// What a host adds in Go is judged as what stands in a file, but for what Kratos would have done with it.
+func TestCheckOfWhatWasAdded(t *testing.T) {
+	cfg, err := flowhook.ParseConfig([]byte("selfservice: {login: {after: {hooks: [{hook: session}], password: [{hook: session}]}}}\nsecrets: {session: [" + strong + "]}"))
+	require.NoError(t, err)
+	registered := at(flowhook.Registration, flowhook.After, flowhook.FlowWide)
+	cfg.Add(registered, "session", nil)
+	cfg.Add(registered, "mine", flowhook.HookFunc(nothing))
+	cfg.Add(at(flowhook.Registration, flowhook.After, flowhook.Password), "mine", flowhook.HookFunc(nothing))
+	cfg.Add(loginWide, "mine", flowhook.HookFunc(nothing))
+	cfg.Add(loginWide, "redirect", flowhook.Redirect("http://example.com/"))
+	cfg.Add(loginWide, "late", flowhook.HookFunc(nothing))
+	var got []string
+	for _, f := range cfg.Check(checked()) {
+		where := "the file"
+		if f.File != "" {
+			assert.Equal(t, "check_test.go", filepath.Base(f.File))
+			where = f.Path
+		}
+		got = append(got, where+": "+f.Rule)
+	}
+	assert.Equal(t, []string{
+		"the file: again",
+		"the file: kratos-flow-wide",
+		`Add(registration/after, "session"): enumeration`,
+		`Add(registration/after/password, "mine"): slow-lock`,
+		`Add(login/after, "redirect"): plain-redirect`,
+		`Add(login/after, "late"): never-runs`,
+	}, got)
+}
+
+func TestNothingIsNothingToFind(t *testing.T) {
+	assert.Empty(t, (*flowhook.Config)(nil).Check(flowhook.Options{}))
+	assert.Empty(t, (&flowhook.Config{}).Check(flowhook.Options{}))
+	p, err := flowhook.New(nil, flowhook.Options{})
+	require.NoError(t, err)
+	assert.Empty(t, p.Findings())
+}
+
+// Whole files in the shape of Ory Kratos' own, of each layout that it has had.
+func TestKratosFiles(t *testing.T) {
+	files, err := filepath.Glob("testdata/kratos/*.yml")
+	require.NoError(t, err)
+	require.Len(t, files, 5)
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			cfg := readFile(t, file)
+			_, err := flowhook.New(cfg, checked())
+			require.NoError(t, err)
+			want := wanted(t, file)
+			require.NotEmpty(t, want)
+			assert.Equal(t, want, said(file, cfg.Check(checked())))
+		})
+	}
+}
