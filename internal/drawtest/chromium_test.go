@@ -155,6 +155,17 @@ func (b *tab) as(l look, height int64) {
 		command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})))
 }
 
+// part takes a picture of an element, for people.
+func (b *tab) part(name, css string, l look) {
+	b.t.Helper()
+	b.save(name, l, run(b, chromedp.Screenshot(chromedp.Search(css))))
+}
+
+func (b *tab) save(name string, l look, png []byte) {
+	require.NoError(b.t, os.MkdirAll("screenshots", 0o755))
+	require.NoError(b.t, os.WriteFile(filepath.Join("screenshots", name+"-"+l.String()+".png"), png, 0o644))
+}
+
 // picture takes a picture of the whole page, for people.
 func (b *tab) picture(name string, l look) {
 	b.t.Helper()
@@ -162,7 +173,6 @@ func (b *tab) picture(name string, l look) {
 	png := run(b, func(ctx context.Context, t *chromedp.Target) (page.CaptureScreenshotResult, error) {
 		return cdp.Call(ctx, t, page.CaptureScreenshot, page.CaptureScreenshotParams{})
 	})
-	require.NoError(b.t, os.MkdirAll("screenshots", 0o755))
-	require.NoError(b.t, os.WriteFile(filepath.Join("screenshots", name+"-"+l.String()+".png"), png.Data, 0o644))
+	b.save(name, l, png.Data)
 	b.as(l, 800)
 }

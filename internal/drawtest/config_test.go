@@ -4,8 +4,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -18,11 +16,8 @@ import (
 func load(t *testing.T, name string, opts flowhook.Options) *flowhook.Pipeline {
 	cfg := &flowhook.Config{}
 	if name != "" {
-		data, err := os.ReadFile(filepath.Join("testdata", name))
-		require.NoError(t, err)
-		path := filepath.Join(t.TempDir(), name)
-		require.NoError(t, os.WriteFile(path, data, 0o600))
-		cfg, err = flowhook.LoadConfig(path)
+		var err error
+		cfg, err = flowhook.LoadConfig("testdata/" + name)
 		require.NoError(t, err)
 	}
 	return build(t, cfg, opts)

@@ -88,6 +88,7 @@ func TestRegistrationByPasswordCanBeRead(t *testing.T) {
 		}
 		assert.NotContains(t, text, "session cookie", "who registers by password is not signed in")
 		inOrder(t, b, l)
+		b.part("registration", "//h3[. = 'registration by password']/..", l)
 	}
 }
 
