@@ -4,10 +4,9 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// newLane lays out a flow by one strategy, from the request to the answer, as Pipeline.Complete runs it. others says that
+// lay lays out a flow by one strategy, from the request to the answer, as Pipeline.Complete runs it. others says that
 // strategies of the flow have lanes of their own, so that the one without a strategy is that of the rest.
-func newLane(name flowhook.Flow, s flowhook.Strategy, others bool, chains map[flowhook.Point][]flowhook.HookInfo) *lane {
-	l := &lane{}
+func (l *lane) lay(name flowhook.Flow, s flowhook.Strategy, others bool, chains map[flowhook.Point][]flowhook.HookInfo) {
 	switch {
 	case s != flowhook.FlowWide:
 		l.Title, l.Short = string(name)+" by "+string(s), string(s)
@@ -38,7 +37,6 @@ func newLane(name flowhook.Flow, s flowhook.Strategy, others bool, chains map[fl
 	if hooks := at(flowhook.Failed, s); len(hooks) > 0 {
 		l.fail(hooks)
 	}
-	return l
 }
 
 func (l *lane) step(class, title, text string) {
@@ -61,7 +59,9 @@ func (l *lane) hooks(phase flowhook.Phase, hooks []flowhook.HookInfo) {
 		l.Steps[len(l.Steps)-1].Phase = string(phase)
 	}
 	for _, h := range hooks {
-		l.add(item{Hook: newHook(phase, h), Never: h.NeverRuns})
+		shown := newHook(phase, h)
+		shown.Found = l.found(h)
+		l.add(item{Hook: shown, Never: h.NeverRuns})
 		if h.NeverRuns {
 			continue
 		}
@@ -75,8 +75,10 @@ func (l *lane) hooks(phase flowhook.Phase, hooks []flowhook.HookInfo) {
 
 // finish is the commit, and the answer.
 func (l *lane) finish() {
-	l.step("", "Commit and answer", "")
-	if !l.closed {
+	if l.closed {
+		l.step("", "Answer", "")
+	} else {
+		l.step("", "Commit and answer", "")
 		l.add(item{Who: "commit", Text: ": all of it is saved."})
 		if l.mails {
 			l.add(item{Text: "The mails leave."})
@@ -109,4 +111,20 @@ func (l *lane) fail(hooks []flowhook.HookInfo) {
 		l.add(item{Text: "Your handler answers with the error."})
 	}
 	l.Failed, l.Steps = l.Steps[0], steps
+}
+
+// found says where each finding is spelled out: where its hook first stands on the page.
+func (l *lane) found(h flowhook.HookInfo) (all []found) {
+	for _, f := range h.Findings {
+		in := l.spelled[f]
+		if in == nil {
+			l.spelled[f] = l
+		}
+		place := ""
+		if f.Position != h.Position {
+			place = f.Position.String()
+		}
+		all = append(all, found{f, in, place})
+	}
+	return all
 }

@@ -1,6 +1,7 @@
 package hookpage
 
 import (
+	"cmp"
 	"fmt"
 	"html/template"
 	"slices"
@@ -12,9 +13,9 @@ import (
 type view struct {
 	Style    template.CSS
 	Flows    []flow
-	Warnings int                // of all findings
-	Notes    int                // the rest of them
-	Settings []flowhook.Finding // those that no hook is to blame for
+	Warnings int     // of all findings
+	Notes    int     // the rest of them
+	Settings []found // those that no hook is to blame for
 	Counted  bool
 }
 
@@ -34,6 +35,7 @@ type lane struct {
 	mails    bool   // a verify hook runs
 	own      bool   // a hook of the host's own runs
 	number   int    // of the last item
+	spelled  map[flowhook.Finding]*lane
 }
 
 // A step is what happens in one go.
@@ -54,8 +56,16 @@ type item struct {
 // A hook is one in a chain.
 type hook struct {
 	flowhook.HookInfo
-	Says string
-	Wide bool
+	Says  string
+	Wide  bool
+	Found []found
+}
+
+// A found is a finding. That of a flow-wide hook is spelled out once.
+type found struct {
+	flowhook.Finding
+	In    *lane  // where it is spelled out; nil: here
+	Place string // where it is to be mended; "": at its hook
 }
 
 // newView asks the pipeline. Where it is reloaded meanwhile, it asks again: findings and hooks must belong together.
@@ -97,14 +107,15 @@ func (v *view) fill(p *flowhook.Pipeline, findings []flowhook.Finding) {
 			v.Warnings++
 		}
 		if !beside[f] {
-			v.Settings = append(v.Settings, f)
+			v.Settings = append(v.Settings, found{f, nil, cmp.Or(f.Position.String(), f.Path)})
 		}
 	}
+	spelled := map[flowhook.Finding]*lane{}
 	for i, name := range flows {
 		f := flow{ID: fmt.Sprintf("flow-%d", i+1), Name: string(name)}
 		for _, s := range append(strategies[name], flowhook.FlowWide) {
-			l := newLane(name, s, len(strategies[name]) > 0, chains)
-			l.ID = fmt.Sprintf("%s-lane-%d", f.ID, len(f.Lanes)+1)
+			l := &lane{ID: fmt.Sprintf("%s-lane-%d", f.ID, len(f.Lanes)+1), spelled: spelled}
+			l.lay(name, s, len(strategies[name]) > 0, chains)
 			f.Lanes = append(f.Lanes, l)
 		}
 		v.Flows = append(v.Flows, f)

@@ -10,10 +10,10 @@ import (
 func newHook(phase flowhook.Phase, h flowhook.HookInfo) *hook {
 	w := &hook{HookInfo: h, Wide: h.At.Strategy == flowhook.FlowWide}
 	switch {
+	case h.Target != "": // also where the host gave it a name
+		w.Says = "Answers 302 to " + h.Target + after[phase]
 	case h.Own:
 		w.Says = "A hook of your own: its code says what it does."
-	case h.Target != "":
-		w.Says = "Answers 302 to " + h.Target + after[phase]
 	case mails(h):
 		w.Says = "Mails a link to each address that is not verified, after the commit."
 	case h.Name == "session":

@@ -2,6 +2,8 @@ package drawtest
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
@@ -99,4 +101,27 @@ func inOrder(t *testing.T, b *tab, l look) {
 		return boxes.slice(1).flatMap((box, i) => (innerWidth > 992 ? box.left >= boxes[i].right : box.top >= boxes[i].bottom) ? [] : [lane.previousElementSibling.innerText + ' ' + i]);
 	})`)
 	assert.Empty(t, wrong, l.String())
+}
+
+// TestThePolicyHolds puts into the page what it does not have. The browser must refuse it, and be heard to.
+func TestThePolicyHolds(t *testing.T) {
+	handler := hookpage.Handler(load(t, "service.yml", flowhook.Options{Secrets: random}))
+	for _, smuggled := range []string{"<script>document.title = 'run'</script>", "<style>h1 { display: none }</style>",
+		`<h1 style="display: none">x</h1>`, `<img src="/elsewhere">`} {
+		t.Run(smuggled, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				page := httptest.NewRecorder()
+				handler.ServeHTTP(page, r)
+				w.Header().Set("Content-Type", page.Header().Get("Content-Type"))
+				w.Header().Set("Content-Security-Policy", page.Header().Get("Content-Security-Policy"))
+				io.WriteString(w, strings.Replace(page.Body.String(), "</header>", smuggled+"</header>", 1))
+			}))
+			defer server.Close()
+			b := newTab(t)
+			b.open(server.URL)
+			assert.NotEqual(t, "run", js[string](b, "document.title"))
+			assert.True(t, js[bool](b, "Array.from(document.querySelectorAll('h1')).every((h) => h.checkVisibility())"))
+			assert.Contains(t, strings.Join(b.heard(), "\n"), "ContentSecurityPolicyIssue")
+		})
+	}
 }
