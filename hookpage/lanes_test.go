@@ -104,6 +104,22 @@ func TestFlowsOfTheHostsOwn(t *testing.T) {
 	inOrder(t, text, "Your handler checks who it is")
 }
 
+func TestTheHandlersPartIsToldForEachFlow(t *testing.T) {
+	const entry = `{after: [{hook: audit}]}`
+	page := get(t, build(t, parse(t, `{selfservice: {login: `+entry+`, registration: `+entry+`, settings: `+entry+`, verification: `+entry+`, recovery: `+entry+`, logout: `+entry+`}}`), options()))
+	for flow, parts := range map[string][]string{
+		"login":        {"checks who it is.", "issues the session, if no hook does."},
+		"registration": {"checks who the new user is.", "stores the new user."},
+		"settings":     {"checks what is to be changed.", "stores the change."},
+		"verification": {"checks the link, or the code.", "marks the address as verified."},
+		"recovery":     {"checks the link, or the code.", "stores what it has to."},
+		"logout":       {"finds out who signs out.", "ends the session."},
+	} {
+		text, _ := lane(t, page, flow+" by any strategy")
+		inOrder(t, text, "Your handler "+parts[0], "your handler "+parts[1])
+	}
+}
+
 func TestFindingsStandBesideTheirHook(t *testing.T) {
 	page := get(t, build(t, parse(t, `
 selfservice:
@@ -118,12 +134,26 @@ selfservice:
 	text, markup := lane(t, page, "login by password")
 	inOrder(t, text, "audit never runs", "at 9:17", "warning never-runs : hook", "the redirect at 7:17 always answers before it.", "To mend it:", "remove it.")
 	require.Contains(t, markup, `<li class="warning">`)
+	require.Equal(t, 1, strings.Count(text, "at 9:17"), "what is to be mended at the hook itself does not say where once more")
 	text, markup = lane(t, page, "login by any other strategy")
 	inOrder(t, text, "audit never runs", "warning never-runs : see login by password")
 	require.NotContains(t, text, "To mend it", "it is spelled out once")
 	require.Regexp(t, `href="#flow-1-lane-1"`, markup)
 	require.Contains(t, page, `<h3 id="flow-1-lane-1">login by password</h3>`)
 	inOrder(t, words(page), "Findings 1 warning and 1 note. Each stands beside the hook that it is about.")
+}
+
+func TestAFindingSaysWhereItIsToBeMended(t *testing.T) {
+	page := get(t, build(t, parse(t, `
+selfservice:
+  login:
+    after:
+      - hook: redirect
+        config:
+          to: http://www.example.org/
+`), options()))
+	text, _ := lane(t, page, "login by any strategy")
+	inOrder(t, text, "at 5:15", "warning plain-redirect", "To mend it: use https.", "at 7:15")
 }
 
 func TestFindingsWithoutAHookStandOnTop(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"html/template"
+	"iter"
 	"slices"
 
 	"github.com/flowhook/flowhook"
@@ -68,8 +69,14 @@ type found struct {
 	Place string // where it is to be mended; "": at its hook
 }
 
+// A source is a pipeline, or, in a test, one that is reloaded at the worst moment.
+type source interface {
+	Findings() []flowhook.Finding
+	Points() iter.Seq2[flowhook.Point, []flowhook.HookInfo]
+}
+
 // newView asks the pipeline. Where it is reloaded meanwhile, it asks again: findings and hooks must belong together.
-func newView(p *flowhook.Pipeline) *view {
+func newView(p source) *view {
 	for {
 		findings := p.Findings()
 		v := &view{Style: template.CSS(style)}
@@ -80,7 +87,7 @@ func newView(p *flowhook.Pipeline) *view {
 	}
 }
 
-func (v *view) fill(p *flowhook.Pipeline, findings []flowhook.Finding) {
+func (v *view) fill(p source, findings []flowhook.Finding) {
 	chains := map[flowhook.Point][]flowhook.HookInfo{}
 	strategies := map[flowhook.Flow][]flowhook.Strategy{} // of each flow, those that have hooks of their own
 	var flows []flowhook.Flow

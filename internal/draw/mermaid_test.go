@@ -69,6 +69,9 @@ func TestARedirectAnswers(t *testing.T) {
 		{"at after, when all is committed", []string{"login/after session", "login/after redirect /home", "login/after audit"},
 			[]string{"request", "your handler", "(save)", "(after: session)", "(after: redirect)", "commit", "302 to /home"},
 			[]string{"after: audit | never runs"}},
+		{"and a second one does not", []string{"login/after redirect /home", "login/after redirect /away"},
+			[]string{"request", "your handler", "(save)", "(after: redirect)", "commit", "302 to /home"},
+			[]string{"after: redirect | never runs"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			l := one(t, row.hooks...)
