@@ -20,7 +20,8 @@ type HookInfo struct {
 	Timeout   time.Duration // 0: none
 	NeverRuns bool          // in this chain: a redirect always answers before it
 	Findings  []Finding     // that are about this hook
-	Counts    Counts        // zero, unless Options.Count is set
+	Counted   bool          // Options.Count is set
+	Counts    Counts        // zero, unless Counted
 }
 
 // Counts are how often a hook ran, answered, and failed (by an error, a panic, or an answer that cannot be given) since
@@ -48,7 +49,7 @@ func (p *Pipeline) Points() iter.Seq2[Point, []HookInfo] {
 				hooks[j] = d.HookInfo
 				hooks[j].NeverRuns = c.Behind[j] != nil
 				hooks[j].Findings = slices.Clone(d.Findings)
-				if d.counts != nil {
+				if hooks[j].Counted = d.counts != nil; hooks[j].Counted {
 					hooks[j].Counts = Counts{d.counts.runs.Load(), d.counts.answered.Load(), d.counts.failed.Load()}
 				}
 			}

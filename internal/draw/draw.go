@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 
 	"github.com/flowhook/flowhook/internal/check"
 )
@@ -45,10 +46,10 @@ func Table(chains []check.Chain) string {
 	return strings.Join(lines, "\n")
 }
 
-// oneLine keeps what would break a line, or a column, out of it.
+// oneLine keeps what would break a line, or a column, or turn the order of the letters, out of it.
 func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if !unicode.IsPrint(r) {
 			return '?'
 		}
 		return r

@@ -3,102 +3,187 @@ package draw
 import (
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/flowhook/flowhook/internal/check"
 )
 
 // Mermaid gives a flowchart with a lane for every flow, and for every strategy that has hooks of its own there: from the
-// request, phase by phase, to the answer. An empty one has no lanes.
+// request, phase by phase, to the answer, as Pipeline.Complete runs it. An empty one says so.
 func Mermaid(chains []check.Chain) string {
 	d := &diagram{}
 	d.line("flowchart TB")
-	for i, c := range chains {
-		if i > 0 && chains[i-1].Flow == c.Flow && chains[i-1].Strategy == c.Strategy {
-			continue
-		}
-		lane := map[string]check.Chain{}
-		for _, other := range chains {
-			if other.Flow == c.Flow && (other.Strategy == c.Strategy || other.Phase == check.Before) {
-				lane[other.Phase] = other
-			}
-		}
-		d.lane(c.Flow, c.Strategy, lane)
+	if len(chains) == 0 {
+		d.line("  empty[\"no hooks\"]")
 	}
-	d.line("  classDef answers fill:#fde9c9,stroke:#a65e00,color:#000")
-	d.line("  classDef never fill:#eeeeee,stroke:#999999,color:#666666,stroke-dasharray:4")
+	for len(chains) > 0 {
+		n := 0
+		for n < len(chains) && chains[n].Flow == chains[0].Flow {
+			n++
+		}
+		d.flow(chains[:n])
+		chains = chains[n:]
+	}
+	d.line("  classDef answers fill:#fde9c9,stroke:#a65e00,color:#000000")
+	d.line("  classDef never fill:#eeeeee,stroke:#767676,color:#555555,stroke-dasharray:4")
 	return d.text.String()
 }
 
 type diagram struct {
-	text  strings.Builder
-	nodes int
-	last  string // the node that the next one comes after; "": none
-	arrow string
+	text         strings.Builder
+	edges        []string // of the lane: an edge that stands in a subgraph pulls both of its nodes into it
+	nodes, lanes int
+
+	last string // the node that was drawn last; "": none in this lane
+	live string // the last one that is reached
+	dead bool   // a redirect has answered: what is drawn next is not reached
 }
 
 func (d *diagram) line(format string, args ...any) { fmt.Fprintf(&d.text, format+"\n", args...) }
 
-// node draws one, with an arrow from the last. Shape has %s for the quoted label.
-func (d *diagram) node(shape, label, class string) {
-	d.nodes++
-	id := fmt.Sprintf("n%d", d.nodes)
-	d.line("    %s"+shape+"%s", id, `"`+label+`"`, class)
-	if d.last != "" {
-		d.line("    %s %s %s", d.last, d.arrow, id)
-	}
-	d.last, d.arrow = id, "-->"
+func (d *diagram) edge(format string, args ...any) {
+	d.edges = append(d.edges, fmt.Sprintf(format, args...))
 }
 
-func (d *diagram) lane(flow, strategy string, phases map[string]check.Chain) {
-	title := flow
-	if strategy != "" {
-		title += " by " + strategy
+// flow draws the lanes of one flow: of each strategy, then of the rest.
+func (d *diagram) flow(chains []check.Chain) {
+	var strategies []string
+	at := map[[2]string]check.Chain{} // by phase and strategy
+	for _, c := range chains {
+		at[[2]string{c.Phase, c.Strategy}] = c
+		if n := len(strategies); c.Strategy != "" && (n == 0 || strategies[n-1] != c.Strategy) {
+			strategies = append(strategies, c.Strategy)
+		}
 	}
-	d.nodes++
-	d.line("  subgraph lane%d[\"%s\"]", d.nodes, escape(title))
+	flow := chains[0].Flow
+	for _, s := range strategies {
+		d.lane(flow+" by "+s, s, at)
+	}
+	if len(strategies) > 0 {
+		flow += " by any other strategy"
+	}
+	d.lane(flow, "", at)
+}
+
+func (d *diagram) lane(title, strategy string, at map[[2]string]check.Chain) {
+	d.lanes++
+	d.line("  subgraph lane%d[\"%s\"]", d.lanes, escape(title))
 	d.line("    direction LR")
-	d.last = ""
-	d.node("([%s])", "request", "")
-	d.hooks("before: ", phases[check.Before])
-	d.node("[%s]", "handler", "")
-	d.hooks("before_persist: ", phases[check.BeforePersist])
-	d.node("[%s]", "save", "")
-	d.hooks("after: ", phases[check.After])
-	d.node("([%s])", "commit, answer", "")
-	if failed, ok := phases[check.Failed]; ok {
-		d.last = ""
-		d.node("([%s])", "failure", "")
-		d.hooks("failed: ", failed)
-		d.node("([%s])", "the handler answers", "")
+	d.begin("request")
+	d.answer(d.hooks(at[[2]string{check.Before, ""}]))
+	d.node("[%s]", "your handler")
+	d.answer(d.hooks(at[[2]string{check.BeforePersist, strategy}]))
+	closed := d.dead
+	d.line("    subgraph transaction%d[\"one transaction\"]", d.lanes)
+	d.node("[%s]", "save")
+	to := d.hooks(at[[2]string{check.After, strategy}])
+	d.line("    end")
+	if !closed {
+		d.dead = false
+		d.node("[%s]", "commit")
+		d.end("your handler answers", to)
 	}
+	if failed, ok := at[[2]string{check.Failed, strategy}]; ok {
+		d.begin("if it fails")
+		d.end("your handler answers with the error", d.hooks(failed))
+	}
+	for _, e := range d.edges {
+		d.line("    %s", e)
+	}
+	d.edges = nil
 	d.line("  end")
+	if d.lanes > 1 {
+		d.line("  lane%d ~~~ lane%d", d.lanes-1, d.lanes) // one below the other, in this order
+	}
 }
 
-// hooks draws a chain. A redirect ends in the place that it leads to; what comes after it is drawn, but not reached.
-func (d *diagram) hooks(phase string, c check.Chain) {
+// begin draws what comes behind nothing.
+func (d *diagram) begin(label string) {
+	d.last, d.live, d.dead = "", "", false
+	d.node("([%s])", label)
+}
+
+// end draws the answer: a redirect's, or else the handler's.
+func (d *diagram) end(label, to string) {
+	if to == "" {
+		d.node("([%s])", label)
+	}
+	d.answer(to)
+}
+
+// node draws one behind the last. Shape has %s for the quoted label.
+func (d *diagram) node(shape, label string) {
+	id, class := d.id(), ""
+	if d.dead {
+		class = ":::never"
+	}
+	d.line("    %s"+shape+"%s", id, `"`+label+`"`, class)
+	switch {
+	case d.dead:
+		d.edge("%s -.-x %s", d.last, id)
+	case d.live != "":
+		d.edge("%s --> %s", d.live, id)
+	}
+	if d.last = id; !d.dead {
+		d.live = id
+	}
+}
+
+func (d *diagram) id() string {
+	d.nodes++
+	return fmt.Sprintf("n%d", d.nodes)
+}
+
+// answer draws a redirect's answer, behind what is reached; none for "".
+func (d *diagram) answer(to string) {
+	if to == "" {
+		return
+	}
+	id := d.id()
+	d.line("    %s([\"302 to %s\"]):::answers", id, escape(to))
+	d.edge("%s --> %s", d.live, id)
+}
+
+// hooks draws a chain, and gives the target of the redirect that answers; "" for none. What comes behind it is drawn, but
+// not reached.
+func (d *diagram) hooks(c check.Chain) (to string) {
 	for i, h := range c.Hooks {
-		label, class := escape(phase+h.Name), ""
+		label := c.Phase + ": " + escape(h.Name)
+		if h.Strategy == "" && c.Strategy != "" {
+			label += ", flow-wide"
+		}
 		if h.Timeout > 0 {
 			label += ", at most " + h.Timeout.String()
+		}
+		if c.Behind[i] != nil {
+			label += "<br>never runs"
 		}
 		if h.Where != "" {
 			label += "<br>" + escape(h.Where)
 		}
-		if c.Behind[i] != nil {
-			class = ":::never"
-			d.arrow = "-.-x"
-		}
-		d.node("[%s]", label, class)
+		d.node("[%s]", label)
 		if h.Target != "" && c.Behind[i] == nil {
-			hook := d.last
-			d.arrow = "-->"
-			d.node("([%s])", "302 "+escape(h.Target), ":::answers")
-			d.last, d.arrow = hook, "-.-x"
+			to, d.dead = h.Target, true
 		}
 	}
+	return to
 }
 
-// escape keeps a label's text from ending it, or from being read as markup.
+// escape writes all but letters, digits and what is common in paths as Mermaid's entities, so that a text neither ends its
+// label nor is read as syntax, HTML, Markdown or a directive (%%{). Formulas ($$) and icons (fa:fa-car) Mermaid looks for when
+// it has decoded the entities: a word joiner, which one does not see, keeps them from being any.
 func escape(s string) string {
-	return strings.NewReplacer("#", "#35;", `"`, "#quot;", "<", "#lt;", ">", "#gt;", "&", "#amp;", "`", "#96;").Replace(oneLine(s))
+	const joiner = "#8288;"
+	var b strings.Builder
+	for _, r := range oneLine(s) {
+		switch {
+		case unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune(" -_./", r):
+			b.WriteRune(r)
+		case r == '$' || r == ':':
+			fmt.Fprintf(&b, "#%d;%s", r, joiner)
+		default:
+			fmt.Fprintf(&b, "#%d;", r)
+		}
+	}
+	return b.String()
 }

@@ -1,0 +1,166 @@
+package hookpage_test
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/hookpage"
+	"github.com/stretchr/testify/require"
+)
+
+func TestTheAnswerIsGuarded(t *testing.T) {
+	server := httptest.NewServer(hookpage.Handler(build(t, nil, options())))
+	defer server.Close()
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodOptions} {
+		r, err := http.NewRequest(method, server.URL, nil)
+		require.NoError(t, err)
+		answer, err := http.DefaultClient.Do(r)
+		require.NoError(t, err)
+		body, err := io.ReadAll(answer.Body)
+		require.NoError(t, err)
+		answer.Body.Close()
+		h := answer.Header
+		require.Equal(t, "no-store", h.Get("Cache-Control"))
+		require.Equal(t, "nosniff", h.Get("X-Content-Type-Options"))
+		require.Equal(t, "DENY", h.Get("X-Frame-Options"))
+		require.Equal(t, "no-referrer", h.Get("Referrer-Policy"))
+		require.Regexp(t, `^default-src 'none'; style-src 'sha256-[^' ]+'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'$`, h.Get("Content-Security-Policy"))
+		switch method {
+		case http.MethodGet:
+			require.Equal(t, "text/html; charset=utf-8", h.Get("Content-Type"))
+			require.NotEmpty(t, body)
+		case http.MethodHead:
+			require.Equal(t, http.StatusOK, answer.StatusCode)
+			require.Positive(t, answer.ContentLength)
+		default:
+			require.Equal(t, http.StatusMethodNotAllowed, answer.StatusCode)
+			require.Equal(t, "GET, HEAD", h.Get("Allow"))
+			require.NotContains(t, string(body), "<")
+		}
+	}
+}
+
+func TestThePageIsSelfContained(t *testing.T) {
+	w := httptest.NewRecorder()
+	hookpage.Handler(build(t, nil, options())).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	page := w.Body.String()
+	styles := regexp.MustCompile(`(?s)<style>(.*?)</style>`).FindAllStringSubmatch(page, -1)
+	require.Len(t, styles, 1)
+	sum := sha256.Sum256([]byte(styles[0][1]))
+	require.Contains(t, w.Header().Get("Content-Security-Policy"), "'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'", "the policy allows the page's style, and no other")
+	require.NotRegexp(t, `(?i)<script|\sstyle=|\son\w+=|url\(|@import|\ssrc=`, page)
+	for _, link := range regexp.MustCompile(`href="([^"]*)"`).FindAllStringSubmatch(page, -1) {
+		require.Regexp(t, `^(#|data:,$)`, link[1])
+	}
+}
+
+func TestNothingConfiguredIsAPage(t *testing.T) {
+	for _, cfg := range []*flowhook.Config{nil, {}} {
+		text := words(get(t, build(t, cfg, flowhook.Options{})))
+		inOrder(t, text, "Findings None.", "No hooks Nothing is configured")
+		require.NotContains(t, text, "How to read this")
+	}
+}
+
+func TestNoSecretIsShown(t *testing.T) {
+	opts := options()
+	opts.Secrets, opts.Count = nil, true
+	page := get(t, build(t, parse(t, `
+secrets: {session: [`+secret+`], cookie: [canary-and-another-secret]}
+session: {cookie: {same_site: None}}
+selfservice:
+  login:
+    before:
+      - {hook: note, config: {key: canary-config}}
+    after:
+      - {hook: redirect, config: {to: "https://www.example.org/a?mail=canary%40example.org#canary"}}
+      - {hook: session}
+  registration:
+    after:
+      - {hook: redirect, config: {to: "http://www.example.org/b?token=canary"}}
+`), opts))
+	require.NotContains(t, page, "canary")
+	inOrder(t, page, "https://www.example.org/a", "http://www.example.org/b")
+}
+
+// A name may come from a file that somebody else writes.
+func TestNamesAreText(t *testing.T) {
+	const evil = `</style></code><script>alert(1)</script><img src=x onerror="alert(1)">'"{{.}}`
+	cfg := &flowhook.Config{}
+	cfg.Add(flowhook.Point{Flow: evil, Phase: flowhook.After, Strategy: evil}, evil, idle)
+	cfg.Add(flowhook.Point{Flow: evil, Phase: flowhook.After}, evil, flowhook.Redirect("/a'b"))
+	cfg.Add(flowhook.Point{Flow: evil, Phase: flowhook.After}, evil, idle)
+	opts := options()
+	opts.Flows, opts.Strategies = []flowhook.Flow{evil}, []flowhook.Strategy{evil}
+	page := get(t, build(t, cfg, opts))
+	require.NotContains(t, page, "<script")
+	require.NotContains(t, page, "<img")
+	require.NotContains(t, page, `="alert`)
+	require.Equal(t, 1, strings.Count(page, "</style>"))
+	require.Contains(t, words(page), evil+" by "+evil)
+	require.Contains(t, words(page), "hook of your own")
+}
+
+func TestAReloadShowsAtOnce(t *testing.T) {
+	p := build(t, parse(t, `{selfservice: {login: {after: [{hook: audit}]}}}`), options())
+	handler := hookpage.Handler(p)
+	show := func() string {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+		return words(w.Body.String())
+	}
+	require.Contains(t, show(), "login by any strategy")
+	require.NoError(t, p.Reload(parse(t, `{selfservice: {logout: {after: [{hook: audit}]}}}`)))
+	require.Contains(t, show(), "logout by any strategy")
+	require.NotContains(t, show(), "login by any strategy")
+}
+
+// While the configuration changes, each page is of one.
+func TestPagesWhileItIsReloaded(t *testing.T) {
+	one := parse(t, `{selfservice: {login: {after: [{hook: redirect, config: {to: /one}}, {hook: audit}]}}}`)
+	two := parse(t, `{selfservice: {login: {before: [{hook: redirect, config: {to: /two}}]}}}`)
+	p := build(t, one, options())
+	handler := hookpage.Handler(p)
+	var readers sync.WaitGroup
+	for range 2 {
+		readers.Go(func() {
+			for range 50 {
+				w := httptest.NewRecorder()
+				handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+				text := words(w.Body.String())
+				if strings.Contains(text, "/one") == strings.Contains(text, "/two") || !strings.Contains(text, "Each stands beside the hook") {
+					t.Errorf("a mixture: %s", text)
+					return
+				}
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { readers.Wait(); close(done) }()
+	for i := 0; ; i++ {
+		cfg := one
+		if i%2 == 0 {
+			cfg = two
+		}
+		if err := p.Reload(cfg); err != nil {
+			t.Error(err)
+		}
+		select {
+		case <-done:
+			return
+		default:
+		}
+	}
+}
+
+func TestAPipelineIsNeeded(t *testing.T) {
+	require.PanicsWithValue(t, "hookpage: Handler of a nil pipeline", func() { hookpage.Handler(nil) })
+}

@@ -1,0 +1,130 @@
+package hookpage
+
+import (
+	"github.com/flowhook/flowhook"
+)
+
+// lay lays out a flow by one strategy, from the request to the answer, as Pipeline.Complete runs it. others says that
+// strategies of the flow have lanes of their own, so that the one without a strategy is that of the rest.
+func (l *lane) lay(name flowhook.Flow, s flowhook.Strategy, others bool, chains map[flowhook.Point][]flowhook.HookInfo) {
+	switch {
+	case s != flowhook.FlowWide:
+		l.Title, l.Short = string(name)+" by "+string(s), string(s)
+	case others:
+		l.Title, l.Short = string(name)+" by any other strategy", "any other strategy"
+	default:
+		l.Title, l.Short = string(name)+" by any strategy", "any strategy"
+	}
+	at := func(phase flowhook.Phase, s flowhook.Strategy) []flowhook.HookInfo {
+		return chains[flowhook.Point{Flow: name, Phase: phase, Strategy: s}]
+	}
+
+	l.step("", "Request", "")
+	l.does("", "The request comes in.")
+	l.hooks(flowhook.Before, at(flowhook.Before, flowhook.FlowWide))
+	l.step("", "Your service", "")
+	l.does("Your handler", checks(name, s))
+	if hooks := at(flowhook.BeforePersist, s); len(hooks) > 0 {
+		l.step("", "Last look", "It has succeeded; nothing is saved yet.")
+		l.hooks(flowhook.BeforePersist, hooks)
+	}
+	l.step("transaction", "One transaction", "All of this is saved, or none of it.")
+	l.does("save", ": your handler "+saves(name))
+	l.closed = l.answered != ""
+	l.hooks(flowhook.After, at(flowhook.After, s))
+	l.finish()
+
+	if hooks := at(flowhook.Failed, s); len(hooks) > 0 {
+		l.fail(hooks)
+	}
+}
+
+func (l *lane) step(class, title, text string) {
+	l.Steps = append(l.Steps, &step{Class: class, Title: title, Text: text, Start: l.number + 1})
+}
+
+func (l *lane) add(i item) {
+	l.number++
+	last := l.Steps[len(l.Steps)-1]
+	last.Items = append(last.Items, i)
+}
+
+// does is what the service does itself. Behind an answer it does not come to that.
+func (l *lane) does(who, text string) {
+	l.add(item{Who: who, Text: text, Never: l.answered != ""})
+}
+
+func (l *lane) hooks(phase flowhook.Phase, hooks []flowhook.HookInfo) {
+	if len(hooks) > 0 {
+		l.Steps[len(l.Steps)-1].Phase = string(phase)
+	}
+	for _, h := range hooks {
+		shown := newHook(phase, h)
+		shown.Found = l.found(h)
+		l.add(item{Hook: shown, Never: h.NeverRuns})
+		if h.NeverRuns {
+			continue
+		}
+		l.own = l.own || h.Own
+		l.mails = l.mails || mails(h)
+		if h.Target != "" {
+			l.answered = h.Target
+		}
+	}
+}
+
+// finish is the commit, and the answer.
+func (l *lane) finish() {
+	if l.closed {
+		l.step("", "Answer", "")
+	} else {
+		l.step("", "Commit and answer", "")
+		l.add(item{Who: "commit", Text: ": all of it is saved."})
+		if l.mails {
+			l.add(item{Text: "The mails leave."})
+		}
+	}
+	switch {
+	case l.closed:
+		l.add(item{Text: "The answer leaves: 302 to " + l.answered + ". Nothing was saved."})
+	case l.answered != "":
+		l.add(item{Text: "The answer leaves: 302 to " + l.answered + "."})
+	case l.own:
+		l.add(item{Text: "Your handler answers, unless a hook of your own has."})
+	default:
+		l.add(item{Text: "Your handler answers."})
+	}
+}
+
+// fail is what happens beside that.
+func (l *lane) fail(hooks []flowhook.HookInfo) {
+	steps := l.Steps
+	l.Steps, l.number, l.answered, l.own = nil, 0, "", false
+	l.step("failed", "If it fails", "An error at before_persist, save or after: all of it is undone, and no mail leaves. Then:")
+	l.hooks(flowhook.Failed, hooks)
+	switch {
+	case l.answered != "":
+		l.add(item{Text: "The answer leaves: 302 to " + l.answered + "."})
+	case l.own:
+		l.add(item{Text: "Your handler answers with the error, unless a hook of your own has answered."})
+	default:
+		l.add(item{Text: "Your handler answers with the error."})
+	}
+	l.Failed, l.Steps = l.Steps[0], steps
+}
+
+// found says where each finding is spelled out: where its hook first stands on the page.
+func (l *lane) found(h flowhook.HookInfo) (all []found) {
+	for _, f := range h.Findings {
+		in := l.spelled[f]
+		if in == nil {
+			l.spelled[f] = l
+		}
+		place := ""
+		if f.Position != h.Position {
+			place = f.Position.String()
+		}
+		all = append(all, found{f, in, place})
+	}
+	return all
+}

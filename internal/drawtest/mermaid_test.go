@@ -1,0 +1,103 @@
+package drawtest
+
+import (
+	"html/template"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/chromedp/chromedp"
+	"github.com/flowhook/flowhook"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+var drawing = template.Must(template.New("").Parse(`<!DOCTYPE html><html lang="en"><head><title>Drawing</title><link rel="icon" href="data:,">
+<meta name="viewport" content="width=device-width"></head><body><pre>{{.}}</pre><script src="/mermaid.js"></script></body></html>`))
+
+// TestMermaidDrawsIt has Mermaid itself draw. It comes in no Debian package and no Go module that there is here, so this is
+// for who has it: FLOWHOOK_MERMAID is the path of its mermaid.min.js. What the text must be, internal/draw tests without it.
+func TestMermaidDrawsIt(t *testing.T) {
+	path := os.Getenv("FLOWHOOK_MERMAID")
+	if path == "" {
+		t.Skip("FLOWHOOK_MERMAID does not name a mermaid.min.js")
+	}
+	library, err := os.ReadFile(path)
+	require.NoError(t, err)
+	b := newTab(t)
+	for name, row := range map[string]struct {
+		pipeline *flowhook.Pipeline
+		drawn    drawn
+	}{
+		"empty": {load(t, "", flowhook.Options{}), drawn{[]string{}, []string{}, 0}},
+		"service": {load(t, "service.yml", flowhook.Options{Secrets: random}), drawn{
+			[]string{"login", "registration by password", "registration by oidc", "registration by any other strategy",
+				"settings by password", "settings by profile", "settings by any other strategy", "sign_out_everywhere"},
+			[]string{"302 to /settings", "302 to /settings", "302 to /settings"}, 0}},
+		"traps": {load(t, "traps.yml", flowhook.Options{}), drawn{
+			[]string{"login by password", "login by any other strategy", "registration by password", "registration by oidc",
+				"registration by any other strategy", "recovery"},
+			[]string{"302 to /closed", "302 to /maintenance", "302 to /sorry", "302 to /sorry", "302 to /sorry",
+				"302 to https://www.example.org/welcome", "302 to https://www.example.org/welcome"},
+			2 /* login */ + 3 /* failed */ + 2 /* save, audit */ + 3 /* handler, save, revoke */}},
+		"hostile": {hostile(t), drawn{
+			[]string{`flow "]<i id="made"> by way ` + "`**`]", `flow "]<i id="made"> by any other strategy`}, []string{}, 0}},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/mermaid.js" {
+				w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
+				w.Write(library)
+				return
+			}
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			drawing.Execute(w, row.pipeline.Mermaid())
+		}))
+		defer server.Close()
+		for _, l := range []look{{1280, false}, {390, false}} {
+			where := name + " at " + l.String()
+			b.as(l, 800)
+			b.open(server.URL)
+			said := run(b, chromedp.Evaluate[string](`(async () => {
+				mermaid.initialize({ startOnLoad: false, securityLevel: 'strict' });
+				try { await mermaid.run({ querySelector: 'pre' }); return ''; } catch (e) { return String(e.message || e.str || e); }
+			})()`, chromedp.EvalAwaitPromise))
+			require.Empty(t, said, "%s: Mermaid says\n%s", where, row.pipeline.Mermaid())
+			b.picture("mermaid-"+name, l)
+			assert.Equal(t, "Drawing", js[string](b, "document.title"), where)
+			assert.Zero(t, js[int](b, "document.querySelectorAll('pre script, pre img, pre a, pre b, pre strong, pre em, pre i, pre ul, pre .katex').length"), "%s: a name is markup", where)
+			assert.Empty(t, b.heard(), where)
+			shown := drawn{
+				Lanes: js[[]string](b, `Array.from(document.querySelectorAll('.cluster'), (e) => ({ text: e.textContent.trim(), top: e.getBoundingClientRect().top }))
+					.filter((e) => e.text !== 'one transaction').sort((x, y) => x.top - y.top).map((e) => e.text)`),
+				Answers: js[[]string](b, `Array.from(document.querySelectorAll('.node.answers'), (e) => e.textContent.trim().replaceAll('\u2060', ''))`),
+				Never:   js[int](b, "document.querySelectorAll('.node.never').length"),
+			}
+			slices.Sort(shown.Answers)
+			assert.Equal(t, row.drawn, shown, where)
+			if name == "hostile" {
+				text := words(js[string](b, "Array.from(document.querySelectorAll('.nodeLabel'), (e) => e.innerText).join(' ').replaceAll('\u2060', '')"))
+				for _, hook := range hostileNames {
+					assert.Contains(t, text, words(strings.Map(printable, hook)), "the name is there, as text")
+				}
+			}
+		}
+	}
+}
+
+// A drawn is what one sees of a drawing.
+type drawn struct {
+	Lanes   []string // from top to bottom
+	Answers []string // sorted
+	Never   int
+}
+
+func printable(r rune) rune {
+	if !unicode.IsPrint(r) {
+		return '?'
+	}
+	return r
+}
