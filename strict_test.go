@@ -64,6 +64,26 @@ func TestStrictLetsAFlowBeClosed(t *testing.T) {
 	assert.Len(t, h.pipeline.Findings(), 2)
 }
 
+// Whatever a strict file says, each of its flows can be closed, by a page anywhere.
+func TestStrictLetsEveryFlowBeClosed(t *testing.T) {
+	files, err := filepath.Glob("testdata/check/*.yml")
+	require.NoError(t, err)
+	closed := 0
+	for _, file := range files {
+		if _, err := flowhook.New(readFile(t, file), strict(checked())); err != nil {
+			continue
+		}
+		for _, flow := range []flowhook.Flow{"login", "registration", "settings", "verification", "recovery", "logout", "invite"} {
+			cfg := readFile(t, file)
+			cfg.Add(at(flow, flowhook.Before, flowhook.FlowWide), "redirect", flowhook.Redirect("http://status.example.net/"))
+			_, err := flowhook.New(cfg, strict(checked()))
+			assert.NoError(t, err, "%s of %s", flow, file)
+			closed++
+		}
+	}
+	assert.Greater(t, closed, 100)
+}
+
 func TestStrictHoldsForReload(t *testing.T) {
 	const good = "selfservice: {login: {after: [{hook: redirect, config: {to: /home}}]}}"
 	h := newHost(t, good+strongYAML, withUsers(alice), func(_ *host, o *flowhook.Options) { o.Strict = true })
