@@ -37,10 +37,12 @@ func (c *Config) link(l *list) {
 	}
 }
 
-// targets gives where redirects and return URLs lead.
+// targets gives where redirects and return URLs lead. A page that says that a flow is closed may be anywhere.
 func (c *Config) targets() (all []string) {
 	for _, h := range c.Hooks {
-		all = append(all, h.url())
+		if h.Phase != Before {
+			all = append(all, h.url())
+		}
 	}
 	for _, r := range c.File.Returns {
 		all = append(all, r.URL.Value)
@@ -78,7 +80,11 @@ func (c *Config) plain(l *list) {
 	}
 	c.each(func(h *Hook, _ *Chain) {
 		if plain(h.url()) {
-			l.hook(h, Warning, rule, hint, problem)
+			severity := Warning
+			if h.Phase == Before { // to close a flow must be possible at once
+				severity = Note
+			}
+			l.hook(h, severity, rule, hint, problem)
 			(*l)[len(*l)-1].At = h.To
 		}
 	})

@@ -28,9 +28,6 @@ type File struct {
 	dir       string // where relative paths in it begin
 }
 
-// An Overruled value has no effect, because another one, in a newer or a closer place, says the same thing.
-type Overruled struct{ Value, By Value }
-
 // An Entry is a hook as the file has it.
 type Entry struct {
 	Flow, Strategy string
@@ -194,14 +191,6 @@ func (l *layout) point(v Value, e Entry) {
 		}
 	}
 	l.each(v, what, known)
-}
-
-// take puts v in the place of what an older place, or one further out, said.
-func (l *layout) take(at *Value, v Value) {
-	if at.Node != nil {
-		l.file.Overruled = append(l.file.Overruled, Overruled{*at, v})
-	}
-	*at = v
 }
 
 func (l *layout) notAPhaseKey(v Value) {

@@ -1,0 +1,171 @@
+package check
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// behind finds hooks that never run, or not for some strategies.
+func (c *Config) behind(l *list) {
+	type pair struct{ h, by *Hook }
+	strategies := map[pair][]string{}
+	never := map[*Hook]bool{}
+	var order []pair
+	for _, chain := range c.Chains {
+		for i, h := range chain.Hooks {
+			by := chain.Behind[i]
+			if by == nil || never[h] { // where it never runs, for no strategy does it
+				continue
+			}
+			never[h] = chain.Strategy == h.Strategy
+			if p := (pair{h, by}); strategies[p] == nil {
+				order = append(order, p)
+			}
+			strategies[pair{h, by}] = append(strategies[pair{h, by}], chain.Strategy)
+		}
+	}
+	for _, p := range order {
+		h, by, whom, hint := p.h, p.by, "never runs", "move it in front of the redirect, or remove it"
+		if !never[h] {
+			whom = "does not run for " + strings.Join(strategies[p], ", ")
+			hint = "write it into the list of " + by.Strategy + ", in front of the redirect"
+		}
+		if by.Phase != h.Phase {
+			hint = "write phase: after in the redirect's entry, and have it come after this hook"
+		}
+		switch {
+		case by.Phase == Before:
+			l.hook(h, Note, "never-runs", "take the redirect out when the flow is to be open again",
+				"hook %q %s: the redirect at %s answers every request to the flow before it", h.Name, whom, by.Where)
+		case h.Flow == "login" && h.is("session"):
+			l.hook(h, Warning, "login-unsigned", hint,
+				"the session hook %s, since the redirect at %s answers before it: who signs in stays signed out, unless the handler issues the session", whom, by.Where)
+		default:
+			severity := Warning
+			if h.redirects() && !never[h] { // one strategy's redirect instead of the flow-wide one
+				severity = Note
+			}
+			l.hook(h, severity, "never-runs", hint, "hook %q %s: the redirect at %s always answers before it", h.Name, whom, by.Where)
+		}
+	}
+}
+
+// closed finds redirects that answer before anything is saved.
+func (c *Config) closed(l *list) {
+	c.each(func(h *Hook, in *Chain) {
+		flow := h.Flow
+		if h.Strategy != "" {
+			flow += " by " + h.Strategy
+		}
+		switch {
+		case !h.redirects():
+		case h.Phase == Before:
+			l.hook(h, Note, "closed", "take it out when the flow is to be open again",
+				"%s is closed: every request to it is redirected to %s", h.Flow, h.Target)
+		case h.Phase != BeforePersist:
+		case h.Flow == "login":
+			l.hook(h, Warning, "login-unsigned", "remove phase: before_persist, and who has signed in is redirected with the session",
+				"%s is answered by this redirect before a session is issued: who signs in stays signed out", flow)
+		case h.Flow == "registration" && c.signedInFirst(h):
+			l.hook(h, Warning, "closed", "write phase: after to greet who has registered; to close registration, use a redirect under before",
+				"it is written behind session, but a redirect here answers before anything is saved, as in Kratos: %s is closed, and session never runs", flow)
+		case h.Flow == "registration":
+			l.hook(h, Warning, "closed", "write phase: after to greet who has registered; to close registration, use a redirect under before",
+				"%s is closed: this redirect answers before the identity is saved", flow)
+		default:
+			l.hook(h, Warning, "closed", "remove phase: before_persist, and the redirect comes after saving",
+				"%s saves nothing: this redirect answers before", flow)
+		}
+	})
+}
+
+// signedInFirst says whether a session hook is written in front of a registration's redirect.
+func (c *Config) signedInFirst(redirect *Hook) bool {
+	return slices.ContainsFunc(c.Hooks, func(h *Hook) bool {
+		return h.is("session") && h.Flow == redirect.Flow && h.Strategy == redirect.Strategy && h.Seq < redirect.Seq
+	})
+}
+
+// proven are the strategies by which nobody registers with the address of another: it is shown to be theirs before.
+var proven = []string{"oidc", "saml", "code", "link"}
+
+// registered finds what tells whether an account exists.
+func (c *Config) registered(l *list) {
+	c.each(func(h *Hook, _ *Chain) {
+		if h.Flow != "registration" || !h.is("session") || slices.Contains(proven, h.Strategy) {
+			return
+		}
+		severity, also := Warning, ""
+		if c.File.Mitigate.Node != nil {
+			severity, also = Error, ", and security.account_enumeration.mitigate asks for the opposite"
+		}
+		l.hook(h, severity, "enumeration", "remove it, and have the new user sign in, or confirm the address (verify)",
+			"who registers with an address that is taken gets no session cookie, and so learns that the account exists%s", also)
+	})
+}
+
+// locked finds hooks of the host's own that others wait for. The transaction holds the lock from its first statement to its
+// last, so it does not matter where in it they stand. But behind the built-in ones a hook may be meant to see their work;
+// in front of them it has no reason to be slow there.
+func (c *Config) locked(l *list) {
+	found := map[*Hook]bool{}
+	for _, chain := range c.Chains {
+		if !c.Store || chain.Phase != After {
+			continue
+		}
+		for i, h := range chain.Hooks {
+			if !h.Own || found[h] || chain.Behind[i] != nil {
+				continue
+			}
+			for j, later := range chain.Hooks[i+1:] {
+				if !later.Own && !later.redirects() && chain.Behind[i+1+j] == nil {
+					found[h] = true
+					l.hook(h, Warning, "slow-lock", "what waits for another service belongs at phase: before_persist, or into AfterCommit",
+						"hook %q runs inside the transaction, with the identity locked, in front of %q: as long as it takes, whatever else is to be saved for this user waits", h.Name, later.Name)
+					break
+				}
+			}
+		}
+	}
+}
+
+// revoked finds what signs out the user who has just changed something.
+func (c *Config) revoked(l *list) {
+	c.each(func(h *Hook, _ *Chain) {
+		if h.Flow == "settings" && h.is("revoke_active_sessions") {
+			l.hook(h, Note, "signs-out", "have the handler set x.Session to the session in use",
+				"who changes settings is signed out here too, unless the handler sets x.Session")
+		}
+	})
+}
+
+// late finds timeouts that come too late.
+func (c *Config) late(l *list) {
+	for _, h := range c.Hooks {
+		if h.Phase == Failed && h.Timeout > 10*time.Second {
+			l.hook(h, Warning, "long-timeout", "at most 10s",
+				"the timeout of %s has no effect: the hooks at failed have 10 seconds in all", h.Timeout)
+			(*l)[len(*l)-1].At = h.TimeoutAt
+		}
+	}
+}
+
+// again finds built-in hooks whose work another one has done.
+func (c *Config) again(l *list) {
+	found := map[*Hook]bool{}
+	for _, chain := range c.Chains {
+		done := map[string]*Hook{}
+		for i, h := range chain.Hooks {
+			by := done[h.Name]
+			switch {
+			case chain.Behind[i] != nil || !h.is("session") && !h.is("revoke_active_sessions"):
+			case by == nil:
+				done[h.Name] = h
+			case !found[h]:
+				found[h] = true
+				l.hook(h, Note, "again", "remove one of them", "hook %q does nothing where the one at %s has run before it", h.Name, by.Where)
+			}
+		}
+	}
+}
