@@ -28,7 +28,8 @@ func CheckFile(t testing.TB, path string, opts flowhook.Options, accept ...strin
 	opts, filled := fill(cfg, opts)
 
 	found := slices.DeleteFunc(cfg.Check(opts), func(f flowhook.Finding) bool {
-		return f.Position == (flowhook.Position{}) && slices.ContainsFunc(filled, func(option string) bool { return strings.HasPrefix(f.Path, option) })
+		of := func(option string) bool { return strings.HasPrefix(f.Path, option) }
+		return f.Position == (flowhook.Position{}) && slices.ContainsFunc(filled, of)
 	})
 	rules := map[string]bool{}
 	wrong := false // then nothing but errors was found

@@ -1,6 +1,7 @@
 package hooktest_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -72,6 +73,13 @@ const enumerates = `selfservice:
         - hook: session
 `
 
+// poor is a store that keeps nothing.
+type poor struct{}
+
+func (poor) Transaction(ctx context.Context, _ string, fn func(ctx context.Context) error) error {
+	return fn(ctx)
+}
+
 func TestCheckFile(t *testing.T) {
 	check := func(text string, opts flowhook.Options, accept ...string) (*fake, []flowhook.Finding) {
 		var found []flowhook.Finding
@@ -142,6 +150,8 @@ func TestCheckFile(t *testing.T) {
 		requireEach(t, got.errors, []string{"auth.yml:2:21", "16 bytes"})
 		got, _ = check("selfservice: {flows: {verification: {ui_url: /verify}, login: {after: {hooks: [{hook: verify}]}}}}\n", flowhook.Options{})
 		requireEach(t, got.errors, []string{"auth.yml:1:46", "absolute"})
+		got, _ = check("selfservice: {login: {after: {hooks: [{hook: session}]}}}\n", flowhook.Options{Store: poor{}})
+		requireEach(t, got.errors, []string{"auth.yml:1:46", "hooktest_test.poor is none"})
 	})
 
 	t.Run("invents no store where no hook needs one", func(t *testing.T) {

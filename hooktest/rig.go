@@ -82,8 +82,11 @@ func withSecrets(cfg *flowhook.Config, opts flowhook.Options) flowhook.Options {
 	return with
 }
 
+// A wrap is Options.Wrap.
+type wrap = func(p flowhook.Point, name string, next flowhook.Hook) flowhook.Hook
+
 // wrap notes which hooks run, around the Wrap of the options.
-func (r *Rig) wrap(own func(flowhook.Point, string, flowhook.Hook) flowhook.Hook) func(flowhook.Point, string, flowhook.Hook) flowhook.Hook {
+func (r *Rig) wrap(own wrap) wrap {
 	return func(p flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
 		if own != nil {
 			next = own(p, name, next)

@@ -193,6 +193,49 @@ func TestRigUsesTheSecretOfTheFile(t *testing.T) {
 	require.NoError(t, err)
 }
 
+func TestRigHasASecretThatOnlySaveNeeds(t *testing.T) {
+	rig := hooktest.NewWith(t, nil, flowhook.Options{})
+	x := exchange("alice")
+	got := rig.Complete(flowhook.Login, flowhook.Password, x, func(ctx context.Context) error { return rig.Pipeline.Sessions().Issue(ctx, x) })
+	require.NoError(t, got.Err)
+	require.Equal(t, "alice", got.SignedIn.IdentityID)
+}
+
+// noRollback is a store without transactions.
+type noRollback struct{ *memstore.Store }
+
+func (noRollback) Transaction(ctx context.Context, _ string, fn func(ctx context.Context) error) error {
+	return fn(ctx)
+}
+
+// A session that a failed run has left in the store is seen, as is one that was there before.
+func TestSessionsAreThoseOfTheStore(t *testing.T) {
+	opts := flowhook.Options{Store: noRollback{memstore.New()}}
+	fail := flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error { return errGate })
+	var hooks, save flowhook.Config
+	hooks.Add(at(flowhook.Login, flowhook.After, flowhook.Password), "session", nil)
+	hooks.Add(at(flowhook.Login, flowhook.After, flowhook.Password), "fails", fail)
+	rig := hooktest.NewWith(t, &hooks, opts)
+	got := rig.Complete(flowhook.Login, flowhook.Password, exchange("alice"), nil)
+	require.Equal(t, []string{"session", "fails"}, got.Ran)
+	require.ErrorIs(t, got.Err, errGate)
+	require.Len(t, got.Sessions, 1, "issued by a hook")
+	require.Nil(t, got.SignedIn)
+
+	save.Add(at(flowhook.Login, flowhook.After, flowhook.Password), "fails", fail)
+	rig = hooktest.NewWith(t, &save, opts)
+	x := exchange("bob")
+	got = rig.Complete(flowhook.Login, flowhook.Password, x, func(ctx context.Context) error { return rig.Pipeline.Sessions().Issue(ctx, x) })
+	require.ErrorIs(t, got.Err, errGate)
+	require.Len(t, got.Sessions, 1, "issued by save")
+
+	old := flowhook.Session{ID: "old", IdentityID: "carol", IssuedAt: rig.Clock.Now(), ExpiresAt: rig.Clock.Now().Add(time.Hour)}
+	require.NoError(t, rig.Store.(flowhook.SessionStore).CreateSession(t.Context(), old))
+	x = exchange("carol")
+	x.Session = &old
+	require.Equal(t, []flowhook.Session{old}, rig.Run(at(flowhook.Settings, flowhook.After, flowhook.Profile), x).Sessions)
+}
+
 func TestRigRefusesWhatNewRefuses(t *testing.T) {
 	got := under(t, func(fake testing.TB) { hooktest.New(fake, "testdata/auth.yml", flowhook.Options{}) })
 	for _, hook := range []string{"gatekeeper", "greet", "slow_down", "refuse"} {

@@ -54,7 +54,7 @@ func (r *Rig) Complete(flow flowhook.Flow, strategy flowhook.Strategy, x *flowho
 		noted := save
 		if save != nil {
 			noted = func(ctx context.Context) error {
-				defer r.note(x) // a hook may end it again
+				defer r.note(x) // if the attempt fails, the exchange will not have it
 				return save(ctx)
 			}
 		}
@@ -101,7 +101,6 @@ func (r *Rig) run(x *flowhook.Exchange, run func(ctx context.Context, x *flowhoo
 			got.Status, got.Body = res.status, res.body
 		}
 	}
-	r.note(x)
 	got.Ran, got.Mails = rec.get()
 	if x.Identity != nil {
 		got.Sessions = r.Sessions(x.Identity.ID)
@@ -136,8 +135,8 @@ func overWire(method string, serve func(w http.ResponseWriter) (abort bool)) (re
 	select {
 	case w := <-writers:
 		func() {
-			abort := true // also where serve panics, or ends the goroutine
-			defer func() { aborts <- abort }()
+			abort := false
+			defer func() { aborts <- abort }() // also where serve panics, or ends the goroutine
 			abort = serve(w)
 		}()
 		res := <-read

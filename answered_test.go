@@ -1,0 +1,92 @@
+package flowhook_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/flowhook/flowhook"
+	"github.com/stretchr/testify/require"
+)
+
+func TestAnswered(t *testing.T) {
+	require.False(t, new(flowhook.Exchange).Answered())
+
+	// said is what Answered says in front of each hook, and behind it.
+	watch := func(b *bench) *[]string {
+		said := new([]string)
+		b.opts.Wrap = func(_ flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
+			return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
+				require.False(t, x.Answered(), "nothing runs behind an answer")
+				err := next.Run(ctx, x)
+				if x.Answered() {
+					name += " answered"
+				}
+				*said = append(*said, name)
+				return err
+			})
+		}
+		return said
+	}
+	header := func(_ context.Context, x *flowhook.Exchange) error {
+		x.Writer.Header().Set("X-Hook", "1")
+		return nil
+	}
+
+	t.Run("of the hook that did, while it runs and after", func(t *testing.T) {
+		b := newBench(t)
+		said := watch(b)
+		later := false
+		b.add(loginGate, "header", header)
+		b.add(loginAfter, "leaves work", func(_ context.Context, x *flowhook.Exchange) error {
+			x.AfterCommit(func(context.Context) error { later = x.Answered(); return nil })
+			return nil
+		})
+		b.add(loginAfter, "writes", func(_ context.Context, x *flowhook.Exchange) error {
+			require.False(t, x.Answered())
+			_, err := x.Writer.Write(nil)
+			require.True(t, x.Answered(), "without a body and without WriteHeader, too")
+			return err
+		})
+		b.add(loginAfter, "not reached")
+		handled, err := b.complete(func(context.Context) error { require.False(t, b.x.Answered()); return nil })
+		require.NoError(t, err)
+		require.True(t, handled)
+		require.Equal(t, []string{"header", "leaves work", "writes answered"}, *said)
+		require.True(t, later)
+		require.True(t, b.x.Answered())
+	})
+
+	t.Run("not of an answer that did not leave", func(t *testing.T) {
+		b := newBench(t)
+		said := watch(b)
+		b.add(loginAfter, "fails", answerWith(302, ""), refuse)
+		b.add(loginFailed, "looks")
+		_, err := b.complete(nil)
+		require.ErrorIs(t, err, errRefused)
+		require.Equal(t, []string{"fails answered", "looks"}, *said, "failed hooks are another run")
+		require.False(t, b.x.Answered())
+	})
+
+	t.Run("not of headers alone, or of a status that is none", func(t *testing.T) {
+		b := newBench(t)
+		said := watch(b)
+		b.add(loginAfter, "header", header)
+		b.add(loginAfter, "misuse", func(_ context.Context, x *flowhook.Exchange) error { x.Writer.WriteHeader(100); return nil })
+		_, err := b.run(flowhook.After)
+		require.Error(t, err)
+		require.Equal(t, []string{"header", "misuse"}, *said)
+		require.False(t, b.x.Answered())
+	})
+
+	t.Run("of a failed hook that answers", func(t *testing.T) {
+		b := newBench(t)
+		said := watch(b)
+		b.add(loginAfter, "refuses", refuse)
+		b.add(loginFailed, "slows down", answerWith(429, ""))
+		handled, err := b.complete(nil)
+		require.NoError(t, err)
+		require.True(t, handled)
+		require.Equal(t, []string{"refuses", "slows down answered"}, *said)
+		require.True(t, b.x.Answered())
+	})
+}
