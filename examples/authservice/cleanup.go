@@ -18,6 +18,8 @@ var stale = []struct {
 }{
 	{0, "DELETE FROM sign_ins WHERE session_id IN (SELECT session_id FROM sign_ins WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)"},
 	{deviceLifetime, "DELETE FROM devices WHERE (user_id, device) IN (SELECT user_id, device FROM devices WHERE last_seen <= $1 ORDER BY last_seen LIMIT $2)"},
+	// Where a request came from is somebody's, and helps for as long as somebody may still follow it up.
+	{90 * 24 * time.Hour, "UPDATE audit SET address = NULL WHERE id IN (SELECT id FROM audit WHERE address IS NOT NULL AND at <= $1 ORDER BY at LIMIT $2)"},
 	{365 * 24 * time.Hour, "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at <= $1 ORDER BY at LIMIT $2)"},
 }
 

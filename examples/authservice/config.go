@@ -24,8 +24,12 @@ type config struct {
 	AuthConfig string // auth.yml
 	SMTP       string // smtp:// or smtps://; empty: the development inbox
 	MailFrom   string
-	MailRescue time.Duration // after so long, another copy takes over the mail that a copy that died was sending
-	Secrets    []string      // sign sessions, the first one; all verify
+	MailRescue time.Duration  // after so long, another copy takes over the mail that a copy that died was sending
+	Proxies    []netip.Prefix // whose word on where a request comes from is taken
+
+	Secrets      []string // sign sessions, the first one; all verify
+	SecretsThere bool     // they are in auth.yml instead
+	AuditKey     []byte   // made of the service's own key, which is in the database
 
 	OIDCIssuer, OIDCClientID, OIDCClientSecret string // no issuer: the development provider
 
@@ -59,6 +63,14 @@ func readConfig(getenv func(string) string) (config, error) {
 	}
 
 	var errs []error
+	c.SecretsThere = hasSecrets(c.AuthConfig)
+	if c.SecretsThere && len(c.Secrets) > 0 {
+		errs = append(errs, errors.New("SESSION_SECRETS is set, and AUTH_CONFIG has secrets too: set SESSION_SECRETS to nothing, or take them out of the file"))
+	}
+	var err error
+	if c.Proxies, err = readProxies(getenv("TRUSTED_PROXIES")); err != nil {
+		errs = append(errs, err)
+	}
 	if slices.ContainsFunc(c.Secrets, func(secret string) bool { return len(secret) < 16 }) {
 		errs = append(errs, errors.New("SESSION_SECRETS has one of less than 16 characters; 32 random ones are good"))
 	}
@@ -75,8 +87,8 @@ func readConfig(getenv func(string) string) (config, error) {
 		c.Dialect, c.Database = sqlstore.SQLite, path
 	case strings.HasPrefix(database, "postgres://"), strings.HasPrefix(database, "postgresql://"):
 		c.Dialect, c.Database = sqlstore.PostgreSQL, database
-		if len(c.Secrets) == 0 {
-			errs = append(errs, errors.New("SESSION_SECRETS is missing: with PostgreSQL, all copies of the service need the same; set it to a random text of 32 characters"))
+		if len(c.Secrets) == 0 && !c.SecretsThere {
+			errs = append(errs, errors.New("SESSION_SECRETS is missing: with PostgreSQL, all copies of the service need the same; set it to a random text of 32 characters, or put secrets into AUTH_CONFIG"))
 		}
 	default: // not shown: it may contain a password
 		errs = append(errs, errors.New("DATABASE_URL begins with neither postgres:// nor sqlite: followed by a path"))

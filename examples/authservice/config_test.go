@@ -28,6 +28,12 @@ func TestConfig(t *testing.T) {
 		{"a provider without a client", []string{"OIDC_ISSUER", "https://provider.example"}, "OIDC_CLIENT_ID is missing"},
 		{"a public URL without a mail server", []string{"PUBLIC_URL", "https://accounts.example"}, "SMTP_URL is missing"},
 		{"a public URL with one", []string{"PUBLIC_URL", "https://accounts.example", "SMTP_URL", "smtp://mail.example"}, ""},
+		{"proxies", []string{"TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8::1"}, ""},
+		{"a proxy by its name", []string{"TRUSTED_PROXIES", "10.0.0.0/8,proxy.example"}, `TRUSTED_PROXIES has "proxy.example"`},
+		{"everybody a proxy", []string{"TRUSTED_PROXIES", "::/0"}, "TRUSTED_PROXIES trusts everybody"},
+		{"secrets in the file", []string{"AUTH_CONFIG", withSecrets(t, testSecret), "SESSION_SECRETS", ""}, ""},
+		{"secrets in the file, with PostgreSQL", []string{"DATABASE_URL", postgres, "AUTH_CONFIG", withSecrets(t, testSecret), "SESSION_SECRETS", ""}, ""},
+		{"secrets twice", []string{"AUTH_CONFIG", withSecrets(t, testSecret), "SESSION_SECRETS", "hunter2-hunter2-hunter2"}, "SESSION_SECRETS is set, and AUTH_CONFIG has secrets too"},
 		{"a short rescue", []string{"MAIL_RESCUE_AFTER", "2"}, "MAIL_RESCUE_AFTER must be"},
 	} {
 		t.Run(c.what, func(t *testing.T) {

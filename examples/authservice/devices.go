@@ -19,7 +19,8 @@ const (
 )
 
 // newNewDevice makes the hook new_device: a cookie that stays, and a mail to who signs in with a browser that their account
-// does not know yet, unless it is the first. The cookie lets nobody in; it only keeps that mail from going out.
+// does not know yet, unless it is the first. The cookie lets nobody in: it keeps that mail from going out, and it keeps those
+// who guess elsewhere from locking out who has it (see brake.go).
 func (s *service) newNewDevice(p flowhook.Point, _ func(v any) error) (flowhook.Hook, error) {
 	if p.Phase != flowhook.After || (p.Flow != flowhook.Login && p.Flow != flowhook.Registration) {
 		return nil, errors.New("it stands after login, and after a registration that signs in")
@@ -28,10 +29,8 @@ func (s *service) newNewDevice(p flowhook.Point, _ func(v any) error) (flowhook.
 		if x.Identity == nil || x.Session == nil {
 			return errors.New("nobody is signed in; put the hook session before it")
 		}
-		device := ""
-		if cookies := x.Request.CookiesNamed(deviceCookie); len(cookies) == 1 && len(cookies[0].Value) == len(rand.Text()) {
-			device = cookies[0].Value
-		} else {
+		device := device(x.Request)
+		if device == "" {
 			device = rand.Text()
 		}
 		known, others, err := s.db.seeDevice(ctx, x.Identity.ID, device, client(x.Request), s.now())
@@ -53,6 +52,23 @@ func (s *service) newNewDevice(p flowhook.Point, _ func(v any) error) (flowhook.
 		}
 		return nil
 	}), nil
+}
+
+// device gives the device that a request comes from; empty: it does not say so.
+func device(r *http.Request) string {
+	if cookies := r.CookiesNamed(deviceCookie); len(cookies) == 1 && len(cookies[0].Value) == len(rand.Text()) {
+		return cookies[0].Value
+	}
+	return ""
+}
+
+// knowsDevice says whether somebody has signed in to the account of an address with this device. Where there is no such
+// account, nobody has.
+func (d *database) knowsDevice(ctx context.Context, emailKey, device string) (known bool, err error) {
+	hash := sha256.Sum256([]byte(device))
+	err = d.row(ctx, []any{&known}, `SELECT EXISTS (SELECT 1 FROM devices JOIN users ON users.id = devices.user_id
+		WHERE users.email_key = $1 AND devices.device = $2)`, emailKey, hash[:])
+	return known, err
 }
 
 // seeDevice remembers a device, and says whether the user's account knew it, and whether it knew others.

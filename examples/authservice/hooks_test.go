@@ -26,20 +26,32 @@ func withConfig(t *testing.T, old, with string) string {
 	return path
 }
 
+// unbraked writes an auth.yml in which nobody uses up their tries.
+func unbraked(t *testing.T) string {
+	data, err := os.ReadFile("auth.yml")
+	require.NoError(t, err)
+	require.Equal(t, 6, strings.Count(string(data), "{tries: "), "auth.yml is not what this test expects")
+	path := filepath.Join(t.TempDir(), "auth.yml")
+	require.NoError(t, os.WriteFile(path, []byte(strings.ReplaceAll(string(data), "{tries: ", "{tries: 1000000")), 0o600))
+	return path
+}
+
+// ready are the lines that auth.yml has ready for a maintenance, and taken are the same, taken in.
+const ready = `          # - hook: redirect
+          #   config:
+          #     to: /maintenance
+`
+
+var taken = strings.ReplaceAll(ready, "          # ", "          ")
+
 // TestMaintenance takes in the lines that auth.yml has ready.
 func TestMaintenance(t *testing.T) {
-	const ready = `      # before:
-      #   hooks:
-      #     - hook: redirect
-      #       config:
-      #         to: /maintenance
-`
 	database := "sqlite:" + filepath.Join(t.TempDir(), "db")
 	s := newSite(t, database)
 	s.register(email, password)
 	b := s.signedIn(email, password)
 
-	closed := newSite(t, database, "AUTH_CONFIG", withConfig(t, ready, strings.ReplaceAll(ready, "      # ", "      ")))
+	closed := newSite(t, database, "AUTH_CONFIG", withConfig(t, ready, taken))
 	closed.browser().open("/login").at("/maintenance", "We are working on it")
 	closed.browser().open("/login/oidc").at("/maintenance", "We are working on it")
 	closed.browser().post("/login", url.Values{"email": {email}, "password": {password}}).at("/maintenance", "We are working on it")
@@ -57,8 +69,14 @@ func TestMaintenance(t *testing.T) {
 func TestHooksRefuseTheirPlace(t *testing.T) {
 	for _, c := range []struct{ old, with, says string }{
 		{"- hook: new_device # a mail", "- hook: new_devices # a mail", `unknown hook "new_devices"; did you mean "new_device"?`},
-		{"      # before:\n      #   hooks:\n      #     - hook: redirect\n      #       config:\n      #         to: /maintenance\n",
-			"      before:\n        hooks:\n          - hook: audit\n", "it stands at after and at failed"},
+		{ready, "          - hook: audit\n", "it stands at after and at failed"},
+		{"- hook: verify # where the address is new", "- hook: brake", "it stands before login and settings, at their failed, and after login"},
+		{"- hook: verify # mails the link", "- hook: brake # mails the link", "it stands before login and settings"},
+		{"pair: {tries: 5, every: 1m} # by one", "# by one", "pair, account and client each need tries and every, above 0"},
+		{"{tries: 50, every: 5m} # on", "{tries: 0, every: 5m} # on", "above 0"},
+		{"{tries: 50, every: 10s} # by", "{tries: 50, every: -10s} # by", "above 0"},
+		{"{tries: 50, every: 10s} # by", "{tries: 50, each: 10s} # by", "each"},
+		{"- hook: brake # counts", "- hook: brake\n            config: {tries: 5} # counts", "config"},
 		{"- hook: verify # where the address is new", "- hook: new_device", "it stands after login"},
 		{"- hook: new_device # a mail", "- hook: new_device\n            config: {mail: true} # a mail", "config"},
 	} {
@@ -81,7 +99,7 @@ func (c courier) Send(ctx context.Context, m flowhook.Message) error { return c(
 // whichever of the two was first.
 func TestPasswordChangedMeanwhile(t *testing.T) {
 	onEach(t, func(t *testing.T, database string) {
-		s := newSite(t, database)
+		s := newSite(t, database, "AUTH_CONFIG", unbraked(t))
 		s.register(email, password)
 		current, rounds := password, times(60)
 		b := s.signedIn(email, current)

@@ -13,6 +13,8 @@
 //	SESSION_SECRETS    sign sessions, separated by commas: the first signs, all verify (one is made and kept beside the
 //	                   SQLite file; PostgreSQL needs it, the same for all copies)
 //	AUTH_CONFIG        what runs around the flows (auth.yml)
+//	TRUSTED_PROXIES    addresses and networks of the proxies in front, separated by commas (none): where one of them is
+//	                   connected, the client is who X-Forwarded-For says. Without it, all behind a proxy are one client
 //	SMTP_URL           smtp://user:password@host:port or smtps://... (the development inbox)
 //	MAIL_FROM          the sender (authservice@localhost)
 //	MAIL_RESCUE_AFTER  when mail that a dead copy was sending is taken over by another (2m)
@@ -24,9 +26,20 @@
 // mail queue, so max_connections has to suffice for all of them. Without SMTP_URL, copies on one PostgreSQL have a mailbox
 // each, and any of them sends the mail that another has queued: it is in the mailbox of whichever did.
 //
-// What is not there: a brake on guessing passwords. It would be a hook of the service's own, at login: at failed it counts
-// the attempts, by account and by client, and at before_persist, which runs when the password was right and nothing is
-// saved, it says no while there were too many, in the words of a wrong password.
+// On SIGHUP, AUTH_CONFIG is read again: what is wrong in it is logged, and changes nothing. The secrets of the sessions may
+// stand there too, as "secrets", instead of in SESSION_SECRETS: then a reload changes them. A new one goes first, and the old
+// one stays behind it until the sessions that it has signed are over, which session.lifespan says.
+//
+//	secrets:
+//	  session:
+//	    - file:/run/secrets/session-new
+//	    - ${SESSION_SECRET}
+//
+// Guessing passwords is slowed down by the hook brake, see brake.go. Each copy counts for itself, so with several of them
+// divide the limits in auth.yml by their number.
+//
+// "go run . audit ADDRESS" prints what was tried on the account of an email address, by whom, and what came of it. On this
+// machine, and only there, /debug/hooks shows what is configured, and how often it has run.
 package main
 
 import (
@@ -54,9 +67,17 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends it at once
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, syscall.SIGHUP) // before anything else: without this it would end the process
 	c, err := readConfig(os.Getenv)
-	if err == nil {
-		err = run(ctx, c, os.Stdout, log)
+	switch {
+	case err != nil:
+	case len(os.Args) == 3 && os.Args[1] == "audit":
+		err = printAudit(ctx, c, os.Args[2], os.Stdout)
+	case len(os.Args) > 1:
+		err = errors.New("it takes no arguments, or audit and an email address")
+	default:
+		err = run(ctx, c, os.Stdout, log, again)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "authservice:", err)
@@ -68,8 +89,9 @@ func main() {
 // then come this, what the queue needs to cancel it (2), and the database's end (2): 30 seconds in all.
 const mailTime = 6 * time.Second
 
-// run serves until ctx ends, then finishes what it has begun. It prints its URL to out.
-func run(ctx context.Context, c config, out io.Writer, log *slog.Logger) (err error) {
+// run serves until ctx ends, then finishes what it has begun. It prints its URL to out. Whatever comes from again has it read
+// auth.yml again.
+func run(ctx context.Context, c config, out io.Writer, log *slog.Logger, again <-chan os.Signal) (err error) {
 	l, err := net.Listen("tcp", c.Addr)
 	if err != nil {
 		return fmt.Errorf("ADDR: %w", err)
@@ -77,6 +99,9 @@ func run(ctx context.Context, c config, out io.Writer, log *slog.Logger) (err er
 	defer l.Close()
 	if err := c.listening(l.Addr()); err != nil {
 		return err
+	}
+	if len(c.Proxies) == 0 && !c.Development && loopback(l.Addr().(*net.TCPAddr).IP.String()) {
+		log.Warn("there has to be a proxy on this machine, and TRUSTED_PROXIES does not name it: all its clients count as one where passwords are guessed")
 	}
 	a, err := open(ctx, c, log)
 	if err != nil {
@@ -101,10 +126,15 @@ func run(ctx context.Context, c config, out io.Writer, log *slog.Logger) (err er
 	if a.service.inbox != nil {
 		fmt.Fprintf(out, "its mail is at %s/dev/mail/\n", "http://"+l.Addr().String())
 	}
-	select {
-	case err := <-served:
-		return fmt.Errorf("serving: %w", err)
-	case <-ctx.Done():
+	for serving := true; serving; {
+		select {
+		case err := <-served:
+			return fmt.Errorf("serving: %w", err)
+		case <-again:
+			a.service.reload(ctx)
+		case <-ctx.Done():
+			serving = false
+		}
 	}
 	log.Info("stopping: finishing the requests that are under way")
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTime+5*time.Second)
@@ -144,15 +174,21 @@ func open(ctx context.Context, c config, log *slog.Logger) (a *app, err error) {
 	}
 	queue := mail.Options{DB: db.DB, Dialect: db.dialect, Pool: db.pool, SMTP: c.SMTP, From: c.MailFrom, RescueAfter: c.MailRescue, Logger: log}
 	if err := db.alone(ctx, func(ctx context.Context) error {
-		if len(c.Secrets) == 0 && db.dialect == sqlstore.SQLite {
+		if len(c.Secrets) == 0 && !c.SecretsThere && db.dialect == sqlstore.SQLite {
 			secret, err := ownSecret(db.file)
 			if err != nil {
 				return err
 			}
 			c.Secrets = []string{secret}
 		}
-		return db.migrate(ctx, queue)
+		if err := db.migrate(ctx, queue); err != nil {
+			return err
+		}
+		return db.makeKey(ctx)
 	}); err != nil {
+		return a, err
+	}
+	if c.AuditKey, err = db.serviceKey(ctx, auditKeyName); err != nil {
 		return a, err
 	}
 	if a.queue, err = mail.Open(queue); err != nil {
@@ -172,9 +208,11 @@ func open(ctx context.Context, c config, log *slog.Logger) (a *app, err error) {
 	}
 	var oidc *provider
 	if key != "" {
-		if oidc, err = newProvider(c, key); err != nil {
+		keys, err := db.serviceKey(ctx, oidcKeyName)
+		if err != nil {
 			return a, err
 		}
+		oidc = newProvider(c, key, keys)
 	}
 	a.service, err = newService(c, db, a.queue, oidc, inboxPages, log)
 	return a, err

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"crypto/hkdf"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
 	"fmt"
@@ -25,7 +23,7 @@ type provider struct {
 	issuer string // where it is
 	key    string // how identities name it; the issuer, but for the development provider
 	config oauth2.Config
-	codecs []securecookie.Codec
+	codec  securecookie.Codec
 	client *http.Client
 
 	now func() time.Time
@@ -42,21 +40,12 @@ const askAgain = 5 * time.Second
 // developmentKey stands for the development provider, whose address changes with each start.
 const developmentKey = "development"
 
-// newProvider signs its cookie with keys made of the session secrets, so that any copy of the service may take the callback.
-func newProvider(c config, key string) (*provider, error) {
-	p := &provider{issuer: c.OIDCIssuer, key: key, now: time.Now, client: &http.Client{Timeout: 10 * time.Second}, config: oauth2.Config{
+// newProvider signs and encrypts its cookie with keys, 96 bytes that all copies have: any of them may take the callback.
+func newProvider(c config, key string, keys []byte) *provider {
+	return &provider{issuer: c.OIDCIssuer, key: key, now: time.Now, client: &http.Client{Timeout: 10 * time.Second}, config: oauth2.Config{
 		ClientID: c.OIDCClientID, ClientSecret: c.OIDCClientSecret,
 		RedirectURL: c.PublicURL + callbackPath, Scopes: []string{oidc.ScopeOpenID, "profile", "email"},
-	}}
-	for _, secret := range c.Secrets {
-		keys, err := hkdf.Key(sha256.New, []byte(secret), nil, "authservice OIDC cookie", 64+32)
-		if err != nil {
-			return nil, fmt.Errorf("the keys of the OIDC cookie: %w", err)
-		}
-		p.codecs = append(p.codecs, securecookie.New(keys[:64], keys[64:]).MaxAge(int(attemptLifetime/time.Second)).
-			SetSerializer(securecookie.JSONEncoder{}))
-	}
-	return p, nil
+	}, codec: securecookie.New(keys[:64], keys[64:]).MaxAge(int(attemptLifetime / time.Second)).SetSerializer(securecookie.JSONEncoder{})}
 }
 
 // name is for "Sign in with ..."; empty where there is no provider.
@@ -121,7 +110,7 @@ const (
 
 func (p *provider) begin(w http.ResponseWriter) (attempt, error) {
 	a := attempt{rand.Text(), rand.Text(), oauth2.GenerateVerifier()}
-	value, err := securecookie.EncodeMulti(attemptCookie, a, p.codecs...)
+	value, err := p.codec.Encode(attemptCookie, a)
 	if err != nil {
 		return attempt{}, fmt.Errorf("encrypting the OIDC cookie: %w", err)
 	}
@@ -145,7 +134,7 @@ func (p *provider) finish(w http.ResponseWriter, r *http.Request) (claims, error
 	p.setCookie(w, "", -1)
 	var a attempt
 	cookies, query := r.CookiesNamed(attemptCookie), r.URL.Query()
-	if len(cookies) != 1 || securecookie.DecodeMulti(attemptCookie, cookies[0].Value, &a, p.codecs...) != nil ||
+	if len(cookies) != 1 || p.codec.Decode(attemptCookie, cookies[0].Value, &a) != nil ||
 		a.State == "" || subtle.ConstantTimeCompare([]byte(a.State), []byte(query.Get("state"))) == 0 {
 		return claims{}, errAttempt
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -23,19 +22,28 @@ import (
 type process struct {
 	*exec.Cmd
 	url string
-	log *bytes.Buffer
+	log *lockedBuffer
 }
 
-// startProcess waits until the service has printed its URL. pairs are its environment.
-func startProcess(dir string, pairs ...string) (*process, error) {
+// program makes the process without starting it. pairs are its environment.
+func program(dir string, pairs ...string) (*process, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	p := &process{Cmd: exec.Command(program), log: &bytes.Buffer{}}
+	p := &process{Cmd: exec.Command(program), log: &lockedBuffer{}}
 	p.Dir, p.Stderr = dir, p.log
 	p.Env = append(os.Environ(), "AUTHSERVICE_TEST_PROCESS=1", "ADDR=127.0.0.1:0")
 	p.Env = append(p.Env, pairs...)
+	return p, nil
+}
+
+// startProcess waits until the service has printed its URL.
+func startProcess(dir string, pairs ...string) (*process, error) {
+	p, err := program(dir, pairs...)
+	if err != nil {
+		return nil, err
+	}
 	out, err := p.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -153,6 +161,22 @@ func TestOutOfTheBox(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, os.FileMode(0o600), info.Mode().Perm(), name)
 		}
+	}
+}
+
+// TestProxyOnThisMachine: who is behind a proxy that nobody has named is told that all its clients are one.
+func TestProxyOnThisMachine(t *testing.T) {
+	for _, c := range []struct {
+		public, proxies string
+		warns           int
+	}{{"https://accounts.example", "", 1}, {"https://accounts.example", "127.0.0.1", 0}, {"", "", 0}} {
+		configuration, err := filepath.Abs("auth.yml")
+		require.NoError(t, err)
+		p, err := startProcess(t.TempDir(), "AUTH_CONFIG="+configuration, "PUBLIC_URL="+c.public, "TRUSTED_PROXIES="+c.proxies, "SMTP_URL=smtp://127.0.0.1:1")
+		require.NoError(t, err)
+		require.NoError(t, p.Process.Signal(syscall.SIGTERM))
+		require.NoError(t, p.Wait(), p.log)
+		require.Len(t, p.log.lines("level=WARN", "TRUSTED_PROXIES does not name it"), c.warns)
 	}
 }
 

@@ -63,11 +63,11 @@ func (s *service) handler() (http.Handler, error) {
 		return nil, fmt.Errorf("PUBLIC_URL as an origin: %w", err)
 	}
 	protection.SetDenyHandler(http.HandlerFunc(s.crossOrigin))
-	own, err := s.ownHost(limited(protection.Handler(s.parsed(s.ownPages(mux)))))
+	own, err := s.ownHost(limited(braked(protection.Handler(s.parsed(s.ownPages(mux))))))
 	if err != nil {
 		return nil, err
 	}
-	return s.logRequests(s.headers(s.recovering(own))), nil
+	return s.logRequests(s.headers(s.recovering(s.debug(own)))), nil
 }
 
 // ownPages answers with a page of the service's where the mux finds nothing, or nothing for the method. Its other answers, the

@@ -31,6 +31,7 @@ type service struct {
 	pipeline  *flowhook.Pipeline
 	courier   flowhook.Courier
 	passwords *passwords
+	tallies   *tallies // of the hook brake; here, so that they outlive a reload
 	pages     *pages
 	oidc      *provider    // nil: nobody signs in by a provider
 	inbox     http.Handler // of /dev/mail; nil: there is none
@@ -38,7 +39,7 @@ type service struct {
 
 // newService expects that the tables are there.
 func newService(c config, db *database, courier flowhook.Courier, oidc *provider, inbox http.Handler, log *slog.Logger) (*service, error) {
-	s := &service{config: c, log: log, now: time.Now, db: db, courier: courier, oidc: oidc, inbox: inbox}
+	s := &service{config: c, log: log, now: time.Now, db: db, courier: courier, oidc: oidc, inbox: inbox, tallies: newTallies()}
 	if oidc != nil {
 		oidc.now = func() time.Time { return s.now() }
 	}
@@ -62,14 +63,15 @@ func newService(c config, db *database, courier flowhook.Courier, oidc *provider
 	}
 	s.pipeline, err = flowhook.New(hooks, flowhook.Options{
 		Store:           s.store,
-		Hooks:           map[string]flowhook.HookFactory{"audit": s.newAudit, "new_device": s.newNewDevice},
+		Hooks:           map[string]flowhook.HookFactory{"audit": s.newAudit, "brake": s.newBrake, "new_device": s.newNewDevice},
 		Flows:           []flowhook.Flow{signOutEverywhere, confirmAddress},
-		Secrets:         c.Secrets,
+		Secrets:         c.Secrets, // none where the file has them
 		Issue:           s.issue,
 		Courier:         courier,
 		Outbox:          true, // the queue is in the same database
 		VerificationURL: c.PublicURL + "/verify",
 		Wrap:            s.logHook,
+		Count:           true, // for /debug/hooks
 		Logger:          log,
 		Now:             func() time.Time { return s.now() },
 		OnError:         s.fail,

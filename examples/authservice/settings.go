@@ -17,7 +17,7 @@ type settings struct {
 }
 
 var (
-	errCurrent   = &refusal{"current", "wrong_password", "This is not your current password."}
+	errCurrent   = &refusal{"current", wrongPassword, "This is not your current password."}
 	errMeanwhile = &refusal{"", "changed_meanwhile", "Your account was changed elsewhere just now. Nothing was changed here."}
 )
 

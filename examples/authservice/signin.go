@@ -8,8 +8,11 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
+// wrongPassword is the code of a password that was looked at and is wrong.
+const wrongPassword = "wrong_password"
+
 // errWrong does not say which of the two is wrong.
-var errWrong = &refusal{"", "wrong_password", "The email address or the password is wrong."}
+var errWrong = &refusal{"", wrongPassword, "The email address or the password is wrong."}
 
 func signInForm(email string) form {
 	return form{Action: "/login", Submit: "Sign in", Fields: []field{

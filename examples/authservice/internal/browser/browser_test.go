@@ -43,6 +43,7 @@ func TestBrowser(t *testing.T) {
 	w.signInByProvider()
 	w.revoke()
 	w.errors()
+	w.guess()
 	w.maintain()
 	w.report.log(t, w.alice, w.elsewhere, w.bob)
 }
@@ -174,6 +175,17 @@ func (w *walk) errors() {
 	defer other.Close()
 	alice.open(other.URL).presses(403, "Take it").at("/sessions/end-all", "Not accepted").look("cross-origin")
 	alice.open("/").at("/", "Hello, Alice Liddell")
+}
+
+// guess tries passwords until the service takes no more.
+func (w *walk) guess() {
+	const nobody = "nobody@example.org"
+	w.elsewhere.open("/login")
+	for range 5 {
+		w.elsewhere.fillLogin(nobody, "a guess").presses(422, "Sign in").sees("is wrong")
+	}
+	w.elsewhere.fillLogin(nobody, "a guess").presses(429, "Sign in").at("/login", "Too many tries").look("too-many")
+	w.elsewhere.follow("To the start page").at("/", "Welcome")
 }
 
 // maintain switches the redirect on in auth.yml, and off again.

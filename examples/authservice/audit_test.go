@@ -1,0 +1,152 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// audited gives what "authservice audit" prints of an address, without the times: a line for each row.
+func (s *site) audited(address string) (lines []string) {
+	s.t.Helper()
+	var out bytes.Buffer
+	require.NoError(s.t, printAudit(s.t.Context(), s.service.config, address, &out))
+	for line := range strings.Lines(out.String()) {
+		cells := strings.Fields(line)
+		if len(lines) > 0 {
+			at, err := time.Parse(time.RFC3339, cells[0])
+			require.NoError(s.t, err)
+			require.WithinDuration(s.t, s.service.now(), at, time.Minute)
+		}
+		lines = append(lines, strings.Join(cells[1:], " "))
+	}
+	require.Equal(s.t, "WHAT OUTCOME USER FROM BY", lines[0])
+	return lines[1:]
+}
+
+// TestAudit: an operator finds who tried to sign in as somebody, from where, and what came of it, whether there is an account
+// or not. What was typed is not in the log.
+func TestAudit(t *testing.T) {
+	onEach(t, func(t *testing.T, database string) {
+		s := newGuarded(t, database)
+		const nobody, typed = "nobody@example.org", "wrong and secret"
+		s.from("192.0.2.9").tries(email, typed) // before there is an account
+		s.register(email, password)
+		var id string
+		require.NoError(t, s.service.db.QueryRow("SELECT id FROM users").Scan(&id))
+		s.from("192.0.2.1").tries(email, typed)
+		b := s.from("2001:db8::1")
+		b.tries(" ALICE@Example.org", password)
+		b.open("/settings").press("Change password", "current", typed, "new", "another password")
+		s.from("192.0.2.1").tries(nobody, typed)
+		s.from("192.0.2.2").tries("Nobody@EXAMPLE.org", typed)
+		s.from("192.0.2.1").tries(password, typed) // into the wrong field
+
+		by := func(from string) string { return " " + from + " Firefox on Linux" }
+		require.Equal(t, []string{
+			"login/failed/password wrong_password nobody known" + by("192.0.2.9"),
+			"registration/after/password ok " + id + by("127.0.0.1"),
+			"verification/after/link ok " + id + by("127.0.0.1"),
+			"login/failed/password wrong_password " + id + by("192.0.2.1"),
+			"login/after/password ok " + id + by("2001:db8::1"),
+			"settings/failed/password wrong_password " + id + by("2001:db8::1"),
+		}, s.audited("alice@EXAMPLE.org"))
+		require.Equal(t, []string{
+			"login/failed/password wrong_password nobody known" + by("192.0.2.1"),
+			"login/failed/password wrong_password nobody known" + by("192.0.2.2"),
+		}, s.audited(nobody))
+		require.Empty(t, s.audited("bob@example.org"))
+		require.Equal(t, 1, s.count("audit WHERE outcome = 'wrong_password' AND account IS NULL"))
+
+		rows, err := s.service.db.Query("SELECT * FROM audit")
+		require.NoError(t, err)
+		defer rows.Close()
+		columns, err := rows.Columns()
+		require.NoError(t, err)
+		for rows.Next() {
+			cells, into := make([]any, len(columns)), make([]any, len(columns))
+			for i := range cells {
+				into[i] = &cells[i]
+			}
+			require.NoError(t, rows.Scan(into...))
+			row := fmt.Sprintf("%s %v", cells, cells)
+			for _, secret := range []string{email, nobody, password, typed, "__Host-"} {
+				require.NotContains(t, strings.ToLower(row), secret)
+			}
+		}
+		require.NoError(t, rows.Err())
+		require.ErrorContains(t, printAudit(t.Context(), s.service.config, "alice", nil), "not an email address")
+
+		other := newSite(t, database, "SESSION_SECRETS", "another-secret-0123456789abcdef0") // the key is not made of these
+		require.Len(t, other.audited(nobody), 2)
+	})
+}
+
+// TestAuditCommand asks as an operator does, beside the service or without it.
+func TestAuditCommand(t *testing.T) {
+	onEach(t, func(t *testing.T, database string) {
+		s := newSite(t, database)
+		s.browser().post("/login", url.Values{"email": {email}, "password": {"wrong"}})
+		ask := func(args ...string) (out string, err error) {
+			p, err := program(t.TempDir(), "DATABASE_URL="+database, "SESSION_SECRETS="+testSecret)
+			require.NoError(t, err)
+			p.Args = append(p.Args, args...)
+			data, err := p.Output()
+			return string(data) + p.log.String(), err
+		}
+		out, err := ask("audit", email)
+		require.NoError(t, err, out)
+		require.Equal(t, 2, strings.Count(out, "\n"), out)
+		require.Contains(t, out, "login/failed/password  wrong_password  nobody known  127.0.0.1  Firefox on Linux\n")
+		for _, args := range [][]string{{"audit"}, {"audit", "alice"}, {"serve"}, {"audit", email, email}} {
+			out, err = ask(args...)
+			require.Error(t, err, args)
+			require.Contains(t, out, "address")
+		}
+	})
+}
+
+// TestAuditStandsWithWhatItTells: the row of a sign-in is there if and only if the session is; that of a failure stays where
+// all else is rolled back.
+func TestAuditStandsWithWhatItTells(t *testing.T) {
+	onEach(t, func(t *testing.T, database string) {
+		s := newGuarded(t, database)
+		s.register(email, password)
+		_, err := s.service.db.Exec("ALTER TABLE audit RENAME TO gone")
+		require.NoError(t, err)
+		b := s.from("192.0.2.1")
+		require.Equal(t, 500, b.tries(email, password))
+		require.Equal(t, 0, s.count("flowhook_sessions"), "no sign-in that is not in the log")
+		_, err = s.service.db.Exec("ALTER TABLE gone RENAME TO audit")
+		require.NoError(t, err)
+		_, err = s.service.db.Exec("ALTER TABLE sign_ins RENAME TO gone")
+		require.NoError(t, err)
+		require.Equal(t, 500, b.tries(email, password))
+		require.Equal(t, 1, s.count("audit WHERE point = 'login/failed/password' AND outcome = 'error' AND user_id IS NOT NULL AND account IS NOT NULL AND address = '192.0.2.1'"))
+		require.Equal(t, 0, s.count("audit WHERE point = 'login/after/password'"))
+	})
+}
+
+// TestAuditForgetsAddresses: where a request came from is kept for less long than the rest.
+func TestAuditForgetsAddresses(t *testing.T) {
+	onEach(t, func(t *testing.T, database string) {
+		s := newSite(t, database)
+		s.browser().post("/login", url.Values{"email": {email}, "password": {"wrong"}})
+		with := func(after time.Duration) int {
+			s.ahead.Store(int64(after))
+			require.NoError(t, s.service.cleanUp(t.Context()))
+			require.Equal(t, 1, s.count("audit"))
+			return s.count("audit WHERE address IS NOT NULL")
+		}
+		require.Equal(t, 1, with(89*24*time.Hour))
+		require.Equal(t, 0, with(91*24*time.Hour))
+		require.Equal(t, 1, s.count("audit WHERE account IS NOT NULL AND outcome = 'wrong_password'"))
+		s.ahead.Store(0)
+		require.Equal(t, []string{"login/failed/password wrong_password nobody known not kept Firefox on Linux"}, s.audited(email))
+	})
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/flowhook/flowhook"
+	"github.com/stretchr/testify/require"
+)
+
+// TestDebug: the page is there for who asks on this machine, whatever PUBLIC_URL is; for everybody else there is no such page.
+func TestDebug(t *testing.T) {
+	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"), "PUBLIC_URL", "https://accounts.example", "SMTP_URL", "smtp://127.0.0.1:1")
+	ask := func(method, from, host, target string, header http.Header) *httptest.ResponseRecorder {
+		r := httptest.NewRequestWithContext(t.Context(), method, target, nil)
+		r.RemoteAddr, r.Host = from, host
+		for name, values := range header {
+			r.Header[http.CanonicalHeaderKey(name)] = values
+		}
+		w := httptest.NewRecorder()
+		s.server.Config.Handler.ServeHTTP(w, r)
+		return w
+	}
+	for _, c := range [][2]string{{"127.0.0.1:999", "127.0.0.1:8080"}, {"127.0.0.1:999", "localhost"}, {"[::1]:999", "[::1]:8080"}, {"[::ffff:127.0.0.1]:999", "127.8.8.8"}} {
+		w := ask("GET", c[0], c[1], "/debug/hooks", nil)
+		require.Equal(t, http.StatusOK, w.Code, c)
+		require.Equal(t, http.StatusOK, ask("HEAD", c[0], c[1], "/debug/hooks", nil).Code)
+		require.Len(t, w.Header().Values("Content-Security-Policy"), 1)
+		require.NotEqual(t, policy, w.Header().Get("Content-Security-Policy"), "the service's own lets the page have no style")
+		require.Contains(t, w.Body.String(), "<style")
+	}
+
+	const here = "127.0.0.1:999"
+	for what, c := range map[string]struct {
+		method, from, host string
+		header             http.Header
+	}{
+		"from elsewhere":                  {"GET", "192.0.2.1:999", "accounts.example", nil},
+		"from elsewhere, as if here":      {"GET", "192.0.2.1:999", "127.0.0.1", nil},
+		"from nowhere":                    {"GET", "@", "127.0.0.1", nil},
+		"by the public name":              {"GET", here, "accounts.example", nil},
+		"by a name that was pointed here": {"GET", here, "rebound.example:8080", nil},
+		"by a name like localhost":        {"GET", here, "localhost.example", nil},
+		"by no name":                      {"GET", here, "", nil},
+		"as a form":                       {"POST", here, "127.0.0.1", nil},
+		"Forwarded":                       {"GET", here, "127.0.0.1", http.Header{"forwarded": {"for=192.0.2.1"}}},
+		"X-Forwarded-For":                 {"GET", here, "127.0.0.1", http.Header{"x-forwarded-for": {"127.0.0.1"}}},
+		"X-Forwarded-Proto":               {"GET", here, "127.0.0.1", http.Header{"x-forwarded-proto": {""}}},
+		"X-Real-IP":                       {"GET", here, "127.0.0.1", http.Header{"x-real-ip": {"192.0.2.1"}}},
+		"Via":                             {"GET", here, "127.0.0.1", http.Header{"via": {"1.1 proxy"}}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			w := ask(c.method, c.from, c.host, "/debug/hooks", c.header)
+			unknown := ask(c.method, c.from, c.host, "/debug/nothing", c.header)
+			require.Equal(t, unknown.Code, w.Code)
+			require.Equal(t, strings.ReplaceAll(unknown.Body.String(), "/debug/nothing", "/debug/hooks"), w.Body.String())
+			require.NotEqual(t, http.StatusOK, w.Code)
+			require.Equal(t, policy, w.Header().Get("Content-Security-Policy"))
+			if w.Code == http.StatusTemporaryRedirect {
+				w = ask(c.method, c.from, "accounts.example", "/debug/hooks", c.header) // where it leads to
+			}
+			if c.method == "GET" {
+				require.Equal(t, http.StatusNotFound, w.Code)
+				require.Contains(t, w.Body.String(), "There is nothing at this address.")
+			}
+		})
+	}
+	require.NotEqual(t, http.StatusOK, ask("GET", here, "127.0.0.1", "/debug/hooks/", nil).Code)
+}
+
+// TestHooksAreCounted: what the page shows of each hook is how often it has run, also across a reload.
+func TestHooksAreCounted(t *testing.T) {
+	s := newGuarded(t, "sqlite:"+filepath.Join(t.TempDir(), "db"))
+	counted := func(phase flowhook.Phase, name string) flowhook.Counts {
+		for point, hooks := range s.service.pipeline.Points() {
+			for _, h := range hooks {
+				if point == (flowhook.Point{Flow: flowhook.Login, Phase: phase}) && h.Name == name {
+					return h.Counts
+				}
+			}
+		}
+		require.FailNow(t, "there is no such hook")
+		return flowhook.Counts{}
+	}
+	b := s.from("192.0.2.1")
+	for range 5 {
+		require.Equal(t, wrong, b.tries(email, "wrong"))
+	}
+	require.Equal(t, tooMany, b.tries(email, "wrong"))
+	s.service.reload(t.Context())
+	require.Equal(t, tooMany, b.tries(email, "wrong"))
+	require.Equal(t, flowhook.Counts{Runs: 7, Answered: 2}, counted(flowhook.Before, "brake"))
+	require.Equal(t, flowhook.Counts{Runs: 5}, counted(flowhook.Failed, "audit"))
+	require.Equal(t, flowhook.Counts{}, counted(flowhook.After, "audit"))
+}
