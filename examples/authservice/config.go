@@ -131,7 +131,7 @@ func ownSecret(path string) (string, error) {
 	path += ".secret"
 	data, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		secret := rand.Text()
+		secret := rand.Text() + rand.Text() // 260 random bits
 		if err := os.WriteFile(path, []byte(secret+"\n"), 0o600); err != nil {
 			return "", fmt.Errorf("keeping the session secret: %w", err)
 		}

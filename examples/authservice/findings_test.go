@@ -1,0 +1,18 @@
+package main
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/flowhook/flowhook"
+	"github.com/stretchr/testify/require"
+)
+
+// The service as it is shipped, with the secret that it makes for itself, has nothing in it that would surprise somebody.
+func TestTheShippedConfigurationHasNoWarnings(t *testing.T) {
+	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "authservice.db"), "SESSION_SECRETS", "")
+	require.NotEmpty(t, s.service.pipeline.Findings())
+	for _, f := range s.service.pipeline.Findings() {
+		require.Equal(t, flowhook.Note, f.Severity, "%s", f)
+	}
+}
