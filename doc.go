@@ -12,12 +12,15 @@
 //
 // # The run
 //
-// [LoadConfig] reads the file, [New] makes the pipeline or says, with line and column, all that is wrong. Then
+// [LoadConfig] reads the file, [New] makes the pipeline or says, with line and column, all that is wrong; what is right, but
+// may surprise, [Config.Check] finds. Then
 //
 //   - [Pipeline.Middleware] wraps the routes of a flow and runs its hooks at Before;
 //   - [Pipeline.Complete] does all that follows success: the hooks at BeforePersist, which may refuse; then, in one
 //     transaction of the [Store], the handler's save and the hooks at After; the hooks at Failed, if that fails;
-//   - [Pipeline.Run] runs one phase, for handlers that want to place each by hand.
+//   - [Pipeline.Run] runs one phase, for handlers that want to place each by hand;
+//   - [Pipeline.ReturnURL] says where the user goes next;
+//   - [Pipeline.Reload] takes another configuration, for the requests that begin from then on.
 //
 // # The laws
 //
@@ -28,5 +31,6 @@
 //  5. All or nothing, in the store: save and the hooks at After are one transaction. What cannot be undone runs after
 //     the commit, by [Exchange.AfterCommit].
 //  6. A hook cannot take the service down: a panic is an error that names the hook.
-//  7. A pipeline is safe for concurrent use and never changes under a running request.
+//  7. A pipeline is safe for concurrent use and never changes under a running request: an exchange is served to its end by
+//     the configuration that it began with.
 package flowhook

@@ -237,17 +237,18 @@ var (
 	// ErrAnswered says that the exchange has been answered: there is nothing left to run.
 	ErrAnswered = errors.New("flowhook: already answered")
 
+	// ErrNested says that the exchange is in a run already.
+	ErrNested = errors.New("flowhook: run inside a run")
+
 	// ErrBadReturnURL says that the request names a URL to return to that is not allowed, or more than one. It is the
 	// client's fault: 400 is the answer.
 	ErrBadReturnURL = errors.New("flowhook: bad return URL")
-
-	// ErrNested says that the exchange is in a run already.
-	ErrNested = errors.New("flowhook: run inside a run")
 )
 
 // An Exchange is one HTTP request and response, with the identity and the session it concerns. The host sets the
 // exported fields before it runs hooks. After a run that failed they are what they were, Identity and Session with their
-// content. An Exchange serves one request and is not safe for concurrent use.
+// content. An Exchange serves one request, by the configuration that is current when it is first used, and is not safe for
+// concurrent use.
 type Exchange struct {
 	Writer   http.ResponseWriter // staged while hooks run: what a hook writes leaves when all have succeeded
 	Request  *http.Request       // hooks may parse its form, not replace it

@@ -38,14 +38,15 @@ type Options struct {
 	// "token". Default: the ui_url of the file's verification flow.
 	VerificationURL string
 
-	// Wrap, if not nil, is called once for every hook, by New, and what it returns runs instead: timing, tracing,
-	// deadlines. p is where the hook is configured.
+	// Wrap, if not nil, is called once for every hook, by New and by each Reload, and what it returns runs instead: timing,
+	// tracing. p is where the hook is configured. The timeout of an entry is inside of it.
 	Wrap func(p Point, name string, next Hook) Hook
 
 	// Strict makes errors of New's warnings, and of Reload's. Notes stay notes.
 	Strict bool
 
-	// Count has each hook's runs, answers and failures counted, for Pipeline.Points. A few nanoseconds a hook.
+	// Count has each hook's runs, answers and failures counted, for Pipeline.Points and package hookpage. It costs some
+	// nanoseconds a hook.
 	Count bool
 
 	// Logger takes what happens after the commit, and what New and Reload find. Default: slog.Default.
@@ -54,6 +55,7 @@ type Options struct {
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
 
-	// OnError answers for Middleware where a before hook failed. Default: log it and send a plain 500.
+	// OnError answers for Middleware where a before hook failed, or the request names a bad return URL. Default: log it and
+	// send a plain 500; for ErrBadReturnURL, a 400.
 	OnError func(w http.ResponseWriter, r *http.Request, err error)
 }

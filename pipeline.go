@@ -38,7 +38,7 @@ type Pipeline struct {
 // outlives the request, for at most 10 seconds.
 //
 // What a hook caused is a [*HookError]. Other errors: ErrNoExchange, ErrUnknownPoint, ErrNested, ErrAnswered,
-// ErrPhaseSkipped, the store's own where its transaction fails, and ctx.Err() where ctx has ended. Run is safe for
+// ErrPhaseSkipped, ErrBadReturnURL (in a flow with a redirect that goes where the request says), the store's own where its transaction fails, and ctx.Err() where ctx has ended. Run is safe for
 // concurrent use with different exchanges.
 func (p *Pipeline) Run(ctx context.Context, flow Flow, phase Phase, strategy Strategy) (handled bool, err error) {
 	x, c, err := p.enter(ctx, flow, phase, strategy)
