@@ -1,0 +1,71 @@
+package sqltest
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/flowhook/flowhook/store/sqlstore"
+)
+
+// What guards against the host's own statements is run where the host asks for the transaction, and only there.
+func TestWhatATransactionRuns(t *testing.T) {
+	for i, want := range []struct{ own, lent string }{
+		{
+			own:  "Begin, DELETE FROM flowhook_sessions WHERE false, INSERT, Commit",
+			lent: "Begin, DELETE FROM flowhook_sessions WHERE false, SAVEPOINT flowhook, BEGIN, INSERT, RELEASE flowhook, Commit",
+		},
+		{
+			own:  "Begin, SELECT pg_advisory_xact_lock($1), INSERT, Commit",
+			lent: "Begin, SELECT pg_advisory_xact_lock($1), INSERT, Commit",
+		},
+		{
+			own: "Begin, SELECT stripe FROM flowhook_locks WHERE stripe = ? FOR UPDATE, INSERT, Commit",
+			lent: "Begin, SELECT stripe FROM flowhook_locks WHERE stripe = ? FOR UPDATE, SET autocommit = 0, SAVEPOINT flowhook, INSERT, " +
+				"RELEASE SAVEPOINT flowhook, Commit, SET autocommit = 1",
+		},
+	} {
+		d := databases[i]
+		t.Run(d.name, func(t *testing.T) {
+			db, f, err := d.faulty(d.migrated(t))
+			require.NoError(t, err)
+			t.Cleanup(func() { db.Close() })
+			s, err := sqlstore.New(db, d.dialect)
+			require.NoError(t, err)
+			runs := func(fn func(ctx context.Context)) string {
+				f.arm(0, "")
+				require.NoError(t, s.Transaction(testContext(t), "a", func(ctx context.Context) error {
+					fn(ctx)
+					return s.CreateSession(ctx, newSession("a"))
+				}))
+				return f.statements()
+			}
+			runs(func(context.Context) {}) // prepares, once
+			require.Equal(t, want.own, runs(func(context.Context) {}))
+			require.Equal(t, want.lent, runs(func(ctx context.Context) { sqlstore.Tx(ctx) }))
+			require.Equal(t, want.lent, runs(func(ctx context.Context) { sqlstore.Conn(ctx); sqlstore.Tx(ctx) }), "once is enough")
+		})
+	}
+}
+
+// statements gives what was run since arm, the store's inserts in short, and how each transaction began and ended.
+func (d *faultyDriver) statements() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var all []string
+	for _, op := range d.seen {
+		kind, text, _ := strings.Cut(op, " ")
+		switch kind {
+		case "Begin", "Commit", "Rollback":
+			all = append(all, kind)
+		case "Exec", "Query":
+			if strings.HasPrefix(text, "INSERT INTO flowhook") {
+				text = "INSERT"
+			}
+			all = append(all, text)
+		}
+	}
+	return strings.Join(all, ", ")
+}
