@@ -114,6 +114,9 @@ func TestDeleteExpired(t *testing.T) {
 			require.ErrorContains(t, err, "at least 1", "a loop until it gives less than the limit would not end")
 			require.Zero(t, n)
 		}
+		n, err := s.DeleteExpired(ctx, now.Add(time.Hour), 1)
+		require.NoError(t, err)
+		require.Equal(t, 2, n, "one of each")
 	})
 }
 

@@ -2,6 +2,7 @@ package sqltest
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -48,6 +49,34 @@ func TestWhatATransactionRuns(t *testing.T) {
 			require.Equal(t, want.lent, runs(func(ctx context.Context) { sqlstore.Conn(ctx); sqlstore.Tx(ctx) }), "once is enough")
 		})
 	}
+}
+
+// A connection whose commit was refused is used again, unless it cannot be rolled back: then it is dropped.
+func TestConnectionBehindRefusedCommit(t *testing.T) {
+	each(t, func(t *testing.T, d database) {
+		db, f, err := d.faulty(d.migrated(t))
+		require.NoError(t, err)
+		t.Cleanup(func() { db.Close() })
+		s, err := sqlstore.New(db, d.dialect)
+		require.NoError(t, err)
+		login := func() error {
+			return s.Transaction(testContext(t), "a", func(ctx context.Context) error { return s.CreateSession(ctx, newSession("a")) })
+		}
+		require.NoError(t, login())
+		f.arm(0, "")
+		require.NoError(t, login())
+		commit := slices.Index(f.seen, "Commit") + 1
+
+		faults := map[driverFault]bool{conflicted: true, opStuck: d.dialect == sqlstore.SQLite}
+		for fault, used := range faults {
+			f.arm(commit, fault)
+			require.Error(t, login())
+			require.Equal(t, "Commit", f.disarm())
+			f.arm(0, "")
+			require.NoError(t, login())
+			require.Equal(t, used, !slices.Contains(f.seen, "Connect"), "%s", fault)
+		}
+	})
 }
 
 // statements gives what was run since arm, the store's inserts in short, and how each transaction began and ended.
