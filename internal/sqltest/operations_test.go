@@ -43,8 +43,13 @@ func TestWhatATransactionRuns(t *testing.T) {
 				}))
 				return f.statements()
 			}
-			runs(func(context.Context) {}) // prepares, once
+			prepared := func() bool {
+				return slices.ContainsFunc(f.seen, func(op string) bool { return strings.HasPrefix(op, "Prepare INSERT INTO flowhook_sessions") })
+			}
+			runs(func(context.Context) {})
+			require.Equal(t, d.dialect != sqlstore.PostgreSQL, prepared())
 			require.Equal(t, want.own, runs(func(context.Context) {}))
+			require.Equal(t, d.dialect == sqlstore.MariaDB, prepared(), "on SQLite once, by the store; on MariaDB by the driver, each time")
 			require.Equal(t, want.lent, runs(func(ctx context.Context) { sqlstore.Tx(ctx) }))
 			require.Equal(t, want.lent, runs(func(ctx context.Context) { sqlstore.Conn(ctx); sqlstore.Tx(ctx) }), "once is enough")
 		})
