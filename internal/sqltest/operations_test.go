@@ -84,6 +84,27 @@ func TestConnectionBehindRefusedCommit(t *testing.T) {
 	})
 }
 
+// Where the lock of an identity fails, the error says how, and nothing else.
+func TestLockFails(t *testing.T) {
+	for _, d := range databases[1:] {
+		t.Run(d.name, func(t *testing.T) {
+			db, f, err := d.faulty(d.migrated(t))
+			require.NoError(t, err)
+			t.Cleanup(func() { db.Close() })
+			s, err := sqlstore.New(db, d.dialect)
+			require.NoError(t, err)
+			transaction := func() error {
+				return s.Transaction(testContext(t), "a", func(context.Context) error { return nil })
+			}
+			require.NoError(t, transaction())
+			f.arm(0, "")
+			require.NoError(t, transaction())
+			f.arm(slices.IndexFunc(f.seen, func(op string) bool { return strings.Contains(op, "lock") })+1, opBefore)
+			require.EqualError(t, transaction(), "sqlstore: wait for the identity: "+errOperation.Error())
+		})
+	}
+}
+
 // statements gives what was run since arm, the store's inserts in short, and how each transaction began and ended.
 func (d *faultyDriver) statements() string {
 	d.mu.Lock()
