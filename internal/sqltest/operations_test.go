@@ -56,6 +56,53 @@ func TestWhatATransactionRuns(t *testing.T) {
 	}
 }
 
+// Behind a failure, the connection is kept from committing by itself where the host has it, and only there.
+func TestWhatAFailedTransactionRuns(t *testing.T) {
+	for i, want := range []struct{ own, early, late string }{
+		{
+			own:   "INSERT, Rollback",
+			early: "BEGIN, INSERT, Rollback, BEGIN, ROLLBACK",
+			late:  "INSERT, Rollback, BEGIN, ROLLBACK",
+		},
+		{
+			own:   "INSERT, Rollback",
+			early: "INSERT, Rollback, BEGIN, ROLLBACK",
+			late:  "INSERT, Rollback, BEGIN, ROLLBACK",
+		},
+		{
+			own:   "INSERT, Rollback",
+			early: "INSERT, Rollback, ROLLBACK, SET autocommit = 1", // it is off
+			late:  "INSERT, Rollback, BEGIN, ROLLBACK",
+		},
+	} {
+		d := databases[i]
+		t.Run(d.name, func(t *testing.T) {
+			db, f, err := d.faulty(d.migrated(t))
+			require.NoError(t, err)
+			t.Cleanup(func() { db.Close() })
+			s, err := sqlstore.New(db, d.dialect)
+			require.NoError(t, err)
+			v := newSession("a")
+			require.NoError(t, s.CreateSession(testContext(t), v))
+			runs := func(before, behind func(ctx context.Context)) string {
+				require.Error(t, s.Transaction(testContext(t), "", func(ctx context.Context) error {
+					before(ctx)
+					f.arm(0, "")
+					err := s.CreateSession(ctx, v) // it is stored already
+					behind(ctx)
+					return err
+				}))
+				return f.statements()
+			}
+			nothing := func(context.Context) {}
+			require.Equal(t, want.own, runs(nothing, nothing))
+			require.Equal(t, want.own, runs(nothing, func(ctx context.Context) { sqlstore.Tx(ctx) }))
+			require.Equal(t, want.early, runs(func(ctx context.Context) { sqlstore.Conn(ctx) }, nothing))
+			require.Equal(t, want.late, runs(nothing, func(ctx context.Context) { sqlstore.Conn(ctx); sqlstore.Conn(ctx) }))
+		})
+	}
+}
+
 // A connection whose commit was refused is used again, unless it cannot be rolled back: then it is dropped.
 func TestConnectionBehindRefusedCommit(t *testing.T) {
 	each(t, func(t *testing.T, d database) {
