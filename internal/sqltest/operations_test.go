@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
 
@@ -15,16 +16,16 @@ import (
 func TestWhatATransactionRuns(t *testing.T) {
 	for i, want := range []struct{ own, lent string }{
 		{
-			own:  "Begin, DELETE FROM flowhook_sessions WHERE false, INSERT, Commit",
-			lent: "Begin, DELETE FROM flowhook_sessions WHERE false, SAVEPOINT flowhook, BEGIN, INSERT, RELEASE flowhook, Commit",
+			own:  "Begin, DELETE FROM flowhook_sessions WHERE false, find, INSERT, Commit",
+			lent: "Begin, DELETE FROM flowhook_sessions WHERE false, SAVEPOINT flowhook, find, BEGIN, INSERT, RELEASE flowhook, Commit",
 		},
 		{
-			own:  "Begin, SELECT pg_advisory_xact_lock($1), INSERT, Commit",
-			lent: "Begin, SELECT pg_advisory_xact_lock($1), INSERT, Commit",
+			own:  "Begin, SELECT pg_advisory_xact_lock($1), find, INSERT, Commit",
+			lent: "Begin, SELECT pg_advisory_xact_lock($1), find, INSERT, Commit",
 		},
 		{
-			own: "Begin, SELECT stripe FROM flowhook_locks WHERE stripe = ? FOR UPDATE, INSERT, Commit",
-			lent: "Begin, SELECT stripe FROM flowhook_locks WHERE stripe = ? FOR UPDATE, SET autocommit = 0, SAVEPOINT flowhook, INSERT, " +
+			own: "Begin, SELECT stripe FROM flowhook_locks WHERE stripe = ? FOR UPDATE, find, INSERT, Commit",
+			lent: "Begin, SELECT stripe FROM flowhook_locks WHERE stripe = ? FOR UPDATE, SET autocommit = 0, SAVEPOINT flowhook, find, INSERT, " +
 				"RELEASE SAVEPOINT flowhook, Commit, SET autocommit = 1",
 		},
 	} {
@@ -39,6 +40,8 @@ func TestWhatATransactionRuns(t *testing.T) {
 				f.arm(0, "")
 				require.NoError(t, s.Transaction(testContext(t), "a", func(ctx context.Context) error {
 					fn(ctx)
+					_, err := s.FindSession(ctx, "none")
+					require.ErrorIs(t, err, flowhook.ErrNotFound)
 					return s.CreateSession(ctx, newSession("a"))
 				}))
 				return f.statements()
@@ -152,7 +155,7 @@ func TestLockFails(t *testing.T) {
 	}
 }
 
-// statements gives what was run since arm, the store's inserts in short, and how each transaction began and ended.
+// statements gives what was run since arm, the store's own statements in short, and how each transaction began and ended.
 func (d *faultyDriver) statements() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -163,8 +166,11 @@ func (d *faultyDriver) statements() string {
 		case "Begin", "Commit", "Rollback":
 			all = append(all, kind)
 		case "Exec", "Query":
-			if strings.HasPrefix(text, "INSERT INTO flowhook") {
+			switch {
+			case strings.HasPrefix(text, "INSERT INTO flowhook"):
 				text = "INSERT"
+			case strings.HasPrefix(text, "SELECT identity_id"):
+				text = "find"
 			}
 			all = append(all, text)
 		}
