@@ -15,7 +15,7 @@ type survivor struct{ place, kind, code string }
 
 var survivorLine = regexp.MustCompile("(?m)^\\| `([^`]+)` \\| ([A-Z_]+) \\| `([^`]+)` \\| .+ \\|$")
 
-// listed gives the rows, with how often each is there: a line may have two operators that are alike but for their place.
+// listed gives the rows of survivors.md.
 func listed() map[survivor]bool {
 	rows := map[survivor]bool{}
 	for _, row := range survivorLine.FindAllStringSubmatch(survivors, -1) {
