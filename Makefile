@@ -3,7 +3,7 @@ MODULES := $(patsubst %/,%,$(dir $(shell git ls-files '*go.mod')))
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 TENTH :=
 
-.PHONY: test race fuzz bench lint proof
+.PHONY: test race fuzz bench lint mutation proof
 
 # vet and all tests of all modules
 test:
@@ -23,6 +23,10 @@ bench:
 lint:
 	@test -z "$$(gofmt -s -l .)" || { gofmt -s -l .; echo "gofmt -s would change these"; exit 1; }
 	@set -e; for m in $(MODULES); do echo "== $$m"; (cd $$m && go vet ./... && go run $(STATICCHECK) ./... && go mod tidy -diff); done
+
+# every operator of the stores changed, one at a time: some test has to notice
+mutation:
+	go run ./internal/mutation
 
 # all that is claimed, at full count, in one table; TENTH=1 for a tenth of the repetitions
 proof:

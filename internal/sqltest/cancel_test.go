@@ -73,3 +73,24 @@ func TestCancelledAtAnyMoment(t *testing.T) {
 		t.Logf("proof: %s: %d transactions cancelled before, at and after the commit: all or nothing each time (%d committed; %d of them said so by an error)", d.name, n, committed+behindCommit, behindCommit)
 	})
 }
+
+// foreign is a context that package context does not know as its own: what waits for its end hears of it later.
+type foreign struct{ context.Context }
+
+func (f foreign) Value(any) any { return nil }
+
+// A context that has ended keeps from committing, though what waits for its end has not been called yet.
+func TestEndedForeignContextDoesNotCommit(t *testing.T) {
+	each(t, func(t *testing.T, d database) {
+		s, _ := d.store(t)
+		for range 50 {
+			v := newSession("a")
+			ctx, cancel := context.WithCancel(testContext(t))
+			require.ErrorIs(t, s.Transaction(foreign{ctx}, "a", func(ctx context.Context) error {
+				defer cancel()
+				return s.CreateSession(ctx, v)
+			}), context.Canceled)
+			requireNone(t, s, v.ID)
+		}
+	})
+}

@@ -114,6 +114,9 @@ func TestDeleteExpired(t *testing.T) {
 			require.ErrorContains(t, err, "at least 1", "a loop until it gives less than the limit would not end")
 			require.Zero(t, n)
 		}
+		n, err := s.DeleteExpired(ctx, now.Add(time.Hour), 1)
+		require.NoError(t, err)
+		require.Equal(t, 2, n, "one of each")
 	})
 }
 
@@ -128,6 +131,17 @@ func TestWhatCannotBeStored(t *testing.T) {
 		got, err := s.FindSession(ctx, fits.ID)
 		require.NoError(t, err)
 		require.Equal(t, fits.IdentityID, got.IdentityID)
+		token := flowhook.VerificationToken{
+			Hash: make([]byte, 255), IdentityID: fits.IdentityID,
+			Address:  flowhook.Address{Via: strings.Repeat("v", 255), Value: strings.Repeat("x", 1024)},
+			IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),
+		}
+		created, err := s.CreateVerification(ctx, token, time.Now())
+		require.NoError(t, err)
+		require.True(t, created)
+		found, err := s.ConsumeVerification(ctx, token.Hash, time.Now())
+		require.NoError(t, err)
+		require.Equal(t, token.Address, found.Address)
 
 		for _, bad := range []string{strings.Repeat("x", 1025), "a\x00b", "\xff"} {
 			session := newSession(bad)

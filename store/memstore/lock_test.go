@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -146,4 +147,87 @@ func TestOneTransactionMayWaitTwice(t *testing.T) {
 	require.NoError(t, <-ended)
 	require.NoError(t, <-ended)
 	require.Zero(t, s.Locks())
+}
+
+// A joining call that gives up is in the queue no longer, though its transaction goes on.
+func TestJoinThatGivesUpLeavesTheQueue(t *testing.T) {
+	ctx, s := bounded(t), memstore.New()
+	require.NoError(t, s.Transaction(ctx, "a", func(context.Context) error {
+		return s.Transaction(ctx, "b", func(tx context.Context) error {
+			brief, cancel := context.WithCancel(tx)
+			left := make(chan error)
+			go func() { left <- s.Transaction(brief, "a", func(context.Context) error { panic("fn must not run") }) }()
+			waiting(t, ctx, s, "a", 1)
+			cancel()
+			require.ErrorIs(t, <-left, context.Canceled)
+			require.Zero(t, s.Waiting("a"))
+			return nil
+		})
+	}))
+	require.Zero(t, s.Locks())
+}
+
+// A transaction that waits twice can close a circle through a queue: who comes later in it waits for who comes first.
+func TestCircleThroughAQueue(t *testing.T) {
+	for _, closes := range []string{"first in the queue", "behind it"} {
+		t.Run(closes, func(t *testing.T) {
+			ctx, s := bounded(t), memstore.New()
+			left := make(chan error, 2)
+			join := func(tx context.Context, identityID string) {
+				before := s.Waiting(identityID)
+				go func() { left <- s.Transaction(tx, identityID, nothing) }()
+				waiting(t, ctx, s, identityID, before+1)
+			}
+			require.NoError(t, s.Transaction(ctx, "queue", func(context.Context) error {
+				return s.Transaction(ctx, "first", func(first context.Context) error {
+					join(first, "queue")
+					err := s.Transaction(ctx, "second", func(second context.Context) error {
+						if closes == "behind it" {
+							join(first, "second")
+							return s.Transaction(second, "queue", nothing)
+						}
+						join(second, "queue")
+						return s.Transaction(first, "second", nothing)
+					})
+					require.ErrorIs(t, err, memstore.ErrDeadlock)
+					return nil
+				})
+			}))
+		})
+	}
+}
+
+// late is a context during whose first Done something happens.
+type late struct {
+	context.Context
+	happens func()
+}
+
+func (c late) Done() <-chan struct{} {
+	c.happens()
+	return c.Context.Done()
+}
+
+// Where the turn has come, but the context has ended as well, fn does not run.
+func TestTurnBehindTheEndOfContext(t *testing.T) {
+	for range 50 { // which of the two select sees is left to chance
+		ctx, s := bounded(t), memstore.New()
+		ending, cancel := context.WithCancel(ctx)
+		held, let, ended := make(chan struct{}), make(chan struct{}), make(chan error)
+		go func() {
+			ended <- s.Transaction(ctx, "a", func(context.Context) error {
+				close(held)
+				<-let
+				return nil
+			})
+		}()
+		<-held
+		err := s.Transaction(late{ending, sync.OnceFunc(func() {
+			cancel()
+			close(let)
+			require.NoError(t, <-ended)
+		})}, "a", func(context.Context) error { panic("fn must not run") })
+		require.ErrorIs(t, err, context.Canceled)
+		require.Zero(t, s.Locks())
+	}
 }

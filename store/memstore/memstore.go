@@ -169,10 +169,5 @@ func (s *Store) write(ctx context.Context, op func(t *tx) error) error {
 	return nil
 }
 
-// micro cuts a time to microseconds. One that is cut already, as flowhook's are, stays as it is.
-func micro(t time.Time) time.Time {
-	if t.Nanosecond()%1000 == 0 {
-		return t.Round(0) // without the monotonic clock
-	}
-	return t.Truncate(time.Microsecond)
-}
+// micro cuts a time to microseconds, and its monotonic clock off.
+func micro(t time.Time) time.Time { return t.Truncate(time.Microsecond) }

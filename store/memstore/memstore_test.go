@@ -151,13 +151,15 @@ func TestEndedTransactionIsAnError(t *testing.T) {
 // The promise of storetest leaves a choice here; memstore's own is to commit nothing.
 func TestJoinedFailureFailsTheOutermost(t *testing.T) {
 	ctx, s := t.Context(), memstore.New()
-	no := errors.New("no")
+	no, later := errors.New("no"), errors.New("later")
 	err := s.Transaction(ctx, "user", func(ctx context.Context) error {
 		require.NoError(t, s.CreateSession(ctx, session("a", "user", start, time.Hour)))
 		_ = s.Transaction(ctx, "", func(context.Context) error { return no })
+		_ = s.Transaction(ctx, "", func(context.Context) error { return later })
 		return nil
 	})
 	require.ErrorIs(t, err, no)
+	require.NotErrorIs(t, err, later, "what failed first is why")
 	_, err = s.FindSession(ctx, "a")
 	require.ErrorIs(t, err, flowhook.ErrNotFound)
 

@@ -73,9 +73,9 @@ func codeOf(err error) code {
 	return code{}
 }
 
-// field gives a field of the struct itself, or the zero Value.
+// field gives a field of the struct itself, or the zero Value. For one that is promoted, it gives what is embedded, which is no number.
 func field(v reflect.Value, name string) reflect.Value {
-	if f, ok := v.Type().FieldByName(name); ok && len(f.Index) == 1 {
+	if f, ok := v.Type().FieldByName(name); ok {
 		return v.Field(f.Index[0])
 	}
 	return reflect.Value{}

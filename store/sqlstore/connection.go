@@ -49,7 +49,7 @@ func (t *transaction) open() (err error) {
 	if t.tx, err = t.conn.BeginTx(lasting, &sql.TxOptions{Isolation: d.isolation}); err != nil {
 		return err
 	}
-	if !began() || t.ctx.Err() != nil {
+	if !began() {
 		return t.ctx.Err()
 	}
 	t.lasts = context.AfterFunc(t.ctx, func() { t.fail(t.ctx.Err()) })
@@ -70,9 +70,7 @@ func (t *transaction) close() {
 		t.rollback()
 		t.mu.Unlock()
 	}
-	if t.giveUp != nil {
-		t.giveUp()
-	}
+	t.giveUp()
 	if !t.restored() {
 		t.conn.Raw(func(any) error { return driver.ErrBadConn })
 	}
