@@ -79,7 +79,7 @@ func (c *Config) last(l *list) {
 			later := in.Hooks[i]
 			if later.Strategy == h.Strategy && !later.is("session") && !later.Added && in.Behind[i] == nil {
 				l.hook(h, Note, "kratos-session-last", "put it last, if the others are to come first",
-					"session runs before %q, as written; today's Kratos moves it behind all others", later.Name)
+					"session runs before %q, as written; Kratos moves it behind all others", later.Name)
 				return
 			}
 		}
