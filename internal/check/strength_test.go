@@ -128,6 +128,8 @@ func TestStrengthIsThatOfTheAlphabet(t *testing.T) {
 		{"Rk9\xc3\xa4", 5},          // bytes beyond ASCII count as punctuation
 		{"a b c d e f g h", 4},      // 15 x 2: words
 		{"aaaaaaaa", 1},             // 4 x 2: from the fifth on it is a run
+		{"abcdefgh", 1},             // the same, up
+		{"hgfedcba", 1},             // and down
 		{"4d9f2a4d9f2a4d9f2a", 6},   // hex: 11 of 18 count, the sixth of the second time has been seen
 		{"97531xe97531xe97531x", 8}, // 12 of 20 x 5.2; a step of two is no run
 	} {
