@@ -138,13 +138,24 @@ func newBuilder(p *Pipeline, cfg *Config) *builder {
 		Options:    p.options,
 		pipeline:   p,
 		name:       cfg.file,
-		flows:      slices.Concat(builtinFlows, p.options.Flows),
-		strategies: slices.Concat(builtinStrategies, p.options.Strategies),
+		flows:      union(builtinFlows, p.options.Flows),
+		strategies: union(builtinStrategies, p.options.Strategies),
 		plan:       &plan{pipeline: p, counts: map[countKey]*counts{}},
 		placed:     map[Point][]placed{},
 	}
 	b.file = conf.Read(cfg.root, names(b.flows), names(b.strategies), filepath.Dir(cfg.file))
 	return b
+}
+
+// union gives what is in either list, once: what a host declares may be there already, or be declared twice.
+func union[T comparable](known, own []T) []T {
+	all := slices.Clone(known)
+	for _, v := range own {
+		if !slices.Contains(all, v) {
+			all = append(all, v)
+		}
+	}
+	return all
 }
 
 func names[T ~string](list []T) []string {
