@@ -30,6 +30,9 @@ func New(cfg *Config, opts Options) (*Pipeline, error) {
 
 // newPipeline gives a pipeline that has no plan yet.
 func newPipeline(opts Options) *Pipeline {
+	// Reload comes back to them: what the caller does to his meanwhile is nothing to this pipeline.
+	opts.Hooks = maps.Clone(opts.Hooks)
+	opts.Flows, opts.Strategies, opts.Secrets = slices.Clone(opts.Flows), slices.Clone(opts.Strategies), slices.Clone(opts.Secrets)
 	p := &Pipeline{options: opts, store: opts.Store, log: opts.Logger, now: opts.Now, onError: opts.OnError}
 	p.verify, _ = opts.Store.(VerificationStore)
 	store, _ := opts.Store.(SessionStore)

@@ -352,3 +352,26 @@ func TestReloadTakesTheConfigAsItIs(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"one"}, b.ran)
 }
+
+// Nor has what happens to the Options: a Reload has those that New was given.
+func TestReloadHasTheOptionsOfNew(t *testing.T) {
+	opts := stamping()
+	opts.Flows, opts.Strategies, opts.Secrets = []flowhook.Flow{"invite"}, []flowhook.Strategy{"magic"}, []string{secretOf(0)}
+	const text = "selfservice: {invite: {after: {magic: [{hook: stamp, config: {version: 1}}, {hook: session}]}}}"
+	p, err := flowhook.New(parse(t, text), opts)
+	require.NoError(t, err)
+	delete(opts.Hooks, "stamp")
+	opts.Flows[0], opts.Strategies[0], opts.Secrets[0] = "other", "other", secretOf(9)
+	require.NoError(t, p.Reload(parse(t, text)))
+
+	ctx, x := exchangeOf(t.Context(), "alice")
+	_, err = p.Run(ctx, "invite", flowhook.After, "magic")
+	require.NoError(t, err)
+	require.Equal(t, []int{1}, stampsOf(ctx))
+	token, err := p.Sessions().Create(ctx, x)
+	require.NoError(t, err)
+	other, err := flowhook.New(nil, flowhook.Options{Store: opts.Store, Secrets: []string{secretOf(0)}, Logger: opts.Logger})
+	require.NoError(t, err)
+	_, err = other.Sessions().FromToken(t.Context(), token)
+	require.NoError(t, err, "signed by the secret that New was given")
+}
