@@ -240,8 +240,8 @@ var (
 	// ErrNested says that the exchange is in a run already.
 	ErrNested = errors.New("flowhook: run inside a run")
 
-	// ErrBadReturnURL says that the request names a URL to return to that is not allowed, or more than one. It is the
-	// client's fault: 400 is the answer.
+	// ErrBadReturnURL says that the request names a URL to return to that is not allowed, or more than one, or that the form
+	// which may name it cannot be read. It is the client's fault: 400 is the answer.
 	ErrBadReturnURL = errors.New("flowhook: bad return URL")
 )
 
