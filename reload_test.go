@@ -326,19 +326,33 @@ func TestReloadBringsAndTakesSecrets(t *testing.T) {
 	require.ErrorIs(t, err, flowhook.ErrNotConfigured)
 }
 
-// An exchange that two pipelines use is pinned for one of them, and served by the current configuration of the other.
-func TestAnExchangeWithTwoPipelines(t *testing.T) {
-	first, err := flowhook.New(parse(t, version(1, secretOf(1))), stamping())
-	require.NoError(t, err)
-	second, err := flowhook.New(parse(t, version(5, secretOf(5))), stamping())
-	require.NoError(t, err)
-	ctx, _ := exchangeOf(t.Context(), "alice")
-	for _, p := range []*flowhook.Pipeline{first, second, first} {
+// An exchange that several pipelines use keeps the configuration of each: also that of the second has its before behind it.
+func TestAnExchangeOfSeveralPipelines(t *testing.T) {
+	var pipelines []*flowhook.Pipeline
+	for _, n := range []int{1, 5, 7} {
+		p, err := flowhook.New(parse(t, version(n, secretOf(n))), stamping())
+		require.NoError(t, err)
+		pipelines = append(pipelines, p)
+	}
+	ctx, x := exchangeOf(t.Context(), "alice")
+	for _, p := range pipelines {
 		_, err := p.Run(ctx, flowhook.Login, flowhook.Before, flowhook.FlowWide)
 		require.NoError(t, err)
-		require.NoError(t, first.Reload(parse(t, version(2, secretOf(2)))))
 	}
-	require.Equal(t, []int{1, 5, 1}, stampsOf(ctx))
+	for i, p := range pipelines {
+		require.NoError(t, p.Reload(parse(t, version(10+i, secretOf(10+i)))))
+	}
+	for _, p := range pipelines {
+		_, err := p.Complete(ctx, flowhook.Login, flowhook.Password, nil)
+		require.NoError(t, err)
+		token, err := p.Sessions().Create(ctx, x)
+		require.NoError(t, err)
+		_, err = p.Sessions().FromToken(ctx, token)
+		require.NoError(t, err)
+		_, err = p.Sessions().FromToken(t.Context(), token)
+		require.ErrorIs(t, err, flowhook.ErrNoSession, "signed by the secrets that the exchange keeps")
+	}
+	require.Equal(t, []int{1, 5, 7, 1, 1, 1, 5, 5, 5, 7, 7, 7}, stampsOf(ctx))
 }
 
 // What happens to the Config after Reload, or New, has no effect.
