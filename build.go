@@ -30,6 +30,9 @@ func New(cfg *Config, opts Options) (*Pipeline, error) {
 
 // newPipeline gives a pipeline that has no plan yet.
 func newPipeline(opts Options) *Pipeline {
+	// Reload comes back to them: what the caller does to his meanwhile is nothing to this pipeline.
+	opts.Hooks = maps.Clone(opts.Hooks)
+	opts.Flows, opts.Strategies, opts.Secrets = slices.Clone(opts.Flows), slices.Clone(opts.Strategies), slices.Clone(opts.Secrets)
 	p := &Pipeline{options: opts, store: opts.Store, log: opts.Logger, now: opts.Now, onError: opts.OnError}
 	p.verify, _ = opts.Store.(VerificationStore)
 	store, _ := opts.Store.(SessionStore)
@@ -138,13 +141,24 @@ func newBuilder(p *Pipeline, cfg *Config) *builder {
 		Options:    p.options,
 		pipeline:   p,
 		name:       cfg.file,
-		flows:      slices.Concat(builtinFlows, p.options.Flows),
-		strategies: slices.Concat(builtinStrategies, p.options.Strategies),
+		flows:      union(builtinFlows, p.options.Flows),
+		strategies: union(builtinStrategies, p.options.Strategies),
 		plan:       &plan{pipeline: p, counts: map[countKey]*counts{}},
 		placed:     map[Point][]placed{},
 	}
 	b.file = conf.Read(cfg.root, names(b.flows), names(b.strategies), filepath.Dir(cfg.file))
 	return b
+}
+
+// union gives what is in either list, once: what a host declares may be there already, or be declared twice.
+func union[T comparable](known, own []T) []T {
+	all := slices.Clone(known)
+	for _, v := range own {
+		if !slices.Contains(all, v) {
+			all = append(all, v)
+		}
+	}
+	return all
 }
 
 func names[T ~string](list []T) []string {

@@ -21,8 +21,8 @@ type plan struct {
 	counts   map[countKey]*counts
 }
 
-// plan gives the configuration that serves x, which keeps it from now on; the current one for nil. An exchange that two
-// pipelines use keeps that of the first.
+// plan gives the configuration that serves x, which keeps it from now on; the current one for nil. An exchange that several
+// pipelines use keeps one of each.
 func (p *Pipeline) plan(x *Exchange) *plan {
 	if x == nil {
 		return p.current.Load()
@@ -33,7 +33,8 @@ func (p *Pipeline) plan(x *Exchange) *plan {
 		pinned = x.plan.Load()
 	}
 	if pinned.pipeline != p {
-		return p.current.Load()
+		own, _ := x.others.LoadOrStore(p, p.current.Load())
+		return own.(*plan)
 	}
 	return pinned
 }

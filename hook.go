@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -240,8 +241,8 @@ var (
 	// ErrNested says that the exchange is in a run already.
 	ErrNested = errors.New("flowhook: run inside a run")
 
-	// ErrBadReturnURL says that the request names a URL to return to that is not allowed, or more than one. It is the
-	// client's fault: 400 is the answer.
+	// ErrBadReturnURL says that the request names a URL to return to that is not allowed, or more than one, or that the form
+	// which may name it cannot be read. It is the client's fault: 400 is the answer.
 	ErrBadReturnURL = errors.New("flowhook: bad return URL")
 )
 
@@ -256,9 +257,10 @@ type Exchange struct {
 	Session  *Session            // at login and recovery the one just issued, by whomever; elsewhere the one in use
 	Err      error               // why the flow failed; for hooks at Failed
 
-	plan  atomic.Pointer[plan] // the configuration that it is served by, from its first use on
-	run   run                  // what is going on now
-	marks marks                // what has happened so far
+	plan   atomic.Pointer[plan] // the configuration that it is served by, from its first use on
+	others sync.Map             // the same of further pipelines: their plans, by *Pipeline
+	run    run                  // what is going on now
+	marks  marks                // what has happened so far
 }
 
 // Point gives the point that is running; the zero Point outside a run. A flow-wide hook sees the strategy of the run.

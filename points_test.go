@@ -200,6 +200,19 @@ func TestPointsHasWhatWasAdded(t *testing.T) {
 	require.NotContains(t, p.String(), "secret")
 }
 
+// A host may declare what flowhook knows, or one thing twice: it is there once.
+func TestWhatIsDeclaredTwiceIsThereOnce(t *testing.T) {
+	const text = "selfservice: {login: {after: {password: [{hook: session}], magic: [{hook: session}]}}, invite: {after: [{hook: session}]}}"
+	once := configured(t, text)
+	twice := configured(t, text, func(_ *flowhook.Config, o *flowhook.Options) {
+		o.Flows = []flowhook.Flow{flowhook.Login, "invite", "invite"}
+		o.Strategies = []flowhook.Strategy{flowhook.Password, "magic", "magic"}
+	})
+	require.Equal(t, points(once), points(twice))
+	require.Equal(t, once.Findings(), twice.Findings())
+	require.Equal(t, 3, strings.Count(twice.String(), "session"), twice)
+}
+
 func TestPointsFollowReload(t *testing.T) {
 	p := configured(t, many)
 	before := p.Points()

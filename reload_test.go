@@ -326,19 +326,33 @@ func TestReloadBringsAndTakesSecrets(t *testing.T) {
 	require.ErrorIs(t, err, flowhook.ErrNotConfigured)
 }
 
-// An exchange that two pipelines use is pinned for one of them, and served by the current configuration of the other.
-func TestAnExchangeWithTwoPipelines(t *testing.T) {
-	first, err := flowhook.New(parse(t, version(1, secretOf(1))), stamping())
-	require.NoError(t, err)
-	second, err := flowhook.New(parse(t, version(5, secretOf(5))), stamping())
-	require.NoError(t, err)
-	ctx, _ := exchangeOf(t.Context(), "alice")
-	for _, p := range []*flowhook.Pipeline{first, second, first} {
+// An exchange that several pipelines use keeps the configuration of each: also that of the second has its before behind it.
+func TestAnExchangeOfSeveralPipelines(t *testing.T) {
+	var pipelines []*flowhook.Pipeline
+	for _, n := range []int{1, 5, 7} {
+		p, err := flowhook.New(parse(t, version(n, secretOf(n))), stamping())
+		require.NoError(t, err)
+		pipelines = append(pipelines, p)
+	}
+	ctx, x := exchangeOf(t.Context(), "alice")
+	for _, p := range pipelines {
 		_, err := p.Run(ctx, flowhook.Login, flowhook.Before, flowhook.FlowWide)
 		require.NoError(t, err)
-		require.NoError(t, first.Reload(parse(t, version(2, secretOf(2)))))
 	}
-	require.Equal(t, []int{1, 5, 1}, stampsOf(ctx))
+	for i, p := range pipelines {
+		require.NoError(t, p.Reload(parse(t, version(10+i, secretOf(10+i)))))
+	}
+	for _, p := range pipelines {
+		_, err := p.Complete(ctx, flowhook.Login, flowhook.Password, nil)
+		require.NoError(t, err)
+		token, err := p.Sessions().Create(ctx, x)
+		require.NoError(t, err)
+		_, err = p.Sessions().FromToken(ctx, token)
+		require.NoError(t, err)
+		_, err = p.Sessions().FromToken(t.Context(), token)
+		require.ErrorIs(t, err, flowhook.ErrNoSession, "signed by the secrets that the exchange keeps")
+	}
+	require.Equal(t, []int{1, 5, 7, 1, 1, 1, 5, 5, 5, 7, 7, 7}, stampsOf(ctx))
 }
 
 // What happens to the Config after Reload, or New, has no effect.
@@ -351,4 +365,27 @@ func TestReloadTakesTheConfigAsItIs(t *testing.T) {
 	_, err := p.Run(b.ctx, flowhook.Login, flowhook.After, flowhook.Password)
 	require.NoError(t, err)
 	require.Equal(t, []string{"one"}, b.ran)
+}
+
+// Nor has what happens to the Options: a Reload has those that New was given.
+func TestReloadHasTheOptionsOfNew(t *testing.T) {
+	opts := stamping()
+	opts.Flows, opts.Strategies, opts.Secrets = []flowhook.Flow{"invite"}, []flowhook.Strategy{"magic"}, []string{secretOf(0)}
+	const text = "selfservice: {invite: {after: {magic: [{hook: stamp, config: {version: 1}}, {hook: session}]}}}"
+	p, err := flowhook.New(parse(t, text), opts)
+	require.NoError(t, err)
+	delete(opts.Hooks, "stamp")
+	opts.Flows[0], opts.Strategies[0], opts.Secrets[0] = "other", "other", secretOf(9)
+	require.NoError(t, p.Reload(parse(t, text)))
+
+	ctx, x := exchangeOf(t.Context(), "alice")
+	_, err = p.Run(ctx, "invite", flowhook.After, "magic")
+	require.NoError(t, err)
+	require.Equal(t, []int{1}, stampsOf(ctx))
+	token, err := p.Sessions().Create(ctx, x)
+	require.NoError(t, err)
+	other, err := flowhook.New(nil, flowhook.Options{Store: opts.Store, Secrets: []string{secretOf(0)}, Logger: opts.Logger})
+	require.NoError(t, err)
+	_, err = other.Sessions().FromToken(t.Context(), token)
+	require.NoError(t, err, "signed by the secret that New was given")
 }

@@ -3,6 +3,7 @@ package flowhook
 import (
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
 	"slices"
 
@@ -19,7 +20,8 @@ type returns struct {
 // ReturnURL gives the URL to send the user to when a flow is done: the one that the request names in its parameter
 // return_to, if the file allows it, or else the file's default_browser_return_url (default_return_to) for the strategy, for
 // the flow, or for all. The parameter is taken from the query, and from a form in the body, which it parses. Call it before
-// anything is saved: ErrBadReturnURL says that the URL is none that is allowed, or that there is more than one.
+// anything is saved: ErrBadReturnURL says that the URL is none that is allowed, that there is more than one, or that the form
+// cannot be read; errors.As finds the *http.MaxBytesError, where it is over a limit that the host has set.
 //
 // What is allowed stands in selfservice.allowed_return_urls: a URL is within an entry, if its origin is the entry's, and the
 // segments of the entry's path begin its path. A host may begin with "*.", for all hosts below. The URL must be as strict as
@@ -44,7 +46,9 @@ func (p *Pipeline) ReturnURL(r *http.Request, flow Flow, strategy Strategy) (str
 
 // named gives the URL that a request names; "" if it names none.
 func (u *returns) named(r *http.Request) (string, error) {
-	_ = r.ParseForm() // what cannot be read is not there
+	if err := parseForm(r); err != nil {
+		return "", err
+	}
 	named := slices.Compact(slices.DeleteFunc(slices.Clone(r.Form["return_to"]), func(to string) bool { return to == "" }))
 	switch {
 	case len(named) == 0:
@@ -55,6 +59,26 @@ func (u *returns) named(r *http.Request) (string, error) {
 		return "", fmt.Errorf("%w: return_to is not within selfservice.allowed_return_urls", ErrBadReturnURL)
 	}
 	return named[0], nil
+}
+
+// parseForm is ParseForm, which parses once, and tells nobody after that what went wrong: a handler would take what is left
+// of a body for the whole form. So one that cannot be read, or is too big, is an error. Of the query, which stays, what cannot
+// be read is not there.
+func parseForm(r *http.Request) error {
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if kind == "application/x-www-form-urlencoded" && r.Body != nil && r.PostForm == nil { // no other body is touched
+		body := *r
+		body.URL = nil
+		if err := body.ParseForm(); err != nil {
+			if big := (*http.MaxBytesError)(nil); errors.As(err, &big) {
+				return fmt.Errorf("%w: the form cannot be read: %w", ErrBadReturnURL, big)
+			}
+			return fmt.Errorf("%w: the form cannot be read", ErrBadReturnURL) // why may quote what is in it
+		}
+		r.PostForm = body.PostForm
+	}
+	_ = r.ParseForm()
+	return nil
 }
 
 // returns reads the file's return URLs.

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/store/memstore"
@@ -145,6 +146,73 @@ func TestWhereReturnToIsReadFrom(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, row.want, got)
 		})
+	}
+}
+
+// The form is parsed once. Who parses it again, the handler, is told nothing of what went wrong the first time.
+func TestAFormThatCannotBeReadIsRefusedBeforeTheHandlerTakesItForWhole(t *testing.T) {
+	for name, row := range map[string]struct {
+		body  string
+		limit int64
+		big   bool
+	}{
+		"malformed":                  {"name=x&bio=%zz&phone=1", 1 << 20, false},
+		"over the host's limit":      {"name=" + strings.Repeat("x", 2000), 1000, true},
+		"over net/http's of 10 MiB":  {"name=" + strings.Repeat("x", 10<<20), 0, false},
+		"of a client that goes away": {"", 1 << 20, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var said error
+			opts := noting(new([]string))
+			opts.OnError = func(w http.ResponseWriter, _ *http.Request, err error) {
+				said = err
+				w.WriteHeader(http.StatusBadRequest)
+			}
+			p, err := flowhook.New(parse(t, asksYAML), opts)
+			require.NoError(t, err)
+			h := p.Middleware(flowhook.Login)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				t.Errorf("reached; ParseForm says %v, and there are %d fields", r.ParseForm(), len(r.PostForm))
+			}))
+			body := io.Reader(strings.NewReader(row.body))
+			if row.body == "" {
+				body = io.MultiReader(strings.NewReader("name=x&pho"), iotest.ErrReader(io.ErrUnexpectedEOF))
+			}
+			r := httptest.NewRequest("POST", "/?return_to=https://www.example.org/app", body)
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			rec := httptest.NewRecorder()
+			if row.limit > 0 {
+				r.Body = http.MaxBytesReader(rec, r.Body, row.limit)
+			}
+			h.ServeHTTP(rec, r)
+			require.ErrorIs(t, said, flowhook.ErrBadReturnURL)
+			big := (*http.MaxBytesError)(nil)
+			require.Equal(t, row.big, errors.As(said, &big))
+			require.NotContains(t, said.Error(), "%zz", "it may be of a password")
+		})
+	}
+}
+
+// A handler that has parsed the form itself has seen what went wrong, and what it has read counts.
+func TestAFormThatTheHandlerHasParsedIsTakenAsItIs(t *testing.T) {
+	r := httptest.NewRequest("POST", "/", strings.NewReader("return_to=/here&bio=%zz"))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	require.Error(t, r.ParseForm())
+	got, err := returnURL(t, returnsYAML, r, flowhook.Login, flowhook.Password)
+	require.NoError(t, err)
+	require.Equal(t, "/here", got)
+}
+
+// What is no form is left to the handler, to the last byte.
+func TestABodyThatIsNoFormIsNotTouched(t *testing.T) {
+	for _, kind := range []string{"", "application/json", "application/json; charset", "/", "text/plain"} {
+		r := httptest.NewRequest("POST", "/?return_to=/here", strings.NewReader(`{"return_to": "/elsewhere"}`))
+		r.Header.Set("Content-Type", kind)
+		got, err := returnURL(t, returnsYAML, r, flowhook.Login, flowhook.Password)
+		require.NoError(t, err, kind)
+		require.Equal(t, "/here", got)
+		body, err := io.ReadAll(r.Body)
+		require.NoError(t, err)
+		require.Len(t, body, 27)
 	}
 }
 
