@@ -63,7 +63,8 @@ func (p *Pipeline) answerError(w http.ResponseWriter, r *http.Request, err error
 // Reload takes another configuration, as [New] does, with the options that New was given: factories and Wrap are called
 // again. On an error, which is as New's, nothing has changed. Otherwise it holds for every exchange that is first used
 // from now on, in each of its runs, and for its sessions; an exchange that was in use before is served to its end by the
-// configuration that it began with. Reload is safe for concurrent use; of two at a time, the one that is done last stays.
+// configuration that it began with. What [Config.Add] has put into the former configuration is not in this one. Reload is
+// safe for concurrent use; of two at a time, the one that is done last stays.
 func (p *Pipeline) Reload(cfg *Config) error {
 	fresh, problems := p.build(cfg)
 	if len(problems) > 0 {

@@ -30,7 +30,7 @@ type Finding struct {
 	Position        // in the file, or in the Go source for what was added; zero for an option
 	Path     string // "selfservice.login.before[0].hook", or "Options.Secrets[1]"
 	Severity Severity
-	Rule     string // what kind of finding it is, in a word: "never-runs"
+	Rule     string // what kind of finding it is, in a word: "never-runs"; "invalid" for what New refuses anyway
 	Problem  string // what will happen, to whom
 	Hint     string // the change that mends it; may be empty
 }

@@ -75,8 +75,12 @@ func (b *builder) known(s spec) bool {
 	if slices.Contains(builtinHooks, s.name) || b.Hooks[s.name] != nil {
 		return true
 	}
-	hosts := slices.Sorted(maps.Keys(b.Hooks))
-	b.wrong(s.place, spell.Hint(s.name, slices.Concat(builtinHooks, hosts)), "unknown hook %q", spell.Clip(s.name))
+	all := slices.Concat(builtinHooks, slices.Sorted(maps.Keys(b.Hooks)))
+	hint := spell.Hint(s.name, all)
+	if spell.Nearest(s.name, all) == "" {
+		hint += "; for one of the host's own, set Options.Hooks"
+	}
+	b.wrong(s.place, hint, "unknown hook %q", spell.Clip(s.name))
 	return false
 }
 

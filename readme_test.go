@@ -115,7 +115,7 @@ var imports = map[string]string{
 // part makes a file of a block that is not a program.
 func part(text string) string {
 	if !regexp.MustCompile(`^(func|type|var|const) `).MatchString(text) {
-		text = "func _(" + around + ") (err error) {\n{\n" + text + "}\nreturn err\n}\n"
+		text = "func _(" + around + ") (_ error) {\nvar err error\n{\n" + text + "}\nreturn err\n}\n"
 	}
 	head := "package parts\n"
 	for name, path := range imports {

@@ -99,7 +99,7 @@ func TestRedirectSaysWhatIsWrong(t *testing.T) {
 		"":                         `"" is empty`,
 		"//evil.example":           `"//evil.example" names another host without a scheme; put https: in front`,
 		`/\evil.example`:           `"/\\evil.example" contains a backslash, which browsers take for a slash`,
-		"/a/%2E./b":                `"/a/%2E./b" contains a dot segment, which browsers resolve; write the path that it leads to: "%2E."`,
+		"/a/%2E./b":                `"/a/%2E./b" contains a dot segment, which browsers resolve, so that it leads elsewhere than it says: "%2E."`,
 		"/a b":                     `"/a b" contains a character that must be percent-encoded: " "`,
 		"/a\r\nb":                  `"/a\r\nb" contains a control character: "\r"`,
 		"/a%0ab":                   `"/a%0ab" contains an encoded control character: "%0a"`,

@@ -135,7 +135,7 @@ func (c *Config) revoked(l *list) {
 	c.each(func(h *Hook, _ *Chain) {
 		if h.Flow == "settings" && h.is("revoke_active_sessions") {
 			l.hook(h, Note, "signs-out", "have the handler set x.Session to the session in use",
-				"who changes settings is signed out here too, unless the handler sets x.Session")
+				"who changes settings is signed out of the browser in use as well, unless the handler sets x.Session")
 		}
 	})
 }

@@ -57,7 +57,7 @@ func (c *Config) replaced(l *list) {
 		}
 	}
 	for _, h := range order {
-		l.hook(h, Note, "kratos-flow-wide", "to keep it from there, write it into the lists of the other strategies",
+		l.hook(h, Note, "kratos-flow-wide", "if it is not to run there, move it into the lists of the other strategies",
 			"flow-wide hook %q runs for %s too; in Kratos, the list of a strategy replaces the flow-wide one", h.Name, strings.Join(strategies[h], ", "))
 	}
 }

@@ -41,8 +41,11 @@ func refusal(rule, text, fault, part string) error {
 
 // targetFault gives what is wrong, and the part of the target that is: two values, as the part may be a secret.
 func targetFault(to string) (fault, part string) {
-	if to == "" {
+	switch {
+	case to == "":
 		return "is empty", ""
+	case strings.HasPrefix(to, "${"):
+		return "is written as a reference, which is resolved in secrets and in the config of the host's own hooks only", ""
 	}
 	if fault, part := characterFault(to); fault != "" {
 		return fault, part
@@ -53,7 +56,7 @@ func targetFault(to string) (fault, part string) {
 	}
 	for segment := range strings.SplitSeq(path, "/") {
 		if isDots(segment) {
-			return "contains a dot segment, which browsers resolve; write the path that it leads to", segment
+			return "contains a dot segment, which browsers resolve, so that it leads elsewhere than it says", segment
 		}
 	}
 	switch {
