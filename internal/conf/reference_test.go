@@ -71,6 +71,8 @@ func TestReferences(t *testing.T) {
 		{"a file", "file:secret", canary, ""},
 		{"a file, absolute", "file:" + abs, canary, ""},
 		{"a file, as a URL", "file://" + abs, canary, ""},
+		{"a file, as a relative URL", "file://./sub/crlf", canary, ""},
+		{"a host that begins with a dot", "file://.host/secret", "", `the file "//.host/secret" is on another host`},
 		{"CR LF", "file:sub/crlf", canary, ""},
 		{"dots", "file:sub/../secret", canary, ""},
 		{"no line break", "file:bare", canary, ""},

@@ -54,7 +54,7 @@ func Resolve(value, dir string) (text string, fault *Fault) {
 func content(path, dir string) (text string, fault *Fault) {
 	what := "the file " + strconv.Quote(spell.Clip(path))
 	if strings.HasPrefix(path, "//") {
-		if path = path[2:]; !strings.HasPrefix(path, "/") {
+		if path = path[2:]; !strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "./") { // file://./path is Kratos' way
 			return "", &Fault{what + " is on another host", "write file:/path or file:///path"}
 		}
 	}
