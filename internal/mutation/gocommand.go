@@ -32,7 +32,7 @@ func goCommand(args []string) (code int) {
 	if len(args) == 0 || args[0] != "test" {
 		return failure(realGo(".", nil, os.Stdout, args...))
 	}
-	p, err := find(os.Getenv("MUTATION_DIR"))
+	p, err := find(os.Getenv("MUTATION_PLACE"))
 	if err != nil {
 		return failure(err)
 	}

@@ -1,7 +1,7 @@
-// Command mutation changes the stores' code, one operator at a time, and has the tests notice. It fails where no test
-// does and survivors.md does not say why.
+// Command mutation changes the code of the run and of the stores, one operator at a time, and has the tests notice. It fails
+// where no test does and survivors.md does not say why.
 //
-//	go run ./internal/mutation [store/memstore] [store/sqlstore]
+//	go run ./internal/mutation [store/memstore] [internal/stage] [exchange.go] ...
 //
 // github.com/go-gremlins/gremlins makes the changes, in a copy. What it runs as the go command is this program, which is
 // stricter than the real one: a change that does not compile is none, where gremlins would take it for noticed, and what
@@ -38,10 +38,10 @@ func main() {
 	}
 }
 
-func run(dirs []string) error {
-	if len(dirs) == 0 {
+func run(places []string) error {
+	if len(places) == 0 {
 		for _, p := range targets {
-			dirs = append(dirs, p.dir)
+			places = append(places, p.dir)
 		}
 	}
 	bin, err := os.MkdirTemp("", "mutation")
@@ -54,10 +54,14 @@ func run(dirs []string) error {
 		return err
 	}
 	var all []mutant
-	for _, dir := range dirs {
-		mutants, err := unleash(bin, append(env, "MUTATION_DIR="+dir), dir)
+	for _, place := range places {
+		p, err := find(place)
 		if err != nil {
-			return fmt.Errorf("%s: %w", dir, err)
+			return err
+		}
+		mutants, err := unleash(bin, append(env, "MUTATION_PLACE="+place), p.dir)
+		if err != nil {
+			return fmt.Errorf("%s: %w", place, err)
 		}
 		all = append(all, mutants...)
 	}
@@ -101,9 +105,6 @@ var mutantLine = regexp.MustCompile(`^\s*([A-Z ]+) ([A-Z_]+) at (\S+):(\d+):(\d+
 
 // unleash has gremlins make all changes to a package, one after the other, and prints what becomes of each.
 func unleash(bin string, env []string, dir string) (mutants []mutant, err error) {
-	if _, err := find(dir); err != nil {
-		return nil, err
-	}
 	cmd := exec.Command(filepath.Join(bin, "gremlins"), append(arguments, "./"+dir)...)
 	cmd.Env = env
 	cmd.Stderr = os.Stderr

@@ -1,6 +1,10 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"path"
+	"slices"
+)
 
 const module = "github.com/flowhook/flowhook"
 
@@ -9,6 +13,19 @@ type target struct {
 	dir   string
 	files []string
 	steps []step
+}
+
+// slow are the root package's tests that take long, and have to do with what is changed; others are of how a file is read,
+// and of the README's programs.
+const (
+	slow   = "TestAllOrNothing|TestChangedCookiesAreAnonymous|TestOfManyLoginsAtOnceOneSessionSurvives|TestReloadsUnderLoad"
+	others = "TestEveryMisspelling|TestHostileYAML|TestREADMECode"
+)
+
+// ofRoot are the steps of what the root package's tests are the tests of.
+var ofRoot = []step{
+	{name: "the root package's quick tests", args: []string{"-timeout=1m", "-skip=" + slow + "|" + others, "."}},
+	{name: "the root package's slow tests", args: []string{"-timeout=3m", "-run=" + slow, "."}},
 }
 
 // targets are all that is changed. Those of sqlstore fail before anything is changed where a database is missing.
@@ -41,13 +58,22 @@ var targets = []target{
 			},
 		},
 	},
+	{dir: ".", files: []string{"chain.go", "exchange.go", "pipeline.go", "revoke.go", "session.go", "verify.go"}, steps: ofRoot},
+	{dir: "internal/letter", files: []string{"letter.go"}, steps: ofRoot},
+	{dir: "internal/stage", files: []string{"stage.go"}, steps: ofRoot},
+	{dir: "internal/token", files: []string{"token.go"}, steps: ofRoot},
 }
 
-func find(dir string) (target, error) {
+// find gives the target of a package, or the part of it that is one file.
+func find(place string) (target, error) {
 	for _, p := range targets {
-		if p.dir == dir {
+		if p.dir == place {
+			return p, nil
+		}
+		if dir, file := path.Split(place); path.Clean(dir) == p.dir && slices.Contains(p.files, file) {
+			p.files = []string{file}
 			return p, nil
 		}
 	}
-	return target{}, fmt.Errorf("nothing is known of a package %q", dir)
+	return target{}, fmt.Errorf("nothing is known of %q", place)
 }
