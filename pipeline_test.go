@@ -99,6 +99,7 @@ func TestAFailedRunLeavesNothing(t *testing.T) {
 		{"by a nil dereference", func(*bench) act {
 			return func(_ context.Context, x *flowhook.Exchange) error { var s *flowhook.Session; _ = s.ID; return nil }
 		}, nil, "nil pointer"},
+		{"by an answer of 400", func(*bench) act { return answerWith(http.StatusBadRequest, "no") }, nil, "status 400"},
 		{"by an answer of 403", func(*bench) act { return answerWith(http.StatusForbidden, "no") }, nil, "status 403"},
 		{"by status 0", func(*bench) act { return answerWith(0, "") }, nil, "status 0"},
 		{"by status 99", func(*bench) act { return answerWith(99, "") }, nil, "status 99"},

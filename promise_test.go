@@ -99,6 +99,15 @@ func TestStatusesWithoutABody(t *testing.T) {
 	}
 }
 
+func TestTheLastStatusThatThereIsCanBeGiven(t *testing.T) {
+	b := newBench(t)
+	b.add(loginGate, "hook", answerWith(999, "odd"))
+	handled, err := b.complete(nil)
+	require.NoError(t, err)
+	require.True(t, handled)
+	require.Equal(t, 999, b.rec.Code)
+}
+
 // A hook that calls a wrapped handler with its own request runs inside its run.
 func TestMiddlewareInsideARunIsNested(t *testing.T) {
 	b := newBench(t)
