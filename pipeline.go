@@ -242,7 +242,7 @@ func (p *Pipeline) transaction(ctx context.Context, x *Exchange, identityID stri
 			p.log.LogAttrs(ctx, slog.LevelError, "flowhook: the store did not return why its transaction was to be rolled back", slog.Any("error", err))
 		}
 		return cause.err
-	case err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()):
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return ctx.Err()
 	case err != nil:
 		return fmt.Errorf("flowhook: transaction: %w", err)
