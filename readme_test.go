@@ -177,6 +177,9 @@ func TestREADMENamesWhatThereIs(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^\t(Err[A-Z]\w+)\s+= `).FindAllStringSubmatch(string(source), -1) {
 		require.Contains(t, string(text), "| `"+m[1]+"` |")
 	}
+	for _, rule := range rules(t) {
+		require.Regexp(t, "(?m)^\\| .*`"+rule+"`.* \\|", string(text))
+	}
 	mayStand := map[string][]flowhook.Flow{ // besides flows of the host's own
 		"session":                {flowhook.Login, flowhook.Registration, flowhook.Verification, flowhook.Recovery},
 		"revoke_active_sessions": {flowhook.Login, flowhook.Recovery, flowhook.Settings},

@@ -1,0 +1,41 @@
+package otelflowhook_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/otelflowhook"
+	"github.com/flowhook/flowhook/store/memstore"
+)
+
+// asInREADME is what the README shows of this package.
+func asInREADME(cfg *flowhook.Config, store flowhook.Store) (pipeline *flowhook.Pipeline, err error) {
+	build := func() error {
+		// begin
+		wrap, err := otelflowhook.Wrap(otelflowhook.Options{}) // otel's global providers
+		if err != nil {
+			return err
+		}
+		pipeline, err = flowhook.New(cfg, flowhook.Options{Store: store, Wrap: wrap})
+		// end
+		return err
+	}
+	return pipeline, build()
+}
+
+func TestTheREADMEShowsWhatCompiles(t *testing.T) {
+	_, err := asInREADME(&flowhook.Config{}, memstore.New())
+	require.NoError(t, err)
+	source, err := os.ReadFile("readme_test.go")
+	require.NoError(t, err)
+	_, rest, _ := strings.Cut(string(source), "// begin\n")
+	block, _, found := strings.Cut(rest, "\t\t// end\n")
+	require.True(t, found)
+	readme, err := os.ReadFile("../README.md")
+	require.NoError(t, err)
+	require.Contains(t, string(readme), "<!-- otel -->\n```go\n"+strings.ReplaceAll("\n"+block, "\n\t\t", "\n")[1:]+"```\n")
+}
