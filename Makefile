@@ -24,7 +24,7 @@ lint:
 	@test -z "$$(gofmt -s -l .)" || { gofmt -s -l .; echo "gofmt -s would change these"; exit 1; }
 	@set -e; for m in $(MODULES); do echo "== $$m"; (cd $$m && go vet ./... && go run $(STATICCHECK) ./... && go mod tidy -diff); done
 
-# every operator of the stores changed, one at a time: some test has to notice
+# every operator of the run and of the stores changed, one at a time: some test has to notice
 mutation:
 	go run ./internal/mutation
 
