@@ -108,6 +108,28 @@ func TestTheLastStatusThatThereIsCanBeGiven(t *testing.T) {
 	require.Equal(t, 999, b.rec.Code)
 }
 
+func TestWhatIsReplacedIsNoticedWhereNothingIsWritten(t *testing.T) {
+	for name, replace := range map[string]act{
+		"the writer":  func(_ context.Context, x *flowhook.Exchange) error { x.Writer = httptest.NewRecorder(); return nil },
+		"the request": func(_ context.Context, x *flowhook.Exchange) error { x.Request = newRequest(); return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.add(loginAfter, "hook", replace)
+			handled, err := b.run(flowhook.After)
+			require.False(t, handled)
+			require.ErrorContains(t, err, "replaced the exchange")
+			b.requireUntouched()
+
+			b = newBench(t)
+			handled, err = b.complete(func(ctx context.Context) error { return replace(ctx, b.x) })
+			require.False(t, handled)
+			require.ErrorContains(t, err, "flowhook: save: replaced")
+			b.requireUntouched()
+		})
+	}
+}
+
 // A hook that calls a wrapped handler with its own request runs inside its run.
 func TestMiddlewareInsideARunIsNested(t *testing.T) {
 	b := newBench(t)
