@@ -3,9 +3,11 @@ package flowhook_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -121,6 +123,31 @@ func TestEveryDeclaredPointCanRun(t *testing.T) {
 				assert.NoError(t, err, "%s/%s/%s", flow, phase, s)
 			}
 		}
+	}
+}
+
+// However many strategies a host has, each has its own hooks, and what is not declared is unknown.
+func TestOfManyStrategiesEachHasItsOwnHooks(t *testing.T) {
+	for _, many := range []int{1, 10, 20, 40} {
+		b := newBench(t)
+		for i := range many {
+			s := flowhook.Strategy(fmt.Sprintf("own-%d", i))
+			b.opts.Strategies = append(b.opts.Strategies, s)
+			b.add(at(flowhook.Login, flowhook.After, s), string(s))
+		}
+		p := b.pipeline()
+		for _, s := range append([]flowhook.Strategy{flowhook.Password, flowhook.FlowWide}, b.opts.Strategies...) {
+			b.ran = nil
+			_, err := p.Run(b.ctx, flowhook.Login, flowhook.After, s)
+			require.NoError(t, err, "%s of %d", s, many)
+			if slices.Contains(b.opts.Strategies, s) {
+				require.Equal(t, []string{string(s)}, b.ran)
+			} else {
+				require.Empty(t, b.ran)
+			}
+		}
+		_, err := p.Run(b.ctx, flowhook.Login, flowhook.After, "own-40")
+		require.ErrorIs(t, err, flowhook.ErrUnknownPoint)
 	}
 }
 
