@@ -104,8 +104,9 @@ func (b *builder) mayStand(s spec) bool {
 func (b *builder) factory(s spec) HookFactory {
 	switch s.name {
 	case "redirect":
+		list := b.file.AllowedAt
 		return func(_ Point, decode func(any) error) (Hook, error) {
-			return newRedirect(decode, b.file.AllowedAt.Node != nil)
+			return newRedirect(decode, list.Node != nil && len(list.Content) > 0)
 		}
 	case "session":
 		issue := b.Issue
