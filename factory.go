@@ -249,10 +249,16 @@ func (b *builder) put(s spec, h Hook) {
 		h = &timed{h, s.timeout}
 	}
 	if b.Wrap != nil {
-		if h = b.Wrap(s.point, s.name, h); isNil(h) {
+		wrapped, err := guarded(func() (Hook, error) { return b.Wrap(s.point, s.name, h), nil })
+		switch {
+		case err != nil:
+			b.wrong(s.place, "", "Options.Wrap: %v", err).Err = err
+			return
+		case isNil(wrapped):
 			b.wrong(s.place, "", "Options.Wrap made no hook of %q", s.name)
 			return
 		}
+		h = wrapped
 	}
 	if r != nil && r.asks {
 		b.plan.returns.asking = append(b.plan.returns.asking, s.point.Flow)
