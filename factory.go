@@ -245,7 +245,7 @@ func (b *builder) put(s spec, h Hook) {
 		return
 	}
 	r, _ := h.(*redirect)
-	if s.timeout > 0 {
+	if s.timeout > 0 && r == nil { // a redirect waits for nobody: it answers, however busy the machine is
 		h = &timed{h, s.timeout}
 	}
 	if b.Wrap != nil {
