@@ -155,10 +155,8 @@ func (l *layout) flow(v Value, name string, nested bool) {
 	}
 	if !slices.Contains(kratosPages, name) {
 		l.returns(v, Return{Flow: name}) // before those of after, which win
-		known["enabled"] = func(v Value) {
-			if on := false; l.flag(v, &on) {
-				l.file.Enabled = append(l.file.Enabled, Flag{name, on, v})
-			}
+		if on, ok := boolean(v.Get("enabled")); ok {
+			l.file.Enabled = append(l.file.Enabled, Flag{name, on, v.Get("enabled")})
 		}
 	}
 	l.each(v, "key", known)
