@@ -84,7 +84,8 @@ type HookFunc func(ctx context.Context, x *Exchange) error
 // Run calls f.
 func (f HookFunc) Run(ctx context.Context, x *Exchange) error { return f(ctx, x) }
 
-// A HookFactory makes the hook of one entry in the file. It is called once for each entry, by [New].
+// A HookFactory makes the hook of one entry in the file. It is called once for each entry, by [New], by each
+// [Pipeline.Reload], and by [Config.Check], which makes hooks that never run. So what it makes begins nothing by itself.
 //
 // An error refuses the entry: because of the point, where the hook makes no sense there, or because of its config.
 // decode puts the entry's config into v, a pointer to a struct with yaml tags: an unknown key or a wrong type is an

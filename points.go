@@ -24,9 +24,9 @@ type HookInfo struct {
 	Counts    Counts        // zero, unless Counted
 }
 
-// Counts are how often a hook ran, answered, and failed (by an error, a panic, or an answer that cannot be given) since
-// [New], in all chains that it stands in. Reload goes on counting a hook of the same name, in the same place among those
-// of its name at its point.
+// Counts are how often a hook ran, answered, and failed (by an error, a panic, the end of its goroutine, or an answer that
+// cannot be given) since [New], in all chains that it stands in. Reload goes on counting a hook of the same name, in the same
+// place among those of its name at its point.
 type Counts struct{ Runs, Answered, Failed uint64 }
 
 // A shown hook is what Points says of it, and what it is counted by.

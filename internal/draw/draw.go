@@ -23,6 +23,7 @@ func Table(chains []check.Chain) string {
 		if c.Strategy != "" {
 			point += "/" + c.Strategy
 		}
+		point = oneLine(point) // the host may declare any name
 		for i, h := range c.Hooks {
 			hook, fate := oneLine(h.Name), ""
 			if h.Target != "" {
