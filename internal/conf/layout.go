@@ -169,14 +169,12 @@ func (l *layout) point(v Value, e Entry) {
 		return
 	}
 	what, known := "key", keys{}
-	if e.In != "before" {
+	if e.In == "after" { // nowhere else would they have an effect
 		known = letBe(kratosReturn...)
-	}
-	known["hooks"] = func(v Value) { l.hooks(v, e) }
-	if e.In == "after" {
 		known["before_persist"] = l.notAPhaseKey
 		l.returns(v, Return{Flow: e.Flow, Strategy: e.Strategy})
 	}
+	known["hooks"] = func(v Value) { l.hooks(v, e) }
 	if hook := v.Get("hook").Node; hook != nil && hook.Kind == yaml.ScalarNode {
 		known["hook"] = func(v Value) { l.wrong(v.atKey(), `hooks are a list: write "- hook"`, "a hook outside of a list") }
 		known["config"], known["phase"], known["timeout"] = nil, nil, nil
