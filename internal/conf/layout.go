@@ -155,8 +155,10 @@ func (l *layout) flow(v Value, name string, nested bool) {
 	}
 	if !slices.Contains(kratosPages, name) {
 		l.returns(v, Return{Flow: name}) // before those of after, which win
-		if on, ok := boolean(v.Get("enabled")); ok {
-			l.file.Enabled = append(l.file.Enabled, Flag{name, on, v.Get("enabled")})
+		known["enabled"] = func(v Value) {
+			if on := false; l.flag(v, &on) {
+				l.file.Enabled = append(l.file.Enabled, Flag{name, on, v})
+			}
 		}
 	}
 	l.each(v, "key", known)
