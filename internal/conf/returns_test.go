@@ -94,13 +94,17 @@ selfservice: {login: {enabled: False}, verification: {enabled: true}, profile: {
 		assert.Equal(t, "selfservice.verification.enabled", file.Enabled[1].Path)
 	}
 
-	for _, text := range []string{
-		"security: {account_enumeration: {mitigate: false}}", "security: {account_enumeration: {mitigate: 'true'}}",
-		"security: {account_enumeration: {mitigate: ~}}", "security: {account_enumeration: [mitigate, true]}",
-		"x: &true false\nsecurity: {account_enumeration: {mitigate: *true }}", "selfservice: {flows: {login: {enabled: 'true'}}}", "session: {cookie: {persistent: true}}",
+	for text, problems := range map[string]int{
+		"security: {account_enumeration: {mitigate: false}}":                  0,
+		"security: {account_enumeration: {mitigate: 'true'}}":                 1,
+		"security: {account_enumeration: {mitigate: ~}}":                      1,
+		"security: {account_enumeration: [mitigate, true]}":                   1,
+		"x: &true false\nsecurity: {account_enumeration: {mitigate: *true }}": 1,
+		"selfservice: {flows: {login: {enabled: 'true'}}}":                    1,
+		"session: {cookie: {persistent: true}}":                               0,
 	} {
 		file := read(t, text)
-		assert.Empty(t, file.Problems, text)
+		assert.Len(t, file.Problems, problems, text)
 		assert.Zero(t, file.Mitigate, text)
 		assert.Empty(t, file.Enabled, text)
 		assert.Zero(t, file.CookieAt, text)
