@@ -34,7 +34,6 @@ func TestWhichReturnURLCounts(t *testing.T) {
 		{"the strategy under flows", "selfservice: {flows: {login: {after: {password: {default_browser_return_url: /password, hooks: []}}}}}", "/password"},
 		{"another strategy", "selfservice: {login: {after: {default_return_to: /after, code: {default_return_to: /code}}}}", "/after"},
 		{"empty", "selfservice: {default_return_to: /all, login: {default_return_to: ''}}", ""},
-		{"failed has none", "selfservice: {login: {failed: {default_return_to: /failed, password: {default_return_to: /failed}}}}", ""},
 		{"pages have none", "selfservice: {flows: {error: {default_browser_return_url: 1}}}", ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
