@@ -125,8 +125,26 @@ type hook struct {
 	counts *counts  // nil: not counted
 }
 
-// counts are what [Counts] shows.
+// counts are what [Counts] shows. A nil one counts nothing.
 type counts struct{ runs, answered, failed atomic.Uint64 }
+
+func (c *counts) run() {
+	if c != nil {
+		c.runs.Add(1)
+	}
+}
+
+func (c *counts) answer() {
+	if c != nil {
+		c.answered.Add(1)
+	}
+}
+
+func (c *counts) fail() {
+	if c != nil {
+		c.failed.Add(1)
+	}
+}
 
 // A countKey says which hook is counted, also behind a reload.
 type countKey struct {

@@ -146,15 +146,13 @@ func (p *Pipeline) chain(ctx context.Context, x *Exchange, c *chain) (err error)
 				p.logPanic(ctx, c.point, x.run.hook.name, x.run.hook.pos, debug.Stack())
 			}
 		} else if running {
-			_ = x.caused(errGoexit) // counts it; nobody gets the error
+			x.run.hook.counts.fail() // by a Goexit; nobody gets an error
 		}
 	}()
 	for i := range c.hooks {
 		h := &c.hooks[i]
 		x.run.hook = h
-		if h.counts != nil {
-			h.counts.runs.Add(1)
-		}
+		h.counts.run()
 		running = true
 		err := h.Run(ctx, x)
 		if running = false; err != nil {
@@ -171,9 +169,7 @@ func (p *Pipeline) chain(ctx context.Context, x *Exchange, c *chain) (err error)
 			return x.caused(err)
 		}
 		if answered {
-			if h.counts != nil {
-				h.counts.answered.Add(1)
-			}
+			h.counts.answer()
 			break
 		}
 	}
