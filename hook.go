@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -258,10 +257,9 @@ type Exchange struct {
 	Session  *Session            // at login and recovery the one just issued, by whomever; elsewhere the one in use
 	Err      error               // why the flow failed; for hooks at Failed
 
-	plan   atomic.Pointer[plan] // the configuration that it is served by, from its first use on
-	others sync.Map             // the same of further pipelines: their plans, by *Pipeline
-	run    run                  // what is going on now
-	marks  marks                // what has happened so far
+	kept  atomic.Pointer[kept] // the configuration that it is served by, from its first use on
+	run   run                  // what is going on now
+	marks marks                // what has happened so far
 }
 
 // Point gives the point that is running; the zero Point outside a run. A flow-wide hook sees the strategy of the run.
