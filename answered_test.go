@@ -67,6 +67,14 @@ func TestAnswered(t *testing.T) {
 		require.False(t, b.x.Answered())
 	})
 
+	t.Run("not of one of a run that failed, when it is over", func(t *testing.T) {
+		b := newBench(t)
+		b.add(loginAfter, "fails", answerWith(302, ""), refuse)
+		_, err := b.run(flowhook.After)
+		require.ErrorIs(t, err, errRefused)
+		require.False(t, b.x.Answered())
+	})
+
 	t.Run("not of headers alone, or of a status that is none", func(t *testing.T) {
 		b := newBench(t)
 		said := watch(b)

@@ -19,24 +19,35 @@ type plan struct {
 	chains   []check.Chain // as far as they have hooks
 	shown    []shown       // of the hooks in them, by their ID
 	counts   map[countKey]*counts
+	alone    kept // it, and no other, so that an exchange need not make one
 }
 
-// plan gives the configuration that serves x, which keeps it from now on; the current one for nil. An exchange that several
-// pipelines use keeps one of each.
+// kept are the plans that an exchange keeps: one of each pipeline that it is used with, which is hardly ever more than one. They
+// never change.
+type kept struct {
+	*plan
+	others *kept
+}
+
+// plan gives the configuration that serves x, which keeps it from now on; the current one for nil.
 func (p *Pipeline) plan(x *Exchange) *plan {
 	if x == nil {
 		return p.current.Load()
 	}
-	pinned := x.plan.Load()
-	if pinned == nil {
-		x.plan.CompareAndSwap(nil, p.current.Load())
-		pinned = x.plan.Load()
+	for {
+		first := x.kept.Load()
+		for k := first; k != nil; k = k.others {
+			if k.pipeline == p {
+				return k.plan
+			}
+		}
+		now := p.current.Load()
+		more := &now.alone
+		if first != nil {
+			more = &kept{now, first}
+		}
+		x.kept.CompareAndSwap(first, more) // else another goroutine was faster: look again
 	}
-	if pinned.pipeline != p {
-		own, _ := x.others.LoadOrStore(p, p.current.Load())
-		return own.(*plan)
-	}
-	return pinned
 }
 
 // flowChains are the chains of one flow. Few strategies are compared one by one, which every request does and takes less
@@ -125,8 +136,26 @@ type hook struct {
 	counts *counts  // nil: not counted
 }
 
-// counts are what [Counts] shows.
+// counts are what [Counts] shows. A nil one counts nothing.
 type counts struct{ runs, answered, failed atomic.Uint64 }
+
+func (c *counts) run() {
+	if c != nil {
+		c.runs.Add(1)
+	}
+}
+
+func (c *counts) answer() {
+	if c != nil {
+		c.answered.Add(1)
+	}
+}
+
+func (c *counts) fail() {
+	if c != nil {
+		c.failed.Add(1)
+	}
+}
 
 // A countKey says which hook is counted, also behind a reload.
 type countKey struct {

@@ -18,8 +18,13 @@ const (
 	Error                   // New refuses it
 )
 
-// String gives "note", "warning" or "error".
-func (s Severity) String() string { return [...]string{"note", "warning", "error"}[s] }
+// String gives "note", "warning" or "error"; of another value, its number.
+func (s Severity) String() string {
+	if names := [...]string{"note", "warning", "error"}; 0 <= s && int(s) < len(names) {
+		return names[s]
+	}
+	return fmt.Sprintf("Severity(%d)", int(s))
+}
 
 func (s Severity) level() slog.Level {
 	return [...]slog.Level{slog.LevelInfo, slog.LevelWarn, slog.LevelError}[s]

@@ -174,3 +174,10 @@ func TestKratosFiles(t *testing.T) {
 		})
 	}
 }
+
+func TestSeverityHasAWordForEachValue(t *testing.T) {
+	for s, want := range map[flowhook.Severity]string{flowhook.Note: "note", flowhook.Warning: "warning", flowhook.Error: "error",
+		-1: "Severity(-1)", 3: "Severity(3)"} {
+		assert.Equal(t, want, s.String())
+	}
+}

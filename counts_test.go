@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/flowhook/flowhook"
@@ -66,6 +68,17 @@ func TestCounts(t *testing.T) {
 			require.Equal(t, map[string]flowhook.Counts{"first": {Runs: 1}, "hook": row.want, "last": {Runs: row.behind}}, counted(t, p))
 		})
 	}
+
+	t.Run("of one that ends its goroutine", func(t *testing.T) {
+		b := newBench(t)
+		b.opts.Count = true
+		b.add(loginAfter, "hook", func(context.Context, *flowhook.Exchange) error { runtime.Goexit(); return nil })
+		p := b.pipeline()
+		var gone sync.WaitGroup
+		gone.Go(func() { _, _ = p.Run(b.ctx, flowhook.Login, flowhook.After, flowhook.Password) })
+		gone.Wait()
+		require.Equal(t, map[string]flowhook.Counts{"hook": {Runs: 1, Failed: 1}}, counted(t, p))
+	})
 
 	t.Run("are off by default", func(t *testing.T) {
 		b := newBench(t)

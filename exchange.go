@@ -222,9 +222,7 @@ func (x *Exchange) caused(err error) error {
 	if h == nil {
 		return fmt.Errorf("flowhook: save: %w", err)
 	}
-	if h.counts != nil {
-		h.counts.failed.Add(1)
-	}
+	h.counts.fail()
 	return &HookError{Point: x.Point(), Name: h.name, Position: h.pos, Err: err}
 }
 

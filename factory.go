@@ -108,8 +108,9 @@ func (b *builder) mayStand(s spec) bool {
 func (b *builder) factory(s spec) HookFactory {
 	switch s.name {
 	case "redirect":
+		list := b.file.AllowedAt
 		return func(_ Point, decode func(any) error) (Hook, error) {
-			return newRedirect(decode, b.file.AllowedAt.Node != nil)
+			return newRedirect(decode, list.Node != nil && len(list.Content) > 0)
 		}
 	case "session":
 		issue := b.Issue
@@ -248,14 +249,20 @@ func (b *builder) put(s spec, h Hook) {
 		return
 	}
 	r, _ := h.(*redirect)
-	if s.timeout > 0 {
+	if s.timeout > 0 && r == nil { // a redirect waits for nobody: it answers, however busy the machine is
 		h = &timed{h, s.timeout}
 	}
 	if b.Wrap != nil {
-		if h = b.Wrap(s.point, s.name, h); isNil(h) {
+		wrapped, err := guarded(func() (Hook, error) { return b.Wrap(s.point, s.name, h), nil })
+		switch {
+		case err != nil:
+			b.wrong(s.place, "", "Options.Wrap: %v", err).Err = err
+			return
+		case isNil(wrapped):
 			b.wrong(s.place, "", "Options.Wrap made no hook of %q", s.name)
 			return
 		}
+		h = wrapped
 	}
 	if r != nil && r.asks {
 		b.plan.returns.asking = append(b.plan.returns.asking, s.point.Flow)

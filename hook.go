@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -84,11 +83,13 @@ type HookFunc func(ctx context.Context, x *Exchange) error
 // Run calls f.
 func (f HookFunc) Run(ctx context.Context, x *Exchange) error { return f(ctx, x) }
 
-// A HookFactory makes the hook of one entry in the file. It is called once for each entry, by [New].
+// A HookFactory makes the hook of one entry in the file. It is called once for each entry, by [New], by each
+// [Pipeline.Reload], and by [Config.Check], which makes hooks that never run. So what it makes begins nothing by itself.
 //
-// An error refuses the entry: because of the point, where the hook makes no sense there, or because of its config.
-// decode puts the entry's config into v, a pointer to a struct with yaml tags: an unknown key or a wrong type is an
-// error that says where; without a config v stays as it is. A factory that does not call decode takes no config, and
+// An error refuses the entry: because of the point, where the hook makes no sense there, or because of its config. It is
+// logged and printed, so it must not quote what may be a secret. decode puts the entry's config into v, a pointer to a struct with yaml tags: an unknown key or a wrong type is an
+// error that says where; without a config v stays as it is. In place of a string there may be a reference, as in the
+// secrets: v gets what it leads to. A factory that does not call decode takes no config, and
 // an entry that has one is refused.
 type HookFactory func(p Point, decode func(v any) error) (Hook, error)
 
@@ -257,10 +258,9 @@ type Exchange struct {
 	Session  *Session            // at login and recovery the one just issued, by whomever; elsewhere the one in use
 	Err      error               // why the flow failed; for hooks at Failed
 
-	plan   atomic.Pointer[plan] // the configuration that it is served by, from its first use on
-	others sync.Map             // the same of further pipelines: their plans, by *Pipeline
-	run    run                  // what is going on now
-	marks  marks                // what has happened so far
+	kept  atomic.Pointer[kept] // the configuration that it is served by, from its first use on
+	run   run                  // what is going on now
+	marks marks                // what has happened so far
 }
 
 // Point gives the point that is running; the zero Point outside a run. A flow-wide hook sees the strategy of the run.

@@ -38,8 +38,8 @@ type Options struct {
 	// "token". Default: the ui_url of the file's verification flow.
 	VerificationURL string
 
-	// Wrap, if not nil, is called once for every hook, by New and by each Reload, and what it returns runs instead: timing,
-	// tracing. p is where the hook is configured. The timeout of an entry is inside of it.
+	// Wrap, if not nil, is called once for every hook, by New, by each Reload and by Check, and what it returns runs instead:
+	// timing, tracing. p is where the hook is configured. The timeout of an entry is inside of it.
 	Wrap func(p Point, name string, next Hook) Hook
 
 	// Strict makes errors of New's warnings, and of Reload's. Notes stay notes.

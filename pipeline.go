@@ -38,8 +38,9 @@ type Pipeline struct {
 // outlives the request, for at most 10 seconds.
 //
 // What a hook caused is a [*HookError]. Other errors: ErrNoExchange, ErrUnknownPoint, ErrNested, ErrAnswered,
-// ErrPhaseSkipped, ErrBadReturnURL (in a flow with a redirect that goes where the request says), the store's own where its transaction fails, and ctx.Err() where ctx has ended. Run is safe for
-// concurrent use with different exchanges.
+// ErrPhaseSkipped, ErrBadReturnURL (in a flow with a redirect that goes where the request says, but not at Failed), the
+// store's own where its transaction fails, and ctx.Err() where ctx has ended. Run is safe for concurrent use with different
+// exchanges.
 func (p *Pipeline) Run(ctx context.Context, flow Flow, phase Phase, strategy Strategy) (handled bool, err error) {
 	x, c, err := p.enter(ctx, flow, phase, strategy)
 	if err != nil {
@@ -137,21 +138,24 @@ func (p *Pipeline) attempt(ctx context.Context, x *Exchange, c *chains, save fun
 // chain runs the hooks of one point until one answers or fails. It is the only place that runs hooks.
 func (p *Pipeline) chain(ctx context.Context, x *Exchange, c *chain) (err error) {
 	x.run.chain = c
+	running := false
 	defer func() {
 		if v := recover(); v != nil {
 			err = x.caused(panicked(v))
 			if x.run.aborted = v == http.ErrAbortHandler; !x.run.aborted {
 				p.logPanic(ctx, c.point, x.run.hook.name, x.run.hook.pos, debug.Stack())
 			}
+		} else if running {
+			x.run.hook.counts.fail() // by a Goexit; nobody gets an error
 		}
 	}()
 	for i := range c.hooks {
 		h := &c.hooks[i]
 		x.run.hook = h
-		if h.counts != nil {
-			h.counts.runs.Add(1)
-		}
-		if err := h.Run(ctx, x); err != nil {
+		h.counts.run()
+		running = true
+		err := h.Run(ctx, x)
+		if running = false; err != nil {
 			return x.caused(err)
 		}
 		if err := ctx.Err(); err != nil {
@@ -165,9 +169,7 @@ func (p *Pipeline) chain(ctx context.Context, x *Exchange, c *chain) (err error)
 			return x.caused(err)
 		}
 		if answered {
-			if h.counts != nil {
-				h.counts.answered.Add(1)
-			}
+			h.counts.answer()
 			break
 		}
 	}

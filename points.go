@@ -17,6 +17,7 @@ type HookInfo struct {
 	At        Point         // where it is configured: without a strategy, where it is flow-wide
 	Own       bool          // it is the host's own, not a built-in one
 	Target    string        // of a redirect, which always answers: without query and fragment; empty for another hook
+	Asks      bool          // of a redirect: it goes where the request's return_to says, if that is allowed
 	Timeout   time.Duration // 0: none
 	NeverRuns bool          // in this chain: a redirect always answers before it
 	Findings  []Finding     // that are about this hook
@@ -24,9 +25,9 @@ type HookInfo struct {
 	Counts    Counts        // zero, unless Counted
 }
 
-// Counts are how often a hook ran, answered, and failed (by an error, a panic, or an answer that cannot be given) since
-// [New], in all chains that it stands in. Reload goes on counting a hook of the same name, in the same place among those
-// of its name at its point.
+// Counts are how often a hook ran, answered, and failed (by an error, a panic, the end of its goroutine, or an answer that
+// cannot be given) since [New], in all chains that it stands in. Reload goes on counting a hook of the same name, in the same
+// place among those of its name at its point. An answer counts also where the commit then fails.
 type Counts struct{ Runs, Answered, Failed uint64 }
 
 // A shown hook is what Points says of it, and what it is counted by.
@@ -82,11 +83,11 @@ func (b *builder) describe() (hooks []*check.Hook, specs []spec) {
 						Where: h.pos.String(), Own: !slices.Contains(builtinHooks, h.name), Seq: h.seq,
 						Timeout: h.spec.timeout, TimeoutAt: h.spec.timeoutAt, Added: h.pos.File != b.name}
 					if h.redirect != nil {
-						d.Target, d.To = h.redirect.shown(), cmp.Or(h.spec.config.Get("to"), h.spec.config.Get("default_redirect_url"))
+						d.Target, d.Asks, d.To = h.redirect.shown(), h.redirect.asks, cmp.Or(h.spec.config.Get("to"), h.spec.config.Get("default_redirect_url"))
 					}
 					hooks, specs = append(hooks, d), append(specs, h.spec)
 					b.plan.shown = append(b.plan.shown, shown{HookInfo{Name: h.name, Position: h.pos, At: h.spec.point, Own: d.Own,
-						Target: d.Target, Timeout: d.Timeout}, h.counts})
+						Target: d.Target, Asks: d.Asks, Timeout: d.Timeout}, h.counts})
 				}
 			}
 		}

@@ -241,3 +241,19 @@ func rulesOf(found []flowhook.Finding) (rules []string) {
 	slices.Sort(rules)
 	return slices.Compact(rules)
 }
+
+func TestPointsSayWhichRedirectsAsk(t *testing.T) {
+	p, err := flowhook.New(parse(t, `
+selfservice:
+  allowed_return_urls: [/app]
+  login: {after: {oidc: [{hook: redirect, config: {to: "/home?token=x", allow_user_defined_redirect: true}}], code: [{hook: redirect, config: {to: /}}]}}
+`), flowhook.Options{})
+	require.NoError(t, err)
+	asks := map[string]bool{}
+	for _, hooks := range p.Points() {
+		asks[hooks[0].Target] = hooks[0].Asks
+	}
+	require.Equal(t, map[string]bool{"/home": true, "/": false}, asks)
+	require.Contains(t, p.String(), "redirect to /home or return_to ")
+	require.Contains(t, p.Mermaid(), "home or return_to")
+}

@@ -50,9 +50,6 @@ func (h *redirect) Run(_ context.Context, x *Exchange) error {
 func (h *redirect) shown() string {
 	to, _, _ := strings.Cut(h.to, "#")
 	to, _, _ = strings.Cut(to, "?")
-	if h.asks {
-		to += " or return_to"
-	}
 	return to
 }
 

@@ -389,3 +389,20 @@ func TestReloadHasTheOptionsOfNew(t *testing.T) {
 	_, err = other.Sessions().FromToken(t.Context(), token)
 	require.NoError(t, err, "signed by the secret that New was given")
 }
+
+// A Reload is asked for by a service that runs: what the host's Wrap makes of a new name must not end it.
+func TestAPanicOfWrapIsAnErrorOfReload(t *testing.T) {
+	opts := stamping()
+	opts.Wrap = func(_ flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
+		if name == "redirect" {
+			panic("never heard of it")
+		}
+		return next
+	}
+	p, err := flowhook.New(parse(t, "selfservice: {login: {before: [{hook: stamp}]}}"), opts)
+	require.NoError(t, err)
+	was := p.String()
+	err = p.Reload(parse(t, "selfservice: {login: {before: [{hook: redirect, config: {to: /x}}]}}"))
+	require.EqualError(t, err, "1:39: selfservice.login.before[0].hook: Options.Wrap: panic: never heard of it")
+	require.Equal(t, was, p.String())
+}

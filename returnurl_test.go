@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime/multipart"
 	"net/http"
@@ -222,6 +223,14 @@ func TestNothingIsAllowedByDefault(t *testing.T) {
 		_, err := returnURL(t, yaml, httptest.NewRequest("GET", "/?return_to=/home", nil), flowhook.Login, flowhook.FlowWide)
 		require.ErrorIs(t, err, flowhook.ErrBadReturnURL)
 	}
+}
+
+// Of an empty list, nobody could name anything.
+func TestARedirectThatAsksNeedsAListWithSomethingInIt(t *testing.T) {
+	const text = "selfservice: {allowed_return_urls: %s, login: {before: [{hook: redirect, config: {to: /x, allow_user_defined_redirect: true}}]}}"
+	require.NoError(t, build(fmt.Sprintf(text, "[/app]"), anything()))
+	require.ErrorContains(t, build(fmt.Sprintf(text, "[]"), anything()), "there are no return URLs that a user could name")
+	require.Len(t, configErrors(build(fmt.Sprintf(text, "[1]"), anything())), 1, "one mistake, one error")
 }
 
 func TestBadReturnURLsInTheFile(t *testing.T) {

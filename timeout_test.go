@@ -218,6 +218,16 @@ func TestTimeoutOfBuiltinHook(t *testing.T) {
 	requireTimeout(t, err, loginAfter, "session", flowhook.Position{Line: 1, Column: 49}, brief)
 }
 
+// A redirect does not wait, and what is behind it relies on its answer: it has all the time that it needs.
+func TestATimeoutDoesNotKeepARedirectFromAnswering(t *testing.T) {
+	b := newBench(t)
+	b.file("selfservice: {login: {before: [{hook: redirect, timeout: 1ns, config: {to: /maintenance}}, {hook: slow}]}}", map[string]act{"slow": nothing})
+	handled, err := b.run(flowhook.Before)
+	require.NoError(t, err)
+	require.True(t, handled)
+	require.Empty(t, b.ran)
+}
+
 // The hook's context ends before, or when, it returns; that of AfterCommit is another.
 func TestTimeoutDoesNotReachAfterCommit(t *testing.T) {
 	b := newBench(t)

@@ -68,7 +68,7 @@ func (l *lane) hooks(phase flowhook.Phase, hooks []flowhook.HookInfo) {
 		l.own = l.own || h.Own
 		l.mails = l.mails || mails(h)
 		if h.Target != "" {
-			l.answered = h.Target
+			l.answered = leads(h)
 		}
 	}
 }

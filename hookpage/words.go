@@ -11,7 +11,7 @@ func newHook(phase flowhook.Phase, h flowhook.HookInfo) *hook {
 	w := &hook{HookInfo: h, Wide: h.At.Strategy == flowhook.FlowWide}
 	switch {
 	case h.Target != "": // also where the host gave it a name
-		w.Says = "Answers 302 to " + h.Target + after[phase]
+		w.Says = "Answers 302 to " + leads(h) + after[phase]
 	case h.Own:
 		w.Says = "A hook of your own: its code says what it does."
 	case mails(h):
@@ -22,6 +22,14 @@ func newHook(phase flowhook.Phase, h flowhook.HookInfo) *hook {
 		w.Says = "Signs the user out everywhere else: ends all their other sessions."
 	}
 	return w
+}
+
+// leads says where a redirect goes.
+func leads(h flowhook.HookInfo) string {
+	if h.Asks {
+		return h.Target + ", or where the request's return_to says"
+	}
+	return h.Target
 }
 
 // after is what a redirect means for the rest.

@@ -4,7 +4,6 @@ package check
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/flowhook/flowhook/internal/conf"
@@ -27,6 +26,7 @@ type Hook struct {
 	Where                 string // its position, in words
 	Own                   bool   // it is the host's own, not built in
 	Target                string // of a redirect, which always answers; "": another hook
+	Asks                  bool   // it goes where the request says, if that is allowed
 	To                    conf.Value
 	Timeout               time.Duration
 	TimeoutAt             conf.Value
@@ -35,10 +35,12 @@ type Hook struct {
 
 func (h *Hook) redirects() bool { return h.Target != "" }
 
-// url gives where a redirect goes by itself. What people are shown may have words after it.
-func (h *Hook) url() string {
-	to, _, _ := strings.Cut(h.Target, " ")
-	return to
+// Leads says where a redirect goes.
+func (h *Hook) Leads() string {
+	if h.Asks {
+		return h.Target + " or return_to"
+	}
+	return h.Target
 }
 
 func (h *Hook) is(name string) bool { return !h.Own && h.Name == name }

@@ -62,7 +62,7 @@ func (c *Config) closed(l *list) {
 		case !h.redirects():
 		case h.Phase == Before:
 			l.hook(h, Note, "closed", "take it out when the flow is to be open again",
-				"%s is closed: every request to it is redirected to %s", h.Flow, h.Target)
+				"%s is closed: every request to it is redirected to %s", h.Flow, h.Leads())
 		case h.Phase != BeforePersist:
 		case h.Flow == "login":
 			l.hook(h, Warning, "login-unsigned", "remove phase: before_persist, and who has signed in is redirected with the session",

@@ -41,7 +41,7 @@ func (c *Config) link(l *list) {
 func (c *Config) targets() (all []string) {
 	for _, h := range c.Hooks {
 		if h.Phase != Before {
-			all = append(all, h.url())
+			all = append(all, h.Target)
 		}
 	}
 	for _, r := range c.File.Returns {
@@ -79,7 +79,7 @@ func (c *Config) plain(l *list) {
 		return err == nil && !safe(u)
 	}
 	c.each(func(h *Hook, _ *Chain) {
-		if plain(h.url()) {
+		if plain(h.Target) {
 			severity := Warning
 			if h.Phase == Before { // to close a flow must be possible at once
 				severity = Note

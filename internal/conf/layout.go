@@ -155,8 +155,10 @@ func (l *layout) flow(v Value, name string, nested bool) {
 	}
 	if !slices.Contains(kratosPages, name) {
 		l.returns(v, Return{Flow: name}) // before those of after, which win
-		if on, ok := boolean(v.Get("enabled")); ok {
-			l.file.Enabled = append(l.file.Enabled, Flag{name, on, v.Get("enabled")})
+		known["enabled"] = func(v Value) {
+			if on := false; l.flag(v, &on) {
+				l.file.Enabled = append(l.file.Enabled, Flag{name, on, v})
+			}
 		}
 	}
 	l.each(v, "key", known)
@@ -169,14 +171,12 @@ func (l *layout) point(v Value, e Entry) {
 		return
 	}
 	what, known := "key", keys{}
-	if e.In != "before" {
+	if e.In == "after" { // nowhere else would they have an effect
 		known = letBe(kratosReturn...)
-	}
-	known["hooks"] = func(v Value) { l.hooks(v, e) }
-	if e.In == "after" {
 		known["before_persist"] = l.notAPhaseKey
 		l.returns(v, Return{Flow: e.Flow, Strategy: e.Strategy})
 	}
+	known["hooks"] = func(v Value) { l.hooks(v, e) }
 	if hook := v.Get("hook").Node; hook != nil && hook.Kind == yaml.ScalarNode {
 		known["hook"] = func(v Value) { l.wrong(v.atKey(), `hooks are a list: write "- hook"`, "a hook outside of a list") }
 		known["config"], known["phase"], known["timeout"] = nil, nil, nil

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"gopkg.in/yaml.v3"
-
 	"github.com/flowhook/flowhook/internal/spell"
 )
 
@@ -129,23 +127,18 @@ func (l *layout) lifespan(v Value) {
 func (l *layout) cookies(v Value) { l.cookie(v, "domain", "path", "same_site", "secure") }
 
 func (l *layout) security(v Value) {
-	known := letBe("account_enumeration")
-	known["session"] = func(v Value) {
-		l.each(v, "key", keys{"cookie": func(v Value) { l.cookie(v, "same_site") }})
-	}
-	mitigate := v.Get("account_enumeration").Get("mitigate")
-	if on, _ := boolean(mitigate); on {
-		l.file.Mitigate = mitigate
-	}
-	l.each(v, "key", known)
-}
-
-// boolean gives what v is, if it is true or false.
-func boolean(v Value) (on, ok bool) {
-	if v.Node == nil || v.Kind != yaml.ScalarNode || kind(v.Node) != "true or false" {
-		return false, false
-	}
-	return strings.EqualFold(v.Value, "true"), true
+	l.each(v, "key", keys{
+		"session": func(v Value) {
+			l.each(v, "key", keys{"cookie": func(v Value) { l.cookie(v, "same_site") }})
+		},
+		"account_enumeration": func(v Value) {
+			l.each(v, "key", keys{"mitigate": func(v Value) {
+				if on := false; l.flag(v, &on) && on {
+					l.file.Mitigate = v
+				}
+			}})
+		},
+	})
 }
 
 // cookie reads the settings of the cookie that stand in one of the places. They win over what was read before.
@@ -194,10 +187,13 @@ func (l *layout) word(v Value, valid func(string) bool, what, hint string) strin
 	return ""
 }
 
-func (l *layout) flag(v Value, on *bool) {
-	if l.is(v, "true or false") {
-		*on, _ = boolean(v)
+// flag says whether v is true or false, and sets on to what it is.
+func (l *layout) flag(v Value, on *bool) bool {
+	if !l.is(v, "true or false") {
+		return false
 	}
+	*on = strings.EqualFold(v.Value, "true")
+	return true
 }
 
 // checkCookie looks at what cannot be together, and names the cookie where the file does not.

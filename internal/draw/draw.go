@@ -23,10 +23,11 @@ func Table(chains []check.Chain) string {
 		if c.Strategy != "" {
 			point += "/" + c.Strategy
 		}
+		point = oneLine(point) // the host may declare any name
 		for i, h := range c.Hooks {
 			hook, fate := oneLine(h.Name), ""
 			if h.Target != "" {
-				hook, fate = "redirect to "+oneLine(h.Target), "answers"
+				hook, fate = "redirect to "+oneLine(h.Leads()), "answers"
 			}
 			if h.Timeout > 0 {
 				hook += ", at most " + h.Timeout.String()

@@ -34,8 +34,9 @@ func TestARedirectThatIsNotReachedDoesNotAnswer(t *testing.T) {
 
 func TestNoNameBreaksALineOfTheTable(t *testing.T) {
 	all := chains([]string{"login"}, nil, "login/after x")
+	all[0].Flow, all[0].Strategy = "log\tin\v", "pass\nword"
 	all[0].Hooks[0].Name, all[0].Hooks[0].Where = "a\nlogin/after\tb\u202e\u2028", "c\td:1"
 	table := Table(all)
 	require.Equal(t, 2, strings.Count(table, "\n"))
-	require.Regexp(t, `(?m)^login/after  a\?login/after\?b\?\?  c\?d:1$`, table)
+	require.Regexp(t, `(?m)^log\?in\?/after/pass\?word  a\?login/after\?b\?\?  c\?d:1$`, table)
 }

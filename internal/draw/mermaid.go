@@ -163,7 +163,7 @@ func (d *diagram) hooks(c check.Chain) (to string) {
 		}
 		d.node("[%s]", label)
 		if h.Target != "" && c.Behind[i] == nil {
-			to, d.dead = h.Target, true
+			to, d.dead = h.Leads(), true
 		}
 	}
 	return to
