@@ -103,6 +103,7 @@ func TestTimeout(t *testing.T) {
 			require.False(t, handled)
 			p := at(flowhook.Login, row.phase, flowhook.Password)
 			requireTimeout(t, err, p, "slow", slowAt, brief)
+			require.Regexp(t, "timeout of "+brief+": context deadline exceeded$", err.Error(), "and nothing of an error that says no more")
 			require.Equal(t, []string{"slow"}, b.ran)
 			b.requireUntouched()
 			if row.phase == flowhook.After {
