@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -70,6 +71,8 @@ func TestAfterCommit(t *testing.T) {
 		for _, says := range []string{"refused", "in the post", "ended its goroutine", "abort Handler", "mailer", "workbench_test.go:"} {
 			require.Contains(t, b.log.String(), says)
 		}
+		require.Equal(t, 2, strings.Count(b.log.String(), "a hook panicked"), "each panic, and nothing else, with its stack")
+		require.Contains(t, b.log.String(), "aftercommit_test.go:")
 	})
 
 	t.Run("of a gate waits for the commit, of a before for the run, of save too", func(t *testing.T) {

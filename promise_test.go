@@ -3,9 +3,11 @@ package flowhook_test
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -127,6 +129,25 @@ func TestWhatIsReplacedIsNoticedWhereNothingIsWritten(t *testing.T) {
 			require.ErrorContains(t, err, "flowhook: save: replaced")
 			b.requireUntouched()
 		})
+	}
+}
+
+// hungUp is a writer whose client is gone.
+type hungUp struct{ *httptest.ResponseRecorder }
+
+func (hungUp) Write([]byte) (int, error) { return 0, net.ErrClosed }
+
+func TestAnAnswerThatDoesNotReachTheClientIsLogged(t *testing.T) {
+	for _, gone := range []bool{true, false} {
+		b := newBench(t)
+		if gone {
+			b.x.Writer = hungUp{b.rec}
+		}
+		b.add(loginAfter, "hook", answerWith(http.StatusOK, "body"))
+		handled, err := b.run(flowhook.After)
+		require.NoError(t, err)
+		require.True(t, handled)
+		require.Equal(t, gone, strings.Contains(b.log.String(), "the answer did not reach the client"))
 	}
 }
 
