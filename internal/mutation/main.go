@@ -6,7 +6,8 @@
 // github.com/go-gremlins/gremlins makes the changes, in a copy. What it runs as the go command is this program, which is
 // stricter than the real one: a change that does not compile is none, where gremlins would take it for noticed, and what
 // vet says does not count. Every operator is changed, since coverage does not know all that runs (the conditions of a
-// switch, say), and the tests are all that there are for the package, those in other modules included.
+// switch, say). The tests of a store are all that it has, those in other modules included; those of the run are the root
+// package's.
 package main
 
 import (
