@@ -22,7 +22,7 @@ const (
 	others = "TestEveryMisspelling|TestHostileYAML|TestREADMECode"
 )
 
-// ofRoot are the steps of what the root package's tests are the tests of.
+// ofRoot are the steps for code that the root package's tests are about.
 var ofRoot = []step{
 	{name: "the root package's quick tests", args: []string{"-timeout=1m", "-skip=" + slow + "|" + others, "."}},
 	{name: "the root package's slow tests", args: []string{"-timeout=3m", "-run=" + slow, "."}},
