@@ -138,24 +138,22 @@ func (p *Pipeline) attempt(ctx context.Context, x *Exchange, c *chains, save fun
 // chain runs the hooks of one point until one answers or fails. It is the only place that runs hooks.
 func (p *Pipeline) chain(ctx context.Context, x *Exchange, c *chain) (err error) {
 	x.run.chain = c
-	running := false
+	err = errGoexit // for the deferred function: unless something is returned
 	defer func() {
 		if v := recover(); v != nil {
 			err = x.caused(panicked(v))
 			if x.run.aborted = v == http.ErrAbortHandler; !x.run.aborted {
 				p.logPanic(ctx, c.point, x.run.hook.name, x.run.hook.pos, debug.Stack())
 			}
-		} else if running {
-			x.run.hook.counts.fail() // by a Goexit; nobody gets an error
+		} else if err == errGoexit {
+			x.run.hook.counts.fail() // nobody gets the error
 		}
 	}()
 	for i := range c.hooks {
 		h := &c.hooks[i]
 		x.run.hook = h
 		h.counts.run()
-		running = true
-		err := h.Run(ctx, x)
-		if running = false; err != nil {
+		if err := h.Run(ctx, x); err != nil {
 			return x.caused(err)
 		}
 		if err := ctx.Err(); err != nil {
