@@ -2,8 +2,6 @@ package flowhook
 
 import (
 	"cmp"
-	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -47,35 +45,6 @@ func newPipeline(opts Options) *Pipeline {
 		p.onError = p.answerError
 	}
 	return p
-}
-
-// answerError is the default of Options.OnError.
-func (p *Pipeline) answerError(w http.ResponseWriter, r *http.Request, err error) {
-	status := http.StatusInternalServerError
-	if errors.Is(err, ErrBadReturnURL) {
-		status = http.StatusBadRequest
-	} else {
-		p.log.ErrorContext(r.Context(), "flowhook: a before hook failed", "error", err)
-	}
-	http.Error(w, http.StatusText(status), status)
-}
-
-// Reload takes another configuration, as [New] does, with the options that New was given: factories and Wrap are called
-// again. On an error, which is as New's, nothing has changed. Otherwise it holds for every exchange that is first used
-// from now on, in each of its runs, and for its sessions; an exchange that was in use before is served to its end by the
-// configuration that it began with. What [Config.Add] has put into the former configuration is not in this one. Reload is
-// safe for concurrent use; of two at a time, the one that is done last stays.
-func (p *Pipeline) Reload(cfg *Config) error {
-	fresh, problems := p.build(cfg)
-	if len(problems) > 0 {
-		return errors.Join(problems...)
-	}
-	for _, f := range fresh.findings {
-		p.log.LogAttrs(context.Background(), f.Severity.level(), "flowhook: "+f.Problem, slog.String("rule", f.Rule),
-			slog.String("at", cmp.Or(f.Position.String(), f.Path)), slog.String("hint", f.Hint))
-	}
-	p.current.Store(fresh)
-	return nil
 }
 
 // build makes the plan of a configuration, or says what is wrong with it: each a [*ConfigError].

@@ -5,50 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
-
-	"github.com/flowhook/flowhook/internal/check"
 )
-
-// A plan is what one configuration comes to. It never changes.
-type plan struct {
-	pipeline *Pipeline
-	flows    []flowChains // all that are declared, with all strategies, also where there are no hooks
-	tokens   *tokens      // nil: sessions are not configured
-	returns  returns
-	findings []Finding
-	chains   []check.Chain // as far as they have hooks
-	shown    []shown       // of the hooks in them, by their ID
-	counts   map[countKey]*counts
-	alone    kept // it, and no other, so that an exchange need not make one
-}
-
-// kept are the plans that an exchange keeps: one of each pipeline that it is used with, which is hardly ever more than one. They
-// never change.
-type kept struct {
-	*plan
-	others *kept
-}
-
-// plan gives the configuration that serves x, which keeps it from now on; the current one for nil.
-func (p *Pipeline) plan(x *Exchange) *plan {
-	if x == nil {
-		return p.current.Load()
-	}
-	for {
-		first := x.kept.Load()
-		for k := first; k != nil; k = k.others {
-			if k.pipeline == p {
-				return k.plan
-			}
-		}
-		now := p.current.Load()
-		more := &now.alone
-		if first != nil {
-			more = &kept{now, first}
-		}
-		x.kept.CompareAndSwap(first, more) // else another goroutine was faster: look again
-	}
-}
 
 // flowChains are the chains of one flow. Few strategies are compared one by one, which every request does and takes less
 // time than to hash; of more there is a map.

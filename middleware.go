@@ -1,6 +1,9 @@
 package flowhook
 
-import "net/http"
+import (
+	"errors"
+	"net/http"
+)
 
 // Middleware wraps the routes of a flow, GET and POST alike. It puts an exchange into the request's context and runs the
 // flow's Before hooks. If one of them answers, the handler is not reached; if one fails, Options.OnError answers. An
@@ -36,4 +39,15 @@ func (p *Pipeline) Middleware(flow Flow) func(http.Handler) http.Handler {
 			}
 		})
 	}
+}
+
+// answerError is the default of Options.OnError.
+func (p *Pipeline) answerError(w http.ResponseWriter, r *http.Request, err error) {
+	status := http.StatusInternalServerError
+	if errors.Is(err, ErrBadReturnURL) {
+		status = http.StatusBadRequest
+	} else {
+		p.log.ErrorContext(r.Context(), "flowhook: a before hook failed", "error", err)
+	}
+	http.Error(w, http.StatusText(status), status)
 }
