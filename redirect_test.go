@@ -8,45 +8,27 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testvectors"
 	"github.com/stretchr/testify/require"
 )
 
-// redirectVectors reads one of the two files of targets: a Go string and a reason a line.
-func redirectVectors(t testing.TB, name string) []string {
-	data, err := os.ReadFile("testdata/redirect/" + name)
-	require.NoError(t, err)
-	var vectors []string
-	for line := range strings.Lines(string(data)) {
-		line = strings.TrimSpace(line)
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		quoted, err := strconv.QuotedPrefix(line)
-		require.NoError(t, err, line)
-		require.NotEmpty(t, strings.TrimSpace(line[len(quoted):]), "%s has no reason", line)
-		vector, err := strconv.Unquote(quoted)
-		require.NoError(t, err, line)
-		require.NotContains(t, vectors, vector, "twice")
-		vectors = append(vectors, vector)
-	}
-	return vectors
-}
+// vectors reads a list in testdata.
+func vectors(t testing.TB, name string) []string { return testvectors.Read(t, "testdata/"+name) }
 
 func TestRedirectVectorsAreMany(t *testing.T) {
-	accepted, refused := redirectVectors(t, "accepted.txt"), redirectVectors(t, "refused.txt")
+	accepted, refused := vectors(t, "redirect/accepted.txt"), vectors(t, "redirect/refused.txt")
 	require.GreaterOrEqual(t, len(accepted), 60)
 	require.GreaterOrEqual(t, len(accepted)+len(refused), 280)
 }
 
 // The response is read from the socket: no client stands between the header and what is compared.
 func TestRedirectSendsTheTargetAsConfigured(t *testing.T) {
-	vectors := redirectVectors(t, "accepted.txt")
+	vectors := vectors(t, "redirect/accepted.txt")
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		i, err := strconv.Atoi(r.URL.Query().Get("vector"))
 		if err == nil {
@@ -83,7 +65,7 @@ func TestRedirectSendsTheTargetAsConfigured(t *testing.T) {
 }
 
 func TestRedirectRefuses(t *testing.T) {
-	for _, to := range redirectVectors(t, "refused.txt") {
+	for _, to := range vectors(t, "redirect/refused.txt") {
 		t.Run(strconv.Quote(to), func(t *testing.T) {
 			w := httptest.NewRecorder()
 			err := flowhook.Redirect(to).Run(t.Context(), &flowhook.Exchange{Writer: w})
@@ -139,7 +121,7 @@ func TestRedirectDoesNotShowAPassword(t *testing.T) {
 // internal/whatwg has one.
 func FuzzRedirect(f *testing.F) {
 	for _, name := range []string{"accepted.txt", "refused.txt"} {
-		for _, to := range redirectVectors(f, name) {
+		for _, to := range vectors(f, "redirect/"+name) {
 			f.Add(to)
 		}
 	}

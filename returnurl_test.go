@@ -10,8 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -286,20 +284,6 @@ func TestReturnURLOverTheWire(t *testing.T) {
 	}
 }
 
-// vectors reads a file of testdata/return: a Go string and a reason a line.
-func vectors(t *testing.T, name string) (list []string) {
-	text, err := os.ReadFile("testdata/return/" + name)
-	require.NoError(t, err)
-	for line := range strings.Lines(string(text)) {
-		if quoted, err := strconv.QuotedPrefix(line); err == nil {
-			v, err := strconv.Unquote(quoted)
-			require.NoError(t, err)
-			list = append(list, v)
-		}
-	}
-	return list
-}
-
 // The vectors that internal/whatwg checks against a parser of the standard, as a request brings them.
 func TestReturnURLVectors(t *testing.T) {
 	p, err := flowhook.New(parse(t, `
@@ -311,7 +295,7 @@ selfservice:
 	request := func(to string) *http.Request {
 		return httptest.NewRequest("GET", "/?return_to="+url.QueryEscape(to), nil)
 	}
-	accepted, refused := vectors(t, "accepted.txt"), vectors(t, "refused.txt")
+	accepted, refused := vectors(t, "return/accepted.txt"), vectors(t, "return/refused.txt")
 	require.Greater(t, len(refused), 250)
 	for _, to := range accepted {
 		got, err := p.ReturnURL(request(to), flowhook.Login, flowhook.Password)
@@ -325,7 +309,7 @@ selfservice:
 		_, err := p.ReturnURL(request(to), flowhook.Login, flowhook.Password)
 		require.ErrorIs(t, err, flowhook.ErrBadReturnURL, "%q", to)
 	}
-	for _, entry := range vectors(t, "entries_refused.txt") {
+	for _, entry := range vectors(t, "return/entries_refused.txt") {
 		quoted, err := json.Marshal(entry)
 		require.NoError(t, err)
 		cfg, err := flowhook.ParseConfig([]byte("selfservice: {default_browser_return_url: /home, allowed_return_urls: [" + string(quoted) + "]}"))

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -19,22 +18,9 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/flowhook/flowhook/internal/testneed"
 	"github.com/stretchr/testify/require"
 )
-
-// chromium gives the path of a browser.
-func chromium(t *testing.T) string {
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	if os.Getenv("FLOWHOOK_NO_SKIP") != "" {
-		t.Fatal("no Chromium in PATH, and FLOWHOOK_NO_SKIP is set")
-	}
-	t.Skip("no Chromium in PATH")
-	return ""
-}
 
 // A tab is one in a Chromium of its own.
 type tab struct {
@@ -48,7 +34,7 @@ type tab struct {
 func newTab(t *testing.T) *tab {
 	b := &tab{t: t}
 	allocator, release := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(chromium(t)), chromedp.UserDataDir(t.TempDir()),
+		chromedp.ExecPath(testneed.Chromium(t)), chromedp.UserDataDir(t.TempDir()),
 		// Chromium's own errands: they are of no use here, and on a machine without a way out each is a failed connection.
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("no-pings", true), chromedp.Flag("disable-gpu", true))...)
 	ctx, cancel := chromedp.NewContext(allocator, chromedp.WithListener(b.listen))

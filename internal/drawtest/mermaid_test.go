@@ -12,6 +12,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testneed"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -22,14 +23,7 @@ var drawing = template.Must(template.New("").Parse(`<!DOCTYPE html><html lang="e
 // TestMermaidDrawsIt has Mermaid itself draw: FLOWHOOK_MERMAID is the path of its mermaid.min.js. What the text must be,
 // internal/draw tests without it.
 func TestMermaidDrawsIt(t *testing.T) {
-	path := os.Getenv("FLOWHOOK_MERMAID")
-	if path == "" && os.Getenv("FLOWHOOK_NO_SKIP") != "" {
-		t.Fatal("FLOWHOOK_MERMAID does not name a mermaid.min.js, and nothing may be skipped")
-	}
-	if path == "" {
-		t.Skip("FLOWHOOK_MERMAID does not name a mermaid.min.js")
-	}
-	library, err := os.ReadFile(path)
+	library, err := os.ReadFile(testneed.Env(t, "FLOWHOOK_MERMAID"))
 	require.NoError(t, err)
 	b := newTab(t)
 	for name, row := range map[string]struct {

@@ -2,34 +2,15 @@ package target
 
 import (
 	"errors"
-	"os"
-	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/flowhook/flowhook/internal/testvectors"
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 )
 
-// vectors reads a file in testdata: a Go string and a reason a line.
-func vectors(t testing.TB, name string) (all []string) {
-	data, err := os.ReadFile("../../testdata/" + name)
-	require.NoError(t, err)
-	for line := range strings.Lines(string(data)) {
-		line = strings.TrimSpace(line)
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		quoted, err := strconv.QuotedPrefix(line)
-		require.NoError(t, err, line)
-		require.NotEmpty(t, strings.TrimSpace(line[len(quoted):]), "%s has no reason", line)
-		vector, err := strconv.Unquote(quoted)
-		require.NoError(t, err, line)
-		require.NotContains(t, all, vector, "twice")
-		all = append(all, vector)
-	}
-	return all
-}
+// vectors reads a list in testdata.
+func vectors(t testing.TB, name string) []string { return testvectors.Read(t, "../../testdata/"+name) }
 
 func TestCheckTellsGoodTargetsFromBad(t *testing.T) {
 	for _, to := range vectors(t, "redirect/accepted.txt") {

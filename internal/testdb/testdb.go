@@ -10,15 +10,16 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"net/url"
-	"os"
 	"strings"
 	"testing"
+
+	"github.com/flowhook/flowhook/internal/testneed"
 )
 
 // PostgreSQL gives the URL of a new, empty database, which is dropped when the test is over.
 func PostgreSQL(t testing.TB) string {
 	t.Helper()
-	server := serverOf(t, "FLOWHOOK_POSTGRES")
+	server := testneed.Env(t, "FLOWHOOK_POSTGRES")
 	u, err := url.Parse(server)
 	if err != nil {
 		t.Fatalf("FLOWHOOK_POSTGRES: %v", err)
@@ -30,24 +31,12 @@ func PostgreSQL(t testing.TB) string {
 // MariaDB gives the DSN of a new, empty database, which is dropped when the test is over.
 func MariaDB(t testing.TB) string {
 	t.Helper()
-	server := serverOf(t, "FLOWHOOK_MARIADB")
+	server := testneed.Env(t, "FLOWHOOK_MARIADB")
 	before, _, ok := strings.Cut(server, ")/")
 	if !ok {
 		t.Fatal("FLOWHOOK_MARIADB: want user:password@tcp(host:port)/")
 	}
 	return before + ")/" + create(t, "mysql", server, "")
-}
-
-func serverOf(t testing.TB, name string) string {
-	t.Helper()
-	server := os.Getenv(name)
-	if server == "" && os.Getenv("FLOWHOOK_NO_SKIP") != "" {
-		t.Fatal(name + " is not set, and nothing may be skipped")
-	}
-	if server == "" {
-		t.Skip(name + " is not set")
-	}
-	return server
 }
 
 func create(t testing.TB, driver, server, force string) (name string) {

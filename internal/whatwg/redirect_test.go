@@ -3,7 +3,6 @@
 package whatwg
 
 import (
-	"bufio"
 	"fmt"
 	"math/rand/v2"
 	"net/http/httptest"
@@ -16,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testvectors"
 )
 
 const (
@@ -87,22 +87,8 @@ func check(t testing.TB, target string) (nowhere bool) {
 	return false
 }
 
-// vectors reads a file: a Go string and a reason a line.
-func vectors(t testing.TB, name string) (targets []string) {
-	file, err := os.Open("../../testdata/" + name)
-	require.NoError(t, err)
-	defer file.Close()
-	lines := bufio.NewScanner(file)
-	for lines.Scan() {
-		if quoted, err := strconv.QuotedPrefix(lines.Text()); err == nil {
-			target, err := strconv.Unquote(quoted)
-			require.NoError(t, err)
-			targets = append(targets, target)
-		}
-	}
-	require.NoError(t, lines.Err())
-	return targets
-}
+// vectors reads a list in testdata.
+func vectors(t testing.TB, name string) []string { return testvectors.Read(t, "../../testdata/"+name) }
 
 // Here the limit of check does not count: the xn-- labels in the list are good ones.
 func TestAcceptedVectorsLeadWhereTheySay(t *testing.T) {

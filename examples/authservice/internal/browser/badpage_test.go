@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flowhook/flowhook/internal/testneed"
 	"github.com/stretchr/testify/require"
 )
 
@@ -95,7 +96,7 @@ func TestBadPages(t *testing.T) {
 		io.WriteString(w, strings.Replace(goodPage, pages[i].old, pages[i].by, 1))
 	}))
 	defer server.Close()
-	v := newVisitor(t, chromium(t), "nobody", server.URL, newReport())
+	v := newVisitor(t, testneed.Chromium(t), "nobody", server.URL, newReport())
 	for i, page := range pages {
 		require.Contains(t, goodPage, page.old)
 		v.t = t

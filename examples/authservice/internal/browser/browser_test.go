@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+	"github.com/flowhook/flowhook/internal/testneed"
 	"github.com/stretchr/testify/require"
 )
 
@@ -30,7 +31,7 @@ const (
 
 // TestBrowser is one walk: what a page shows depends on what was done before it.
 func TestBrowser(t *testing.T) {
-	path := chromium(t)
+	path := testneed.Chromium(t)
 	require.NoError(t, os.RemoveAll("screenshots"))
 	w := &walk{t: t, service: newService(t), report: newReport()}
 	w.alice = newVisitor(t, path, "Alice", w.service.url, w.report)

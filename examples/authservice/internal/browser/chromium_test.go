@@ -3,8 +3,6 @@ package browser_test
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -16,20 +14,6 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 )
-
-// chromium gives the path of a browser.
-func chromium(t testing.TB) string {
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	if os.Getenv("FLOWHOOK_NO_SKIP") != "" {
-		t.Fatal("no Chromium in PATH, and FLOWHOOK_NO_SKIP is set")
-	}
-	t.Skip("no Chromium in PATH")
-	return ""
-}
 
 // A visitor is somebody at a browser of their own: a Chromium process with its own profile, and one tab.
 type visitor struct {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flowhook/flowhook/internal/testneed"
 	"github.com/stretchr/testify/require"
 )
 
@@ -24,22 +25,16 @@ type cluster struct {
 // newCluster makes a server and starts it. PostgreSQL does not run as root; then the account postgres has to be there.
 func newCluster(t testing.TB) *cluster {
 	t.Helper()
-	missing := func(what string) {
-		if os.Getenv("FLOWHOOK_NO_SKIP") != "" {
-			t.Fatal(what + ", and nothing may be skipped")
-		}
-		t.Skip(what)
-	}
 	c := &cluster{t: t, programs: programs()}
 	if c.programs == "" {
-		missing("PostgreSQL's initdb and pg_ctl are neither in the PATH nor in /usr/lib/postgresql")
+		testneed.Missing(t, "PostgreSQL's initdb and pg_ctl are neither in the PATH nor in /usr/lib/postgresql")
 	}
 	folder, err := os.MkdirTemp("", "flowhook-") // that of the test's is not everybody's to read
 	require.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(folder) })
 	if os.Geteuid() == 0 {
 		if c.account, err = user.Lookup("postgres"); err != nil {
-			missing("PostgreSQL does not run as root, and there is no account postgres")
+			testneed.Missing(t, "PostgreSQL does not run as root, and there is no account postgres")
 		}
 		uid, err := strconv.Atoi(c.account.Uid)
 		require.NoError(t, err)
