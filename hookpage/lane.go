@@ -67,9 +67,7 @@ func (l *lane) hooks(phase flowhook.Phase, hooks []flowhook.HookInfo) {
 		}
 		l.own = l.own || h.Own
 		l.mails = l.mails || mails(h)
-		if h.Target != "" {
-			l.answered = leads(h)
-		}
+		l.answered = leads(h) // behind one that leads somewhere, none runs
 	}
 }
 
@@ -99,16 +97,13 @@ func (l *lane) finish() {
 // fail is what happens beside that.
 func (l *lane) fail(hooks []flowhook.HookInfo) {
 	steps := l.Steps
-	l.Steps, l.number, l.answered, l.own = nil, 0, "", false
+	l.Steps, l.number, l.answered = nil, 0, ""
 	l.step("failed", "If it fails", "An error at before_persist, save or after: all of it is undone, and no mail leaves. Then:")
 	l.hooks(flowhook.Failed, hooks)
-	switch {
-	case l.answered != "":
+	if l.answered != "" {
 		l.add(item{Text: "The answer leaves: 302 to " + l.answered + "."})
-	case l.own:
+	} else { // no other built-in hook can stand here
 		l.add(item{Text: "Your handler answers with the error, unless a hook of your own has answered."})
-	default:
-		l.add(item{Text: "Your handler answers with the error."})
 	}
 	l.Failed, l.Steps = l.Steps[0], steps
 }

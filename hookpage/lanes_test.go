@@ -196,3 +196,45 @@ selfservice:
 	got, _ := lane(t, page, "login by any strategy")
 	inOrder(t, got, "audit", "ran 3, answered 0, failed 0", "redirect", "ran 3, answered 3, failed 0")
 }
+
+func TestAStepWithoutHooksIsLeftOut(t *testing.T) {
+	text, _ := lane(t, get(t, build(t, parse(t, `{selfservice: {login: {after: [{hook: audit}]}}}`), options())), "login by any strategy")
+	inOrder(t, text, "Request", "The request comes in", "Your service", "One transaction", "audit", "Commit and answer", "Your handler answers, unless a hook of your own has")
+	for _, absent := range []string{"before", "Last look", "If it fails", "failed"} {
+		require.NotContains(t, text, absent)
+	}
+}
+
+// What never runs answers nothing and mails nothing.
+func TestTheAnswerIsThatOfTheFirstRedirect(t *testing.T) {
+	text, _ := lane(t, get(t, build(t, parse(t, `
+selfservice:
+  allowed_return_urls: [/app]
+  login:
+    after:
+      - {hook: redirect, config: {to: /one, allow_user_defined_redirect: true}}
+      - {hook: redirect, config: {to: /two}}
+      - {hook: verify}
+`), options())), "login by any strategy")
+	inOrder(t, text, "Answers 302 to /one, or where the request's return_to says, when all is saved", "redirect never runs", "verify never runs",
+		"all of it is saved", "The answer leaves: 302 to /one, or where the request's return_to says.")
+	require.NotContains(t, text, "302 to /two.")
+	require.NotContains(t, text, "The mails leave")
+}
+
+func TestAFindingIsSpelledOutInTheFirstLaneOfAll(t *testing.T) {
+	page := get(t, build(t, parse(t, `
+selfservice:
+  registration:
+    after:
+      password: [{hook: note}]
+      code: [{hook: note}]
+      hooks: [{hook: redirect, phase: after, config: {to: /home}}, {hook: audit}]
+`), options()))
+	first, _ := lane(t, page, "registration by password")
+	inOrder(t, first, "audit never runs", "To mend it:")
+	for _, title := range []string{"registration by code", "registration by any other strategy"} {
+		text, _ := lane(t, page, title)
+		inOrder(t, text, "audit never runs", "never-runs : see registration by password")
+	}
+}
