@@ -181,3 +181,14 @@ func TestSeverityHasAWordForEachValue(t *testing.T) {
 		assert.Equal(t, want, s.String())
 	}
 }
+
+// What the file says comes first, also where its lines are further down than those of the Go source.
+func TestFindingsStandInTheOrderOfTheirPlaces(t *testing.T) {
+	cfg := parse(t, strings.Repeat("\n", 2000)+"selfservice: {login: {before: [{hook: redirect, config: {to: /closed}}]}}")
+	cfg.Add(at(flowhook.Settings, flowhook.Before, ""), "redirect", flowhook.Redirect("/closed"))
+	var files []string
+	for _, f := range cfg.Check(flowhook.Options{Secrets: []string{"something-super-secret"}}) {
+		files = append(files, f.Rule+" "+filepath.Ext(f.File)+" "+f.Path)
+	}
+	require.Equal(t, []string{"closed  selfservice.login.before[0].hook", `closed .go Add(settings/before, "redirect")`, "example-secret  Options.Secrets[0]"}, files)
+}

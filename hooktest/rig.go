@@ -42,9 +42,6 @@ func New(t testing.TB, path string, opts flowhook.Options) *Rig {
 // NewWith is [New] with a configuration that the test made. Nil has no hooks.
 func NewWith(t testing.TB, cfg *flowhook.Config, opts flowhook.Options) *Rig {
 	t.Helper()
-	if cfg == nil {
-		cfg = &flowhook.Config{}
-	}
 	r := &Rig{t: t, log: &logbook{t: t}}
 	if opts.Store == nil {
 		opts.Store = memstore.New()

@@ -158,7 +158,8 @@ func TestRigUsesWhatItIsGiven(t *testing.T) {
 	require.Contains(t, got.Mails[0].Link, "https://www.example.org/confirm?token=")
 	require.Contains(t, log.String(), "enumeration")
 	require.Nil(t, rig.Clock)
-	require.Panics(t, func() { rig.Clock.Advance(time.Hour) })
+	require.PanicsWithValue(t, "hooktest: the rig has no clock, since Options.Now is set; advance the one that it belongs to",
+		func() { rig.Clock.Advance(time.Hour) })
 	clock.Advance(24 * time.Hour)
 	require.Empty(t, rig.Sessions("alice"))
 
@@ -167,6 +168,7 @@ func TestRigUsesWhatItIsGiven(t *testing.T) {
 	got = rig.Complete(flowhook.Registration, flowhook.Password, exchange("alice"), nil)
 	require.NoError(t, got.Err, "it is too late to undo anything")
 	require.Empty(t, got.Mails, "the courier did not take it")
+	require.Contains(t, log.String(), "the courier did not send the mail")
 
 	same := hooktest.New(t, "testdata/auth.yml", opts)
 	x := exchange("alice")

@@ -86,10 +86,8 @@ func (r *Rig) run(x *flowhook.Exchange, run func(ctx context.Context, x *flowhoo
 				panic(v)
 			}
 		}()
-		if got.Handled, got.Err = run(ctx, x); !got.Handled {
-			w.WriteHeader(http.StatusNoContent) // some handler answers, and what hooks have set leaves
-		}
-		return false
+		got.Handled, got.Err = run(ctx, x)
+		return false // where no hook has answered, the server does, and what hooks have set leaves
 	})
 	switch {
 	case got.Err == http.ErrAbortHandler:

@@ -45,7 +45,7 @@ func parse(t *testing.T, text string) drawing {
 	require.Regexp(t, `^  classDef never \S+$`, classes[1])
 	var d drawing
 	var in *lane
-	names, transaction := map[string]bool{}, false
+	names, transaction, across := map[string]bool{}, false, 0
 	declare := func(name string) {
 		require.False(t, names[name], "%s twice", name)
 		names[name] = true
@@ -63,6 +63,7 @@ func parse(t *testing.T, text string) drawing {
 		case in == nil && bare != nil:
 			d.alone = append(d.alone, read(bare[1]))
 		case in != nil && line == "    direction LR":
+			across++
 		case in != nil && regexp.MustCompile(`^    subgraph transaction\d+\["one transaction"\]$`).MatchString(line):
 			require.False(t, transaction, line)
 			declare(strings.Fields(line)[1])
@@ -94,6 +95,8 @@ func parse(t *testing.T, text string) drawing {
 		}
 	}
 	require.Nil(t, in, "a lane does not end")
+	require.Equal(t, len(d.lanes), across, "each lane goes from left to right")
+	require.Equal(t, len(d.lanes) == 0, len(d.alone) > 0, "what is in no lane says that there is none")
 	return d
 }
 
