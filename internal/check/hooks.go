@@ -2,58 +2,50 @@ package check
 
 import (
 	"slices"
-	"strings"
 	"time"
 )
 
 // behind finds hooks that never run, or not for some strategies.
 func (c *Config) behind(l *list) {
-	type pair struct{ h, by *Hook }
-	strategies := map[pair][]string{}
 	never := map[*Hook]bool{}
-	var order []pair
 	for _, chain := range c.Chains {
 		for i, h := range chain.Hooks {
-			by := chain.Behind[i]
-			if by == nil || never[h] { // where it never runs, for no strategy does it
-				continue
+			if by := chain.Behind[i]; by != nil && !never[h] { // where it never runs, for no strategy does it
+				never[h] = chain.Strategy == h.Strategy
+				l.lost(h, by, chain.Strategy, never[h])
 			}
-			never[h] = chain.Strategy == h.Strategy
-			if p := (pair{h, by}); strategies[p] == nil {
-				order = append(order, p)
-			}
-			strategies[pair{h, by}] = append(strategies[pair{h, by}], chain.Strategy)
 		}
 	}
-	for _, p := range order {
-		h, by, whom, hint := p.h, p.by, "never runs", "move it in front of the redirect, or remove it"
-		if !never[h] {
-			whom = "does not run for " + strings.Join(strategies[p], ", ")
-			hint = "write it into the list of " + by.Strategy + ", in front of the redirect"
+}
+
+// lost is about a hook that never runs, or not for a strategy, which has the redirect.
+func (l *list) lost(h, by *Hook, strategy string, never bool) {
+	whom, hint := "never runs", "move it in front of the redirect, or remove it"
+	if !never {
+		whom, hint = "does not run for "+strategy, "write it into the list of "+strategy+", in front of the redirect"
+	}
+	if by.Phase != h.Phase {
+		hint = "write phase: after in the redirect's entry, and have it come after this hook"
+	}
+	switch {
+	case by.Phase == Before:
+		l.hook(h, Note, "never-runs", "take the redirect out when the flow is to be open again",
+			"hook %q %s: the redirect at %s answers every request to the flow before it", h.Name, whom, by.Where)
+	case h.Flow == "login" && h.is("session"):
+		l.hook(h, Warning, "login-unsigned", hint,
+			"the session hook %s, since the redirect at %s answers before it: who signs in stays signed out, unless the handler issues the session", whom, by.Where)
+	default:
+		severity := Warning
+		if h.redirects() && !never { // one strategy's redirect instead of the flow-wide one
+			severity = Note
 		}
-		if by.Phase != h.Phase {
-			hint = "write phase: after in the redirect's entry, and have it come after this hook"
-		}
-		switch {
-		case by.Phase == Before:
-			l.hook(h, Note, "never-runs", "take the redirect out when the flow is to be open again",
-				"hook %q %s: the redirect at %s answers every request to the flow before it", h.Name, whom, by.Where)
-		case h.Flow == "login" && h.is("session"):
-			l.hook(h, Warning, "login-unsigned", hint,
-				"the session hook %s, since the redirect at %s answers before it: who signs in stays signed out, unless the handler issues the session", whom, by.Where)
-		default:
-			severity := Warning
-			if h.redirects() && !never[h] { // one strategy's redirect instead of the flow-wide one
-				severity = Note
-			}
-			l.hook(h, severity, "never-runs", hint, "hook %q %s: the redirect at %s always answers before it", h.Name, whom, by.Where)
-		}
+		l.hook(h, severity, "never-runs", hint, "hook %q %s: the redirect at %s always answers before it", h.Name, whom, by.Where)
 	}
 }
 
 // closed finds redirects that answer before anything is saved.
 func (c *Config) closed(l *list) {
-	c.each(func(h *Hook, in *Chain) {
+	c.each(func(h *Hook, _ *Chain) {
 		flow := h.Flow
 		if h.Strategy != "" {
 			flow += " by " + h.Strategy

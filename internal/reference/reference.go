@@ -68,10 +68,7 @@ func content(path, dir string) (text string, fault *Fault) {
 	if err == nil && !info.Mode().IsRegular() {
 		return "", &Fault{what + " is no regular file", "a folder, a pipe or a device cannot be read here"}
 	}
-	var data []byte
-	if err == nil {
-		data, err = readFile(path, maxSize+1)
-	}
+	data, err := readFile(path, maxSize+1)
 	if err != nil {
 		if at := (*fs.PathError)(nil); errors.As(err, &at) {
 			err = at.Err // without the path, which is there already
