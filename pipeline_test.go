@@ -356,6 +356,16 @@ func TestAWriterThatWasKeptIsOfNoUse(t *testing.T) {
 	b.requireUntouched()
 }
 
+// A hook that could not be made is reported, and is nothing to wrap.
+func TestWrapSeesNoHookThatIsNone(t *testing.T) {
+	opts := anything()
+	opts.Wrap = func(_ flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
+		require.NotNil(t, next, name)
+		return next
+	}
+	require.Len(t, problems(build("selfservice: {login: {before: [{hook: redirect, config: {to: //nowhere}}, {hook: audit}]}}", opts)), 1)
+}
+
 func TestWrapStandsAroundEveryHook(t *testing.T) {
 	b := newBench(t)
 	var wrapped []string
