@@ -192,3 +192,14 @@ func TestFindingsStandInTheOrderOfTheirPlaces(t *testing.T) {
 	}
 	require.Equal(t, []string{"closed  selfservice.login.before[0].hook", `closed .go Add(settings/before, "redirect")`, "example-secret  Options.Secrets[0]"}, files)
 }
+
+// Where hooks could not be made, the chains are not what they will be: nothing is found in them yet.
+func TestFindingsWaitUntilNothingIsWrong(t *testing.T) {
+	const text = `
+security: {account_enumeration: {mitigate: true}}
+secrets: {session: [9b1f4e7a0c6d83255ef1a9c47d20b86e31fc5a9d7e4082b6c3d15f09ae7b2648]}
+selfservice: {registration: {after: {password: [{hook: session}, {hook: nobody}]}}}
+`
+	require.Len(t, problems(build(text, anything())), 1)
+	require.ErrorContains(t, build(strings.Replace(text, ", {hook: nobody}", "", 1), anything()), "mitigate asks for the opposite")
+}
