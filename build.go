@@ -116,7 +116,6 @@ func newBuilder(p *Pipeline, cfg *Config) *builder {
 		plan:       &plan{pipeline: p, counts: map[countKey]*counts{}},
 		placed:     map[Point][]placed{},
 	}
-	b.plan.alone.plan = b.plan
 	b.file = conf.Read(cfg.root, names(b.flows), names(b.strategies), filepath.Dir(cfg.file))
 	return b
 }

@@ -91,7 +91,7 @@ func provesSlowLock(t *testing.T) {
 		if row.locks {
 			start = claimed
 		}
-		h := start(t, rule, "selfservice: {login: {after: ["+row.entry+", {hook: revoke_active_sessions}]}}", func(h *host, o *flowhook.Options) {
+		h := start(t, rule, "selfservice: {recovery: {after: ["+row.entry+", {hook: revoke_active_sessions}]}}", func(h *host, o *flowhook.Options) {
 			o.Store = asked{h.store, by}
 			o.Hooks = map[string]flowhook.HookFactory{"slow": func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
 				return flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error {
@@ -114,7 +114,7 @@ func provesSlowLock(t *testing.T) {
 			}()
 			return done
 		}
-		login := save(flowhook.Login, "alice")
+		login := save(flowhook.Recovery, "alice")
 		<-entered
 		if row.locks {
 			require.Equal(t, "alice", <-by)
@@ -123,7 +123,7 @@ func provesSlowLock(t *testing.T) {
 		require.Equal(t, "alice", <-by)
 		require.NoError(t, <-save(flowhook.Settings, "bob"), "another user is not held up")
 		if row.locks {
-			assert.Equal(t, []string{"login of alice is saved", "settings of bob is saved"}, tr.take())
+			assert.Equal(t, []string{"recovery of alice is saved", "settings of bob is saved"}, tr.take())
 			close(release)
 			require.NoError(t, <-login)
 			require.NoError(t, <-settings)
@@ -212,6 +212,7 @@ func provesAgain(t *testing.T) {
 	})
 	require.True(t, says(d.pipeline, rule))
 	_, old = d.signIn("alice")
-	require.NoError(t, d.complete(visit("alice"), nil))
+	v := visit("alice")
+	require.NoError(t, d.complete(v, func(ctx context.Context) error { return d.Issue(ctx, v.Exchange) }))
 	assert.Equal(t, []bool{true, false, false}, lives, "what the second would revoke is gone when it comes")
 }

@@ -33,12 +33,28 @@ func (e *HookError) Unwrap() error { return e.Err }
 var (
 	errReplaced = errors.New("replaced the exchange's Writer or Request; a hook writes to the one and reads the other")
 	errAnswered = errors.New("it has answered; it may set headers, and the handler answers when Complete has returned")
+	errRefused  = errors.New("the handler's ResponseWriter was written to while hooks run; a hook writes to x.Writer")
+	errNoWriter = errors.New("it has answered or set a header, and the exchange has no Writer to send that")
+	errBegun    = errors.New("it has answered or set a header, and the response has already begun; run hooks before you answer")
+	errUnsaved  = errors.New("it ended every session of the identity, and the login has none; " +
+		"issue the session in save, or set x.Session (Options.Issue must set it, too)")
 	errOutside  = errors.New("flowhook: the context is not the transaction's; pass on the one that the hook, or save, was given")
 	errTooLate  = errors.New("flowhook: the transaction is committed and the answer is given; issue or end a session in the hook itself")
 	errRanTwice = errors.New("flowhook: the store ran one transaction twice")
 	errNotRun   = errors.New("flowhook: the store's Transaction returned nil but did not run its function to the end")
 	errGoexit   = errors.New("it ended its goroutine")
 )
+
+// is is errors.Is for an error of the host's, which may panic when it is inspected, as a nil
+// *url.Error in an error does. Then it is not target.
+func is(err, target error) (yes bool) {
+	defer func() {
+		if recover() != nil {
+			yes = false
+		}
+	}()
+	return errors.Is(err, target)
+}
 
 // panicked makes an error of a recovered panic; an error that was thrown is found by errors.Is.
 func panicked(v any) error {
@@ -48,16 +64,10 @@ func panicked(v any) error {
 	return fmt.Errorf("panic: %v", v)
 }
 
-// misused tells the errors that say that the handler did something wrong, not that the flow failed. An error of the host's
-// may not stand being looked at, such as a nil pointer in an error: then it is none of ours.
-func misused(err error) (ours bool) {
-	defer func() {
-		if recover() != nil {
-			ours = false
-		}
-	}()
-	return slices.ContainsFunc([]error{ErrPhaseSkipped, ErrUnknownPoint, ErrAnswered, ErrNested},
-		func(target error) bool { return errors.Is(err, target) })
+// misused reports whether err says that the handler did something wrong, not that the flow failed.
+func misused(err error) bool {
+	return slices.ContainsFunc([]error{ErrPhaseSkipped, ErrUnknownPoint, ErrAnswered, ErrNested, ErrOtherPipeline},
+		func(target error) bool { return is(err, target) })
 }
 
 // A carried error is what a transaction is rolled back for. The pointer tells whether the store has returned it; the
@@ -73,13 +83,13 @@ type run struct {
 	chain     *chain // the one that is running; nil outside a run
 	hook      *hook
 	later     []later
-	tx        bool // in a transaction: calls of Sessions must come with its context
-	aborted   bool // a hook has panicked with http.ErrAbortHandler
-	succeeded bool // nothing is to be restored
+	tx        bool  // in a transaction: calls of Sessions must come with its context
+	aborted   bool  // a hook has panicked with http.ErrAbortHandler
+	succeeded bool  // nothing is to be restored
+	revoked   *hook // it ended every session of the identity, because the exchange had none
 
 	stage    *stage.Stage
-	stages   [4]stage.Stage // take turns: what is left of one run has no part in the next ones
-	turn     int
+	first    stage.Stage // of the first run; a later run has its own, so that a writer kept from this one is dead
 	request  *http.Request
 	returnTo string      // the URL that the request names, where a redirect may go there; checked
 	header   http.Header // of the real writer; nil where save cannot have changed it
@@ -115,6 +125,11 @@ type snapshot struct {
 // enter finds the chain of a point and the exchange, and says whether the one can run on the other.
 func (p *Pipeline) enter(ctx context.Context, flow Flow, phase Phase, strategy Strategy) (x *Exchange, c *chain, err error) {
 	x, ok := FromContext(ctx)
+	if ok {
+		if err := p.own(x); err != nil {
+			return nil, nil, err
+		}
+	}
 	now := p.plan(x)
 	all := now.find(flow, strategy)
 	c = all.at(phase)
@@ -127,14 +142,12 @@ func (p *Pipeline) enter(ctx context.Context, flow Flow, phase Phase, strategy S
 	switch {
 	case x.run.busy:
 		return nil, nil, fmt.Errorf("%w: %s", ErrNested, c.point)
-	case x.Writer == nil || x.Request == nil:
-		return nil, nil, fmt.Errorf("%w: its Writer or Request is nil", ErrNoExchange)
 	case stage.Closed(x.Writer):
 		return nil, nil, fmt.Errorf("%w: its Writer is that of a run that has ended", ErrNoExchange)
 	case x.marks.answered:
 		return nil, nil, fmt.Errorf("%w: %s", ErrAnswered, c.point)
 	}
-	if all.asks { // a failed attempt, and what comes of it, must not end here: it goes where the file says
+	if all.asks && x.Request != nil { // a failed attempt, and what comes of it, must not end here: it goes where the file says
 		if x.run.returnTo, err = now.returns.named(x.Request); err != nil && phase != Failed {
 			return nil, nil, fmt.Errorf("%w: %s", err, c.point)
 		}
@@ -146,21 +159,23 @@ func (p *Pipeline) enter(ctx context.Context, flow Flow, phase Phase, strategy S
 // the run fails. The caller must end.
 func (x *Exchange) begin(header http.Header) {
 	r := &x.run
-	r.busy, r.aborted, r.succeeded, r.request, r.header = true, false, false, x.Request, header
+	r.busy, r.aborted, r.succeeded, r.revoked, r.request, r.header = true, false, false, nil, x.Request, header
+	x.guard.Shut()
 
 	w := &r.was
 	w.identity, w.session, w.err, w.marks = x.Identity, x.Session, x.Err, x.marks
 	if x.Identity != nil {
 		w.content = *x.Identity
 		w.addresses = append(w.room[:0], x.Identity.Addresses...)
+		x.Identity.Addresses = slices.Clip(x.Identity.Addresses) // an append must not reach the host's array
 	}
 	if x.Session != nil {
 		w.granted = *x.Session
 	}
 
-	r.stage = &r.stages[r.turn]
-	r.turn = (r.turn + 1) % len(r.stages)
-	if stage.Touched(r.stage) { // somebody may still write to it
+	if r.stage == nil {
+		r.stage = &r.first
+	} else {
 		r.stage = new(stage.Stage)
 	}
 	stage.Begin(r.stage, x.Writer, header)
@@ -174,11 +189,13 @@ func (x *Exchange) end() {
 	if !r.succeeded {
 		stage.Close(r.stage)
 		x.restore()
+		x.guard.Restore()
 		if r.header != nil {
 			stage.Restore(stage.Real(r.stage).Header(), r.header)
 		}
 	}
 	x.Writer, x.Request = stage.Real(r.stage), r.request
+	x.guard.Open()
 	r.busy, r.chain, r.hook, r.later, r.tx = false, nil, nil, nil, false
 }
 
@@ -226,10 +243,10 @@ func (x *Exchange) caused(err error) error {
 	return &HookError{Point: x.Point(), Name: h.name, Position: h.pos, Err: err}
 }
 
-// untouched says that a hook did nothing that answer would have to look at.
+// untouched reports whether a hook did nothing that answer has to look at.
 func (x *Exchange) untouched() bool {
 	r := &x.run
-	return !stage.Touched(r.stage) && x.Writer == r.stage && x.Request == r.request
+	return !stage.Touched(r.stage) && !x.guard.Refused() && x.Writer == r.stage && x.Request == r.request
 }
 
 // answer looks at what a hook, or save, did to the exchange, and says whether the hook has answered.
@@ -240,13 +257,23 @@ func (x *Exchange) answer() (answered bool, err error) {
 		return false, misuse
 	case x.Writer != x.run.stage || x.Request != x.run.request:
 		return false, errReplaced
-	case status != 0 && x.run.hook == nil:
+	case (status != 0 || x.guard.Refused()) && x.run.hook == nil:
 		return false, errAnswered
+	case x.guard.Refused():
+		return false, errRefused
+	case x.lost() && (status != 0 || stage.Changed(x.run.stage)):
+		if stage.Real(x.run.stage) == nil {
+			return false, errNoWriter
+		}
+		return false, errBegun
 	case status >= 400 && x.run.chain.point.Phase == After:
 		return false, fmt.Errorf("answered with status %d, after everything was saved; refuse at before_persist, or by returning an error", status)
 	}
 	return status != 0, nil
 }
+
+// lost reports whether nothing that a hook answers can reach the client.
+func (x *Exchange) lost() bool { return stage.Real(x.run.stage) == nil || x.guard.Begun() }
 
 // save runs the host's save.
 func (x *Exchange) save(ctx context.Context, after *chain, save func(ctx context.Context) error) error {
@@ -289,6 +316,22 @@ func (x *Exchange) passed(c *chain, gates []*chain) error {
 		}
 	}
 	return nil
+}
+
+// signedIn reports whether x.Session is a session of x.Identity. One without an IdentityID is.
+func (x *Exchange) signedIn() bool {
+	return x.Session != nil && (x.Session.IdentityID == x.identityID() || x.Session.IdentityID == "")
+}
+
+// unsaved returns an error if a login has ended every session of the identity, also the one that the
+// host issued in save without setting x.Session.
+func (x *Exchange) unsaved() error {
+	h := x.run.revoked
+	if h == nil || x.Point().Flow != Login || x.signedIn() {
+		return nil
+	}
+	x.run.hook = h
+	return x.caused(errUnsaved)
 }
 
 func (x *Exchange) identityID() string {

@@ -242,6 +242,10 @@ var (
 	// ErrNested says that the exchange is in a run already.
 	ErrNested = errors.New("flowhook: run inside a run")
 
+	// ErrOtherPipeline says that another pipeline has already used the exchange. An exchange belongs to
+	// the first pipeline that runs hooks or issues a session for it.
+	ErrOtherPipeline = errors.New("flowhook: this exchange belongs to another pipeline")
+
 	// ErrBadReturnURL says that the request names a URL to return to that is not allowed, or more than one, or that the form
 	// which may name it cannot be read. It is the client's fault: 400 is the answer.
 	ErrBadReturnURL = errors.New("flowhook: bad return URL")
@@ -258,7 +262,9 @@ type Exchange struct {
 	Session  *Session            // at login and recovery the one just issued, by whomever; elsewhere the one in use
 	Err      error               // why the flow failed; for hooks at Failed
 
-	kept  atomic.Pointer[kept] // the configuration that it is served by, from its first use on
+	kept  atomic.Pointer[plan] // the configuration that it is served by, from its first use on
+	owner *Pipeline            // whose hooks it runs; nil before the first run
+	guard stage.Guard          // in front of the writers that Middleware hands out
 	run   run                  // what is going on now
 	marks marks                // what has happened so far
 }
@@ -303,4 +309,14 @@ func NewContext(ctx context.Context, x *Exchange) context.Context {
 func FromContext(ctx context.Context) (*Exchange, bool) {
 	x, ok := ctx.Value(exchangeKey{}).(*Exchange)
 	return x, ok && x != nil
+}
+
+// MustFromContext returns the exchange that ctx carries. It panics if there is none, because the
+// route is not wrapped in [Pipeline.Middleware].
+func MustFromContext(ctx context.Context) *Exchange {
+	x, ok := FromContext(ctx)
+	if !ok {
+		panic("flowhook: no exchange in the context; wrap the route in Middleware")
+	}
+	return x
 }

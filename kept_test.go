@@ -9,22 +9,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Several goroutines of one request may be the first to use its exchange, with several pipelines, while these are reloaded.
-// From inside, because the moment is too short for anything that does more than look.
-func TestGoroutinesOfOneRequestAreServedByOneConfiguration(t *testing.T) {
-	var pipelines [2]*Pipeline
-	var plans [2][2]*plan
-	for i := range pipelines {
-		for j := range plans[i] {
-			p, err := New(nil, Options{})
-			require.NoError(t, err)
-			if j == 0 {
-				pipelines[i] = p
-			}
-			plans[i][j] = p.current.Load()
-			plans[i][j].pipeline = pipelines[i]
-		}
-	}
+// TestPlan_goroutines_of_one_request has several goroutines be the first to use an exchange while the
+// pipeline is reloaded. It is a test from inside, because the moment is too short for anything else.
+func TestPlan_goroutines_of_one_request(t *testing.T) {
+	p, err := New(nil, Options{})
+	require.NoError(t, err)
+	plans := [2]*plan{{pipeline: p}, {pipeline: p}}
 	const requests, goroutines = 2_000, 4
 	seen := make([][goroutines]*plan, requests)
 	exchanges := make([]Exchange, requests)
@@ -39,8 +29,7 @@ func TestGoroutinesOfOneRequestAreServedByOneConfiguration(t *testing.T) {
 						runtime.Gosched()
 					}
 				}
-				p := pipelines[g%2]
-				p.current.Store(plans[g%2][(r+g/2)%2])
+				p.current.Store(plans[(r+g/2)%2])
 				seen[r][g] = p.plan(&exchanges[r])
 			}
 		})
@@ -48,7 +37,7 @@ func TestGoroutinesOfOneRequestAreServedByOneConfiguration(t *testing.T) {
 	all.Wait()
 	for r := range exchanges {
 		for g := range goroutines {
-			require.Same(t, pipelines[g%2].plan(&exchanges[r]), seen[r][g], "request %d", r)
+			require.Same(t, p.plan(&exchanges[r]), seen[r][g], "request %d", r)
 		}
 	}
 }

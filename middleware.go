@@ -1,9 +1,6 @@
 package flowhook
 
-import (
-	"errors"
-	"net/http"
-)
+import "net/http"
 
 // Middleware wraps the routes of a flow, GET and POST alike. It puts an exchange into the request's context and runs the
 // flow's Before hooks. If one of them answers, the handler is not reached; if one fails, Options.OnError answers. An
@@ -19,9 +16,15 @@ func (p *Pipeline) Middleware(flow Flow) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			x, ok := FromContext(r.Context())
+			if !ok {
+				x = &Exchange{}
+			}
+			if !x.run.busy {
+				w = x.guard.Writer(w)
+			}
 			switch {
 			case !ok:
-				x = &Exchange{Writer: w}
+				x.Writer = w
 				r = r.WithContext(NewContext(r.Context(), x))
 				x.Request = r
 			case !x.run.busy: // else Run says that it is nested
@@ -44,7 +47,7 @@ func (p *Pipeline) Middleware(flow Flow) func(http.Handler) http.Handler {
 // answerError is the default of Options.OnError.
 func (p *Pipeline) answerError(w http.ResponseWriter, r *http.Request, err error) {
 	status := http.StatusInternalServerError
-	if errors.Is(err, ErrBadReturnURL) {
+	if is(err, ErrBadReturnURL) {
 		status = http.StatusBadRequest
 	} else {
 		p.log.ErrorContext(r.Context(), "flowhook: a before hook failed", "error", err)

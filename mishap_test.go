@@ -253,15 +253,23 @@ func TestMiddlewareGivesTheOuterWriterBack(t *testing.T) {
 	p, err := flowhook.New(nil, flowhook.Options{})
 	require.NoError(t, err)
 	outer, inner := httptest.NewRecorder(), httptest.NewRecorder()
+	behind := func(w http.ResponseWriter) http.ResponseWriter {
+		return w.(interface{ Unwrap() http.ResponseWriter }).Unwrap()
+	}
 	p.Middleware(flowhook.Login)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x, _ := flowhook.FromContext(r.Context())
-		p.Middleware(flowhook.Registration)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		p.Middleware(flowhook.Registration)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			got, _ := flowhook.FromContext(r.Context())
 			require.Same(t, x, got)
-			require.Same(t, inner, x.Writer)
+			require.Same(t, w, x.Writer)
+			require.Same(t, inner, behind(w))
 		})).ServeHTTP(inner, r)
-		require.Same(t, outer, x.Writer)
+		require.Same(t, w, x.Writer)
+		require.Same(t, outer, behind(w))
 		require.Same(t, r, x.Request)
+		p.Middleware(flowhook.Registration)(http.HandlerFunc(func(again http.ResponseWriter, _ *http.Request) {
+			require.Same(t, w, again, "it is guarded once")
+		})).ServeHTTP(w, r)
 	})).ServeHTTP(outer, newRequest())
 }
 
@@ -279,6 +287,7 @@ func TestABeforeHookThatFailsIsAnsweredByOnError(t *testing.T) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	rec := httptest.NewRecorder()
+	b.made = nil
 	b.pipeline().Middleware(flowhook.Login)(reached).ServeHTTP(rec, newRequest())
 	require.Equal(t, http.StatusServiceUnavailable, rec.Code)
 	require.True(t, errors.Is(got, errRefused))

@@ -2,7 +2,6 @@ package flowhook
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -107,7 +106,11 @@ func (p *Pipeline) Complete(ctx context.Context, flow Flow, strategy Strategy, s
 
 // attempt is Complete without the failed hooks.
 func (p *Pipeline) attempt(ctx context.Context, x *Exchange, c *chains, save func(ctx context.Context) error) (handled bool, err error) {
-	x.begin(x.Writer.Header().Clone())
+	var header http.Header
+	if x.Writer != nil {
+		header = x.Writer.Header().Clone()
+	}
+	x.begin(header)
 	defer x.end()
 
 	if err := p.chain(ctx, x, &c.beforePersist); err != nil {
@@ -123,10 +126,16 @@ func (p *Pipeline) attempt(ctx context.Context, x *Exchange, c *chains, save fun
 			if err := x.save(ctx, &c.after, save); err != nil {
 				return err
 			}
-			if id := x.identityID(); id != locked {
-				return p.transaction(ctx, x, id, func(ctx context.Context) error { return p.last(ctx, x, &c.after) })
+			last := func(ctx context.Context) error {
+				if err := p.last(ctx, x, &c.after); err != nil {
+					return err
+				}
+				return x.unsaved()
 			}
-			return p.last(ctx, x, &c.after)
+			if id := x.identityID(); id != locked {
+				return p.transaction(ctx, x, id, last)
+			}
+			return last(ctx)
 		})
 	}
 	if err != nil {
@@ -141,7 +150,11 @@ func (p *Pipeline) chain(ctx context.Context, x *Exchange, c *chain) (err error)
 	err = errGoexit // for the deferred function: unless something is returned
 	defer func() {
 		if v := recover(); v != nil {
-			err = x.caused(panicked(v))
+			cause := panicked(v)
+			if x.run.request == nil {
+				cause = fmt.Errorf("%w (the exchange has no Request)", cause)
+			}
+			err = x.caused(cause)
 			if x.run.aborted = v == http.ErrAbortHandler; !x.run.aborted {
 				p.logPanic(ctx, c.point, x.run.hook.name, x.run.hook.pos, debug.Stack())
 			}
@@ -238,11 +251,11 @@ func (p *Pipeline) transaction(ctx context.Context, x *Exchange, identityID stri
 	x.run.tx = false
 	switch {
 	case cause != nil:
-		if !errors.Is(err, cause) {
+		if !is(err, cause) {
 			p.log.LogAttrs(ctx, slog.LevelError, "flowhook: the store did not return why its transaction was to be rolled back", slog.Any("error", err))
 		}
 		return cause.err
-	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+	case ctx.Err() != nil && is(err, ctx.Err()):
 		return ctx.Err()
 	case err != nil:
 		return fmt.Errorf("flowhook: transaction: %w", err)
@@ -258,6 +271,11 @@ func (p *Pipeline) succeed(ctx context.Context, x *Exchange) (handled bool) {
 	for i := 0; i < len(x.run.later); i++ { // fn may add to it
 		p.afterCommit(ctx, x, x.run.later[i])
 	}
+	if x.guard.Refused() { // too late to fail
+		p.log.LogAttrs(ctx, slog.LevelError, "flowhook: a write after the chain has ended was dropped",
+			slog.Any("error", errRefused))
+	}
+	x.guard.Open()
 	if !stage.Touched(x.run.stage) {
 		return false
 	}

@@ -19,35 +19,38 @@ type plan struct {
 	chains   []check.Chain // as far as they have hooks
 	shown    []shown       // of the hooks in them, by their ID
 	counts   map[countKey]*counts
-	alone    kept // it, and no other, so that an exchange need not make one
 }
 
-// kept are the plans that an exchange keeps: one of each pipeline that it is used with, which is hardly ever more than one. They
-// never change.
-type kept struct {
-	*plan
-	others *kept
-}
-
-// plan gives the configuration that serves x, which keeps it from now on; the current one for nil.
+// plan returns the configuration that serves x, which keeps it from now on. It returns the current
+// one if x is nil or belongs to another pipeline.
 func (p *Pipeline) plan(x *Exchange) *plan {
 	if x == nil {
 		return p.current.Load()
 	}
-	for {
-		first := x.kept.Load()
-		for k := first; k != nil; k = k.others {
-			if k.pipeline == p {
-				return k.plan
-			}
-		}
-		now := p.current.Load()
-		more := &now.alone
-		if first != nil {
-			more = &kept{now, first}
-		}
-		x.kept.CompareAndSwap(first, more) // else another goroutine was faster: look again
+	kept := x.kept.Load()
+	if kept == nil {
+		x.kept.CompareAndSwap(nil, p.current.Load()) // else another goroutine was faster
+		kept = x.kept.Load()
 	}
+	if kept.pipeline == p {
+		return kept
+	}
+	return p.current.Load()
+}
+
+// own makes x an exchange of p. It belongs to the first pipeline that runs hooks or issues a session
+// for it; one that only reads a session does not own it.
+func (p *Pipeline) own(x *Exchange) error {
+	switch x.owner {
+	case p:
+		return nil
+	case nil:
+		if x.owner = p; p.plan(x) != x.kept.Load() {
+			x.kept.Store(p.current.Load())
+		}
+		return nil
+	}
+	return ErrOtherPipeline
 }
 
 // Reload takes another configuration, as [New] does, with the options that New was given: factories and Wrap are called

@@ -144,36 +144,73 @@ func TestReloadBringsAndTakesSecrets(t *testing.T) {
 	require.ErrorIs(t, err, flowhook.ErrNotConfigured)
 }
 
-// An exchange that several pipelines use keeps the configuration of each: also that of the second has its before behind it.
-func TestAnExchangeOfSeveralPipelines(t *testing.T) {
-	var pipelines []*flowhook.Pipeline
-	for _, n := range []int{1, 5, 7} {
+func TestRun_exchange_of_another_pipeline(t *testing.T) {
+	pipeline := func(n int) *flowhook.Pipeline {
 		p, err := flowhook.New(parse(t, version(n, secretOf(n))), stamping())
 		require.NoError(t, err)
-		pipelines = append(pipelines, p)
+		return p
 	}
-	ctx, x := exchangeOf(t.Context(), "alice")
-	for _, p := range pipelines {
-		_, err := p.Run(ctx, flowhook.Login, flowhook.Before, flowhook.FlowWide)
-		require.NoError(t, err)
+	first, second := pipeline(1), pipeline(2)
+	use := map[string]func(p *flowhook.Pipeline, ctx context.Context, x *flowhook.Exchange) error{
+		"Run": func(p *flowhook.Pipeline, ctx context.Context, _ *flowhook.Exchange) error {
+			_, err := p.Run(ctx, flowhook.Login, flowhook.Before, flowhook.FlowWide)
+			return err
+		},
+		"Complete": func(p *flowhook.Pipeline, ctx context.Context, _ *flowhook.Exchange) error {
+			_, err := p.Complete(ctx, flowhook.Logout, flowhook.FlowWide, nil)
+			return err
+		},
+		"Issue": func(p *flowhook.Pipeline, ctx context.Context, x *flowhook.Exchange) error {
+			return p.Sessions().Issue(ctx, x)
+		},
+		"Create": func(p *flowhook.Pipeline, ctx context.Context, x *flowhook.Exchange) error {
+			_, err := p.Sessions().Create(ctx, x)
+			return err
+		},
+		"End": func(p *flowhook.Pipeline, ctx context.Context, x *flowhook.Exchange) error {
+			return p.Sessions().End(ctx, x)
+		},
 	}
-	for i, p := range pipelines {
-		require.NoError(t, p.Reload(parse(t, version(10+i, secretOf(10+i)))))
+	for owns, own := range use {
+		for name, f := range use {
+			t.Run(name+"_after_"+owns, func(t *testing.T) {
+				ctx, x := exchangeOf(t.Context(), "alice")
+				require.NoError(t, own(first, ctx, x))
+				stamps, header := len(stampsOf(ctx)), x.Writer.Header().Clone()
+				require.ErrorIs(t, f(second, ctx, x), flowhook.ErrOtherPipeline)
+				require.Len(t, stampsOf(ctx), stamps, "no hook has run")
+				require.Equal(t, header, x.Writer.Header())
+				require.NoError(t, f(first, ctx, x), "it still serves its owner")
+			})
+		}
 	}
-	for _, p := range pipelines {
-		_, err := p.Complete(ctx, flowhook.Login, flowhook.Password, nil)
+
+	t.Run("reading_a_session_is_allowed", func(t *testing.T) {
+		ctx, x := exchangeOf(t.Context(), "alice")
+		theirs, err := second.Sessions().Create(t.Context(), &flowhook.Exchange{Identity: x.Identity})
 		require.NoError(t, err)
-		token, err := p.Sessions().Create(ctx, x)
-		require.NoError(t, err)
-		_, err = p.Sessions().FromToken(ctx, token)
-		require.NoError(t, err)
-		_, err = p.Sessions().FromToken(t.Context(), token)
-		require.ErrorIs(t, err, flowhook.ErrNoSession, "signed by the secrets that the exchange keeps")
-	}
-	require.Equal(t, []int{1, 5, 7, 1, 1, 1, 5, 5, 5, 7, 7, 7}, stampsOf(ctx))
+		for range 2 { // before and after the exchange has an owner
+			found, err := second.Sessions().FromToken(ctx, theirs)
+			require.NoError(t, err)
+			require.Equal(t, "alice", found.IdentityID)
+			_, err = first.Sessions().FromToken(ctx, theirs)
+			require.ErrorIs(t, err, flowhook.ErrNoSession)
+			require.NoError(t, use["Run"](first, ctx, x))
+		}
+		require.Equal(t, []int{1, 1}, stampsOf(ctx))
+		require.ErrorIs(t, use["Run"](second, ctx, x), flowhook.ErrOtherPipeline)
+	})
+
+	t.Run("a_failed_hook_does_not_run", func(t *testing.T) {
+		b := newBench(t)
+		b.add(loginFailed, "failed")
+		require.NoError(t, use["Issue"](first, b.ctx, b.x))
+		_, err := b.complete(nil)
+		require.ErrorIs(t, err, flowhook.ErrOtherPipeline)
+		require.Empty(t, b.ran)
+	})
 }
 
-// What happens to the Config after Reload, or New, has no effect.
 func TestReloadTakesTheConfigAsItIs(t *testing.T) {
 	b := newBench(t)
 	p := b.pipeline()

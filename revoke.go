@@ -2,19 +2,25 @@ package flowhook
 
 import "context"
 
-// newRevoke makes the revoke_active_sessions hook: it deletes all sessions of x.Identity but x.Session. A session of
-// somebody else, who was signed in here before, is not among them.
+// newRevoke makes the revoke_active_sessions hook. It deletes all sessions of x.Identity except
+// x.Session. If x.Session belongs to another identity, which was signed in here before, it is not
+// spared and not deleted.
 //
-// Where x.Session is gone already, because a concurrent sign-in has revoked it, the store says ErrNotFound, and so does
-// the hook: that sign-in has lost, and must not take the winner's session with it.
+// If a concurrent sign-in has already revoked x.Session, the store returns ErrNotFound, and so does
+// the hook: this sign-in has lost and must not end the winner's session.
+//
+// If x.Session is nil, every session is deleted. In Complete at login, that is an error unless a
+// later hook issues a session: see Exchange.unsaved.
 func newRevoke(store SessionRevoker) Hook {
 	return HookFunc(func(ctx context.Context, x *Exchange) error {
 		if x.identityID() == "" {
 			return ErrNoIdentity
 		}
 		except := ""
-		if x.Session != nil && (x.Session.IdentityID == x.Identity.ID || x.Session.IdentityID == "") {
+		if x.signedIn() {
 			except = x.Session.ID
+		} else {
+			x.run.revoked = x.run.hook
 		}
 		return store.DeleteSessions(ctx, x.Identity.ID, except)
 	})

@@ -3,12 +3,12 @@ package flowhook
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"time"
 
+	"github.com/flowhook/flowhook/internal/stage"
 	"github.com/flowhook/flowhook/internal/token"
 )
 
@@ -59,11 +59,13 @@ func (s *Sessions) configured(x *Exchange) (*tokens, error) {
 	return nil, fmt.Errorf("%w: sessions need a SessionStore and secrets", ErrNotConfigured)
 }
 
-// mute says why no cookie can reach the client. It is asked before anything is stored that the client would not hear of.
+// mute returns an error if no cookie can reach the client. Ask it before anything is stored.
 func (x *Exchange) mute() error {
 	switch {
-	case x.Writer == nil:
-		return fmt.Errorf("%w: its Writer is nil", ErrNoExchange)
+	case x.Writer == nil || x.run.busy && stage.Real(x.run.stage) == nil:
+		return fmt.Errorf("%w: it has no Writer, so no cookie can be sent", ErrNoExchange)
+	case x.guard.Begun():
+		return fmt.Errorf("%w: the response has already begun, so no cookie can be sent", ErrAnswered)
 	case x.run.busy && x.run.succeeded:
 		return errTooLate
 	}
@@ -105,6 +107,9 @@ func (s *Sessions) Create(ctx context.Context, x *Exchange) (token string, err e
 	case x.identityID() == "":
 		return "", ErrNoIdentity
 	}
+	if err := s.pipeline.own(x); err != nil {
+		return "", err
+	}
 	now := s.pipeline.now().UTC().Truncate(time.Microsecond)
 	fresh := Session{ID: rand.Text(), IdentityID: x.Identity.ID, AuthenticatedAt: now, IssuedAt: now, ExpiresAt: now.Add(t.lifespan)}
 	if token, err = t.Sign(fresh.ID); err != nil {
@@ -130,6 +135,9 @@ func (s *Sessions) End(ctx context.Context, x *Exchange) error {
 	}
 	if x.outside(ctx) || x.within(ctx) {
 		return errOutside
+	}
+	if err := s.pipeline.own(x); err != nil {
+		return err
 	}
 	owner := x.identityID()
 	if x.Session != nil {
@@ -178,7 +186,7 @@ func (s *Sessions) FromToken(ctx context.Context, token string) (*Session, error
 func (s *Sessions) find(ctx context.Context, id string) (*Session, error) {
 	found, err := s.store.FindSession(ctx, id)
 	switch {
-	case errors.Is(err, ErrNotFound):
+	case is(err, ErrNotFound):
 		return nil, ErrNoSession
 	case err != nil:
 		return nil, fmt.Errorf("flowhook: finding a session: %w", err)

@@ -242,7 +242,7 @@ func TestNoPushThroughTheStageOnHTTP2(t *testing.T) {
 	}))
 	p, err := flowhook.New(&cfg, flowhook.Options{OnError: func(w http.ResponseWriter, _ *http.Request, err error) {
 		require.ErrorIs(t, err, http.ErrNotSupported)
-		_, real := w.(http.Pusher)
+		_, real := w.(interface{ Unwrap() http.ResponseWriter }).Unwrap().(http.Pusher)
 		require.True(t, real)
 		http.Error(w, errorPage, http.StatusInternalServerError)
 	}})

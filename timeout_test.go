@@ -37,7 +37,7 @@ func (b *bench) file(text string, hooks map[string]act) {
 	b.t.Helper()
 	cfg, err := flowhook.ParseConfig([]byte(text))
 	require.NoError(b.t, err)
-	b.cfg = *cfg
+	b.cfg, b.made = *cfg, nil
 	b.opts.Hooks = map[string]flowhook.HookFactory{}
 	for name, a := range hooks {
 		b.opts.Hooks[name] = func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
@@ -203,7 +203,7 @@ func TestTimeoutIsOfOneHook(t *testing.T) {
 	requireTimeout(t, err, loginAfter, "slow", flowhook.Position{Line: 7, Column: 18}, "10ms")
 	require.Equal(t, []string{"quick", "free", "slow"}, b.ran, "nothing runs behind it")
 
-	b.ran = nil
+	b = newBench(t)
 	b.file(strings.Replace(text, "10ms", "3h", 1), map[string]act{"quick": look("quick"), "free": look("free"), "slow": look("slow"), "last": look("last")})
 	_, err = b.run(flowhook.After)
 	require.NoError(t, err)

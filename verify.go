@@ -151,7 +151,7 @@ func (p *Pipeline) Redeem(ctx context.Context, token string, confirm func(ctx co
 			ctx = context.WithValue(ctx, transactionKey{}, p)
 		}
 		v, err := p.verify.ConsumeVerification(ctx, hashToken(token), p.now().UTC().Truncate(time.Microsecond))
-		if errors.Is(err, ErrNotFound) {
+		if is(err, ErrNotFound) {
 			cause = ErrBadToken
 			return cause
 		}

@@ -51,6 +51,7 @@ type bench struct {
 	ran    []string // what ran, in order
 	cfg    flowhook.Config
 	opts   flowhook.Options
+	made   *flowhook.Pipeline // by the first call of pipeline
 }
 
 func newBench(t *testing.T) *bench {
@@ -82,9 +83,12 @@ func (b *bench) add(p flowhook.Point, name string, acts ...act) {
 
 func (b *bench) pipeline() *flowhook.Pipeline {
 	b.t.Helper()
-	p, err := flowhook.New(&b.cfg, b.opts)
-	require.NoError(b.t, err)
-	return p
+	if b.made == nil {
+		p, err := flowhook.New(&b.cfg, b.opts)
+		require.NoError(b.t, err)
+		b.made = p
+	}
+	return b.made
 }
 
 func (b *bench) run(phase flowhook.Phase) (bool, error) {

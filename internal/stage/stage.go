@@ -28,7 +28,7 @@ var (
 type Stage struct {
 	open    atomic.Bool         // between Begin and Close
 	touched atomic.Bool         // a method was called: somebody may hold on to this stage
-	real    http.ResponseWriter // changes only while nobody has touched it
+	real    http.ResponseWriter // nil: there is no client
 
 	mu     sync.Mutex  // guards what follows
 	base   http.Header // the real header as it was
@@ -45,7 +45,7 @@ func (s *Stage) Header() http.Header {
 		return http.Header{} // goes nowhere
 	}
 	if s.header == nil {
-		if s.base == nil {
+		if s.base == nil && s.real != nil {
 			s.base = s.real.Header().Clone()
 		}
 		s.header = s.base.Clone()
@@ -103,19 +103,21 @@ func Begin(s *Stage, w http.ResponseWriter, base http.Header) {
 	s.open.Store(true)
 }
 
-// Close ends the stage: from now on nothing written to it has an effect. What is being written is waited for.
+// Close ends the stage. It waits for a write in progress; later writes have no effect. The stage
+// keeps a copy of the header, because a hook may still hold the map.
 func Close(s *Stage) {
 	s.open.Store(false)
 	if s.touched.Load() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		s.header = s.header.Clone()
 	}
 }
 
 // Touched says that a method of an http.ResponseWriter was called. It is what costs nothing to ask.
 func Touched(s *Stage) bool { return s.touched.Load() }
 
-// Real gives the writer that Begin was given.
+// Real returns the writer that was passed to Begin.
 func Real(s *Stage) http.ResponseWriter { return s.real }
 
 func (s *Stage) fail(err error) {
@@ -134,6 +136,13 @@ func Result(s *Stage) (status int, misuse error) {
 	return s.status, s.misuse
 }
 
+// Changed reports whether the staged header differs from the real one.
+func Changed(s *Stage) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.header != nil && !maps.EqualFunc(s.header, s.base, slices.Equal[[]string])
+}
+
 // Discard forgets what was staged, after Close.
 func Discard(s *Stage) {
 	s.mu.Lock()
@@ -147,10 +156,13 @@ func Closed(w http.ResponseWriter) bool {
 	return ok && !s.open.Load()
 }
 
-// Release lets out what was staged, after Close. The error is that of a client that is gone.
+// Release sends what was staged, after Close. An error means that the client is gone.
 func Release(s *Stage) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.real == nil {
+		return nil
+	}
 	if s.header != nil {
 		real := s.real.Header()
 		for k, v := range s.header {

@@ -1,0 +1,434 @@
+package flowhook_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flowhook/flowhook"
+	"github.com/stretchr/testify/require"
+)
+
+// handlerWrites are the ways in which a handler writes to its own ResponseWriter.
+var handlerWrites = map[string]func(w http.ResponseWriter, r *http.Request) error{
+	"redirect": func(w http.ResponseWriter, r *http.Request) error {
+		http.Redirect(w, r, "/welcome", http.StatusSeeOther)
+		return nil
+	},
+	"write_header": func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(http.StatusAccepted); return nil },
+	"write":        func(w http.ResponseWriter, _ *http.Request) error { _, err := w.Write([]byte("welcome")); return err },
+	"write_string": func(w http.ResponseWriter, _ *http.Request) error { _, err := io.WriteString(w, "welcome"); return err },
+	"copy": func(w http.ResponseWriter, _ *http.Request) error {
+		_, err := io.Copy(w, strings.NewReader("welcome"))
+		return err
+	},
+	"early_hints": func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(http.StatusEarlyHints); return nil },
+	"flush":       func(w http.ResponseWriter, _ *http.Request) error { w.(http.Flusher).Flush(); return nil },
+	"controller_flush": func(w http.ResponseWriter, _ *http.Request) error {
+		return http.NewResponseController(w).Flush()
+	},
+	"hijack": func(w http.ResponseWriter, _ *http.Request) error {
+		_, _, err := w.(http.Hijacker).Hijack()
+		return err
+	},
+	"controller_hijack": func(w http.ResponseWriter, _ *http.Request) error {
+		_, _, err := http.NewResponseController(w).Hijack()
+		return err
+	},
+}
+
+// wrapper is a middleware's ResponseWriter, such as one that logs statuses.
+type wrapper struct{ http.ResponseWriter }
+
+func (w wrapper) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// loginOver serves a login under Middleware on a real server and returns all bytes that a client
+// reads, but for the date. The handler answers "done", or with errorPage.
+func loginOver(t *testing.T, p *flowhook.Pipeline, login func(w http.ResponseWriter, r *http.Request) error) string {
+	t.Helper()
+	srv := httptest.NewServer(p.Middleware(flowhook.Login)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch err := login(w, r); {
+		case err == nil:
+			io.WriteString(w, "done")
+		case !errors.Is(err, errHandled):
+			http.Error(w, errorPage, http.StatusInternalServerError)
+		}
+	})))
+	defer srv.Close()
+	var answer strings.Builder
+	for line := range strings.Lines(rawRequest(t, srv.Listener.Addr().String(), "/", "")) {
+		if !strings.HasPrefix(line, "Date: ") {
+			answer.WriteString(line)
+		}
+	}
+	return answer.String()
+}
+
+var errHandled = errors.New("a hook has answered")
+
+func TestMiddleware_handler_writes_while_hooks_run(t *testing.T) {
+	for name, write := range handlerWrites {
+		for _, row := range []struct {
+			name string
+			run  func(ctx context.Context, p *flowhook.Pipeline, write func() error) error
+		}{
+			{"save", func(ctx context.Context, p *flowhook.Pipeline, write func() error) error {
+				_, err := p.Complete(ctx, flowhook.Login, flowhook.Password, func(context.Context) error {
+					_ = write()
+					return nil
+				})
+				return err
+			}},
+			{"hook", func(ctx context.Context, p *flowhook.Pipeline, write func() error) error {
+				ctx = context.WithValue(ctx, writeKey{}, write)
+				_, err := p.Run(ctx, flowhook.Login, flowhook.After, flowhook.Password)
+				return err
+			}},
+		} {
+			for _, wrapped := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s/%s/wrapped_%t", name, row.name, wrapped), func(t *testing.T) {
+					b := newBench(t)
+					b.add(loginAfter, "hook", func(ctx context.Context, _ *flowhook.Exchange) error {
+						if write, ok := ctx.Value(writeKey{}).(func() error); ok {
+							_ = write()
+						}
+						return nil
+					})
+					p := b.pipeline()
+					page := loginOver(t, p, func(http.ResponseWriter, *http.Request) error { return errRefused })
+					var failed, refused error
+					raw := loginOver(t, p, func(w http.ResponseWriter, r *http.Request) error {
+						if wrapped {
+							w = wrapper{w}
+							flowhook.MustFromContext(r.Context()).Writer = w
+							if name == "flush" || name == "hijack" {
+								return errRefused // a wrapper has no such method
+							}
+						}
+						failed = row.run(r.Context(), p, func() error { refused = write(w, r); return nil })
+						return failed
+					})
+					require.Equal(t, page, raw, "the client reads the error page alone")
+					if wrapped && (name == "flush" || name == "hijack") {
+						return
+					}
+					require.Equal(t, "rollback", b.store.entries[len(b.store.entries)-1])
+					if row.name == "save" {
+						require.ErrorContains(t, failed, "flowhook: save: it has answered")
+					} else {
+						require.ErrorContains(t, failed, "hook hook")
+						require.ErrorContains(t, failed, "the handler's ResponseWriter was written to")
+					}
+					switch name {
+					case "redirect", "write_header", "early_hints", "flush":
+						require.NoError(t, refused, "it returns none")
+					default:
+						require.ErrorContains(t, refused, "flowhook: write while hooks run")
+					}
+				})
+			}
+		}
+	}
+}
+
+type writeKey struct{}
+
+func TestMiddleware_handler_writes_outside_a_run(t *testing.T) {
+	for name, write := range handlerWrites {
+		if strings.Contains(name, "hijack") {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			for _, phase := range []flowhook.Phase{flowhook.Before, flowhook.After} {
+				b := newBench(t)
+				b.add(loginBefore, "before")
+				if phase == flowhook.After {
+					b.add(loginAfter, "after", refuse)
+				}
+				raw := loginOver(t, b.pipeline(), func(w http.ResponseWriter, r *http.Request) error {
+					if phase == flowhook.After {
+						_, err := b.made.Complete(r.Context(), flowhook.Login, flowhook.Password, nil)
+						require.ErrorIs(t, err, errRefused)
+					}
+					require.NoError(t, write(w, r))
+					return nil
+				})
+				direct := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					write(w, r)
+					io.WriteString(w, "done")
+				}))
+				var want strings.Builder
+				for line := range strings.Lines(rawRequest(t, direct.Listener.Addr().String(), "/", "")) {
+					if !strings.HasPrefix(line, "Date: ") {
+						want.WriteString(line)
+					}
+				}
+				direct.Close()
+				require.Equal(t, want.String(), raw, "the guard changes nothing")
+			}
+		})
+	}
+
+	t.Run("hijack", func(t *testing.T) {
+		p, err := flowhook.New(nil, flowhook.Options{})
+		require.NoError(t, err)
+		raw := loginOver(t, p, func(w http.ResponseWriter, _ *http.Request) error {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			require.NoError(t, err)
+			defer conn.Close()
+			_, err = io.WriteString(conn, "raw")
+			require.NoError(t, err)
+			return errHandled
+		})
+		require.Equal(t, "raw", raw)
+	})
+
+	t.Run("deadlines_are_reached_by_unwrapping", func(t *testing.T) {
+		p, err := flowhook.New(nil, flowhook.Options{})
+		require.NoError(t, err)
+		loginOver(t, p, func(w http.ResponseWriter, _ *http.Request) error {
+			return http.NewResponseController(w).SetWriteDeadline(time.Now().Add(time.Minute))
+		})
+	})
+
+	t.Run("a_writer_that_cannot_flush_or_hijack_says_so", func(t *testing.T) {
+		p := newDesk(t, sessionHookYAML).pipeline
+		p.Middleware(flowhook.Login)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			require.ErrorIs(t, http.NewResponseController(w).Flush(), http.ErrNotSupported)
+			_, _, err := http.NewResponseController(w).Hijack()
+			require.ErrorIs(t, err, http.ErrNotSupported)
+			require.NoError(t, p.Sessions().End(r.Context(), flowhook.MustFromContext(r.Context())), "it has not begun")
+		})).ServeHTTP(discard{}, newRequest())
+	})
+}
+
+func TestMiddleware_answer_leaves_through_the_guard(t *testing.T) {
+	b := newBench(t)
+	b.add(loginAfter, "hook", answerWith(http.StatusFound, "moved"))
+	raw := loginOver(t, b.pipeline(), func(w http.ResponseWriter, r *http.Request) error {
+		outer := wrapper{w}
+		flowhook.MustFromContext(r.Context()).Writer = outer
+		handled, err := b.made.Complete(r.Context(), flowhook.Login, flowhook.Password, nil)
+		require.NoError(t, err)
+		require.True(t, handled)
+		return errHandled
+	})
+	require.Contains(t, raw, "HTTP/1.1 302 Found\r\n")
+	require.Contains(t, raw, "\r\n\r\nmoved")
+}
+
+// A write that comes when nothing can fail any more is dropped and logged.
+func TestMiddleware_handler_writes_after_the_commit(t *testing.T) {
+	b := newBench(t)
+	b.add(loginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
+		x.AfterCommit(func(ctx context.Context) error {
+			_, err := ctx.Value(writeKey{}).(http.ResponseWriter).Write([]byte("late"))
+			require.Error(t, err)
+			return nil
+		})
+		return nil
+	})
+	raw := loginOver(t, b.pipeline(), func(w http.ResponseWriter, r *http.Request) error {
+		_, err := b.made.Complete(context.WithValue(r.Context(), writeKey{}, w), flowhook.Login, flowhook.Password, nil)
+		return err
+	})
+	require.NotContains(t, raw, "late")
+	require.Contains(t, raw, "\r\n\r\ndone")
+	require.Contains(t, b.log.String(), "a write after the chain has ended was dropped")
+}
+
+func TestMiddleware_response_has_begun(t *testing.T) {
+	begin := map[string]func(w http.ResponseWriter) error{
+		"write_header": func(w http.ResponseWriter) error { w.WriteHeader(http.StatusOK); return nil },
+		"write":        func(w http.ResponseWriter) error { _, err := io.WriteString(w, "begun "); return err },
+		"flush":        func(w http.ResponseWriter) error { return http.NewResponseController(w).Flush() },
+		"switching": func(w http.ResponseWriter) error {
+			w.WriteHeader(http.StatusSwitchingProtocols)
+			return nil
+		},
+		"hijack": func(w http.ResponseWriter) error {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				conn.Close()
+			}
+			return err
+		},
+	}
+	header := func(_ context.Context, x *flowhook.Exchange) error { x.Writer.Header().Set("X-Hook", "1"); return nil }
+	look := func(_ context.Context, x *flowhook.Exchange) error { x.Writer.Header().Get("X-Hook"); return nil }
+	for name, begin := range begin {
+		for _, row := range []struct {
+			name string
+			act  act
+			want string
+		}{
+			{"an_answer_fails", answerWith(http.StatusFound, ""), "the response has already begun"},
+			{"a_header_fails", header, "the response has already begun"},
+			{"a_hook_that_sends_nothing_runs", look, ""},
+		} {
+			t.Run(name+"/"+row.name, func(t *testing.T) {
+				b := newBench(t)
+				b.add(loginAfter, "hook", row.act)
+				p := b.pipeline()
+				loginOver(t, p, func(w http.ResponseWriter, r *http.Request) error {
+					require.NoError(t, begin(w))
+					saved := false
+					handled, err := p.Complete(r.Context(), flowhook.Login, flowhook.Password, func(context.Context) error { saved = true; return nil })
+					require.False(t, handled)
+					require.True(t, saved)
+					if row.want == "" {
+						require.NoError(t, err)
+					} else {
+						require.ErrorContains(t, err, row.want)
+						require.Equal(t, "rollback", b.store.entries[len(b.store.entries)-1])
+					}
+					return errHandled
+				})
+			})
+		}
+		t.Run(name+"/no_session_is_issued_or_ended", func(t *testing.T) {
+			store := newWatched()
+			cfg, err := flowhook.ParseConfig([]byte("selfservice: {login: {after: [{hook: session}]}}" + secretYAML))
+			require.NoError(t, err)
+			p, err := flowhook.New(cfg, flowhook.Options{Store: store, Logger: slog.New(slog.DiscardHandler)})
+			require.NoError(t, err)
+			loginOver(t, p, func(w http.ResponseWriter, r *http.Request) error {
+				x := flowhook.MustFromContext(r.Context())
+				x.Identity = &flowhook.Identity{ID: "alice"}
+				require.NoError(t, begin(w))
+				_, err := p.Complete(r.Context(), flowhook.Login, flowhook.Password, nil)
+				require.ErrorIs(t, err, flowhook.ErrAnswered)
+				require.ErrorContains(t, err, "hook session")
+				require.ErrorIs(t, p.Sessions().Issue(r.Context(), x), flowhook.ErrAnswered)
+				require.ErrorIs(t, p.Sessions().End(r.Context(), x), flowhook.ErrAnswered)
+				require.Empty(t, store.take(), "nothing was stored")
+				return errHandled
+			})
+		})
+	}
+
+	t.Run("early_hints_begin_nothing", func(t *testing.T) {
+		d := newDesk(t, sessionHookYAML)
+		raw := loginOver(t, d.pipeline, func(w http.ResponseWriter, r *http.Request) error {
+			w.Header().Set("Link", "</style.css>; rel=preload")
+			w.WriteHeader(http.StatusEarlyHints)
+			flowhook.MustFromContext(r.Context()).Identity = &flowhook.Identity{ID: "alice"}
+			_, err := d.pipeline.Complete(r.Context(), flowhook.Login, flowhook.Password, nil)
+			return err
+		})
+		require.Contains(t, raw, "HTTP/1.1 103 Early Hints\r\n")
+		require.Contains(t, raw, "HTTP/1.1 200 OK\r\n")
+		require.Contains(t, raw, "Set-Cookie: __Host-session=")
+	})
+}
+
+// A writer kept from the first run is dead in every later one, however many there are.
+func TestRun_writer_kept_from_an_earlier_run(t *testing.T) {
+	for _, later := range []int{1, 2, 4, 5, 8} {
+		t.Run(fmt.Sprint(later), func(t *testing.T) {
+			b := newBench(t)
+			runs := 0
+			var kept http.ResponseWriter
+			b.add(loginFailed, "hook", func(_ context.Context, x *flowhook.Exchange) error {
+				if runs++; runs == 1 {
+					kept = x.Writer // untouched
+				}
+				if runs == 1+later {
+					_, err := io.WriteString(kept, "stray")
+					require.ErrorContains(t, err, "write after the chain has ended")
+					kept.Header().Set("X-Stray", "1")
+					kept.WriteHeader(http.StatusTeapot)
+				}
+				return nil
+			})
+			for range 1 + later {
+				handled, err := b.run(flowhook.Failed)
+				require.NoError(t, err)
+				require.False(t, handled)
+			}
+			require.Equal(t, 1+later, runs)
+			b.requireUntouched()
+		})
+	}
+}
+
+// A write to the writer of a failed run is an error, although no later run has begun.
+func TestRun_writer_kept_from_a_failed_run(t *testing.T) {
+	b := newBench(t)
+	var kept http.ResponseWriter
+	b.add(loginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error { kept = x.Writer; return errRefused })
+	_, err := b.run(flowhook.After)
+	require.ErrorIs(t, err, errRefused)
+	_, err = io.WriteString(kept, "stray")
+	require.ErrorContains(t, err, "write after the chain has ended")
+}
+
+func TestWriter_copies_what_is_written(t *testing.T) {
+	b := newBench(t)
+	b.add(loginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
+		text := []byte("answer")
+		_, err := x.Writer.Write(text)
+		copy(text, "######")
+		return err
+	})
+	_, err := b.run(flowhook.After)
+	require.NoError(t, err)
+	require.Equal(t, "answer", b.rec.Body.String())
+}
+
+func TestWriter_reports_the_first_misuse(t *testing.T) {
+	b := newBench(t)
+	b.add(loginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
+		x.Writer.WriteHeader(99)
+		x.Writer.WriteHeader(1000)
+		return nil
+	})
+	_, err := b.run(flowhook.After)
+	require.ErrorContains(t, err, "status 99;")
+}
+
+// A map that a hook keeps is not the map that leaves.
+func TestWriter_header_kept_by_a_hook(t *testing.T) {
+	b := newBench(t)
+	b.add(loginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
+		header := x.Writer.Header()
+		header.Set("X-Hook", "in time")
+		header["X-Values"] = []string{"in time"}
+		x.AfterCommit(func(context.Context) error {
+			header.Set("X-Late", "1")
+			header["X-Values"][0] = "late"
+			header.Del("X-Hook")
+			return nil
+		})
+		return nil
+	})
+	_, err := b.run(flowhook.After)
+	require.NoError(t, err)
+	require.Equal(t, http.Header{"X-Host": {"kept"}, "X-Hook": {"in time"}, "X-Values": {"in time"}}, b.rec.Header())
+}
+
+func TestRun_append_to_addresses_does_not_reach_the_hosts_array(t *testing.T) {
+	for _, fails := range []bool{true, false} {
+		b := newBench(t)
+		array := [3]flowhook.Address{{Value: "a@example.org"}, {Value: "b@example.org"}, {Value: "the host's"}}
+		b.x.Identity.Addresses = array[:2]
+		b.add(loginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
+			x.Identity.Addresses = append(x.Identity.Addresses, flowhook.Address{Value: "added"})
+			if fails {
+				return errRefused
+			}
+			return nil
+		})
+		_, err := b.run(flowhook.After)
+		require.Equal(t, fails, err != nil)
+		require.Equal(t, "the host's", array[2].Value)
+		require.Len(t, b.x.Identity.Addresses, map[bool]int{true: 2, false: 3}[fails])
+	}
+}

@@ -1,0 +1,139 @@
+package stage
+
+import (
+	"bufio"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+)
+
+var errShut = errors.New("flowhook: write while hooks run; " +
+	"a hook writes to x.Writer, and the handler when Run or Complete has returned")
+
+// A Guard stands between a handler and its ResponseWriter. While it is shut, nothing reaches the
+// client through the writers that it guards. The zero Guard is open. Its methods are safe for
+// concurrent use, except Writer.
+type Guard struct {
+	first   guarded
+	shut    atomic.Bool
+	refused atomic.Bool
+	begun   atomic.Bool
+
+	mu     sync.Mutex  // guards what follows
+	header http.Header // the real one, if somebody asked for it while the guard was shut
+	before http.Header // a copy of it from then
+}
+
+// Writer returns w behind the guard.
+func (g *Guard) Writer(w http.ResponseWriter) http.ResponseWriter {
+	switch own, ok := w.(*guarded); {
+	case ok && own.guard == g:
+		return w
+	case g.first.guard == nil: // saves an allocation
+		g.first = guarded{w, g}
+		return &g.first
+	}
+	return &guarded{w, g}
+}
+
+// Shut makes every write fail until Open is called.
+func (g *Guard) Shut() {
+	g.mu.Lock()
+	g.header, g.before = nil, nil
+	g.mu.Unlock()
+	g.refused.Store(false)
+	g.shut.Store(true)
+}
+
+// Open lets writes through again.
+func (g *Guard) Open() { g.shut.Store(false) }
+
+// Restore undoes what was done to the header since Shut was called.
+func (g *Guard) Restore() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.header != nil {
+		Restore(g.header, g.before)
+	}
+}
+
+// Refused reports whether a write has failed since Shut was called.
+func (g *Guard) Refused() bool { return g.refused.Load() }
+
+// Begun reports whether the final status of the response has left, or the connection was hijacked.
+// Header changes no longer have an effect then.
+func (g *Guard) Begun() bool { return g.begun.Load() }
+
+// A guarded writer implements Flusher and Hijacker itself, because http.ResponseController would
+// otherwise find those of the real writer. What else the controller offers, it finds by Unwrap.
+type guarded struct {
+	http.ResponseWriter
+	guard *Guard
+}
+
+func (w *guarded) Header() http.Header {
+	header := w.ResponseWriter.Header()
+	if g := w.guard; g.shut.Load() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.header == nil {
+			g.header, g.before = header, header.Clone()
+		}
+	}
+	return header
+}
+
+func (w *guarded) WriteHeader(status int) {
+	if w.shut() {
+		return
+	}
+	if status >= 200 || status == http.StatusSwitchingProtocols {
+		w.guard.begun.Store(true)
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *guarded) Write(b []byte) (int, error) {
+	if w.shut() {
+		return 0, errShut
+	}
+	w.guard.begun.Store(true)
+	return w.ResponseWriter.Write(b)
+}
+
+func (w *guarded) Flush() { _ = w.FlushError() }
+
+func (w *guarded) FlushError() error {
+	if w.shut() {
+		return errShut
+	}
+	err := http.NewResponseController(w.ResponseWriter).Flush()
+	if !errors.Is(err, http.ErrNotSupported) {
+		w.guard.begun.Store(true)
+	}
+	return err
+}
+
+func (w *guarded) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	if w.shut() {
+		return nil, nil, errShut
+	}
+	conn, buffered, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err == nil {
+		w.guard.begun.Store(true)
+	}
+	return conn, buffered, err
+}
+
+func (w *guarded) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// shut reports whether the guard refuses a write, and notes it.
+func (w *guarded) shut() bool {
+	if !w.guard.shut.Load() {
+		return false
+	}
+	w.guard.refused.Store(true)
+	return true
+}
