@@ -10,9 +10,14 @@ import (
 // Nothing was saved. Trying the whole Complete, Redeem or Transaction again is right.
 var ErrConflict = errors.New("sqlstore: conflict with another transaction")
 
-// IsConflict says whether err is [ErrConflict], or a driver's error that means the same: what a statement of the host's
-// own gives, and with it the whole Complete.
-func IsConflict(err error) bool {
+// IsConflict reports whether err is [ErrConflict], or a driver's error that means the same, as a
+// statement of the host's own returns it. An error that panics when it is inspected is no conflict.
+func IsConflict(err error) (conflict bool) {
+	defer func() {
+		if recover() != nil {
+			conflict = false
+		}
+	}()
 	if errors.Is(err, ErrConflict) {
 		return true
 	}

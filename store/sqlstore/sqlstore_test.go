@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -80,6 +81,12 @@ func TestConflictIsKnownWithoutTheDriver(t *testing.T) {
 		}
 		require.Equal(t, c.conflict, sqlstore.IsConflict(fmt.Errorf("save: %w", c.err)), "as a statement of the host's own gives it: %v", err)
 	}
+}
+
+// Complete returns an error of the host's unchanged, whatever it is.
+func TestIsConflict_error_that_cannot_be_inspected(t *testing.T) {
+	require.False(t, sqlstore.IsConflict((*url.Error)(nil)))
+	require.False(t, sqlstore.IsConflict(fmt.Errorf("save: %w", (*url.Error)(nil))))
 }
 
 func TestDuplicateIsKnownWithoutTheDriver(t *testing.T) {
