@@ -1,0 +1,198 @@
+package flowhook_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/flowhook/flowhook"
+	"github.com/stretchr/testify/require"
+)
+
+const revokeYAML = "selfservice: {login: {after: [{hook: revoke_active_sessions}]}}\n"
+
+// bearer stores a session of the host's own, as a service with bearer tokens does, and returns it.
+func bearer(ctx context.Context, t *testing.T, d *desk, identityID, id string) *flowhook.Session {
+	t.Helper()
+	s := flowhook.Session{ID: id, IdentityID: identityID, ExpiresAt: d.clock.Now().AddDate(0, 0, 1)}
+	require.NoError(t, d.store.CreateSession(ctx, s))
+	return &s
+}
+
+func TestRevoke_login_without_a_session(t *testing.T) {
+	const problem = "issue the session in save, or set x.Session"
+	alive := func(d *desk, id string) bool { _, err := d.store.Store.FindSession(t.Context(), id); return err == nil }
+
+	t.Run("own_bearer_token_that_x_Session_does_not_name", func(t *testing.T) {
+		d := newDesk(t, revokeYAML)
+		_, old := d.signIn("alice")
+		v := visit("alice")
+		err := d.complete(v, func(ctx context.Context) error { bearer(ctx, t, d, "alice", "own"); return nil })
+		require.ErrorContains(t, err, problem)
+		var hook *flowhook.HookError
+		require.ErrorAs(t, err, &hook)
+		require.Equal(t, "revoke_active_sessions", hook.Name)
+		require.Equal(t, flowhook.Position{Line: 1, Column: 38}, hook.Position)
+		require.True(t, alive(d, old.ID), "everything is rolled back")
+		require.False(t, alive(d, "own"))
+		require.Nil(t, v.Session)
+	})
+
+	t.Run("own_bearer_token_in_x_Session", func(t *testing.T) {
+		for _, identityID := range []string{"alice", ""} {
+			d := newDesk(t, revokeYAML)
+			_, old := d.signIn("alice")
+			v := visit("alice")
+			require.NoError(t, d.complete(v, func(ctx context.Context) error {
+				bearer(ctx, t, d, "alice", "own")
+				v.Session = &flowhook.Session{ID: "own", IdentityID: identityID}
+				return nil
+			}))
+			require.False(t, alive(d, old.ID))
+			require.True(t, alive(d, "own"), "it is spared")
+		}
+	})
+
+	t.Run("session_of_another_identity_in_x_Session", func(t *testing.T) {
+		d := newDesk(t, revokeYAML)
+		_, theirs := d.signIn("bob")
+		v := visit("alice")
+		v.Session = &theirs
+		require.ErrorContains(t, d.complete(v, nil), problem)
+		require.True(t, alive(d, theirs.ID))
+	})
+
+	t.Run("revoke_before_session", func(t *testing.T) {
+		d := newDesk(t, "selfservice: {login: {after: [{hook: revoke_active_sessions}, {hook: session}]}}\n")
+		_, old := d.signIn("alice")
+		v := visit("alice")
+		require.NoError(t, d.complete(v, nil))
+		require.False(t, alive(d, old.ID))
+		require.True(t, alive(d, v.Session.ID))
+	})
+
+	t.Run("redirect_before_session", func(t *testing.T) {
+		d := newDesk(t, "selfservice: {login: {after: [{hook: revoke_active_sessions}, {hook: redirect, config: {to: /}}, {hook: session}]}}\n")
+		require.ErrorContains(t, d.complete(visit("alice"), nil), problem)
+	})
+
+	t.Run("Options_Issue_that_does_not_set_x_Session", func(t *testing.T) {
+		for _, sets := range []bool{true, false} {
+			var d *desk
+			d = newDesk(t, "selfservice: {login: {after: [{hook: session}, {hook: revoke_active_sessions}]}}\n", func(made *desk) {
+				made.opts.Issue = func(ctx context.Context, x *flowhook.Exchange) error {
+					if s := bearer(ctx, t, d, "alice", "own"); sets {
+						x.Session = s
+					}
+					return nil
+				}
+			})
+			err := d.complete(visit("alice"), nil)
+			require.Equal(t, sets, alive(d, "own"))
+			if sets {
+				require.NoError(t, err)
+			} else {
+				require.ErrorContains(t, err, "Options.Issue must set it, too")
+			}
+		}
+	})
+
+	t.Run("identity_that_save_sets", func(t *testing.T) {
+		d := newDesk(t, revokeYAML)
+		v := visit("")
+		require.ErrorContains(t, d.complete(v, func(context.Context) error {
+			v.Identity = &flowhook.Identity{ID: "alice"}
+			return nil
+		}), problem)
+		require.Nil(t, v.Identity)
+	})
+
+	t.Run("Run_allows_it", func(t *testing.T) {
+		d := newDesk(t, revokeYAML)
+		_, old := d.signIn("alice")
+		v := visit("alice")
+		ctx := flowhook.NewContext(t.Context(), v.Exchange)
+		_, err := d.pipeline.Run(ctx, flowhook.Login, flowhook.After, flowhook.Password)
+		require.NoError(t, err)
+		require.False(t, alive(d, old.ID))
+		require.NoError(t, d.Issue(ctx, v.Exchange), "the host issues afterwards")
+	})
+
+	t.Run("recovery_and_settings_allow_it", func(t *testing.T) {
+		d := newDesk(t, "selfservice: {recovery: {after: [{hook: revoke_active_sessions}]}, settings: {after: [{hook: revoke_active_sessions}]}}\n")
+		for _, flow := range []flowhook.Flow{flowhook.Recovery, flowhook.Settings} {
+			_, old := d.signIn("alice")
+			v := visit("alice")
+			_, err := d.pipeline.Complete(flowhook.NewContext(t.Context(), v.Exchange), flow, flowhook.Link, nil)
+			require.NoError(t, err)
+			require.False(t, alive(d, old.ID))
+		}
+	})
+
+	t.Run("no_identity", func(t *testing.T) {
+		d := newDesk(t, revokeYAML)
+		_, old := d.signIn("alice")
+		d.store.take()
+		for _, who := range []*flowhook.Identity{nil, {}} {
+			v := visit("")
+			v.Identity = who
+			require.ErrorIs(t, d.complete(v, nil), flowhook.ErrNoIdentity)
+			require.Empty(t, d.store.take(), "the store is not asked to delete the sessions of nobody")
+		}
+		require.True(t, alive(d, old.ID))
+	})
+}
+
+// The answer of a login whose bearer token would be dead is an error, over the wire.
+func TestRevoke_bearer_token_on_the_wire(t *testing.T) {
+	for _, names := range []bool{false, true} {
+		d := newDesk(t, revokeYAML)
+		mux := http.NewServeMux()
+		mux.Handle("/login", d.pipeline.Middleware(flowhook.Login)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			x := flowhook.MustFromContext(r.Context())
+			x.Identity = &flowhook.Identity{ID: "alice"}
+			_, err := d.pipeline.Complete(r.Context(), flowhook.Login, flowhook.Password, func(ctx context.Context) error {
+				if s := bearer(ctx, t, d, "alice", "token"); names {
+					x.Session = s
+				}
+				return nil
+			})
+			if err != nil {
+				http.Error(w, errorPage, http.StatusInternalServerError)
+				return
+			}
+			io.WriteString(w, "token")
+		})))
+		mux.HandleFunc("/me", func(w http.ResponseWriter, r *http.Request) {
+			if _, err := d.store.FindSession(r.Context(), r.Header.Get("Authorization")); err != nil {
+				w.WriteHeader(http.StatusUnauthorized)
+			}
+		})
+		srv := httptest.NewServer(mux)
+		jar, err := cookiejar.New(nil)
+		require.NoError(t, err)
+		client := &http.Client{Jar: jar}
+		res, err := client.Post(srv.URL+"/login", "", nil)
+		require.NoError(t, err)
+		token, err := io.ReadAll(res.Body)
+		require.NoError(t, err)
+		res.Body.Close()
+		if !names {
+			require.Equal(t, http.StatusInternalServerError, res.StatusCode)
+			srv.Close()
+			continue
+		}
+		require.Equal(t, http.StatusOK, res.StatusCode)
+		r, err := http.NewRequest(http.MethodGet, srv.URL+"/me", nil)
+		require.NoError(t, err)
+		r.Header.Set("Authorization", string(token))
+		res, err = client.Do(r)
+		require.NoError(t, err)
+		res.Body.Close()
+		require.Equal(t, http.StatusOK, res.StatusCode)
+		srv.Close()
+	}
+}
