@@ -1,0 +1,125 @@
+package flowhook_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"testing"
+
+	"github.com/flowhook/flowhook"
+	"github.com/stretchr/testify/require"
+)
+
+// A hostileError panics when errors.Is or errors.As inspects it, and when it is printed.
+type hostileError struct{}
+
+func (hostileError) Error() string                { panic("printed") }
+func (hostileError) Is(error) bool                { panic("inspected") }
+func (hostileError) As(any) bool                  { panic("inspected") }
+func (hostileError) Unwrap() []error              { panic("unwrapped") }
+func (hostileError) Timeout() bool                { panic("asked") }
+func (hostileError) MarshalText() ([]byte, error) { panic("marshaled") }
+
+// uninspectable are errors that the standard library's functions panic on.
+func uninspectable() map[string]error {
+	return map[string]error{"nil_url_error": (*url.Error)(nil), "hostile_error": hostileError{}}
+}
+
+func TestMiddleware_error_that_cannot_be_inspected(t *testing.T) {
+	for name, bad := range uninspectable() {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.add(loginBefore, "culprit", func(context.Context, *flowhook.Exchange) error { return bad })
+			srv := httptest.NewServer(b.pipeline().Middleware(flowhook.Login)(http.NotFoundHandler()))
+			defer srv.Close()
+			res, err := http.Get(srv.URL)
+			require.NoError(t, err, "the client gets an answer")
+			defer res.Body.Close()
+			body, err := io.ReadAll(res.Body)
+			require.NoError(t, err)
+			require.Equal(t, http.StatusInternalServerError, res.StatusCode)
+			require.Equal(t, "Internal Server Error\n", string(body))
+			require.Contains(t, b.log.String(), "hook culprit")
+		})
+	}
+}
+
+func TestComplete_error_that_cannot_be_inspected(t *testing.T) {
+	for name, bad := range uninspectable() {
+		for _, row := range []struct {
+			where string
+			want  []string
+			set   func(b *bench) (save func(context.Context) error)
+		}{
+			{"hook", []string{"after", "failed"}, func(b *bench) func(context.Context) error {
+				b.add(loginAfter, "after", func(context.Context, *flowhook.Exchange) error { return bad })
+				return nil
+			}},
+			{"gate", []string{"gate", "failed"}, func(b *bench) func(context.Context) error {
+				b.add(loginGate, "gate", func(context.Context, *flowhook.Exchange) error { return bad })
+				return nil
+			}},
+			{"save", []string{"failed"}, func(*bench) func(context.Context) error {
+				return func(context.Context) error { return bad }
+			}},
+			{"panic", []string{"after", "failed"}, func(b *bench) func(context.Context) error {
+				b.add(loginAfter, "after", func(context.Context, *flowhook.Exchange) error { panic(bad) })
+				return nil
+			}},
+			{"commit", []string{"after", "failed"}, func(b *bench) func(context.Context) error {
+				b.store.commit = bad
+				b.add(loginAfter, "after")
+				return nil
+			}},
+			{"after_commit", []string{"after"}, func(b *bench) func(context.Context) error {
+				b.add(loginAfter, "after", func(_ context.Context, x *flowhook.Exchange) error {
+					x.AfterCommit(func(context.Context) error { return bad })
+					return nil
+				})
+				return nil
+			}},
+			{"failed", []string{"after", "failed"}, func(b *bench) func(context.Context) error {
+				b.add(loginAfter, "after", refuse)
+				b.add(loginFailed, "failed", func(context.Context, *flowhook.Exchange) error { return bad })
+				return nil
+			}},
+		} {
+			t.Run(name+"/"+row.where, func(t *testing.T) {
+				b := newBench(t)
+				save := row.set(b)
+				if row.where != "failed" {
+					b.add(loginFailed, "failed")
+				}
+				_, err := b.complete(save)
+				require.Equal(t, row.where != "after_commit", err != nil)
+				require.Equal(t, row.want, b.ran)
+				b.requireUntouched()
+			})
+		}
+	}
+}
+
+// A store whose errors cannot be inspected is in trouble; it does not take the request down.
+func TestSessions_store_error_that_cannot_be_inspected(t *testing.T) {
+	for name, bad := range uninspectable() {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t, sessionHookYAML)
+			cookie, _ := d.signIn("alice")
+			d.store.fail["FindSession"], d.store.fail["ConsumeVerification"] = bad, bad
+			require.NotPanics(t, func() {
+				_, err := d.FromRequest(visit("", cookie).Request)
+				require.NotNil(t, err)
+				require.False(t, isNoSession(err))
+			})
+			require.NotPanics(t, func() {
+				err := d.pipeline.Redeem(t.Context(), "0123456789012345678901234567890123456789012", func(context.Context, flowhook.VerificationToken) error { return nil })
+				require.NotNil(t, err)
+			})
+		})
+	}
+}
+
+// isNoSession reports whether err is ErrNoSession itself; errors.Is could panic.
+func isNoSession(err error) bool { return err == flowhook.ErrNoSession }
