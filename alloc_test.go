@@ -41,7 +41,9 @@ func allocatedBy(t *testing.T, p *flowhook.Pipeline, point flowhook.Point) float
 	who := &flowhook.Identity{ID: "alice", Addresses: []flowhook.Address{
 		{Via: "email", Value: "alice@example.com"}, {Via: "email", Value: "alice@example.org"}}}
 	var ctx context.Context
-	request := func() { ctx = flowhook.NewContext(t.Context(), &flowhook.Exchange{Writer: w, Request: r, Identity: who}) }
+	request := func() {
+		ctx = flowhook.NewContext(t.Context(), &flowhook.Exchange{Writer: w, Request: r, Identity: who})
+	}
 	host := testing.AllocsPerRun(allocationRuns, request)
 	return testing.AllocsPerRun(allocationRuns, func() {
 		request()

@@ -224,7 +224,8 @@ var (
 	// ErrNotConfigured says that what was called has no store, or no secret, to work with.
 	ErrNotConfigured = errors.New("flowhook: not configured")
 
-	// ErrNoExchange says that the context has no exchange (see NewContext and Middleware), or one without Writer or Request.
+	// ErrNoExchange says that the context has no exchange (see NewContext and Middleware), or that a
+	// cookie is needed and the exchange has no Writer.
 	ErrNoExchange = errors.New("flowhook: no exchange in the context")
 
 	// ErrNoIdentity says that a hook needs Exchange.Identity, with its ID, and the handler has not set it.
@@ -236,7 +237,8 @@ var (
 	// ErrPhaseSkipped says that the handler went past before, or before_persist, where hooks are configured.
 	ErrPhaseSkipped = errors.New("flowhook: phase skipped")
 
-	// ErrAnswered says that the exchange has been answered: there is nothing left to run.
+	// ErrAnswered says that the exchange has been answered, so there is nothing left to run, or that the
+	// response has already begun, so that no cookie can be sent.
 	ErrAnswered = errors.New("flowhook: already answered")
 
 	// ErrNested says that the exchange is in a run already.
@@ -251,16 +253,36 @@ var (
 	ErrBadReturnURL = errors.New("flowhook: bad return URL")
 )
 
-// An Exchange is one HTTP request and response, with the identity and the session it concerns. The host sets the
-// exported fields before it runs hooks. After a run that failed they are what they were, Identity and Session with their
-// content. An Exchange serves one request, by the configuration that is current when it is first used, and is not safe for
-// concurrent use.
+// An Exchange is one HTTP request and response, with the identity and the session it concerns. The
+// host sets the exported fields before it runs hooks. After a failed run they are what they were
+// before it, including the content of Identity and Session.
+//
+// An Exchange serves one request, under the configuration that is current when it is first used. It
+// belongs to the first pipeline that runs hooks or issues a session for it; another one returns
+// [ErrOtherPipeline]. It is not safe for concurrent use.
+//
+// Writer and Request may be nil: for jobs, imports, and accounts that an administrator creates. Then
+// a hook that answers, sets a header or needs the request is an error. So is the session hook.
 type Exchange struct {
-	Writer   http.ResponseWriter // staged while hooks run: what a hook writes leaves when all have succeeded
-	Request  *http.Request       // hooks may parse its form, not replace it
-	Identity *Identity           // nil until the host knows who it is
-	Session  *Session            // at login and recovery the one just issued, by whomever; elsewhere the one in use
-	Err      error               // why the flow failed; for hooks at Failed
+	// Writer is staged while hooks run: what a hook writes leaves when all of them have succeeded.
+	Writer http.ResponseWriter
+
+	// Request is the client's. Hooks may parse its form, but not replace it.
+	Request *http.Request
+
+	// Identity is nil until the host knows who the user is.
+	Identity *Identity
+
+	// Session is the session just issued, at login and recovery, and elsewhere the one in use. A host
+	// that issues sessions or bearer tokens of its own sets it, in save or in Options.Issue:
+	//
+	//	x.Session = &flowhook.Session{ID: id, IdentityID: user.ID}
+	//
+	// The revoke_active_sessions hook spares this ID, so the store's DeleteSessions must know it.
+	Session *Session
+
+	// Err is why the flow failed. It is for hooks at Failed.
+	Err error
 
 	kept  atomic.Pointer[plan] // the configuration that it is served by, from its first use on
 	owner *Pipeline            // whose hooks it runs; nil before the first run

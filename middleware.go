@@ -2,13 +2,24 @@ package flowhook
 
 import "net/http"
 
-// Middleware wraps the routes of a flow, GET and POST alike. It puts an exchange into the request's context and runs the
-// flow's Before hooks. If one of them answers, the handler is not reached; if one fails, Options.OnError answers. An
-// exchange that the context already has is used again, with this writer and request until the handler returns: so the
-// callback of one flow may be wrapped for another too.
+// Middleware wraps the routes of a flow, GET and POST alike. It puts an exchange into the request's
+// context and runs the flow's Before hooks. If one of them answers, the handler is not called; if one
+// fails, Options.OnError answers. If the context already has an exchange, Middleware uses it, with
+// this writer and request until the handler returns. So the callback of one flow can be wrapped for
+// another flow, too.
 //
-// It stands innermost, next to the handler: a handler below another wrapper sets x.Writer = w before it runs hooks.
-// Middleware panics if the flow is not declared.
+// The handler's ResponseWriter is guarded. While hooks or save run, it refuses what the handler
+// writes to it, flushes or hijacks, and the run fails: http.Redirect(w, ...) in save would answer a
+// request that may still be rolled back. Header changes are undone if the run fails. Hooks write to
+// x.Writer, and the handler writes to either when Run or Complete has returned. The guard also knows
+// when the response has begun: from then on, a hook that answers or sets a header, and a session
+// that needs a cookie, are errors. It implements Flush, FlushError, Hijack and Unwrap. Only what
+// goes past it is unguarded: the result of Unwrap, a writer that Middleware has not handed out, such
+// as gin's c.Writer, and one that you put into an Exchange yourself.
+//
+// Make it the innermost middleware. If another one wraps the ResponseWriter between Middleware and
+// the handler, the handler sets x.Writer = w before it runs hooks. Middleware panics if the flow is
+// not declared.
 func (p *Pipeline) Middleware(flow Flow) func(http.Handler) http.Handler {
 	if p.current.Load().find(flow, FlowWide) == nil {
 		panic("flowhook: Middleware of the unknown flow " + string(flow))

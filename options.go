@@ -23,8 +23,9 @@ type Options struct {
 	// Secrets sign the session tokens, instead of the file's: the first signs, all verify. At least 16 bytes each.
 	Secrets []string
 
-	// Issue is what the session hook does, for hosts with sessions of their own. It should set Exchange.Session.
-	// Nil: Sessions().Issue.
+	// Issue is what the session hook does, for hosts with sessions of their own. It must set
+	// Exchange.Session, because revoke_active_sessions ends every session that it does not name.
+	// Default: Sessions().Issue.
 	Issue func(ctx context.Context, x *Exchange) error
 
 	// Courier sends the mails of the verify hook, which needs one.

@@ -32,14 +32,17 @@ type Pipeline struct {
 // the handler writes nothing more. On an error nothing was written, x is what it was, and the handler answers. The two
 // never come together.
 //
-// The hooks at After run in one transaction, serialised by x.Identity's ID. A save of the host's own before it is not
-// part of that: where both must stand or fall together, use [Pipeline.Complete]. Hooks at Failed run with a context that
+// The hooks at After run in one transaction, serialized by x.Identity's ID. A save of the host's own before it is not
+// part of that: if both must succeed or fail together, use [Pipeline.Complete]. Hooks at Failed run with a context that
 // outlives the request, for at most 10 seconds.
 //
-// What a hook caused is a [*HookError]. Other errors: ErrNoExchange, ErrUnknownPoint, ErrNested, ErrAnswered,
-// ErrPhaseSkipped, ErrBadReturnURL (in a flow with a redirect that goes where the request says, but not at Failed), the
-// store's own where its transaction fails, and ctx.Err() where ctx has ended. Run is safe for concurrent use with different
-// exchanges.
+// Run allows revoke_active_sessions at login without a session, because the host may issue one
+// afterwards. That has a price: two logins at the same time then leave two sessions.
+//
+// What a hook caused is a [*HookError]. Other errors: ErrNoExchange, ErrOtherPipeline, ErrUnknownPoint, ErrNested,
+// ErrAnswered, ErrPhaseSkipped, ErrBadReturnURL (in a flow with a redirect that goes where the request says, but not at
+// Failed), the store's own if its transaction fails, and ctx.Err() if ctx has ended. Run is safe for concurrent use with
+// different exchanges.
 func (p *Pipeline) Run(ctx context.Context, flow Flow, phase Phase, strategy Strategy) (handled bool, err error) {
 	x, c, err := p.enter(ctx, flow, phase, strategy)
 	if err != nil {
@@ -73,10 +76,14 @@ func (p *Pipeline) Run(ctx context.Context, flow Flow, phase Phase, strategy Str
 	return p.succeed(ctx, x), nil
 }
 
-// Complete is all that follows success. It runs the hooks at BeforePersist; if none of them answers, save and the hooks
-// at After, in one transaction that is serialised by x.Identity's ID, also where save is what sets it. One staged
-// response is around all of it. save (nil: nothing) must work with the context that it is given; it may set headers on
-// x.Writer, but not answer. At login, it is where the host issues the session.
+// Complete finishes a successful flow. It runs the hooks at BeforePersist; if none of them answers,
+// it runs save and the hooks at After in one transaction, serialized by x.Identity's ID, even if save
+// is what sets the ID. The response is staged until all of it has succeeded.
+//
+// save may be nil. It must use the context that it is given. It may set headers, but it must not
+// answer: a write to x.Writer or to the handler's own ResponseWriter fails the run. At login, the
+// host issues the session in save, or sets x.Session to one of its own. If revoke_active_sessions
+// has run and the login has no session in the end, Complete returns an error and rolls back.
 //
 // handled says that a hook has answered. On an error the transaction is rolled back, x and the header of x.Writer are
 // what they were, and trying again is right; an error of save comes back unchanged, others are as those of

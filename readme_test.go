@@ -17,24 +17,42 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A block is what stands between two fences of the README.
+// A block is a fenced code block of the README or of a page in docs.
 type block struct {
 	language string
 	text     string
 	marked   string // the line above the fence
+	page     string // the file's name, without its extension
 	line     int
 }
 
+// otherTests compile these pages in modules that have a database.
+var otherTests = []string{"docs/own-store.md", "docs/postgresql.md"}
+
+// readme returns the blocks of the README and of docs.
 func readme(t *testing.T) (blocks []block) {
 	t.Helper()
-	text, err := os.ReadFile("README.md")
+	pages, err := filepath.Glob("docs/*.md")
 	require.NoError(t, err)
+	for _, page := range append([]string{"README.md"}, pages...) {
+		if !slices.Contains(otherTests, page) {
+			blocks = append(blocks, blocksOf(t, page)...)
+		}
+	}
+	return blocks
+}
+
+func blocksOf(t *testing.T, page string) (blocks []block) {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	require.NoError(t, err)
+	name := strings.TrimSuffix(filepath.Base(page), ".md")
 	above, in := "", false
 	for i, line := range strings.Split(string(text), "\n") {
 		language, fence := strings.CutPrefix(line, "```")
 		switch {
 		case fence && !in:
-			blocks = append(blocks, block{language: language, marked: above, line: i + 1})
+			blocks = append(blocks, block{language: language, marked: above, page: name, line: i + 1})
 			in = true
 		case fence:
 			in = false
@@ -43,11 +61,11 @@ func readme(t *testing.T) (blocks []block) {
 		}
 		above = line
 	}
-	require.False(t, in, "the last block is open")
+	require.False(t, in, "%s: the last block is open", page)
 	return blocks
 }
 
-// TestREADMECode builds every block of Go in a module of its own, which uses this checkout as the README says. A block
+// TestREADMECode builds every block of Go, in the README and in docs, in a module of its own, which uses this checkout as the README says. A block
 // that begins with "package" is a program: it runs, and the next text block is what it prints. All others are parts of one
 // package: declarations as they are, statements in a function with the parameters of around. What they mention, of
 // imports, is imported.
@@ -84,12 +102,12 @@ func TestREADMECode(t *testing.T) {
 		case b.language != "go":
 		case b.marked == "<!-- otel -->": // of another module, which compares it with its example
 		case strings.HasPrefix(b.text, "package main"):
-			name := fmt.Sprintf("program%d", b.line)
+			name := fmt.Sprintf("%s%d", b.page, b.line)
 			write(name+"/main.go", b.text)
 			require.Equal(t, "text", blocks[i+1].language, "line %d: the program's output is to follow", b.line)
 			printed[name] = blocks[i+1].text
 		default:
-			write(fmt.Sprintf("parts/line%d.go", b.line), part(b.text))
+			write(fmt.Sprintf("parts/%s_line%d.go", b.page, b.line), part(b.text))
 		}
 	}
 	require.NotEmpty(t, printed)

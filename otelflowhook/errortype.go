@@ -30,6 +30,7 @@ var known = []struct {
 	{flowhook.ErrPhaseSkipped, "flowhook.ErrPhaseSkipped"},
 	{flowhook.ErrAnswered, "flowhook.ErrAnswered"},
 	{flowhook.ErrNested, "flowhook.ErrNested"},
+	{flowhook.ErrOtherPipeline, "flowhook.ErrOtherPipeline"},
 }
 
 // errorType says in one of few words what kind of error a hook returned. An error of the host's may not stand being looked

@@ -65,6 +65,7 @@ func TestErrorType(t *testing.T) {
 		{"phase skipped", flowhook.ErrPhaseSkipped, "flowhook.ErrPhaseSkipped"},
 		{"answered", flowhook.ErrAnswered, "flowhook.ErrAnswered"},
 		{"nested", flowhook.ErrNested, "flowhook.ErrNested"},
+		{"other pipeline", flowhook.ErrOtherPipeline, "flowhook.ErrOtherPipeline"},
 		{"a bad return URL", flowhook.ErrBadReturnURL, "flowhook.ErrBadReturnURL"},
 		{"a nil pointer", (*hollow)(nil), "_OTHER"},
 		{"wrapping a nil pointer", fmt.Errorf("a%w", &hollow{(*hollow)(nil)}), "_OTHER"},

@@ -24,6 +24,10 @@ type clientKey struct{} // of the client's address, a string
 // without a body, such as a redirect, c.Writer.Written() is still false, and the next c.JSON would turn the 302 into a 200.
 // So WriteHeaderNow follows wherever a hook has answered. Until then gin knows nothing of what hooks write: an answer that
 // is rolled back leaves Status, Size and Written as they were.
+//
+// Middleware guards the writer that it passes to the handler: while hooks or save run, it refuses writes. gin's handlers
+// write to c.Writer instead, which is not guarded. So do not call c.JSON, c.Redirect or c.Writer in save: the client would
+// read that answer even if the run then fails and is rolled back.
 func (s *service) flow(flow flowhook.Flow) gin.HandlerFunc {
 	around := s.pipeline.Middleware(flow)
 	return func(c *gin.Context) {
