@@ -432,3 +432,53 @@ func TestRun_append_to_addresses_does_not_reach_the_hosts_array(t *testing.T) {
 		require.Len(t, b.x.Identity.Addresses, map[bool]int{true: 2, false: 3}[fails])
 	}
 }
+
+// What one run noted is forgotten when the next one begins.
+func TestMiddleware_runs_after_a_refused_write(t *testing.T) {
+	b := newBench(t)
+	b.add(loginFailed, "failed")
+	b.add(at(flowhook.Settings, flowhook.Failed, flowhook.Password), "refuses", func(ctx context.Context, _ *flowhook.Exchange) error {
+		ctx.Value(writeKey{}).(http.ResponseWriter).Header().Del("X-Save")
+		return errRefused
+	})
+	raw := loginOver(t, b.pipeline(), func(w http.ResponseWriter, r *http.Request) error {
+		login := func(save func(context.Context) error) error {
+			_, err := b.made.Complete(r.Context(), flowhook.Login, flowhook.Password, save)
+			return err
+		}
+		require.Error(t, login(func(context.Context) error {
+			w.Header().Set("X-Undone", "1")
+			w.WriteHeader(http.StatusTeapot)
+			return nil
+		}))
+		require.Equal(t, []string{"failed"}, b.ran, "the hooks at failed can run")
+		require.NoError(t, login(func(context.Context) error { w.Header().Set("X-Save", "1"); return nil }))
+		w.Header().Set("X-Handler", "1")
+		ctx := context.WithValue(r.Context(), writeKey{}, w)
+		_, err := b.made.Run(ctx, flowhook.Settings, flowhook.Failed, flowhook.Password)
+		require.ErrorIs(t, err, errRefused)
+		_, err = b.made.Run(r.Context(), flowhook.Login, flowhook.Failed, flowhook.Password)
+		return err
+	})
+	require.NotContains(t, raw, "X-Undone")
+	require.Contains(t, raw, "\r\nX-Save: 1\r\n")
+	require.Contains(t, raw, "\r\nX-Handler: 1\r\n")
+	require.Contains(t, raw, "\r\n\r\ndone")
+}
+
+// A handler that runs a flow of another handler while hooks run is refused, and can say so.
+func TestMiddleware_inside_a_run(t *testing.T) {
+	b := newBench(t)
+	inner := httptest.NewRecorder()
+	var p *flowhook.Pipeline
+	b.add(loginAfter, "hook", func(ctx context.Context, x *flowhook.Exchange) error {
+		p.Middleware(flowhook.Settings)(http.NotFoundHandler()).ServeHTTP(inner, x.Request)
+		return nil
+	})
+	p = b.pipeline()
+	b.x.Request = b.x.Request.WithContext(b.ctx)
+	_, err := b.complete(nil)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusInternalServerError, inner.Code, "it was answered by OnError")
+	require.Contains(t, b.log.String(), "run inside a run")
+}

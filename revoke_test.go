@@ -76,7 +76,9 @@ func TestRevoke_login_without_a_session(t *testing.T) {
 
 	t.Run("redirect_before_session", func(t *testing.T) {
 		d := newDesk(t, "selfservice: {login: {after: [{hook: revoke_active_sessions}, {hook: redirect, config: {to: /}}, {hook: session}]}}\n")
-		require.ErrorContains(t, d.complete(visit("alice"), nil), problem)
+		err := d.complete(visit("alice"), nil)
+		require.ErrorContains(t, err, problem)
+		require.ErrorContains(t, err, "hook revoke_active_sessions", "not the last one that ran")
 	})
 
 	t.Run("Options_Issue_that_does_not_set_x_Session", func(t *testing.T) {
