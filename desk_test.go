@@ -1,6 +1,7 @@
 package flowhook_test
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http/httptest"
@@ -19,7 +20,7 @@ type watched struct {
 	*memstore.Store
 	mu    sync.Mutex
 	calls []string         // "FindSession <id>"
-	fail  map[string]error // by method
+	fail  map[string]error // by method, or by call
 }
 
 func newWatched() *watched { return &watched{Store: memstore.New(), fail: map[string]error{}} }
@@ -27,8 +28,9 @@ func newWatched() *watched { return &watched{Store: memstore.New(), fail: map[st
 func (w *watched) note(method, about string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.calls = append(w.calls, strings.TrimSpace(method+" "+about))
-	return w.fail[method]
+	call := strings.TrimSpace(method + " " + about)
+	w.calls = append(w.calls, call)
+	return cmp.Or(w.fail[method], w.fail[call])
 }
 
 // take gives the calls since the last time, without those of Transaction.

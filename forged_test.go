@@ -46,7 +46,6 @@ func TestForgedCookiesAreAnonymous(t *testing.T) {
 	d := newDesk(t, "")
 	cookie, s := d.signIn("alice")
 	value := strings.TrimPrefix(cookie, hostSession+"=")
-	second, _ := d.signIn("alice")
 	now := fmt.Sprint(time.Now().Unix())
 	raw, err := securecookie.New([]byte(deskSecret), nil).SetSerializer(securecookie.NopEncoder{}).MaxAge(0).Encode(hostSession, []byte(s.ID))
 	require.NoError(t, err)
@@ -54,25 +53,20 @@ func TestForgedCookiesAreAnonymous(t *testing.T) {
 	named := func(v string) []string { return []string{hostSession + "=" + v} }
 
 	for name, cookies := range map[string][]string{
-		"none":                            nil,
-		"under another name":              {"session=" + value},
-		"under a name in lower case":      {"__host-session=" + value},
-		"signed for another name":         named(sign(deskSecret, "session", now, s.ID)),
-		"two of the name, both good":      {cookie, second},
-		"two of the name, the same":       {cookie, cookie},
-		"two, the second forged":          {cookie, hostSession + "=forged"},
-		"two, the first forged":           {hostSession + "=forged", cookie},
-		"two, the first empty":            {hostSession + "=", cookie},
-		"two, the second without a value": {cookie, hostSession},
-		"quoted":                          {hostSession + `="` + value + `"`},
-		"quoted on one side":              {hostSession + `="` + value},
-		"empty":                           {hostSession + "="},
-		"percent-encoded":                 named(strings.ReplaceAll(value, "=", "%3D")),
-		"without padding":                 named(unpadded),
-		"with too much padding":           named(value + "===="),
-		"the ID alone":                    named(s.ID),
-		"signed with another secret":      named(sign("another-secret-than-that", hostSession, now, s.ID)),
-		"signed with the secret itself":   named(raw),
+		"none":                          nil,
+		"under another name":            {"session=" + value},
+		"under a name in lower case":    {"__host-session=" + value},
+		"signed for another name":       named(sign(deskSecret, "session", now, s.ID)),
+		"two, both forged":              {hostSession + "=forged", hostSession + "=" + sign("another-secret-than-that", hostSession, now, s.ID)},
+		"quoted":                        {hostSession + `="` + value + `"`},
+		"quoted on one side":            {hostSession + `="` + value},
+		"empty":                         {hostSession + "="},
+		"percent-encoded":               named(strings.ReplaceAll(value, "=", "%3D")),
+		"without padding":               named(unpadded),
+		"with too much padding":         named(value + "===="),
+		"the ID alone":                  named(s.ID),
+		"signed with another secret":    named(sign("another-secret-than-that", hostSession, now, s.ID)),
+		"signed with the secret itself": named(raw),
 		"signed with an empty key": named(encoded(now, s.ID, func(m string) []byte {
 			h := hmac.New(sha256.New, nil)
 			h.Write([]byte(hostSession + "|" + m))
@@ -97,7 +91,6 @@ func TestForgedCookiesAreAnonymous(t *testing.T) {
 		})
 	}
 	require.Equal(t, "alice", d.who("theme=dark", cookie, "session="+value))
-	require.Equal(t, "alice", d.who(second))
 
 	for name, token := range map[string]string{
 		"std alphabet":     stdAlphabet(d),

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/mail"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,7 +56,7 @@ func FuzzFromToken(f *testing.F) {
 		r.Header["Cookie"] = []string{hostSession + "=" + token}
 		parsed := r.CookiesNamed(hostSession)
 		found, err = d.FromRequest(r)
-		checkFound(t, d, s, found, err, len(parsed) == 1 && parsed[0].Value == genuine && !parsed[0].Quoted)
+		checkFound(t, d, s, found, err, slices.ContainsFunc(parsed, func(c *http.Cookie) bool { return c.Value == genuine && !c.Quoted }))
 	})
 }
 

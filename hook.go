@@ -215,7 +215,8 @@ var (
 	// ErrNotFound is the stores': there is no such session or token.
 	ErrNotFound = errors.New("flowhook: not found")
 
-	// ErrNoSession says that a request is anonymous: no token, or one that is forged, expired or revoked.
+	// ErrNoSession means that a request is anonymous: it has no token, a forged, expired or revoked
+	// one, or cookies of two live sessions.
 	ErrNoSession = errors.New("flowhook: no session")
 
 	// ErrBadToken says that a verification token is unknown, used or expired, or does not fit the address any more.

@@ -72,10 +72,11 @@ func (x *Exchange) mute() error {
 	return nil
 }
 
-// Issue is Create, and the cookie that carries the token: HttpOnly, Secure, SameSite=Lax and named __Host-session unless
-// the file says otherwise (OWASP ASVS 5.0, 3.3). Within a run, ctx must be the one that the hook, or save, was given. A hook
-// at Before or BeforePersist is in no transaction: a session that it issues stays, even if the flow then fails.
-// Without x.Writer it is ErrNoExchange; in a function of AfterCommit it is an error too.
+// Issue is Create, and sets the cookie that carries the token: HttpOnly, Secure, SameSite=Lax and
+// named __Host-session unless the file says otherwise (OWASP ASVS 5.0, 3.3). Within a run, ctx
+// must be the one that the hook, or save, was given. A hook at Before or BeforePersist is in no
+// transaction: a session that it issues stays, even if the flow then fails. Without x.Writer it is
+// ErrNoExchange; in a function of AfterCommit it is an error too.
 func (s *Sessions) Issue(ctx context.Context, x *Exchange) error {
 	t, err := s.configured(x)
 	if err != nil {
@@ -92,11 +93,14 @@ func (s *Sessions) Issue(ctx context.Context, x *Exchange) error {
 	return nil
 }
 
-// Create makes a session for x.Identity, sets x.Session and gives the token, for clients that carry it themselves.
+// Create makes a session for x.Identity, sets x.Session and returns the token, for clients that
+// carry it themselves.
 //
-// The session has a new ID of 130 random bits. The one that the request came with in its cookie, and x.Session, are
-// ended, in the same transaction: what an attacker planted, or saw, before the sign-in is worth nothing after it (OWASP
-// ASVS 5.0, 7.2.4). Errors: ErrNoIdentity, ErrNotConfigured, and those of the store.
+// The session has a new ID of 130 random bits. In the same transaction, Create ends x.Session and
+// every session that the request has a genuine cookie of: what an attacker planted, or saw, before
+// the sign-in is worth nothing after it (OWASP ASVS 5.0, 7.2.4). Errors: ErrNoIdentity,
+// ErrNotConfigured, and those of the store. A request with too many cookies (see FromRequest) is
+// an error too; nothing is stored.
 func (s *Sessions) Create(ctx context.Context, x *Exchange) (token string, err error) {
 	t, err := s.configured(x)
 	switch {
@@ -115,16 +119,22 @@ func (s *Sessions) Create(ctx context.Context, x *Exchange) (token string, err e
 	if token, err = t.Sign(fresh.ID); err != nil {
 		return "", fmt.Errorf("flowhook: signing a session token: %w", err)
 	}
-	if err = s.replace(ctx, fresh.IdentityID, t.current(x), &fresh); err != nil {
+	old, err := t.current(x)
+	if err == nil {
+		err = s.replace(ctx, fresh.IdentityID, old, &fresh)
+	}
+	if err != nil {
 		return "", fmt.Errorf("flowhook: issuing a session: %w", err)
 	}
 	x.Session, x.marks.issuedTo = &fresh, fresh.IdentityID
 	return token, nil
 }
 
-// End signs the user out: the session that the request came with in its cookie, and x.Session, are deleted, the cookie is
-// taken back, and x.Session is nil. A request without a session is no error. Within a run, ctx must be the one that the
-// hook, or save, was given. Without x.Writer it is ErrNoExchange; in a function of AfterCommit it is an error too.
+// End signs the user out. In one transaction it deletes x.Session and every session that the
+// request has a genuine cookie of. Then it takes back the cookie and sets x.Session to nil. A
+// request without a session is no error. One with too many cookies (see FromRequest) is; it
+// changes nothing. Within a run, ctx must be the one that the hook, or save, was given. Without
+// x.Writer it is ErrNoExchange; in a function of AfterCommit it is an error too.
 func (s *Sessions) End(ctx context.Context, x *Exchange) error {
 	t, err := s.configured(x)
 	if err != nil {
@@ -143,7 +153,11 @@ func (s *Sessions) End(ctx context.Context, x *Exchange) error {
 	if x.Session != nil {
 		owner = x.Session.IdentityID
 	}
-	if err := s.replace(ctx, owner, t.current(x), nil); err != nil {
+	old, err := t.current(x)
+	if err == nil {
+		err = s.replace(ctx, owner, old, nil)
+	}
+	if err != nil {
 		return fmt.Errorf("flowhook: ending a session: %w", err)
 	}
 	x.Session, x.marks.issuedTo = nil, ""
@@ -151,27 +165,49 @@ func (s *Sessions) End(ctx context.Context, x *Exchange) error {
 	return nil
 }
 
-// FromRequest gives the session that the request's cookie stands for. ErrNoSession: the request is anonymous, because it
-// has no cookie, one that is not genuine, one whose session is over, or two of the name, of which nobody can say which
-// one is the user's. Any other error: the store is in trouble, or the request's context has ended.
+// FromRequest returns the session in the request's cookie. ErrNoSession means that the request is
+// anonymous: it has no cookie, a forged one, or one whose session has ended. Any other error means
+// that the store failed, that the context has ended, or that there are too many cookies.
+//
+// A browser sends several cookies with the name if the cookie's domain or path has changed, or if
+// a neighboring host sets one. Forged cookies and ended sessions then do not count. If one session
+// remains, FromRequest returns it. If two different sessions are live, the request is anonymous:
+// nobody can tell which one is the user's. More than 8 genuine cookies, or more than 64 that look
+// genuine, are an error; deleting the site's cookies in the browser helps.
 func (s *Sessions) FromRequest(r *http.Request) (*Session, error) {
-	x, _ := FromContext(r.Context())
-	t, err := s.configured(x)
+	ctx := r.Context()
+	t, err := s.reading(ctx)
 	if err != nil {
 		return nil, err
 	}
-	id, ok := t.FromRequest(r)
-	if !ok {
+	var room [token.MaxIDs]string
+	ids, err := t.FromRequest(r, room[:0])
+	if err != nil {
+		return nil, fmt.Errorf("flowhook: finding a session: %w", err)
+	}
+	var live *Session
+	for _, id := range ids {
+		found, err := s.find(ctx, id)
+		switch {
+		case err != nil:
+			return nil, err
+		case found == nil:
+		case live != nil:
+			return nil, ErrNoSession
+		default:
+			live = found
+		}
+	}
+	if live == nil {
 		return nil, ErrNoSession
 	}
-	return s.find(r.Context(), id)
+	return live, nil
 }
 
-// FromToken gives the session that a token of Create stands for, for clients that send it as a bearer token. Its errors
-// are those of FromRequest.
+// FromToken returns the session of a token that Create returned, for clients that send it as a
+// bearer token. Its errors are those of FromRequest.
 func (s *Sessions) FromToken(ctx context.Context, token string) (*Session, error) {
-	x, _ := FromContext(ctx)
-	t, err := s.configured(x)
+	t, err := s.reading(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -179,34 +215,47 @@ func (s *Sessions) FromToken(ctx context.Context, token string) (*Session, error
 	if !ok {
 		return nil, ErrNoSession
 	}
-	return s.find(ctx, id)
+	found, err := s.find(ctx, id)
+	if err == nil && found == nil {
+		err = ErrNoSession
+	}
+	return found, err
 }
 
-// find gives the session with a verified ID.
+// reading returns what a read with ctx is served by. It may run on any goroutine, also during a
+// run.
+func (s *Sessions) reading(ctx context.Context) (*tokens, error) {
+	x, _ := FromContext(ctx)
+	t, err := s.configured(x)
+	return t, err
+}
+
+// find returns the session with a verified ID, or nil if there is none or it has expired.
 func (s *Sessions) find(ctx context.Context, id string) (*Session, error) {
 	found, err := s.store.FindSession(ctx, id)
 	switch {
 	case is(err, ErrNotFound):
-		return nil, ErrNoSession
+		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("flowhook: finding a session: %w", err)
 	case found.ID != id || s.pipeline.now().UnixMicro() >= found.ExpiresAt.UnixMicro():
-		return nil, ErrNoSession
+		return nil, nil
 	}
 	return &found, nil
 }
 
-// current gives the IDs of the sessions that an exchange came with: at most two.
-func (t *tokens) current(x *Exchange) (ids []string) {
+// current returns the IDs of the sessions that an exchange came with: those in its cookies, and
+// x.Session.
+func (t *tokens) current(x *Exchange) (ids []string, err error) {
 	if x.Request != nil {
-		if id, ok := t.FromRequest(x.Request); ok {
-			ids = append(ids, id)
+		if ids, err = t.FromRequest(x.Request, nil); err != nil {
+			return nil, err
 		}
 	}
 	if x.Session != nil && !slices.Contains(ids, x.Session.ID) {
 		ids = append(ids, x.Session.ID)
 	}
-	return ids
+	return ids, nil
 }
 
 // replace deletes the old sessions and stores the fresh one, if there is one, together. One call needs no transaction.

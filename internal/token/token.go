@@ -44,13 +44,46 @@ func New(c http.Cookie, secrets []string) (*Carrier, error) {
 // Sign gives the token of an ID.
 func (s *Carrier) Sign(id string) (string, error) { return s.codecs[0].Encode(s.name, []byte(id)) }
 
-// FromRequest gives the ID in the request's cookie, if it is genuine and the only one.
-func (s *Carrier) FromRequest(r *http.Request) (id string, ok bool) {
-	cookies := r.CookiesNamed(s.name)
-	if len(cookies) != 1 || cookies[0].Quoted {
-		return "", false
+// The limits on the cookies of one request. A browser sends more than one with the same name if
+// the cookie's domain or path has changed, or if another host of the site uses the name.
+const (
+	// MaxIDs is the number of genuine IDs that FromRequest accepts. Each may cost a query.
+	MaxIDs = 8
+
+	// maxVerified is the number of cookies that FromRequest verifies. Each costs an HMAC per secret.
+	maxVerified = 64
+)
+
+var (
+	errTooManyIDs     = fmt.Errorf("the request has more than %d genuine session cookies; %s", MaxIDs, tooMany)
+	errTooManyCookies = fmt.Errorf("the request has more than %d cookies with the session cookie's name; %s",
+		maxVerified, tooMany)
+)
+
+const tooMany = "delete this site's cookies in the browser, or change session.cookie.name"
+
+// FromRequest appends to ids the IDs in the request's genuine cookies, each ID once, in the order
+// of the cookies. It skips cookies that are not genuine. If there are more than MaxIDs IDs, or so
+// many cookies that it does not verify them all, it returns an error and no IDs.
+func (s *Carrier) FromRequest(r *http.Request, ids []string) ([]string, error) {
+	verified := 0
+	for _, c := range r.CookiesNamed(s.name) {
+		if c.Quoted || !plausible(c.Value) {
+			continue
+		}
+		if verified++; verified > maxVerified {
+			return nil, errTooManyCookies
+		}
+		id, ok := s.Verify(c.Value)
+		if !ok || slices.Contains(ids, id) {
+			continue
+		}
+		if len(ids) == MaxIDs {
+			return nil, errTooManyIDs
+		}
+		ids = append(ids, id)
 	}
-	return s.Verify(cookies[0].Value)
+	return ids, nil
 }
 
 // Set sets the cookie.
@@ -68,9 +101,9 @@ func (s *Carrier) set(h http.Header, token, attributes string) {
 	h["Set-Cookie"] = append(lines, s.name+"="+token+attributes)
 }
 
-// Verify gives the ID in a token, if one of the secrets has signed it.
+// Verify returns the ID in a token. ok reports whether one of the secrets signed the token.
 func (s *Carrier) Verify(token string) (id string, ok bool) {
-	if !canonical(token) {
+	if !plausible(token) {
 		return "", false
 	}
 	var b []byte
@@ -82,10 +115,14 @@ func (s *Carrier) Verify(token string) (id string, ok bool) {
 	return "", false
 }
 
-// canonical says that a token is the only way to write its bytes in base64. The decoder would also take line breaks
-// anywhere, and any bits behind the last byte.
-func canonical(token string) bool {
-	if len(token) == 0 || len(token)%4 != 0 || strings.ContainsAny(token, "\r\n") {
+// minLength is the length of a token that is all signature.
+var minLength = base64.URLEncoding.EncodedLen(sha256.Size)
+
+// plausible reports whether a token is long enough to be signed and is the only way to write its
+// bytes in base64. The decoder would also accept line breaks anywhere, and any bits after the last
+// byte.
+func plausible(token string) bool {
+	if len(token) < minLength || len(token)%4 != 0 || strings.ContainsAny(token, "\r\n") {
 		return false
 	}
 	var last [3]byte
