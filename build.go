@@ -186,7 +186,7 @@ func (b *builder) settings() {
 	if err != nil {
 		b.wrong(place{path: "session"}, "", "%v", err)
 	}
-	b.plan.tokens = &tokens{carrier, s.Lifespan}
+	b.plan.tokens = &tokens{carrier, s.Lifespan, s.Cookie}
 }
 
 // chain makes the chains of all points.

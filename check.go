@@ -79,6 +79,9 @@ func (b *builder) check() {
 	if c.Link == "" && b.file.VerifyURL.Node != nil {
 		c.Link, c.LinkAt = b.file.VerifyURL.Value, check.Place{Value: b.file.VerifyURL}
 	}
+	if was := b.pipeline.current.Load(); was != nil && was.tokens != nil {
+		c.Was = &was.tokens.cookie
+	}
 	for i, text := range b.Secrets {
 		c.Secrets = append(c.Secrets, check.Secret{Text: text, Place: check.Place{Option: fmt.Sprintf("Options.Secrets[%d]", i)}})
 	}

@@ -92,6 +92,27 @@ func provesCookiePrefix(t *testing.T) {
 	assert.Equal(t, "__Host-session; /; ; true", c.Name+"; "+c.Path+"; "+c.Domain+"; "+map[bool]string{true: "true"}[c.Secure])
 }
 
+func provesCookieScope(t *testing.T) {
+	const rule = "cookie-scope"
+	// A user signs in, the file changes, and the user signs in again where the browser does not send the old cookie.
+	signInTwice := func(cookie string) (*host, *browser) {
+		h := newHost(t, "session: {cookie: {name: app, path: /whoami}}", withUsers(alice))
+		b := h.browser()
+		b.post("/login/password", "user", "alice")
+		require.Equal(t, "alice", b.who())
+		require.NoError(t, h.pipeline.Reload(parse(t, "session: {cookie: {"+cookie+"}}"+secretYAML)))
+		b.post("/login/password", "user", "alice")
+		return h, b
+	}
+	h, b := signInTwice("name: app")
+	require.True(t, says(h.pipeline, rule))
+	assert.Equal(t, "anonymous", b.who(), "the browser sends both")
+
+	h, b = signInTwice("name: app2")
+	require.False(t, says(h.pipeline, rule))
+	assert.Equal(t, "alice", b.who(), "only the new one counts")
+}
+
 func provesPlainRedirect(t *testing.T) {
 	const rule = "plain-redirect"
 	for _, row := range []struct {

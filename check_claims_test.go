@@ -21,6 +21,7 @@ var claims = map[string]func(t *testing.T){
 	"cookie-domain":       provesCookieDomain,
 	"cookie-insecure":     provesCookieInsecure,
 	"cookie-prefix":       provesCookiePrefix,
+	"cookie-scope":        provesCookieScope,
 	"enumeration":         provesEnumeration,
 	"example-secret":      provesExampleSecret,
 	"foreign-link":        provesForeignLink,

@@ -63,7 +63,8 @@ func (p *Pipeline) Points() iter.Seq2[Point, []HookInfo] {
 
 func pointOf(c check.Chain) Point { return Point{Flow(c.Flow), Phase(c.Phase), Strategy(c.Strategy)} }
 
-// Findings gives what [Config.Check] found in the current configuration.
+// Findings returns what [Config.Check] finds in the current configuration, and what [Pipeline.Reload]
+// found by comparing it with the one before.
 func (p *Pipeline) Findings() []Finding { return slices.Clone(p.current.Load().findings) }
 
 // String gives the current configuration as a table, for a log or a terminal: a line for each hook of each point.

@@ -58,6 +58,9 @@ func (p *Pipeline) own(x *Exchange) error {
 // from now on, in each of its runs, and for its sessions; an exchange that was in use before is served to its end by the
 // configuration that it began with. What [Config.Add] has put into the former configuration is not in this one. Reload is
 // safe for concurrent use; of two at a time, the one that is done last stays.
+//
+// Reload also compares the session cookie with that of the former configuration. If the cookie keeps
+// its name but changes its domain or path, that is the finding cookie-scope, which New never reports.
 func (p *Pipeline) Reload(cfg *Config) error {
 	fresh, problems := p.build(cfg)
 	if len(problems) > 0 {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/flowhook/flowhook/internal/conf"
 	"github.com/flowhook/flowhook/internal/stage"
 	"github.com/flowhook/flowhook/internal/token"
 )
@@ -47,6 +48,7 @@ type Sessions struct {
 type tokens struct {
 	*token.Carrier
 	lifespan time.Duration
+	cookie   conf.Cookie // for the next Reload, which compares it with its own
 }
 
 // configured gives what x, which may be nil, is served by.

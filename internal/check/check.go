@@ -36,6 +36,7 @@ type Config struct {
 	Unused  bool     // the file has secrets, but others count
 	Link    string   // where verification mails lead
 	LinkAt  Place
+	Was     *conf.Cookie // the session cookie of the configuration that this one replaces; nil: none
 }
 
 // A Place is a value of the file, or a field of the options.
@@ -78,6 +79,7 @@ func (c *Config) Findings() []Finding {
 	c.plain(&l)
 	c.secrets(&l)
 	c.cookie(&l)
+	c.cookieScope(&l)
 	return l
 }
 

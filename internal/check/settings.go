@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/flowhook/flowhook/internal/conf"
 )
 
 // link finds verification links that lead astray.
@@ -164,4 +166,25 @@ func (c *Config) cookie(l *list) {
 		l.setting(Place{Value: place}, Warning, "cookie-prefix", "leave name and path out: it is then called __Host-session",
 			"without the prefix __Host-, any neighbouring host can set a session cookie in place of this one")
 	}
+}
+
+// cookieScope finds a session cookie that keeps its name when a Reload changes its domain or path.
+func (c *Config) cookieScope(l *list) {
+	was, is, at := c.Was, c.File.Session.Cookie, c.File.CookieAt
+	if was == nil || len(c.Secrets) == 0 || was.Name != is.Name {
+		return
+	}
+	sameDomain := strings.EqualFold(was.Domain, is.Domain)
+	if sameDomain && was.Path == is.Path {
+		return
+	}
+	places := []conf.Value{at.Domain, at.Name, at.Path, at.Secure}
+	if sameDomain {
+		places[0], places[2] = at.Path, at.Domain
+	}
+	// One of them is in the file: without any, the name is __Host-session, which has no other scope.
+	i := slices.IndexFunc(places, func(v conf.Value) bool { return v.Node != nil })
+	l.setting(Place{Value: places[i]}, Warning, "cookie-scope", "change session.cookie.name as well",
+		"the session cookie %q keeps its name but changes its domain or path: browsers then send the old and the new one, "+
+			"and a user with two live sessions is anonymous", is.Name)
 }
