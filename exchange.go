@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync/atomic"
 
 	"github.com/flowhook/flowhook/internal/stage"
 )
@@ -83,7 +84,6 @@ type run struct {
 	chain     *chain // the one that is running; nil outside a run
 	hook      *hook
 	later     []later
-	tx        bool  // in a transaction: calls of Sessions must come with its context
 	aborted   bool  // a hook has panicked with http.ErrAbortHandler
 	succeeded bool  // nothing is to be restored
 	revoked   *hook // it ended every session of the identity, because the exchange had none
@@ -94,6 +94,8 @@ type run struct {
 	returnTo string      // the URL that the request names, where a redirect may go there; checked
 	header   http.Header // of the real writer; nil where save cannot have changed it
 	was      snapshot
+
+	tx atomic.Bool // in a transaction: calls of Sessions must use its context; other goroutines read it
 }
 
 // later is what waits for the commit.
@@ -196,7 +198,8 @@ func (x *Exchange) end() {
 	}
 	x.Writer, x.Request = stage.Real(r.stage), r.request
 	x.guard.Open()
-	r.busy, r.chain, r.hook, r.later, r.tx = false, nil, nil, nil, false
+	r.busy, r.chain, r.hook, r.later = false, nil, nil, nil
+	r.tx.Store(false)
 }
 
 func (x *Exchange) restore() {
@@ -345,7 +348,7 @@ type transactionKey struct{}
 
 // outside says that the exchange is in a transaction, and ctx is not.
 func (x *Exchange) outside(ctx context.Context) bool {
-	return x.run.tx && ctx.Value(transactionKey{}) != any(x)
+	return x.run.tx.Load() && ctx.Value(transactionKey{}) != any(x)
 }
 
 // within says that ctx is in a transaction of another exchange, or of Redeem. What would be done after the commit would

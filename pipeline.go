@@ -246,7 +246,8 @@ func (p *Pipeline) transaction(ctx context.Context, x *Exchange, identityID stri
 		if began {
 			return errRanTwice
 		}
-		began, x.run.tx = true, true
+		began = true
+		x.run.tx.Store(true)
 		err := fn(context.WithValue(ctx, transactionKey{}, x))
 		ended = true
 		if err != nil {
@@ -255,7 +256,7 @@ func (p *Pipeline) transaction(ctx context.Context, x *Exchange, identityID stri
 		}
 		return nil
 	})
-	x.run.tx = false
+	x.run.tx.Store(false)
 	switch {
 	case cause != nil:
 		if !is(err, cause) {

@@ -169,13 +169,18 @@ func (s *Sessions) End(ctx context.Context, x *Exchange) error {
 
 // FromRequest returns the session in the request's cookie. ErrNoSession means that the request is
 // anonymous: it has no cookie, a forged one, or one whose session has ended. Any other error means
-// that the store failed, that the context has ended, or that there are too many cookies.
+// that the store failed, that the context has ended, or one of the two cases below.
 //
 // A browser sends several cookies with the name if the cookie's domain or path has changed, or if
 // a neighboring host sets one. Forged cookies and ended sessions then do not count. If one session
 // remains, FromRequest returns it. If two different sessions are live, the request is anonymous:
 // nobody can tell which one is the user's. More than 8 genuine cookies, or more than 64 that look
 // genuine, are an error; deleting the site's cookies in the browser helps.
+//
+// While the exchange that the context carries is in a transaction, the context must be the one
+// that the hook, or save, was given: FromRequest(x.Request.WithContext(ctx)). With any other it is
+// an error, since the read would be outside the transaction and might wait for the connection that
+// the transaction holds.
 func (s *Sessions) FromRequest(r *http.Request) (*Session, error) {
 	ctx := r.Context()
 	t, err := s.reading(ctx)
@@ -207,7 +212,8 @@ func (s *Sessions) FromRequest(r *http.Request) (*Session, error) {
 }
 
 // FromToken returns the session of a token that Create returned, for clients that send it as a
-// bearer token. Its errors are those of FromRequest.
+// bearer token. Its errors are those of FromRequest. In a transaction, the same holds for its
+// context.
 func (s *Sessions) FromToken(ctx context.Context, token string) (*Session, error) {
 	t, err := s.reading(ctx)
 	if err != nil {
@@ -227,8 +233,11 @@ func (s *Sessions) FromToken(ctx context.Context, token string) (*Session, error
 // reading returns what a read with ctx is served by. It may run on any goroutine, also during a
 // run.
 func (s *Sessions) reading(ctx context.Context) (*tokens, error) {
-	x, _ := FromContext(ctx)
+	x, ok := FromContext(ctx)
 	t, err := s.configured(x)
+	if err == nil && ok && x.outside(ctx) {
+		return nil, errOutside
+	}
 	return t, err
 }
 
