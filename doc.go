@@ -16,6 +16,7 @@
 // may surprise, [Config.Check] finds. Then
 //
 //   - [Pipeline.Middleware] wraps the routes of a flow and runs its hooks at Before;
+//   - [MustFromContext] returns the exchange to the handler, which sets its Identity;
 //   - [Pipeline.Complete] does all that follows success: the hooks at BeforePersist, which may refuse; then, in one
 //     transaction of the [Store], the handler's save and the hooks at After; the hooks at Failed, if that fails;
 //   - [Pipeline.Run] runs one phase, for handlers that want to place each by hand;

@@ -228,8 +228,8 @@ selfservice:
 		func(w http.ResponseWriter, r *http.Request) { fmt.Println("not reached") })))
 	mux.Handle("/login", pipeline.Middleware(flowhook.Login)(http.HandlerFunc(
 		func(w http.ResponseWriter, r *http.Request) {
-			x, ok := flowhook.FromContext(r.Context())
-			fmt.Println("in the handler:", ok, x.Request.URL.Path)
+			x := flowhook.MustFromContext(r.Context())
+			fmt.Println("in the handler:", x.Request.URL.Path)
 		})))
 
 	for _, path := range []string{"/registration", "/login"} {
@@ -239,7 +239,7 @@ selfservice:
 	}
 	// Output:
 	// /registration 302 /closed
-	// in the handler: true /login
+	// in the handler: /login
 	// /login 200
 }
 
@@ -439,6 +439,29 @@ func ExampleFromContext() {
 	// Output:
 	// false
 	// true /
+}
+
+// A handler in Middleware cannot go on without its exchange.
+func ExampleMustFromContext() {
+	pipeline := newPipeline("", flowhook.Options{})
+	login := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x := flowhook.MustFromContext(r.Context())
+		x.Identity = &flowhook.Identity{ID: "alice"}
+		fmt.Println("hello,", x.Identity.ID)
+	})
+	serve := func(h http.Handler) {
+		defer func() {
+			if v := recover(); v != nil {
+				fmt.Println(v)
+			}
+		}()
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/login", nil))
+	}
+	serve(pipeline.Middleware(flowhook.Login)(login))
+	serve(login)
+	// Output:
+	// hello, alice
+	// flowhook: no exchange in the context; wrap the route in Middleware
 }
 
 // A factory makes a hook of each entry of the file, with the entry's config.

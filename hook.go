@@ -328,7 +328,8 @@ func NewContext(ctx context.Context, x *Exchange) context.Context {
 	return context.WithValue(ctx, exchangeKey{}, x)
 }
 
-// FromContext gives the exchange that ctx carries.
+// FromContext returns the exchange that ctx carries, and reports whether there is one. A handler in
+// [Pipeline.Middleware] calls [MustFromContext] instead.
 func FromContext(ctx context.Context) (*Exchange, bool) {
 	x, ok := ctx.Value(exchangeKey{}).(*Exchange)
 	return x, ok && x != nil

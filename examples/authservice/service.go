@@ -134,11 +134,8 @@ func (s *service) issue(ctx context.Context, x *flowhook.Exchange) error {
 	return s.db.insertSignIn(ctx, *x.Session, client(x.Request))
 }
 
-// exchange gives the exchange that Middleware has put into the request.
-func exchange(r *http.Request) *flowhook.Exchange {
-	x, _ := flowhook.FromContext(r.Context())
-	return x
-}
+// exchange returns the exchange that Middleware put into the request's context.
+func exchange(r *http.Request) *flowhook.Exchange { return flowhook.MustFromContext(r.Context()) }
 
 // show renders a page that anybody may see, with the header of who is signed in. If that cannot be found out, the header is
 // the one of who is not: the page itself needs no database, so it does not wait for one either. The page of a

@@ -93,7 +93,7 @@ func newHandler(cfg *flowhook.Config, timeout time.Duration) (*chi.Mux, error) {
 }
 
 func (s *service) login(w http.ResponseWriter, r *http.Request) {
-	x, _ := flowhook.FromContext(r.Context())
+	x := flowhook.MustFromContext(r.Context())
 	r.Body = http.MaxBytesReader(w, r.Body, 4<<10)
 	name := r.PostFormValue("name")
 	u, known := s.users[name]
@@ -118,7 +118,7 @@ func (s *service) login(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *service) logout(w http.ResponseWriter, r *http.Request) {
-	x, _ := flowhook.FromContext(r.Context())
+	x := flowhook.MustFromContext(r.Context())
 	handled, err := s.pipeline.Complete(r.Context(), flowhook.Logout, flowhook.FlowWide, func(ctx context.Context) error {
 		return s.pipeline.Sessions().End(ctx, x)
 	})

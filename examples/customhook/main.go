@@ -23,7 +23,7 @@ func options() flowhook.Options {
 // register is the service's handler. It would save the user where it is done.
 func register(p *flowhook.Pipeline) http.Handler {
 	return p.Middleware(flowhook.Registration)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		x, _ := flowhook.FromContext(r.Context())
+		x := flowhook.MustFromContext(r.Context())
 		x.Identity = &flowhook.Identity{ID: r.FormValue("email"), Addresses: []flowhook.Address{{Via: "email", Value: r.FormValue("email")}}}
 		handled, err := p.Complete(r.Context(), flowhook.Registration, flowhook.Password, nil)
 		switch {

@@ -90,7 +90,7 @@ type tokenKey struct{} // of a *string, for the token of a client that carries i
 // while a password is hashed: the session is made at after, by the session hook.
 func (s *service) login(c *gin.Context) {
 	ctx := c.Request.Context() // c itself is not to be passed on: gin uses it again when this request is over
-	x, _ := flowhook.FromContext(ctx)
+	x := flowhook.MustFromContext(ctx)
 	var in credentials
 	if !decode(c, &in) {
 		return
@@ -154,7 +154,7 @@ func (s *service) me(c *gin.Context) {
 }
 
 func (s *service) logout(c *gin.Context) {
-	x, _ := flowhook.FromContext(c.Request.Context())
+	x := flowhook.MustFromContext(c.Request.Context())
 	session, err := s.session(c.Request)
 	if err != nil {
 		fail(c.Writer, c.Request, err)

@@ -60,7 +60,7 @@ func (s *service) put(x *flowhook.Exchange, u user) error {
 func (s *service) flow(flow flowhook.Flow, strategy flowhook.Strategy, done string,
 	prepare func(r *http.Request, x *flowhook.Exchange) (save func(ctx context.Context) error, err error)) http.Handler {
 	return s.Middleware(flow)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		x, _ := flowhook.FromContext(r.Context())
+		x := flowhook.MustFromContext(r.Context())
 		handled := false
 		save, err := prepare(r, x)
 		if err == nil {

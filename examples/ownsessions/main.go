@@ -79,7 +79,7 @@ func (s *service) handler() http.Handler {
 }
 
 func (s *service) register(w http.ResponseWriter, r *http.Request) {
-	x, _ := flowhook.FromContext(r.Context())
+	x := flowhook.MustFromContext(r.Context())
 	u := user{Name: r.PostFormValue("name"), Email: r.PostFormValue("email"), Salt: []byte(rand.Text())}
 	u.Hash = hash(r.PostFormValue("password"), u.Salt)
 	if u.Name == "" || !strings.Contains(u.Email, "@") || len(r.PostFormValue("password")) < 8 {
@@ -100,7 +100,7 @@ func (s *service) register(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *service) login(w http.ResponseWriter, r *http.Request) {
-	x, _ := flowhook.FromContext(r.Context())
+	x := flowhook.MustFromContext(r.Context())
 	u, err := s.db.User(r.Context(), r.PostFormValue("name")) // for an unknown name, hashing takes its time too
 	if err == nil && subtle.ConstantTimeCompare(hash(r.PostFormValue("password"), u.Salt), u.Hash) == 0 {
 		err = refusal("wrong name or password")
@@ -117,7 +117,7 @@ func (s *service) login(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *service) settings(w http.ResponseWriter, r *http.Request) {
-	x, _ := flowhook.FromContext(r.Context())
+	x := flowhook.MustFromContext(r.Context())
 	session, err := s.sessions.find(r)
 	if err != nil {
 		answer(w, false, err, "")
@@ -134,7 +134,7 @@ func (s *service) settings(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *service) verification(w http.ResponseWriter, r *http.Request) {
-	x, _ := flowhook.FromContext(r.Context())
+	x := flowhook.MustFromContext(r.Context())
 	handled, err := s.Complete(r.Context(), flowhook.Verification, flowhook.Link, func(ctx context.Context) error {
 		return s.Redeem(ctx, r.FormValue("token"), func(ctx context.Context, v flowhook.VerificationToken) error {
 			return s.change(ctx, x, v.IdentityID, func(u *user) error {
