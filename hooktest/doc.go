@@ -1,13 +1,18 @@
-// Package hooktest tests a service's configuration and its own hooks in a few lines, without its database, its mail server
-// and its clock:
+// Package hooktest tests a service's configuration, its hooks and its handlers, without its database,
+// mail server or clock.
+//
+// [CheckFile] checks the configuration:
 //
 //	func TestConfiguration(t *testing.T) {
 //		hooktest.CheckFile(t, "auth.yml", options()) // fails for every error and every warning
 //	}
 //
+// A [Rig] runs the hooks around a flow, and returns what they did:
+//
 //	func TestNewUserIsSignedIn(t *testing.T) {
 //		rig := hooktest.New(t, "auth.yml", options())
-//		alice := &flowhook.Identity{ID: "alice", Addresses: []flowhook.Address{{Via: "email", Value: "alice@example.org"}}}
+//		address := flowhook.Address{Via: "email", Value: "alice@example.org"}
+//		alice := &flowhook.Identity{ID: "alice", Addresses: []flowhook.Address{address}}
 //
 //		got := rig.Complete(flowhook.Registration, flowhook.Password, &flowhook.Exchange{Identity: alice}, nil)
 //
@@ -15,10 +20,25 @@
 //			t.Errorf("ran %q, want %q: %v", got.Ran, want, got.Err)
 //		}
 //		if got.SignedIn == nil || len(got.Mails) != 1 {
-//			t.Errorf("signed in: %v, mails: %v", got.SignedIn, got.Mails)
+//			t.Errorf("signed in: %v, emails: %v", got.SignedIn, got.Mails)
 //		}
 //	}
 //
-// The options are those that the service gives to flowhook.New, as far as they matter: the factories of its hooks, its own
-// flows and strategies. What is left out and a test needs, the package fills in; what is given, it leaves as it is.
+// [Rig.Serve] does the same with a handler of the service:
+//
+//	func TestRegister(t *testing.T) {
+//		rig := hooktest.New(t, "auth.yml", options())
+//		s := &service{pipeline: rig.Pipeline}
+//		r := httptest.NewRequest("POST", "/registration?email=alice@example.org", nil)
+//
+//		got := rig.Serve(flowhook.Registration, http.HandlerFunc(s.register), r)
+//
+//		if got.Status != http.StatusSeeOther || got.SignedIn == nil {
+//			t.Errorf("%d, signed in: %v", got.Status, got.SignedIn)
+//		}
+//	}
+//
+// Pass the options that the service passes to flowhook.New, as far as they matter: the factories of
+// its hooks, its own flows and strategies. The package adds what is missing and a test needs. It does
+// not change what you set.
 package hooktest

@@ -92,7 +92,9 @@ func (r *Rig) wrap(own wrap) wrap {
 			return nil // New says so
 		}
 		return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
-			recordOf(ctx).hook(name)
+			rec := recordOf(ctx)
+			rec.concerns(x)
+			rec.hook(HookRun{Point: p, Name: name})
 			err := next.Run(ctx, x)
 			r.note(x)
 			return err

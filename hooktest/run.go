@@ -2,39 +2,56 @@ package hooktest
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"net/http/httptest"
-	"sync"
 
 	"github.com/flowhook/flowhook"
 )
 
-// A Result is what came of a run.
+// A Result is the outcome of [Rig.Run], [Rig.Complete] or [Rig.Serve]. Its response is what a
+// client has read from a server.
 type Result struct {
-	Handled bool  // a hook has answered
-	Err     error // why the run failed; http.ErrAbortHandler where a hook wished the connection to be aborted
+	// Handled reports whether a hook answered.
+	Handled bool
 
-	Status  int            // of the answer; 0: no hook has answered
-	Header  http.Header    // of the response, as its client reads it; what hooks have set is in it also where none answered
-	Body    string         // of the answer
-	Cookies []*http.Cookie // of the response
+	// Err is the error of Run or Complete. It is http.ErrAbortHandler if a hook, or the handler of
+	// Serve, aborted the connection, and otherwise nil after Serve: the handler deals with errors.
+	Err error
 
-	Ran      []string           // the hooks that ran, in order, by the names they have in the file
-	Mails    []flowhook.Message // that the courier took; with Options.Outbox, also in what was then rolled back
-	Sessions []flowhook.Session // of the exchange's identity, live, in the store, after the run: as Rig.Sessions
-	SignedIn *flowhook.Session  // that the response's cookies stand for; nil: none, or one that is not good
-	Log      string             // what the pipeline logged meanwhile; empty if Options.Logger was set
+	// Status and Body are the answer. They are zero if Run or Complete left the answer to a
+	// handler, and if the connection was aborted. Header includes what hooks set without answering.
+	Status  int
+	Header  http.Header
+	Body    string
+	Cookies []*http.Cookie
+
+	// Ran has the names of the hooks that ran, in order, and Hooks the same hooks with their
+	// points.
+	Ran   []string
+	Hooks []HookRun
+
+	// Mails are the emails that the courier took. With Options.Outbox, they include emails that
+	// were rolled back.
+	Mails []flowhook.Message
+
+	// Sessions are the live sessions of the exchange's identity, as from [Rig.Sessions].
+	Sessions []flowhook.Session
+
+	// SignedIn is the session of the response's cookies. It is nil if they have no valid one.
+	SignedIn *flowhook.Session
+
+	// Log is what the pipeline logged meanwhile. It is empty if Options.Logger was set.
+	Log string
 }
 
-// Run runs the hooks of a point, as [flowhook.Pipeline.Run] does. Where the file has hooks at a phase that comes before it,
-// run that first, on the same exchange: flowhook.ErrPhaseSkipped says so. All that hooks leave for after the commit is done
-// when Run returns.
+// Run runs the hooks of a point, as [flowhook.Pipeline.Run] does. If the file has hooks at an
+// earlier phase, run that first on the same exchange: otherwise the error is
+// flowhook.ErrPhaseSkipped. When Run returns, all that hooks left for after the commit is done.
 //
-// Without x.Request, the request is a POST without a form; x.Writer is the rig's until the run ends, and then what it was. x
-// may be nil, for nobody's. As under [flowhook.Pipeline.Middleware], the request's context carries the exchange. The run is
-// on the goroutine of the caller, and a real server and client are around it: what the Result says of the response is what
-// the client has read.
+// x may be nil, for an exchange without an identity. Without x.Request, the request is a POST
+// without a form. x.Writer is the rig's during the run. As in [flowhook.Pipeline.Middleware], the
+// request's context carries the exchange. Hooks run on the caller's goroutine and write to a real
+// server.
 func (r *Rig) Run(p flowhook.Point, x *flowhook.Exchange) *Result {
 	r.t.Helper()
 	return r.run(x, func(ctx context.Context, _ *flowhook.Exchange) (handled bool, err error) {
@@ -42,9 +59,11 @@ func (r *Rig) Run(p flowhook.Point, x *flowhook.Exchange) *Result {
 	})
 }
 
-// Complete goes through a flow as a handler under [flowhook.Pipeline.Middleware] does: it runs the hooks at Before; if none
-// answers or fails, it does what [flowhook.Pipeline.Complete] does, with save, which may be nil. The rest is as with Run.
-func (r *Rig) Complete(flow flowhook.Flow, strategy flowhook.Strategy, x *flowhook.Exchange, save func(ctx context.Context) error) *Result {
+// Complete runs the hooks at Before. If none of them answers or fails, it calls
+// [flowhook.Pipeline.Complete] with save, which may be nil. x is as for Run. To test a handler of
+// the service, use [Rig.Serve].
+func (r *Rig) Complete(flow flowhook.Flow, strategy flowhook.Strategy, x *flowhook.Exchange,
+	save func(ctx context.Context) error) *Result {
 	r.t.Helper()
 	return r.run(x, func(ctx context.Context, x *flowhook.Exchange) (handled bool, err error) {
 		handled, err = r.Pipeline.Run(ctx, flow, flowhook.Before, flowhook.FlowWide)
@@ -62,23 +81,76 @@ func (r *Rig) Complete(flow flowhook.Flow, strategy flowhook.Strategy, x *flowho
 	})
 }
 
-func (r *Rig) run(x *flowhook.Exchange, run func(ctx context.Context, x *flowhook.Exchange) (handled bool, err error)) *Result {
+// Serve serves a request with a handler of the service's own, in [flowhook.Pipeline.Middleware] of
+// the flow. Make the handler with r.Pipeline, and pass it bare: if it is already wrapped in
+// Middleware, the hooks at Before run twice. The Result has the response of the handler, or of the
+// hook that answered in its place.
+//
+// The handler receives req as the test made it, with its context, form and RemoteAddr; see
+// [httptest.NewRequest]. Nil is a POST without a form. The handler runs on the caller's goroutine
+// and writes to a real server. If it panics, so does Serve, except that http.ErrAbortHandler
+// becomes Result.Err.
+func (r *Rig) Serve(flow flowhook.Flow, handler http.Handler, req *http.Request) *Result {
+	r.t.Helper()
+	if req == nil {
+		req = newRequest()
+	}
+	got, x := r.observe(req, func(ctx context.Context, w http.ResponseWriter) {
+		served := req.WithContext(ctx)
+		if served.Body == nil { // a server's request has one
+			served.Body = http.NoBody
+		}
+		r.Pipeline.Middleware(flow)(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			recordOf(ctx).concerns(flowhook.MustFromContext(req.Context()))
+			handler.ServeHTTP(w, req)
+		})).ServeHTTP(w, served)
+	})
+	got.Handled = got.Err == nil && x.Answered()
+	return got
+}
+
+// run runs hooks on x, for Run and Complete.
+func (r *Rig) run(x *flowhook.Exchange,
+	run func(ctx context.Context, x *flowhook.Exchange) (handled bool, err error)) *Result {
 	r.t.Helper()
 	if x == nil {
 		x = &flowhook.Exchange{}
 	}
 	if x.Request == nil {
-		x.Request = httptest.NewRequest(http.MethodPost, "https://auth.example/", nil)
+		x.Request = newRequest()
 	}
-	got, rec, logged := &Result{}, &record{}, r.log.len()
-	ctx := context.WithValue(flowhook.NewContext(x.Request.Context(), x), recordKey{}, rec)
-	x.Request = x.Request.WithContext(ctx)
-	r.note(x)
-
-	res, err := overWire(x.Request.Method, func(w http.ResponseWriter) (abort bool) {
+	handled, err := false, error(nil)
+	got, _ := r.observe(x.Request, func(ctx context.Context, w http.ResponseWriter) {
+		recordOf(ctx).concerns(x)
+		r.note(x)
+		ctx = flowhook.NewContext(ctx, x)
+		x.Request = x.Request.WithContext(ctx)
 		was := x.Writer
 		x.Writer = w
 		defer func() { x.Writer = was }()
+		handled, err = run(ctx, x)
+	})
+	if got.Err == nil {
+		got.Handled, got.Err = handled, err
+	}
+	if !got.Handled { // the server has answered in the handler's place
+		got.Status, got.Body = 0, ""
+	}
+	return got
+}
+
+func newRequest() *http.Request {
+	return httptest.NewRequest(http.MethodPost, "https://auth.example/", nil)
+}
+
+// observe calls serve with a context that records what happens, and with the writer of a real
+// server. It returns the exchange that hooks and handlers used.
+func (r *Rig) observe(req *http.Request,
+	serve func(ctx context.Context, w http.ResponseWriter)) (*Result, *flowhook.Exchange) {
+	r.t.Helper()
+	got, rec, logged := &Result{}, &record{}, r.log.len()
+	ctx := context.WithValue(req.Context(), recordKey{}, rec)
+	res, err := overWire(req.Method, func(w http.ResponseWriter) (abort bool) {
 		defer func() {
 			if v := recover(); v == http.ErrAbortHandler {
 				got.Err, abort = http.ErrAbortHandler, true
@@ -86,109 +158,22 @@ func (r *Rig) run(x *flowhook.Exchange, run func(ctx context.Context, x *flowhoo
 				panic(v)
 			}
 		}()
-		got.Handled, got.Err = run(ctx, x)
-		return false // where no hook has answered, the server does, and what hooks have set leaves
+		serve(ctx, w)
+		return false
 	})
 	switch {
-	case got.Err == http.ErrAbortHandler:
+	case got.Err != nil: // aborted
 	case err != nil:
 		r.t.Fatalf("hooktest: no response: %v", err)
 	default:
-		got.Header, got.Cookies = res.header, res.cookies
-		if got.Handled {
-			got.Status, got.Body = res.status, res.body
-		}
+		got.Status, got.Header, got.Body, got.Cookies = res.status, res.header, res.body, res.cookies
 	}
-	got.Ran, got.Mails = rec.get()
+	x := rec.fill(got)
+	r.note(x)
 	if x.Identity != nil {
 		got.Sessions = r.Sessions(x.Identity.ID)
 	}
 	got.SignedIn = r.signedIn(got.Cookies)
 	got.Log = r.log.from(logged)
-	return got
-}
-
-// A response is what a client has read.
-type response struct {
-	status  int
-	header  http.Header
-	cookies []*http.Cookie
-	body    string
-	err     error
-}
-
-// overWire has a client ask a server, and gives what it reads. serve is called on this goroutine, since a test may end in
-// it; it says whether the connection is to be aborted.
-func overWire(method string, serve func(w http.ResponseWriter) (abort bool)) (response, error) {
-	writers, aborts := make(chan http.ResponseWriter), make(chan bool)
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		writers <- w
-		if <-aborts {
-			panic(http.ErrAbortHandler)
-		}
-	}))
-	defer srv.Close()
-	read := make(chan response, 1)
-	go func() { read <- ask(srv, method) }()
-	select {
-	case w := <-writers:
-		func() {
-			abort := false
-			defer func() { aborts <- abort }() // also where serve panics, or ends the goroutine
-			abort = serve(w)
-		}()
-		res := <-read
-		return res, res.err
-	case res := <-read: // the request is none that can be sent
-		return res, res.err
-	}
-}
-
-func ask(srv *httptest.Server, method string) response {
-	req, err := http.NewRequest(method, srv.URL, nil)
-	if err != nil {
-		return response{err: err}
-	}
-	res, err := srv.Client().Transport.RoundTrip(req) // a client would follow redirects
-	if err != nil {
-		return response{err: err}
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	return response{res.StatusCode, res.Header, res.Cookies(), string(body), err}
-}
-
-type recordKey struct{}
-
-// A record is what happens in one run. It is found by the run's context.
-type record struct {
-	mu    sync.Mutex
-	ran   []string
-	mails []flowhook.Message
-}
-
-// recordOf gives the record of a run; one that nobody reads, where the rig did not start it.
-func recordOf(ctx context.Context) *record {
-	if rec, ok := ctx.Value(recordKey{}).(*record); ok {
-		return rec
-	}
-	return &record{}
-}
-
-func (r *record) hook(name string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.ran = append(r.ran, name)
-}
-
-func (r *record) mail(m flowhook.Message) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.mails = append(r.mails, m)
-}
-
-func (r *record) get() (ran []string, mails []flowhook.Message) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return append(ran, r.ran...), append(mails, r.mails...)
+	return got, x
 }

@@ -55,6 +55,7 @@ func TestComplete(t *testing.T) {
 		got := rig.Complete(flowhook.Login, flowhook.Password, exchange("alice"), nil)
 		require.NoError(t, got.Err)
 		require.Equal(t, []string{"gatekeeper", "revoke_active_sessions", "session", "greet"}, got.Ran)
+		require.Equal(t, hooktest.HookRun{Point: at(flowhook.Login, flowhook.After, flowhook.FlowWide), Name: "greet"}, got.Hooks[3])
 		require.Equal(t, "hello", got.Header.Get("X-Greeting"), "headers leave with the handler's answer")
 
 		x := exchange("alice")

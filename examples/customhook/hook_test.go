@@ -107,6 +107,29 @@ func TestBlockDisposable(t *testing.T) {
 	})
 }
 
+// The hook and the service's handler, together.
+func TestRegister(t *testing.T) {
+	knower(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.FormValue("domain") != "throwaway.example" {
+			http.NotFound(w, r)
+		}
+	})
+	rig := hooktest.New(t, "auth.yml", options())
+	for email, want := range map[string]struct {
+		status int
+		body   string
+	}{
+		"alice@elsewhere.example": {http.StatusOK, "Welcome!\n"},
+		"eve@throwaway.example":   {http.StatusForbidden, "Please register with an address that you will keep.\n"},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/registration?email="+email, nil)
+		got := rig.Serve(flowhook.Registration, register(rig.Pipeline), r)
+		require.Equal(t, want.status, got.Status)
+		require.Equal(t, want.body, got.Body)
+		require.Equal(t, []string{"block_disposable"}, got.Ran)
+	}
+}
+
 func TestBadConfigurations(t *testing.T) {
 	knower(t, status(http.StatusOK))
 	text, err := os.ReadFile("auth.yml")

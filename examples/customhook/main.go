@@ -20,9 +20,9 @@ func options() flowhook.Options {
 	return flowhook.Options{Hooks: map[string]flowhook.HookFactory{"block_disposable": blockDisposable}}
 }
 
-// register is the service's handler. It would save the user where it is done.
-func register(p *flowhook.Pipeline) http.Handler {
-	return p.Middleware(flowhook.Registration)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+// register is the service's handler, in Middleware. A real one would pass a save to Complete.
+func register(p *flowhook.Pipeline) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		x := flowhook.MustFromContext(r.Context())
 		x.Identity = &flowhook.Identity{ID: r.FormValue("email"), Addresses: []flowhook.Address{{Via: "email", Value: r.FormValue("email")}}}
 		handled, err := p.Complete(r.Context(), flowhook.Registration, flowhook.Password, nil)
@@ -34,7 +34,7 @@ func register(p *flowhook.Pipeline) http.Handler {
 		default:
 			fmt.Fprintln(w, "Welcome!")
 		}
-	}))
+	}
 }
 
 // knows stands for the service that is asked. It knows one domain, and about another it never answers.
@@ -66,7 +66,7 @@ func main() {
 	check(err)
 	fmt.Println(p)
 
-	service := serve(register(p))
+	service := serve(p.Middleware(flowhook.Registration)(register(p)))
 	for _, email := range []string{"alice@example.org", "bob@elsewhere.example", "eve@throwaway.example", "sam@slow.example"} {
 		res, err := http.PostForm(service, url.Values{"email": {email}})
 		check(err)
