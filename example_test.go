@@ -161,6 +161,50 @@ selfservice:
 	// Output: 302 /news
 }
 
+// After a wrong password, run the hooks at Failed. They read whose password it was.
+func ExamplePipeline_Run_wrongPassword() {
+	var cfg flowhook.Config
+	cfg.Add(flowhook.Point{Flow: flowhook.Login, Phase: flowhook.Failed}, "audit", flowhook.HookFunc(
+		func(_ context.Context, x *flowhook.Exchange) error {
+			account := "unknown"
+			if x.Identity != nil {
+				account = x.Identity.ID
+			}
+			fmt.Println("audit:", account, x.Err)
+			return nil
+		}))
+	pipeline, err := flowhook.New(&cfg, flowhook.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	wrongPassword := func(w http.ResponseWriter, r *http.Request, id string) {
+		x := flowhook.MustFromContext(r.Context())
+		if id != "" {
+			x.Identity = &flowhook.Identity{ID: id}
+		}
+		x.Err = errors.New("wrong password")
+		handled, err := pipeline.Run(r.Context(), flowhook.Login, flowhook.Failed, flowhook.Password)
+		if err != nil {
+			log.Print(err) // the user reads the same answer
+		}
+		if !handled {
+			http.Error(w, "the address or the password is wrong", http.StatusUnauthorized)
+		}
+	}
+	for _, id := range []string{"alice", ""} {
+		x := &flowhook.Exchange{}
+		ctx, w := newExchange(x)
+		wrongPassword(w, x.Request.WithContext(ctx), id)
+		fmt.Println(w.Code)
+	}
+	// Output:
+	// audit: alice wrong password
+	// 401
+	// audit: unknown wrong password
+	// 401
+}
+
 func ExamplePipeline_Complete() {
 	pipeline := newPipeline(`
 selfservice:
@@ -477,6 +521,9 @@ func ExampleHookFactory() {
 			return nil, err
 		}
 		return flowhook.HookFunc(func(_ context.Context, x *flowhook.Exchange) error {
+			if x.Identity == nil { // the handler sets it too late, in save
+				return flowhook.ErrNoIdentity
+			}
 			for _, a := range x.Identity.Addresses {
 				if _, domain, _ := strings.Cut(a.Value, "@"); !slices.Contains(config.Domains, domain) {
 					http.Error(x.Writer, "not from there", http.StatusForbidden)
@@ -504,10 +551,14 @@ selfservice:
 		})
 		fmt.Println(handled, err, w.Code)
 	}
+	ctx, _ := newExchange(&flowhook.Exchange{})
+	_, err := pipeline.Complete(ctx, flowhook.Registration, flowhook.Password, nil)
+	fmt.Println(errors.Is(err, flowhook.ErrNoIdentity))
 	// Output:
 	// saving alice@example.org
 	// false <nil> 200
 	// true <nil> 403
+	// true
 }
 
 // Wrap stands around every hook, here to tell what runs.

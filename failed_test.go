@@ -61,6 +61,17 @@ func TestFailedHooks(t *testing.T) {
 		require.Contains(t, b.log.String(), "refused")
 	})
 
+	t.Run("do not run after an answer at before_persist", func(t *testing.T) {
+		b := newBench(t)
+		b.add(loginGate, "gate", answerWith(http.StatusForbidden, "not today"))
+		b.add(loginFailed, "failed")
+		handled, err := b.complete(nil)
+		require.NoError(t, err)
+		require.True(t, handled)
+		require.Equal(t, http.StatusForbidden, b.rec.Code)
+		require.Equal(t, []string{"gate"}, b.ran)
+	})
+
 	t.Run("that fail themselves are only logged", func(t *testing.T) {
 		b := newBench(t)
 		b.add(loginAfter, "after", refuse)

@@ -65,10 +65,11 @@ func blocksOf(t *testing.T, page string) (blocks []block) {
 	return blocks
 }
 
-// TestREADMECode builds every block of Go, in the README and in docs, in a module of its own, which uses this checkout as the README says. A block
-// that begins with "package" is a program: it runs, and the next text block is what it prints. All others are parts of one
-// package: declarations as they are, statements in a function with the parameters of around. What they mention, of
-// imports, is imported.
+// TestREADMECode builds every block of Go in the README and in docs, in a module of its own, which
+// uses this checkout as the README says. A block that begins with "package" is a program: it runs,
+// and prints the next text block. All others are parts of one package: declarations as they are,
+// statements in a function with the parameters of around. Tests run, beside the README's auth.yml.
+// The packages of imports that a part mentions are imported.
 func TestREADMECode(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {
@@ -81,7 +82,7 @@ func TestREADMECode(t *testing.T) {
 		var stderr strings.Builder
 		cmd.Stderr = &stderr
 		out, err := cmd.Output()
-		require.NoError(t, err, "go %s: %s", strings.Join(args, " "), stderr.String())
+		require.NoError(t, err, "go %s: %s%s", strings.Join(args, " "), stderr.String(), out)
 		return string(out)
 	}
 
@@ -96,9 +97,12 @@ func TestREADMECode(t *testing.T) {
 	run("mod", "edit", "-require=github.com/flowhook/flowhook@v0.0.0", "-replace=github.com/flowhook/flowhook="+checkout)
 
 	printed := map[string]string{} // by program
+	tests := 0
 	blocks := readme(t)
 	for i, b := range blocks {
 		switch {
+		case b.marked == "<!-- auth.yml -->":
+			write("parts/auth.yml", b.text)
 		case b.language != "go":
 		case b.marked == "<!-- otel -->": // of another module, which compares it with its example
 		case strings.HasPrefix(b.text, "package main"):
@@ -107,11 +111,18 @@ func TestREADMECode(t *testing.T) {
 			require.Equal(t, "text", blocks[i+1].language, "line %d: the program's output is to follow", b.line)
 			printed[name] = blocks[i+1].text
 		default:
-			write(fmt.Sprintf("parts/%s_line%d.go", b.page, b.line), part(b.text))
+			suffix := ""
+			if strings.Contains(b.text, "(t *testing.T) {") {
+				suffix = "_test"
+				tests++
+			}
+			write(fmt.Sprintf("parts/%s_line%d%s.go", b.page, b.line, suffix), part(b.text))
 		}
 	}
 	require.NotEmpty(t, printed)
 	run("vet", "./...")
+	require.NotZero(t, tests)
+	run("test", "./parts")
 	for name, want := range printed {
 		require.Equal(t, want, run("run", "./"+name))
 	}
@@ -122,7 +133,7 @@ const around = "w http.ResponseWriter, r *http.Request, x *flowhook.Exchange, cf
 
 var imports = map[string]string{
 	"context": "context", "errors": "errors", "fmt": "fmt", "http": "net/http", "rand": "crypto/rand", "slices": "slices",
-	"slog": "log/slog", "strings": "strings", "testing": "testing",
+	"slog": "log/slog", "strings": "strings", "testing": "testing", "httptest": "net/http/httptest",
 	"hookpage":  "github.com/flowhook/flowhook/hookpage",
 	"hooktest":  "github.com/flowhook/flowhook/hooktest",
 	"flowhook":  "github.com/flowhook/flowhook",
@@ -149,7 +160,7 @@ func TestREADMEYAML(t *testing.T) {
 	blocks := readme(t)
 	refused, findings := 0, 0
 	for i, b := range blocks {
-		if b.language != "yaml" {
+		if b.language != "yaml" || b.marked == "<!-- auth.yml -->" { // with hooks that TestREADMECode has
 			continue
 		}
 		cfg, err := flowhook.ParseConfig([]byte(b.text))

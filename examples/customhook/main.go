@@ -20,7 +20,8 @@ func options() flowhook.Options {
 	return flowhook.Options{Hooks: map[string]flowhook.HookFactory{"block_disposable": blockDisposable}}
 }
 
-// register is the service's handler, in Middleware. A real one would pass a save to Complete.
+// register returns the service's handler, to be wrapped in Middleware. A real one passes a save to
+// Complete.
 func register(p *flowhook.Pipeline) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		x := flowhook.MustFromContext(r.Context())

@@ -36,6 +36,9 @@ func newRateLimit(now func() time.Time) flowhook.HookFactory {
 		}
 		accounts, addresses := newLimits(config.Account, config.AccountEvery), newLimits(config.Address, config.AddressEvery)
 		return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
+			if x.Identity == nil {
+				return flowhook.ErrNoIdentity
+			}
 			// The address first: who is over its limit uses up no account's.
 			client, _ := ctx.Value(clientKey{}).(string)
 			wait := addresses.take(network(client), now())

@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/hooktest"
 )
 
 // The test binary with this word in its environment is the service itself.
@@ -295,6 +296,12 @@ func TestRateLimitIsChecked(t *testing.T) {
 }
 
 // What a hook answers goes out as it is, also without a body: gin has only noted the status by then.
+func TestRateLimitNeedsAnIdentity(t *testing.T) {
+	hooks := map[string]flowhook.HookFactory{"rate_limit": newRateLimit(time.Now)}
+	rig := hooktest.New(t, "auth.yml", flowhook.Options{Hooks: hooks})
+	require.ErrorIs(t, rig.Complete(flowhook.Login, flowhook.Password, nil, nil).Err, flowhook.ErrNoIdentity)
+}
+
 func TestHooksAnswer(t *testing.T) {
 	for _, phase := range []flowhook.Phase{flowhook.Before, flowhook.BeforePersist, flowhook.After} {
 		var written bool

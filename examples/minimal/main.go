@@ -142,6 +142,9 @@ func answer(w http.ResponseWriter, text string, err error) {
 func allowDomain(_ flowhook.Point, decode func(v any) error) (flowhook.Hook, error) {
 	var config struct{ Domain string }
 	return flowhook.HookFunc(func(_ context.Context, x *flowhook.Exchange) error {
+		if x.Identity == nil || len(x.Identity.Addresses) == 0 {
+			return flowhook.ErrNoIdentity
+		}
 		if !strings.HasSuffix(x.Identity.Addresses[0].Value, "@"+config.Domain) {
 			http.Error(x.Writer, "no, only addresses of "+config.Domain+" register here", http.StatusForbidden)
 		}

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/flowhook/flowhook"
 	"github.com/stretchr/testify/require"
 )
 
@@ -202,6 +203,14 @@ func TestAnotherSiteCannotPostForms(t *testing.T) {
 	require.NoError(t, err)
 	res.Body.Close()
 	require.Equal(t, http.StatusForbidden, res.StatusCode)
+}
+
+func TestAllowDomainNeedsAnAddress(t *testing.T) {
+	hook, err := allowDomain(flowhook.Point{}, func(any) error { return nil })
+	require.NoError(t, err)
+	for _, id := range []*flowhook.Identity{nil, {ID: "alice"}} {
+		require.ErrorIs(t, hook.Run(t.Context(), &flowhook.Exchange{Identity: id}), flowhook.ErrNoIdentity)
+	}
 }
 
 func TestOneOfManyGetsTheName(t *testing.T) {
