@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,10 +13,10 @@ import (
 
 var update = flag.Bool("update", false, "write the files that are taken out of the pages of docs")
 
-// blocks gives the text between the fences of a page, by language.
+// blocks returns the text between the fences of a page, by language.
 func blocks(t *testing.T, page string) map[string][]string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("../../docs", page))
+	text, err := os.ReadFile(filepath.Join("../..", page))
 	require.NoError(t, err)
 	parts := strings.Split("\n"+string(text), "\n```")
 	require.Equal(t, 1, len(parts)%2, "the last block is open")
@@ -38,12 +39,31 @@ func requireFile(t *testing.T, name, shown string) {
 	require.Equal(t, shown, string(text), "%s is not what the page shows; go test . -run Pages -update writes it", name)
 }
 
+// readmeHook is what readmehook.go has in front of the README's hook.
+const readmeHook = `// Package readmehook has the hook that the README shows, for the registrations that the pages show.
+package readmehook
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/flowhook/flowhook"
+)
+
+// AllowDomains is the factory of the hook.
+var AllowDomains flowhook.HookFactory = allowDomains
+
+`
+
 // TestPages compares the code of the pages with the packages that the tests run: they are the same, byte for byte.
 func TestPages(t *testing.T) {
-	running := blocks(t, "postgresql.md")
+	running := blocks(t, "docs/postgresql.md")
 	requireFile(t, "onpostgres/onpostgres.go", strings.Join(running["go"], "\n"))
 
-	own := blocks(t, "own-store.md")
+	own := blocks(t, "docs/own-store.md")
 	require.Len(t, own["sql"], 1)
 	requireFile(t, "ownstore/schema.sql", own["sql"][0])
 	require.Greater(t, len(own["go"]), 1)
@@ -53,5 +73,10 @@ func TestPages(t *testing.T) {
 	for _, code := range own["go"][1:] {
 		require.Contains(t, string(tests), "\n\n"+code)
 	}
+	hook := slices.DeleteFunc(blocks(t, "README.md")["go"], func(code string) bool {
+		return !strings.HasPrefix(code, "func allowDomains(")
+	})
+	require.Len(t, hook, 1)
+	requireFile(t, "readmehook/readmehook.go", readmeHook+hook[0])
 	t.Logf("proof: the code of docs, %d blocks, is what is compiled and tested", len(running["go"])+len(own["go"])+len(own["sql"]))
 }

@@ -54,17 +54,16 @@ func newPipeline(cfg *flowhook.Config, db *sql.DB) (*flowhook.Pipeline, *sqlstor
 }
 
 func register(ctx context.Context, pipeline *flowhook.Pipeline, x *flowhook.Exchange, email string) (handled bool, err error) {
+	x.Identity = &flowhook.Identity{ID: rand.Text(), Addresses: []flowhook.Address{{Via: "email", Value: email}}}
 	return pipeline.Complete(ctx, flowhook.Registration, flowhook.Password, func(ctx context.Context) error {
 		tx, ok := sqlstore.Tx(ctx)
 		if !ok {
 			return errors.New("register: the store is no sqlstore")
 		}
-		id := rand.Text()
-		_, err := tx.ExecContext(sqlstore.Context(ctx), "INSERT INTO users (id, email) VALUES ($1, $2)", id, email)
+		_, err := tx.ExecContext(sqlstore.Context(ctx), "INSERT INTO users (id, email) VALUES ($1, $2)", x.Identity.ID, email)
 		if err != nil {
 			return fmt.Errorf("register: %w", err)
 		}
-		x.Identity = &flowhook.Identity{ID: id, Addresses: []flowhook.Address{{Via: "email", Value: email}}}
 		return nil
 	})
 }
@@ -76,6 +75,27 @@ func registerOrRetry(ctx context.Context, pipeline *flowhook.Pipeline, x *flowho
 		}
 	}
 	return handled, err
+}
+
+func deleteUser(ctx context.Context, store *sqlstore.Store, id string) error {
+	return store.Transaction(ctx, id, func(ctx context.Context) error {
+		if err := store.DeleteSessions(ctx, id, ""); err != nil {
+			return err
+		}
+		tx, ok := sqlstore.Tx(ctx)
+		if !ok {
+			return errors.New("delete a user: no transaction")
+		}
+		for _, statement := range []string{
+			"DELETE FROM flowhook_verifications WHERE identity_id = $1",
+			"DELETE FROM users WHERE id = $1",
+		} {
+			if _, err := tx.ExecContext(sqlstore.Context(ctx), statement, id); err != nil {
+				return fmt.Errorf("delete a user: %w", err)
+			}
+		}
+		return nil
+	})
 }
 
 type outbox struct{}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/sqltest/readmehook"
 	"github.com/flowhook/flowhook/internal/testdb"
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
@@ -116,6 +118,111 @@ selfservice:
 	require.ErrorIs(t, try("carol@example.org"), other)
 	require.Equal(t, 1, attempts, "only a conflict is worth another try")
 	requireRows(2)
+}
+
+// The README's hook at before_persist reads the identity that the page's registration sets.
+func TestRegisterWithTheHookOfTheREADME(t *testing.T) {
+	db := start(t)
+	require.NoError(t, migrate(t.Context(), db))
+	cfg, err := flowhook.ParseConfig([]byte(`
+secrets:
+  session: [only-for-this-test-0123456789]
+selfservice:
+  registration:
+    after:
+      password:
+        - hook: allow_domains
+          phase: before_persist
+          config: {domains: [example.org]}
+        - hook: session
+`))
+	require.NoError(t, err)
+	store, err := sqlstore.New(db, sqlstore.PostgreSQL)
+	require.NoError(t, err)
+	pipeline, err := flowhook.New(cfg, flowhook.Options{
+		Store: store, Hooks: map[string]flowhook.HookFactory{"allow_domains": readmehook.AllowDomains},
+	})
+	require.NoError(t, err)
+	try := func(email string) (handled bool, status int) {
+		w := httptest.NewRecorder()
+		x := &flowhook.Exchange{Writer: w, Request: httptest.NewRequest("POST", "/", nil)}
+		handled, err := register(flowhook.NewContext(t.Context(), x), pipeline, x, email)
+		require.NoError(t, err)
+		return handled, w.Code
+	}
+
+	handled, _ := try("alice@example.org")
+	require.False(t, handled)
+	handled, status := try("eve@elsewhere.example")
+	require.True(t, handled)
+	require.Equal(t, http.StatusForbidden, status)
+	require.Equal(t, 1, count(t, db, "users"))
+	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: httptest.NewRequest("POST", "/", nil)}
+	_, err = pipeline.Complete(flowhook.NewContext(t.Context(), x), flowhook.Registration, flowhook.Password, nil)
+	require.ErrorIs(t, err, flowhook.ErrNoIdentity)
+	require.Equal(t, 1, count(t, db, "flowhook_sessions JOIN users ON identity_id = users.id"))
+}
+
+// A transaction that the store did not open has no part in Complete, and cannot roll it back.
+func TestCompleteCommitsInsideATransactionOfTheHosts(t *testing.T) {
+	db := start(t)
+	require.NoError(t, migrate(t.Context(), db))
+	cfg, err := flowhook.ParseConfig([]byte("secrets: {session: [only-for-this-test-0123456789]}\n" +
+		"selfservice: {registration: {after: {password: [{hook: session}]}}}\n"))
+	require.NoError(t, err)
+	pipeline, _, err := newPipeline(cfg, db)
+	require.NoError(t, err)
+
+	tx, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	_, err = tx.Exec("INSERT INTO users (id, email) VALUES ('alice', 'alice@example.org')")
+	require.NoError(t, err)
+	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: httptest.NewRequest("POST", "/", nil)}
+	x.Identity = &flowhook.Identity{ID: "alice"}
+	_, err = pipeline.Complete(flowhook.NewContext(t.Context(), x), flowhook.Registration, flowhook.Password, nil)
+	require.NoError(t, err)
+	require.NoError(t, tx.Rollback())
+	require.Zero(t, count(t, db, "users"))
+	require.Equal(t, 1, count(t, db, "flowhook_sessions"), "the session of a user who does not exist")
+}
+
+func TestDeleteUser(t *testing.T) {
+	db := start(t)
+	require.NoError(t, migrate(t.Context(), db))
+	store, err := sqlstore.New(db, sqlstore.PostgreSQL)
+	require.NoError(t, err)
+	now := time.Now()
+	for _, id := range []string{"alice", "bob"} {
+		_, err := db.Exec("INSERT INTO users (id, email) VALUES ($1, $1 || '@example.org')", id)
+		require.NoError(t, err)
+		require.NoError(t, store.CreateSession(t.Context(), flowhook.Session{
+			ID: "session of " + id, IdentityID: id, IssuedAt: now, ExpiresAt: now.Add(time.Hour),
+		}))
+		created, err := store.CreateVerification(t.Context(), flowhook.VerificationToken{
+			Hash: []byte(id), IdentityID: id, Address: flowhook.Address{Via: "email", Value: id + "@example.org"},
+			IssuedAt: now, ExpiresAt: now.Add(time.Hour),
+		}, now.Add(-time.Minute))
+		require.NoError(t, err)
+		require.True(t, created)
+	}
+	requireRows := func(n int) {
+		for _, table := range []string{"users", "flowhook_sessions", "flowhook_verifications"} {
+			require.Equal(t, n, count(t, db, table), table)
+		}
+	}
+
+	require.NoError(t, deleteUser(t.Context(), store, "alice"))
+	requireRows(1)
+	require.Equal(t, 1, count(t, db, "users WHERE id = 'bob'"))
+	_, err = store.FindSession(t.Context(), "session of bob")
+	require.NoError(t, err)
+	_, err = store.ConsumeVerification(t.Context(), []byte("bob"), now)
+	require.NoError(t, err)
+
+	_, err = db.Exec("CREATE TABLE invoices (user_id text REFERENCES users); INSERT INTO invoices VALUES ('bob')")
+	require.NoError(t, err)
+	require.Error(t, deleteUser(t.Context(), store, "bob"))
+	requireRows(1)
 }
 
 func TestCleanUp(t *testing.T) {

@@ -3,7 +3,6 @@ package ownstore
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"database/sql"
 	"encoding/binary"
@@ -170,10 +169,17 @@ func (s *Store) ConsumeVerification(ctx context.Context, hash []byte, now time.T
 }
 
 // CreateUser is the service's own, for save: with save's ctx it is part of the transaction.
-func (s *Store) CreateUser(ctx context.Context, email string) (id string, err error) {
-	id = rand.Text()
-	_, err = s.exec(ctx, "create a user", "INSERT INTO users (id, email) VALUES ($1, $2)", id, email)
-	return id, err
+func (s *Store) CreateUser(ctx context.Context, id, email string) error {
+	_, err := s.exec(ctx, "create a user", "INSERT INTO users (id, email) VALUES ($1, $2)", id, email)
+	return err
+}
+
+// DeleteUser is the service's own. ON DELETE CASCADE deletes the user's sessions and tokens.
+func (s *Store) DeleteUser(ctx context.Context, id string) error {
+	return s.Transaction(ctx, id, func(ctx context.Context) error {
+		_, err := s.exec(ctx, "delete a user", "DELETE FROM users WHERE id = $1", id)
+		return err
+	})
 }
 
 // VerifyEmail is the service's own, for Redeem. ErrBadToken: the user has another address by now.

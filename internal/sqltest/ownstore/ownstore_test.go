@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	_ "embed"
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"testing"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/internal/sqltest/ownstore"
+	"github.com/flowhook/flowhook/internal/sqltest/readmehook"
 	"github.com/flowhook/flowhook/internal/testdb"
 	"github.com/flowhook/flowhook/store/storetest"
 )
@@ -39,8 +41,8 @@ func TestStore(t *testing.T) {
 	store := &ownstore.Store{DB: open(t)} // a database of the test's own, with the tables
 	storetest.Run(t, func(t *testing.T) (flowhook.Store, func() string) {
 		newIdentity := func() string {
-			id, err := store.CreateUser(t.Context(), rand.Text()+"@example.org")
-			if err != nil {
+			id := rand.Text()
+			if err := store.CreateUser(t.Context(), id, id+"@example.org"); err != nil {
 				t.Fatal(err)
 			}
 			return id
@@ -50,10 +52,9 @@ func TestStore(t *testing.T) {
 }
 
 func register(ctx context.Context, pipeline *flowhook.Pipeline, store *ownstore.Store, x *flowhook.Exchange, email string) (handled bool, err error) {
+	x.Identity = &flowhook.Identity{ID: rand.Text(), Addresses: []flowhook.Address{{Via: "email", Value: email}}}
 	return pipeline.Complete(ctx, flowhook.Registration, flowhook.Password, func(ctx context.Context) error {
-		id, err := store.CreateUser(ctx, email)
-		x.Identity = &flowhook.Identity{ID: id, Addresses: []flowhook.Address{{Via: "email", Value: email}}}
-		return err
+		return store.CreateUser(ctx, x.Identity.ID, email)
 	})
 }
 
@@ -71,7 +72,16 @@ func (m *mailbox) Send(_ context.Context, message flowhook.Message) error {
 // The whole way, with the store of the page: register, verify, and nothing left where a hook fails.
 func TestInUse(t *testing.T) {
 	store, mails, failing := &ownstore.Store{DB: open(t)}, &mailbox{}, false
-	cfg := &flowhook.Config{}
+	cfg, err := flowhook.ParseConfig([]byte(`
+selfservice:
+  registration:
+    after:
+      password:
+        - hook: allow_domains
+          phase: before_persist
+          config: {domains: [example.org]}
+`))
+	require.NoError(t, err)
 	registered := flowhook.Point{Flow: flowhook.Registration, Phase: flowhook.After}
 	cfg.Add(registered, "session", nil)
 	cfg.Add(registered, "verify", nil)
@@ -83,11 +93,17 @@ func TestInUse(t *testing.T) {
 		return nil
 	}))
 	pipeline, err := flowhook.New(cfg, flowhook.Options{Store: store, Courier: mails, Secrets: []string{"only-for-this-test-0123456789"},
-		VerificationURL: "https://auth.example/verification"})
+		VerificationURL: "https://auth.example/verification",
+		Hooks:           map[string]flowhook.HookFactory{"allow_domains": readmehook.AllowDomains}})
 	require.NoError(t, err)
+	try := func(email string) (handled bool, status int, err error) {
+		w := httptest.NewRecorder()
+		x := &flowhook.Exchange{Writer: w, Request: httptest.NewRequest("POST", "/", nil)}
+		handled, err = register(flowhook.NewContext(t.Context(), x), pipeline, store, x, email)
+		return handled, w.Code, err
+	}
 	registerNow := func(email string) error {
-		x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: httptest.NewRequest("POST", "/", nil)}
-		handled, err := register(flowhook.NewContext(t.Context(), x), pipeline, store, x, email)
+		handled, _, err := try(email)
 		require.False(t, handled)
 		return err
 	}
@@ -107,10 +123,22 @@ func TestInUse(t *testing.T) {
 	require.ErrorIs(t, verify(t.Context(), pipeline, store, link.Query().Get("token")), flowhook.ErrBadToken)
 
 	require.Error(t, registerNow("alice@example.org"), "the address is taken")
+	handled, status, err := try("eve@elsewhere.example")
+	require.NoError(t, err)
+	require.True(t, handled, "by the hook of the README")
+	require.Equal(t, http.StatusForbidden, status)
 	failing = true
 	require.ErrorIs(t, registerNow("bob@example.org"), errOnPurpose)
 	require.Equal(t, 1, rows("users"))
 	require.Equal(t, 1, rows("sessions"))
 	require.Equal(t, 1, rows("verifications"))
 	require.Len(t, *mails, 1)
+
+	var id string
+	require.NoError(t, store.DB.QueryRow("SELECT id FROM users").Scan(&id))
+	require.NoError(t, store.DeleteUser(t.Context(), id))
+	for _, table := range []string{"users", "sessions", "verifications"} {
+		require.Zero(t, rows(table), table)
+	}
+	require.Error(t, store.CreateSession(t.Context(), flowhook.Session{ID: "late", IdentityID: id}), "the user is gone")
 }

@@ -1,0 +1,39 @@
+// Package readmehook has the hook that the README shows, for the registrations that the pages show.
+package readmehook
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/flowhook/flowhook"
+)
+
+// AllowDomains is the factory of the hook.
+var AllowDomains flowhook.HookFactory = allowDomains
+
+func allowDomains(p flowhook.Point, decode func(v any) error) (flowhook.Hook, error) {
+	var config struct {
+		Domains []string `yaml:"domains"`
+	}
+	if p.Phase != flowhook.BeforePersist {
+		return nil, errors.New("it refuses before anything is saved; write phase: before_persist")
+	}
+	if err := decode(&config); err != nil {
+		return nil, err
+	}
+	return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
+		if x.Identity == nil { // the handler sets it too late, in save
+			return flowhook.ErrNoIdentity
+		}
+		for _, a := range x.Identity.Addresses {
+			if _, domain, _ := strings.Cut(a.Value, "@"); !slices.Contains(config.Domains, domain) {
+				http.Error(x.Writer, "please use your company's address", http.StatusForbidden)
+				return nil
+			}
+		}
+		return nil
+	}), nil
+}
