@@ -105,7 +105,7 @@ func (r *Rig) Serve(flow flowhook.Flow, handler http.Handler, req *http.Request)
 			handler.ServeHTTP(w, req)
 		})).ServeHTTP(w, served)
 	})
-	got.Handled = got.Err == nil && x.Answered()
+	got.Handled = x.Answered()
 	return got
 }
 
