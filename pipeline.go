@@ -90,9 +90,15 @@ func (p *Pipeline) Run(ctx context.Context, flow Flow, phase Phase, strategy Str
 // [Pipeline.Run]. Before it returns an error, Complete runs the hooks at Failed, with x.Err set: if one of them answers,
 // the cause is logged and handled is true. A panic of save rolls back, restores, and goes on, without them.
 //
-// Where the commit took effect but reports an error, that error is returned: nobody can know better. Within a Transaction
-// that the host has opened itself, Complete and Run join it: what they leave for after the commit, and the response, then
-// go out before the host commits. So leave the transaction to Complete.
+// If the commit took effect but reports an error, Complete returns that error. An answer at
+// BeforePersist is not a failure: handled is true, err is nil, nothing is saved, and the hooks at
+// Failed do not run.
+//
+// Do not open a transaction around Complete. The store knows only those that its own Transaction
+// opened. If ctx carries one, Complete and Run join it: what they leave for after the commit, and the
+// response, go out before the host commits. The store does not know any other transaction, such as
+// one of db.BeginTx. Complete then commits a transaction of its own, and the session stays even if
+// the host's is rolled back. Write in save, in the transaction of its context: sqlstore.Tx(ctx).
 func (p *Pipeline) Complete(ctx context.Context, flow Flow, strategy Strategy, save func(ctx context.Context) error) (handled bool, err error) {
 	x, after, err := p.enter(ctx, flow, After, strategy)
 	if err != nil {
