@@ -54,6 +54,10 @@ func (f Finding) String() string {
 // exists, a secret that can be guessed, and what Ory Kratos would do differently. The order is that of the places in the
 // file, then what was added, then options. It makes the hooks as New does, by their factories, and runs none. With
 // Options.Strict it says the same: there, too, a warning is a warning. A nil Config has no hooks.
+//
+// Check reports findings of the rules that begin with "kratos-" only if the file has a key that
+// Kratos uses and flowhook does not, such as dsn, identity or selfservice.methods; the README lists
+// these keys.
 func (c *Config) Check(opts Options) []Finding {
 	opts.Strict = false
 	p, problems := newPipeline(opts).build(c)

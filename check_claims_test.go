@@ -26,6 +26,7 @@ var claims = map[string]func(t *testing.T){
 	"example-secret":      provesExampleSecret,
 	"foreign-link":        provesForeignLink,
 	"kratos-enabled":      provesKratosEnabled,
+	"kratos-extend":       provesKratosExtend,
 	"kratos-flow-wide":    provesKratosFlowWide,
 	"kratos-session-last": provesKratosSessionLast,
 	"kratos-verification": provesKratosVerification,
