@@ -79,7 +79,9 @@ func (c *Config) Check(opts Options) []Finding {
 func (b *builder) check() {
 	hooks, specs := b.describe()
 	c := check.Config{File: b.file, Hooks: hooks, Chains: b.plan.chains, Store: b.Store != nil, Unused: len(b.Secrets) > 0,
-		Link: b.VerificationURL, LinkAt: check.Place{Option: "Options.VerificationURL"}}
+		Strategies: names(b.strategies), Limited: len(b.served) > 0,
+		Serves: func(flow, strategy string) bool { return b.serves(Flow(flow), Strategy(strategy)) },
+		Link:   b.VerificationURL, LinkAt: check.Place{Option: "Options.VerificationURL"}}
 	if c.Link == "" && b.file.VerifyURL.Node != nil {
 		c.Link, c.LinkAt = b.file.VerifyURL.Value, check.Place{Value: b.file.VerifyURL}
 	}

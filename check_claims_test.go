@@ -39,6 +39,7 @@ var claims = map[string]func(t *testing.T){
 	"return-scheme":       provesReturnScheme,
 	"signs-out":           provesSignsOut,
 	"slow-lock":           provesSlowLock,
+	"strategy-only":       provesStrategyOnly,
 	"unused-secrets":      provesUnusedSecrets,
 	"weak-secret":         provesWeakSecret,
 }

@@ -20,6 +20,14 @@ type Options struct {
 	Flows      []Flow
 	Strategies []Strategy
 
+	// Serves lists the flows and strategies that the service has routes for. Phase is empty; an
+	// empty Strategy means every strategy of the flow. If Serves is set, New returns an error for
+	// each hook in a flow that is not listed, or in the list of a strategy that is not. Flow-wide
+	// hooks of a listed flow are fine, even if only some of its strategies are listed. Elsewhere,
+	// Run, Complete and ReturnURL return ErrUnknownPoint, and Middleware panics. Default: all flows
+	// and strategies.
+	Serves []Point
+
 	// Secrets sign the session tokens, instead of the file's: the first signs, all verify. At least 16 bytes each.
 	Secrets []string
 

@@ -37,6 +37,10 @@ type Config struct {
 	Link    string   // where verification mails lead
 	LinkAt  Place
 	Was     *conf.Cookie // the session cookie of the configuration that this one replaces; nil: none
+
+	Strategies []string                         // all that are declared
+	Serves     func(flow, strategy string) bool // reports whether the service has it; "" is any strategy
+	Limited    bool                             // Serves does not report true for everything
 }
 
 // A Place is a value of the file, or a field of the options.
@@ -70,6 +74,7 @@ func (c *Config) Findings() []Finding {
 	c.registered(&l)
 	c.locked(&l)
 	c.revoked(&l)
+	c.revokedForSome(&l)
 	c.late(&l)
 	c.again(&l)
 	c.kratos(&l)

@@ -21,7 +21,7 @@ func (c *Config) kratos(l *list) {
 				l.setting(Place{Value: flag.Value}, Warning, "kratos-verification", "add - hook: verify at after of "+what,
 					"Kratos mails a verification link at %s where this is on; here nobody gets one there without a verify hook", what)
 			}
-		case !flag.On && !c.closedBefore(flag.Flow):
+		case !flag.On && c.Serves(flag.Flow, "") && !c.closedBefore(flag.Flow):
 			l.setting(Place{Value: flag.Value}, Warning, "kratos-enabled", "put a redirect at before of "+flag.Flow+", or remove this and leave the routes out",
 				"Kratos closes %s by this; here it has no effect, and whoever reaches the service's routes gets in", flag.Flow)
 		}
@@ -37,7 +37,7 @@ func (c *Config) kratos(l *list) {
 // silent gives the flows at which Kratos mails a verification link by itself, and that have no hook for it here.
 func (c *Config) silent() (flows []string) {
 	for _, flow := range []string{"registration", "settings"} {
-		if !slices.ContainsFunc(c.Hooks, func(h *Hook) bool { return h.Flow == flow && h.mails() }) {
+		if c.Serves(flow, "") && !slices.ContainsFunc(c.Hooks, func(h *Hook) bool { return h.Flow == flow && h.mails() }) {
 			flows = append(flows, flow)
 		}
 	}
