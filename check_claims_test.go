@@ -30,6 +30,7 @@ var claims = map[string]func(t *testing.T){
 	"kratos-flow-wide":    provesKratosFlowWide,
 	"kratos-session-last": provesKratosSessionLast,
 	"kratos-verification": provesKratosVerification,
+	"late-gate":           provesLateGate,
 	"login-unsigned":      provesLoginUnsigned,
 	"long-timeout":        provesLongTimeout,
 	"never-runs":          provesNeverRuns,

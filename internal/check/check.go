@@ -75,6 +75,7 @@ func (c *Config) Findings() []Finding {
 	c.locked(&l)
 	c.revoked(&l)
 	c.revokedForSome(&l)
+	c.gates(&l)
 	c.late(&l)
 	c.again(&l)
 	c.kratos(&l)

@@ -181,6 +181,33 @@ func or(words []string) string {
 	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
+// gates finds gates at After. A gate is a hook that decides whether the flow may go on.
+func (c *Config) gates(l *list) {
+	c.each(func(h *Hook, _ *Chain) {
+		if h.Phase != After || !h.decides() {
+			return
+		}
+		hint := "write phase: before_persist in its entry"
+		if h.Added {
+			hint = "add it at before_persist"
+		}
+		what := "everything is saved by then, and a redirect that it answers with undoes nothing"
+		if h.Flow == "login" {
+			what = "the user is signed in by then, and a redirect that it answers with carries the session cookie"
+		}
+		l.hook(h, Warning, "late-gate", hint, "hook %q decides too late: %s", h.Name, what)
+	})
+}
+
+// decides reports whether a hook is a gate: it has the name of Kratos' gate, or it is a web_hook with
+// a key that makes it one in Kratos.
+func (h *Hook) decides() bool {
+	if h.Name == "web_hook" {
+		return h.Config.Get("can_interrupt").True() || h.Config.Get("response").Get("parse").True()
+	}
+	return h.Name == "require_verified_address"
+}
+
 // late finds timeouts that come too late.
 func (c *Config) late(l *list) {
 	for _, h := range c.Hooks {
