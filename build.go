@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/flowhook/flowhook/internal/check"
 	"github.com/flowhook/flowhook/internal/conf"
 	"github.com/flowhook/flowhook/internal/spell"
 	"github.com/flowhook/flowhook/internal/token"
@@ -32,7 +33,7 @@ func newPipeline(opts Options) *Pipeline {
 	// Reload comes back to them: what the caller does to his meanwhile is nothing to this pipeline.
 	opts.Hooks = maps.Clone(opts.Hooks)
 	opts.Flows, opts.Strategies, opts.Secrets = slices.Clone(opts.Flows), slices.Clone(opts.Strategies), slices.Clone(opts.Secrets)
-	opts.Serves = slices.Clone(opts.Serves)
+	opts.Serves, opts.Accept = slices.Clone(opts.Serves), slices.Clone(opts.Accept)
 	p := &Pipeline{options: opts, store: opts.Store, log: opts.Logger, now: opts.Now, onError: opts.OnError}
 	p.verify, _ = opts.Store.(VerificationStore)
 	store, _ := opts.Store.(SessionStore)
@@ -171,6 +172,14 @@ func (b *builder) checkOptions() {
 	for i, p := range b.Serves {
 		if problem, hint := b.checkServes(p); problem != "" {
 			b.wrong(option("Serves[%d]", i), hint, "%s", problem)
+		}
+	}
+	for i, rule := range b.Accept {
+		switch {
+		case rule == "invalid":
+			b.wrong(option("Accept[%d]", i), "correct the configuration", "errors cannot be accepted")
+		case !slices.Contains(check.Rules, rule):
+			b.wrong(option("Accept[%d]", i), spell.Hint(rule, check.Rules), "unknown rule %q", spell.Clip(rule))
 		}
 	}
 	conf.CheckSecrets(b.Secrets, func(i int, problem string) { b.wrong(option("Secrets[%d]", i), "", "%s", problem) })

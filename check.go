@@ -55,9 +55,9 @@ func (f Finding) String() string {
 // file, then what was added, then options. It makes the hooks as New does, by their factories, and runs none. With
 // Options.Strict it says the same: there, too, a warning is a warning. A nil Config has no hooks.
 //
-// Check reports findings of the rules that begin with "kratos-" only if the file has a key that
-// Kratos uses and flowhook does not, such as dsn, identity or selfservice.methods; the README lists
-// these keys.
+// Check leaves out findings of the rules in Options.Accept. Those of the rules that begin with
+// "kratos-" it reports only if the file has a key that Kratos uses and flowhook does not, such as
+// dsn, identity or selfservice.methods; the README lists these keys.
 func (c *Config) Check(opts Options) []Finding {
 	opts.Strict = false
 	p, problems := newPipeline(opts).build(c)
@@ -97,6 +97,9 @@ func (b *builder) check() {
 		}
 	}
 	for _, f := range c.Findings() {
+		if Severity(f.Severity) != Error && slices.Contains(b.Accept, f.Rule) {
+			continue
+		}
 		at := place{path: f.Option}
 		switch {
 		case f.At.Node != nil:

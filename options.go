@@ -54,6 +54,12 @@ type Options struct {
 	// Strict makes errors of New's warnings, and of Reload's. Notes stay notes.
 	Strict bool
 
+	// Accept lists the rules of findings that are intended, such as "signs-out". These findings are
+	// dropped: New and Reload do not log them, Check and Findings do not return them, and Strict
+	// does not make errors of them. An unknown rule is an error of New. Findings of severity Error
+	// cannot be accepted; so the rule "invalid" is an error here, too.
+	Accept []string
+
 	// Count has each hook's runs, answers and failures counted, for Pipeline.Points and package hookpage. It costs some
 	// nanoseconds a hook.
 	Count bool

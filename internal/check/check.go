@@ -43,6 +43,38 @@ type Config struct {
 	Limited    bool                             // Serves does not report true for everything
 }
 
+// Rules are the names of all rules, sorted.
+var Rules = []string{
+	"again",
+	"closed",
+	"cookie-cross-site",
+	"cookie-domain",
+	"cookie-insecure",
+	"cookie-prefix",
+	"cookie-scope",
+	"enumeration",
+	"example-secret",
+	"foreign-link",
+	"kratos-enabled",
+	"kratos-extend",
+	"kratos-flow-wide",
+	"kratos-session-last",
+	"kratos-verification",
+	"late-gate",
+	"login-unsigned",
+	"long-timeout",
+	"never-runs",
+	"overruled",
+	"plain-link",
+	"plain-redirect",
+	"return-scheme",
+	"signs-out",
+	"slow-lock",
+	"strategy-only",
+	"unused-secrets",
+	"weak-secret",
+}
+
 // A Place is a value of the file, or a field of the options.
 type Place struct {
 	Value  conf.Value
