@@ -10,7 +10,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/flowhook/flowhook/internal/check"
 	"github.com/flowhook/flowhook/internal/conf"
+	"github.com/flowhook/flowhook/internal/spell"
 	"github.com/flowhook/flowhook/internal/token"
 )
 
@@ -31,6 +33,7 @@ func newPipeline(opts Options) *Pipeline {
 	// Reload comes back to them: what the caller does to his meanwhile is nothing to this pipeline.
 	opts.Hooks = maps.Clone(opts.Hooks)
 	opts.Flows, opts.Strategies, opts.Secrets = slices.Clone(opts.Flows), slices.Clone(opts.Strategies), slices.Clone(opts.Secrets)
+	opts.Serves, opts.Accept = slices.Clone(opts.Serves), slices.Clone(opts.Accept)
 	p := &Pipeline{options: opts, store: opts.Store, log: opts.Logger, now: opts.Now, onError: opts.OnError}
 	p.verify, _ = opts.Store.(VerificationStore)
 	store, _ := opts.Store.(SessionStore)
@@ -84,6 +87,7 @@ type builder struct {
 	file       *conf.File
 	flows      []Flow
 	strategies []Strategy // without FlowWide
+	served     []Point    // Options.Serves; nil if it is empty or has an error: everything is served
 	secrets    []string   // the options', or else the file's
 	plan       *plan
 	placed     map[Point][]placed
@@ -115,6 +119,13 @@ func newBuilder(p *Pipeline, cfg *Config) *builder {
 		strategies: union(builtinStrategies, p.options.Strategies),
 		plan:       &plan{pipeline: p, counts: map[countKey]*counts{}},
 		placed:     map[Point][]placed{},
+	}
+	bad := func(p Point) bool {
+		problem, _ := b.checkServes(p)
+		return problem != ""
+	}
+	if !slices.ContainsFunc(b.Serves, bad) {
+		b.served = b.Serves
 	}
 	b.file = conf.Read(cfg.root, names(b.flows), names(b.strategies), filepath.Dir(cfg.file))
 	return b
@@ -158,10 +169,43 @@ func (b *builder) checkOptions() {
 			b.wrong(option("Hooks[%q]", name), "", "no factory")
 		}
 	}
+	for i, p := range b.Serves {
+		if problem, hint := b.checkServes(p); problem != "" {
+			b.wrong(option("Serves[%d]", i), hint, "%s", problem)
+		}
+	}
+	for i, rule := range b.Accept {
+		switch {
+		case rule == "invalid":
+			b.wrong(option("Accept[%d]", i), "correct the configuration", "errors cannot be accepted")
+		case !slices.Contains(check.Rules, rule):
+			b.wrong(option("Accept[%d]", i), spell.Hint(rule, check.Rules), "unknown rule %q", spell.Clip(rule))
+		}
+	}
 	conf.CheckSecrets(b.Secrets, func(i int, problem string) { b.wrong(option("Secrets[%d]", i), "", "%s", problem) })
 	if b.VerificationURL != "" {
 		b.checkURL(b.VerificationURL, place{path: "Options.VerificationURL"})
 	}
+}
+
+// checkServes returns what is wrong with a point of Options.Serves, and the fix; "" if nothing is.
+func (b *builder) checkServes(p Point) (problem, hint string) {
+	switch {
+	case p.Phase != "":
+		return fmt.Sprintf("a point with the phase %q", p.Phase), "leave Phase empty: a flow is served in all its phases"
+	case !slices.Contains(b.flows, p.Flow):
+		return fmt.Sprintf("unknown flow %q", p.Flow), spell.Hint(string(p.Flow), names(b.flows))
+	case p.Strategy != FlowWide && !slices.Contains(b.strategies, p.Strategy):
+		return fmt.Sprintf("unknown strategy %q", p.Strategy), spell.Hint(string(p.Strategy), names(b.strategies))
+	}
+	return "", ""
+}
+
+// serves reports whether the service has the flow and, unless s is FlowWide, the strategy in it.
+func (b *builder) serves(flow Flow, s Strategy) bool {
+	return len(b.served) == 0 || slices.ContainsFunc(b.served, func(p Point) bool {
+		return p.Flow == flow && (s == FlowWide || p.Strategy == FlowWide || p.Strategy == s)
+	})
 }
 
 // settings takes what the file says beside its hooks.
@@ -189,11 +233,14 @@ func (b *builder) settings() {
 	b.plan.tokens = &tokens{carrier, s.Lifespan, s.Cookie}
 }
 
-// chain makes the chains of all points.
+// chain makes the chains of all points that are served.
 func (b *builder) chain() {
 	for _, flow := range b.flows {
 		f, wide := flowChains{name: flow}, &chains{}
 		for _, s := range append([]Strategy{FlowWide}, b.strategies...) {
+			if !b.serves(flow, s) {
+				continue
+			}
 			c := wide
 			if s != FlowWide {
 				c = &chains{strategy: s}

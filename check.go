@@ -54,6 +54,10 @@ func (f Finding) String() string {
 // exists, a secret that can be guessed, and what Ory Kratos would do differently. The order is that of the places in the
 // file, then what was added, then options. It makes the hooks as New does, by their factories, and runs none. With
 // Options.Strict it says the same: there, too, a warning is a warning. A nil Config has no hooks.
+//
+// Check leaves out findings of the rules in Options.Accept. Those of the rules that begin with
+// "kratos-" it reports only if the file has a key that Kratos uses and flowhook does not, such as
+// dsn, identity or selfservice.methods; the README lists these keys.
 func (c *Config) Check(opts Options) []Finding {
 	opts.Strict = false
 	p, problems := newPipeline(opts).build(c)
@@ -75,7 +79,9 @@ func (c *Config) Check(opts Options) []Finding {
 func (b *builder) check() {
 	hooks, specs := b.describe()
 	c := check.Config{File: b.file, Hooks: hooks, Chains: b.plan.chains, Store: b.Store != nil, Unused: len(b.Secrets) > 0,
-		Link: b.VerificationURL, LinkAt: check.Place{Option: "Options.VerificationURL"}}
+		Strategies: names(b.strategies), Limited: len(b.served) > 0,
+		Serves: func(flow, strategy string) bool { return b.serves(Flow(flow), Strategy(strategy)) },
+		Link:   b.VerificationURL, LinkAt: check.Place{Option: "Options.VerificationURL"}}
 	if c.Link == "" && b.file.VerifyURL.Node != nil {
 		c.Link, c.LinkAt = b.file.VerifyURL.Value, check.Place{Value: b.file.VerifyURL}
 	}
@@ -91,6 +97,9 @@ func (b *builder) check() {
 		}
 	}
 	for _, f := range c.Findings() {
+		if Severity(f.Severity) != Error && slices.Contains(b.Accept, f.Rule) {
+			continue
+		}
 		at := place{path: f.Option}
 		switch {
 		case f.At.Node != nil:

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/flowhook/flowhook"
 	"github.com/stretchr/testify/assert"
@@ -58,12 +59,12 @@ func provesKratosFlowWide(t *testing.T) {
 		h.browser().post("/login/oidc", "user", "alice")
 		return byPassword, tr.take()
 	}
-	byPassword, byOIDC := login(claimed(t, rule, "selfservice: {flows: {login: {after: {hooks: [{hook: wide}], password: {hooks: [{hook: own}]}}}}}",
+	byPassword, byOIDC := login(claimed(t, rule, "dsn: memory\nselfservice: {flows: {login: {after: {hooks: [{hook: wide}], password: {hooks: [{hook: own}]}}}}}",
 		withUsers(alice), tr.hooks("wide", "own")))
 	assert.Equal(t, []string{"own", "wide"}, byPassword)
 	assert.Equal(t, []string{"wide"}, byOIDC)
 
-	byPassword, byOIDC = login(mended(t, rule, "selfservice: {flows: {login: {after: {oidc: {hooks: [{hook: wide}]}, password: {hooks: [{hook: own}]}}}}}",
+	byPassword, byOIDC = login(mended(t, rule, "dsn: memory\nselfservice: {flows: {login: {after: {oidc: {hooks: [{hook: wide}]}, password: {hooks: [{hook: own}]}}}}}",
 		withUsers(alice), tr.hooks("wide", "own")))
 	assert.Equal(t, []string{"own"}, byPassword, "as in Kratos")
 	assert.Equal(t, []string{"wide"}, byOIDC)
@@ -83,8 +84,22 @@ func provesKratosSessionLast(t *testing.T) {
 		requireSessionCookie(t, h.browser().post("/registration/oidc", "user", "carol"))
 		return before
 	}
-	assert.True(t, signedIn("selfservice: {registration: {after: {oidc: [{hook: session}, {hook: looks}]}}}", claimed), "session has run before it")
-	assert.False(t, signedIn("selfservice: {registration: {after: {oidc: [{hook: looks}, {hook: session}]}}}", mended))
+	assert.True(t, signedIn("dsn: memory\nselfservice: {registration: {after: {oidc: [{hook: session}, {hook: looks}]}}}", claimed), "session has run before it")
+	assert.False(t, signedIn("dsn: memory\nselfservice: {registration: {after: {oidc: [{hook: looks}, {hook: session}]}}}", mended))
+}
+
+func provesKratosExtend(t *testing.T) {
+	const rule = "kratos-extend"
+	stays := func(h *host) string { // it is used in the last hour of the first day, and then asked for on the second
+		b := h.browser()
+		b.post("/login/password", "user", "alice")
+		h.clock.Add(23*time.Hour + 30*time.Minute)
+		require.Equal(t, "alice", b.who())
+		h.clock.Add(time.Hour)
+		return b.who()
+	}
+	assert.Equal(t, "anonymous", stays(claimed(t, rule, "session: {lifespan: 24h, earliest_possible_extend: 1h}", withUsers(alice))))
+	assert.Equal(t, "alice", stays(mended(t, rule, "session: {lifespan: 48h}", withUsers(alice))))
 }
 
 // noVerificationURL lets the file say where links lead.

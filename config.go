@@ -70,7 +70,7 @@ func (c *Config) Add(p Point, name string, hook Hook) {
 func (b *builder) add(a added) {
 	r, redirects := a.hook.(*redirect)
 	switch {
-	case !b.declared(a.spec):
+	case !b.declared(a.spec) || !b.onServed(a.spec):
 	case a.hook == nil:
 		if b.known(a.spec) && b.mayStand(a.spec) {
 			b.put(a.spec, b.make(a.spec))

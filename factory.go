@@ -60,7 +60,7 @@ func (b *builder) entry(e conf.Entry) {
 		p.Phase = BeforePersist // as the document promises: it disables registration
 	}
 	s := spec{p, e.Hook.Value, b.at(e.Hook), e.Config, e.Timeout, e.TimeoutAt}
-	if b.known(s) && b.mayStand(s) && !e.Broken {
+	if b.known(s) && b.onServed(s) && b.mayStand(s) && !e.Broken {
 		b.put(s, b.make(s))
 	}
 }
@@ -81,6 +81,22 @@ func (b *builder) known(s spec) bool {
 		hint += "; for one of the host's own, set Options.Hooks"
 	}
 	b.wrong(s.place, hint, "unknown hook %q", spell.Clip(s.name))
+	return false
+}
+
+// onServed reports whether the service has the hook's flow and strategy.
+func (b *builder) onServed(s spec) bool {
+	p := s.point
+	switch {
+	case !b.serves(p.Flow, FlowWide):
+		b.wrong(s.place, fmt.Sprintf("remove it, or add {Flow: %q} to Options.Serves", p.Flow),
+			"hook %q never runs: Options.Serves does not have the flow %q", s.name, p.Flow)
+	case !b.serves(p.Flow, p.Strategy):
+		b.wrong(s.place, fmt.Sprintf("remove it, or add {Flow: %q, Strategy: %q} to Options.Serves", p.Flow, p.Strategy),
+			"hook %q never runs: Options.Serves does not have the strategy %q of %s", s.name, p.Strategy, p.Flow)
+	default:
+		return true
+	}
 	return false
 }
 

@@ -232,7 +232,7 @@ var (
 	// ErrNoIdentity says that a hook needs Exchange.Identity, with its ID, and the handler has not set it.
 	ErrNoIdentity = errors.New("flowhook: the exchange has no identity")
 
-	// ErrUnknownPoint says that a flow, phase or strategy is not declared.
+	// ErrUnknownPoint says that a flow, phase or strategy is unknown, or that Options.Serves does not have it.
 	ErrUnknownPoint = errors.New("flowhook: unknown point")
 
 	// ErrPhaseSkipped says that the handler went past before, or before_persist, where hooks are configured.

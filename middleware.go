@@ -1,6 +1,9 @@
 package flowhook
 
-import "net/http"
+import (
+	"net/http"
+	"strconv"
+)
 
 // Middleware wraps the routes of a flow, GET and POST alike. It puts an exchange into the request's
 // context and runs the flow's Before hooks. If one of them answers, the handler is not called; if one
@@ -19,10 +22,10 @@ import "net/http"
 //
 // Make it the innermost middleware. If another one wraps the ResponseWriter between Middleware and
 // the handler, the handler sets x.Writer = w before it runs hooks. Middleware panics if the flow is
-// not declared.
+// unknown, or if Options.Serves does not have it.
 func (p *Pipeline) Middleware(flow Flow) func(http.Handler) http.Handler {
 	if p.current.Load().find(flow, FlowWide) == nil {
-		panic("flowhook: Middleware of the unknown flow " + string(flow))
+		panic("flowhook: Middleware of the flow " + strconv.Quote(string(flow)) + ", which is unknown or not in Options.Serves")
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

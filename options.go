@@ -20,6 +20,14 @@ type Options struct {
 	Flows      []Flow
 	Strategies []Strategy
 
+	// Serves lists the flows and strategies that the service has routes for. Phase is empty; an
+	// empty Strategy means every strategy of the flow. If Serves is set, New returns an error for
+	// each hook in a flow that is not listed, or in the list of a strategy that is not. Flow-wide
+	// hooks of a listed flow are fine, even if only some of its strategies are listed. Elsewhere,
+	// Run, Complete and ReturnURL return ErrUnknownPoint, and Middleware panics. Default: all flows
+	// and strategies.
+	Serves []Point
+
 	// Secrets sign the session tokens, instead of the file's: the first signs, all verify. At least 16 bytes each.
 	Secrets []string
 
@@ -45,6 +53,12 @@ type Options struct {
 
 	// Strict makes errors of New's warnings, and of Reload's. Notes stay notes.
 	Strict bool
+
+	// Accept lists the rules of findings that are intended, such as "signs-out". These findings are
+	// dropped: New and Reload do not log them, Check and Findings do not return them, and Strict
+	// does not make errors of them. An unknown rule is an error of New. Findings of severity Error
+	// cannot be accepted; so the rule "invalid" is an error here, too.
+	Accept []string
 
 	// Count has each hook's runs, answers and failures counted, for Pipeline.Points and package hookpage. It costs some
 	// nanoseconds a hook.

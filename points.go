@@ -82,7 +82,7 @@ func (b *builder) describe() (hooks []*check.Hook, specs []spec) {
 				for _, h := range b.placed[Point{flow, phase, s}] {
 					d := &check.Hook{ID: len(hooks), Flow: string(flow), Phase: string(phase), Strategy: string(s), Name: h.name,
 						Where: h.pos.String(), Own: !slices.Contains(builtinHooks, h.name), Seq: h.seq,
-						Timeout: h.spec.timeout, TimeoutAt: h.spec.timeoutAt, Added: h.pos.File != b.name}
+						Timeout: h.spec.timeout, TimeoutAt: h.spec.timeoutAt, Config: h.spec.config, Added: h.pos.File != b.name}
 					if h.redirect != nil {
 						d.Target, d.Asks, d.To = h.redirect.shown(), h.redirect.asks, cmp.Or(h.spec.config.Get("to"), h.spec.config.Get("default_redirect_url"))
 					}

@@ -49,6 +49,7 @@ const many = `selfservice:
         oidc:
           hooks:
             - hook: session
+dsn: memory
 `
 
 // A listed is what Points gives of one point.

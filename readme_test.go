@@ -26,8 +26,8 @@ type block struct {
 	line     int
 }
 
-// otherTests compile these pages in modules that have a database.
-var otherTests = []string{"docs/own-store.md", "docs/postgresql.md"}
+// otherTests have these pages: two in modules that have a database, and TestSecondFactorPage.
+var otherTests = []string{"docs/own-store.md", "docs/postgresql.md", "docs/second-factor.md"}
 
 // readme returns the blocks of the README and of docs.
 func readme(t *testing.T) (blocks []block) {

@@ -25,8 +25,8 @@ type returns struct {
 //
 // What is allowed stands in selfservice.allowed_return_urls: a URL is within an entry, if its origin is the entry's, and the
 // segments of the entry's path begin its path. A host may begin with "*.", for all hosts below. The URL must be as strict as
-// that of a [Redirect]. ErrNotConfigured: the request names none, and neither does the file. ErrUnknownPoint: there is no
-// such flow or strategy. ReturnURL is safe for concurrent use, with different requests.
+// that of a [Redirect]. ErrNotConfigured: the request names none, and neither does the file. ErrUnknownPoint: the flow or the
+// strategy is unknown, or Options.Serves does not have it. ReturnURL is safe for concurrent use, with different requests.
 func (p *Pipeline) ReturnURL(r *http.Request, flow Flow, strategy Strategy) (string, error) {
 	x, _ := FromContext(r.Context())
 	now := p.plan(x)

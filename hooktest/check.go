@@ -8,14 +8,20 @@ import (
 	"testing"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/check"
+	"github.com/flowhook/flowhook/internal/spell"
 	"github.com/flowhook/flowhook/store/memstore"
 )
 
 // CheckFile checks a file as [flowhook.Config.Check] does, and fails t once for every error and every warning, with its
-// place, what will happen, and what mends it. Notes are logged. It gives all that was found.
+// position, the problem and the fix. It logs notes, and returns all findings.
 //
-// accept names the rules, such as "enumeration", whose warnings are meant to be: they are logged. So that the list stays
-// true, a rule in it that nothing was found by fails t. Errors cannot be accepted, and, with Options.Strict, no warnings.
+// accept lists the rules, such as "enumeration", whose warnings are intended in this file: CheckFile
+// logs them. An unknown rule fails t, and so does one that found nothing, so that the list stays
+// true. Errors cannot be accepted. With opts.Strict, neither can warnings, because New refuses them.
+//
+// The rules in opts.Accept hold for New and Reload, too. CheckFile drops their findings, even with
+// opts.Strict. Such a rule may find nothing, because the same options may serve several files.
 //
 // A store, a courier, a secret and a VerificationURL that the hooks of the file need, and that neither it nor opts have,
 // are filled in, and nothing is found out about them. References, such as ${NAME}, are resolved: t.Setenv sets what they
@@ -46,7 +52,9 @@ func CheckFile(t testing.TB, path string, opts flowhook.Options, accept ...strin
 		wrong = wrong || f.Severity == flowhook.Error
 	}
 	for _, rule := range accept {
-		if !rules[rule] && !wrong {
+		if rule != "invalid" && !slices.Contains(check.Rules, rule) {
+			t.Errorf("%s: unknown rule %q is accepted; %s", path, rule, spell.Hint(rule, check.Rules))
+		} else if !rules[rule] && !wrong {
 			t.Errorf("%s: nothing was found by the rule %q, which is accepted; take it out of the list", path, rule)
 		}
 	}

@@ -111,6 +111,21 @@ func TestCheckFile(t *testing.T) {
 		requireEach(t, got.errors, []string{"auth.yml", `"never-runs"`, "take it out"})
 	})
 
+	t.Run("suggests the name of a misspelled rule", func(t *testing.T) {
+		got, _ := check(enumerates, flowhook.Options{}, "enumerations")
+		requireEach(t, got.errors, []string{"5:17: warning: enumeration: "}, []string{"auth.yml", `unknown rule "enumerations"`, `did you mean "enumeration"?`})
+	})
+
+	t.Run("drops what Options.Accept accepts", func(t *testing.T) {
+		for _, strict := range []bool{false, true} {
+			got, found := check(enumerates, flowhook.Options{Strict: strict, Accept: []string{"enumeration", "never-runs"}})
+			require.Empty(t, got.errors)
+			require.Empty(t, found)
+		}
+		got, _ := check(enumerates, flowhook.Options{Accept: []string{"enumerations"}})
+		requireEach(t, got.errors, []string{"Options.Accept[0]", `did you mean "enumeration"?`})
+	})
+
 	t.Run("accepts no error, and behind one asks nothing of the list", func(t *testing.T) {
 		got, _ := check(enumerates+"        - hook: nobody\n", flowhook.Options{}, "invalid", "enumeration")
 		requireEach(t, got.errors, []string{"6:17", "nobody"})

@@ -73,7 +73,9 @@ func withSecrets(cfg *flowhook.Config, opts flowhook.Options) flowhook.Options {
 	}
 	with := opts
 	with.Secrets = []string{newSecret()}
-	if slices.ContainsFunc(cfg.Check(with), func(f flowhook.Finding) bool { return f.Rule == "unused-secrets" }) {
+	probe := with
+	probe.Accept = nil // it may have the rule
+	if slices.ContainsFunc(cfg.Check(probe), func(f flowhook.Finding) bool { return f.Rule == "unused-secrets" }) {
 		return opts // the file has some
 	}
 	return with

@@ -191,8 +191,11 @@ func TestRigUsesTheSecretOfTheFile(t *testing.T) {
 	require.NoError(t, got.Err)
 	next := post()
 	next.AddCookie(got.Cookies[0])
-	_, err := hooktest.New(t, path, opts).Pipeline.Sessions().FromRequest(next)
-	require.NoError(t, err)
+	for _, accept := range [][]string{nil, {"unused-secrets"}} {
+		opts.Accept = accept
+		_, err := hooktest.New(t, path, opts).Pipeline.Sessions().FromRequest(next)
+		require.NoError(t, err, accept)
+	}
 }
 
 func TestRigHasASecretThatOnlySaveNeeds(t *testing.T) {

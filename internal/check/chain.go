@@ -30,6 +30,7 @@ type Hook struct {
 	To                    conf.Value
 	Timeout               time.Duration
 	TimeoutAt             conf.Value
+	Config                conf.Value
 	Added                 bool // by the host, in Go: it is not in the file
 }
 

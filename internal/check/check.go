@@ -37,6 +37,42 @@ type Config struct {
 	Link    string   // where verification mails lead
 	LinkAt  Place
 	Was     *conf.Cookie // the session cookie of the configuration that this one replaces; nil: none
+
+	Strategies []string                         // all that are declared
+	Serves     func(flow, strategy string) bool // reports whether the service has it; "" is any strategy
+	Limited    bool                             // Serves does not report true for everything
+}
+
+// Rules are the names of all rules, sorted.
+var Rules = []string{
+	"again",
+	"closed",
+	"cookie-cross-site",
+	"cookie-domain",
+	"cookie-insecure",
+	"cookie-prefix",
+	"cookie-scope",
+	"enumeration",
+	"example-secret",
+	"foreign-link",
+	"kratos-enabled",
+	"kratos-extend",
+	"kratos-flow-wide",
+	"kratos-session-last",
+	"kratos-verification",
+	"late-gate",
+	"login-unsigned",
+	"long-timeout",
+	"never-runs",
+	"overruled",
+	"plain-link",
+	"plain-redirect",
+	"return-scheme",
+	"signs-out",
+	"slow-lock",
+	"strategy-only",
+	"unused-secrets",
+	"weak-secret",
 }
 
 // A Place is a value of the file, or a field of the options.
@@ -70,6 +106,8 @@ func (c *Config) Findings() []Finding {
 	c.registered(&l)
 	c.locked(&l)
 	c.revoked(&l)
+	c.revokedForSome(&l)
+	c.gates(&l)
 	c.late(&l)
 	c.again(&l)
 	c.kratos(&l)

@@ -2,6 +2,7 @@ package check
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -130,6 +131,81 @@ func (c *Config) revoked(l *list) {
 				"who changes settings is signed out of the browser in use as well, unless the handler sets x.Session")
 		}
 	})
+}
+
+// revokedForSome finds a revoke_active_sessions that runs for some login strategies and not for
+// others. It reports the first one only.
+func (c *Config) revokedForSome(l *list) {
+	var first *Hook
+	revokes := map[string]bool{}
+	c.each(func(h *Hook, _ *Chain) {
+		if h.Flow == "login" && h.is("revoke_active_sessions") {
+			revokes[h.Strategy] = true
+			if first == nil || h.Seq < first.Seq {
+				first = h
+			}
+		}
+	})
+	if first == nil || revokes[""] {
+		return
+	}
+	var some, others []string
+	for _, s := range c.Strategies {
+		if revokes[s] {
+			some = append(some, s)
+		} else if c.Serves("login", s) {
+			others = append(others, s)
+		}
+	}
+	if len(others) == 0 {
+		return
+	}
+	whom, hint := or(others), "write it into the flow-wide list"
+	if !c.Limited { // no service has all strategies, so do not list them
+		whom, hint = "any other strategy", hint+", or list the strategies that you serve in Options.Serves"
+		if slices.Contains(others, "totp") {
+			whom += ", such as a second factor (totp),"
+		}
+	}
+	l.hook(first, Note, "strategy-only", hint,
+		"revoke_active_sessions runs only at a login by %s: a login by %s leaves the user's other sessions alive",
+		or(some), whom)
+}
+
+// or joins words as "a, b or c".
+func or(words []string) string {
+	last := len(words) - 1
+	if last == 0 {
+		return words[0]
+	}
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
+
+// gates finds gates at After. A gate is a hook that decides whether the flow may go on.
+func (c *Config) gates(l *list) {
+	c.each(func(h *Hook, _ *Chain) {
+		if h.Phase != After || !h.decides() {
+			return
+		}
+		hint := "write phase: before_persist in its entry"
+		if h.Added {
+			hint = "add it at before_persist"
+		}
+		what := "everything is saved by then, and a redirect that it answers with undoes nothing"
+		if h.Flow == "login" {
+			what = "the user is signed in by then, and a redirect that it answers with carries the session cookie"
+		}
+		l.hook(h, Warning, "late-gate", hint, "hook %q decides too late: %s", h.Name, what)
+	})
+}
+
+// decides reports whether a hook is a gate: it has the name of Kratos' gate, or it is a web_hook with
+// a key that makes it one in Kratos.
+func (h *Hook) decides() bool {
+	if h.Name == "web_hook" {
+		return h.Config.Get("can_interrupt").True() || h.Config.Get("response").Get("parse").True()
+	}
+	return h.Name == "require_verified_address"
 }
 
 // late finds timeouts that come too late.

@@ -5,8 +5,12 @@ import (
 	"strings"
 )
 
-// kratos finds what Ory Kratos would have done differently with the same file.
+// kratos finds what Ory Kratos would have done differently with the same file. It finds nothing in a
+// file that shows no sign of Kratos.
 func (c *Config) kratos(l *list) {
+	if !c.File.Kratos {
+		return
+	}
 	c.replaced(l)
 	c.last(l)
 	for _, flag := range c.File.Enabled {
@@ -17,17 +21,23 @@ func (c *Config) kratos(l *list) {
 				l.setting(Place{Value: flag.Value}, Warning, "kratos-verification", "add - hook: verify at after of "+what,
 					"Kratos mails a verification link at %s where this is on; here nobody gets one there without a verify hook", what)
 			}
-		case !flag.On && !c.closedBefore(flag.Flow):
+		case !flag.On && c.Serves(flag.Flow, "") && !c.closedBefore(flag.Flow):
 			l.setting(Place{Value: flag.Value}, Warning, "kratos-enabled", "put a redirect at before of "+flag.Flow+", or remove this and leave the routes out",
 				"Kratos closes %s by this; here it has no effect, and whoever reaches the service's routes gets in", flag.Flow)
 		}
+	}
+	if c.File.Extend.Node != nil {
+		l.setting(Place{Value: c.File.Extend}, Warning, "kratos-extend",
+			"remove it, and set session.lifespan to how long a sign-in should last",
+			"Kratos can extend a session during this time before it expires; here this has no effect, "+
+				"and every session ends session.lifespan after the sign-in")
 	}
 }
 
 // silent gives the flows at which Kratos mails a verification link by itself, and that have no hook for it here.
 func (c *Config) silent() (flows []string) {
 	for _, flow := range []string{"registration", "settings"} {
-		if !slices.ContainsFunc(c.Hooks, func(h *Hook) bool { return h.Flow == flow && h.mails() }) {
+		if c.Serves(flow, "") && !slices.ContainsFunc(c.Hooks, func(h *Hook) bool { return h.Flow == flow && h.mails() }) {
 			flows = append(flows, flow)
 		}
 	}

@@ -2,6 +2,7 @@ package conf
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -23,6 +24,8 @@ type File struct {
 	AllowedAt Value    // that list, which may be empty
 	Mitigate  Value    // security.account_enumeration.mitigate, where it is true
 	Enabled   []Flag   // of the flows that say whether they are
+	Extend    Value    // session.earliest_possible_extend
+	Kratos    bool     // the file has a key that Kratos uses and flowhook does not
 	Overruled []Overruled
 	Problems  []Problem
 	dir       string // where relative paths in it begin
@@ -51,6 +54,10 @@ var (
 
 	// What Kratos has, or once had, beside the flows, and where no hooks can be.
 	kratosPages = []string{"error", "profile", "verify"}
+
+	// Keys at the top level that show that a file is one of Kratos. Keys that any service may have,
+	// such as log, do not.
+	kratosTops = []string{"ciphers", "courier", "dsn", "feature_flags", "hashers", "identity", "oauth2_provider", "serve"}
 
 	ourTops = []string{"selfservice", "secrets", "session", "cookies", "security"}
 )
@@ -90,6 +97,10 @@ func (l *layout) top(root Value) {
 	for _, v := range l.mapping(root) {
 		// Kratos' "version" is two edits from "session"; no other key of Kratos' is so close to one of ours.
 		name := v.key.Value
+		if slices.Contains(kratosTops, name) || name == "version" && kratosVersion(v.Value) ||
+			name == "$schema" && strings.Contains(strings.ToLower(v.Value), "kratos") {
+			l.kratos(v)
+		}
 		if slices.Contains(inside, name) {
 			l.wrong(v.atKey(), "it stands within selfservice", "%q at the top level", name)
 		} else if near := spell.Nearest(name, ourTops); near != "" && near != name && name != "version" {
@@ -109,9 +120,17 @@ func (l *layout) top(root Value) {
 	}
 }
 
+// kratosVersion reports whether the value of version is one of Kratos: v0.13.0, v1.3.1, v26.1.0.
+var kratosVersion = regexp.MustCompile(`^v([01]|2\d)\.\d`).MatchString
+
+// kratos reads a key that Kratos uses and flowhook does not. Flow keys such as ui_url and lifespan
+// are not read by it: they tell too little.
+func (l *layout) kratos(Value) { l.file.Kratos = true }
+
 func (l *layout) selfservice(v Value) {
 	known := l.flowKeys(false)
 	maps.Copy(known, letBe(kratosSelfservice...))
+	known["methods"], known["strategies"] = l.kratos, l.kratos
 	known["flows"] = func(v Value) { l.each(v, "flow", l.flowKeys(true)) }
 	if v.Get("flows").Node != nil {
 		for _, name := range l.flows {
@@ -156,6 +175,7 @@ func (l *layout) flow(v Value, name string, nested bool) {
 	if !slices.Contains(kratosPages, name) {
 		l.returns(v, Return{Flow: name}) // before those of after, which win
 		known["enabled"] = func(v Value) {
+			l.kratos(v)
 			if on := false; l.flag(v, &on) {
 				l.file.Enabled = append(l.file.Enabled, Flag{name, on, v})
 			}

@@ -33,6 +33,11 @@ func (v Value) Get(key string) Value {
 	return Value{}
 }
 
+// True reports whether v is the boolean true.
+func (v Value) True() bool {
+	return v.Node != nil && v.Kind == yaml.ScalarNode && v.ShortTag() == "!!bool" && strings.EqualFold(v.Value, "true")
+}
+
 // atKey is the key of v, as a value that can be reported.
 func (v Value) atKey() Value { return Value{Node: v.key, Path: v.Path} }
 

@@ -51,6 +51,7 @@ func (l *layout) secrets(v Value) {
 		case slices.Contains(ours, name):
 			lists[name] = l.secretList(list)
 		case slices.Contains(known, name):
+			l.kratos(list)
 		case spell.Nearest(name, known) != "":
 			l.unknown(list.atKey(), "key", known)
 		default: // not shown: it may be a misplaced secret
@@ -106,7 +107,11 @@ func CheckSecrets(list []string, report func(i int, problem string)) {
 }
 
 func (l *layout) session(v Value) {
-	known := letBe("whoami", "earliest_possible_extend") // Kratos'
+	known := keys{"whoami": l.kratos}
+	known["earliest_possible_extend"] = func(v Value) {
+		l.kratos(v)
+		l.file.Extend = v
+	}
 	known["lifespan"] = l.lifespan
 	known["cookie"] = func(v Value) { l.cookie(v, "name", "domain", "path", "same_site", "persistent", "secure") }
 	l.each(v, "key", known)
