@@ -57,7 +57,8 @@ func newHandler(cfg *flowhook.Config, timeout time.Duration) (*chi.Mux, error) {
 	s := &service{users: map[string]user{"alice": newUser("correct horse"), "bob": newUser("battery staple")}, nobody: newUser(rand.Text())}
 	var err error
 	s.pipeline, err = flowhook.New(cfg, flowhook.Options{
-		Store: memstore.New(),
+		Store:  memstore.New(),
+		Serves: []flowhook.Point{{Flow: flowhook.Login, Strategy: flowhook.Password}, {Flow: flowhook.Logout}},
 		OnError: func(w http.ResponseWriter, r *http.Request, err error) { // a hook at before has failed
 			s.fail(w, r, err)
 		},

@@ -57,6 +57,12 @@ func newService(cfg *flowhook.Config, base string, courier flowhook.Courier) (*s
 	var err error
 	s.Pipeline, err = flowhook.New(cfg, flowhook.Options{
 		Store: store, Issue: s.sessions.issue, Courier: courier, VerificationURL: base + "/verification",
+		Serves: []flowhook.Point{
+			{Flow: flowhook.Registration, Strategy: flowhook.Password},
+			{Flow: flowhook.Login, Strategy: flowhook.Password},
+			{Flow: flowhook.Settings, Strategy: flowhook.Profile},
+			{Flow: flowhook.Verification}, {Flow: flowhook.Logout},
+		},
 	})
 	return s, err
 }
