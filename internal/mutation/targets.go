@@ -37,7 +37,7 @@ var targets = []target{
 	},
 	{
 		dir: "store/sqlstore",
-		files: []string{"conflict.go", "connection.go", "dialect.go", "lend.go", "sessions.go", "sqlstore.go", "statement.go",
+		files: []string{"conflict.go", "connection.go", "dialect.go", "finish.go", "lend.go", "sessions.go", "sqlstore.go", "statement.go",
 			"transaction.go", "verifications.go"},
 		steps: []step{
 			{name: "its own tests", args: []string{"-timeout=30s", "./store/sqlstore"}},
