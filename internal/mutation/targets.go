@@ -49,12 +49,17 @@ var targets = []target{
 			{
 				name: "PostgreSQL and MariaDB", module: "internal/sqltest",
 				env:  []string{"FLOWHOOK_NO_SKIP=1"},
-				args: []string{"-timeout=2m", "-skip=TestFaults|TestIndexes|TestMigrations|TestProcesses|/SQLite", "."},
+				args: []string{"-timeout=2m", "-skip=TestFaults|TestIndexes|TestMigrations|TestProcesses|TestStall|/SQLite", "."},
 			},
 			{
 				name: "faults", module: "internal/sqltest",
 				env:  []string{"FLOWHOOK_NO_SKIP=1"},
 				args: []string{"-timeout=2m", "-run=TestFaults", "."},
+			},
+			{
+				name: "stalls", module: "internal/sqltest",
+				env:  []string{"FLOWHOOK_NO_SKIP=1"},
+				args: []string{"-timeout=2m", "-run=TestStall", "."},
 			},
 		},
 	},

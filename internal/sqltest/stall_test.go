@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"reflect"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -147,7 +148,10 @@ func TestStall(t *testing.T) {
 		t.Run(d.name, func(t *testing.T) {
 			h := newStalling(t, d, "")
 			for _, c := range cases {
-				for _, v := range []verdict{hold, holdAnswer} {
+				for v := range verdicts {
+					if v == holdAnswer && c.statement != "COMMIT" {
+						continue // it makes no difference
+					}
 					for name, lend := range lendings {
 						t.Run(c.name+", "+verdicts[v]+", "+name, func(t *testing.T) {
 							requireNoneLeft(t)
@@ -215,7 +219,7 @@ func (h *stalling) complete(ctx context.Context, save func(ctx context.Context) 
 	}
 }
 
-// Wherever the server stalls at the end of a transaction, the call returns, all of it is stored or
+// Wherever the server stalls as a transaction ends, the call returns, all of it is stored or
 // nothing, and the pool serves again.
 func TestStallAtAnyMessageOfTheEnd(t *testing.T) {
 	for _, d := range databases[1:] {
@@ -224,10 +228,11 @@ func TestStallAtAnyMessageOfTheEnd(t *testing.T) {
 				t.Run(d.name+"/"+name+"/"+map[bool]string{false: "commit", true: "rollback"}[refused], func(t *testing.T) {
 					h := newStalling(t, d, "")
 					requireNoneLeft(t)
-					for _, v := range []verdict{hold, holdAnswer} {
-						for n, stalled := int32(1), true; stalled; n++ {
-							stalled = h.stallAt(v, n, refused, lend)
-							require.True(t, stalled || n > 1, "there was no message to stall at")
+					all := h.stallAt(forward, 0, refused, lend)
+					require.NotZero(t, all)
+					for v := range verdicts {
+						for n := range all {
+							h.stallAt(v, n+1, refused, lend)
 						}
 					}
 				})
@@ -236,29 +241,34 @@ func TestStallAtAnyMessageOfTheEnd(t *testing.T) {
 	}
 }
 
-// stallAt stalls at the n-th message after fn, and reports whether there was one.
-func (h *stalling) stallAt(v verdict, n int32, refused bool, lend func(ctx context.Context)) bool {
+// stallAt has v happen to the n-th message after fn, and returns how many there were.
+func (h *stalling) stallAt(v verdict, n int32, refused bool, lend func(ctx context.Context)) (messages int32) {
 	what := fmt.Sprintf("message %d, %s", n, verdicts[v])
 	sessions := []flowhook.Session{newSession("a"), newSession("a")}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*stallLimit) // of what is no commit or rollback
+	ctx, cancel := context.WithCancel(testContext(h.t))
 	defer cancel()
 	var ends atomic.Bool
-	var left atomic.Int32
-	left.Store(n)
+	var seen atomic.Int32
 	h.proxy.on(func(m message) verdict {
-		if ends.Load() && !m.opens && left.Add(-1) == 0 {
+		if ends.Load() && !m.opens && seen.Add(1) == n {
 			return v
 		}
 		return forward
 	})
+	if n == 0 {
+		setLimit(h.store, patience)
+	}
 	err := h.returns(func() error {
 		return h.store.Transaction(ctx, "a", func(ctx context.Context) error {
-			defer ends.Store(true)
 			lend(ctx)
 			for _, s := range sessions {
 				if err := h.store.CreateSession(ctx, s); err != nil {
 					return err
 				}
+			}
+			ends.Store(true)
+			if n > 0 {
+				time.AfterFunc(stallLimit, cancel) // it bounds what is no commit or rollback
 			}
 			if refused {
 				return errRefused
@@ -266,7 +276,7 @@ func (h *stalling) stallAt(v verdict, n int32, refused bool, lend func(ctx conte
 			return nil
 		})
 	})
-	stalled := left.Load() <= 0
+	messages = seen.Load()
 	h.proxy.cut()
 	h.requireServes("after " + what)
 	stored := h.stored(sessions...)
@@ -278,8 +288,61 @@ func (h *stalling) stallAt(v verdict, n int32, refused bool, lend func(ctx conte
 	default:
 		require.Zero(h.t, stored, "%s: %v", what, err)
 	}
-	require.True(h.t, stalled || refused == (err != nil), "%s: %v", what, err)
-	return stalled
+	if n == 0 {
+		require.Equal(h.t, refused, err != nil, err)
+	}
+	return messages
+}
+
+// Somebody waits for a connection as the one there is gets dropped. database/sql opens another in the
+// background, under no request's context, and the server does not answer that either. What is given
+// to the driver ends the wait.
+func TestStallAsAConnectionOpens(t *testing.T) {
+	parameters := map[string]string{"PostgreSQL": "&connect_timeout=1", "MariaDB": "?readTimeout=1s"}
+	for _, d := range databases[1:] {
+		t.Run(d.name, func(t *testing.T) {
+			h := newStalling(t, d, parameters[d.name])
+			requireNoneLeft(t)
+			h.proxy.on(func(m message) verdict {
+				if m.opens || strings.EqualFold(m.statement, "COMMIT") {
+					return hold
+				}
+				return forward
+			})
+			waiting, waited := make(chan struct{}), make(chan error, 1)
+			go func() {
+				<-waiting
+				ctx, cancel := context.WithTimeout(context.Background(), 2*stallLimit)
+				defer cancel()
+				waited <- h.store.Transaction(ctx, "b", func(context.Context) error { return nil })
+			}()
+			require.ErrorIs(t, h.returns(func() error {
+				return h.store.Transaction(testContext(t), "a", func(context.Context) error {
+					close(waiting)
+					waitUntil(t, func() string {
+						if h.db.Stats().WaitCount == 0 {
+							return "nobody waits for a connection"
+						}
+						return ""
+					})
+					return nil
+				})
+			}), sqlstore.ErrUnknownOutcome)
+			require.ErrorIs(t, <-waited, context.DeadlineExceeded)
+			require.Equal(t, 1, h.db.Stats().OpenConnections, "none is being opened")
+
+			h.proxy.on(nil) // the connection that hangs goes on hanging
+			require.NoError(t, h.returns(func() (err error) {
+				for range 2 { // the first may be told how the opening ended
+					if err = h.store.Transaction(testContext(t), "c", func(context.Context) error { return nil }); err == nil {
+						break
+					}
+				}
+				return err
+			}))
+			h.proxy.cut()
+		})
+	}
 }
 
 // slowContext tells of its end late to those who ask. Those who wait for it hear of it at once.
@@ -335,6 +398,8 @@ func TestStallOfARollbackByDatabaseSQL(t *testing.T) {
 	require.Equal(t, "Begin", f.disarm())
 	require.Equal(t, 1, h.proxy.holds(), "the ROLLBACK is still on its way")
 	h.proxy.cut()
+	h.store, err = sqlstore.New(db, d.dialect) // the other one still looks at its limit
+	require.NoError(t, err)
 	h.requireServes("after the stall")
 }
 
