@@ -25,8 +25,8 @@ func TestWhatATransactionRuns(t *testing.T) {
 		},
 		{
 			// The driver's Commit would have no limit: a statement commits, and Rollback ends the *sql.Tx.
-			own: "Begin, SELECT stripe FROM flowhook_locks WHERE stripe = ? FOR UPDATE, find, INSERT, COMMIT, Rollback",
-			lent: "Begin, SELECT stripe FROM flowhook_locks WHERE stripe = ? FOR UPDATE, SET autocommit = 0, SAVEPOINT flowhook, find, INSERT, " +
+			own: "Begin, SELECT stripe FROM flowhook_locks WHERE stripe = 287 FOR UPDATE, find, INSERT, COMMIT, Rollback",
+			lent: "Begin, SELECT stripe FROM flowhook_locks WHERE stripe = 287 FOR UPDATE, SET autocommit = 0, SAVEPOINT flowhook, find, INSERT, " +
 				"RELEASE SAVEPOINT flowhook, COMMIT, Rollback, SET autocommit = 1",
 		},
 	} {

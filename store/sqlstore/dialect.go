@@ -65,8 +65,9 @@ var dialects = map[Dialect]dialect{
 		finishByStatement: true,
 
 		lock: func(ctx context.Context, tx *sql.Tx, identityID string) error {
-			var stripe int
-			return tx.QueryRowContext(ctx, "SELECT stripe FROM flowhook_locks WHERE stripe = ? FOR UPDATE", lockKey(identityID)%1024).Scan(&stripe)
+			// The number is in the text, since the driver would prepare a statement that has arguments.
+			stripe := strconv.FormatUint(lockKey(identityID)%1024, 10)
+			return tx.QueryRowContext(ctx, "SELECT stripe FROM flowhook_locks WHERE stripe = "+stripe+" FOR UPDATE").Scan(&stripe)
 		},
 		deleteSome: func(table, _ string) string {
 			return "DELETE FROM " + table + " WHERE expires_at <= ? ORDER BY expires_at LIMIT ?"
