@@ -93,7 +93,7 @@ func (d database) through(t testing.TB, source string) *proxy {
 	return p
 }
 
-// track has the proxy's end close a connection. It reports whether the proxy still runs.
+// track registers a connection, which is closed with the proxy. It reports whether the proxy runs.
 func (p *proxy) track(c net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -112,7 +112,7 @@ func (p *proxy) close(c net.Conn) {
 	delete(p.conns, c)
 }
 
-// stall has v happen to every message that runs or prepares the statement.
+// stall applies v to every message that runs or prepares the statement.
 func (p *proxy) stall(v verdict, statement string) {
 	p.on(func(m message) verdict {
 		if strings.EqualFold(m.statement, statement) {
@@ -122,7 +122,7 @@ func (p *proxy) stall(v verdict, statement string) {
 	})
 }
 
-// on has decide say what happens to the messages from now on.
+// on replaces the function that decides about messages.
 func (p *proxy) on(decide func(m message) verdict) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -115,7 +115,7 @@ func (h *stalling) stored(sessions ...flowhook.Session) (n int) {
 	return n
 }
 
-// How the host has the transaction: not at all, as a *sql.Tx, or as its connection, too.
+// lendings are the ways in which a host uses the transaction.
 var lendings = map[string]func(ctx context.Context){
 	"store's own":     func(context.Context) {},
 	"lent":            func(ctx context.Context) { sqlstore.Tx(ctx) },
@@ -126,7 +126,7 @@ var verdicts = map[verdict]string{hold: "unread", holdAnswer: "unanswered"}
 
 var errRefused = errors.New("refused on purpose")
 
-// A server accepts COMMIT or ROLLBACK and does not answer.
+// The server accepts COMMIT or ROLLBACK and does not answer.
 func TestStall(t *testing.T) {
 	refuses := func(context.CancelFunc) error { return errRefused }
 	panics := func(context.CancelFunc) error { panic(errRefused) }
@@ -294,9 +294,9 @@ func (h *stalling) stallAt(v verdict, n int32, refused bool, lend func(ctx conte
 	return messages
 }
 
-// Somebody waits for a connection as the one there is gets dropped. database/sql opens another in the
-// background, under no request's context, and the server does not answer that either. What is given
-// to the driver ends the wait.
+// A request waits for a connection while the only one is dropped. database/sql opens another in the
+// background, under no request's context, and the server does not answer that either. A time-out of
+// the driver's ends the wait.
 func TestStallAsAConnectionOpens(t *testing.T) {
 	parameters := map[string]string{"PostgreSQL": "&connect_timeout=1", "MariaDB": "?readTimeout=1s"}
 	for _, d := range databases[1:] {
@@ -345,7 +345,8 @@ func TestStallAsAConnectionOpens(t *testing.T) {
 	}
 }
 
-// slowContext tells of its end late to those who ask. Those who wait for it hear of it at once.
+// slowContext is a context whose Err calls wait before it returns an error. Its Done and AfterFunc
+// do not wait.
 type slowContext struct {
 	context.Context
 	wait func()
