@@ -37,7 +37,7 @@ var targets = []target{
 	},
 	{
 		dir: "store/sqlstore",
-		files: []string{"conflict.go", "connection.go", "dialect.go", "lend.go", "sessions.go", "sqlstore.go", "statement.go",
+		files: []string{"conflict.go", "connection.go", "dialect.go", "finish.go", "lend.go", "sessions.go", "sqlstore.go", "statement.go",
 			"transaction.go", "verifications.go"},
 		steps: []step{
 			{name: "its own tests", args: []string{"-timeout=30s", "./store/sqlstore"}},
@@ -49,12 +49,17 @@ var targets = []target{
 			{
 				name: "PostgreSQL and MariaDB", module: "internal/sqltest",
 				env:  []string{"FLOWHOOK_NO_SKIP=1"},
-				args: []string{"-timeout=2m", "-skip=TestFaults|TestIndexes|TestMigrations|TestProcesses|/SQLite", "."},
+				args: []string{"-timeout=2m", "-skip=TestFaults|TestIndexes|TestMigrations|TestProcesses|TestStall|/SQLite", "."},
 			},
 			{
 				name: "faults", module: "internal/sqltest",
 				env:  []string{"FLOWHOOK_NO_SKIP=1"},
 				args: []string{"-timeout=2m", "-run=TestFaults", "."},
+			},
+			{
+				name: "stalls", module: "internal/sqltest",
+				env:  []string{"FLOWHOOK_NO_SKIP=1"},
+				args: []string{"-timeout=2m", "-run=TestStall", "."},
 			},
 		},
 	},

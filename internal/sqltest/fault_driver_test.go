@@ -107,6 +107,14 @@ func (d *faultyDriver) disarm() (fired string) {
 	return d.fired
 }
 
+// isCommit reports whether an operation is the transaction's commit. On MariaDB, that is a statement.
+func isCommit(op string) bool { return op == "Commit" || op == "Query COMMIT" }
+
+// isRollback reports whether an operation is a rollback.
+func isRollback(op string) bool {
+	return op == "Rollback" || op == "Query ROLLBACK" || op == "Exec ROLLBACK"
+}
+
 // requestBegins tells what a request's end is.
 func (d *faultyDriver) requestBegins(cancel context.CancelFunc) {
 	d.mu.Lock()
@@ -119,7 +127,7 @@ func (d *faultyDriver) next(op string) (driverFault, context.CancelFunc) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.seen = append(d.seen, op)
-	if d.stuck && (op == "Rollback" || op == "Exec ROLLBACK" && d.dialect != sqlstore.SQLite) { // SQLite's fails only where nothing is open
+	if d.stuck && isRollback(op) && (op != "Exec ROLLBACK" || d.dialect != sqlstore.SQLite) { // SQLite's fails only where nothing is open
 		d.stuck = false
 		return opBefore, nil
 	}

@@ -126,7 +126,7 @@ func (h *host) failOperations(counts map[ending]int) {
 				break
 			}
 			name := fmt.Sprintf("operation %d, %s, %s", n, fired, f)
-			is := h.ended(name, a, fired == "Commit" && (f == opAfter || f == lostAfter))
+			is := h.ended(name, a, isCommit(fired) && (f == opAfter || f == lostAfter))
 			counts[is]++
 			if err := h.lastError(); err != nil {
 				require.NotContains(h.t, err.Error(), "panic", name)

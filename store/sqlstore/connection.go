@@ -29,7 +29,7 @@ func (s *Store) begin(ctx context.Context) (*transaction, error) {
 func (t *transaction) open() (err error) {
 	d := &t.store.dialect
 	t.mu.Lock()
-	t.rolledBack = false // by the try before this one
+	t.finished, t.rolledBack, t.broken = false, false, false // by the try before this one
 	t.mu.Unlock()
 	if err = t.store.parse(t.ctx); err != nil {
 		return err
@@ -38,7 +38,13 @@ func (t *transaction) open() (err error) {
 		return err
 	}
 	defer func() {
-		if err != nil {
+		switch {
+		case err == nil:
+		case t.tx != nil && d.finishByStatement:
+			// The context ended as the transaction began, and database/sql rolls back by itself. It
+			// does so without a limit, so nobody waits for it.
+			go t.close()
+		default:
 			t.close()
 		}
 	}()
@@ -79,16 +85,19 @@ func (t *transaction) close() {
 
 // restored undoes what was done to the connection, and says whether it can be used again.
 func (t *transaction) restored() bool {
+	if t.broken {
+		return false
+	}
 	d := &t.store.dialect
 	restore := d.restore != "" && t.lent
 	undo := !t.committed && (!t.rolledBack || restore || t.kept) // restore commits what is open: by Conn, statements go on behind a roll-back
 	if !undo && !restore {
 		return true
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), t.store.limit)
 	defer cancel()
 	if undo {
-		if _, err := t.conn.ExecContext(ctx, "ROLLBACK"); err != nil && !d.oneWriter { // in SQLite, none being open is an error
+		if _, err := t.conn.ExecContext(ctx, rollbackStatement); err != nil && !d.oneWriter { // in SQLite, none being open is an error
 			return false
 		}
 	}

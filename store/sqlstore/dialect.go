@@ -19,6 +19,9 @@ type dialect struct {
 
 	begun string // the transaction's first statement
 
+	// finishByStatement is for a driver whose Commit and Rollback take no context.
+	finishByStatement bool
+
 	// lent is run where the host asks for the transaction, restore when that has ended. From then on, intact is run before
 	// a write, and sealed before the commit. Where the database has ended the transaction behind a statement whose error
 	// was ignored, intact succeeds, and sealed fails. (To release a savepoint as intact would end those of the host's.)
@@ -58,9 +61,13 @@ var dialects = map[Dialect]dialect{
 		lent:    []string{"SET autocommit = 0", savepoint},
 		restore: "SET autocommit = 1",
 		sealed:  "RELEASE SAVEPOINT flowhook",
+
+		finishByStatement: true,
+
 		lock: func(ctx context.Context, tx *sql.Tx, identityID string) error {
-			var stripe int
-			return tx.QueryRowContext(ctx, "SELECT stripe FROM flowhook_locks WHERE stripe = ? FOR UPDATE", lockKey(identityID)%1024).Scan(&stripe)
+			// The number is in the text, since the driver would prepare a statement that has arguments.
+			stripe := strconv.FormatUint(lockKey(identityID)%1024, 10)
+			return tx.QueryRowContext(ctx, "SELECT stripe FROM flowhook_locks WHERE stripe = "+stripe+" FOR UPDATE").Scan(&stripe)
 		},
 		deleteSome: func(table, _ string) string {
 			return "DELETE FROM " + table + " WHERE expires_at <= ? ORDER BY expires_at LIMIT ?"

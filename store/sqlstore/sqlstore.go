@@ -67,6 +67,7 @@ type Store struct {
 	db      *sql.DB
 	dialect dialect
 	queries queries
+	limit   time.Duration        // of a wait that the request's end does not cut short; answerLimit
 	turn    chan struct{}        // SQLite has one writer: who is in here. nil elsewhere
 	parsed  map[string]*sql.Stmt // SQLite: statements by their text. It belongs to who has the turn
 }
@@ -80,7 +81,7 @@ func New(db *sql.DB, d Dialect) (*Store, error) {
 	if !ok {
 		return nil, unknown(d)
 	}
-	s := &Store{db: db, dialect: of, queries: of.queries()}
+	s := &Store{db: db, dialect: of, queries: of.queries(), limit: answerLimit}
 	if of.oneWriter {
 		s.turn = make(chan struct{}, 1)
 	}

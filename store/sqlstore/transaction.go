@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"time"
 )
 
 var (
@@ -40,12 +39,10 @@ type transaction struct {
 	joined int        // calls that have joined and still run
 	ended  bool
 
+	finished              bool // nothing is left to commit or roll back through tx
 	committed, rolledBack bool // the database has said so
+	broken                bool // the connection cannot be used again
 }
-
-// patience is how long a commit or roll-back may take. Neither is cancelled with the request: who asked for a commit
-// hears how it ended, and a connection that is rolled back can be used again.
-const patience = 10 * time.Second
 
 type transactionKey struct{}
 
@@ -72,6 +69,9 @@ func (s *Store) transactionOf(ctx context.Context) *transaction {
 // The first error of a statement of the store's dooms the transaction, and so does the end of the context that a call is
 // given: it is rolled back at once, and the call returns an error whatever fn returned. A deadlock, or a lock that could
 // not be had in time, is [ErrConflict].
+//
+// A commit or rollback outlasts ctx by at most 10 seconds. If the database does not answer by then, the connection is
+// dropped, and a commit returns [ErrUnknownOutcome].
 func (s *Store) Transaction(ctx context.Context, identityID string, fn func(ctx context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -194,20 +194,20 @@ func (t *transaction) doomed(err error) {
 func (t *transaction) keep() {
 	autocommit := t.store.dialect.restore == "" || !t.lent
 	if t.raw && !t.kept && !t.ended && autocommit {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), patience)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), t.store.limit)
 		defer cancel()
 		_, err := t.conn.ExecContext(ctx, "BEGIN")
 		t.kept = err == nil
 	}
 }
 
-// rollback is called where t.mu is held.
+// rollback rolls back, unless that has been done. It is called with t.mu held.
 func (t *transaction) rollback() {
-	late := time.AfterFunc(patience, t.giveUp)
-	defer late.Stop()
-	if t.tx.Rollback() == nil { // ErrTxDone behind a commit that failed: nobody knows yet what is open
-		t.rolledBack = true
+	if t.finished {
+		return
 	}
+	t.finished = true
+	t.rolledBack = t.finish(rollbackStatement) == nil // ErrTxDone after a commit that failed: what is open is unknown
 }
 
 func (t *transaction) commit() error {
@@ -227,12 +227,13 @@ func (t *transaction) commit() error {
 	if !t.lasts() || t.ctx.Err() != nil { // a context ends before it calls what waits for its end
 		return t.ctx.Err()
 	}
-	late := time.AfterFunc(patience, t.giveUp)
-	defer late.Stop()
-	if err := t.tx.Commit(); err != nil {
+	switch err := t.finish(commitStatement); {
+	case errors.Is(err, ErrUnknownOutcome):
+		return err
+	case err != nil:
 		return t.store.explain(context.WithoutCancel(t.ctx), "commit", err)
 	}
-	t.committed = true
+	t.finished, t.committed = true, true
 	return nil
 }
 

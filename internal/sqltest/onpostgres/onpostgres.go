@@ -19,7 +19,7 @@ import (
 )
 
 func open(url string) (*sql.DB, error) {
-	db, err := sql.Open("pgx", url) // postgres://user:password@host:5432/database
+	db, err := sql.Open("pgx", url) // postgres://user:password@host:5432/database?connect_timeout=10
 	if err != nil {
 		return nil, err
 	}
@@ -130,11 +130,20 @@ func cleanUp(ctx context.Context, store *sqlstore.Store, every time.Duration) {
 	}
 }
 
-func openMariaDB(user, password, address, database string) (*sql.DB, error) {
+// mariaDBConfig is, as a DSN,
+// user:password@tcp(host:3306)/database?parseTime=true&timeout=10s&readTimeout=60s&writeTimeout=10s.
+func mariaDBConfig(user, password, address, database string) *mysql.Config {
 	config := mysql.NewConfig()
 	config.User, config.Passwd = user, password
 	config.Net, config.Addr, config.DBName = "tcp", address, database
 	config.ParseTime = true // for goose's lock
+	config.Timeout = 10 * time.Second
+	config.ReadTimeout = 60 * time.Second // above innodb_lock_wait_timeout, which is 50 s unless set
+	config.WriteTimeout = 10 * time.Second
+	return config
+}
+
+func openMariaDB(config *mysql.Config) (*sql.DB, error) {
 	connector, err := mysql.NewConnector(config)
 	if err != nil {
 		return nil, err

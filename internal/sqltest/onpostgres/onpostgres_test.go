@@ -259,11 +259,15 @@ func requireWorks(t *testing.T, db *sql.DB, dialect sqlstore.Dialect) {
 }
 
 func TestMariaDB(t *testing.T) {
-	config, err := mysql.ParseDSN(testdb.MariaDB(t))
+	server, err := mysql.ParseDSN(testdb.MariaDB(t))
 	require.NoError(t, err)
-	db, err := openMariaDB(config.User, config.Passwd, config.Addr, config.DBName)
+	config := mariaDBConfig(server.User, server.Passwd, server.Addr, server.DBName)
+	db, err := openMariaDB(config)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	var seconds int
+	require.NoError(t, db.QueryRow("SELECT @@innodb_lock_wait_timeout").Scan(&seconds))
+	require.Greater(t, config.ReadTimeout, time.Duration(seconds)*time.Second, "a wait for a lock would lose the connection")
 	requireAtOnce(t, func() error { return migrateMariaDB(t.Context(), db) })
 	requireWorks(t, db, sqlstore.MariaDB)
 }
