@@ -33,7 +33,7 @@ func (l *List) Add(entry string) error {
 		p = placeOf(to)
 		fault, part = entryFault(to, p, below)
 	} else if fault != ErrScheme.Error() && strings.Contains(to, "*") {
-		fault, part = starFault, "" // which explains more
+		fault, part = starFaultOf(to), "" // which explains more
 	}
 	if fault != "" {
 		return refusal("an allowed return URL must be an absolute http or https URL, or a path on the same site such as /app, "+
@@ -49,6 +49,20 @@ func (l *List) Add(entry string) error {
 const starFault = "has a * that is not the first label of a host; " +
 	"it stands for subdomains, as in https://*.example.org, and for nothing else"
 
+// starFaultOf is what is wrong with an entry that has a *, apart from a first label.
+func starFaultOf(to string) string {
+	_, rest, _ := strings.Cut(to, "://")
+	authority, _, _ := strings.Cut(rest, "/")
+	prefix, below := strings.CutSuffix(to, "/*")
+	switch {
+	case strings.HasSuffix(authority, ":*"):
+		return "has a * for a port; write one entry per port"
+	case below && !strings.Contains(prefix, "*"):
+		return "ends in /*; leave out /*; everything below is allowed"
+	}
+	return starFault
+}
+
 // entryFault is about what a target may have, but an entry may not. It takes the entry without its first label *.
 func entryFault(to string, p place, below bool) (fault, part string) {
 	_, err := netip.ParseAddr(p.host)
@@ -56,7 +70,7 @@ func entryFault(to string, p place, below bool) (fault, part string) {
 	case strings.ContainsAny(to, "?#"):
 		return "has a query or a fragment, which is not compared; remove it", ""
 	case strings.Contains(to, "*"):
-		return starFault, ""
+		return starFaultOf(to), ""
 	case below && err == nil:
 		return "has a * before an IP address, which has no subdomains", ""
 	case below && !strings.Contains(strings.TrimSuffix(p.host, "."), "."):

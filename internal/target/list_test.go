@@ -91,9 +91,13 @@ func TestAddSaysWhatIsWrong(t *testing.T) {
 	const rule = "an allowed return URL must be an absolute http or https URL, or a path on the same site such as /app, without query and fragment; "
 	for entry, want := range map[string]string{
 		"https://a.example?b":        `"https://a.example?b" has a query or a fragment, which is not compared; remove it`,
-		"/a/*":                       `"/a/*" ` + starFault,
+		"/a/*":                       `"/a/*" ends in /*; leave out /*; everything below is allowed`,
+		"http://localhost:3000/*":    `"http://localhost:3000/*" ends in /*; leave out /*; everything below is allowed`,
+		"http://localhost:*":         `"http://localhost:*" has a * for a port; write one entry per port`,
+		"http://localhost:*/a/*":     `"http://localhost:*/a/*" has a * for a port; write one entry per port`,
+		"/a*/*":                      `"/a*/*" ` + starFault,
 		"https://a*.a.example":       `"https://a*.a.example" ` + starFault,
-		"https://*.example/*":        `"https://*.example/*" ` + starFault,
+		"https://*.example/*":        `"https://*.example/*" ends in /*; leave out /*; everything below is allowed`,
 		"https://*.example":          `"https://*.example" has a * before a single label, which allows hosts of anybody; name at least two labels after it`,
 		"https://*.1.2.3.4":          `"https://*.1.2.3.4" has a * before an IP address, which has no subdomains`,
 		"https://*.a.example:0":      `"https://*.a.example:0" has a port that is not a number from 1 to 65535 without leading zeros: "0"`,
