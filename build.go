@@ -6,12 +6,12 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/flowhook/flowhook/internal/check"
 	"github.com/flowhook/flowhook/internal/conf"
+	"github.com/flowhook/flowhook/internal/reference"
 	"github.com/flowhook/flowhook/internal/spell"
 	"github.com/flowhook/flowhook/internal/token"
 )
@@ -34,6 +34,9 @@ func newPipeline(opts Options) *Pipeline {
 	opts.Hooks = maps.Clone(opts.Hooks)
 	opts.Flows, opts.Strategies, opts.Secrets = slices.Clone(opts.Flows), slices.Clone(opts.Strategies), slices.Clone(opts.Secrets)
 	opts.Serves, opts.Accept = slices.Clone(opts.Serves), slices.Clone(opts.Accept)
+	for i, s := range opts.Secrets {
+		opts.Secrets[i] = reference.Trim(s) // as those of the file
+	}
 	p := &Pipeline{options: opts, store: opts.Store, log: opts.Logger, now: opts.Now, onError: opts.OnError}
 	p.verify, _ = opts.Store.(VerificationStore)
 	store, _ := opts.Store.(SessionStore)
@@ -127,7 +130,7 @@ func newBuilder(p *Pipeline, cfg *Config) *builder {
 	if !slices.ContainsFunc(b.Serves, bad) {
 		b.served = b.Serves
 	}
-	b.file = conf.Read(cfg.root, names(b.flows), names(b.strategies), filepath.Dir(cfg.file))
+	b.file = conf.Read(cfg.root, names(b.flows), names(b.strategies), cfg.references)
 	return b
 }
 
@@ -179,10 +182,23 @@ func (b *builder) checkOptions() {
 		case rule == "invalid":
 			b.wrong(option("Accept[%d]", i), "correct the configuration", "errors cannot be accepted")
 		case !slices.Contains(check.Rules, rule):
-			b.wrong(option("Accept[%d]", i), spell.Hint(rule, check.Rules), "unknown rule %q", spell.Clip(rule))
+			problem, hint := spell.Unknown("rule", rule, check.Rules, "")
+			b.wrong(option("Accept[%d]", i), hint, "%s", problem)
 		}
 	}
-	conf.CheckSecrets(b.Secrets, func(i int, problem string) { b.wrong(option("Secrets[%d]", i), "", "%s", problem) })
+	const refer = "pass the secret itself, such as os.Getenv(\"NAME\")"
+	conf.CheckSecrets(b.Secrets, refer, func(i int, problem, hint string) {
+		b.wrong(option("Secrets[%d]", i), hint, "%s", problem)
+	})
+	for _, field := range []struct {
+		name  string
+		value any
+	}{{"Store", b.Store}, {"Courier", b.Courier}} {
+		if isNilPointer(field.value) {
+			b.wrong(place{path: "Options." + field.name}, "leave it out, or check the error of the call that made it",
+				"a nil %T", field.value)
+		}
+	}
 	if b.VerificationURL != "" {
 		b.checkURL(b.VerificationURL, place{path: "Options.VerificationURL"})
 	}
@@ -190,15 +206,10 @@ func (b *builder) checkOptions() {
 
 // checkServes returns what is wrong with a point of Options.Serves, and the fix; "" if nothing is.
 func (b *builder) checkServes(p Point) (problem, hint string) {
-	switch {
-	case p.Phase != "":
+	if p.Phase != "" {
 		return fmt.Sprintf("a point with the phase %q", p.Phase), "leave Phase empty: a flow is served in all its phases"
-	case !slices.Contains(b.flows, p.Flow):
-		return fmt.Sprintf("unknown flow %q", p.Flow), spell.Hint(string(p.Flow), names(b.flows))
-	case p.Strategy != FlowWide && !slices.Contains(b.strategies, p.Strategy):
-		return fmt.Sprintf("unknown strategy %q", p.Strategy), spell.Hint(string(p.Strategy), names(b.strategies))
 	}
-	return "", ""
+	return unknownName(Point{p.Flow, Before, p.Strategy}, b.flows, b.strategies)
 }
 
 // serves reports whether the service has the flow and, unless s is FlowWide, the strategy in it.

@@ -104,6 +104,13 @@ func TestSecretsAreNotInTheErrorsOfAFile(t *testing.T) {
 		"a tag of a secret":             session("[!secret " + long + "]"),
 		"binary":                        session("[!!binary " + long + "]"),
 		"an anchor":                     session("[&" + long + " " + long + ", *" + long + "]"),
+		"an anchor alone":               session("[&" + long + " " + long + "]"),
+		"an anchor of the list":         session("&" + long + " [" + long + "]"),
+		"a placeholder":                 session("[<" + long + ">]"),
+		"a template":                    session("['{{ " + long + " }}']"),
+		"a reference of Kubernetes":     session("[$(" + long + ")]"),
+		"a URL":                         session("['vault://" + long + "']"),
+		"white space alone":             session("[' ', " + long + "]"),
 		"an alias without an anchor":    session("[*" + long + "]"),
 		"an alias as the list":          session("*" + long),
 		"a list as a key":               "secrets: {? [" + long + "] : x}",
@@ -152,9 +159,13 @@ func TestSecretsAreNotInTheErrorsOfAFile(t *testing.T) {
 		"config: a list":               config("[" + long + "]"),
 		"config: a tag":                config("{api_key: !" + long + " " + long + "}"),
 		"config: an alias":             config("{api_key: &a " + long + ", count: *a}"),
+		"config: an anchor":            config("{api_key: &" + long + " " + long + "}"),
 		"config: a decoder that talks": config("{own: " + long + "}"),
 		"config: not asked for":        "selfservice: {login: {after: [{hook: revoke_active_sessions, config: {api_key: " + long + "}}]}}",
 
+		"reference: of a reference":     session("['${FLOWHOOK_NESTED}']"),
+		"reference: in a cookie":        "session: {cookie: {domain: '${" + long + "}'}}",
+		"reference: in a timeout":       "selfservice: {login: {before: [{hook: canary, timeout: '${FLOWHOOK_NONE:-" + long + "}'}]}}",
 		"reference: a short secret":     session("['${FLOWHOOK_SHORT}']"),
 		"reference: a secret twice":     session("['${FLOWHOOK_LONG}', '${FLOWHOOK_LONG}']"),
 		"reference: a part of a secret": session("['${FLOWHOOK_LONG}" + long + "']"),
@@ -174,6 +185,7 @@ func TestSecretsAreNotInTheErrorsOfAFile(t *testing.T) {
 	}
 	t.Setenv("FLOWHOOK_LONG", long)
 	t.Setenv("FLOWHOOK_SHORT", short)
+	t.Setenv("FLOWHOOK_NESTED", "$("+long+")")
 	for name, text := range rows {
 		t.Run(name, func(t *testing.T) {
 			book, loggers := logs()

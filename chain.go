@@ -46,6 +46,17 @@ func (p *plan) find(flow Flow, s Strategy) *chains {
 	return nil
 }
 
+// unknown is the error for a point that has no chain. Only a mistake in the host's code gets here,
+// so it need not be fast.
+func (p *plan) unknown(at Point) error {
+	o := &p.pipeline.options
+	problem, hint := unknownName(at, union(builtinFlows, o.Flows), union(builtinStrategies, o.Strategies))
+	if problem == "" {
+		problem, hint = "the service does not have it", "add it to Options.Serves"
+	}
+	return fmt.Errorf("%w: %s: %s; %s", ErrUnknownPoint, at, problem, hint)
+}
+
 // chains are those of one flow and strategy.
 type chains struct {
 	strategy                             Strategy

@@ -33,6 +33,7 @@ var claims = map[string]func(t *testing.T){
 	"late-gate":           provesLateGate,
 	"login-unsigned":      provesLoginUnsigned,
 	"long-timeout":        provesLongTimeout,
+	"nested-config":       provesNestedConfig,
 	"never-runs":          provesNeverRuns,
 	"overruled":           provesOverruled,
 	"plain-link":          provesPlainLink,
@@ -41,6 +42,7 @@ var claims = map[string]func(t *testing.T){
 	"signs-out":           provesSignsOut,
 	"slow-lock":           provesSlowLock,
 	"strategy-only":       provesStrategyOnly,
+	"unresolved":          provesUnresolved,
 	"unused-secrets":      provesUnusedSecrets,
 	"weak-secret":         provesWeakSecret,
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -16,9 +17,10 @@ import (
 // A Config says which hooks stand where: those of a file, and those that the host added. The zero Config is ready to
 // use, and has none. Adding is not safe for concurrent use; reading is, so one Config may serve several calls of [New].
 type Config struct {
-	file  string
-	root  conf.Value
-	added []added
+	file       string
+	root       conf.Value
+	references conf.References // read with the file
+	added      []added
 }
 
 // An added is one call of Add.
@@ -27,8 +29,14 @@ type added struct {
 	hook Hook // nil: made by New
 }
 
-// LoadConfig reads a YAML file of at most 256 KiB. It fails where the file, or its text, cannot be read: the error is a
-// [*ConfigError] for the text, and wraps that of package os for the file. All else that may be wrong, [New] reports.
+// LoadConfig reads a YAML file of at most 256 KiB, and the variables and files that it refers to:
+// at most 1,000, of 64 KiB each and 8 MiB in all. They are not read again, so that each pipeline
+// that is made of the Config, and each Reload with it, works with the file and the secrets of one
+// moment.
+//
+// LoadConfig returns an error if it cannot read the file, which wraps that of package os, or if the
+// file is not YAML, which is a [*ConfigError]. [New] reports whatever else is wrong, also with what
+// the file refers to.
 func LoadConfig(path string) (*Config, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -42,7 +50,8 @@ func LoadConfig(path string) (*Config, error) {
 	return parseConfig(path, data)
 }
 
-// ParseConfig is [LoadConfig] for text from elsewhere. Positions in it have no file.
+// ParseConfig is [LoadConfig] for text from elsewhere. Positions in it have no file, and relative
+// paths begin at the working directory.
 func ParseConfig(data []byte) (*Config, error) {
 	return parseConfig("", data)
 }
@@ -52,7 +61,7 @@ func parseConfig(file string, data []byte) (*Config, error) {
 	if bad != nil {
 		return nil, &ConfigError{Position: Position{file, bad.Line, bad.Column}, Problem: bad.Text, Hint: bad.Hint}
 	}
-	return &Config{file: file, root: root}, nil
+	return &Config{file: file, root: root, references: conf.ResolveReferences(root, filepath.Dir(file))}, nil
 }
 
 // Add puts a hook at p, after the file's own there. A nil hook is the built-in one, or the one of Options.Hooks, that
@@ -88,24 +97,32 @@ func (b *builder) add(a added) {
 	}
 }
 
-// declared says whether there is such a point.
+// declared reports whether there is such a point.
 func (b *builder) declared(s spec) bool {
-	p := s.point
+	problem, hint := unknownName(s.point, b.flows, b.strategies)
 	switch {
-	case !slices.Contains(b.flows, p.Flow):
-		b.wrong(s.place, spell.Hint(string(p.Flow), names(b.flows)), "unknown flow %q", p.Flow)
-	case !slices.Contains(allPhases, p.Phase):
-		b.wrong(s.place, spell.Hint(string(p.Phase), names(allPhases)), "unknown phase %q", p.Phase)
-	case p.Strategy == FlowWide:
-		return true
-	case !slices.Contains(b.strategies, p.Strategy):
-		b.wrong(s.place, spell.Hint(string(p.Strategy), names(b.strategies)), "unknown strategy %q", p.Strategy)
-	case p.Phase == Before:
+	case problem != "":
+		b.wrong(s.place, hint, "%s", problem)
+	case s.point.Strategy != FlowWide && s.point.Phase == Before:
 		b.wrong(s.place, "leave it out", "before has no strategies: none is known yet")
 	default:
 		return true
 	}
 	return false
+}
+
+// unknownName returns what is wrong with the first name in p that is not known, and a hint; "" if
+// all of them are known.
+func unknownName(p Point, flows []Flow, strategies []Strategy) (problem, hint string) {
+	switch {
+	case !slices.Contains(flows, p.Flow):
+		return spell.Unknown("flow", string(p.Flow), names(flows), "Options.Flows")
+	case !slices.Contains(allPhases, p.Phase):
+		return spell.Unknown("phase", string(p.Phase), names(allPhases), "")
+	case p.Strategy != FlowWide && !slices.Contains(strategies, p.Strategy):
+		return spell.Unknown("strategy", string(p.Strategy), names(strategies), "Options.Strategies")
+	}
+	return "", ""
 }
 
 // A ConfigError is one thing that is wrong with a configuration. [New] returns all that it found, joined: errors.As finds

@@ -114,7 +114,7 @@ func ExampleLoadConfig() {
 func ExampleParseConfig() {
 	_, err := flowhook.ParseConfig([]byte("selfservice:\n\tlogin: {}\n"))
 	fmt.Println(err)
-	// Output: 2: not YAML: found character that cannot start any token
+	// Output: 2:1: not YAML: a tab; indent with spaces
 }
 
 func ExampleConfig_Add() {

@@ -136,7 +136,7 @@ func (p *Pipeline) enter(ctx context.Context, flow Flow, phase Phase, strategy S
 	all := now.find(flow, strategy)
 	c = all.at(phase)
 	if c == nil {
-		return nil, nil, fmt.Errorf("%w: %s", ErrUnknownPoint, Point{flow, phase, strategy})
+		return nil, nil, now.unknown(Point{flow, phase, strategy})
 	}
 	if !ok {
 		return nil, nil, ErrNoExchange

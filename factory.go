@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -65,6 +66,16 @@ func (b *builder) entry(e conf.Entry) {
 	}
 }
 
+// isNilPointer reports whether v, a value of an interface, is not nil but holds a nil pointer,
+// function or map.
+func isNilPointer(v any) bool {
+	switch r := reflect.ValueOf(v); r.Kind() {
+	case reflect.Pointer, reflect.Func, reflect.Map:
+		return r.IsNil()
+	}
+	return false
+}
+
 func isNil(h Hook) bool {
 	f, ok := h.(HookFunc)
 	return h == nil || ok && f == nil
@@ -76,11 +87,8 @@ func (b *builder) known(s spec) bool {
 		return true
 	}
 	all := slices.Concat(builtinHooks, slices.Sorted(maps.Keys(b.Hooks)))
-	hint := spell.Hint(s.name, all)
-	if spell.Nearest(s.name, all) == "" {
-		hint += "; for one of the host's own, set Options.Hooks"
-	}
-	b.wrong(s.place, hint, "unknown hook %q", spell.Clip(s.name))
+	problem, hint := spell.Unknown("hook", s.name, all, "Options.Hooks")
+	b.wrong(s.place, hint, "%s", problem)
 	return false
 }
 
@@ -132,7 +140,11 @@ func (b *builder) factory(s spec) HookFactory {
 		issue := b.Issue
 		if issue == nil {
 			needStore[SessionStore](b, s)
-			b.need(s, len(b.secrets) > 0, "secrets", "add a list secrets.session to the file, or set Options.Secrets")
+			hint := "add a list secrets.session to the file, or set Options.Secrets"
+			if b.file.Kratos { // which has them in this variable, if they are not in the file
+				hint = `write secrets: {cookie: ["${SECRETS_COOKIE}"]} in the file, or set Options.Secrets`
+			}
+			b.need(s, len(b.secrets) > 0, "secrets", hint)
 			issue = b.pipeline.sessions.Issue
 		}
 		return func(Point, func(any) error) (Hook, error) { return newSession(issue), nil }
@@ -184,7 +196,8 @@ func (b *builder) verificationURL(s spec) string {
 
 func (b *builder) checkURL(s string, at place) {
 	u, err := url.Parse(s)
-	if err != nil || u.Scheme == "" || u.Host == "" {
+	reference := strings.HasPrefix(s, "${") // target.Check explains it
+	if !reference && (err != nil || u.Scheme == "" || u.Host == "") {
 		b.wrong(at, "verification mails carry it", "not an absolute http or https URL")
 	} else if err := target.Check(s); err != nil {
 		b.wrong(at, "verification mails carry it", "%v", err)

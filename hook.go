@@ -86,11 +86,13 @@ func (f HookFunc) Run(ctx context.Context, x *Exchange) error { return f(ctx, x)
 // A HookFactory makes the hook of one entry in the file. It is called once for each entry, by [New], by each
 // [Pipeline.Reload], and by [Config.Check], which makes hooks that never run. So what it makes begins nothing by itself.
 //
-// An error refuses the entry: because of the point, where the hook makes no sense there, or because of its config. It is
-// logged and printed, so it must not quote what may be a secret. decode puts the entry's config into v, a pointer to a struct with yaml tags: an unknown key or a wrong type is an
-// error that says where; without a config v stays as it is. In place of a string there may be a reference, as in the
-// secrets: v gets what it leads to. A factory that does not call decode takes no config, and
-// an entry that has one is refused.
+// An error refuses the entry: because of the point, where the hook makes no sense there, or because
+// of its config. It is logged and printed, so it must not quote what may be a secret. decode puts
+// the entry's config into v, a pointer to a struct with yaml tags: an unknown key or a wrong type
+// is an error that says where; without a config v stays as it is. In place of a string there may be
+// a reference, as in the secrets: v gets what it led to when the file was loaded, without the white
+// space around it. A factory that does not call decode takes no config, and an entry that has one
+// is refused.
 type HookFactory func(p Point, decode func(v any) error) (Hook, error)
 
 // An Identity is who the exchange concerns. It belongs to one exchange: a run that fails writes back what it was.
@@ -242,8 +244,9 @@ var (
 	// response has already begun, so that no cookie can be sent.
 	ErrAnswered = errors.New("flowhook: already answered")
 
-	// ErrNested says that the exchange is in a run already.
-	ErrNested = errors.New("flowhook: run inside a run")
+	// ErrNested says that the exchange is in a run already, which this call is inside of, or which
+	// another goroutine made.
+	ErrNested = errors.New("flowhook: run inside a run, or on another goroutine")
 
 	// ErrOtherPipeline says that another pipeline has already used the exchange. An exchange belongs to
 	// the first pipeline that runs hooks or issues a session for it.

@@ -2,7 +2,6 @@ package flowhook
 
 import (
 	"net/http"
-	"strconv"
 )
 
 // Middleware wraps the routes of a flow, GET and POST alike. It puts an exchange into the request's
@@ -24,8 +23,8 @@ import (
 // the handler, the handler sets x.Writer = w before it runs hooks. Middleware panics if the flow is
 // unknown, or if Options.Serves does not have it.
 func (p *Pipeline) Middleware(flow Flow) func(http.Handler) http.Handler {
-	if p.current.Load().find(flow, FlowWide) == nil {
-		panic("flowhook: Middleware of the flow " + strconv.Quote(string(flow)) + ", which is unknown or not in Options.Serves")
+	if now := p.current.Load(); now.find(flow, FlowWide) == nil {
+		panic(now.unknown(Point{Flow: flow, Phase: Before}).Error())
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -28,7 +28,9 @@ type Options struct {
 	// and strategies.
 	Serves []Point
 
-	// Secrets sign the session tokens, instead of the file's: the first signs, all verify. At least 16 bytes each.
+	// Secrets sign the session tokens, instead of the file's: the first signs, all verify. Each has
+	// at least 16 bytes; white space and byte order marks around it are not part of it. References
+	// such as ${NAME} are not resolved here.
 	Secrets []string
 
 	// Issue is what the session hook does, for hosts with sessions of their own. It must set

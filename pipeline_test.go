@@ -307,7 +307,9 @@ func TestANestedRunIsSeenFromAnyGoroutine(t *testing.T) {
 			_, err := p.Complete(ctx, flowhook.Settings, flowhook.Profile, nil)
 			errs <- err
 		}()
-		require.ErrorIs(t, <-errs, flowhook.ErrNested)
+		err := <-errs
+		require.ErrorIs(t, err, flowhook.ErrNested)
+		require.ErrorContains(t, err, "run inside a run, or on another goroutine")
 		return nil
 	})
 	p = b.pipeline()

@@ -31,7 +31,7 @@ func (p *Pipeline) ReturnURL(r *http.Request, flow Flow, strategy Strategy) (str
 	x, _ := FromContext(r.Context())
 	now := p.plan(x)
 	if now.find(flow, strategy) == nil {
-		return "", fmt.Errorf("%w: %s", ErrUnknownPoint, Point{flow, After, strategy})
+		return "", now.unknown(Point{flow, After, strategy})
 	}
 	if to, err := now.returns.named(r); to != "" || err != nil {
 		return to, err

@@ -105,7 +105,7 @@ selfservice:
 			`Options.Serves[0]: unknown flow "lgoin"; did you mean "login"?`,
 			`Options.Serves[1]: unknown strategy "pasword"; did you mean "password"?`,
 			`Options.Serves[2]: a point with the phase "after"; leave Phase empty: a flow is served in all its phases`,
-			`Options.Serves[4]: unknown flow ""; known: login, registration, settings, verification, recovery, logout, invite`,
+			`Options.Serves[4]: unknown flow ""; known: login, registration, settings, verification, recovery, logout, invite; for one of the host's own, set Options.Flows`,
 		}, problems(build(elsewhere, served(
 			flowhook.Point{Flow: "lgoin"}, flowhook.Point{Flow: flowhook.Login, Strategy: "pasword"}, at(flowhook.Login, flowhook.After, flowhook.Password),
 			passwordLogin, flowhook.Point{}))))
@@ -164,7 +164,7 @@ selfservice:
 			require.NoError(t, p.Reload(cfg))
 		}
 
-		require.PanicsWithValue(t, `flowhook: Middleware of the flow "recovery", which is unknown or not in Options.Serves`,
+		require.PanicsWithValue(t, "flowhook: unknown point: recovery/before: the service does not have it; add it to Options.Serves",
 			func() { p.Middleware(flowhook.Recovery) })
 		rec := httptest.NewRecorder()
 		p.Middleware(flowhook.Login)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

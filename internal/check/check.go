@@ -63,6 +63,7 @@ var Rules = []string{
 	"late-gate",
 	"login-unsigned",
 	"long-timeout",
+	"nested-config",
 	"never-runs",
 	"overruled",
 	"plain-link",
@@ -71,6 +72,7 @@ var Rules = []string{
 	"signs-out",
 	"slow-lock",
 	"strategy-only",
+	"unresolved",
 	"unused-secrets",
 	"weak-secret",
 }
@@ -114,6 +116,8 @@ func (c *Config) Findings() []Finding {
 	c.link(&l)
 	c.returns(&l)
 	c.overruled(&l)
+	c.nested(&l)
+	c.unresolved(&l)
 	c.plain(&l)
 	c.secrets(&l)
 	c.cookie(&l)

@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"cmp"
 	"maps"
 	"regexp"
 	"slices"
@@ -14,21 +15,23 @@ import (
 
 // A File is what a file says, as far as it concerns flowhook.
 type File struct {
-	Entries   []Entry  // in the order of the file
-	Secrets   []Secret // of the list that counts
-	Session   Session
-	CookieAt  CookieAt
-	VerifyURL Value    // the newest ui_url of the verification flow that is there; not checked
-	Returns   []Return // at most one for a flow and strategy
-	Allowed   []Value  // the strings of the newest list of allowed return URLs
-	AllowedAt Value    // that list, which may be empty
-	Mitigate  Value    // security.account_enumeration.mitigate, where it is true
-	Enabled   []Flag   // of the flows that say whether they are
-	Extend    Value    // session.earliest_possible_extend
-	Kratos    bool     // the file has a key that Kratos uses and flowhook does not
-	Overruled []Overruled
-	Problems  []Problem
-	dir       string // where relative paths in it begin
+	Entries    []Entry  // in the order of the file
+	Secrets    []Secret // of the list that counts
+	Session    Session
+	CookieAt   CookieAt
+	VerifyURL  Value    // the newest ui_url of the verification flow that is there; not checked
+	Returns    []Return // at most one for a flow and strategy
+	Allowed    []Value  // the strings of the newest list of allowed return URLs
+	AllowedAt  Value    // that list, which may be empty
+	Mitigate   Value    // security.account_enumeration.mitigate, where it is true
+	Enabled    []Flag   // of the flows that say whether they are
+	Overruled  []Overruled
+	Unresolved []Value // strings in configs of hooks that name a variable in a way that is not read here
+	Nested     *Nested // nil: there is none
+	Extend     Value   // session.earliest_possible_extend
+	Kratos     bool    // the file has a key that Kratos uses and flowhook does not
+	Problems   []Problem
+	references References
 }
 
 // An Entry is a hook as the file has it.
@@ -59,7 +62,9 @@ var (
 	// such as log, do not.
 	kratosTops = []string{"ciphers", "courier", "dsn", "feature_flags", "hashers", "identity", "oauth2_provider", "serve"}
 
-	ourTops = []string{"selfservice", "secrets", "session", "cookies", "security"}
+	// The keys that are read at the top level. Of a short one, too many other words are misspellings: tls of urls.
+	longTops = []string{"selfservice", "secrets", "session", "cookies", "security"}
+	tops     = append(slices.Clip(longTops), "urls")
 )
 
 // ReservedFlow and ReservedStrategy say whether a name means something else where flows or strategies stand.
@@ -80,12 +85,13 @@ type layout struct {
 	file              File
 }
 
-// Read interprets a file. flows and strategies are all that there are. dir is the file's folder, where the relative paths
-// in it begin; "" is the working directory.
-func Read(root Value, flows, strategies []string, dir string) *File {
-	l := &layout{flows: flows, strategies: strategies, file: File{Session: defaultSession, dir: dir}}
+// Read interprets a file. flows and strategies are all that there are. references are those of
+// [ResolveReferences].
+func Read(root Value, flows, strategies []string, references References) *File {
+	l := &layout{flows: flows, strategies: strategies, file: File{Session: defaultSession, references: references}}
 	if root.Node != nil {
 		l.top(root)
+		l.file.Nested = nested(root)
 	}
 	l.checkCookie()
 	l.file.Problems = l.problems
@@ -93,19 +99,13 @@ func Read(root Value, flows, strategies []string, dir string) *File {
 }
 
 func (l *layout) top(root Value) {
-	inside := slices.Concat(l.flows, []string{"flows", "hooks", "before", "before_persist", "after", "failed"})
 	for _, v := range l.mapping(root) {
-		// Kratos' "version" is two edits from "session"; no other key of Kratos' is so close to one of ours.
 		name := v.key.Value
 		if slices.Contains(kratosTops, name) || name == "version" && kratosVersion(v.Value) ||
 			name == "$schema" && strings.Contains(strings.ToLower(v.Value), "kratos") {
 			l.kratos(v)
 		}
-		if slices.Contains(inside, name) {
-			l.wrong(v.atKey(), "it stands within selfservice", "%q at the top level", name)
-		} else if near := spell.Nearest(name, ourTops); near != "" && near != name && name != "version" {
-			l.unknown(v.atKey(), "key", ourTops)
-		}
+		l.topKey(v)
 	}
 	for _, section := range []struct { // what is newer comes later, and wins
 		name string
@@ -126,6 +126,24 @@ var kratosVersion = regexp.MustCompile(`^v([01]|2\d)\.\d`).MatchString
 // kratos reads a key that Kratos uses and flowhook does not. Flow keys such as ui_url and lifespan
 // are not read by it: they tell too little.
 func (l *layout) kratos(Value) { l.file.Kratos = true }
+
+// topKey reports a key at the top level that was probably meant to be one of ours.
+func (l *layout) topKey(v Value) {
+	name := v.key.Value
+	inside := slices.Concat(l.flows, []string{"flows", "hooks", "before", "before_persist", "after", "failed"})
+	word := spell.Alike(name, inside) // what is only near to a flow may be a key of the host's
+	near := cmp.Or(spell.Alike(name, tops), spell.Nearest(name, longTops))
+	path, isPath := strings.CutPrefix(spell.Plain(name), "selfservice.")
+	switch {
+	case word != "":
+		l.wrong(v.atKey(), "move "+word+" into selfservice", "%s at the top level", spell.Show(name))
+	case name == "version": // Kratos' is two edits from "session"; no other key of Kratos is so close to one of ours
+	case near != "" && near != name:
+		l.unknown(v.atKey(), "key", tops)
+	case isPath:
+		l.wrong(v.atKey(), "write selfservice, and in it "+spell.Clip(path), "a path as a key")
+	}
+}
 
 func (l *layout) selfservice(v Value) {
 	known := l.flowKeys(false)
@@ -235,6 +253,7 @@ func (l *layout) entry(v Value, e Entry) {
 		},
 		"config": func(v Value) {
 			l.is(v, "a mapping")
+			l.unresolved(v)
 			e.Config = v
 		},
 		"phase": func(v Value) {
@@ -253,6 +272,8 @@ func (l *layout) entry(v Value, e Entry) {
 			d, err := time.ParseDuration(v.Value)
 			switch {
 			case !l.is(v, "a string such as 2s"):
+			case err != nil && isReference(v.Value):
+				l.wrong(v, notHere, isNotResolved)
 			case err != nil || d <= 0:
 				l.wrong(v, "write it as in 2s or 500ms", "not a duration above zero")
 			default:

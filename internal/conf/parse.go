@@ -84,22 +84,56 @@ func values(data []byte) (n int) {
 // The YAML library counts the lines of its parser's errors from 0, and those of its scanner's from 1.
 var ofParser = regexp.MustCompile("^did not find expected (<|key|node|'-'|',' or)")
 
-// unreadable says what the YAML library says, but not an alias, the one thing that it quotes: a secret may begin with *.
+// unreadable says what the YAML library says, and adds a hint where the file shows the mistake. It
+// does not quote the file: what looks like an alias may be a secret that begins with *.
 func unreadable(err error, data []byte) *Problem {
 	line, text := cutLine(strings.TrimPrefix(err.Error(), "yaml: "))
 	if ofParser.MatchString(text) {
 		line++
 	}
-	anchor, ok := strings.CutPrefix(text, "unknown anchor '")
-	if !ok {
-		return problem(&yaml.Node{Line: line}, "not YAML: "+text, "")
+	if anchor, ok := strings.CutPrefix(text, "unknown anchor '"); ok {
+		at := &yaml.Node{}
+		if before, _, ok := bytes.Cut(data, []byte("*"+strings.TrimSuffix(anchor, "' referenced"))); ok {
+			at.Line = 1 + bytes.Count(before, []byte("\n"))
+			at.Column = len(before) - bytes.LastIndexByte(before, '\n')
+		}
+		return problem(at, "not YAML: an alias without its anchor", "quote a value that begins with *")
 	}
-	at := &yaml.Node{}
-	if before, _, ok := bytes.Cut(data, []byte("*"+strings.TrimSuffix(anchor, "' referenced"))); ok {
-		at.Line = 1 + bytes.Count(before, []byte("\n"))
-		at.Column = len(before) - bytes.LastIndexByte(before, '\n')
+	for _, m := range mistakes {
+		if !strings.HasPrefix(text, m.text) {
+			continue
+		}
+		at := max(line, 1) // the library leaves out the line if it is the first
+		if place := m.at.FindSubmatchIndex(lineOf(data, at)); place != nil {
+			return problem(&yaml.Node{Line: at, Column: place[2] + 1}, "not YAML: "+m.problem, m.hint)
+		}
 	}
-	return problem(at, "not YAML: an alias without its anchor", "quote a value that begins with *")
+	return problem(&yaml.Node{Line: line}, "not YAML: "+text, "")
+}
+
+// mistakes are what the YAML library calls by names that help nobody. The group of at is the
+// character.
+var mistakes = []struct {
+	text          string // how the library's error begins
+	at            *regexp.Regexp
+	problem, hint string
+}{
+	{"found character that cannot start any token", regexp.MustCompile(`^[ \t?:-]*?(\t)`), "a tab", "indent with spaces"},
+	{"found a tab character", regexp.MustCompile(`^ *(\t)`), "a tab", "indent with spaces"},
+	{"found character that cannot start any token", regexp.MustCompile("(?:^|[\\s\\[{,])([@`%])"),
+		"a value that begins with @, ` or %", "quote it"},
+	{"did not find expected alphabetic or numeric character",
+		regexp.MustCompile(`(?:^|[\s\[{,])([*&])(?:[^0-9A-Za-z_-]|$)`),
+		"a value that begins with * or &, and is neither an alias nor an anchor", "quote it"},
+}
+
+// lineOf returns a line of a file; lines count from 1.
+func lineOf(data []byte, line int) []byte {
+	for range line - 1 {
+		_, data, _ = bytes.Cut(data, []byte("\n"))
+	}
+	data, _, _ = bytes.Cut(data, []byte("\n"))
+	return bytes.TrimSuffix(data, []byte("\r"))
 }
 
 // cutLine cuts off the line that a message of the YAML library begins with; 0 if it has none.

@@ -49,13 +49,19 @@ func (r *reader) wrong(v Value, hint, text string, args ...any) {
 	r.problems = append(r.problems, Problem{v, fmt.Sprintf(text, args...), hint})
 }
 
-// is says whether v is of a kind, and reports it where it is not.
+// is reports whether v is of a kind, and adds a problem if it is not. Anchors and tags are
+// problems, too: they take the beginning of a value that is not quoted.
 func (r *reader) is(v Value, want string) bool {
 	switch {
 	case v.Kind == yaml.AliasNode:
-		r.wrong(v, "write it out", "aliases are not read here")
+		r.wrong(v, "write it out, or quote a value that begins with *", "aliases are not read here")
+	case v.Anchor != "":
+		if n := len(r.problems); n == 0 || r.problems[n-1].Node != v.Node { // an entry is looked at twice
+			r.wrong(v, "remove it, or quote a value that begins with &", "anchors are not read here")
+		}
+		return v.Kind != yaml.ScalarNode && strings.HasPrefix(want, kind(v.Node)) // what is in it is reported, too
 	case v.Style&yaml.TaggedStyle != 0:
-		r.wrong(v, "remove it", "tags are not read here")
+		r.wrong(v, "remove it, or quote a value that begins with !", "tags are not read here")
 	case !strings.HasPrefix(want, kind(v.Node)):
 		r.wrong(v, "", "expected %s, found %s", want, kind(v.Node))
 	default:
@@ -89,10 +95,12 @@ func (r *reader) mapping(v Value) []Value {
 		switch {
 		case key.Tag == "!!merge":
 			r.wrong(at, "write it out", "merge keys are not read here")
-		case key.Kind != yaml.ScalarNode || key.Style&yaml.TaggedStyle != 0:
+		case key.Kind != yaml.ScalarNode || key.Style&yaml.TaggedStyle != 0 || key.Anchor != "":
 			r.wrong(at, "", "expected a plain key")
+		case again && v.Path == "secrets" && !slices.Contains(secretKeys, key.Value):
+			r.wrong(at, "", "duplicate key; the first is on line %d", line) // not shown: it may be a misplaced secret
 		case again:
-			r.wrong(at, "", "a key for the second time; the first is on line %d", line)
+			r.wrong(at, "", "duplicate key %s; the first is on line %d", spell.Show(key.Value), line)
 		default:
 			first[key.Value] = key.Line
 			values = append(values, Value{v.Content[i+1], key, join(v.Path, key.Value)})
@@ -133,22 +141,27 @@ func (r *reader) list(v Value, want string) []Value {
 	}
 	items := make([]Value, len(v.Content))
 	for i, n := range v.Content {
-		items[i] = Value{Node: n, Path: v.Path + "[" + strconv.Itoa(i) + "]"}
+		items[i] = Value{Node: n, Path: index(v.Path, i)}
 	}
 	return items
 }
 
 // unknown reports a key or a name that is not among known.
 func (r *reader) unknown(v Value, what string, known []string) {
-	r.wrong(v, spell.Hint(v.Value, known), "unknown %s %q", what, spell.Clip(v.Value))
+	options := map[string]string{"flow": "Options.Flows", "strategy or key": "Options.Strategies"}
+	problem, hint := spell.Unknown(what, v.Value, known, options[what])
+	r.wrong(v, hint, "%s", problem)
 }
+
+// index adds an index to a path.
+func index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
 
 var plainKey = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
 
 // join adds a key to a path.
 func join(path, key string) string {
-	if key = spell.Clip(key); !plainKey.MatchString(key) {
-		key = strconv.Quote(key)
+	if !plainKey.MatchString(spell.Clip(key)) {
+		key = spell.Quote(key)
 	}
 	if path == "" {
 		return key

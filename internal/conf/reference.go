@@ -1,25 +1,134 @@
 package conf
 
 import (
+	"slices"
 	"strings"
+
+	"gopkg.in/yaml.v3"
 
 	"github.com/flowhook/flowhook/internal/reference"
 )
 
-// Resolve gives what a string in the config of a hook stands for, or what is wrong with it. See [reference.Resolve].
-func (f *File) Resolve(v Value) (text string, bad *Problem) {
-	text, fault := reference.Resolve(v.Value, f.dir)
-	if fault != nil {
-		return "", &Problem{v, fault.Text, fault.Hint}
-	}
-	return text, nil
+const (
+	maxReferences = 1000    // different ones in a file
+	maxReferred   = 8 << 20 // bytes of all that they lead to; the last may go beyond
+)
+
+// References hold what the references of a file led to when it was loaded, so that all that is made
+// of the file later is made of one moment. They never change. Nil holds none.
+type References map[string]resolved
+
+type resolved struct {
+	text  string
+	fault *reference.Fault
 }
 
-// secret is Resolve for a secret. What looks as if a part of it were a reference is none, and no secret either: there,
-// nobody would see that it was not resolved.
+// ResolveReferences reads what a file refers to in its secrets and in the configs of its hooks,
+// each variable and each file once. It goes by the shape of an entry: which flows and hooks there
+// are is not known before New. Relative paths begin at dir, the file's folder; "" is the working
+// directory.
+func ResolveReferences(root Value, dir string) References {
+	r := resolver{dir: dir, found: References{}}
+	pairs(root.Node, func(key, section *yaml.Node) {
+		switch key.Value {
+		case "secrets":
+			pairs(section, func(key, list *yaml.Node) {
+				if slices.Contains(secretLists, key.Value) {
+					r.all(list)
+				}
+			})
+		case "selfservice":
+			r.entries(section)
+		}
+	})
+	return r.found
+}
+
+// pairs calls fn for each key and value of n, if it is a mapping.
+func pairs(n *yaml.Node, fn func(key, value *yaml.Node)) {
+	if n == nil || n.Kind != yaml.MappingNode {
+		return
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		fn(n.Content[i], n.Content[i+1])
+	}
+}
+
+// A resolver fills in References.
+type resolver struct {
+	dir   string
+	found References
+	size  int
+}
+
+// entries resolves the config of each entry of a hook that is in n, at any depth.
+func (r *resolver) entries(n *yaml.Node) {
+	isEntry := false
+	pairs(n, func(key, _ *yaml.Node) { isEntry = isEntry || key.Value == "hook" })
+	if isEntry {
+		pairs(n, func(key, config *yaml.Node) {
+			if key.Value == "config" {
+				r.all(config)
+			}
+		})
+		return
+	}
+	for _, child := range n.Content {
+		r.entries(child)
+	}
+}
+
+// all resolves each reference in n.
+func (r *resolver) all(n *yaml.Node) {
+	for _, child := range n.Content {
+		r.all(child)
+	}
+	if _, known := r.found[n.Value]; known || !reference.Is(n.Value) {
+		return
+	}
+	to := resolved{fault: &reference.Fault{Text: "the file has too many references, or they lead to too much",
+		Hint: "at most 1,000 different ones, and 8 MiB"}}
+	if len(r.found) < maxReferences && r.size < maxReferred {
+		to.text, to.fault = reference.Resolve(n.Value, r.dir)
+	}
+	r.size += len(to.text)
+	r.found[n.Value] = to
+}
+
+// Resolve returns what a string in the config of a hook stands for, or what is wrong with it. See
+// [reference.Resolve].
+func (f *File) Resolve(v Value) (text string, bad *Problem) {
+	to, ok := f.references[v.Value]
+	switch {
+	case !ok:
+		return v.Value, nil
+	case to.fault != nil:
+		return "", &Problem{v, to.fault.Text, to.fault.Hint}
+	}
+	return to.text, nil
+}
+
+// secret is Resolve for a secret. Part of a value is neither a reference nor a secret: nobody would
+// see that it was not resolved.
 func (f *File) secret(v Value) (text string, bad *Problem) {
 	if strings.Contains(v.Value, "${") && !reference.IsVariable(v.Value) {
 		return "", &Problem{v, "a reference is the whole value", "write ${NAME} alone; a secret has no ${ in it"}
 	}
 	return f.Resolve(v)
+}
+
+// unresolved adds the strings in v, the config of a hook, that name a variable in a way that is not
+// read here.
+func (l *layout) unresolved(v Value) {
+	for i, child := range v.Content {
+		switch {
+		case v.Kind == yaml.SequenceNode:
+			l.unresolved(Value{Node: child, Path: index(v.Path, i)})
+		case v.Kind == yaml.MappingNode && i%2 == 1:
+			l.unresolved(Value{child, v.Content[i-1], join(v.Path, v.Content[i-1].Value)})
+		}
+	}
+	if v.Kind == yaml.ScalarNode && reference.IsForeignVariable(v.Value) {
+		l.file.Unresolved = append(l.file.Unresolved, v)
+	}
 }

@@ -19,7 +19,7 @@ func readAt(t *testing.T, dir, text string) (*File, Value) {
 	t.Helper()
 	root, bad := Parse([]byte(text))
 	require.Nil(t, bad)
-	return Read(root, []string{"login"}, []string{"password"}, dir), root
+	return Read(root, []string{"login"}, []string{"password"}, ResolveReferences(root, dir)), root
 }
 
 // write makes a file in a folder, and gives its path.
@@ -36,6 +36,8 @@ func TestReferences(t *testing.T) {
 	t.Setenv("FLOWHOOK_SECRET", canary)
 	t.Setenv("_Flowhook2", canary+"$${X}\nfile:x")
 	t.Setenv("FLOWHOOK_EMPTY", "")
+	t.Setenv("FLOWHOOK_SPACE", "\ufeff\r\n "+canary+" \t"+canary+"\u00a0\n\n\ufeff")
+	t.Setenv("FLOWHOOK_BLANK", " \ufeff\n")
 	t.Setenv("FLOWHOOK_BYTES", canary+"\xff")
 	require.NoError(t, os.Unsetenv("FLOWHOOK_NONE"))
 	dir := t.TempDir()
@@ -44,6 +46,7 @@ func TestReferences(t *testing.T) {
 	write(t, dir, "bare", canary)
 	write(t, dir, "breaks", canary+"\n\r\n\n")
 	write(t, dir, "return", canary+"\r")
+	write(t, dir, "space", "\ufeff\r\n "+canary+" \t"+canary+"\u00a0\n\n\ufeff")
 	write(t, dir, "reference", "${FLOWHOOK_NONE}--------\n")
 	write(t, dir, "empty", "\n")
 	write(t, dir, "bytes", canary+"\xff")
@@ -65,19 +68,21 @@ func TestReferences(t *testing.T) {
 		{"no name", "${}" + canary, "", "a reference is the whole value"},
 		{"a name that is none", "${2FLOWHOOK}--------", "", "a reference is the whole value"},
 		{"a default", "${FLOWHOOK_NONE:-" + canary + "}", "", "a reference is the whole value"},
-		{"a variable without braces", "$FLOWHOOK_SECRET", "$FLOWHOOK_SECRET", ""},
-		{"braces alone", "{FLOWHOOK_SECRET}", "{FLOWHOOK_SECRET}", ""},
+		{"white space around a variable", "${FLOWHOOK_SPACE}", canary + " \t" + canary, ""},
+		{"a variable of white space", "${FLOWHOOK_BLANK}", "", `the environment variable "FLOWHOOK_BLANK" is empty`},
 
 		{"a file", "file:secret", canary, ""},
 		{"a file, absolute", "file:" + abs, canary, ""},
 		{"a file, as a URL", "file://" + abs, canary, ""},
-		{"a file, as a relative URL", "file://./sub/crlf", canary, ""},
-		{"a host that begins with a dot", "file://.host/secret", "", `the file "//.host/secret" is on another host`},
+		{"a file, as a URL with a dot", "file://./sub/crlf", canary, ""},
+		{"a file, as Kratos writes it", "file://sub/crlf", canary, ""},
+		{"a file in a folder that is missing", "file://.host/secret", "", `the file ".host/secret" cannot be read: no such file or directory`},
 		{"CR LF", "file:sub/crlf", canary, ""},
 		{"dots", "file:sub/../secret", canary, ""},
 		{"no line break", "file:bare", canary, ""},
-		{"only the last line break goes", "file:breaks", canary + "\n\r\n", ""},
-		{"CR alone stays", "file:return", canary + "\r", ""},
+		{"several line breaks", "file:breaks", canary, ""},
+		{"CR alone", "file:return", canary, ""},
+		{"white space around a file", "file:space", canary + " \t" + canary, ""},
 		{"a link", "file:link", canary, ""},
 		{"a reference in a file", "file:reference", "${FLOWHOOK_NONE}--------", ""},
 		{"64 KiB", "file:most", strings.Repeat("m", 64<<10), ""},
@@ -91,16 +96,16 @@ func TestReferences(t *testing.T) {
 		{"a link to a pipe", "file:piped", "", `the file "piped" is no regular file`},
 		{"a device", "file:/dev/zero", "", `the file "/dev/zero" is no regular file`},
 		{"no path", "file:", "", "file: without a path"},
-		{"no path in a URL", "file://", "", `the file "//" is on another host`},
-		{"a host", "file://localhost" + abs, "", ` is on another host`},
+		{"no path in a URL", "file://", "", "file: without a path"},
+		{"a host", "file://localhost" + abs, "", `the file "localhost/`},
 		{"File", "File:secret-of-its-own", "File:secret-of-its-own", ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			file, root := readAt(t, dir, `{secrets: {session: ["`+row.text+`"]}, config: {keys: [{"file:none": "`+row.text+`"}]}}`)
+			file, root := readAt(t, dir, `{secrets: {session: ["`+row.text+`"]}, selfservice: {methods: {hook: x, config: {keys: [{"file:none": "`+row.text+`"}]}}}}`)
 			var config struct {
 				Keys []map[string]string
 			}
-			inConfig, err := root.Get("config").Decode(&config, file.Resolve)
+			inConfig, err := root.Get("selfservice").Get("methods").Get("config").Decode(&config, file.Resolve)
 			require.NoError(t, err)
 			if row.problem == "" {
 				require.Empty(t, file.Problems)
@@ -116,7 +121,7 @@ func TestReferences(t *testing.T) {
 			require.Len(t, file.Secrets, 1, "there is one, although nobody knows which")
 			assert.Empty(t, file.Secrets[0].Text)
 			assert.Equal(t, "secrets.session[0]", file.Problems[0].Path)
-			assert.Equal(t, `config.keys[0]."file:none"`, inConfig[0].Path)
+			assert.Equal(t, `selfservice.methods.config.keys[0]."file:none"`, inConfig[0].Path)
 			for _, p := range append(inConfig, file.Problems...) {
 				assert.Contains(t, p.Text, row.problem)
 				assert.NotEmpty(t, p.Hint)
@@ -136,12 +141,12 @@ func TestAPartOfAValueIsNoReference(t *testing.T) {
 		"$${" + canary:                "${" + canary,
 		" ${FLOWHOOK_SECRET}":         " ${FLOWHOOK_SECRET}",
 	} {
-		file, root := readAt(t, "", `{secrets: {default: ["`+text+`"]}, config: ["`+text+`"]}`)
+		file, root := readAt(t, "", `{secrets: {default: ["`+text+`"]}, selfservice: {methods: {hook: x, config: ["`+text+`"]}}}`)
 		require.Len(t, file.Problems, 1, text)
 		assert.Equal(t, "a reference is the whole value", file.Problems[0].Text)
 		assert.NotContains(t, file.Problems[0].Text+file.Problems[0].Hint, canary)
 		var config []string
-		bad, err := root.Get("config").Decode(&config, file.Resolve)
+		bad, err := root.Get("selfservice").Get("methods").Get("config").Decode(&config, file.Resolve)
 		require.NoError(t, err)
 		assert.Empty(t, bad)
 		assert.Equal(t, []string{want}, config)
@@ -169,25 +174,27 @@ func TestResolvedSecretsAreChecked(t *testing.T) {
 func TestResolvedValuesOfAConfig(t *testing.T) {
 	t.Setenv("FLOWHOOK_SECRET", canary)
 	t.Setenv("FLOWHOOK_WAIT", "3s")
-	file, root := readAt(t, "", "{wait: '${FLOWHOOK_WAIT}', level: '${FLOWHOOK_SECRET}', key: &any '${FLOWHOOK_SECRET}', again: *any }")
+	const entry = "selfservice: {methods: {hook: x, config: "
+	file, root := readAt(t, "", entry+"{wait: '${FLOWHOOK_WAIT}', level: '${FLOWHOOK_SECRET}', key: &any '${FLOWHOOK_SECRET}', again: *any }}}")
 	var config struct {
 		Wait       time.Duration
 		Level      int
 		Key, Again string
 	}
-	bad, _ := root.Decode(&config, file.Resolve)
-	require.Len(t, bad, 1)
-	assert.Equal(t, "aliases are not read here", bad[0].Text)
+	bad, _ := root.Get("selfservice").Get("methods").Get("config").Decode(&config, file.Resolve)
+	require.Len(t, bad, 2)
+	assert.Equal(t, "anchors are not read here", bad[0].Text)
+	assert.Equal(t, "aliases are not read here", bad[1].Text)
 
-	_, root = readAt(t, "", "{wait: '${FLOWHOOK_WAIT}', level: '${FLOWHOOK_SECRET}', key: '${FLOWHOOK_SECRET}'}")
-	bad, _ = root.Decode(&config, file.Resolve)
+	file, root = readAt(t, "", entry+"{wait: '${FLOWHOOK_WAIT}', level: '${FLOWHOOK_SECRET}', key: '${FLOWHOOK_SECRET}'}}}")
+	bad, _ = root.Get("selfservice").Get("methods").Get("config").Decode(&config, file.Resolve)
 	require.Len(t, bad, 1)
 	assert.Equal(t, "expected int, found a string", bad[0].Text)
 	assert.Equal(t, 3*time.Second, config.Wait)
 	assert.Equal(t, canary, config.Key)
 
-	_, root = readAt(t, "", "{key: '${FLOWHOOK_SECRET}', again: 'file:none'}")
-	bad, err := root.Decode(&config, nil)
+	_, root = readAt(t, "", entry+"{key: '${FLOWHOOK_SECRET}', again: 'file:none'}}}")
+	bad, err := root.Get("selfservice").Get("methods").Get("config").Decode(&config, nil)
 	require.NoError(t, err)
 	assert.Empty(t, bad)
 	assert.Equal(t, "${FLOWHOOK_SECRET} file:none", config.Key+" "+config.Again)

@@ -2,11 +2,13 @@ package conf
 
 import (
 	"net/http"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/flowhook/flowhook/internal/reference"
 	"github.com/flowhook/flowhook/internal/spell"
 )
 
@@ -41,24 +43,28 @@ type Secret struct {
 
 var defaultSession = Session{24 * time.Hour, Cookie{Path: "/", SameSite: http.SameSiteLaxMode, Persistent: true, Secure: true}}
 
+var (
+	// secretLists may sign session tokens. The first of them that is there counts.
+	secretLists = []string{"session", "cookie", "default"}
+	secretKeys  = append(slices.Clip(secretLists), "cipher", "pagination")
+)
+
 // secrets reads what signs the session cookie. The first list that is there counts; all are checked.
 func (l *layout) secrets(v Value) {
-	ours := []string{"session", "cookie", "default"}
-	known := append(slices.Clip(ours), "cipher", "pagination")
 	lists := map[string][]Secret{}
 	for _, list := range l.mapping(v) {
 		switch name := list.key.Value; {
-		case slices.Contains(ours, name):
+		case slices.Contains(secretLists, name):
 			lists[name] = l.secretList(list)
-		case slices.Contains(known, name):
+		case slices.Contains(secretKeys, name):
 			l.kratos(list)
-		case spell.Nearest(name, known) != "":
-			l.unknown(list.atKey(), "key", known)
+		case spell.Nearest(name, secretKeys) != "":
+			l.unknown(list.atKey(), "key", secretKeys)
 		default: // not shown: it may be a misplaced secret
-			l.wrong(Value{Node: list.key, Path: v.Path}, spell.Hint("", ours), "unknown key")
+			l.wrong(Value{Node: list.key, Path: v.Path}, spell.Hint("", secretLists), "unknown key")
 		}
 	}
-	for _, name := range ours {
+	for _, name := range secretLists {
 		if list, ok := lists[name]; ok {
 			l.file.Secrets = list
 			return
@@ -72,6 +78,7 @@ func (l *layout) secretList(v Value) (list []Secret) {
 		l.wrong(v, "add a secret, or remove the key", "no secrets")
 	}
 	var texts []string
+	broken := map[int]bool{} // references that lead nowhere
 	for _, item := range items {
 		if !l.is(item, "a string") {
 			continue
@@ -79,28 +86,34 @@ func (l *layout) secretList(v Value) (list []Secret) {
 		text, bad := l.file.secret(item)
 		if bad != nil {
 			l.problems = append(l.problems, *bad)
+			broken[len(list)] = true
 		}
+		text = reference.Trim(text) // as if it were kept elsewhere
 		list, texts = append(list, Secret{text, item}), append(texts, text)
 	}
-	CheckSecrets(texts, func(i int, problem string) {
-		if s := list[i]; s.Text != "" || s.Value.Value == "" { // a reference that leads nowhere is reported already
-			l.wrong(s.Value, "", "%s", problem)
+	const refer = "write ${NAME} for a variable of the environment, or file:PATH for the content of a file"
+	CheckSecrets(texts, refer, func(i int, problem, hint string) {
+		if !broken[i] {
+			l.wrong(list[i].Value, hint, "%s", problem)
 		}
 	})
 	return list
 }
 
-// CheckSecrets reports what is wrong with secrets, by their index.
-func CheckSecrets(list []string, report func(i int, problem string)) {
+// CheckSecrets reports what is wrong with secrets, by their index. refer is the hint for one that
+// was meant to be replaced.
+func CheckSecrets(list []string, refer string, report func(i int, problem, hint string)) {
 	seen := make(map[string]bool, len(list))
 	for i, s := range list {
 		switch {
 		case s == "":
-			report(i, "an empty secret")
+			report(i, "an empty secret", "")
+		case reference.IsUnresolved(s):
+			report(i, "a reference or a placeholder that nothing has resolved", refer)
 		case len(s) < 16:
-			report(i, "a secret of less than 16 bytes")
+			report(i, "a secret of less than 16 bytes", "")
 		case seen[s]:
-			report(i, "a secret for the second time")
+			report(i, "a secret for the second time", "")
 		}
 		seen[s] = true
 	}
@@ -121,6 +134,8 @@ func (l *layout) lifespan(v Value) {
 	d, err := time.ParseDuration(v.Value)
 	switch {
 	case !l.is(v, "a string such as 24h"):
+	case err != nil && isReference(v.Value):
+		l.wrong(v, notHere, isNotResolved)
 	case err != nil || d < time.Second:
 		l.wrong(v, "write it as in 24h, 90m or 1h30m", "not a duration of at least a second")
 	default:
@@ -156,7 +171,11 @@ func (l *layout) cookie(v Value, names ...string) {
 		},
 		"domain": func(v Value) { // an empty one is none: the cookie is the host's alone
 			l.take(&at.Domain, v)
-			c.Domain = l.word(v, validDomain, "a domain for a cookie", "a host name, without scheme, port or leading dot")
+			hint := "a host name, without scheme, port or leading dot"
+			if isAddress(v.Value) {
+				hint = "it is an IP address: leave it out"
+			}
+			c.Domain = l.word(v, validDomain, "a domain for a cookie", hint)
 		},
 		"path": func(v Value) {
 			l.take(&at.Path, v)
@@ -180,10 +199,12 @@ func (l *layout) cookie(v Value, names ...string) {
 	l.each(v, "key", known)
 }
 
-// word gives a string that is valid, or "".
+// word returns a string that is valid, or "".
 func (l *layout) word(v Value, valid func(string) bool, what, hint string) string {
 	switch {
 	case !l.is(v, "a string"):
+	case isReference(v.Value) || strings.Contains(v.Value, "${"):
+		l.wrong(v, notHere, isNotResolved)
 	case !valid(v.Value):
 		l.wrong(v, hint, "not %s", what)
 	default:
@@ -192,7 +213,16 @@ func (l *layout) word(v Value, valid func(string) bool, what, hint string) strin
 	return ""
 }
 
-// flag says whether v is true or false, and sets on to what it is.
+// isReference reports whether a value was meant to be replaced by another.
+func isReference(value string) bool { return reference.Is(value) || reference.IsUnresolved(value) }
+
+// What is said of a reference where none is resolved.
+const (
+	isNotResolved = "a reference or a placeholder, which is not resolved here"
+	notHere       = "write the value; references are resolved in secrets and in the configs of the host's own hooks only"
+)
+
+// flag reports whether v is true or false, and sets on to what it is.
 func (l *layout) flag(v Value, on *bool) bool {
 	if !l.is(v, "true or false") {
 		return false
@@ -234,6 +264,13 @@ var (
 	// validName takes a token of RFC 6265, but not the bar, which separates what is signed.
 	validName = regexp.MustCompile("^[a-zA-Z0-9!#$%&'*+.^_`~-]+$").MatchString
 )
+
+// isAddress reports whether s is an IP address, with or without brackets and a port.
+func isAddress(s string) bool {
+	_, err := netip.ParseAddr(strings.Trim(s, "[]"))
+	_, withPort := netip.ParseAddrPort(s)
+	return err == nil || withPort == nil
+}
 
 // validDomain takes a host name of RFC 1123, or nothing. To a browser, a number at its end makes it an IP address.
 func validDomain(s string) bool {

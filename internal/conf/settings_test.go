@@ -14,7 +14,7 @@ func read(t *testing.T, text string) *File {
 	t.Helper()
 	root, bad := Parse([]byte(text))
 	require.Nil(t, bad)
-	return Read(root, []string{"login", "verification"}, []string{"password", "code"}, "")
+	return Read(root, []string{"login", "verification"}, []string{"password", "code"}, nil)
 }
 
 func TestSessionSettings(t *testing.T) {

@@ -1,4 +1,4 @@
-// Package reference finds what stands elsewhere: in the environment, or in a file.
+// Package reference reads values that are kept elsewhere: in the environment, or in a file.
 package reference
 
 import (
@@ -8,8 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/flowhook/flowhook/internal/spell"
@@ -20,18 +22,26 @@ const maxSize = 64 << 10
 
 var variable = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$`)
 
-// IsVariable says whether a value is a reference to the environment.
+// IsVariable reports whether a value is a reference to the environment.
 func IsVariable(value string) bool { return variable.MatchString(value) }
 
-// A Fault is what is wrong with a reference. It names the variable or the file, and shows nothing of what is in it.
+// Is reports whether [Resolve] does anything with a value.
+func Is(value string) bool {
+	return slices.ContainsFunc([]string{"file:", "${", "$${", "$file:"},
+		func(prefix string) bool { return strings.HasPrefix(value, prefix) })
+}
+
+// A Fault is what is wrong with a reference. It names the variable or the file, and shows nothing
+// of what is in it.
 type Fault struct{ Text, Hint string }
 
-// Resolve gives what a value stands for. A reference is the whole value: ${NAME} is a variable of the environment, file:PATH
-// the content of a file, without its last line break; a relative path begins at dir. A $ in front of either makes it stand
-// for itself: $${NAME} for ${NAME}, $file:PATH for file:PATH. So does any other value.
+// Resolve returns what a value stands for. A reference is the whole value: ${NAME} is a variable of
+// the environment, and file:PATH or file://PATH is the content of a file; a relative path begins at
+// dir. [Trim] trims either. A $ in front makes a reference stand for itself: $${NAME} for ${NAME},
+// $file:PATH for file:PATH. Any other value stands for itself, too.
 func Resolve(value, dir string) (text string, fault *Fault) {
 	if path, ok := strings.CutPrefix(value, "file:"); ok {
-		return content(path, dir)
+		return content(strings.TrimPrefix(path, "//"), dir)
 	}
 	if name := variable.FindStringSubmatch(value); name != nil {
 		text, set := os.LookupEnv(name[1])
@@ -50,14 +60,15 @@ func Resolve(value, dir string) (text string, fault *Fault) {
 	return value, nil
 }
 
-// content gives the content of a file. It opens regular files only: a pipe could wait for ever, a device never end.
+// Trim removes the white space and the byte order marks around a text.
+func Trim(text string) string {
+	return strings.TrimFunc(text, func(r rune) bool { return unicode.IsSpace(r) || r == '\ufeff' })
+}
+
+// content returns the content of a file. It opens regular files only: a pipe may block, and a
+// device may never end.
 func content(path, dir string) (text string, fault *Fault) {
 	what := "the file " + strconv.Quote(spell.Clip(path))
-	if strings.HasPrefix(path, "//") {
-		if path = path[2:]; !strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "./") { // file://./path is Kratos' way
-			return "", &Fault{what + " is on another host", "write file:/path or file:///path"}
-		}
-	}
 	if path == "" {
 		return "", &Fault{"file: without a path", "write file:/path"}
 	}
@@ -73,16 +84,13 @@ func content(path, dir string) (text string, fault *Fault) {
 		if at := (*fs.PathError)(nil); errors.As(err, &at) {
 			err = at.Err // without the path, which is there already
 		}
-		return "", &Fault{what + " cannot be read: " + err.Error(), "relative paths begin at the folder of this file"}
+		return "", &Fault{what + " cannot be read: " + err.Error(),
+			"a relative path begins at the folder of the YAML file; an absolute one is file:/path"}
 	}
 	if len(data) > maxSize {
 		return "", &Fault{what + " is too big", "at most 64 KiB"}
 	}
-	text = string(data)
-	if cut, ok := strings.CutSuffix(text, "\n"); ok {
-		text = strings.TrimSuffix(cut, "\r")
-	}
-	return usable(what, text)
+	return usable(what, string(data))
 }
 
 func readFile(path string, most int64) ([]byte, error) {
@@ -94,8 +102,9 @@ func readFile(path string, most int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(file, most))
 }
 
-// usable gives text, unless there is none in it.
+// usable trims text and returns it, unless nothing is left or it is not text.
 func usable(what, text string) (string, *Fault) {
+	text = Trim(text)
 	switch {
 	case text == "":
 		return "", &Fault{what + " is empty", "give it a value"}

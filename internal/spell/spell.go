@@ -1,25 +1,52 @@
-// Package spell says what somebody may have meant who misspelled a word.
+// Package spell finds out what the writer of an unknown word may have meant.
 package spell
 
 import (
-	"strconv"
 	"strings"
+	"unicode"
 )
 
-// Hint says what somebody who wrote name may have meant.
+// Unknown returns the problem and the hint of an error for a name that is not among the known ones.
+// option, which may be empty, is where the host declares its own.
+func Unknown(what, name string, known []string, option string) (problem, hint string) {
+	hint = Hint(name, known)
+	near := Nearest(name, known)
+	if option != "" && near == "" {
+		hint += "; for one of the host's own, set " + option
+	} else if option != "" && len(name) < 4 { // so short that anything is near, as sms is to saml
+		hint += " for one of the host's own, set " + option
+	}
+	return "unknown " + what + " " + Show(name), hint
+}
+
+// Hint suggests the known word that is nearest to name or, if none is near, lists them all.
 func Hint(name string, known []string) string {
 	if best := Nearest(name, known); best != "" {
-		return "did you mean " + strconv.Quote(best) + "?"
+		return "did you mean " + Quote(best) + "?"
 	}
 	return "known: " + strings.Join(known, ", ")
 }
 
-// Nearest gives the known word that is fewest edits from name: at most one, or two if the word is long enough; or "".
-func Nearest(name string, known []string) string {
-	name = strings.ToLower(name)
-	for edits := range 3 {
+// Nearest returns the known word that is the fewest edits from name: at most one, or two if the
+// word is long enough. If there is none, it returns "". Words are compared as they look; see
+// [Plain].
+func Nearest(name string, known []string) string { return nearest(name, known, 2) }
+
+// Alike returns the known word that looks like name; "" if there is none. A word looks like itself.
+func Alike(name string, known []string) string { return nearest(name, known, 0) }
+
+func nearest(name string, known []string, most int) string {
+	looks := []rune(Plain(name))
+	foreign := 0 // characters that resemble no ASCII letter that we know of, such as é
+	for _, r := range looks {
+		if r > unicode.MaxASCII {
+			foreign++
+		}
+	}
+	c := comparison{lenient: 2*foreign <= len(looks)}
+	for edits := range most + 1 {
 		for _, word := range known {
-			if (edits < 2 || len(word) > 3) && within(edits, name, word) {
+			if (edits < 2 || len(word) > 3) && c.within(edits, looks, []rune(Plain(word))) {
 				return word
 			}
 		}
@@ -27,18 +54,25 @@ func Nearest(name string, known []string) string {
 	return ""
 }
 
-// within says whether so many insertions, deletions and substitutions, or fewer, make b of a.
-func within(edits int, a, b string) bool {
-	for a != "" && b != "" && a[0] == b[0] {
-		a, b = a[1:], b[1:]
-	}
-	if a == "" || b == "" {
-		return len(a)+len(b) <= edits
-	}
-	return edits > 0 && (within(edits-1, a[1:], b[1:]) || within(edits-1, a[1:], b) || within(edits-1, a, b[1:]))
+// A comparison is lenient if any character beyond ASCII matches any ASCII character.
+type comparison struct{ lenient bool }
+
+func (c comparison) same(a, b rune) bool {
+	return a == b || c.lenient && a > unicode.MaxASCII && b <= unicode.MaxASCII
 }
 
-// Clip cuts what is too long for an error.
+// within reports whether so many insertions, deletions and substitutions, or fewer, turn a into b.
+func (c comparison) within(edits int, a, b []rune) bool {
+	for len(a) > 0 && len(b) > 0 && c.same(a[0], b[0]) {
+		a, b = a[1:], b[1:]
+	}
+	if len(a) == 0 || len(b) == 0 {
+		return len(a)+len(b) <= edits
+	}
+	return edits > 0 && (c.within(edits-1, a[1:], b[1:]) || c.within(edits-1, a[1:], b) || c.within(edits-1, a, b[1:]))
+}
+
+// Clip cuts a text that is too long for an error.
 func Clip(s string) string {
 	const most = 60
 	if len(s) > most {

@@ -1,0 +1,33 @@
+package flowhook_test
+
+import (
+	"testing"
+
+	"github.com/flowhook/flowhook"
+	"github.com/stretchr/testify/assert"
+)
+
+func provesNestedConfig(t *testing.T) {
+	const rule, closed = "nested-config", "selfservice: {login: {before: [{hook: redirect, config: {to: /closed}}]}}"
+	own := func(_ *host, o *flowhook.Options) { o.Secrets = []string{strong} }
+	const noSecrets = " # secrets: in the options"
+	for _, text := range []string{
+		"kratos: {config: {" + closed + "}}" + noSecrets,
+		"data: {auth.yml: \"" + closed + "\"}" + noSecrets,
+	} {
+		h := claimed(t, rule, text, own)
+		assert.Empty(t, h.browser().get("/login").Header["Location"], text)
+	}
+	h := mended(t, rule, closed+noSecrets, own)
+	assert.Equal(t, []string{"/closed"}, h.browser().get("/login").Header["Location"])
+}
+
+func provesUnresolved(t *testing.T) {
+	const rule = "unresolved"
+	t.Setenv("FLOWHOOK_BODY", "the value")
+	var got []string
+	own := func(_ *host, o *flowhook.Options) { o.Hooks = bodies(&got).Hooks }
+	claimed(t, rule, "selfservice: {login: {before: [{hook: body, config: {body: $FLOWHOOK_BODY}}]}}", own)
+	mended(t, rule, "selfservice: {login: {before: [{hook: body, config: {body: '${FLOWHOOK_BODY}'}}]}}", own)
+	assert.Equal(t, []string{"$FLOWHOOK_BODY", "the value"}, got)
+}

@@ -1,0 +1,111 @@
+package spell
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// similar maps letters of other scripts to the ASCII letters that they look like, in lower case.
+var similar = letters(
+	"а a в b с c ԁ d е e һ h і i ј j к k ӏ l м m н h о o р p ԛ q г r ѕ s т t υ u ѵ v ԝ w х x у y з 3", // Cyrillic
+	"α a β b ε e η n ι i κ k ν v ο o ρ p τ t υ u χ x γ y ω w ϲ c ϳ j",                                 // Greek
+	"ı i ȷ j ɑ a ɡ g ɩ i ſ s ℓ l ℯ e ℴ o ℊ g ℎ h ℹ i ⅼ l ⅽ c ⅾ d ⅿ m ⅰ i ⅴ v ⅹ x ƅ b ո n ս u օ o հ h", // others
+	"‿ _ ＿ _ ﹍ _ ﹎ _ ﹏ _ ‐ - ‑ - ‒ - – - − -",
+)
+
+func letters(tables ...string) map[rune]rune {
+	m := map[rune]rune{}
+	for _, table := range tables {
+		for words := strings.Fields(table); len(words) > 1; words = words[2:] {
+			m[[]rune(words[0])[0]] = rune(words[1][0])
+		}
+	}
+	return m
+}
+
+// Plain returns what a word looks like, in lower case: without characters that show nothing, and
+// with ASCII in place of full-width forms and of letters that look the same.
+func Plain(word string) string {
+	return strings.Map(plain, word)
+}
+
+// plain is Plain for one character; -1 drops it.
+func plain(r rune) rune {
+	switch {
+	case invisible(r):
+		return -1
+	case 0xFF01 <= r && r <= 0xFF5E: // full-width forms of ! to ~
+		r -= 0xFF01 - '!'
+	case 0x1D400 <= r && r < 0x1D6A4: // mathematical alphabets, of 26 capitals and 26 small letters each
+		r = 'a' + (r-0x1D400)%26
+	case 0x24B6 <= r && r <= 0x24E9: // letters in circles
+		r = 'a' + (r-0x24B6)%26
+	}
+	r = unicode.ToLower(r)
+	if ascii, ok := similar[r]; ok {
+		return ascii
+	}
+	return r
+}
+
+// invisible reports whether a character shows nothing by itself. A plain space does.
+func invisible(r rune) bool {
+	const brailleBlank = '\u2800'
+	none := unicode.In(r, unicode.C, unicode.M, unicode.Z, unicode.Other_Default_Ignorable_Code_Point)
+	return none && r != ' ' || r == brailleBlank
+}
+
+// Quote quotes a name for an error: in ASCII, if characters of the name are invisible or look like
+// others.
+func Quote(name string) string {
+	if _, ok := disguise(name); ok {
+		return strconv.QuoteToASCII(Clip(name))
+	}
+	return strconv.Quote(Clip(name))
+}
+
+// Show is [Quote], and says which character is not what it looks like.
+func Show(name string) string {
+	if r, ok := disguise(name); ok {
+		return fmt.Sprintf("%s (with %U, %s)", Quote(name), r, kind(r))
+	}
+	return Quote(name)
+}
+
+// disguise returns the first disguised character of a name that may be taken for an ASCII word.
+func disguise(name string) (r rune, ok bool) {
+	i := strings.IndexFunc(name, disguised)
+	if i < 0 || !readable(name) {
+		return 0, false
+	}
+	r, _ = utf8.DecodeRuneInString(name[i:])
+	return r, true
+}
+
+// disguised reports whether a character is not the one that it looks like.
+func disguised(r rune) bool { return plain(r) != unicode.ToLower(r) }
+
+// readable reports whether a name may be taken for an ASCII word. A name in another script is not.
+func readable(name string) bool {
+	letter := func(r rune) bool { return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' }
+	beyond := func(r rune) bool { return r > unicode.MaxASCII }
+	return strings.ContainsFunc(name, letter) || !strings.ContainsFunc(Plain(name), beyond)
+}
+
+// kind says in words what a disguised character is.
+func kind(r rune) string {
+	switch {
+	case invisible(r):
+		return "which is invisible"
+	case 0xFF01 <= r && r <= 0xFF5E:
+		return "a full-width character"
+	case unicode.Is(unicode.Cyrillic, r):
+		return "a Cyrillic letter"
+	case unicode.Is(unicode.Greek, r):
+		return "a Greek letter"
+	}
+	return "which is not ASCII"
+}

@@ -1,0 +1,239 @@
+package flowhook_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/store/memstore"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// folder is a folder with files, by their names, and one that is loaded.
+type folder struct {
+	t   *testing.T
+	dir string
+}
+
+func (f folder) write(name, text string) {
+	path := filepath.Join(f.dir, name)
+	require.NoError(f.t, os.MkdirAll(filepath.Dir(path), 0o700))
+	require.NoError(f.t, os.WriteFile(path, []byte(text), 0o600))
+}
+
+func (f folder) load(text string) *flowhook.Config {
+	f.t.Helper()
+	f.write("auth.yml", text)
+	cfg, err := flowhook.LoadConfig(filepath.Join(f.dir, "auth.yml"))
+	require.NoError(f.t, err)
+	return cfg
+}
+
+// A secret is one key, wherever it is kept: nobody is signed out when it moves.
+func TestSecret(t *testing.T) {
+	const secret = "9b1f4e7a0c6d83255ef1a9c47d20b86e"
+	f := folder{t, t.TempDir()}
+	f.write("bare", secret)
+	f.write("line", secret+"\n")
+	f.write("windows", "\ufeff"+secret+"\r\n\r\n")
+	f.write("spaces", "  "+secret+"\t ")
+	t.Setenv("FLOWHOOK_BARE", secret)
+	t.Setenv("FLOWHOOK_LINE", secret+"\n")
+	t.Setenv("FLOWHOOK_SPACES", " \r\n"+secret+" \ufeff\n")
+	opts := flowhook.Options{Store: memstore.New(), Logger: slog.New(slog.DiscardHandler)}
+	pipeline := func(reference string) *flowhook.Pipeline {
+		p, err := flowhook.New(f.load("secrets: {session: ['"+reference+"']}"), opts)
+		require.NoError(t, err)
+		return p
+	}
+	x := &flowhook.Exchange{Identity: &flowhook.Identity{ID: "alice"}}
+	token, err := pipeline(secret).Sessions().Create(t.Context(), x)
+	require.NoError(t, err)
+	for _, reference := range []string{"file:bare", "file:line", "file:windows", "file:spaces", "file://bare", "file://./line",
+		"${FLOWHOOK_BARE}", "${FLOWHOOK_LINE}", "${FLOWHOOK_SPACES}", " " + secret + " ", "\ufeff" + secret} {
+		t.Run(reference+"/is the same key", func(t *testing.T) {
+			found, err := pipeline(reference).Sessions().FromToken(t.Context(), token)
+			require.NoError(t, err)
+			assert.Equal(t, "alice", found.IdentityID)
+		})
+	}
+	for name, cfg := range map[string]*flowhook.Config{"a block": f.load("secrets:\n  session:\n    - |\n      " + secret + "\n"), "an option": nil} {
+		t.Run(name+"/is the same key", func(t *testing.T) {
+			opts := opts
+			if cfg == nil {
+				opts.Secrets = []string{secret + "\n"}
+			}
+			p, err := flowhook.New(cfg, opts)
+			require.NoError(t, err)
+			_, err = p.Sessions().FromToken(t.Context(), token)
+			assert.NoError(t, err)
+		})
+	}
+}
+
+// bodies are options whose hook "body" notes its config.
+func bodies(got *[]string) flowhook.Options {
+	opts := anything()
+	opts.Hooks["body"] = func(_ flowhook.Point, decode func(any) error) (flowhook.Hook, error) {
+		var config struct{ Body string }
+		err := decode(&config)
+		*got = append(*got, config.Body)
+		return flowhook.HookFunc(nothing), err
+	}
+	return opts
+}
+
+// What a file refers to is read with the file, and never again: a configuration is of one moment.
+func TestLoadConfig(t *testing.T) {
+	const text = `
+secrets: {session: ["file:secret"]}
+selfservice:
+  login: {before: [{hook: body, config: {body: "file://dir/body.jsonnet"}}, {hook: body, config: {body: "${FLOWHOOK_BODY}"}}]}
+  invite: {after: {magic: {hooks: [{hook: body, config: {body: "file:dir/body.jsonnet"}}]}}}
+`
+	const old, fresh = "the-old-secret-0123456789", "the-new-secret-0123456789"
+	f := folder{t, t.TempDir()}
+	t.Setenv("FLOWHOOK_BODY", "old variable")
+	f.write("secret", old)
+	f.write("dir/body.jsonnet", "old file\n")
+	var got []string
+	opts := bodies(&got)
+	opts.Secrets, opts.Store = nil, memstore.New()
+
+	before := f.load(text)
+	t.Setenv("FLOWHOOK_BODY", "new variable")
+	f.write("secret", fresh)
+	f.write("dir/body.jsonnet", "new file\n")
+	after := f.load(text)
+	require.NoError(t, os.Remove(filepath.Join(f.dir, "secret")))
+	require.NoError(t, os.Remove(filepath.Join(f.dir, "dir/body.jsonnet")))
+	require.NoError(t, os.Unsetenv("FLOWHOOK_BODY"))
+
+	p, err := flowhook.New(before, opts)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"old file", "old variable", "old file"}, got)
+	token, err := p.Sessions().Create(t.Context(), &flowhook.Exchange{Identity: &flowhook.Identity{ID: "alice"}})
+	require.NoError(t, err)
+
+	got = nil
+	require.NoError(t, p.Reload(after))
+	assert.Equal(t, []string{"new file", "new variable", "new file"}, got)
+	_, err = p.Sessions().FromToken(t.Context(), token)
+	assert.ErrorIs(t, err, flowhook.ErrNoSession, "the secret is the new one")
+
+	got = nil
+	require.NoError(t, p.Reload(before))
+	assert.Equal(t, []string{"old file", "old variable", "old file"}, got)
+	_, err = p.Sessions().FromToken(t.Context(), token)
+	assert.NoError(t, err, "the secret is the old one again")
+}
+
+// What was wrong with a reference when the file was loaded is reported by New, also if it has been
+// mended since.
+func TestLoadConfigWithBadReferences(t *testing.T) {
+	require.NoError(t, os.Unsetenv("FLOWHOOK_LATE"))
+	f := folder{t, t.TempDir()}
+	cfg := f.load("secrets: {session: ['file:late']}\nselfservice: {login: {before: [{hook: body, config: {body: '${FLOWHOOK_LATE}'}}]}}")
+	f.write("late", "0123456789abcdef")
+	t.Setenv("FLOWHOOK_LATE", "x")
+	var got []string
+	_, err := flowhook.New(cfg, bodies(&got))
+	list := problems(err)
+	require.Len(t, list, 2)
+	assert.Contains(t, list[0], `1:21: secrets.session[0]: the file "late" cannot be read`)
+	assert.Contains(t, list[1], `2:60: selfservice.login.before[0].config.body: the environment variable "FLOWHOOK_LATE" is not set`)
+}
+
+func TestLoadConfigWithTooManyReferences(t *testing.T) {
+	f := folder{t, t.TempDir()}
+	for _, limit := range []struct {
+		name         string
+		count, bytes int
+		want         bool
+	}{
+		{"1,000 references", 1000, 1, true},
+		{"1,001 references", 1001, 1, false},
+		{"8 MiB", 128, 64 << 10, true},
+		{"more than 8 MiB", 129, 64 << 10, false},
+	} {
+		t.Run(limit.name, func(t *testing.T) {
+			f.write("body", strings.Repeat("b", limit.bytes))
+			text := "selfservice: {login: {before: ["
+			for i := range limit.count {
+				text += fmt.Sprintf("{hook: body, config: {body: 'file:%d/../body'}}, ", i)
+			}
+			var got []string
+			_, err := flowhook.New(f.load(text+"]}}"), bodies(&got))
+			if limit.want {
+				require.NoError(t, err)
+				require.Len(t, got, limit.count)
+				return
+			}
+			list := problems(err)
+			require.Len(t, list, 1)
+			assert.Contains(t, list[0], fmt.Sprintf("selfservice.login.before[%d].config.body: the file has too many references", limit.count-1))
+		})
+	}
+}
+
+// Whatever another system would have replaced is not a secret, wherever it comes from.
+func TestUnresolvedSecret(t *testing.T) {
+	texts := []string{"$FLOWHOOK_SECRET_OF_A_SERVICE", "$(FLOWHOOK_SECRET)", "${FLOWHOOK_SECRET}", "${FLOWHOOK_SECRET:-x}", "env://FLOWHOOK_SECRET",
+		"env:FLOWHOOK_SECRET", "$env:FLOWHOOK_SECRET", "{env.FLOWHOOK_SECRET}", "{$FLOWHOOK_SECRET}", "{FLOWHOOK_SECRET}", "%FLOWHOOK_SECRET%",
+		"<your-secret-goes-here>", "{{ .Values.flowhook.secret }}", "prefix-{{ secret }}-suffix", "#{FLOWHOOK_SECRET}", "__FLOWHOOK_SECRET__",
+		"@FLOWHOOK_SECRET@", "vault://secret/data/flowhook", "ENC[AES256_GCM,data:Zm9v]", " $(FLOWHOOK_SECRET)\n"}
+	for _, text := range texts {
+		t.Run(text, func(t *testing.T) {
+			_, err := flowhook.New(nil, flowhook.Options{Secrets: []string{text}})
+			assert.Equal(t, []string{`Options.Secrets[0]: a reference or a placeholder that nothing has resolved; pass the secret itself, such as os.Getenv("NAME")`}, problems(err))
+
+			t.Setenv("FLOWHOOK_HELD", text)
+			assert.Equal(t, []string{`1:22: secrets.session[0]: a reference or a placeholder that nothing has resolved; ` +
+				`write ${NAME} for a variable of the environment, or file:PATH for the content of a file`},
+				problems(build(`secrets: {session: [ "${FLOWHOOK_HELD}"]}`, flowhook.Options{})))
+		})
+	}
+	for _, text := range []string{"$Pa55word-of-a-service", "100%-secret-and-100%", "<b>secret</b>-of-a-service", "a@b.example-secret@", "$2a$10$abcdefghijklmnopqrstuv",
+		"{a}-and-{b}-and-{c}", "__secret__of__a_service"} {
+		_, err := flowhook.New(nil, flowhook.Options{Secrets: []string{text}, Logger: slog.New(slog.DiscardHandler)})
+		assert.NoError(t, err, text)
+	}
+}
+
+type nilStore struct{ flowhook.Store }
+
+type nilCourier struct{ flowhook.Courier }
+
+type funcStore func()
+
+func (funcStore) Transaction(ctx context.Context, _ string, fn func(context.Context) error) error {
+	return fn(ctx)
+}
+
+func TestNewRefusesTypedNil(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		opts flowhook.Options
+		want []string
+	}{
+		{"a pointer", flowhook.Options{Store: (*nilStore)(nil)},
+			[]string{"Options.Store: a nil *flowhook_test.nilStore; leave it out, or check the error of the call that made it"}},
+		{"a function", flowhook.Options{Store: funcStore(nil)},
+			[]string{"Options.Store: a nil flowhook_test.funcStore; leave it out, or check the error of the call that made it"}},
+		{"a courier", flowhook.Options{Courier: (*nilCourier)(nil)},
+			[]string{"Options.Courier: a nil *flowhook_test.nilCourier; leave it out, or check the error of the call that made it"}},
+		{"nothing", flowhook.Options{}, nil},
+		{"a value", flowhook.Options{Store: nilStore{}, Courier: nilCourier{}}, nil},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			_, err := flowhook.New(nil, row.opts)
+			assert.Equal(t, row.want, problems(err))
+		})
+	}
+}
