@@ -95,6 +95,13 @@ func (w *watched) ConsumeVerification(ctx context.Context, hash []byte, now time
 	return w.Store.ConsumeVerification(ctx, hash, now)
 }
 
+func (w *watched) DeleteVerification(ctx context.Context, hash []byte) error {
+	if err := w.note("DeleteVerification", ""); err != nil {
+		return err
+	}
+	return w.Store.DeleteVerification(ctx, hash)
+}
+
 // desk is a pipeline, with its sessions, over a store that is watched.
 type desk struct {
 	*flowhook.Sessions

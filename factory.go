@@ -152,8 +152,8 @@ func (b *builder) factory(s spec) HookFactory {
 		store := needStore[SessionRevoker](b, s)
 		return func(Point, func(any) error) (Hook, error) { return newRevoke(store), nil }
 	case "verify", "verification":
-		v := verifier{store: needStore[VerificationStore](b, s), courier: b.Courier, outbox: b.Outbox,
-			url: b.verificationURL(s), now: b.pipeline.now}
+		v := verifier{pipeline: b.pipeline, store: needStore[VerificationStore](b, s), courier: b.Courier, outbox: b.Outbox,
+			url: b.verificationURL(s)}
 		b.need(s, b.Courier != nil, "a courier", "set Options.Courier")
 		return func(_ Point, decode func(any) error) (Hook, error) { return newVerify(decode, v) }
 	}

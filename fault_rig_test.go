@@ -58,13 +58,14 @@ type rig struct {
 	fixed    []flowhook.Session
 	came     flowhook.Session // what the cookie stands for
 
-	mishapAt string // the hook, or save, that goes wrong, once
-	mishap   mishap
-	again    bool // the handler tries again, in the same exchange
-	cancel   context.CancelFunc
-	real     http.ResponseWriter // the server's
-	refused  int                 // how often the failed hooks have run
-	outcome  chan outcome
+	mishapAt  string // the hook, or save, that goes wrong, once
+	mishap    mishap
+	again     bool // the handler tries again, in the same exchange
+	cancel    context.CancelFunc
+	real      http.ResponseWriter // the server's
+	refused   int                 // how often the failed hooks have run
+	forgotten int                 // tokens that were deleted since the courier failed
+	outcome   chan outcome
 }
 
 // mishap is a way in which a hook goes wrong after it has done its work.
@@ -132,7 +133,7 @@ func (r *rig) makeSessions() {
 func (r *rig) seed() contents {
 	r.store.clear()
 	r.mail.take()
-	r.mishapAt, r.again, r.refused = "", false, 0
+	r.mishapAt, r.again, r.refused, r.forgotten = "", false, 0, 0
 	ctx := r.t.Context()
 	for _, s := range r.fixed {
 		require.NoError(r.t, r.store.CreateSession(ctx, s))

@@ -172,6 +172,10 @@ func (s *faultStore) ConsumeVerification(ctx context.Context, hash []byte, now t
 	return v, err
 }
 
+func (s *faultStore) DeleteVerification(ctx context.Context, hash []byte) error {
+	return s.call("DeleteVerification", func(fault) error { return s.hostStore.DeleteVerification(ctx, hash) })
+}
+
 func (s *faultStore) SaveUser(ctx context.Context, u user) error {
 	return s.call("SaveUser", func(fault) error { return s.hostStore.SaveUser(ctx, u) })
 }

@@ -135,6 +135,7 @@ func (r *rig) inject(i injection) (times int) {
 		if !strings.HasSuffix(i.name, string(faultAfter)) {
 			sent--
 		}
+		r.forgotten = 1
 		r.requireStored(i.name, 1)
 		r.requireAnswer(i.name, raw, sent)
 		require.Contains(r.t, r.log.String(), "failed after the commit", i.name)

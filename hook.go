@@ -102,13 +102,6 @@ type Identity struct {
 	Data      any       // the host's own user value; flowhook neither reads nor restores what it points to
 }
 
-// An Address is where an identity can be reached.
-type Address struct {
-	Via      string // "email"
-	Value    string
-	Verified bool
-}
-
 // A Session says that an identity is signed in. Times count in microseconds. In an exchange it belongs to that one, as an
 // Identity does: a run that fails writes back what it was.
 type Session struct {
@@ -138,9 +131,17 @@ type Message struct {
 	Link    string // the link in the text, for a courier with templates of its own
 }
 
-// A Courier sends messages. Send is called concurrently: after the commit, with a context that ends after 10 seconds, or,
-// where [Options.Outbox] is set, inside the transaction, with the transaction's. Either carries the exchange for
+// A Courier sends messages. Send may be called concurrently. Its context carries the exchange for
 // [FromContext].
+//
+// Send is called after the commit, with a context that ends after 10 seconds. If Send fails, the
+// error is logged and the message's token is deleted, so that the next flow sends another email. Send
+// must return when ctx ends. If it does not, that is logged too, and nobody waits any longer: what
+// Send still does then is on its own, and it must not use the exchange. The token is kept, and
+// deleted only if Send returns an error after all.
+//
+// If [Options.Outbox] is set, Send is called inside the transaction instead, with the transaction's
+// context. It is waited for however long it takes, and its error fails the hook.
 type Courier interface {
 	Send(ctx context.Context, m Message) error
 }
@@ -197,19 +198,31 @@ type SessionStore interface {
 	DeleteSession(ctx context.Context, id string) error
 }
 
-// VerificationStore is the part of a store that the verify hook and [Pipeline.Redeem] need. All times count in
-// microseconds; now and notSince are cut to them, too. Neither method ever waits for a row that another transaction is
-// using (a store that has one writer at a time may wait for the writer, but never in a deadlock).
+// VerificationStore is the part of a store that the verify hook and [Pipeline.Redeem] need. Times
+// count in microseconds; now and notSince are truncated to them. No method waits for a row that
+// another transaction is using. (A store with one writer at a time may wait for the writer, but
+// never in a deadlock.)
 type VerificationStore interface {
-	// CreateVerification stores v. created is false, and nothing changes, where a token for the same identity and the same
-	// address (Via and Value; whether it is Verified does not matter) was issued after notSince, be it used, expired or
-	// neither. A hash that is already stored is an error. A token that has expired, and is older than every interval
-	// (IssuedAt less notSince) that was asked about so far, may be gone.
+	// CreateVerification stores v, unless a token for the same identity and the same address was
+	// issued recently. In that case created is false and nothing changes. Two addresses are the
+	// same if their Via and their [Address.Key] are equal. Recently means after notSince and at most
+	// a minute after v.IssuedAt: a token from further in the future was issued by a clock that was
+	// ahead. Used and expired tokens count. The token itself keeps the address exactly as it is in v.
+	//
+	// A hash that is already stored is an error. A token may be gone once it has expired and is older
+	// than every interval (IssuedAt minus notSince) that CreateVerification was asked about so far.
 	CreateVerification(ctx context.Context, v VerificationToken, notSince time.Time) (created bool, err error)
 
-	// ConsumeVerification marks the token as used and gives it back as it was stored. ErrNotFound: there is none, it
-	// was used, it has expired (now is not before ExpiresAt), or another transaction is using it right now.
+	// ConsumeVerification marks the token as used and returns it as it was stored. It returns
+	// ErrNotFound if there is no such token, if the token was used or deleted, if it has expired (now
+	// is not before ExpiresAt), or if another transaction is using it right now.
 	ConsumeVerification(ctx context.Context, hash []byte, now time.Time) (VerificationToken, error)
+
+	// DeleteVerification deletes the token, used or not, so that it no longer counts as issued. The
+	// verify hook calls it if an email could not be sent. An unknown hash is no error. A token that
+	// another transaction is using stays, also without an error: somebody has its link, so the email
+	// has left.
+	DeleteVerification(ctx context.Context, hash []byte) error
 }
 
 // The errors that a host tells apart, with errors.Is.
@@ -223,6 +236,10 @@ var (
 
 	// ErrBadToken says that a verification token is unknown, used or expired, or does not fit the address any more.
 	ErrBadToken = errors.New("flowhook: bad verification token")
+
+	// ErrBadAddress says that an address cannot be written to: see [Address.Check]. It is the user's mistake, not
+	// trouble with the store or the courier.
+	ErrBadAddress = errors.New("flowhook: bad address")
 
 	// ErrNotConfigured says that what was called has no store, or no secret, to work with.
 	ErrNotConfigured = errors.New("flowhook: not configured")

@@ -7,7 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net/http"
+	"log/slog"
 	"time"
 
 	"github.com/flowhook/flowhook/internal/letter"
@@ -15,14 +15,14 @@ import (
 
 // verifier is what the verify hook works with: the first part from the pipeline, the second from its config.
 type verifier struct {
-	store   VerificationStore
-	courier Courier
-	outbox  bool
-	url     string // absolute, checked
-	now     func() time.Time
+	pipeline *Pipeline
+	store    VerificationStore
+	courier  Courier
+	outbox   bool
+	url      string // absolute, checked
 
 	lifespan time.Duration // of a link
-	interval time.Duration // between two mails to one address
+	interval time.Duration // between two emails to one address
 }
 
 // newVerify makes the verify hook of one entry.
@@ -48,20 +48,37 @@ func newVerify(decode func(v any) error, v verifier) (Hook, error) {
 	return &v, nil
 }
 
-// Run mails a link to every address of x.Identity that is not verified.
+// Run emails a link to every address of x.Identity that is not verified. An address that cannot be
+// written to must not keep the others from getting theirs: Run logs it and goes on. It fails only
+// if there is nobody else to serve, except at login, where a user with a verified address gets in.
 func (v *verifier) Run(ctx context.Context, x *Exchange) error {
 	if x.identityID() == "" {
 		return ErrNoIdentity
 	}
+	var bad error
+	passes := false
 	for i, a := range x.Identity.Addresses {
 		if a.Verified {
-			continue
+			passes = passes || x.Point().Flow == Login
+		} else if err := a.Check(); err == nil {
+			passes = true
+		} else if bad == nil {
+			bad = fmt.Errorf("address %d of the identity: %w", i+1, err)
 		}
-		if err := letter.CheckAddress(a.Via, a.Value); err != nil {
-			return fmt.Errorf("address %d of the identity: %w", i+1, err)
-		}
-		if err := v.mail(ctx, x, a); err != nil {
-			return err
+	}
+	if bad != nil && !passes {
+		return bad
+	}
+	for i, a := range x.Identity.Addresses {
+		switch {
+		case a.Verified:
+		case a.Check() != nil:
+			v.pipeline.log.LogAttrs(ctx, slog.LevelWarn, "flowhook: no verification email was sent to an address that cannot be written to",
+				slog.String("point", x.Point().String()), slog.Int("address", i+1))
+		default:
+			if err := v.mail(ctx, x, a); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -69,7 +86,7 @@ func (v *verifier) Run(ctx context.Context, x *Exchange) error {
 
 func (v *verifier) mail(ctx context.Context, x *Exchange, a Address) error {
 	token, hash := newToken()
-	now := v.now().UTC().Truncate(time.Microsecond)
+	now := v.pipeline.now().UTC().Truncate(time.Microsecond)
 	created, err := v.store.CreateVerification(ctx, VerificationToken{
 		Hash: hash, IdentityID: x.Identity.ID, Address: a, IssuedAt: now, ExpiresAt: now.Add(v.lifespan),
 	}, now.Add(-v.interval))
@@ -81,39 +98,13 @@ func (v *verifier) mail(ctx context.Context, x *Exchange, a Address) error {
 	if v.outbox {
 		return v.send(ctx, m)
 	}
-	x.AfterCommit(func(ctx context.Context) error { return v.send(ctx, m) })
-	return nil
-}
-
-// send gives a message to the courier. What the courier says of it, or panics with, may quote the address or the link, so
-// its error keeps its type for errors.Is and errors.As, but not its text. A panic goes on, and is logged with its stack.
-func (v *verifier) send(ctx context.Context, m Message) error {
-	defer func() {
-		switch p := recover(); p {
-		case nil:
-		case http.ErrAbortHandler:
-			panic(p)
-		default:
-			err, _ := p.(error)
-			panic(&courierError{fmt.Sprintf("%T", p), err})
-		}
-	}()
-	if err := v.courier.Send(ctx, m); err != nil {
-		return &courierError{fmt.Sprintf("%T", err), err}
+	d := &delivery{verifier: v, message: m, hash: hash, by: HookError{Point: x.Point()}}
+	if h := x.run.hook; h != nil {
+		d.by.Name, d.by.Position = h.name, h.pos
 	}
+	x.AfterCommit(d.run)
 	return nil
 }
-
-type courierError struct {
-	what string // the type of what it returned, or panicked with
-	err  error  // nil: it panicked with something else
-}
-
-func (e *courierError) Error() string {
-	return "the courier did not send the mail (" + e.what + "; its text is withheld, since it may name the address)"
-}
-
-func (e *courierError) Unwrap() error { return e.err }
 
 // newToken gives a secret of 256 random bits as it stands in a link, and its hash as it is stored.
 func newToken() (token string, hash []byte) {

@@ -168,7 +168,7 @@ func TestRigUsesWhatItIsGiven(t *testing.T) {
 	got = rig.Complete(flowhook.Registration, flowhook.Password, exchange("alice"), nil)
 	require.NoError(t, got.Err, "it is too late to undo anything")
 	require.Empty(t, got.Mails, "the courier did not take it")
-	require.Contains(t, log.String(), "the courier did not send the mail")
+	require.Contains(t, log.String(), "the courier did not send the email")
 
 	same := hooktest.New(t, "testdata/auth.yml", opts)
 	x := exchange("alice")

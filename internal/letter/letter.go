@@ -50,7 +50,8 @@ func inWords(d time.Duration) string {
 	return d.String()
 }
 
-var errAddress = errors.New("it is not one plain address, such as name@example.org, of at most 254 bytes without spaces and control characters")
+var errAddress = errors.New("not one plain address, such as name@example.org, of at most 254 bytes without spaces and " +
+	"control characters")
 
 // CheckAddress refuses what could end a header, add a second recipient, or hide what it is. RFC 5322, 3.4.1, without
 // display names, comments and quoted local parts; the length is that of RFC 5321, 4.5.3.1.3.

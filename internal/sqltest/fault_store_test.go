@@ -150,3 +150,7 @@ func (s *faultyStore) ConsumeVerification(ctx context.Context, hash []byte, now 
 	})
 	return v, err
 }
+
+func (s *faultyStore) DeleteVerification(ctx context.Context, hash []byte) error {
+	return s.call("DeleteVerification", func(bool) error { return s.Store.DeleteVerification(ctx, hash) })
+}

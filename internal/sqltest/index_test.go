@@ -117,6 +117,9 @@ func callAll(t *testing.T, s *sqlstore.Store) {
 			_, err := s.ConsumeVerification(ctx, indexedToken(100).Hash, began)
 			return err
 		},
+		"DeleteVerification": func(ctx context.Context) error {
+			return s.DeleteVerification(ctx, indexedToken(200).Hash)
+		},
 		"DeleteExpired": func(ctx context.Context) error {
 			_, err := s.DeleteExpired(ctx, began.Add(2*time.Hour), 100)
 			return err

@@ -109,7 +109,7 @@ func (s *Store) CreateVerification(ctx context.Context, v flowhook.VerificationT
 	v.Hash = bytes.Clone(v.Hash)
 	v.IssuedAt = micro(v.IssuedAt)
 	v.ExpiresAt = micro(v.ExpiresAt)
-	notSince = micro(notSince)
+	notSince, latest := micro(notSince), v.IssuedAt.Add(time.Minute)
 	hash := string(v.Hash)
 	err = s.write(ctx, func(t *tx) error {
 		s.interval = max(s.interval, v.IssuedAt.Sub(notSince))
@@ -118,7 +118,7 @@ func (s *Store) CreateVerification(ctx context.Context, v flowhook.VerificationT
 		}
 		fresh := &token{VerificationToken: v}
 		for _, old := range s.tokens.of(t.tokens, fresh.owner()) {
-			if old.IssuedAt.After(notSince) {
+			if old.IssuedAt.After(notSince) && !old.IssuedAt.After(latest) {
 				s.tokens.release(t, hash)
 				return nil
 			}
@@ -144,6 +144,16 @@ func (s *Store) ConsumeVerification(ctx context.Context, hash []byte, now time.T
 		return nil
 	})
 	return found, err
+}
+
+// DeleteVerification is [flowhook.VerificationStore]'s. It never waits.
+func (s *Store) DeleteVerification(ctx context.Context, hash []byte) error {
+	return s.write(ctx, func(t *tx) error {
+		if s.tokens.get(t.tokens, string(hash)) != nil && s.tokens.claim(t, string(hash)) {
+			write(&t.tokens, string(hash), nil)
+		}
+		return nil
+	})
 }
 
 // write runs op on the transaction of ctx or, where there is none, on one that is committed at once.

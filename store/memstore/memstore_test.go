@@ -107,6 +107,14 @@ func TestExpiredTokensAreDropped(t *testing.T) {
 	require.Equal(t, 1, tokens())
 }
 
+func TestClockThatWasAheadDropsNothingLater(t *testing.T) {
+	ctx, s := t.Context(), memstore.New()
+	require.NoError(t, s.CreateSession(ctx, session("ahead", "user", start.AddDate(1, 0, 0), time.Hour)))
+	require.NoError(t, s.CreateSession(ctx, session("now", "user", start, time.Hour)))
+	_, err := s.FindSession(ctx, "now")
+	require.NoError(t, err)
+}
+
 func TestTransactionsOfTwoStoresDoNotMix(t *testing.T) {
 	ctx, a, b := t.Context(), memstore.New(), memstore.New()
 	err := a.Transaction(ctx, "user", func(ctx context.Context) error {

@@ -14,7 +14,7 @@ type item interface {
 	lifetime() (issued, expires time.Time)
 }
 
-// An owner is what items are looked for by, beside their key.
+// An owner is what items are looked for by, beside their key. address is an [flowhook.Address.Key].
 type owner struct{ identity, via, address string }
 
 type session flowhook.Session
@@ -27,7 +27,7 @@ type token struct {
 	used bool
 }
 
-func (t token) owner() owner                          { return owner{t.IdentityID, t.Address.Via, t.Address.Value} }
+func (t token) owner() owner                          { return owner{t.IdentityID, t.Address.Via, t.Address.Key()} }
 func (t token) lifetime() (issued, expires time.Time) { return t.IssuedAt, t.ExpiresAt }
 
 // A table holds what is committed. Its readers see it through a transaction's own writes: items by key, nil for one
@@ -36,7 +36,7 @@ type table[V item] struct {
 	rows    map[string]*row[V]
 	owned   map[owner]map[string]*row[V]
 	expiry  expiry[V]
-	newest  time.Time      // the latest time of issue that was ever stored
+	now     time.Time      // when the item that was stored last was issued; a clock may be set back
 	claimed map[string]*tx // keys that an open transaction has created or uses up: nobody else may
 }
 
@@ -124,9 +124,7 @@ func (t *table[V]) add(key string, v *V) {
 	}
 	owned[key] = r
 	heap.Push(&t.expiry, r)
-	if issued, _ := (*v).lifetime(); issued.After(t.newest) {
-		t.newest = issued
-	}
+	t.now, _ = (*v).lifetime()
 }
 
 func (t *table[V]) remove(key string) {
@@ -144,9 +142,9 @@ func (t *table[V]) remove(key string) {
 	heap.Remove(&t.expiry, r.place)
 }
 
-// drop removes what expired before the newest time of issue, or earlier still by keep.
+// drop removes what expired before the last time of issue, or earlier still by keep.
 func (t *table[V]) drop(keep time.Duration) {
-	before := t.newest.Add(-keep)
+	before := t.now.Add(-keep)
 	for len(t.expiry) > 0 {
 		r := t.expiry[0]
 		if _, expires := (*r.value).lifetime(); !expires.Before(before) {

@@ -113,7 +113,7 @@ func (d *dialect) placeholders(query string) string {
 type queries struct {
 	createSession, findSession, deleteSession, ownSession, deleteSessions, deleteOthers, listSessions, expiredSessions string
 
-	recentVerification, createVerification, findVerification, useVerification, expiredVerifications string
+	recentVerification, createVerification, findVerification, useVerification, lockVerification, deleteVerification, expiredVerifications string
 }
 
 func (d *dialect) queries() queries {
@@ -130,12 +130,15 @@ func (d *dialect) queries() queries {
 			"WHERE identity_id = ? AND expires_at > ? ORDER BY issued_at DESC LIMIT ?"),
 		expiredSessions: d.placeholders(d.deleteSome("flowhook_sessions", "id")),
 
-		recentVerification: d.placeholders("SELECT 1 FROM flowhook_verifications WHERE recipient = ? AND issued_at > ? LIMIT 1"),
+		recentVerification: d.placeholders("SELECT 1 FROM flowhook_verifications " +
+			"WHERE recipient IN (?, ?) AND issued_at > ? AND issued_at <= ? LIMIT 1"),
 		createVerification: d.placeholders("INSERT INTO flowhook_verifications " +
 			"(hash, recipient, identity_id, via, address, verified, issued_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"),
 		findVerification: d.placeholders("SELECT identity_id, via, address, verified, issued_at, expires_at FROM flowhook_verifications " +
 			"WHERE hash = ? AND used = false AND expires_at > ?" + d.skipLocked),
 		useVerification:      d.placeholders("UPDATE flowhook_verifications SET used = true WHERE hash = ?"),
+		lockVerification:     d.placeholders("SELECT 1 FROM flowhook_verifications WHERE hash = ?" + d.skipLocked),
+		deleteVerification:   d.placeholders("DELETE FROM flowhook_verifications WHERE hash = ?"),
 		expiredVerifications: d.placeholders(d.deleteSome("flowhook_verifications", "hash")),
 	}
 }

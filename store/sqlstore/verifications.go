@@ -19,8 +19,9 @@ func (s *Store) CreateVerification(ctx context.Context, v flowhook.VerificationT
 		return false, errors.New("sqlstore: " + what + ": the hash, the ID or the address is too long, or not UTF-8 without NUL")
 	}
 	err = s.within(ctx, "", func(ctx context.Context) error {
-		to, one := recipient(v.IdentityID, v.Address), 0
-		recent, err := s.row(ctx, what, s.queries.recentVerification, []any{to, notSince.UnixMicro()}, &one)
+		to, one := recipient(v.IdentityID, v.Address.Via, v.Address.Key()), 0
+		recent, err := s.row(ctx, what, s.queries.recentVerification, []any{to, recipient(v.IdentityID, v.Address.Via, v.Address.Value),
+			notSince.UnixMicro(), v.IssuedAt.Add(time.Minute).UnixMicro()}, &one)
 		if err != nil || recent {
 			return err
 		}
@@ -56,10 +57,27 @@ func (s *Store) ConsumeVerification(ctx context.Context, hash []byte, now time.T
 	return v, nil
 }
 
-// recipient is what an interval is about, in 32 bytes, however long the names: one identity and one of its addresses.
-func recipient(identityID string, a flowhook.Address) []byte {
+// DeleteVerification is [flowhook.VerificationStore]'s.
+func (s *Store) DeleteVerification(ctx context.Context, hash []byte) error {
+	const what = "delete a verification token"
+	return s.within(ctx, "", func(ctx context.Context) error {
+		one := 0
+		free, err := s.row(ctx, what, s.queries.lockVerification, []any{hash}, &one)
+		if err != nil || !free {
+			return err
+		}
+		_, err = s.exec(ctx, what, s.queries.deleteVerification, hash)
+		return err
+	})
+}
+
+// recipient returns what an interval is about, in 32 bytes however long the names are: an identity
+// and one of its addresses, as an [flowhook.Address.Key]. Rows of earlier versions have the address
+// itself, so CreateVerification looks for both: old rows still count for the spelling they have, no
+// migration is needed, and processes of both versions can run side by side.
+func recipient(identityID, via, address string) []byte {
 	h := sha256.New()
-	for _, part := range []string{identityID, a.Via, a.Value} {
+	for _, part := range []string{identityID, via, address} {
 		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
 		h.Write([]byte(part))
 	}

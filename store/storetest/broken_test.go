@@ -27,7 +27,8 @@ func brokenStores() []brokenStore {
 	all = append(all, brokenTransactions...)
 	all = append(all, brokenJoins...)
 	all = append(all, brokenSessions...)
-	return append(all, brokenVerifications...)
+	all = append(all, brokenVerifications...)
+	return append(all, brokenDeletions...)
 }
 
 // broken is memstore, but for the functions that are set. It remembers what it was given, for those that need it.
@@ -42,6 +43,7 @@ type broken struct {
 	deleteSessions func(ctx context.Context, identityID, exceptID string) error
 	create         func(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (bool, error)
 	consume        func(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error)
+	deleteToken    func(ctx context.Context, hash []byte) error
 
 	mu      sync.Mutex
 	created []flowhook.Session
@@ -133,6 +135,13 @@ func (b *broken) ConsumeVerification(ctx context.Context, hash []byte, now time.
 		return b.consume(b.ctx(ctx), hash, now)
 	}
 	return b.Store.ConsumeVerification(b.ctx(ctx), hash, now)
+}
+
+func (b *broken) DeleteVerification(ctx context.Context, hash []byte) error {
+	if b.deleteToken != nil {
+		return b.deleteToken(b.ctx(ctx), hash)
+	}
+	return b.Store.DeleteVerification(b.ctx(ctx), hash)
 }
 
 // sessionsOf gives the sessions that were ever created for the identity and are still there.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/flowhook/flowhook"
 )
@@ -52,6 +53,58 @@ var brokenVerifications = []brokenStore{
 		}
 		return v
 	})},
+	{
+		"tells spellings apart",
+		[]string{"spellings-of-one-mailbox-count-as-one", "letters-beyond-ascii-fold", "one-spelling-at-once"},
+		stores(func(v flowhook.VerificationToken) flowhook.VerificationToken {
+			v.Address.Via += "/" + v.Address.Value
+			return v
+		}),
+	},
+	{"folds ASCII only", []string{"letters-beyond-ascii-fold"}, stores(func(v flowhook.VerificationToken) flowhook.VerificationToken {
+		v.Address.Via += "/" + strings.Map(func(r rune) rune {
+			if r < 128 {
+				r = unicode.ToLower(r)
+			}
+			return r
+		}, v.Address.Value)
+		return v
+	})},
+	{"folds whatever the way", []string{"only-email-is-folded"}, stores(func(v flowhook.VerificationToken) flowhook.VerificationToken {
+		v.Address.Value = strings.ToLower(v.Address.Value)
+		return v
+	})},
+	{"stores the key", []string{"token-keeps-its-spelling", "addresses-come-back"}, stores(func(v flowhook.VerificationToken) flowhook.VerificationToken {
+		v.Address.Value = v.Address.Key()
+		return v
+	})},
+	{"believes a clock that was ahead", []string{"token-from-the-future-does-not-count"}, func(b *broken) {
+		b.create = func(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (bool, error) {
+			if last, ok := b.lastIssued(v.Address); ok && last.IssuedAt.After(v.IssuedAt) {
+				return false, nil
+			}
+			return b.Store.CreateVerification(ctx, v, notSince)
+		}
+	}},
+	{"takes the latest time it has seen for now", []string{"clock-that-was-ahead-drops-no-token"}, func(b *broken) {
+		b.consume = func(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
+			for _, v := range b.issuedLike(hash) {
+				if v.IssuedAt.After(now) {
+					now = v.IssuedAt
+				}
+			}
+			return b.Store.ConsumeVerification(ctx, hash, now)
+		}
+	}},
+	{
+		"counts nothing of a clock that is ahead", []string{"token-a-minute-ahead-counts"},
+		since(func(b *broken, v flowhook.VerificationToken, t time.Time) time.Time {
+			if last, ok := b.lastIssued(v.Address); ok && last.IssuedAt.After(v.IssuedAt) {
+				return never
+			}
+			return t
+		}),
+	},
 	{"counts tokens for any address", []string{"other-addresses-do-not-count"}, stores(func(v flowhook.VerificationToken) flowhook.VerificationToken {
 		v.Address.Value = "any"
 		return v

@@ -1,6 +1,14 @@
 package storetest
 
-import "time"
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/flowhook/flowhook"
+)
 
 // notSinceCases are about which tokens keep CreateVerification from creating another.
 var notSinceCases = []testCase{
@@ -104,4 +112,148 @@ var notSinceCases = []testCase{
 			e.requireCreated(false, next, v.IssuedAt.Add(-time.Minute))
 		},
 	},
+	{
+		name:        "token-a-minute-ahead-counts",
+		explanation: "a token that was issued up to a minute after v.IssuedAt counts: the clocks of two servers may differ",
+		needs:       verifications,
+		run: func(e *env) {
+			v := e.token(e.newIdentity())
+			e.issue(v)
+			next := e.again(v)
+			next.IssuedAt = v.IssuedAt.Add(-time.Minute)
+			e.requireCreated(false, next, next.IssuedAt.Add(-time.Minute))
+		},
+	},
+	{
+		name:        "token-from-the-future-does-not-count",
+		explanation: "a token that was issued more than a minute after v.IssuedAt does not count: the clock that issued it was ahead",
+		needs:       verifications,
+		run: func(e *env) {
+			v := e.token(e.newIdentity())
+			e.issue(v)
+			next := e.again(v)
+			next.IssuedAt = v.IssuedAt.Add(-time.Minute - time.Microsecond)
+			e.requireCreated(true, next, next.IssuedAt.Add(-time.Minute))
+			e.requireToken(v)
+			e.requireToken(next)
+		},
+	},
+	{
+		name:        "clock-that-was-ahead-drops-no-token",
+		explanation: "when a clock that was a year ahead is set back, tokens that are issued then can be used, and count",
+		needs:       verifications,
+		run: func(e *env) {
+			ahead := e.token(e.newIdentity())
+			v := e.again(ahead)
+			ahead.IssuedAt, ahead.ExpiresAt = ahead.IssuedAt.AddDate(1, 0, 0), ahead.ExpiresAt.AddDate(1, 0, 0)
+			e.issue(ahead)
+			e.requireCreated(true, v, v.IssuedAt.Add(-time.Minute))
+			e.requireCreated(false, e.again(v), v.IssuedAt.Add(-time.Minute))
+			e.requireToken(v)
+			e.requireCreated(false, e.again(v), v.IssuedAt.Add(-time.Minute))
+		},
+	},
+	{
+		name:        "spellings-of-one-mailbox-count-as-one",
+		explanation: "the same email address in other letter case is the same address: compare Address.Key, not Value",
+		needs:       verifications,
+		run: func(e *env) {
+			v := e.token(e.newIdentity())
+			v.Address.Value = spelling(0)
+			e.issue(v)
+			for i := 1; i < spellings; i++ {
+				next := e.again(v)
+				next.Address.Value = spelling(i)
+				e.requireCreated(false, next, v.IssuedAt.Add(-time.Minute))
+			}
+		},
+	},
+	{
+		name:        "letters-beyond-ascii-fold",
+		explanation: "letter case does not count beyond ASCII either: Address.Key uses Unicode simple folding, and a database's lower may not",
+		needs:       verifications,
+		run: func(e *env) {
+			v := e.token(e.newIdentity())
+			v.Address.Value = "Élodie.Σ.k@example.org"
+			e.issue(v)
+			for _, value := range []string{"élodie.Σ.k@example.org", "ÉLODIE.σ.K@EXAMPLE.ORG", "élodie.ς.\u212a@example.org"} {
+				next := e.again(v)
+				next.Address.Value = value
+				e.requireCreated(false, next, v.IssuedAt.Add(-time.Minute))
+			}
+			next := e.again(v)
+			next.Address.Value = "elodie.Σ.k@example.org"
+			e.requireCreated(true, next, v.IssuedAt.Add(-time.Minute))
+		},
+	},
+	{
+		name:        "only-email-is-folded",
+		explanation: "where Via is not \"email\", letter case may tell two addresses apart: Address.Key is Value, unchanged",
+		needs:       verifications,
+		run: func(e *env) {
+			v := e.token(e.newIdentity())
+			v.Address = flowhook.Address{Via: "chat", Value: spelling(0)}
+			e.issue(v)
+			next := e.again(v)
+			next.Address.Value = spelling(1)
+			e.requireCreated(true, next, v.IssuedAt.Add(-time.Minute))
+			e.requireCreated(false, e.again(v), v.IssuedAt.Add(-time.Minute))
+		},
+	},
+	{
+		name:        "token-keeps-its-spelling",
+		explanation: "a token comes back with the address as it was spelled, also where another spelling was asked for in between",
+		needs:       verifications,
+		run: func(e *env) {
+			v := e.token(e.newIdentity())
+			v.Address.Value = spelling(spellings - 1)
+			e.issue(v)
+			next := e.again(v)
+			next.Address.Value = spelling(0)
+			e.requireCreated(false, next, v.IssuedAt.Add(-time.Minute))
+			e.requireToken(v)
+		},
+	},
+	{
+		name:        "one-spelling-at-once",
+		explanation: "of 24 transactions of one identity at once that ask for a token, each with another spelling of one address, exactly one creates it",
+		needs:       verifications,
+		run: func(e *env) {
+			v := e.token(e.newIdentity())
+			created := make([]bool, spellings)
+			for _, o := range e.together(spellings, func(i int) error {
+				next := e.again(v)
+				next.Address.Value = spelling(i)
+				return e.store.Transaction(e.ctx, v.IdentityID, func(ctx context.Context) (err error) {
+					created[i], err = e.verifications().CreateVerification(ctx, next, v.IssuedAt.Add(-time.Minute))
+					return err
+				})
+			}) {
+				require.NoError(e, o.err)
+			}
+			n := 0
+			for _, c := range created {
+				if c {
+					n++
+				}
+			}
+			require.Equal(e, 1, n, "tokens created")
+		},
+	},
+}
+
+// spellings is how many spellings of one mailbox the cases try.
+const spellings = 24
+
+// spelling returns a spelling of one mailbox, another one for each i below spellings.
+func spelling(i int) string {
+	const mailbox = "alice@example.org"
+	var b strings.Builder
+	for at, c := range mailbox {
+		if i>>at&1 == 1 {
+			c -= 'a' - 'A'
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
 }

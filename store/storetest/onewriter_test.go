@@ -79,3 +79,7 @@ func (s *oneWriter) ConsumeVerification(ctx context.Context, hash []byte, now ti
 	err = s.alone(ctx, func() error { v, err = s.Store.ConsumeVerification(ctx, hash, now); return err })
 	return v, err
 }
+
+func (s *oneWriter) DeleteVerification(ctx context.Context, hash []byte) error {
+	return s.alone(ctx, func() error { return s.Store.DeleteVerification(ctx, hash) })
+}

@@ -62,7 +62,7 @@ func rows(s flowhook.Store) bool          { return sessions(s) || verifications(
 
 func casesOf(s flowhook.Store) []testCase {
 	all := slices.Concat(transactionCases, lockCases, rollbackCases, joinCases, sessionCases, revokeCases,
-		verificationCases, notSinceCases, redeemCases)
+		verificationCases, notSinceCases, redeemCases, deleteTokenCases)
 	return slices.DeleteFunc(all, func(c testCase) bool { return !c.needs(s) })
 }
 

@@ -153,9 +153,11 @@ func (s *Store) DeleteSessions(ctx context.Context, userID, exceptID string) err
 
 func (s *Store) CreateVerification(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (created bool, err error) {
 	rows, err := s.exec(ctx, "create a verification", `INSERT INTO verifications
-		(hash, user_id, via, address, verified, issued_at, expires_at) SELECT $1, $2, $3, $4, $5, $6, $7
-		WHERE NOT EXISTS (SELECT 1 FROM verifications WHERE user_id = $2 AND via = $3 AND address = $4 AND issued_at > $8)`,
-		v.Hash, v.IdentityID, v.Address.Via, v.Address.Value, v.Address.Verified, micro(v.IssuedAt), micro(v.ExpiresAt), micro(notSince))
+		(hash, user_id, via, address, address_key, verified, issued_at, expires_at) SELECT $1, $2, $3, $4, $5, $6, $7, $8
+		WHERE NOT EXISTS (SELECT 1 FROM verifications WHERE user_id = $2 AND via = $3 AND address_key = $5
+			AND issued_at > $9 AND issued_at <= $10)`,
+		v.Hash, v.IdentityID, v.Address.Via, v.Address.Value, v.Address.Key(), v.Address.Verified,
+		micro(v.IssuedAt), micro(v.ExpiresAt), micro(notSince), micro(v.IssuedAt.Add(time.Minute)))
 	return rows == 1, err
 }
 
@@ -166,6 +168,13 @@ func (s *Store) ConsumeVerification(ctx context.Context, hash []byte, now time.T
 		RETURNING hash, user_id, via, address, verified, issued_at, expires_at`, []any{hash, micro(now)},
 		&v.Hash, &v.IdentityID, &v.Address.Via, &v.Address.Value, &v.Address.Verified, &v.IssuedAt, &v.ExpiresAt)
 	return v, err
+}
+
+// DeleteVerification skips it, too: somebody has the link, so the email has left.
+func (s *Store) DeleteVerification(ctx context.Context, hash []byte) error {
+	_, err := s.exec(ctx, "delete a verification", `DELETE FROM verifications WHERE hash = (SELECT hash FROM verifications
+		WHERE hash = $1 FOR UPDATE SKIP LOCKED)`, hash)
+	return err
 }
 
 // CreateUser is the service's own, for save: with save's ctx it is part of the transaction.

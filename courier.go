@@ -1,0 +1,124 @@
+package flowhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+)
+
+// grace is how long a courier may take to return after its context has ended.
+const grace = 200 * time.Millisecond
+
+var errStillSending = errors.New("the courier has not returned although its context has ended; it is no longer waited for")
+
+// A delivery is an email that is sent after the commit.
+type delivery struct {
+	*verifier
+	message Message
+	hash    []byte    // of the token in the message's link
+	by      HookError // the hook that sends it, without an error
+}
+
+// run sends the email. If the courier fails, run deletes the token, so that an email that never
+// left does not count against the interval.
+func (d *delivery) run(ctx context.Context) error {
+	err := d.deliver(ctx)
+	if err != nil && err != errStillSending {
+		d.forget(ctx)
+	}
+	return err
+}
+
+// deliver calls the courier and waits for it while ctx lasts. The courier has a goroutine of its
+// own, which an unresponsive one keeps; what becomes of the email then is still logged.
+func (d *delivery) deliver(ctx context.Context) error {
+	sent, alone := make(chan error), make(chan struct{})
+	go func() {
+		err := errGoexit
+		defer func() {
+			if v := recover(); v != nil {
+				err = panicked(v)
+				d.pipeline.logPanic(ctx, d.by.Point, d.by.Name, d.by.Position, debug.Stack())
+			}
+			select {
+			case sent <- err:
+			case <-alone:
+				if err != nil {
+					d.report(ctx, "flowhook: a courier that was no longer waited for has failed", err)
+					d.forget(ctx)
+				}
+			}
+		}()
+		err = d.send(ctx, d.message)
+	}()
+	select {
+	case err := <-sent:
+		return err
+	case <-ctx.Done():
+	}
+	late := time.NewTimer(grace)
+	defer late.Stop()
+	select {
+	case err := <-sent:
+		return err
+	case <-late.C:
+		close(alone)
+		return errStillSending
+	}
+}
+
+// forget deletes the token of an email that was not sent.
+func (d *delivery) forget(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), detached)
+	defer cancel()
+	err := errGoexit
+	defer func() {
+		if v := recover(); v != nil {
+			err = panicked(v)
+		}
+		if err != nil {
+			d.report(ctx, "flowhook: an email that was not sent still counts against the interval: deleting its token failed", err)
+		}
+	}()
+	err = d.store.DeleteVerification(ctx, d.hash)
+}
+
+func (d *delivery) report(ctx context.Context, what string, err error) {
+	e := d.by
+	e.Err = err
+	d.pipeline.log.LogAttrs(ctx, slog.LevelError, what, slog.Any("error", &e))
+}
+
+// send calls the courier. What the courier returns, or panics with, may quote the address or the
+// link, so its error keeps its type for errors.Is and errors.As, but not its text. A panic goes on.
+func (v *verifier) send(ctx context.Context, m Message) error {
+	defer func() {
+		switch p := recover(); p {
+		case nil:
+		case http.ErrAbortHandler:
+			panic(p)
+		default:
+			err, _ := p.(error)
+			panic(&courierError{fmt.Sprintf("%T", p), err})
+		}
+	}()
+	if err := v.courier.Send(ctx, m); err != nil {
+		return &courierError{fmt.Sprintf("%T", err), err}
+	}
+	return nil
+}
+
+type courierError struct {
+	what string // the type of what it returned, or panicked with
+	err  error  // nil: it panicked with something else
+}
+
+func (e *courierError) Error() string {
+	return "the courier did not send the email (" + e.what + "; its text is withheld, since it may name the address)"
+}
+
+func (e *courierError) Unwrap() error { return e.err }

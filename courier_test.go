@@ -1,0 +1,356 @@
+package flowhook_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/store/memstore"
+	"github.com/stretchr/testify/require"
+)
+
+// keeping is a store whose DeleteVerification a test breaks.
+type keeping struct {
+	*memstore.Store
+	deletion func(ctx context.Context) error // nil: it works
+}
+
+func (f *keeping) DeleteVerification(ctx context.Context, hash []byte) error {
+	if f.deletion != nil {
+		return f.deletion(ctx)
+	}
+	return f.Store.DeleteVerification(ctx, hash)
+}
+
+// A mailRoom is a pipeline with a verify hook at registration, whose courier a test breaks.
+type mailRoom struct {
+	t        *testing.T
+	pipeline *flowhook.Pipeline
+	store    *keeping
+	log      *logbook
+	now      func() time.Time
+
+	mu   sync.Mutex
+	send func(ctx context.Context) error // nil: it works
+	sent int
+}
+
+func newMailRoom(t *testing.T, now func() time.Time, outbox bool) *mailRoom {
+	o := &mailRoom{t: t, store: &keeping{Store: memstore.New()}, log: &logbook{}, now: now}
+	cfg, err := flowhook.ParseConfig([]byte(withVerify("interval: 24h")))
+	require.NoError(t, err)
+	o.pipeline, err = flowhook.New(cfg, flowhook.Options{Store: o.store, Courier: o, Outbox: outbox, Now: now,
+		VerificationURL: "https://auth.example/verify", Logger: slog.New(slog.NewTextHandler(o.log, nil))})
+	require.NoError(t, err)
+	return o
+}
+
+func (o *mailRoom) Send(ctx context.Context, _ flowhook.Message) error {
+	o.mu.Lock()
+	send := o.send
+	o.mu.Unlock()
+	if send != nil {
+		if err := send(ctx); err != nil {
+			return err
+		}
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.sent++
+	return nil
+}
+
+// breaks has the courier do something else from now on; nil: it works again.
+func (o *mailRoom) breaks(send func(ctx context.Context) error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.send = send
+}
+
+func (o *mailRoom) emails() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.sent
+}
+
+// register registers a user with an unverified address, and returns how long that took.
+func (o *mailRoom) register(address string) (took time.Duration) {
+	o.t.Helper()
+	began := time.Now()
+	rec := httptest.NewRecorder()
+	x := &flowhook.Exchange{Writer: rec, Request: newRequest(),
+		Identity: &flowhook.Identity{ID: "carol", Addresses: []flowhook.Address{{Via: "email", Value: address}}}}
+	handled, err := o.pipeline.Complete(flowhook.NewContext(o.t.Context(), x), flowhook.Registration, flowhook.Password, nil)
+	require.NoError(o.t, err)
+	require.False(o.t, handled)
+	return time.Since(began)
+}
+
+func TestEmailThatNeverLeftDoesNotCount(t *testing.T) {
+	for name, send := range map[string]func(context.Context) error{
+		"error":           func(context.Context) error { return errDown },
+		"panic":           func(context.Context) error { panic("carol@example.org: no such mailbox") },
+		"ErrAbortHandler": func(context.Context) error { panic(http.ErrAbortHandler) },
+		"Goexit":          func(context.Context) error { runtime.Goexit(); return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			clock := newClock()
+			o := newMailRoom(t, clock.Now, false)
+			o.breaks(send)
+			o.register("carol@example.org")
+			require.Zero(t, o.emails())
+			require.Equal(t, 1, strings.Count(o.log.String(), "failed after the commit"))
+			require.NotContains(t, o.log.String(), "carol@example.org")
+
+			o.breaks(nil)
+			clock.Add(time.Hour)
+			o.register("carol@example.org")
+			require.Equal(t, 1, o.emails(), "the email that never left counts against the interval")
+			o.register("carol@example.org")
+			require.Equal(t, 1, o.emails(), "the email that left does not count")
+		})
+	}
+}
+
+func TestTokenThatCannotBeDeletedIsLogged(t *testing.T) {
+	for name, deletion := range map[string]func(context.Context) error{
+		"error":  func(context.Context) error { return errors.New("the store is away") },
+		"panic":  func(context.Context) error { panic("the store is away") },
+		"Goexit": func(context.Context) error { runtime.Goexit(); return nil },
+		"deadline": func(ctx context.Context) error {
+			<-ctx.Done()
+			return errors.New("the store is away")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := newMailRoom(t, time.Now, false)
+				o.breaks(func(context.Context) error { return errDown })
+				o.store.deletion = deletion
+				require.Equal(t, name == "deadline", o.register("carol@example.org") == 10*time.Second)
+				require.Contains(t, o.log.String(), "still counts against the interval")
+				if name != "Goexit" {
+					require.Contains(t, o.log.String(), "the store is away")
+				}
+				o.breaks(nil)
+				o.register("carol@example.org")
+				require.Zero(t, o.emails())
+			})
+		})
+	}
+}
+
+// The deletion has a context of its own: that of the courier has just ended.
+func TestTokenIsDeletedAfterATimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newMailRoom(t, time.Now, false)
+		o.breaks(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+		require.Equal(t, 10*time.Second, o.register("carol@example.org"))
+		require.Contains(t, o.log.String(), "did not send the email")
+		require.NotContains(t, o.log.String(), "no longer waited for")
+		o.breaks(nil)
+		o.register("carol@example.org")
+		require.Equal(t, 1, o.emails())
+	})
+}
+
+func TestTokenFromTheFutureDoesNotCount(t *testing.T) {
+	clock := newClock()
+	o := newMailRoom(t, clock.Now, false)
+	clock.Add(365 * 24 * time.Hour)
+	o.register("carol@example.org")
+	clock.Add(-365 * 24 * time.Hour)
+	o.register("carol@example.org")
+	require.Equal(t, 2, o.emails(), "a clock that was ahead keeps a user from getting an email for a year")
+	o.register("carol@example.org")
+	require.Equal(t, 2, o.emails())
+}
+
+func TestSpellingsOfOneMailboxGetOneEmail(t *testing.T) {
+	o := newMailRoom(t, newClock().Now, false)
+	for i := range 24 {
+		address := []byte("carol@example.org")
+		for at := range 5 {
+			if i>>at&1 == 1 {
+				address[at] -= 'a' - 'A'
+			}
+		}
+		o.register(string(address))
+	}
+	require.Equal(t, 1, o.emails())
+}
+
+func TestCourierThatIgnoresItsContext(t *testing.T) {
+	// stuck returns a courier that returns what it is sent, whatever becomes of its context.
+	stuck := func(o *mailRoom) (release func(then func() error)) {
+		ch := make(chan func() error, 1)
+		o.breaks(func(context.Context) error { return (<-ch)() })
+		return func(then func() error) { ch <- then }
+	}
+	const limit = 11 * time.Second
+
+	t.Run("is not waited for", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			o := newMailRoom(t, time.Now, false)
+			release := stuck(o)
+			took := o.register("carol@example.org")
+			require.GreaterOrEqual(t, took, 10*time.Second)
+			require.Less(t, took, limit)
+			require.Contains(t, o.log.String(), "no longer waited for")
+			require.Contains(t, o.log.String(), "hook verify")
+			before := o.log.String()
+
+			release(func() error { return nil })
+			synctest.Wait()
+			require.Equal(t, 1, o.emails())
+			require.Equal(t, before, o.log.String(), "all is well after all")
+			o.breaks(nil)
+			o.register("carol@example.org")
+			require.Equal(t, 1, o.emails(), "the email that left late does not count")
+		})
+	})
+
+	t.Run("keeps its token while nobody knows whether the email left", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			o := newMailRoom(t, time.Now, false)
+			release := stuck(o)
+			o.register("carol@example.org")
+			o.breaks(nil)
+			o.register("carol@example.org")
+			require.Zero(t, o.emails())
+			release(func() error { return nil })
+		})
+	})
+
+	for name, then := range map[string]func() error{
+		"fails":               func() error { return errDown },
+		"panics":              func() error { panic("carol@example.org: no such mailbox") },
+		"aborts":              func() error { panic(http.ErrAbortHandler) },
+		"ends its goroutine":  func() error { runtime.Goexit(); return nil },
+		"panics with nothing": func() error { panic(error(nil)) },
+	} {
+		t.Run(name+" later and its token is deleted", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := newMailRoom(t, time.Now, false)
+				release := stuck(o)
+				o.register("carol@example.org")
+				release(then)
+				synctest.Wait()
+				require.Equal(t, 1, strings.Count(o.log.String(), "a courier that was no longer waited for has failed"))
+				require.NotContains(t, o.log.String(), "carol@example.org")
+				o.breaks(nil)
+				o.register("carol@example.org")
+				require.Equal(t, 1, o.emails())
+			})
+		})
+	}
+
+	t.Run("fails later and so does the deletion", func(t *testing.T) {
+		for _, deletion := range []func(context.Context) error{
+			func(context.Context) error { return errDown },
+			func(context.Context) error { panic("the store's") },
+			func(context.Context) error { runtime.Goexit(); return nil },
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				o := newMailRoom(t, time.Now, false)
+				o.store.deletion = deletion
+				release := stuck(o)
+				o.register("carol@example.org")
+				release(func() error { return errDown })
+				synctest.Wait()
+				require.Contains(t, o.log.String(), "still counts against the interval")
+			})
+		}
+	})
+
+	t.Run("is waited for with an outbox", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			o := newMailRoom(t, time.Now, true)
+			o.breaks(func(context.Context) error { time.Sleep(time.Minute); return nil })
+			require.Equal(t, time.Minute, o.register("carol@example.org"))
+			require.Equal(t, 1, o.emails())
+		})
+	})
+}
+
+func TestAddressThatCannotBeWrittenTo(t *testing.T) {
+	const bad = "user..name@example.jp"
+	email := func(value string, verified bool) flowhook.Address {
+		return flowhook.Address{Via: "email", Value: value, Verified: verified}
+	}
+	run := func(t *testing.T, h *host, flow flowhook.Flow, addresses ...flowhook.Address) error {
+		x := &flowhook.Exchange{Writer: discard{}, Request: newRequest(), Identity: &flowhook.Identity{ID: "carol", Addresses: addresses}}
+		_, err := h.pipeline.Run(flowhook.NewContext(t.Context(), x), flow, flowhook.After, flowhook.Password)
+		return err
+	}
+	everywhere := "selfservice: {login: {after: [{hook: verify}]}, settings: {after: [{hook: verify}]}, registration: {after: [{hook: verify}]}}"
+
+	t.Run("is ErrBadAddress", func(t *testing.T) {
+		for _, flow := range []flowhook.Flow{flowhook.Registration, flowhook.Settings, flowhook.Login} {
+			h := newHost(t, everywhere)
+			err := run(t, h, flow, email(bad, false))
+			require.ErrorIs(t, err, flowhook.ErrBadAddress)
+			require.ErrorContains(t, err, "address 1 of the identity: flowhook: bad address: not one plain address")
+			require.NotContains(t, err.Error(), bad)
+			require.Empty(t, h.mail.take())
+		}
+	})
+
+	t.Run("is told from a store in trouble", func(t *testing.T) {
+		store := newWatched()
+		h := newHost(t, everywhere, func(_ *host, o *flowhook.Options) { o.Store = store })
+		store.fail["CreateVerification"] = errDown
+		err := run(t, h, flowhook.Registration, email("carol@example.org", false))
+		require.ErrorIs(t, err, errDown)
+		require.NotErrorIs(t, err, flowhook.ErrBadAddress)
+	})
+
+	t.Run("does not keep others from their emails", func(t *testing.T) {
+		h := newHost(t, everywhere)
+		require.NoError(t, run(t, h, flowhook.Settings, email(bad, false), email("carol@example.org", false), email("c@example.org", false)))
+		mails := h.mail.take()
+		require.Len(t, mails, 2)
+		require.Equal(t, "carol@example.org", mails[0].To)
+		require.Equal(t, "c@example.org", mails[1].To)
+		require.Contains(t, h.log.String(), "level=WARN")
+		require.Contains(t, h.log.String(), "address=1")
+		require.NotContains(t, h.log.String(), bad)
+		require.NoError(t, run(t, h, flowhook.Settings, email("carol@example.org", false), email(bad, false)), "also within the interval")
+	})
+
+	t.Run("is refused beside a verified one", func(t *testing.T) {
+		err := run(t, newHost(t, everywhere), flowhook.Settings, email("carol@example.org", true), email(bad, false))
+		require.ErrorIs(t, err, flowhook.ErrBadAddress)
+		require.ErrorContains(t, err, "address 2 of the identity")
+	})
+
+	t.Run("lets a user with a verified one sign in", func(t *testing.T) {
+		h := newHost(t, everywhere)
+		require.NoError(t, run(t, h, flowhook.Login, email(bad, false), email("carol@example.org", true)))
+		require.Empty(t, h.mail.take())
+		require.Contains(t, h.log.String(), "address=1")
+	})
+
+	t.Run("is not looked at once it is verified", func(t *testing.T) {
+		h := newHost(t, everywhere)
+		require.NoError(t, run(t, h, flowhook.Settings, email(bad, true)))
+		require.NotContains(t, h.log.String(), "cannot be written to")
+	})
+
+	t.Run("is known to Check", func(t *testing.T) {
+		require.NoError(t, email("user.name@example.jp", false).Check())
+		require.NoError(t, flowhook.Address{Via: "sms", Value: "+810000000"}.Check())
+		err := email(bad, false).Check()
+		require.ErrorIs(t, err, flowhook.ErrBadAddress)
+		require.NotContains(t, err.Error(), bad)
+	})
+}

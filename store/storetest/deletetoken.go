@@ -1,0 +1,143 @@
+package storetest
+
+import (
+	"context"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/flowhook/flowhook"
+)
+
+// deleteTokenCases are about DeleteVerification: an email that never left does not count.
+var deleteTokenCases = []testCase{
+	{
+		name:        "deleted-token-does-not-count",
+		explanation: "after DeleteVerification, another token for the address can be created at once: the email never left",
+		needs:       verifications,
+		run: func(e *env) {
+			v := e.token(e.newIdentity())
+			e.issue(v)
+			e.deleteToken(v.Hash)
+			e.requireCreated(true, e.again(v), v.IssuedAt.Add(-time.Minute))
+		},
+	},
+	{
+		name:        "deleted-token-is-not-found",
+		explanation: "ConsumeVerification of a deleted token is ErrNotFound",
+		needs:       verifications,
+		run: func(e *env) {
+			v := e.token(e.newIdentity())
+			e.issue(v)
+			e.deleteToken(v.Hash)
+			e.requireNoToken(v.Hash, v.IssuedAt)
+		},
+	},
+	{
+		name:        "deleted-used-token-does-not-count",
+		explanation: "DeleteVerification deletes a token that was used, too",
+		needs:       verifications,
+		run: func(e *env) {
+			v := e.token(e.newIdentity())
+			e.issue(v)
+			e.requireToken(v)
+			e.deleteToken(v.Hash)
+			e.requireCreated(true, e.again(v), v.IssuedAt.Add(-time.Minute))
+		},
+	},
+	{
+		name:        "deleting-no-token-is-no-error",
+		explanation: "DeleteVerification of an unknown, an empty or a deleted hash is no error",
+		needs:       verifications,
+		run: func(e *env) {
+			v := e.token(e.newIdentity())
+			e.deleteToken(v.Hash)
+			e.deleteToken(nil)
+			e.issue(v)
+			e.deleteToken(v.Hash)
+			e.deleteToken(v.Hash)
+		},
+	},
+	{
+		name:        "deleting-spares-other-tokens",
+		explanation: "DeleteVerification deletes no other token of the same identity and address, nor one whose hash begins alike",
+		needs:       verifications,
+		run: func(e *env) {
+			v := e.token(e.newIdentity())
+			next := e.again(v)
+			e.issue(v)
+			e.issue(next)
+			e.deleteToken(v.Hash)
+			e.deleteToken(next.Hash[:31])
+			e.requireCreated(false, e.again(v), v.IssuedAt.Add(-time.Minute))
+			e.requireToken(next)
+		},
+	},
+	{
+		name:        "rolled-back-deletion-does-not-count",
+		explanation: "DeleteVerification is part of the transaction of its context: it counts there at once, and not at all after a rollback",
+		needs:       verifications,
+		run: func(e *env) {
+			v := e.token(e.newIdentity())
+			e.issue(v)
+			var again bool
+			require.ErrorIs(e, e.store.Transaction(e.ctx, v.IdentityID, func(ctx context.Context) (err error) {
+				if err := e.verifications().DeleteVerification(ctx, v.Hash); err != nil {
+					return err
+				}
+				if again, err = e.verifications().CreateVerification(ctx, e.again(v), v.IssuedAt.Add(-time.Minute)); err != nil {
+					return err
+				}
+				return errOnPurpose
+			}), errOnPurpose)
+			require.True(e, again, "the deleted token counts in its own transaction")
+			e.requireCreated(false, e.again(v), v.IssuedAt.Add(-time.Minute))
+			e.requireToken(v)
+		},
+	},
+	{
+		name: "token-in-use-is-not-deleted",
+		explanation: "while a transaction that has consumed a token is open, DeleteVerification does not wait: it leaves the token, which stays used and " +
+			"still counts (a store with one writer at a time may wait for the writer, and give up when ctx ends)",
+		needs: verifications,
+		run: func(e *env) {
+			v := e.token(e.newIdentity())
+			e.issue(v)
+			var deleted error
+			atOnce := e.writesAtOnce()
+			require.NoError(e, e.store.Transaction(e.ctx, "", func(ctx context.Context) error {
+				if _, err := e.verifications().ConsumeVerification(ctx, v.Hash, v.IssuedAt); err != nil {
+					return err
+				}
+				outside := e.ctx
+				if !atOnce {
+					outside = e.briefly()
+				}
+				deleted = e.verifications().DeleteVerification(outside, v.Hash)
+				return nil
+			}))
+			if atOnce {
+				require.NoError(e, deleted)
+			}
+			e.requireNoToken(v.Hash, v.IssuedAt)
+			e.requireCreated(false, e.again(v), v.IssuedAt.Add(-time.Minute))
+		},
+	},
+	{
+		name:        "ended-context-deletes-no-token",
+		explanation: "DeleteVerification is an error where ctx has ended, and changes nothing",
+		needs:       verifications,
+		run: func(e *env) {
+			v := e.token(e.newIdentity())
+			e.issue(v)
+			err := e.verifications().DeleteVerification(e.cancelled(), v.Hash)
+			require.Error(e, err)
+			require.NotErrorIs(e, err, flowhook.ErrNotFound)
+			e.requireToken(v)
+		},
+	},
+}
+
+func (e *env) deleteToken(hash []byte) {
+	require.NoError(e, e.verifications().DeleteVerification(e.ctx, hash))
+}
