@@ -105,6 +105,11 @@ func (s *service) saveProfile(w http.ResponseWriter, r *http.Request) {
 		if email != now.Email && (email == u.Email || now.PasswordHash != u.PasswordHash) {
 			return errMeanwhile
 		}
+		if email != now.Email {
+			if err := s.db.countChange(ctx, u.ID, s.now()); err != nil {
+				return err
+			}
+		}
 		saved, err := s.db.updateProfile(ctx, u.ID, name, email)
 		x.Identity = saved.identity() // as it is now, whatever was done meanwhile
 		if err != nil || saved.Email == now.Email || !now.Verified {

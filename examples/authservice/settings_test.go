@@ -135,3 +135,49 @@ func TestChangedMeanwhile(t *testing.T) {
 		})
 	}
 }
+
+// TestTooManyNewAddresses: an account cannot have the service write to as many strangers as it likes.
+func TestTooManyNewAddresses(t *testing.T) {
+	onEach(t, func(t *testing.T, database string) {
+		s := newSite(t, database)
+		s.register(email, password)
+		b := s.signedIn(email, password)
+		change := func(to string) *browser {
+			return b.open("/settings").press("Save profile", "email", to, "current", password)
+		}
+		for _, to := range []string{"a@example.org", "A@example.org", "b@example.org", "c@example.org", "d@example.org"} {
+			change(to).at("/settings", "Settings")
+		}
+		emails := s.count("river_job")
+		for _, to := range []string{"e@example.org", "D@example.org"} {
+			change(to).refused(http.StatusUnprocessableEntity, "changed your address too often")
+		}
+		require.Equal(t, emails, s.count("river_job"))
+		require.Equal(t, 1, s.count("users WHERE email = 'd@example.org'"))
+		require.Equal(t, 2, s.count("audit WHERE point = 'settings/failed/profile' AND outcome = 'too_many_changes'"))
+		b.open("/settings").press("Save profile", "name", "Alice L.").at("/settings", "Settings")
+
+		s.ahead.Add(int64(changesEvery))
+		change("e@example.org").at("/settings", "Settings")
+		change("f@example.org").refused(http.StatusUnprocessableEntity, "changed your address too often")
+
+		_, err := s.service.db.Exec("UPDATE users SET changes_until = changes_until + 31536000000000")
+		require.NoError(t, err)
+		change("f@example.org").at("/settings", "Settings") // a clock that was a year ahead locks nobody out
+	})
+}
+
+// TestChangeThatFailsDoesNotCount: only an address that was changed counts.
+func TestChangeThatFailsDoesNotCount(t *testing.T) {
+	onEach(t, func(t *testing.T, database string) {
+		s := newSite(t, database)
+		s.register(email, password)
+		b := s.signedIn(email, password)
+		s.browser().open("/register").press("Register", "name", "Bob", "email", "bob@example.org", "password", password)
+		for range changesAtOnce + 1 {
+			b.open("/settings").press("Save profile", "email", "bob@example.org", "current", password).
+				refused(http.StatusUnprocessableEntity, "This address cannot be used")
+		}
+		b.open("/settings").press("Save profile", "email", "new@example.org", "current", password).at("/settings", "Settings")
+	})
+}

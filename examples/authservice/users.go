@@ -22,6 +22,7 @@ type user struct {
 var (
 	errNoUser = errors.New("there is no such user")
 	errTaken  = &refusal{"email", "address_taken", "This address cannot be used."}
+	errOften  = &refusal{"email", "too_many_changes", "You have changed your address too often. Please try again in an hour."}
 )
 
 // identity gives what flowhook needs to know of the user.
@@ -86,6 +87,33 @@ func (d *database) updateProfile(ctx context.Context, id, name, email string) (u
 		return user{}, err
 	}
 	return d.userByID(ctx, id)
+}
+
+// An account may change its address changesAtOnce times, then once more each time changesEvery has
+// passed. Each change sends an email to whatever address was typed, which may be a stranger's, and
+// the interval of the verify hook limits only what one address gets.
+const (
+	changesAtOnce = 5
+	changesEvery  = time.Hour
+)
+
+// countChange counts a change of the account's address, in the transaction that makes it: a change
+// that fails does not count. It returns errOften if there were too many. Copies of the service may
+// call it, since the database keeps the count.
+func (d *database) countChange(ctx context.Context, id string, now time.Time) error {
+	var micros int64
+	if err := d.row(ctx, []any{&micros}, "SELECT COALESCE(changes_until, 0) FROM users WHERE id = $1", id); err != nil {
+		return err
+	}
+	until, latest := time.UnixMicro(micros), now.Add(changesAtOnce*changesEvery)
+	if until.Before(now) || until.After(latest.Add(time.Minute)) { // the latter by a clock that was ahead
+		until = now
+	}
+	if until = until.Add(changesEvery); until.After(latest) {
+		return errOften
+	}
+	_, err := d.exec(ctx, "UPDATE users SET changes_until = $2 WHERE id = $1", id, until.UnixMicro())
+	return err
 }
 
 // updatePassword changes the password, if its hash still is was. Where there is none, there stays none.

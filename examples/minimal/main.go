@@ -76,7 +76,7 @@ func (s *service) flow(flow flowhook.Flow, strategy flowhook.Strategy, done stri
 
 func (s *service) register(r *http.Request, x *flowhook.Exchange) (save func(ctx context.Context) error, err error) {
 	u := user{Name: r.PostFormValue("name"), Email: flowhook.Address{Via: "email", Value: r.PostFormValue("email")}}
-	if u.Name == "" || !strings.Contains(u.Email.Value, "@") || len(r.PostFormValue("password")) < 8 {
+	if u.Name == "" || u.Email.Check() != nil || len(r.PostFormValue("password")) < 8 {
 		return nil, fmt.Errorf("%w, a name, an email address and a password of 8 bytes are needed", errRefused)
 	}
 	u.Salt = []byte(rand.Text())

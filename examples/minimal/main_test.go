@@ -213,6 +213,13 @@ func TestAllowDomainNeedsAnAddress(t *testing.T) {
 	}
 }
 
+func TestAddressThatCannotBeWrittenToIsRefused(t *testing.T) {
+	p, _ := start(t, "auth.yml")
+	status, text := p.do(http.DefaultClient, http.MethodPost, p.base+"/registration", "name=carol&email=user..name@example.org&password=correct-horse")
+	require.Equal(t, http.StatusForbidden, status)
+	require.Equal(t, "no, a name, an email address and a password of 8 bytes are needed\n", text)
+}
+
 func TestOneOfManyGetsTheName(t *testing.T) {
 	p, _ := start(t, "auth.yml")
 	var all sync.WaitGroup

@@ -88,7 +88,7 @@ func (s *service) register(w http.ResponseWriter, r *http.Request) {
 	x := flowhook.MustFromContext(r.Context())
 	u := user{Name: r.PostFormValue("name"), Email: r.PostFormValue("email"), Salt: []byte(rand.Text())}
 	u.Hash = hash(r.PostFormValue("password"), u.Salt)
-	if u.Name == "" || !strings.Contains(u.Email, "@") || len(r.PostFormValue("password")) < 8 {
+	if u.Name == "" || u.identity().Addresses[0].Check() != nil || len(r.PostFormValue("password")) < 8 {
 		answer(w, false, refusal("a name, an email address and a password of 8 bytes are needed"), "")
 		return
 	}

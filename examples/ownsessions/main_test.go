@@ -107,6 +107,15 @@ func TestRegistrationSignsIn(t *testing.T) {
 	require.Equal(t, "the name is taken", newDevice(t, base).post("/registration", newAlice))
 }
 
+func TestAddressThatCannotBeWrittenToIsRefused(t *testing.T) {
+	base, _, mail := serve(t)
+	d := newDevice(t, base)
+	require.Equal(t, "a name, an email address and a password of 8 bytes are needed",
+		d.post("/registration", "name=alice&email=user..name@example.org&password=correct-horse"))
+	require.Equal(t, anonymous, d.get("/whoami"))
+	require.Empty(t, mail)
+}
+
 func TestLoginRevokesTheSessionsOnOtherDevices(t *testing.T) {
 	base, _, _ := serve(t)
 	laptop, phone, bob := newDevice(t, base), newDevice(t, base), newDevice(t, base)
