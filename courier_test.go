@@ -110,6 +110,10 @@ func TestEmailThatNeverLeftDoesNotCount(t *testing.T) {
 			require.Zero(t, o.emails())
 			require.Equal(t, 1, strings.Count(o.log.String(), "failed after the commit"))
 			require.NotContains(t, o.log.String(), "carol@example.org")
+			if name == "panic" {
+				require.Equal(t, 1, strings.Count(o.log.String(), "a hook panicked"))
+				require.Contains(t, o.log.String(), "courier_test.go:", "the stack of the courier")
+			}
 
 			o.breaks(nil)
 			clock.Add(time.Hour)
@@ -238,7 +242,7 @@ func TestCourierThatIgnoresItsContext(t *testing.T) {
 		"ends its goroutine":  func() error { runtime.Goexit(); return nil },
 		"panics with nothing": func() error { panic(error(nil)) },
 	} {
-		t.Run(name+" later and its token is deleted", func(t *testing.T) {
+		t.Run(name+" later, and its token is deleted", func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				o := newMailRoom(t, time.Now, false)
 				release := stuck(o)

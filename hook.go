@@ -207,7 +207,8 @@ type VerificationStore interface {
 	// issued recently. In that case created is false and nothing changes. Two addresses are the
 	// same if their Via and their [Address.Key] are equal. Recently means after notSince and at most
 	// a minute after v.IssuedAt: a token from further in the future was issued by a clock that was
-	// ahead. Used and expired tokens count. The token itself keeps the address exactly as it is in v.
+	// ahead. So v.IssuedAt is the current time, also if it is earlier than one that the store has seen.
+	// Used and expired tokens count. The token itself keeps the address exactly as it is in v.
 	//
 	// A hash that is already stored is an error. A token may be gone once it has expired and is older
 	// than every interval (IssuedAt minus notSince) that CreateVerification was asked about so far.

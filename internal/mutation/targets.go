@@ -63,7 +63,12 @@ var targets = []target{
 			},
 		},
 	},
-	{dir: ".", files: []string{"chain.go", "reload.go", "exchange.go", "pipeline.go", "revoke.go", "session.go", "verify.go"}, steps: ofRoot},
+	{
+		dir: ".",
+		files: []string{"address.go", "chain.go", "courier.go", "reload.go", "exchange.go", "pipeline.go", "revoke.go", "session.go",
+			"verify.go"},
+		steps: ofRoot,
+	},
 	{dir: "internal/letter", files: []string{"letter.go"}, steps: ofRoot},
 	{dir: "internal/stage", files: []string{"stage.go"}, steps: ofRoot},
 	{dir: "internal/token", files: []string{"token.go"}, steps: ofRoot},
