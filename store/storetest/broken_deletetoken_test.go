@@ -77,6 +77,24 @@ var brokenDeletions = []brokenStore{
 			return b.Store.DeleteVerification(outside(ctx), hash)
 		}),
 	},
+	{"deletes a token in use", []string{"token-in-use-is-not-deleted"}, func(b *broken) {
+		deleted := make(map[string]bool)
+		b.deleteToken = func(_ context.Context, hash []byte) error {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			deleted[string(hash)] = true
+			return nil
+		}
+		b.consume = func(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
+			b.mu.Lock()
+			gone := deleted[string(hash)]
+			b.mu.Unlock()
+			if gone {
+				return flowhook.VerificationToken{}, flowhook.ErrNotFound
+			}
+			return b.Store.ConsumeVerification(ctx, hash, now)
+		}
+	}},
 	{"waits to delete a token in use", []string{"token-in-use-is-not-deleted"}, func(b *broken) {
 		used := make(map[string]bool)
 		b.consume = func(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {

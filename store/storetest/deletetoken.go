@@ -97,30 +97,36 @@ var deleteTokenCases = []testCase{
 	},
 	{
 		name: "token-in-use-is-not-deleted",
-		explanation: "while a transaction that has consumed a token is open, DeleteVerification does not wait: it leaves the token, which stays used and " +
-			"still counts (a store with one writer at a time may wait for the writer, and give up when ctx ends)",
+		explanation: "while a transaction that has consumed a token is open, DeleteVerification does not wait: it leaves the token, which is used " +
+			"after a commit, and good after a rollback (a store with one writer at a time may wait for the writer, and give up when ctx ends)",
 		needs: verifications,
 		run: func(e *env) {
-			v := e.token(e.newIdentity())
-			e.issue(v)
-			var deleted error
+			used, good := e.token(e.newIdentity()), e.token(e.newIdentity())
+			e.issue(used)
+			e.issue(good)
 			atOnce := e.writesAtOnce()
-			require.NoError(e, e.store.Transaction(e.ctx, "", func(ctx context.Context) error {
-				if _, err := e.verifications().ConsumeVerification(ctx, v.Hash, v.IssuedAt); err != nil {
-					return err
-				}
-				outside := e.ctx
-				if !atOnce {
-					outside = e.briefly()
-				}
-				deleted = e.verifications().DeleteVerification(outside, v.Hash)
-				return nil
-			}))
+			var deleted error
+			deleteInUse := func(v flowhook.VerificationToken, result error) error {
+				return e.store.Transaction(e.ctx, "", func(ctx context.Context) error {
+					if _, err := e.verifications().ConsumeVerification(ctx, v.Hash, v.IssuedAt); err != nil {
+						return err
+					}
+					outside := e.ctx
+					if !atOnce {
+						outside = e.briefly()
+					}
+					deleted = e.verifications().DeleteVerification(outside, v.Hash)
+					return result
+				})
+			}
+			require.NoError(e, deleteInUse(used, nil))
 			if atOnce {
 				require.NoError(e, deleted)
 			}
-			e.requireNoToken(v.Hash, v.IssuedAt)
-			e.requireCreated(false, e.again(v), v.IssuedAt.Add(-time.Minute))
+			e.requireNoToken(used.Hash, used.IssuedAt)
+			e.requireCreated(false, e.again(used), used.IssuedAt.Add(-time.Minute))
+			require.ErrorIs(e, deleteInUse(good, errOnPurpose), errOnPurpose)
+			e.requireToken(good)
 		},
 	},
 	{
