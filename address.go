@@ -15,11 +15,12 @@ type Address struct {
 	Verified bool
 }
 
-// Check reports whether the verify hook can send an email to a. It returns nil, or an error that is
-// [ErrBadAddress]. An email address must be one plain address, such as name@example.org, without a
-// display name, a comment, a quoted part or a space, as net/mail reads it. If Via is not "email" and
-// Value has no "@", only spaces and control characters are wrong. Call Check when a user enters an
-// address, to say so in the form.
+// Check returns nil if the verify hook can send an email to a, and an error that is [ErrBadAddress]
+// otherwise. Call it when a user enters an address, so that your form can say what is wrong.
+//
+// An email address must be one plain address, such as name@example.org, without a display name, a
+// comment, a quoted part or a space. If Via is not "email" and Value has no "@", only an empty
+// Value, spaces and control characters are wrong.
 func (a Address) Check() error {
 	if err := letter.CheckAddress(a.Via, a.Value); err != nil {
 		return fmt.Errorf("%w: %w", ErrBadAddress, err)

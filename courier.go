@@ -13,7 +13,8 @@ import (
 // grace is how long a courier may take to return after its context has ended.
 const grace = 200 * time.Millisecond
 
-var errStillSending = errors.New("the courier has not returned although its context has ended; it is no longer waited for")
+var errStillSending = errors.New("the courier has not returned although its context has ended; " +
+	"it is no longer waited for")
 
 // A delivery is an email that is sent after the commit.
 type delivery struct {
@@ -81,7 +82,8 @@ func (d *delivery) forget(ctx context.Context) {
 			err = panicked(v)
 		}
 		if err != nil {
-			d.report(ctx, "flowhook: an email that was not sent still counts against the interval: deleting its token failed", err)
+			d.report(ctx, "flowhook: an email that was not sent still counts against the interval: "+
+				"deleting its token failed", err)
 		}
 	}()
 	err = d.store.DeleteVerification(ctx, d.hash)

@@ -73,7 +73,8 @@ func (v *verifier) Run(ctx context.Context, x *Exchange) error {
 		switch {
 		case a.Verified:
 		case a.Check() != nil:
-			v.pipeline.log.LogAttrs(ctx, slog.LevelWarn, "flowhook: no verification email was sent to an address that cannot be written to",
+			v.pipeline.log.LogAttrs(ctx, slog.LevelWarn,
+				"flowhook: no verification email was sent to an address that cannot be written to",
 				slog.String("point", x.Point().String()), slog.Int("address", i+1))
 		default:
 			if err := v.mail(ctx, x, a); err != nil {

@@ -98,8 +98,8 @@ const (
 )
 
 // countChange counts a change of the account's address, in the transaction that makes it: a change
-// that fails does not count. It returns errOften if there were too many. Copies of the service may
-// call it, since the database keeps the count.
+// that fails does not count. It returns errOften if there were too many. The database keeps the
+// count, so that all copies of the service share it.
 func (d *database) countChange(ctx context.Context, id string, now time.Time) error {
 	var micros int64
 	if err := d.row(ctx, []any{&micros}, "SELECT COALESCE(changes_until, 0) FROM users WHERE id = $1", id); err != nil {

@@ -113,7 +113,8 @@ func (d *dialect) placeholders(query string) string {
 type queries struct {
 	createSession, findSession, deleteSession, ownSession, deleteSessions, deleteOthers, listSessions, expiredSessions string
 
-	recentVerification, createVerification, findVerification, useVerification, lockVerification, deleteVerification, expiredVerifications string
+	recentVerification, createVerification, findVerification, useVerification string
+	lockVerification, deleteVerification, expiredVerifications                string
 }
 
 func (d *dialect) queries() queries {

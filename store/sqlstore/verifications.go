@@ -20,8 +20,9 @@ func (s *Store) CreateVerification(ctx context.Context, v flowhook.VerificationT
 	}
 	err = s.within(ctx, "", func(ctx context.Context) error {
 		to, one := recipient(v.IdentityID, v.Address.Via, v.Address.Key()), 0
-		recent, err := s.row(ctx, what, s.queries.recentVerification, []any{to, recipient(v.IdentityID, v.Address.Via, v.Address.Value),
-			notSince.UnixMicro(), v.IssuedAt.Add(time.Minute).UnixMicro()}, &one)
+		old := recipient(v.IdentityID, v.Address.Via, v.Address.Value)
+		recent, err := s.row(ctx, what, s.queries.recentVerification,
+			[]any{to, old, notSince.UnixMicro(), v.IssuedAt.Add(time.Minute).UnixMicro()}, &one)
 		if err != nil || recent {
 			return err
 		}
