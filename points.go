@@ -8,6 +8,7 @@ import (
 
 	"github.com/flowhook/flowhook/internal/check"
 	"github.com/flowhook/flowhook/internal/draw"
+	"github.com/flowhook/flowhook/internal/target"
 )
 
 // A HookInfo is a hook as it stands in a chain.
@@ -84,7 +85,7 @@ func (b *builder) describe() (hooks []*check.Hook, specs []spec) {
 						Where: h.pos.String(), Own: !slices.Contains(builtinHooks, h.name), Seq: h.seq,
 						Timeout: h.spec.timeout, TimeoutAt: h.spec.timeoutAt, Config: h.spec.config, Added: h.pos.File != b.name}
 					if h.redirect != nil {
-						d.Target, d.Asks, d.To = h.redirect.shown(), h.redirect.asks, cmp.Or(h.spec.config.Get("to"), h.spec.config.Get("default_redirect_url"))
+						d.Target, d.Asks, d.To = target.Shown(h.redirect.to), h.redirect.asks, cmp.Or(h.spec.config.Get("to"), h.spec.config.Get("default_redirect_url"))
 					}
 					hooks, specs = append(hooks, d), append(specs, h.spec)
 					b.plan.shown = append(b.plan.shown, shown{HookInfo{Name: h.name, Position: h.pos, At: h.spec.point, Own: d.Own,

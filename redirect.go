@@ -4,24 +4,26 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/flowhook/flowhook/internal/target"
 )
 
-// Redirect is the redirect hook for [Config.Add]: it answers 302 Found, with to as the Location, byte for byte. Nothing
-// of the request has a say in it.
+// Redirect returns the redirect hook, for [Config.Add]. It answers 302 Found with to as the Location, byte for byte. Nothing
+// in the request changes that.
 //
-// to is an absolute http or https URL, or a path on the same site such as /maintenance. It is ASCII, and goes, for every
-// browser that follows the WHATWG URL standard, to the origin and path that it shows. So it has no user info, no
-// backslash, no dot segment (also not as %2e), no control character (also not as %0d), no character that a browser
-// would percent-encode (but for ' in a query, which leads to the same place), and no host that one would rewrite, such
-// as 0x7f.1. Upper case in scheme and host, a default port and a missing root slash are fine. A host is an IPv4 address
-// in four decimals, an IPv6 address in its shortest form, or a name of which the last label does not begin with a digit.
-// One beyond ASCII is written in its xn-- form; whether its letters are allowed in a name is not checked, and if they are
-// not, it leads nowhere, as a misspelled one.
+// to is an absolute http or https URL, or a path on the same site such as /maintenance. It leads every browser that follows
+// the WHATWG URL standard to the origin and path that it shows. So it is ASCII and has no control character, no space and
+// none of " < >. Up to the first ? or #, it also has no user info, no backslash, no dot segment (not even as %2e), no encoded
+// control character such as %0d, no other character that a browser would percent-encode, and no host that a browser would
+// rewrite, such as 0x7f.1. Upper case in scheme and host, a default port and a missing root slash are fine. A host is an IPv4
+// address in four decimals, an IPv6 address in its shortest form, or a name whose last label does not begin with a digit.
+// Write a name beyond ASCII in its xn-- form; if its letters are not allowed in a name, it leads nowhere, like a misspelled one.
 //
-// Any other target is an error, which [New] reports; Run of the hook returns it. The hook is safe for concurrent use.
+// After the first ? or #, to may contain whatever a browser keeps there, such as {|}^ and \, since it changes neither origin
+// nor path. In a fragment, that excludes the backtick. A browser does encode a ' in a query, which leads to the same place.
+//
+// Any other target is an error, which [New] reports and Run of the hook returns. The error shows nothing of to after the first
+// ?, # or ;. The hook is safe for concurrent use.
 func Redirect(to string) Hook {
 	return &redirect{to: to, err: target.Check(to)}
 }
@@ -44,13 +46,6 @@ func (h *redirect) Run(_ context.Context, x *Exchange) error {
 	x.Writer.Header().Set("Location", to)
 	x.Writer.WriteHeader(http.StatusFound)
 	return nil
-}
-
-// shown is the target for people, without what may be a secret in it.
-func (h *redirect) shown() string {
-	to, _, _ := strings.Cut(h.to, "#")
-	to, _, _ = strings.Cut(to, "?")
-	return to
 }
 
 // newRedirect makes the hook of an entry in the file. returns says that there are URLs that a request may name.

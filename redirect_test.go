@@ -95,6 +95,9 @@ func TestRedirectSaysWhatIsWrong(t *testing.T) {
 		"https://example.com:x/":   `"https://example.com:x/" is not a URL: "invalid port \":x\" after host"`,
 		"https://0x7f.1/":          `"https://0x7f.1/" has a host that may be taken for another IPv4 address; write that as four decimal numbers such as 127.0.0.1: "0x7f.1"`,
 		"https://[::01]/":          `"https://[::01]/" has an IPv6 address that is not in its shortest form, is mapped, or has a zone: "::01"`,
+		"https://evil[::1]/":       `"https://evil[::1]/" has a host with a [ that is not its first character: "evil[::1]"`,
+		"/a?b=c d":                 `"/a?..." contains a character that must be percent-encoded: " "`,
+		"/a#`":                     "\"/a#...\" contains a character that must be percent-encoded: \"`\"",
 		"https://a+b/":             `"https://a+b/" has a host that is none: labels of letters, digits, hyphens (inside) and underscores, with dots between: "a+b"`,
 		"https://u:p@example.com/": `this one (not shown, as it contains an @) contains user info, which a browser may send and a reader may take for the host; remove it`,
 	} {
@@ -138,8 +141,10 @@ func FuzzRedirect(f *testing.F) {
 		require.Equal(t, http.StatusFound, w.Code)
 		require.Equal(t, []string{to}, w.Result().Header["Location"])
 		require.Zero(t, w.Body.Len())
-		require.False(t, strings.ContainsFunc(to, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '\\' }))
+		require.False(t, strings.ContainsFunc(to, func(r rune) bool { return r <= ' ' || r >= 0x7f }))
 
+		to, _, _ = strings.Cut(to, "#") // net/url is stricter about escapes there than a browser
+		require.NotContains(t, to[:strings.IndexAny(to+"?", "?")], `\`)
 		u, err := url.Parse(to)
 		require.NoError(t, err)
 		require.Nil(t, u.User)

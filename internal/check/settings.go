@@ -15,19 +15,19 @@ func (c *Config) link(l *list) {
 	if !slices.ContainsFunc(c.Hooks, (*Hook).mails) {
 		return
 	}
-	link, _ := url.Parse(c.Link) // without a good one there is no verify hook
+	link, _ := parse(c.Link) // without a good one there is no verify hook
 	if !safe(link) {
 		l.setting(c.LinkAt, Warning, "plain-link", "use https",
 			"the links in verification mails are plain http: whoever is on the reader's network can take the token")
 	}
 	leads, ours := false, false // to some site; to that of the link
 	for _, to := range c.targets() {
-		if u, err := url.Parse(to); err == nil && u.Host != "" {
+		if u, err := parse(to); err == nil && u.Host != "" {
 			leads, ours = true, ours || site(u.Hostname()) == site(link.Hostname())
 		}
 	}
 	for _, v := range c.File.Allowed {
-		u, err := url.Parse(v.Value)
+		u, err := parse(v.Value)
 		ours = ours || err == nil && site(u.Hostname()) == site(link.Hostname())
 	}
 	if leads && !ours {
@@ -52,7 +52,7 @@ func (c *Config) targets() (all []string) {
 // returns finds what is no use as a return URL.
 func (c *Config) returns(l *list) {
 	for _, v := range c.File.Allowed {
-		if u, err := url.Parse(v.Value); err == nil && u.Scheme != "" && u.Scheme != "http" && u.Scheme != "https" {
+		if u, err := parse(v.Value); err == nil && u.Scheme != "" && u.Scheme != "http" && u.Scheme != "https" {
 			l.setting(Place{Value: v}, Warning, "return-scheme", "remove it, or write an http or https URL",
 				"nobody is ever returned to it: return URLs are http or https")
 		}
@@ -74,7 +74,7 @@ func (c *Config) plain(l *list) {
 	const rule, hint = "plain-redirect", "use https"
 	const problem = "this leads to plain http, where the session cookie is not sent and whoever is on the network reads along"
 	plain := func(to string) bool {
-		u, err := url.Parse(to)
+		u, err := parse(to)
 		return err == nil && !safe(u)
 	}
 	c.each(func(h *Hook, _ *Chain) {
@@ -97,6 +97,12 @@ func (c *Config) plain(l *list) {
 			l.setting(Place{Value: v}, Warning, rule, hint, problem)
 		}
 	}
+}
+
+// parse parses a URL without its fragment, in which browsers keep what url.Parse refuses.
+func parse(to string) (*url.URL, error) {
+	to, _, _ = strings.Cut(to, "#")
+	return url.Parse(to)
 }
 
 // safe says that a URL is not plain http, or does not leave the machine.

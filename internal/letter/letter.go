@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"html"
 	"net/mail"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -16,11 +15,14 @@ import (
 
 // Verification gives the mail: base, an absolute URL, with token in its query makes the link, which is good for so long.
 func Verification(base, token string, lifespan time.Duration) (subject, text, page, link string) {
-	u, _ := url.Parse(base) // checked by New
-	// Not by url.Values, which drop a pair with a semicolon, sort the rest and write it anew.
-	pairs := slices.DeleteFunc(strings.Split(u.RawQuery, "&"), func(pair string) bool { return pair == "" || strings.HasPrefix(pair, "token=") })
-	u.RawQuery = strings.Join(append(pairs, "token="+token), "&")
-	link = u.String()
+	// Not by net/url, which refuses or rewrites some of what browsers keep, and sorts the pairs of a query.
+	base, fragment, fragmented := strings.Cut(base, "#")
+	base, query, _ := strings.Cut(base, "?")
+	pairs := slices.DeleteFunc(strings.Split(query, "&"), func(pair string) bool { return pair == "" || strings.HasPrefix(pair, "token=") })
+	link = base + "?" + strings.Join(append(pairs, "token="+token), "&")
+	if fragmented {
+		link += "#" + fragment
+	}
 	const (
 		ask = "Please open this link to confirm that this address is yours"
 		say = "The link works once, for %s. If you did not ask for this mail, you can ignore it."

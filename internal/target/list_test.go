@@ -90,7 +90,7 @@ func TestABadEntryIsAnErrorAndLeavesTheListAsItWas(t *testing.T) {
 func TestAddSaysWhatIsWrong(t *testing.T) {
 	const rule = "an allowed return URL must be an absolute http or https URL, or a path on the same site such as /app, without query and fragment; "
 	for entry, want := range map[string]string{
-		"https://a.example?b":        `"https://a.example?b" has a query or a fragment, which is not compared; remove it`,
+		"https://a.example?b":        `"https://a.example?..." has a query or a fragment, which is not compared; remove it`,
 		"/a/*":                       `"/a/*" ends in /*; leave out /*; everything below is allowed`,
 		"http://localhost:3000/*":    `"http://localhost:3000/*" ends in /*; leave out /*; everything below is allowed`,
 		"http://localhost:*":         `"http://localhost:*" has a * for a port; write one entry per port`,
@@ -104,7 +104,7 @@ func TestAddSaysWhatIsWrong(t *testing.T) {
 		"https://user:pw@*.a.b":      "this one (not shown, as it contains an @) " + starFault,
 		"https://*.a.b@a.example":    "this one (not shown, as it contains an @) contains user info, which a browser may send and a reader may take for the host; remove it",
 		"/a%2Fb":                     `"/a%2Fb" contains an encoded slash or backslash, or an escape that is encoded again: servers differ on it: "%2f"`,
-		"/a/..;b/c":                  `"/a/..;b/c" contains a dot segment with parameters, which some servers resolve: "..;b"`,
+		"/a/..;b/c":                  `"/a/..;..." contains a dot segment with parameters, which some servers resolve: ".."`,
 		"exp://localhost:8081/--/Ca": `"exp://localhost:8081/--/Ca" has another scheme: "exp"`,
 	} {
 		assert.EqualError(t, new(List).Add(entry), rule+want)
@@ -129,6 +129,7 @@ func TestAnotherSchemeIsToldApart(t *testing.T) {
 
 // inside is the rule once more, on what net/url makes of both: it parses the entry with its *, which it takes for a letter.
 func inside(t *testing.T, to, entry string) bool {
+	to, _, _ = strings.Cut(to, "#") // net/url is stricter about escapes there than a browser
 	a, err := url.Parse(to)
 	require.NoError(t, err)
 	b, err := url.Parse(entry)

@@ -1,5 +1,4 @@
-// Package target decides where a browser may be sent: Check for what stands in the configuration, List for what a request
-// asks for.
+// Package target decides where a browser may be sent: Check for what is configured, List for what a request asks for.
 package target
 
 import (
@@ -14,8 +13,8 @@ import (
 // ErrScheme is in the errors for a URL whose scheme is neither http nor https.
 var ErrScheme = errors.New("has another scheme")
 
-// Check says what is wrong with a target, or nil. See [flowhook.Redirect] for the rule. The error for another scheme than
-// http and https wraps [ErrScheme]. It is safe for concurrent use.
+// Check returns an error if to is no good as a target. See [flowhook.Redirect] for the rule. The error for a scheme other
+// than http and https wraps [ErrScheme]. No error shows what may be a secret. Check is safe for concurrent use.
 func Check(to string) error {
 	fault, part := targetFault(to)
 	if fault == "" {
@@ -24,22 +23,67 @@ func Check(to string) error {
 	return refusal("the target must be an absolute http or https URL, or a path on the same site such as /maintenance", to, fault, part)
 }
 
-// refusal is the error for a text that has a fault.
+// Shown returns as much of a URL as may appear in errors, logs and pages: all of it up to the first ?, # or ;, since a secret
+// may follow. It returns "" for a text that is no good as a target and contains an @, encoded or not: there, anything may be
+// a password.
+func Shown(text string) string {
+	if fault, _ := targetFault(text); fault != "" && containsAt(text) {
+		return ""
+	}
+	return text[:shownLen(text)]
+}
+
+func shownLen(text string) int {
+	if i := strings.IndexAny(text, "?#;"); i >= 0 {
+		return i
+	}
+	return len(text)
+}
+
+// containsAt reports whether a text contains an @ or what a reader may decode to one, however often it is encoded.
+func containsAt(text string) bool {
+	for strings.Contains(text, "%25") {
+		text = strings.ReplaceAll(text, "%25", "%")
+	}
+	return strings.ContainsAny(text, "@\ufe6b\uff20") || strings.Contains(text, "%40")
+}
+
+// refusal returns the error for a text that has a fault. It quotes no more of the text than Shown returns, and of the part
+// that is wrong no more than that either; a single character reveals nothing.
 func refusal(rule, text, fault, part string) error {
 	err := errors.New(fault)
 	if fault == ErrScheme.Error() {
 		err = ErrScheme
 	}
-	if strings.Contains(text, "@") { // a password may stand before it
+	if containsAt(text) {
 		return fmt.Errorf("%s; this one (not shown, as it contains an @) %w", rule, err)
 	}
-	if part != "" {
-		return fmt.Errorf("%s; %q %w: %q", rule, text, err, part)
+	shown := text[:shownLen(text)]
+	if len(shown) < len(text) {
+		if part = part[:shownLen(part)]; len(part) > 1 && !strings.Contains(shown, part) {
+			part = ""
+		}
+		shown += text[len(shown):len(shown)+1] + "..."
 	}
-	return fmt.Errorf("%s; %q %w", rule, text, err)
+	if part != "" {
+		return fmt.Errorf("%s; %q %w: %q", rule, shown, err, part)
+	}
+	return fmt.Errorf("%s; %q %w", rule, shown, err)
 }
 
-// targetFault gives what is wrong, and the part of the target that is: two values, as the part may be a secret.
+// split cuts a target into what decides where it leads, its query and its fragment. The latter two include their ? and #.
+func split(to string) (place, query, fragment string) {
+	place = to
+	if i := strings.IndexByte(place, '#'); i >= 0 {
+		place, fragment = place[:i], place[i:]
+	}
+	if i := strings.IndexByte(place, '?'); i >= 0 {
+		place, query = place[:i], place[i:]
+	}
+	return place, query, fragment
+}
+
+// targetFault returns what is wrong, and the part of the target that is: two values, as the part may be a secret.
 func targetFault(to string) (fault, part string) {
 	switch {
 	case to == "":
@@ -47,26 +91,43 @@ func targetFault(to string) (fault, part string) {
 	case strings.HasPrefix(to, "${"):
 		return "is written as a reference, which is resolved in secrets and in the config of the host's own hooks only", ""
 	}
-	if fault, part := characterFault(to); fault != "" {
+	place, query, fragment := split(to)
+	if fault, part := characterFault(place, "`^{|}"); fault != "" {
 		return fault, part
 	}
-	path := to
-	if i := strings.IndexAny(to, "?#"); i >= 0 {
-		path = to[:i]
+	if fault, part := escapeFault(place); fault != "" {
+		return fault, part
 	}
-	for segment := range strings.SplitSeq(path, "/") {
+	for segment := range strings.SplitSeq(place, "/") {
 		if isDots(segment) {
 			return "contains a dot segment, which browsers resolve, so that it leads elsewhere than it says", segment
 		}
 	}
+	if fault, part := placeFault(place); fault != "" {
+		return fault, part
+	}
+	// Neither changes origin or path. In both, browsers keep every % and every backslash.
+	if fault, part := characterFault(query, ""); fault != "" {
+		return fault, part
+	}
+	return characterFault(fragment, "`")
+}
+
+// placeFault is about the target without query and fragment.
+func placeFault(place string) (fault, part string) {
 	switch {
-	case strings.HasPrefix(to, "//"):
+	case strings.HasPrefix(place, "//"):
 		return "names another host without a scheme; put https: in front", ""
-	case strings.HasPrefix(to, "/"):
+	case strings.HasPrefix(place, "/"):
 		return "", ""
 	}
-	u, err := url.Parse(to)
+	// Releases of Go differ on brackets: for some, the host name of https://evil.example[::1] is ::1.
+	_, authority, _ := strings.Cut(place, "://")
+	authority, _, _ = strings.Cut(authority, "/")
+	u, err := url.Parse(place)
 	switch {
+	case strings.LastIndexByte(authority, '[') > 0 && !strings.Contains(authority, "@"):
+		return "has a host with a [ that is not its first character", authority
 	case err != nil:
 		return "is not a URL", errors.Unwrap(err).Error()
 	case u.Scheme == "":
@@ -85,35 +146,45 @@ func targetFault(to string) (fault, part string) {
 	return hostFault(u.Host, u.Hostname())
 }
 
-// isDots says whether a segment is one that is resolved, by the standard also where its dots are encoded.
+// isDots reports whether browsers resolve a segment. By the standard, they do so even if its dots are encoded.
 func isDots(segment string) bool {
 	dots := strings.ReplaceAll(strings.ToLower(segment), "%2e", ".")
 	return dots == "." || dots == ".."
 }
 
-// characterFault leaves what every browser passes on as it is: the characters of RFC 3986.
-func characterFault(to string) (fault, part string) {
-	for i := range len(to) {
-		switch c := to[i]; {
+// characterFault accepts the characters that browsers keep in every part of a URL, except for those in encoded, which they
+// percent-encode in this part.
+func characterFault(text, encoded string) (fault, part string) {
+	for i := range len(text) {
+		switch c := text[i]; {
 		case c < 0x20 || c == 0x7f:
-			return "contains a control character", to[i : i+1]
+			return "contains a control character", text[i : i+1]
 		case c >= 0x80:
 			return "is not ASCII; write a host in its xn-- form, and percent-encode the rest", ""
-		case c == '\\':
+		case strings.IndexByte(" \"<>", c) >= 0 || strings.IndexByte(encoded, c) >= 0:
+			return "contains a character that must be percent-encoded", text[i : i+1]
+		}
+	}
+	return "", ""
+}
+
+// escapeFault is about the part that decides where a target leads.
+func escapeFault(place string) (fault, part string) {
+	for i := range len(place) {
+		switch {
+		case place[i] == '\\':
 			return "contains a backslash, which browsers take for a slash", ""
-		case c == '%':
-			if i+3 > len(to) {
-				return "contains a % that begins no escape; write it as %25", to[i:]
-			}
-			b, err := strconv.ParseUint(to[i+1:i+3], 16, 8)
-			switch {
-			case err != nil:
-				return "contains a % that begins no escape; write it as %25", to[i : i+3]
-			case b < 0x20 || b == 0x7f:
-				return "contains an encoded control character", to[i : i+3]
-			}
-		case strings.IndexByte(" \"<>^`{|}", c) >= 0:
-			return "contains a character that must be percent-encoded", to[i : i+1]
+		case place[i] != '%':
+			continue
+		case i+3 > len(place):
+			return "contains a % that begins no escape; write it as %25", place[i:]
+		}
+		b, err := strconv.ParseUint(place[i+1:i+3], 16, 8)
+		switch {
+		case err != nil:
+			return "contains a % that begins no escape; write it as %25", place[i : i+3]
+		case b < 0x20 || b == 0x7f:
+			return "contains an encoded control character", place[i : i+3]
 		}
 	}
 	return "", ""
@@ -126,13 +197,14 @@ func validPort(port string) bool {
 
 const hostCharacters = "abcdefghijklmnopqrstuvwxyz0123456789-_"
 
-// hostFault takes the host with its brackets, and the name without. What passes is left alone by the standard, but for its case.
+// hostFault takes the host with its brackets, and the name without. The standard leaves a host that passes as it
+// is, except for its case.
 func hostFault(host, name string) (fault, part string) {
 	name = strings.ToLower(name)
 	ip, err := netip.ParseAddr(name)
 	if strings.HasPrefix(host, "[") {
-		// The standard has no zones, and writes addresses as RFC 5952 does, but for the dotted form of mapped ones. Is6
-		// is for the first releases of Go 1.25, whose url.Parse takes [127.0.0.1].
+		// The standard has no zones, and writes addresses as RFC 5952 does, except for the dotted form of mapped ones.
+		// Some releases of Go take [127.0.0.1].
 		if err != nil || !ip.Is6() || ip.Is4In6() || ip.Zone() != "" || ip.String() != name {
 			return "has an IPv6 address that is not in its shortest form, is mapped, or has a zone", name
 		}

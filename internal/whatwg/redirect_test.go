@@ -44,7 +44,7 @@ func shown(target string) place {
 	if path == "" {
 		path = "/"
 	}
-	// Of all that is accepted, a quote in a query is the one thing that the standard encodes.
+	// The standard encodes nothing of what is accepted, except for a quote in a query.
 	return place{origin, path, strings.ReplaceAll(query, "'", "%27"), fragment}
 }
 
@@ -205,6 +205,22 @@ func TestMutatedVectorsLeadWhereTheySay(t *testing.T) {
 	require.Greater(t, taken, targets/50, "too few to prove anything")
 	require.Greater(t, elsewhere, targets/50, "too few to prove anything")
 }
+
+// After the first ? or #, a character is accepted exactly if the standard keeps it, except for a quote in a query, which leads to
+// the same place.
+func TestQueryAndFragmentCharacters(t *testing.T) {
+	for _, part := range parts {
+		for c := range 256 {
+			target := part + string([]byte{byte(c)}) + "b"
+			got, err := resolved(target)
+			kept := err == nil && got == shown(target)
+			require.Equal(t, kept, accepted(t, target), "%q", target)
+		}
+	}
+}
+
+// parts are targets that end in a query or a fragment.
+var parts = []string{"/x?a", "/x#a", "/x?a#a", "/x#a?a", "https://a.example?a", "https://a.example/x?a", "https://a.example#a", "http://[::1]:80/?#a"}
 
 func FuzzRedirectWHATWG(f *testing.F) {
 	for _, name := range []string{"redirect/accepted.txt", "redirect/refused.txt"} {

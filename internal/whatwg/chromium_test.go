@@ -1,0 +1,125 @@
+package whatwg
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"html"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/flowhook/flowhook/internal/testneed"
+)
+
+// page writes what URL.href makes of the targets in targets.js: null for a target that is not a URL.
+const page = `<!DOCTYPE html><meta charset="utf-8"><script src="targets.js"></script><pre id="hrefs"></pre><script>
+document.getElementById("hrefs").textContent = JSON.stringify(targets.map(target => {
+	try { return new URL(target, base).href } catch { return null }
+}))
+document.querySelectorAll("script").forEach(script => script.remove())
+</script>`
+
+// hrefs asks Chromium where targets lead; "" stands for nowhere. A target must be UTF-8.
+func hrefs(t *testing.T, targets []string) []string {
+	t.Helper()
+	dir := t.TempDir()
+	list, err := json.Marshal(targets)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "targets.js"), []byte("const base = \""+base+"\", targets = "+string(list)), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "page.html"), []byte(page), 0o600))
+	args := []string{"--headless", "--disable-gpu", "--disable-component-update", "--no-first-run", "--no-pings",
+		"--user-data-dir=" + filepath.Join(dir, "profile"), "--dump-dom", "file://" + filepath.ToSlash(dir) + "/page.html"}
+	if os.Geteuid() == 0 {
+		args = append(args, "--no-sandbox") // which does not work as root
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	browser := exec.CommandContext(ctx, testneed.Chromium(t), args...)
+	var dom, log bytes.Buffer
+	browser.Stdout, browser.Stderr = &dom, &log
+	require.NoError(t, browser.Run(), "%s", log.String())
+	_, text, found := strings.Cut(dom.String(), `<pre id="hrefs">`)
+	require.True(t, found, "%s\n%s", dom.String(), log.String())
+	text, _, _ = strings.Cut(text, "</pre>")
+	var got []*string
+	require.NoError(t, json.Unmarshal([]byte(html.UnescapeString(text)), &got))
+	require.Len(t, got, len(targets))
+	all := make([]string, len(got))
+	for i, href := range got {
+		if href != nil {
+			all[i] = *href
+		}
+	}
+	return all
+}
+
+// href is how Chromium writes a place.
+func (p place) href(target string) string {
+	query, fragment := "", ""
+	beforeFragment, _, hasFragment := strings.Cut(target, "#")
+	if strings.Contains(beforeFragment, "?") {
+		query = "?" + p.query
+	}
+	if hasFragment {
+		fragment = "#" + p.fragment
+	}
+	return p.origin + p.path + query + fragment
+}
+
+// What is accepted leads where it says in Chromium, too: the lists, and many mutations of them. As in check, an xn-- label may
+// lead nowhere.
+func TestChromiumGoesWhereAcceptedTargetsSay(t *testing.T) {
+	seed, r := random(t)
+	count := 400_000
+	if os.Getenv("FLOWHOOK_PROOF") != "full" {
+		count /= 10
+	}
+	redirects := vectors(t, "redirect/accepted.txt")
+	returned := vectors(t, "return/accepted.txt")
+	targets := append(append([]string{}, redirects...), returned...)
+	seeds := append(append([]string{}, targets...), append(vectors(t, "redirect/refused.txt"), vectors(t, "return/refused.txt")...)...)
+	for range count {
+		if target := mutate(r, seeds); accepted(t, target) {
+			targets = append(targets, target)
+		}
+	}
+	require.Greater(t, len(targets), count/50, "too few to prove anything")
+	nowhere := 0
+	for i, href := range hrefs(t, targets) {
+		want := shown(targets[i])
+		if href == "" && strings.Contains(want.origin, "xn--") && i >= len(redirects)+len(returned) {
+			nowhere++
+			continue
+		}
+		require.Equal(t, want.href(targets[i]), href, "%q", targets[i])
+	}
+	t.Logf("proof: redirect targets: %d accepted ones, most of them mutated (seed %d), lead where they show in Chromium, too "+
+		"(%d of them, with an xn-- label, nowhere)", len(targets), seed, nowhere)
+}
+
+// After the first ? or #, a character is accepted exactly if URL.href keeps it, except for a quote in a query.
+func TestChromiumKeepsWhatIsAcceptedInQueryAndFragment(t *testing.T) {
+	var targets []string
+	for _, part := range parts {
+		for c := rune(0); c < 0x180; c++ {
+			targets = append(targets, part+string(c)+"b")
+		}
+		targets = append(targets, part+"%", part+"%zz", part+"%0d%0a", part+"\u2028", part+"\U0001F600")
+	}
+	kept := 0
+	for i, href := range hrefs(t, targets) {
+		same := href == shown(targets[i]).href(targets[i])
+		require.Equal(t, same, accepted(t, targets[i]), "%q is %q", targets[i], href)
+		if same {
+			kept++
+		}
+	}
+	require.Greater(t, kept, 90*len(parts))
+	require.Less(t, kept, 110*len(parts))
+}
