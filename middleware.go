@@ -45,6 +45,9 @@ func (p *Pipeline) Middleware(flow Flow) func(http.Handler) http.Handler {
 				defer func() { x.Writer, x.Request = outerWriter, outerRequest }()
 				x.Writer, x.Request = w, r
 			}
+			if r.MultipartForm == nil { // else the files are not ours
+				defer removeFiles(r)
+			}
 			handled, err := p.Run(r.Context(), flow, Before, FlowWide)
 			switch {
 			case handled:

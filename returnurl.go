@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"reflect"
 	"slices"
 
 	"github.com/flowhook/flowhook/internal/target"
@@ -17,16 +18,24 @@ type returns struct {
 	asking  []Flow           // those with a redirect that goes there
 }
 
-// ReturnURL gives the URL to send the user to when a flow is done: the one that the request names in its parameter
+// ReturnURL returns the URL to send the user to when a flow is done: the one that the request names in its parameter
 // return_to, if the file allows it, or else the file's default_browser_return_url (default_return_to) for the strategy, for
-// the flow, or for all. The parameter is taken from the query, and from a form in the body, which it parses. Call it before
-// anything is saved: ErrBadReturnURL says that the URL is none that is allowed, that there is more than one, or that the form
-// cannot be read; errors.As finds the *http.MaxBytesError, where it is over a limit that the host has set.
+// the flow, or for all. Call it before anything is saved. The error is ErrBadReturnURL if the URL is not allowed, if there is
+// more than one, or if the form cannot be read. If the form is too big, errors.As finds the *http.MaxBytesError of the limit.
 //
-// What is allowed stands in selfservice.allowed_return_urls: a URL is within an entry, if its origin is the entry's, and the
+// The parameter is in the query or in a form in the body, urlencoded or multipart/form-data, which ReturnURL parses unless it
+// is parsed already. Of a multipart form, at most 11 MiB of values and 1 MiB of files are kept in memory. Larger files are
+// kept in temporary files, up to the limit that http.MaxBytesReader has set on the body, or 32 MiB for all of it. The handler
+// reads values and files afterwards, as if it had called ParseMultipartForm; MultipartReader is an error by then. Middleware
+// removes the temporary files when the handler has returned, and so does net/http for the request that it has made. If you
+// call ReturnURL without Middleware, on a copy of that request, call r.MultipartForm.RemoveAll yourself.
+//
+// selfservice.allowed_return_urls lists what is allowed: a URL is within an entry if its origin is the entry's, and the
 // segments of the entry's path begin its path. A host may begin with "*.", for all hosts below. The URL must be as strict as
-// that of a [Redirect]. ErrNotConfigured: the request names none, and neither does the file. ErrUnknownPoint: the flow or the
-// strategy is unknown, or Options.Serves does not have it. ReturnURL is safe for concurrent use, with different requests.
+// that of a [Redirect], and a path on the same site must have no /../ in its fragment, which http.Redirect would resolve.
+// ErrNotConfigured: neither the request nor the file names a URL. ErrUnknownPoint: the flow or the
+// strategy is unknown, or Options.Serves does not have it.
+// ReturnURL is safe for concurrent use with different requests.
 func (p *Pipeline) ReturnURL(r *http.Request, flow Flow, strategy Strategy) (string, error) {
 	x, _ := FromContext(r.Context())
 	now := p.plan(x)
@@ -44,7 +53,7 @@ func (p *Pipeline) ReturnURL(r *http.Request, flow Flow, strategy Strategy) (str
 	return "", fmt.Errorf("%w: a default return URL; set selfservice.default_browser_return_url", ErrNotConfigured)
 }
 
-// named gives the URL that a request names; "" if it names none.
+// named returns the URL that a request names, or "" if it names none.
 func (u *returns) named(r *http.Request) (string, error) {
 	if err := parseForm(r); err != nil {
 		return "", err
@@ -61,24 +70,58 @@ func (u *returns) named(r *http.Request) (string, error) {
 	return named[0], nil
 }
 
-// parseForm is ParseForm, which parses once, and tells nobody after that what went wrong: a handler would take what is left
-// of a body for the whole form. So one that cannot be read, or is too big, is an error. Of the query, which stays, what cannot
-// be read is not there.
+// parseForm parses the form of a request, query and body. A form in the body that cannot be read, or is too big, is an error:
+// net/http parses once, so that a handler which parses it again would be told nothing and take what is left for the whole
+// form. What cannot be read of the query is ignored.
 func parseForm(r *http.Request) error {
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if kind == "application/x-www-form-urlencoded" && r.Body != nil && r.PostForm == nil { // no other body is touched
+	var err error
+	switch {
+	case r.Body == nil || r.Body == http.NoBody: // there is no form
+	case kind == "application/x-www-form-urlencoded" && r.PostForm == nil:
 		body := *r
 		body.URL = nil
-		if err := body.ParseForm(); err != nil {
-			if big := (*http.MaxBytesError)(nil); errors.As(err, &big) {
-				return fmt.Errorf("%w: the form cannot be read: %w", ErrBadReturnURL, big)
-			}
-			return fmt.Errorf("%w: the form cannot be read", ErrBadReturnURL) // why may quote what is in it
+		if err = body.ParseForm(); err == nil {
+			r.PostForm = body.PostForm
 		}
-		r.PostForm = body.PostForm
+	case kind == "multipart/form-data":
+		err = parseMultipart(r)
+	}
+	if err != nil {
+		if big := (*http.MaxBytesError)(nil); errors.As(err, &big) {
+			return fmt.Errorf("%w: the form cannot be read: %w", ErrBadReturnURL, big)
+		}
+		return fmt.Errorf("%w: the form cannot be read", ErrBadReturnURL) // why may quote what is in it
 	}
 	_ = r.ParseForm()
 	return nil
+}
+
+const (
+	maxFilesInMemory = 1 << 20  // the rest of a multipart form's files is on the disk
+	maxMultipart     = 32 << 20 // of a body that the host sets no limit for
+)
+
+var limitedBody = reflect.TypeOf(http.MaxBytesReader(nil, nil, 0))
+
+// parseMultipart is ParseMultipartForm with a limit on the body, as net/http has one on a urlencoded form. It does nothing if
+// the form is parsed already, and is an error if the handler has called MultipartReader.
+func parseMultipart(r *http.Request) error {
+	_ = r.ParseForm() // the query
+	if reflect.TypeOf(r.Body) != limitedBody {
+		body := r.Body
+		defer func() { r.Body = body }()
+		r.Body = http.MaxBytesReader(nil, body, maxMultipart)
+	}
+	return r.ParseMultipartForm(maxFilesInMemory)
+}
+
+// removeFiles removes the temporary files of a multipart form. net/http removes only those of the request that it has made,
+// not those of a copy.
+func removeFiles(r *http.Request) {
+	if r.MultipartForm != nil {
+		_ = r.MultipartForm.RemoveAll()
+	}
 }
 
 // returns reads the file's return URLs.
