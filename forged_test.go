@@ -79,7 +79,7 @@ func TestForgedCookiesAreAnonymous(t *testing.T) {
 		"64 KiB":                          named(strings.Repeat("QUFB", 16<<10)),
 		"64 KiB, signed":                  named(sign(deskSecret, hostSession, now, strings.Repeat("A", 36<<10))),
 		"the token, 700 times over":       named(strings.Repeat(value, 700)),
-		"4000 cookies before the genuine": append(slices.Repeat([]string{"a=b"}, 4000), cookie),
+		"4000 letters before the genuine": named(strings.Repeat("A", 4000) + value),
 		"a value of separators":           named("fHx8fHx8fHx8fHw="),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -91,6 +91,13 @@ func TestForgedCookiesAreAnonymous(t *testing.T) {
 		})
 	}
 	require.Equal(t, "alice", d.who("theme=dark", cookie, "session="+value))
+
+	crowd := append(slices.Repeat([]string{"a=b"}, 4000), cookie)
+	want := "alice"
+	if len(visit("", crowd...).Request.Cookies()) == 0 { // Go 1.25.2 and later take none of so many
+		want = ""
+	}
+	require.Equal(t, want, d.who(crowd...))
 
 	for name, token := range map[string]string{
 		"std alphabet":     stdAlphabet(d),

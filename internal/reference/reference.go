@@ -72,6 +72,9 @@ func content(path, dir string) (text string, fault *Fault) {
 	if path == "" {
 		return "", &Fault{"file: without a path", "write file:/path"}
 	}
+	if rest, ok := strings.CutPrefix(path, "/"); ok && filepath.VolumeName(rest) != "" { // file:///C:/path, on Windows
+		path = rest
+	}
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(dir, path)
 	}
