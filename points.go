@@ -17,7 +17,7 @@ type HookInfo struct {
 	Position  Position      // where it is configured
 	At        Point         // where it is configured: without a strategy, where it is flow-wide
 	Own       bool          // it is the host's own, not a built-in one
-	Target    string        // of a redirect, which always answers: without query and fragment; empty for another hook
+	Target    string        // of a redirect, which always answers: up to its first ?, # or ;; empty for another hook
 	Asks      bool          // of a redirect: it goes where the request's return_to says, if that is allowed
 	Timeout   time.Duration // 0: none
 	NeverRuns bool          // in this chain: a redirect always answers before it

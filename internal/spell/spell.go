@@ -4,6 +4,8 @@ package spell
 import (
 	"strings"
 	"unicode"
+
+	"github.com/flowhook/flowhook/internal/target"
 )
 
 // Unknown returns the problem and the hint of an error for a name that is not among the known ones.
@@ -72,9 +74,13 @@ func (c comparison) within(edits int, a, b []rune) bool {
 	return edits > 0 && (c.within(edits-1, a[1:], b[1:]) || c.within(edits-1, a[1:], b) || c.within(edits-1, a, b[1:]))
 }
 
-// Clip cuts a text that is too long for an error.
+// Clip cuts a text that is too long for an error. It also cuts what may be a secret of a URL that
+// was put in the wrong place, by [target.Shown].
 func Clip(s string) string {
 	const most = 60
+	if shown := target.Shown(s); shown != s {
+		s = shown + "..."
+	}
 	if len(s) > most {
 		return strings.ToValidUTF8(s[:most], "") + "..."
 	}
