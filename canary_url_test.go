@@ -92,7 +92,8 @@ var written = map[string]string{
 	"string": "%s", "list": "[%s]", "mapping": "{%s: x}", "tag": "!x %s", "anchor": "&x %s", "list of lists": "[[%s]]",
 }
 
-// No secret of a URL gets into an error, a finding, a log, the table, the diagram, Points or the hook page.
+// No secret of a URL gets into an error, a finding, a log, the table, the diagram, Points or the
+// hook page.
 func TestURLSecrets(t *testing.T) {
 	refused, loaded := 0, 0
 	for key, text := range urlKeys {
@@ -118,7 +119,8 @@ func TestURLSecrets(t *testing.T) {
 	}
 	require.Greater(t, refused, 1000)
 	require.Greater(t, loaded, 100)
-	proof(t, "%d configurations with a secret in a URL, %d of them refused: the secret is shown nowhere", refused+loaded, refused)
+	proof(t, "%d configurations with a secret in a URL, %d of them refused: the secret is shown nowhere",
+		refused+loaded, refused)
 }
 
 func secretsStaySecret(t *testing.T, key, text, to string) (loaded bool) {

@@ -8,22 +8,25 @@ import (
 	"github.com/flowhook/flowhook/internal/target"
 )
 
-// Redirect returns the redirect hook, for [Config.Add]. It answers 302 Found with to as the Location, byte for byte. Nothing
-// in the request changes that.
+// Redirect returns the redirect hook, for [Config.Add]. It answers 302 Found with to as the
+// Location, byte for byte. Nothing in the request changes that.
 //
-// to is an absolute http or https URL, or a path on the same site such as /maintenance. It leads every browser that follows
-// the WHATWG URL standard to the origin and path that it shows. So it is ASCII and has no control character, no space and
-// none of " < >. Up to the first ? or #, it also has no user info, no backslash, no dot segment (not even as %2e), no encoded
-// control character such as %0d, no other character that a browser would percent-encode, and no host that a browser would
-// rewrite, such as 0x7f.1. Upper case in scheme and host, a default port and a missing root slash are fine. A host is an IPv4
-// address in four decimals, an IPv6 address in its shortest form, or a name whose last label does not begin with a digit.
-// Write a name beyond ASCII in its xn-- form; if its letters are not allowed in a name, it leads nowhere, like a misspelled one.
+// to is an absolute http or https URL, or a path on the same site such as /maintenance. It leads
+// every browser that follows the WHATWG URL standard to the origin and path that it shows. So it is
+// ASCII and has no control character, no space and none of " < >. Up to the first ? or #, it also
+// has no user info, no backslash, no dot segment (not even as %2e), no encoded control character
+// such as %0d, no other character that a browser would percent-encode, and no host that a browser
+// would rewrite, such as 0x7f.1. Upper case in scheme and host, a default port and a missing root
+// slash are fine. A host is an IPv4 address in four decimals, an IPv6 address in its shortest form,
+// or a name whose last label does not begin with a digit. Write a name beyond ASCII in its xn--
+// form; if its letters are not allowed in a name, it leads nowhere, like a misspelled one.
 //
-// After the first ? or #, to may contain whatever a browser keeps there, such as {|}^ and \, since it changes neither origin
-// nor path. In a fragment, that excludes the backtick. A browser does encode a ' in a query, which leads to the same place.
+// After the first ? or #, to may contain whatever a browser keeps there, such as {|}^ and \, since
+// it changes neither origin nor path. In a fragment, that excludes the backtick. A browser does
+// encode a ' in a query, which leads to the same place.
 //
-// Any other target is an error, which [New] reports and Run of the hook returns. The error shows nothing of to after the first
-// ?, # or ;. The hook is safe for concurrent use.
+// Any other target is an error, which [New] reports and Run of the hook returns. The error shows
+// nothing of to after the first ?, # or ;. The hook is safe for concurrent use.
 func Redirect(to string) Hook {
 	return &redirect{to: to, err: target.Check(to)}
 }

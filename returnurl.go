@@ -18,23 +18,27 @@ type returns struct {
 	asking  []Flow           // those with a redirect that goes there
 }
 
-// ReturnURL returns the URL to send the user to when a flow is done: the one that the request names in its parameter
-// return_to, if the file allows it, or else the file's default_browser_return_url (default_return_to) for the strategy, for
-// the flow, or for all. Call it before anything is saved. The error is ErrBadReturnURL if the URL is not allowed, if there is
-// more than one, or if the form cannot be read. If the form is too big, errors.As finds the *http.MaxBytesError of the limit.
+// ReturnURL returns the URL to send the user to when a flow is done: the one that the request names
+// in its parameter return_to, if the file allows it, or else the file's default_browser_return_url
+// (default_return_to) for the strategy, for the flow, or for all. Call it before anything is saved.
+// The error is ErrBadReturnURL if the URL is not allowed, if there is more than one, or if the form
+// cannot be read. If the form is too big, errors.As finds the *http.MaxBytesError of the limit.
 //
-// The parameter is in the query or in a form in the body, urlencoded or multipart/form-data, which ReturnURL parses unless it
-// is parsed already. Of a multipart form, at most 11 MiB of values and 1 MiB of files are kept in memory. Larger files are
-// kept in temporary files, up to the limit that http.MaxBytesReader has set on the body, or 32 MiB for all of it. The handler
-// reads values and files afterwards, as if it had called ParseMultipartForm; MultipartReader is an error by then. Middleware
-// removes the temporary files when the handler has returned, and so does net/http for the request that it has made. If you
-// call ReturnURL without Middleware, on a copy of that request, call r.MultipartForm.RemoveAll yourself.
+// The parameter is in the query or in a form in the body, urlencoded or multipart/form-data, which
+// ReturnURL parses unless it is parsed already. Of a multipart form, at most 11 MiB of values and 1
+// MiB of files are kept in memory. Larger files are kept in temporary files, up to the limit that
+// http.MaxBytesReader has set on the body, or 32 MiB for all of it. The handler reads values and
+// files afterwards, as if it had called ParseMultipartForm; MultipartReader is an error by then.
+// Middleware removes the temporary files when the handler has returned, and so does net/http for
+// the request that it has made. If you call ReturnURL without Middleware, on a copy of that
+// request, call r.MultipartForm.RemoveAll yourself.
 //
-// selfservice.allowed_return_urls lists what is allowed: a URL is within an entry if its origin is the entry's, and the
-// segments of the entry's path begin its path. A host may begin with "*.", for all hosts below. The URL must be as strict as
-// that of a [Redirect], and a path on the same site must have no /../ in its fragment, which http.Redirect would resolve.
-// ErrNotConfigured: neither the request nor the file names a URL. ErrUnknownPoint: the flow or the
-// strategy is unknown, or Options.Serves does not have it.
+// selfservice.allowed_return_urls lists what is allowed: a URL is within an entry if its origin is
+// the entry's, and the segments of the entry's path begin its path. A host may begin with "*.", for
+// all hosts below. The URL must be as strict as that of a [Redirect], and a path on the same site
+// must have no /../ in its fragment, which http.Redirect would resolve. ErrNotConfigured: neither
+// the request nor the file names a URL. ErrUnknownPoint: the flow or the strategy is unknown, or
+// Options.Serves does not have it.
 // ReturnURL is safe for concurrent use with different requests.
 func (p *Pipeline) ReturnURL(r *http.Request, flow Flow, strategy Strategy) (string, error) {
 	x, _ := FromContext(r.Context())
@@ -70,9 +74,10 @@ func (u *returns) named(r *http.Request) (string, error) {
 	return named[0], nil
 }
 
-// parseForm parses the form of a request, query and body. A form in the body that cannot be read, or is too big, is an error:
-// net/http parses once, so that a handler which parses it again would be told nothing and take what is left for the whole
-// form. What cannot be read of the query is ignored.
+// parseForm parses the form of a request, query and body. A form in the body that cannot be read,
+// or is too big, is an error: net/http parses once, so that a handler which parses it again would
+// be told nothing and take what is left for the whole form. What cannot be read of the query is
+// ignored.
 func parseForm(r *http.Request) error {
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	var err error
@@ -104,8 +109,9 @@ const (
 
 var limitedBody = reflect.TypeOf(http.MaxBytesReader(nil, nil, 0))
 
-// parseMultipart is ParseMultipartForm with a limit on the body, as net/http has one on a urlencoded form. It does nothing if
-// the form is parsed already, and is an error if the handler has called MultipartReader.
+// parseMultipart is ParseMultipartForm with a limit on the body, as net/http has one on a
+// urlencoded form. It does nothing if the form is parsed already, and is an error if the handler
+// has called MultipartReader.
 func parseMultipart(r *http.Request) error {
 	_ = r.ParseForm() // the query
 	if reflect.TypeOf(r.Body) != limitedBody {
@@ -116,8 +122,8 @@ func parseMultipart(r *http.Request) error {
 	return r.ParseMultipartForm(maxFilesInMemory)
 }
 
-// removeFiles removes the temporary files of a multipart form. net/http removes only those of the request that it has made,
-// not those of a copy.
+// removeFiles removes the temporary files of a multipart form. net/http removes only those of the
+// request that it has made, not those of a copy.
 func removeFiles(r *http.Request) {
 	if r.MultipartForm != nil {
 		_ = r.MultipartForm.RemoveAll()

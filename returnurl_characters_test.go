@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// charactersYAML has, in every URL that the file configures, what a browser keeps in a query and in a fragment.
+// charactersYAML has, in every URL that the file configures, what a browser keeps in a query and in
+// a fragment.
 const charactersYAML = `
 selfservice:
   default_browser_return_url: "https://www.example.org/home?q={a|b}^` + "`" + `\\#/r?100%{x}"
@@ -24,7 +25,8 @@ selfservice:
 
 const kept = "?q={a|b}^`\\#/r?100%{x}"
 
-// URLs with characters that a browser keeps in a query or a fragment are used as they are configured.
+// URLs with characters that a browser keeps in a query or a fragment are used as they are
+// configured.
 func TestConfiguredURLs(t *testing.T) {
 	d := newDesk(t, charactersYAML, func(d *desk) { d.opts.VerificationURL = "" })
 	require.NotContains(t, d.log.String(), "URL", "a finding")
@@ -49,7 +51,8 @@ func TestConfiguredURLs(t *testing.T) {
 	require.Regexp(t, `^[\w-]{22,}#/r\?100%\{x\}$`, after)
 }
 
-// What a handler passes to http.Redirect leads where ReturnURL says, for return URLs that browsers produce.
+// What a handler passes to http.Redirect leads where ReturnURL says, for return URLs that browsers
+// produce.
 func TestReturnURL(t *testing.T) {
 	p, err := flowhook.New(parse(t, charactersYAML), anything())
 	require.NoError(t, err)

@@ -108,12 +108,15 @@ func TestMultipartForm(t *testing.T) {
 // A multipart form that cannot be read is an error, whoever tried first.
 func TestMultipartFormCannotBeRead(t *testing.T) {
 	dir := tempDir(t)
-	body, contentType := multipartBody(t, []formPart{{"return_to", "", "/here"}, {"picture", "p.png", strings.Repeat("p", 2<<20)}})
+	picture := formPart{"picture", "p.png", strings.Repeat("p", 2<<20)}
+	body, contentType := multipartBody(t, []formPart{{"return_to", "", "/here"}, picture})
 	values, valuesType := multipartBody(t, []formPart{{"bio", "", strings.Repeat("b", 12<<20)}})
 	huge := func() io.Reader { // 40 MiB and no end
 		head := body[:len(body)-100]
 		return io.MultiReader(bytes.NewReader(head), bytes.NewReader(make([]byte, 40<<20)))
 	}
+	sent := func(b []byte) func() io.Reader { return func() io.Reader { return bytes.NewReader(b) } }
+	unparsed := []string{"nothing", "ParseForm"} // a handler that parses sets limits of its own
 	for _, row := range []struct {
 		name, contentType string
 		body              func() io.Reader
@@ -121,16 +124,16 @@ func TestMultipartFormCannotBeRead(t *testing.T) {
 		big               bool  // an error of a limit
 		parsers           []string
 	}{
-		{"cut off", contentType, func() io.Reader { return bytes.NewReader(body[:len(body)-10]) }, 0, false, nil},
+		{"cut off", contentType, sent(body[:len(body)-10]), 0, false, nil},
 		{"client goes away", contentType, func() io.Reader {
 			return io.MultiReader(bytes.NewReader(body[:300]), iotest.ErrReader(io.ErrUnexpectedEOF))
 		}, 0, false, nil},
-		{"not multipart", contentType, func() io.Reader { return strings.NewReader("return_to=/here") }, 0, false, nil},
-		{"no boundary", "multipart/form-data", func() io.Reader { return bytes.NewReader(body) }, 0, false, nil},
-		{"over the host's limit", contentType, func() io.Reader { return bytes.NewReader(body) }, 1 << 20, true, nil},
-		{"over the limit of 32 MiB", contentType, huge, 0, true, []string{"nothing", "ParseForm"}}, // others set their own
-		{"values over 11 MiB", valuesType, func() io.Reader { return bytes.NewReader(values) }, 0, false, []string{"nothing", "ParseForm"}},
-		{"read by MultipartReader", contentType, func() io.Reader { return bytes.NewReader(body) }, 0, false, []string{"MultipartReader"}},
+		{"not multipart", contentType, sent([]byte("return_to=/here")), 0, false, nil},
+		{"no boundary", "multipart/form-data", sent(body), 0, false, nil},
+		{"over the host's limit", contentType, sent(body), 1 << 20, true, nil},
+		{"over the limit of 32 MiB", contentType, huge, 0, true, unparsed},
+		{"values over 11 MiB", valuesType, sent(values), 0, false, unparsed},
+		{"read by MultipartReader", contentType, sent(body), 0, false, []string{"MultipartReader"}},
 	} {
 		if row.parsers == nil {
 			row.parsers = []string{"nothing", "ParseForm", "ParseMultipartForm", "FormValue"}
@@ -163,7 +166,8 @@ func TestMultipartFormCannotBeRead(t *testing.T) {
 // A host's limit may be above that of 32 MiB.
 func TestMultipartFormWithinTheHostsLimit(t *testing.T) {
 	tempDir(t)
-	body, contentType := multipartBody(t, []formPart{{"film", "f.mp4", strings.Repeat("f", 33<<20)}, {"return_to", "", "/here"}})
+	film := formPart{"film", "f.mp4", strings.Repeat("f", 33<<20)}
+	body, contentType := multipartBody(t, []formPart{film, {"return_to", "", "/here"}})
 	r := httptest.NewRequest("POST", "/", nil)
 	r.Body = http.MaxBytesReader(nil, io.NopCloser(bytes.NewReader(body)), 40<<20)
 	r.Header.Set("Content-Type", contentType)
@@ -173,7 +177,8 @@ func TestMultipartFormWithinTheHostsLimit(t *testing.T) {
 	require.NoError(t, r.MultipartForm.RemoveAll())
 }
 
-// The handler reads values and files after Middleware has parsed the form. The temporary files go when it has returned.
+// The handler reads values and files after Middleware has parsed the form. The temporary files go
+// when it has returned.
 func TestMiddlewareParsesMultipartForms(t *testing.T) {
 	dir := tempDir(t)
 	files := func() []string {
@@ -208,8 +213,9 @@ func TestMiddlewareParsesMultipartForms(t *testing.T) {
 	defer srv.Close()
 	client := srv.Client()
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	for to, want := range map[string]int{"https://www.example.org/app/x": http.StatusFound, "https://evil.example/": http.StatusBadRequest} {
-		body, contentType := multipartBody(t, []formPart{{"picture", "p.png", picture}, {"name", "", "Alice"}, {"return_to", "", to}})
+	for to, want := range map[string]int{"https://www.example.org/app/x": 302, "https://evil.example/": 400} {
+		parts := []formPart{{"picture", "p.png", picture}, {"name", "", "Alice"}, {"return_to", "", to}}
+		body, contentType := multipartBody(t, parts)
 		res, err := client.Post(srv.URL, contentType, bytes.NewReader(body))
 		require.NoError(t, err)
 		said, err := io.ReadAll(res.Body)

@@ -25,9 +25,10 @@ var style string
 // method is 405. Each request is shown the configuration that is current, so what Reload takes is there at once. How often
 // hooks ran is there where Options.Count is set, and counts since [flowhook.New].
 //
-// The page shows what the service does to whoever can reach it: hooks, where they are configured, where redirects lead
-// (up to the first ?, # or ;), what is weak in the settings. It shows no secret, no address and no config of a hook. So
-// mount it where operators alone come, such as a listener on the loopback interface, or behind their sign-in.
+// The page shows what the service does to whoever can reach it: hooks, where they are configured,
+// where redirects lead (up to the first ?, # or ;), what is weak in the settings. It shows no
+// secret, no address and no config of a hook. So mount it where operators alone come, such as a
+// listener on the loopback interface, or behind their sign-in.
 //
 // A nil pipeline is a mistake in the program, and panics at once. The handler is safe for concurrent use.
 func Handler(p *flowhook.Pipeline) http.Handler {

@@ -15,7 +15,8 @@ import (
 
 // Verification gives the mail: base, an absolute URL, with token in its query makes the link, which is good for so long.
 func Verification(base, token string, lifespan time.Duration) (subject, text, page, link string) {
-	// Not by net/url, which refuses or rewrites some of what browsers keep, and sorts the pairs of a query.
+	// Not by net/url, which refuses or rewrites some of what browsers keep, and sorts the pairs of
+	// a query.
 	base, fragment, fragmented := strings.Cut(base, "#")
 	base, query, _ := strings.Cut(base, "?")
 	pairs := slices.DeleteFunc(strings.Split(query, "&"), func(pair string) bool { return pair == "" || strings.HasPrefix(pair, "token=") })

@@ -79,12 +79,14 @@ func entryFault(to string, p place, below bool) (fault, part string) {
 	return segmentsFault(p.segments)
 }
 
-// Allows reports whether to, an absolute URL or a path on the same site, is within an entry. The origin is the same (the
-// entry's host may stand for those below it), and the segments of the entry's path begin the path of to, compared as written;
-// a slash at the end of either, and query and fragment of to, do not matter. A path on the same site is within entries that
-// are such paths only. Nothing is allowed that does not pass [Check], or of which servers differ on the path: one with an
-// encoded slash or backslash, also if it is encoded twice, or with a dot segment that has parameters (..;a). Nor is a path on
-// the same site with /../ in its fragment, which [http.Redirect] takes for a part of the path.
+// Allows reports whether to, an absolute URL or a path on the same site, is within an entry. The
+// origin is the same (the entry's host may stand for those below it), and the segments of the
+// entry's path begin the path of to, compared as written; a slash at the end of either, and query
+// and fragment of to, do not matter. A path on the same site is within entries that are such paths
+// only. Nothing is allowed that does not pass [Check], or of which servers differ on the path: one
+// with an encoded slash or backslash, also if it is encoded twice, or with a dot segment that has
+// parameters (..;a). Nor is a path on the same site with /../ in its fragment, which
+// [http.Redirect] takes for a part of the path.
 func (l *List) Allows(to string) bool {
 	if fault, _ := targetFault(to); fault != "" {
 		return false
@@ -105,8 +107,8 @@ func (p place) within(e place) bool {
 		len(p.segments) >= len(e.segments) && slices.Equal(p.segments[:len(e.segments)], e.segments)
 }
 
-// placeOf takes a target without fault. Without query and fragment, it always parses, and its EscapedPath is the path as
-// written.
+// placeOf takes a target without fault. Without query and fragment, it always parses, and its
+// EscapedPath is the path as written.
 func placeOf(to string) place {
 	to, _, _ = split(to)
 	u, err := url.Parse(to)

@@ -1,4 +1,5 @@
-// Package target decides where a browser may be sent: Check for what is configured, List for what a request asks for.
+// Package target decides where a browser may be sent: Check for what is configured, List for what a
+// request asks for.
 package target
 
 import (
@@ -13,8 +14,9 @@ import (
 // ErrScheme is in the errors for a URL whose scheme is neither http nor https.
 var ErrScheme = errors.New("has another scheme")
 
-// Check returns an error if to is no good as a target. See [flowhook.Redirect] for the rule. The error for a scheme other
-// than http and https wraps [ErrScheme]. No error shows what may be a secret. Check is safe for concurrent use.
+// Check returns an error if to is no good as a target. See [flowhook.Redirect] for the rule. The
+// error for a scheme other than http and https wraps [ErrScheme]. No error shows what may be a
+// secret. Check is safe for concurrent use.
 func Check(to string) error {
 	fault, part := targetFault(to)
 	if fault == "" {
@@ -23,9 +25,9 @@ func Check(to string) error {
 	return refusal("the target must be an absolute http or https URL, or a path on the same site such as /maintenance", to, fault, part)
 }
 
-// Shown returns as much of a URL as may appear in errors, logs and pages: all of it up to the first ?, # or ;, since a secret
-// may follow. It returns "" for a text that is no good as a target and contains an @, encoded or not: there, anything may be
-// a password.
+// Shown returns as much of a URL as may appear in errors, logs and pages: all of it up to the first
+// ?, # or ;, since a secret may follow. It returns "" for a text that is no good as a target and
+// contains an @, encoded or not: there, anything may be a password.
 func Shown(text string) string {
 	if fault, _ := targetFault(text); fault != "" && containsAt(text) {
 		return ""
@@ -40,7 +42,8 @@ func shownLen(text string) int {
 	return len(text)
 }
 
-// containsAt reports whether a text contains an @ or what a reader may decode to one, however often it is encoded.
+// containsAt reports whether a text contains an @ or what a reader may decode to one, however often
+// it is encoded.
 func containsAt(text string) bool {
 	for strings.Contains(text, "%25") {
 		text = strings.ReplaceAll(text, "%25", "%")
@@ -48,8 +51,9 @@ func containsAt(text string) bool {
 	return strings.ContainsAny(text, "@\ufe6b\uff20") || strings.Contains(text, "%40")
 }
 
-// refusal returns the error for a text that has a fault. It quotes no more of the text than Shown returns, and of the part
-// that is wrong no more than that either; a single character reveals nothing.
+// refusal returns the error for a text that has a fault. It quotes no more of the text than Shown
+// returns, and of the part that is wrong no more than that either; a single character reveals
+// nothing.
 func refusal(rule, text, fault, part string) error {
 	err := errors.New(fault)
 	if fault == ErrScheme.Error() {
@@ -71,7 +75,8 @@ func refusal(rule, text, fault, part string) error {
 	return fmt.Errorf("%s; %q %w", rule, shown, err)
 }
 
-// split cuts a target into what decides where it leads, its query and its fragment. The latter two include their ? and #.
+// split cuts a target into what decides where it leads, its query and its fragment. The latter two
+// include their ? and #.
 func split(to string) (place, query, fragment string) {
 	place = to
 	if i := strings.IndexByte(place, '#'); i >= 0 {
@@ -83,7 +88,8 @@ func split(to string) (place, query, fragment string) {
 	return place, query, fragment
 }
 
-// targetFault returns what is wrong, and the part of the target that is: two values, as the part may be a secret.
+// targetFault returns what is wrong, and the part of the target that is: two values, as the part
+// may be a secret.
 func targetFault(to string) (fault, part string) {
 	switch {
 	case to == "":
@@ -121,7 +127,8 @@ func placeFault(place string) (fault, part string) {
 	case strings.HasPrefix(place, "/"):
 		return "", ""
 	}
-	// Releases of Go differ on brackets: for some, the host name of https://evil.example[::1] is ::1.
+	// Releases of Go differ on brackets: for some, the host name of https://evil.example[::1] is
+	// ::1.
 	_, authority, _ := strings.Cut(place, "://")
 	authority, _, _ = strings.Cut(authority, "/")
 	u, err := url.Parse(place)
@@ -146,14 +153,15 @@ func placeFault(place string) (fault, part string) {
 	return hostFault(u.Host, u.Hostname())
 }
 
-// isDots reports whether browsers resolve a segment. By the standard, they do so even if its dots are encoded.
+// isDots reports whether browsers resolve a segment. By the standard, they do so even if its dots
+// are encoded.
 func isDots(segment string) bool {
 	dots := strings.ReplaceAll(strings.ToLower(segment), "%2e", ".")
 	return dots == "." || dots == ".."
 }
 
-// characterFault accepts the characters that browsers keep in every part of a URL, except for those in encoded, which they
-// percent-encode in this part.
+// characterFault accepts the characters that browsers keep in every part of a URL, except for those
+// in encoded, which they percent-encode in this part.
 func characterFault(text, encoded string) (fault, part string) {
 	for i := range len(text) {
 		switch c := text[i]; {
@@ -197,14 +205,14 @@ func validPort(port string) bool {
 
 const hostCharacters = "abcdefghijklmnopqrstuvwxyz0123456789-_"
 
-// hostFault takes the host with its brackets, and the name without. The standard leaves a host that passes as it
-// is, except for its case.
+// hostFault takes the host with its brackets, and the name without. The standard leaves a host that
+// passes as it is, except for its case.
 func hostFault(host, name string) (fault, part string) {
 	name = strings.ToLower(name)
 	ip, err := netip.ParseAddr(name)
 	if strings.HasPrefix(host, "[") {
-		// The standard has no zones, and writes addresses as RFC 5952 does, except for the dotted form of mapped ones.
-		// Some releases of Go take [127.0.0.1].
+		// The standard has no zones, and writes addresses as RFC 5952 does, except for the dotted
+		// form of mapped ones. Some releases of Go take [127.0.0.1].
 		if err != nil || !ip.Is6() || ip.Is4In6() || ip.Zone() != "" || ip.String() != name {
 			return "has an IPv6 address that is not in its shortest form, is mapped, or has a zone", name
 		}

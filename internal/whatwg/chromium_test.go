@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +18,8 @@ import (
 	"github.com/flowhook/flowhook/internal/testneed"
 )
 
-// page writes what URL.href makes of the targets in targets.js: null for a target that is not a URL.
+// page writes what URL.href makes of the targets in targets.js: null for a target that is not a
+// URL.
 const page = `<!DOCTYPE html><meta charset="utf-8"><script src="targets.js"></script><pre id="hrefs"></pre><script>
 document.getElementById("hrefs").textContent = JSON.stringify(targets.map(target => {
 	try { return new URL(target, base).href } catch { return null }
@@ -31,7 +33,8 @@ func hrefs(t *testing.T, targets []string) []string {
 	dir := t.TempDir()
 	list, err := json.Marshal(targets)
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "targets.js"), []byte("const base = \""+base+"\", targets = "+string(list)), 0o600))
+	script := "const base = \"" + base + "\", targets = " + string(list)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "targets.js"), []byte(script), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "page.html"), []byte(page), 0o600))
 	args := []string{"--headless", "--disable-gpu", "--disable-component-update", "--no-first-run", "--no-pings",
 		"--user-data-dir=" + filepath.Join(dir, "profile"), "--dump-dom", "file://" + filepath.ToSlash(dir) + "/page.html"}
@@ -72,8 +75,8 @@ func (p place) href(target string) string {
 	return p.origin + p.path + query + fragment
 }
 
-// What is accepted leads where it says in Chromium, too: the lists, and many mutations of them. As in check, an xn-- label may
-// lead nowhere.
+// What is accepted leads where it says in Chromium, too: the lists, and many mutations of them. As
+// in check, an xn-- label may lead nowhere.
 func TestChromiumGoesWhereAcceptedTargetsSay(t *testing.T) {
 	seed, r := random(t)
 	count := 400_000
@@ -82,8 +85,8 @@ func TestChromiumGoesWhereAcceptedTargetsSay(t *testing.T) {
 	}
 	redirects := vectors(t, "redirect/accepted.txt")
 	returned := vectors(t, "return/accepted.txt")
-	targets := append(append([]string{}, redirects...), returned...)
-	seeds := append(append([]string{}, targets...), append(vectors(t, "redirect/refused.txt"), vectors(t, "return/refused.txt")...)...)
+	targets := slices.Concat(redirects, returned)
+	seeds := slices.Concat(targets, vectors(t, "redirect/refused.txt"), vectors(t, "return/refused.txt"))
 	for range count {
 		if target := mutate(r, seeds); accepted(t, target) {
 			targets = append(targets, target)
@@ -99,11 +102,12 @@ func TestChromiumGoesWhereAcceptedTargetsSay(t *testing.T) {
 		}
 		require.Equal(t, want.href(targets[i]), href, "%q", targets[i])
 	}
-	t.Logf("proof: redirect targets: %d accepted ones, most of them mutated (seed %d), lead where they show in Chromium, too "+
-		"(%d of them, with an xn-- label, nowhere)", len(targets), seed, nowhere)
+	t.Logf("proof: redirect targets: %d accepted ones, most of them mutated (seed %d), lead where they show in "+
+		"Chromium, too (%d of them, with an xn-- label, nowhere)", len(targets), seed, nowhere)
 }
 
-// After the first ? or #, a character is accepted exactly if URL.href keeps it, except for a quote in a query.
+// After the first ? or #, a character is accepted exactly if URL.href keeps it, except for a quote
+// in a query.
 func TestChromiumKeepsWhatIsAcceptedInQueryAndFragment(t *testing.T) {
 	var targets []string
 	for _, part := range parts {

@@ -206,8 +206,8 @@ func TestMutatedVectorsLeadWhereTheySay(t *testing.T) {
 	require.Greater(t, elsewhere, targets/50, "too few to prove anything")
 }
 
-// After the first ? or #, a character is accepted exactly if the standard keeps it, except for a quote in a query, which leads to
-// the same place.
+// After the first ? or #, a character is accepted exactly if the standard keeps it, except for a
+// quote in a query, which leads to the same place.
 func TestQueryAndFragmentCharacters(t *testing.T) {
 	for _, part := range parts {
 		for c := range 256 {
@@ -220,7 +220,10 @@ func TestQueryAndFragmentCharacters(t *testing.T) {
 }
 
 // parts are targets that end in a query or a fragment.
-var parts = []string{"/x?a", "/x#a", "/x?a#a", "/x#a?a", "https://a.example?a", "https://a.example/x?a", "https://a.example#a", "http://[::1]:80/?#a"}
+var parts = []string{
+	"/x?a", "/x#a", "/x?a#a", "/x#a?a",
+	"https://a.example?a", "https://a.example/x?a", "https://a.example#a", "http://[::1]:80/?#a",
+}
 
 func FuzzRedirectWHATWG(f *testing.F) {
 	for _, name := range []string{"redirect/accepted.txt", "redirect/refused.txt"} {

@@ -81,7 +81,8 @@ func stays(t testing.TB, to string, entries []string) (nowhere bool) {
 	if nowhere || !strings.HasPrefix(to, "/") {
 		return nowhere
 	}
-	// http.Redirect cleans a path, which a handler that uses it must not notice, but for empty segments.
+	// http.Redirect cleans a path, which a handler that uses it must not notice, but for empty
+	// segments.
 	w := httptest.NewRecorder()
 	http.Redirect(w, httptest.NewRequest("GET", base, nil), to, http.StatusSeeOther)
 	cleaned := make([]string, len(entries))
@@ -91,7 +92,7 @@ func stays(t testing.TB, to string, entries []string) (nowhere bool) {
 		}
 	}
 	if location := w.Header().Get("Location"); !isWithin(t, location, cleaned, &nowhere) {
-		require.Fail(t, "escaped", "%q is allowed, and http.Redirect makes it %q, which is within none of %q", to, location, cleaned)
+		require.Fail(t, "escaped", "%q is allowed, and http.Redirect makes it %q, within none of %q", to, location, cleaned)
 	}
 	return nowhere
 }
