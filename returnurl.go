@@ -22,11 +22,12 @@ type returns struct {
 // in its parameter return_to, if the file allows it, or else the file's default_browser_return_url
 // (default_return_to) for the strategy, for the flow, or for all. Call it before anything is saved.
 // The error is ErrBadReturnURL if the URL is not allowed, if there is more than one, or if the form
-// cannot be read. If the form is too big, errors.As finds the *http.MaxBytesError of the limit.
+// cannot be read. If the form exceeds a limit of http.MaxBytesReader, errors.As finds its
+// *http.MaxBytesError.
 //
 // The parameter is in the query or in a form in the body, urlencoded or multipart/form-data, which
-// ReturnURL parses unless it is parsed already. Of a multipart form, at most 11 MiB of values and 1
-// MiB of files are kept in memory. Larger files are kept in temporary files, up to the limit that
+// ReturnURL parses unless it is parsed already. Of a multipart form, at most 11 MiB of values and
+// 1 MiB of files are kept in memory. Larger files are kept in temporary files, up to the limit that
 // http.MaxBytesReader has set on the body, or 32 MiB for all of it. The handler reads values and
 // files afterwards, as if it had called ParseMultipartForm; MultipartReader is an error by then.
 // Middleware removes the temporary files when the handler has returned, and so does net/http for
@@ -38,8 +39,7 @@ type returns struct {
 // all hosts below. The URL must be as strict as that of a [Redirect], and a path on the same site
 // must have no /../ in its fragment, which http.Redirect would resolve. ErrNotConfigured: neither
 // the request nor the file names a URL. ErrUnknownPoint: the flow or the strategy is unknown, or
-// Options.Serves does not have it.
-// ReturnURL is safe for concurrent use with different requests.
+// Options.Serves does not have it. ReturnURL is safe for concurrent use with different requests.
 func (p *Pipeline) ReturnURL(r *http.Request, flow Flow, strategy Strategy) (string, error) {
 	x, _ := FromContext(r.Context())
 	now := p.plan(x)
