@@ -101,6 +101,25 @@ func TestComplete_error_that_cannot_be_inspected(t *testing.T) {
 	}
 }
 
+// badBody is the body of a request whose reader fails with err.
+type badBody struct{ err error }
+
+func (b badBody) Read([]byte) (int, error) { return 0, b.err }
+func (badBody) Close() error               { return nil }
+
+func TestReturnURL_body_error_that_cannot_be_inspected(t *testing.T) {
+	p, err := flowhook.New(nil, flowhook.Options{})
+	require.NoError(t, err)
+	for name, bad := range uninspectable() {
+		t.Run(name, func(t *testing.T) {
+			r := httptest.NewRequest(http.MethodPost, "/login", badBody{bad})
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			_, err := p.ReturnURL(r, flowhook.Login, flowhook.FlowWide)
+			require.ErrorIs(t, err, flowhook.ErrBadReturnURL)
+		})
+	}
+}
+
 // A store whose errors cannot be inspected is in trouble; it does not take the request down.
 func TestSessions_store_error_that_cannot_be_inspected(t *testing.T) {
 	for name, bad := range uninspectable() {

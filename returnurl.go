@@ -93,13 +93,25 @@ func parseForm(r *http.Request) error {
 		err = parseMultipart(r)
 	}
 	if err != nil {
-		if big := (*http.MaxBytesError)(nil); errors.As(err, &big) {
+		if big := tooBig(err); big != nil {
 			return fmt.Errorf("%w: the form cannot be read: %w", ErrBadReturnURL, big)
 		}
 		return fmt.Errorf("%w: the form cannot be read", ErrBadReturnURL) // why may quote what is in it
 	}
 	_ = r.ParseForm()
 	return nil
+}
+
+// tooBig returns the *http.MaxBytesError in an error of the body, which may panic when it is
+// inspected, or nil.
+func tooBig(err error) (big *http.MaxBytesError) {
+	defer func() {
+		if recover() != nil {
+			big = nil
+		}
+	}()
+	errors.As(err, &big)
+	return big
 }
 
 const (
