@@ -36,7 +36,8 @@ var (
 	errAnswered = errors.New("it has answered; it may set headers, and the handler answers when Complete has returned")
 	errRefused  = errors.New("the handler's ResponseWriter was written to while hooks run; a hook writes to x.Writer")
 	errNoWriter = errors.New("it has answered or set a header, and the exchange has no Writer to send that")
-	errBegun    = errors.New("it has answered or set a header, and the response has already begun; run hooks before you answer")
+	errBegun    = errors.New("it has answered or set a header, and the response has already begun; " +
+		"run hooks before you answer")
 	errUnsaved  = errors.New("it ended every session of the identity, and the login has none; " +
 		"issue the session in save, or set x.Session (Options.Issue must set it, too)")
 	errOutside  = errors.New("flowhook: the context is not the transaction's; pass on the one that the hook, or save, was given")
@@ -149,7 +150,8 @@ func (p *Pipeline) enter(ctx context.Context, flow Flow, phase Phase, strategy S
 	case x.marks.answered:
 		return nil, nil, fmt.Errorf("%w: %s", ErrAnswered, c.point)
 	}
-	if all.asks && x.Request != nil { // a failed attempt, and what comes of it, must not end here: it goes where the file says
+	if all.asks && x.Request != nil {
+		// At Failed, the redirect goes where the file says: a failed attempt must not end here.
 		if x.run.returnTo, err = now.returns.named(x.Request); err != nil && phase != Failed {
 			return nil, nil, fmt.Errorf("%w: %s", err, c.point)
 		}
