@@ -38,7 +38,7 @@ var (
 	errNoWriter = errors.New("it has answered or set a header, and the exchange has no Writer to send that")
 	errBegun    = errors.New("it has answered or set a header, and the response has already begun; " +
 		"run hooks before you answer")
-	errUnsaved  = errors.New("it ended every session of the identity, and the login has none; " +
+	errUnsaved = errors.New("it ended every session of the identity, and the login has none; " +
 		"issue the session in save, or set x.Session (Options.Issue must set it, too)")
 	errOutside  = errors.New("flowhook: the context is not the transaction's; pass on the one that the hook, or save, was given")
 	errTooLate  = errors.New("flowhook: the transaction is committed and the answer is given; issue or end a session in the hook itself")
