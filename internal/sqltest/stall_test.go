@@ -202,6 +202,35 @@ func TestStall(t *testing.T) {
 	}
 }
 
+// The server answers COMMIT late, but within the limit.
+func TestStall_late_answer(t *testing.T) {
+	for _, d := range databases[1:] {
+		for v, name := range verdicts {
+			t.Run(d.name+"/"+name, func(t *testing.T) {
+				h := newStalling(t, d, "")
+				setLimit(h.store, patience)
+				h.proxy.stall(v, "COMMIT")
+				session := newSession("a")
+				complete := h.complete(testContext(t), func(ctx context.Context) error {
+					return h.store.CreateSession(ctx, session)
+				}, func() error { return nil })
+				done := make(chan error, 1)
+				go func() { done <- complete() }()
+				require.Eventually(t, func() bool { return h.proxy.holds() > 0 }, stallPatience, time.Millisecond)
+				select {
+				case err := <-done:
+					t.Fatalf("it did not wait: %v", err)
+				default:
+				}
+				h.proxy.heal()
+				require.NoError(t, <-done)
+				require.Equal(t, 1, h.stored(session))
+				require.Equal(t, 1, h.db.Stats().OpenConnections, "the connection is kept")
+			})
+		}
+	}
+}
+
 // complete returns a call of Complete with one hook.
 func (h *stalling) complete(ctx context.Context, save func(ctx context.Context) error, hook func() error) func() error {
 	h.t.Helper()
