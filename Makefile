@@ -21,7 +21,7 @@ race:
 fuzz:
 	go run ./internal/proof fuzz
 
-# the README's figures, each against a peer in the same run
+# the figures of docs/performance.md, each against a peer in the same run
 bench:
 	cd internal/peerbench && go run .
 

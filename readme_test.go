@@ -17,25 +17,42 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A block is a fenced code block of the README or of a page in docs.
+// A block is a fenced code block of a page.
 type block struct {
 	language string
 	text     string
 	marked   string // the line above the fence
-	page     string // the file's name, without its extension
+	page     string // the path of the page
 	line     int
 }
 
-// otherTests have these pages: two in modules that have a database, and TestSecondFactorPage.
-var otherTests = []string{"docs/own-store.md", "docs/postgresql.md", "docs/second-factor.md"}
+// String returns the position of b.
+func (b block) String() string { return fmt.Sprintf("%s:%d", b.page, b.line) }
 
-// readme returns the blocks of the README and of docs.
+// name returns the position of b as a name for a file or directory.
+func (b block) name() string {
+	page := strings.ReplaceAll(strings.TrimSuffix(b.page, ".md"), "/", "_")
+	return fmt.Sprintf("%s_line%d", page, b.line)
+}
+
+// testedElsewhere are the pages whose blocks other tests compile: TestPages in internal/sqltest,
+// which has databases, and TestSecondFactorPage.
+var testedElsewhere = []string{"docs/own-store.md", "docs/postgresql.md", "docs/second-factor.md"}
+
+// pages returns the paths of the README and of all other pages for readers.
+func pages(t *testing.T) []string {
+	t.Helper()
+	docs, err := filepath.Glob("docs/*.md")
+	require.NoError(t, err)
+	require.NotEmpty(t, docs)
+	return append([]string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md"}, docs...)
+}
+
+// readme returns the blocks of all pages but those that are tested elsewhere.
 func readme(t *testing.T) (blocks []block) {
 	t.Helper()
-	pages, err := filepath.Glob("docs/*.md")
-	require.NoError(t, err)
-	for _, page := range append([]string{"README.md"}, pages...) {
-		if !slices.Contains(otherTests, page) {
+	for _, page := range pages(t) {
+		if !slices.Contains(testedElsewhere, page) {
 			blocks = append(blocks, blocksOf(t, page)...)
 		}
 	}
@@ -46,13 +63,12 @@ func blocksOf(t *testing.T, page string) (blocks []block) {
 	t.Helper()
 	text, err := os.ReadFile(page)
 	require.NoError(t, err)
-	name := strings.TrimSuffix(filepath.Base(page), ".md")
 	above, in := "", false
 	for i, line := range strings.Split(string(text), "\n") {
 		language, fence := strings.CutPrefix(line, "```")
 		switch {
 		case fence && !in:
-			blocks = append(blocks, block{language: language, marked: above, page: name, line: i + 1})
+			blocks = append(blocks, block{language: language, marked: above, page: page, line: i + 1})
 			in = true
 		case fence:
 			in = false
@@ -65,25 +81,26 @@ func blocksOf(t *testing.T, page string) (blocks []block) {
 	return blocks
 }
 
-// TestREADMECode builds every block of Go in the README and in docs, in a module of its own, which
-// uses this checkout as the README says. A block that begins with "package" is a program: it runs,
-// and prints the next text block. All others are parts of one package: declarations as they are,
-// statements in a function with the parameters of around. Tests run, beside the README's auth.yml.
-// The packages of imports that a part mentions are imported.
+// TestREADMECode builds every block of Go in the README and the other pages. It uses a module of its
+// own, which replaces flowhook by this checkout. A block that begins with "package" is a program: it
+// prints the next text block, and logs nothing. All other blocks are parts of one package:
+// declarations are compiled unchanged, and statements in a function with the parameters of around.
+// The tests among them run next to the auth.yml of docs/hooks.md. A part imports those packages of
+// imports that it mentions.
 func TestREADMECode(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {
 		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700))
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
-	run := func(args ...string) string {
+	run := func(args ...string) (stdout, logged string) {
 		cmd := exec.Command("go", args...)
 		cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOFLAGS=-mod=mod", "GOPROXY=off", "GOWORK=off")
 		var stderr strings.Builder
 		cmd.Stderr = &stderr
 		out, err := cmd.Output()
 		require.NoError(t, err, "go %s: %s%s", strings.Join(args, " "), stderr.String(), out)
-		return string(out)
+		return string(out), stderr.String()
 	}
 
 	checkout, err := os.Getwd()
@@ -106,17 +123,16 @@ func TestREADMECode(t *testing.T) {
 		case b.language != "go":
 		case b.marked == "<!-- otel -->": // of another module, which compares it with its example
 		case strings.HasPrefix(b.text, "package main"):
-			name := fmt.Sprintf("%s%d", b.page, b.line)
-			write(name+"/main.go", b.text)
-			require.Equal(t, "text", blocks[i+1].language, "line %d: the program's output is to follow", b.line)
-			printed[name] = blocks[i+1].text
+			write(b.name()+"/main.go", b.text)
+			require.Equal(t, "text", blocks[i+1].language, "%s: no output follows the program", b)
+			printed[b.name()] = blocks[i+1].text
 		default:
 			suffix := ""
 			if strings.Contains(b.text, "(t *testing.T) {") {
 				suffix = "_test"
 				tests++
 			}
-			write(fmt.Sprintf("parts/%s_line%d%s.go", b.page, b.line, suffix), part(b.text))
+			write("parts/"+b.name()+suffix+".go", part(b.text))
 		}
 	}
 	require.NotEmpty(t, printed)
@@ -124,7 +140,9 @@ func TestREADMECode(t *testing.T) {
 	require.NotZero(t, tests)
 	run("test", "./parts")
 	for name, want := range printed {
-		require.Equal(t, want, run("run", "./"+name))
+		stdout, logged := run("run", "./"+name)
+		require.Equal(t, want, stdout, name)
+		require.Empty(t, logged, "%s: the output is not all that the program prints", name)
 	}
 }
 
@@ -155,7 +173,8 @@ func part(text string) string {
 	return head + text
 }
 
-// TestREADMEYAML loads every block of YAML. One under "refused" is refused, as the next text block says.
+// TestREADMEYAML loads every block of YAML. A block marked as refused fails with the errors in the
+// next text block. A block marked as findings has those of the next text block, and the table after.
 func TestREADMEYAML(t *testing.T) {
 	blocks := readme(t)
 	refused, findings := 0, 0
@@ -164,7 +183,7 @@ func TestREADMEYAML(t *testing.T) {
 			continue
 		}
 		cfg, err := flowhook.ParseConfig([]byte(b.text))
-		require.NoError(t, err, "line %d", b.line)
+		require.NoError(t, err, "%s", b)
 		opts := flowhook.Options{Store: memstore.New(), Courier: &mailbox{}, VerificationURL: "https://auth.example.org/verification",
 			Logger: slog.New(slog.DiscardHandler)}
 		if b.marked == "<!-- findings -->" {
@@ -173,41 +192,45 @@ func TestREADMEYAML(t *testing.T) {
 			for _, f := range cfg.Check(opts) {
 				lines = append(lines, f.String()+"\n")
 			}
-			require.Equal(t, blocks[i+1].text, strings.Join(lines, ""), "line %d", b.line)
+			require.Equal(t, blocks[i+1].text, strings.Join(lines, ""), "%s", b)
 			p, err := flowhook.New(cfg, opts)
 			require.NoError(t, err)
 			require.Equal(t, "<!-- table -->", blocks[i+2].marked)
-			require.Equal(t, blocks[i+2].text, p.String(), "line %d", blocks[i+2].line)
+			require.Equal(t, blocks[i+2].text, p.String(), "%s", blocks[i+2])
 			continue
 		}
 		opts.Secrets = []string{"only-for-this-test-0123456789"}
 		_, err = flowhook.New(cfg, opts)
 		if b.marked != "<!-- refused -->" {
-			require.NoError(t, err, "line %d", b.line)
+			require.NoError(t, err, "%s", b)
 			continue
 		}
 		refused++
-		require.EqualError(t, err, strings.TrimSuffix(blocks[i+1].text, "\n"), "line %d", b.line)
+		require.EqualError(t, err, strings.TrimSuffix(blocks[i+1].text, "\n"), "%s", b)
 	}
 	require.Equal(t, 1, refused)
 	require.Equal(t, 1, findings)
 }
 
-// TestREADMENamesWhatThereIs compares the README's lists with the library.
-func TestREADMENamesWhatThereIs(t *testing.T) {
-	text, err := os.ReadFile("README.md")
-	require.NoError(t, err)
+// TestREADMETables compares the tables of strategies, hooks, errors and rules with the library.
+func TestREADMETables(t *testing.T) {
+	read := func(page string) string {
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		return string(text)
+	}
+	text, handlers, checks := read("README.md"), read("docs/handlers.md"), read("docs/checks.md")
 	for _, s := range []flowhook.Strategy{flowhook.Password, flowhook.OIDC, flowhook.Profile, flowhook.Link, flowhook.Code,
 		flowhook.TOTP, flowhook.LookupSecret, flowhook.WebAuthn, flowhook.Passkey, flowhook.SAML} {
-		require.Contains(t, string(text), "`"+string(s)+"`")
+		require.Regexp(t, "(?m)^\\| strategy .*`"+string(s)+"`", text)
 	}
 	source, err := os.ReadFile("hook.go")
 	require.NoError(t, err)
 	for _, m := range regexp.MustCompile(`(?m)^\t(Err[A-Z]\w+)\s+= `).FindAllStringSubmatch(string(source), -1) {
-		require.Contains(t, string(text), "| `"+m[1]+"` |")
+		require.Contains(t, handlers, "\n| `"+m[1]+"` |")
 	}
 	for _, rule := range rules(t) {
-		require.Regexp(t, "(?m)^\\| .*`"+rule+"`.* \\|", string(text))
+		require.Regexp(t, "(?m)^\\| .*`"+rule+"`.* \\|", checks)
 	}
 	mayStand := map[string][]flowhook.Flow{ // besides flows of the host's own
 		"session":                {flowhook.Login, flowhook.Registration, flowhook.Verification, flowhook.Recovery},
@@ -215,7 +238,7 @@ func TestREADMENamesWhatThereIs(t *testing.T) {
 		"verify":                 {flowhook.Registration, flowhook.Settings, flowhook.Login},
 	}
 	for name, flows := range mayStand {
-		row := regexp.MustCompile("(?m)^\\| `" + name + "`.*$").FindString(string(text))
+		row := regexp.MustCompile("(?m)^\\| `" + name + "`.*$").FindString(text)
 		for _, flow := range []flowhook.Flow{flowhook.Login, flowhook.Registration, flowhook.Settings, flowhook.Verification,
 			flowhook.Recovery, flowhook.Logout} {
 			var cfg flowhook.Config
@@ -229,4 +252,51 @@ func TestREADMENamesWhatThereIs(t *testing.T) {
 			require.Equal(t, slices.Contains(flows, flow), strings.Contains(cell, string(flow)), "%s at %s: %s", name, flow, row)
 		}
 	}
+}
+
+// TestREADMELinks follows every relative link of the README and the other pages, to its anchor. The
+// README links to every page of docs.
+func TestREADMELinks(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	linked := map[string]bool{} // from the README
+	for _, page := range pages(t) {
+		for _, match := range link.FindAllStringSubmatch(prose(t, page), -1) {
+			if strings.Contains(match[1], "://") {
+				continue
+			}
+			file, anchor, hasAnchor := strings.Cut(match[1], "#")
+			target := page
+			if file != "" {
+				target = filepath.Join(filepath.Dir(page), file)
+			}
+			require.FileExists(t, target, "%s links to %s", page, match[1])
+			if hasAnchor {
+				require.Contains(t, anchors(t, target), anchor, "%s links to %s", page, match[1])
+			}
+			linked[target] = linked[target] || page == "README.md"
+		}
+	}
+	for _, page := range pages(t)[1:] {
+		require.True(t, linked[page], "the README does not link to %s", page)
+	}
+}
+
+// prose returns the text of a page without its code blocks.
+func prose(t *testing.T, page string) string {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	require.NoError(t, err)
+	return regexp.MustCompile("(?ms)^```.*?^```$").ReplaceAllString(string(text), "")
+}
+
+// anchors returns the anchors that GitHub derives from the headings of a page.
+func anchors(t *testing.T, page string) (all []string) {
+	t.Helper()
+	for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(prose(t, page), -1) {
+		anchor := regexp.MustCompile(`[^\pL\pN _-]`).ReplaceAllString(strings.ToLower(heading[1]), "")
+		anchor = strings.ReplaceAll(anchor, " ", "-")
+		require.NotContains(t, all, anchor, "%s: two headings have the same anchor", page)
+		all = append(all, anchor)
+	}
+	return all
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/flowhook/flowhook/store/memstore"
 )
 
-// asInREADME is what the README shows of this package.
-func asInREADME(cfg *flowhook.Config, store flowhook.Store) (pipeline *flowhook.Pipeline, err error) {
+// asInDocs has the code of this package that docs/hooks.md shows.
+func asInDocs(cfg *flowhook.Config, store flowhook.Store) (pipeline *flowhook.Pipeline, err error) {
 	build := func() error {
 		// begin
 		wrap, err := otelflowhook.Wrap(otelflowhook.Options{}) // otel's global providers
@@ -27,15 +27,15 @@ func asInREADME(cfg *flowhook.Config, store flowhook.Store) (pipeline *flowhook.
 	return pipeline, build()
 }
 
-func TestTheREADMEShowsWhatCompiles(t *testing.T) {
-	_, err := asInREADME(&flowhook.Config{}, memstore.New())
+func TestHooksPage(t *testing.T) {
+	_, err := asInDocs(&flowhook.Config{}, memstore.New())
 	require.NoError(t, err)
 	source, err := os.ReadFile("readme_test.go")
 	require.NoError(t, err)
 	_, rest, _ := strings.Cut(string(source), "// begin\n")
 	block, _, found := strings.Cut(rest, "\t\t// end\n")
 	require.True(t, found)
-	readme, err := os.ReadFile("../README.md")
+	page, err := os.ReadFile("../docs/hooks.md")
 	require.NoError(t, err)
-	require.Contains(t, string(readme), "<!-- otel -->\n```go\n"+strings.ReplaceAll("\n"+block, "\n\t\t", "\n")[1:]+"```\n")
+	require.Contains(t, string(page), "<!-- otel -->\n```go\n"+strings.ReplaceAll("\n"+block, "\n\t\t", "\n")[1:]+"```\n")
 }

@@ -39,9 +39,9 @@ func requireFile(t *testing.T, name, shown string) {
 	require.Equal(t, shown, string(text), "%s is not what the page shows; go test . -run Pages -update writes it", name)
 }
 
-// readmeHook is what readmehook.go has in front of the README's hook.
-const readmeHook = `// Package readmehook has the hook that the README shows, for the registrations that the pages show.
-package readmehook
+// hookHeader is the part of pagehook.go before the hook of docs/hooks.md.
+const hookHeader = `// Package pagehook has the hook of docs/hooks.md, for the registrations in the other pages.
+package pagehook
 
 import (
 	"context"
@@ -73,10 +73,10 @@ func TestPages(t *testing.T) {
 	for _, code := range own["go"][1:] {
 		require.Contains(t, string(tests), "\n\n"+code)
 	}
-	hook := slices.DeleteFunc(blocks(t, "README.md")["go"], func(code string) bool {
+	hook := slices.DeleteFunc(blocks(t, "docs/hooks.md")["go"], func(code string) bool {
 		return !strings.HasPrefix(code, "func allowDomains(")
 	})
 	require.Len(t, hook, 1)
-	requireFile(t, "readmehook/readmehook.go", readmeHook+hook[0])
+	requireFile(t, "pagehook/pagehook.go", hookHeader+hook[0])
 	t.Logf("proof: the code of docs, %d blocks, is what is compiled and tested", len(running["go"])+len(own["go"])+len(own["sql"]))
 }

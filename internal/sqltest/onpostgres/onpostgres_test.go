@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/flowhook/flowhook"
-	"github.com/flowhook/flowhook/internal/sqltest/readmehook"
+	"github.com/flowhook/flowhook/internal/sqltest/pagehook"
 	"github.com/flowhook/flowhook/internal/testdb"
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
@@ -120,8 +120,8 @@ selfservice:
 	requireRows(2)
 }
 
-// The README's hook at before_persist reads the identity that the page's registration sets.
-func TestRegisterWithTheHookOfTheREADME(t *testing.T) {
+// The hook of docs/hooks.md reads the identity that the page's registration sets.
+func TestRegisterWithHookOfHooksPage(t *testing.T) {
 	db := start(t)
 	require.NoError(t, migrate(t.Context(), db))
 	cfg, err := flowhook.ParseConfig([]byte(`
@@ -140,7 +140,7 @@ selfservice:
 	store, err := sqlstore.New(db, sqlstore.PostgreSQL)
 	require.NoError(t, err)
 	pipeline, err := flowhook.New(cfg, flowhook.Options{
-		Store: store, Hooks: map[string]flowhook.HookFactory{"allow_domains": readmehook.AllowDomains},
+		Store: store, Hooks: map[string]flowhook.HookFactory{"allow_domains": pagehook.AllowDomains},
 	})
 	require.NoError(t, err)
 	try := func(email string) (handled bool, status int) {

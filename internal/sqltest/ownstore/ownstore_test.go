@@ -17,7 +17,7 @@ import (
 
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/internal/sqltest/ownstore"
-	"github.com/flowhook/flowhook/internal/sqltest/readmehook"
+	"github.com/flowhook/flowhook/internal/sqltest/pagehook"
 	"github.com/flowhook/flowhook/internal/testdb"
 	"github.com/flowhook/flowhook/store/storetest"
 )
@@ -94,7 +94,7 @@ selfservice:
 	}))
 	pipeline, err := flowhook.New(cfg, flowhook.Options{Store: store, Courier: mails, Secrets: []string{"only-for-this-test-0123456789"},
 		VerificationURL: "https://auth.example/verification",
-		Hooks:           map[string]flowhook.HookFactory{"allow_domains": readmehook.AllowDomains}})
+		Hooks:           map[string]flowhook.HookFactory{"allow_domains": pagehook.AllowDomains}})
 	require.NoError(t, err)
 	try := func(email string) (handled bool, status int, err error) {
 		w := httptest.NewRecorder()
@@ -125,7 +125,7 @@ selfservice:
 	require.Error(t, registerNow("alice@example.org"), "the address is taken")
 	handled, status, err := try("eve@elsewhere.example")
 	require.NoError(t, err)
-	require.True(t, handled, "by the hook of the README")
+	require.True(t, handled, "by the hook of docs/hooks.md")
 	require.Equal(t, http.StatusForbidden, status)
 	failing = true
 	require.ErrorIs(t, registerNow("bob@example.org"), errOnPurpose)

@@ -1,5 +1,5 @@
-// Package readmehook has the hook that the README shows, for the registrations that the pages show.
-package readmehook
+// Package pagehook has the hook of docs/hooks.md, for the registrations in the other pages.
+package pagehook
 
 import (
 	"context"
