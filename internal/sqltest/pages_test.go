@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -66,11 +67,15 @@ func TestPages(t *testing.T) {
 	own := blocks(t, "docs/own-store.md")
 	require.Len(t, own["sql"], 1)
 	requireFile(t, "ownstore/schema.sql", own["sql"][0])
-	require.Greater(t, len(own["go"]), 1)
-	requireFile(t, "ownstore/ownstore.go", own["go"][0])
+	require.Greater(t, len(own["go"]), 2)
+	contract, err := os.ReadFile("../../hook.go")
+	require.NoError(t, err)
+	method := strings.TrimSuffix(strings.TrimPrefix(own["go"][0], "type Store interface {"), "}\n")
+	require.Regexp(t, `(?s)\ntype Store interface \{[^}]*`+regexp.QuoteMeta(method)+`\}`, string(contract))
+	requireFile(t, "ownstore/ownstore.go", own["go"][1])
 	tests, err := os.ReadFile("ownstore/ownstore_test.go")
 	require.NoError(t, err)
-	for _, code := range own["go"][1:] {
+	for _, code := range own["go"][2:] {
 		require.Contains(t, string(tests), "\n\n"+code)
 	}
 	hook := slices.DeleteFunc(blocks(t, "docs/hooks.md")["go"], func(code string) bool {
