@@ -23,14 +23,14 @@ func open(url string) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(20) // of each copy of the service
-	db.SetMaxIdleConns(20) // the default, 2, closes most of them behind each burst
+	db.SetMaxOpenConns(20) // in each copy of the service
+	db.SetMaxIdleConns(20) // the default, 2, closes most of them after each burst
 	db.SetConnMaxLifetime(30 * time.Minute)
 	return db, nil
 }
 
 func migrate(ctx context.Context, db *sql.DB) error {
-	// Of copies that start at once, one migrates. The others ask each second, for five minutes.
+	// If several copies start at once, one migrates. The others retry each second for five minutes.
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
 	if err != nil {
 		return err
@@ -130,7 +130,7 @@ func cleanUp(ctx context.Context, store *sqlstore.Store, every time.Duration) {
 	}
 }
 
-// mariaDBConfig is, as a DSN,
+// mariaDBConfig returns the configuration with this DSN:
 // user:password@tcp(host:3306)/database?parseTime=true&timeout=10s&readTimeout=60s&writeTimeout=10s.
 func mariaDBConfig(user, password, address, database string) *mysql.Config {
 	config := mysql.NewConfig()
@@ -138,7 +138,7 @@ func mariaDBConfig(user, password, address, database string) *mysql.Config {
 	config.Net, config.Addr, config.DBName = "tcp", address, database
 	config.ParseTime = true // for goose's lock
 	config.Timeout = 10 * time.Second
-	config.ReadTimeout = 60 * time.Second // above innodb_lock_wait_timeout, which is 50 s unless set
+	config.ReadTimeout = 60 * time.Second // longer than innodb_lock_wait_timeout (50 s by default)
 	config.WriteTimeout = 10 * time.Second
 	return config
 }
@@ -151,7 +151,7 @@ func openMariaDB(config *mysql.Config) (*sql.DB, error) {
 	db := sql.OpenDB(connector)
 	db.SetMaxOpenConns(20)
 	db.SetMaxIdleConns(20)
-	db.SetConnMaxLifetime(3 * time.Minute) // below the server's wait_timeout
+	db.SetConnMaxLifetime(3 * time.Minute) // shorter than the server's wait_timeout
 	return db, nil
 }
 

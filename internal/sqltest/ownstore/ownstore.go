@@ -14,16 +14,16 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// A Store is a flowhook.Store, with all that a store may have.
+// A Store is a flowhook.Store with all optional methods.
 type Store struct{ DB *sql.DB }
 
 var _ flowhook.SessionStore = (*Store)(nil)
 var _ flowhook.VerificationStore = (*Store)(nil)
 
-// A transaction is what a context carries.
+// A transaction is carried by a context.
 type transaction struct {
 	*sql.Tx
-	doomed atomic.Bool // what had joined it has failed
+	doomed atomic.Bool // a call that joined it has failed
 }
 
 type transactionKey struct{ *Store }
@@ -35,7 +35,7 @@ func (s *Store) Transaction(ctx context.Context, identityID string, fn func(ctx 
 	if tx, ok := ctx.Value(transactionKey{s}).(*transaction); ok { // this call joins it
 		err := errors.New("store: a joined transaction did not return")
 		defer func() {
-			if err != nil { // or a panic goes by
+			if err != nil { // also after a panic
 				tx.doomed.Store(true)
 			}
 		}()
@@ -51,7 +51,7 @@ func (s *Store) Transaction(ctx context.Context, identityID string, fn func(ctx 
 	if err != nil {
 		return fmt.Errorf("store: begin: %w", err)
 	}
-	defer sqlTx.Rollback() // behind whatever; after a commit it does nothing
+	defer sqlTx.Rollback() // does nothing after a commit
 	tx := &transaction{Tx: sqlTx}
 	if err := tx.run(context.WithValue(ctx, transactionKey{s}, tx), identityID, fn); err != nil {
 		return err
@@ -65,7 +65,7 @@ func (s *Store) Transaction(ctx context.Context, identityID string, fn func(ctx 
 	return nil
 }
 
-// run waits for the identity's turn, and calls fn.
+// run waits for the lock of the identity, and calls fn.
 func (tx *transaction) run(ctx context.Context, identityID string, fn func(ctx context.Context) error) error {
 	if identityID != "" {
 		sum := sha256.Sum256([]byte(identityID))
@@ -80,13 +80,13 @@ func (tx *transaction) run(ctx context.Context, identityID string, fn func(ctx c
 	return ctx.Err()
 }
 
-// querier is what a *sql.Tx and a *sql.DB have in common.
+// A querier is a *sql.Tx or a *sql.DB.
 type querier interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// on gives the transaction that ctx carries or, where it carries none, the database.
+// on returns the transaction that ctx carries, or the database if it carries none.
 func (s *Store) on(ctx context.Context) querier {
 	if tx, ok := ctx.Value(transactionKey{s}).(*transaction); ok {
 		return tx
@@ -105,7 +105,7 @@ func (s *Store) exec(ctx context.Context, what, query string, args ...any) (rows
 	return rows, nil
 }
 
-// row reads one row into vars. ErrNotFound: there is none.
+// row reads one row into vars. Without a row, it returns ErrNotFound.
 func (s *Store) row(ctx context.Context, what, query string, args []any, vars ...any) error {
 	err := s.on(ctx).QueryRowContext(ctx, query, args...).Scan(vars...)
 	switch {
@@ -117,7 +117,7 @@ func (s *Store) row(ctx context.Context, what, query string, args []any, vars ..
 	return nil
 }
 
-// micro cuts a time as flowhook counts it. A driver might round.
+// micro truncates a time to microseconds, as flowhook does. A driver might round it.
 func micro(t time.Time) time.Time { return t.Truncate(time.Microsecond) }
 
 func (s *Store) CreateSession(ctx context.Context, v flowhook.Session) error {
@@ -161,7 +161,7 @@ func (s *Store) CreateVerification(ctx context.Context, v flowhook.VerificationT
 	return rows == 1, err
 }
 
-// ConsumeVerification skips what another transaction is using: it is as good as used.
+// ConsumeVerification skips a token that another transaction is using, as if it were used.
 func (s *Store) ConsumeVerification(ctx context.Context, hash []byte, now time.Time) (v flowhook.VerificationToken, err error) {
 	err = s.row(ctx, "consume a verification", `UPDATE verifications SET used = true WHERE hash = (SELECT hash FROM verifications
 		WHERE hash = $1 AND NOT used AND expires_at > $2 FOR UPDATE SKIP LOCKED)
@@ -170,20 +170,20 @@ func (s *Store) ConsumeVerification(ctx context.Context, hash []byte, now time.T
 	return v, err
 }
 
-// DeleteVerification skips it, too: somebody has the link, so the email has left.
+// DeleteVerification skips it, too: the link is in use, so the email has been sent.
 func (s *Store) DeleteVerification(ctx context.Context, hash []byte) error {
 	_, err := s.exec(ctx, "delete a verification", `DELETE FROM verifications WHERE hash = (SELECT hash FROM verifications
 		WHERE hash = $1 FOR UPDATE SKIP LOCKED)`, hash)
 	return err
 }
 
-// CreateUser is the service's own, for save: with save's ctx it is part of the transaction.
+// CreateUser belongs to the service. In save, with save's ctx, it is part of the transaction.
 func (s *Store) CreateUser(ctx context.Context, id, email string) error {
 	_, err := s.exec(ctx, "create a user", "INSERT INTO users (id, email) VALUES ($1, $2)", id, email)
 	return err
 }
 
-// DeleteUser is the service's own. ON DELETE CASCADE deletes the user's sessions and tokens.
+// DeleteUser belongs to the service. ON DELETE CASCADE deletes the user's sessions and tokens.
 func (s *Store) DeleteUser(ctx context.Context, id string) error {
 	return s.Transaction(ctx, id, func(ctx context.Context) error {
 		_, err := s.exec(ctx, "delete a user", "DELETE FROM users WHERE id = $1", id)
@@ -191,7 +191,8 @@ func (s *Store) DeleteUser(ctx context.Context, id string) error {
 	})
 }
 
-// VerifyEmail is the service's own, for Redeem. ErrBadToken: the user has another address by now.
+// VerifyEmail belongs to the service, for Redeem. If the user has another address by now, it returns
+// ErrBadToken.
 func (s *Store) VerifyEmail(ctx context.Context, v flowhook.VerificationToken) error {
 	rows, err := s.exec(ctx, "verify an address", "UPDATE users SET verified = true WHERE id = $1 AND email = $2",
 		v.IdentityID, v.Address.Value)

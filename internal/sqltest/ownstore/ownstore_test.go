@@ -1,4 +1,4 @@
-// The functions that docs/own-store.md shows stand here as they stand there.
+// The functions of docs/own-store.md are copied to this file.
 package ownstore_test
 
 import (
