@@ -37,8 +37,8 @@ var targets = []target{
 	},
 	{
 		dir: "store/sqlstore",
-		files: []string{"conflict.go", "connection.go", "dialect.go", "finish.go", "lend.go", "sessions.go", "sqlstore.go", "statement.go",
-			"transaction.go", "verifications.go"},
+		files: []string{"conflict.go", "connection.go", "dialect.go", "finish.go", "lend.go", "mariadb.go", "postgres.go",
+			"queries.go", "sessions.go", "sqlite.go", "sqlstore.go", "statement.go", "transaction.go", "verifications.go"},
 		steps: []step{
 			{name: "its own tests", args: []string{"-timeout=30s", "./store/sqlstore"}},
 			{

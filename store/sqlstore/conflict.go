@@ -1,13 +1,12 @@
 package sqlstore
 
 import (
-	"cmp"
 	"errors"
 	"reflect"
 )
 
-// ErrConflict says that two transactions were in each other's way, by a deadlock or because a lock could not be had.
-// Nothing was saved. Trying the whole Complete, Redeem or Transaction again is right.
+// ErrConflict means that two transactions were in each other's way: there was a deadlock, or a lock
+// could not be had. Nothing was saved. Try the whole Complete, Redeem or Transaction again.
 var ErrConflict = errors.New("sqlstore: conflict with another transaction")
 
 // IsConflict reports whether err is [ErrConflict], or a driver's error that means the same, as a
@@ -18,70 +17,58 @@ func IsConflict(err error) (conflict bool) {
 			conflict = false
 		}
 	}()
-	if errors.Is(err, ErrConflict) {
-		return true
+	return errors.Is(err, ErrConflict) || failureOf(err) == conflictFailure
+}
+
+// A failure is what a database's error means to the store.
+type failure int
+
+const (
+	unknownFailure failure = iota // not from a database
+	otherFailure
+	conflictFailure
+	duplicateFailure // a row with this key is stored already
+)
+
+// failureOf returns the meaning of the first error in err's tree that comes from a database. It
+// recognizes the errors of a driver without importing its package.
+func failureOf(err error) failure {
+	if err == nil {
+		return unknownFailure
 	}
-	switch c := codeOf(err); {
-	case c.state != "":
-		return c.state == "40001" || c.state == "40P01" || c.state == "55P03"
-	case c.number != 0:
-		return c.number == 1213 || c.number == 1205 || c.number == 1020 // deadlock, lock wait timeout, changed since it was read
-	default:
-		return c.sqlite&0xff == 5 || c.sqlite&0xff == 6 // SQLITE_BUSY, SQLITE_LOCKED
+	for _, d := range dialects {
+		if f := d.failure(err); f != unknownFailure {
+			return f
+		}
 	}
-}
-
-// isDuplicate knows a primary key that is there already.
-func isDuplicate(err error) bool {
-	c := codeOf(err)
-	return c.state == "23505" || c.number == 1062 || c.sqlite == 1555 || c.sqlite == 2067
-}
-
-// A code is a database's own: one of the three, or none.
-type code struct {
-	state  string // PostgreSQL's SQLSTATE
-	number uint64 // MariaDB's
-	sqlite int64  // SQLite's, extended where the driver has that
-}
-
-// codeOf finds the code in an error without its driver's package: pgx and lib/pq have a method SQLState, go-sql-driver a
-// field Number, modernc.org/sqlite a method Code, mattn/go-sqlite3 two fields.
-func codeOf(err error) code {
 	switch e := err.(type) {
-	case nil:
-		return code{}
-	case interface{ SQLState() string }:
-		return code{state: e.SQLState()}
-	case interface{ Code() int }:
-		return code{sqlite: int64(e.Code())}
 	case interface{ Unwrap() error }:
-		return codeOf(e.Unwrap())
+		return failureOf(e.Unwrap())
 	case interface{ Unwrap() []error }:
 		for _, err := range e.Unwrap() {
-			if c := codeOf(err); c != (code{}) {
-				return c
+			if f := failureOf(err); f != unknownFailure {
+				return f
 			}
 		}
-		return code{}
+	}
+	return unknownFailure
+}
+
+// field returns a field of the struct that err is or points to, or the zero Value if there is none.
+// For a promoted field it returns the embedded struct, which is not a number. An error that wraps
+// others has no fields here: it is not a driver's, and its Number may mean anything.
+func field(err error, name string) reflect.Value {
+	switch err.(type) {
+	case interface{ Unwrap() error }, interface{ Unwrap() []error }:
+		return reflect.Value{}
 	}
 	v := reflect.Indirect(reflect.ValueOf(err))
 	if v.Kind() != reflect.Struct {
-		return code{}
+		return reflect.Value{}
 	}
-	if f := field(v, "Number"); f.CanUint() {
-		return code{number: f.Uint()}
+	f, ok := v.Type().FieldByName(name)
+	if !ok {
+		return reflect.Value{}
 	}
-	extended, short := field(v, "ExtendedCode"), field(v, "Code") // a Code alone is anybody's: an SMTP server's, say
-	if extended.CanInt() && short.CanInt() {
-		return code{sqlite: cmp.Or(extended.Int(), short.Int())}
-	}
-	return code{}
-}
-
-// field gives a field of the struct itself, or the zero Value. For one that is promoted, it gives what is embedded, which is no number.
-func field(v reflect.Value, name string) reflect.Value {
-	if f, ok := v.Type().FieldByName(name); ok {
-		return v.Field(f.Index[0])
-	}
-	return reflect.Value{}
+	return v.Field(f.Index[0])
 }

@@ -27,7 +27,7 @@ func (s *Store) begin(ctx context.Context) (*transaction, error) {
 }
 
 func (t *transaction) open() (err error) {
-	d := &t.store.dialect
+	d := t.store.dialect
 	t.mu.Lock()
 	t.finished, t.rolledBack, t.broken = false, false, false // by the try before this one
 	t.mu.Unlock()
@@ -88,7 +88,7 @@ func (t *transaction) restored() bool {
 	if t.broken {
 		return false
 	}
-	d := &t.store.dialect
+	d := t.store.dialect
 	restore := d.restore != "" && t.lent
 	undo := !t.committed && (!t.rolledBack || restore || t.kept) // restore commits what is open: by Conn, statements go on behind a roll-back
 	if !undo && !restore {
@@ -97,7 +97,7 @@ func (t *transaction) restored() bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), t.store.limit)
 	defer cancel()
 	if undo {
-		if _, err := t.conn.ExecContext(ctx, rollbackStatement); err != nil && !d.oneWriter { // in SQLite, none being open is an error
+		if _, err := t.conn.ExecContext(ctx, rollbackStatement); err != nil && !d.strictRollback {
 			return false
 		}
 	}

@@ -11,10 +11,8 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -28,36 +26,6 @@ var (
 	_ flowhook.VerificationStore = (*Store)(nil)
 )
 
-// A Dialect is a kind of database, under the name that goose has for it.
-type Dialect string
-
-// The dialects that there are.
-const (
-	PostgreSQL Dialect = "postgres" // tested with 15
-	MariaDB    Dialect = "mysql"    // tested with 10.11; SKIP LOCKED came with 10.6
-	SQLite     Dialect = "sqlite3"  // tested with modernc.org/sqlite, which brings its own
-)
-
-//go:embed migrations
-var migrations embed.FS
-
-// Migrations gives the SQL files that make the tables, in the form of github.com/pressly/goose. They stay as they are
-// once published: what changes comes as another file. It panics where the dialect is none of the three.
-func (d Dialect) Migrations() fs.FS {
-	if _, ok := dialects[d]; !ok {
-		panic(unknown(d))
-	}
-	files, err := fs.Sub(migrations, "migrations/"+string(d))
-	if err != nil {
-		panic(err) // they are embedded
-	}
-	return files
-}
-
-func unknown(d Dialect) error {
-	return fmt.Errorf("sqlstore: unknown dialect %q; there are %q, %q and %q", d, PostgreSQL, MariaDB, SQLite)
-}
-
 // A Store is a [flowhook.Store] with all that a store may have: it is a [flowhook.SessionStore] and a
 // [flowhook.VerificationStore] too. It is made by [New] and safe for concurrent use, by several processes on one
 // database too.
@@ -65,11 +33,11 @@ func unknown(d Dialect) error {
 // An identity's ID may have 1,024 bytes, a session's 255, an address 1,024.
 type Store struct {
 	db      *sql.DB
-	dialect dialect
+	dialect *dialect
 	queries queries
 	limit   time.Duration        // of a wait that the request's end does not cut short; answerLimit
-	turn    chan struct{}        // SQLite has one writer: who is in here. nil elsewhere
-	parsed  map[string]*sql.Stmt // SQLite: statements by their text. It belongs to who has the turn
+	turn    chan struct{}        // of a dialect with one writer: full while it writes; else nil
+	parsed  map[string]*sql.Stmt // statements by their text; guarded by turn
 }
 
 // New gives the store that is in db. It does not connect, and leaves closing db to the host.
@@ -77,9 +45,9 @@ func New(db *sql.DB, d Dialect) (*Store, error) {
 	if db == nil {
 		return nil, errors.New("sqlstore: the database is nil")
 	}
-	of, ok := dialects[d]
-	if !ok {
-		return nil, unknown(d)
+	of, err := d.find()
+	if err != nil {
+		return nil, err
 	}
 	s := &Store{db: db, dialect: of, queries: of.queries(), limit: answerLimit}
 	if of.oneWriter {
@@ -97,7 +65,7 @@ func (s *Store) DeleteExpired(ctx context.Context, before time.Time, limit int) 
 		return 0, fmt.Errorf("sqlstore: DeleteExpired: the limit is %d; it has to be at least 1", limit)
 	}
 	for _, query := range []string{s.queries.expiredSessions, s.queries.expiredVerifications} {
-		// By itself, MariaDB would run it as REPEATABLE READ, and keep others from storing anything between the expired rows.
+		// Outside a transaction, the statement would not run at the dialect's isolation level.
 		var n int64
 		err := s.within(ctx, "", func(ctx context.Context) (err error) {
 			n, err = s.exec(ctx, "delete what has expired", query, before.UnixMicro(), limit)

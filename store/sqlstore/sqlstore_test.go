@@ -33,6 +33,10 @@ type (
 
 	foreignError struct{ Code int }      // no database's: net/textproto's, of an SMTP server, say
 	nilError     struct{ *mariadbError } // with nothing in it
+	wrapperError struct {                // a host's, whose number is its own
+		error
+		Number uint16
+	}
 )
 
 func (e *postgresError) Error() string    { return "postgres " + e.state }
@@ -42,6 +46,7 @@ func (e *moderncError) Error() string     { return fmt.Sprint("sqlite ", e.code)
 func (e *moderncError) Code() int         { return e.code }
 func (e foreignError) Error() string      { return fmt.Sprint("foreign ", e.Code) }
 func (e nilError) Error() string          { return "nil" }
+func (e wrapperError) Unwrap() error      { return e.error }
 func (e mattnError) Error() string        { return fmt.Sprint("sqlite ", e.Code) }
 
 func TestConflictIsKnownWithoutTheDriver(t *testing.T) {
@@ -69,6 +74,9 @@ func TestConflictIsKnownWithoutTheDriver(t *testing.T) {
 		{sqlstore.SQLite, errors.New("something else"), false},
 		{sqlstore.SQLite, foreignError{517}, false},
 		{sqlstore.MariaDB, nilError{}, false},
+		{sqlstore.MariaDB, wrapperError{errors.New("order"), 1213}, false},
+		{sqlstore.MariaDB, wrapperError{&mariadbError{1213}, 1}, true},
+		{sqlstore.SQLite, errors.Join(&postgresError{"57P01"}, &moderncError{5}), false}, // the first counts
 	} {
 		s, err := sqlstore.New(sql.OpenDB(failing{c.err}), c.dialect)
 		require.NoError(t, err)

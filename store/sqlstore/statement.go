@@ -46,8 +46,8 @@ func (t *transaction) exec(ctx context.Context, query string, args ...any) (sql.
 	return t.tx.ExecContext(ctx, query, args...)
 }
 
-// parse prepares, once, what a sign-in takes: drivers for SQLite would parse it each time, as those for the others do not.
-// Who calls it has the turn, and no connection yet: the pool may have but one.
+// parse prepares the statements of a sign-in, once, if the dialect has one writer. The caller has
+// the turn, and no connection yet: the pool may have only one.
 func (s *Store) parse(ctx context.Context) error {
 	if !s.dialect.oneWriter || s.parsed != nil {
 		return nil
@@ -111,7 +111,7 @@ func (s *Store) release() {
 	}
 }
 
-// untilFree tries again what could not begin since another process is SQLite's writer, for as long as ctx lasts.
+// untilFree calls begin until no other process is the only writer, for as long as ctx lasts.
 func (s *Store) untilFree(ctx context.Context, begin func() error) error {
 	for {
 		err := begin()
@@ -131,7 +131,7 @@ var errStored = errors.New("it is stored already")
 
 // explain says what was tried, and what kind of failure it is. ctx is the one that ends the statement.
 func (s *Store) explain(ctx context.Context, what string, err error) error {
-	if isDuplicate(err) {
+	if failureOf(err) == duplicateFailure {
 		err = errStored
 	}
 	switch {

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 )
 
@@ -147,10 +146,8 @@ func (t *transaction) run(ctx context.Context, what string, writes bool, stateme
 	if err != nil {
 		return err
 	}
-	if err = ctx.Err(); err == nil && writes && lent && t.store.dialect.intact != "" {
-		if _, open := t.tx.ExecContext(t.ctx, t.store.dialect.intact); open == nil || !strings.Contains(open.Error(), "within a transaction") {
-			err = errors.Join(errOver, open)
-		}
+	if err = ctx.Err(); err == nil && writes && lent && t.store.dialect.intact != nil {
+		err = t.store.dialect.intact(t.ctx, t.tx)
 	}
 	if err == nil {
 		err = statements(statementContext{t.ctx, ctx})
