@@ -259,6 +259,7 @@ func (b *builder) chain() {
 			b.fill(c, wide, flow, s)
 			f.add(c)
 		}
+		wide.partial = len(b.served) > 0 && !slices.Contains(b.served, Point{Flow: flow})
 		for _, c := range f.few {
 			c.asks = slices.Contains(b.plan.returns.asking, flow)
 		}

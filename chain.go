@@ -51,7 +51,11 @@ func (p *plan) find(flow Flow, s Strategy) *chains {
 func (p *plan) unknown(at Point) error {
 	o := &p.pipeline.options
 	problem, hint := unknownName(at, union(builtinFlows, o.Flows), union(builtinStrategies, o.Strategies))
-	if problem == "" {
+	switch {
+	case problem != "":
+	case at.Strategy == FlowWide && p.find(at.Flow, FlowWide) != nil:
+		problem, hint = "Options.Serves has only strategies of this flow", "pass one of them"
+	default:
 		problem, hint = "the service does not have it", "add it to Options.Serves"
 	}
 	return fmt.Errorf("%w: %s: %s; %s", ErrUnknownPoint, at, problem, hint)
@@ -62,6 +66,7 @@ type chains struct {
 	strategy                             Strategy
 	before, beforePersist, after, failed chain
 	asks                                 bool // there is a redirect that goes where the request says, in a chain of the flow
+	partial                              bool // flow-wide, and Options.Serves has only strategies of the flow
 }
 
 // at gives the chain of a phase; nil where c is, and for a phase that does not exist.

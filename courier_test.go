@@ -83,12 +83,15 @@ func (o *mailRoom) emails() int {
 }
 
 // register registers a user with an unverified address, and returns how long that took.
-func (o *mailRoom) register(address string) (took time.Duration) {
+func (o *mailRoom) register(addresses ...string) (took time.Duration) {
 	o.t.Helper()
 	began := time.Now()
 	rec := httptest.NewRecorder()
-	x := &flowhook.Exchange{Writer: rec, Request: newRequest(),
-		Identity: &flowhook.Identity{ID: "carol", Addresses: []flowhook.Address{{Via: "email", Value: address}}}}
+	who := &flowhook.Identity{ID: "carol"}
+	for _, value := range addresses {
+		who.Addresses = append(who.Addresses, flowhook.Address{Via: "email", Value: value})
+	}
+	x := &flowhook.Exchange{Writer: rec, Request: newRequest(), Identity: who}
 	handled, err := o.pipeline.Complete(flowhook.NewContext(o.t.Context(), x), flowhook.Registration, flowhook.Password, nil)
 	require.NoError(o.t, err)
 	require.False(o.t, handled)
@@ -220,6 +223,20 @@ func TestCourierThatIgnoresItsContext(t *testing.T) {
 			o.breaks(nil)
 			o.register("carol@example.org")
 			require.Equal(t, 1, o.emails(), "the email that left late does not count")
+		})
+	})
+
+	t.Run("delays the answer once for all addresses", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			o := newMailRoom(t, time.Now, false)
+			release := stuck(o)
+			addresses := []string{"a@example.org", "b@example.org", "c@example.org"}
+			require.Less(t, o.register(addresses...), limit)
+			for range addresses {
+				release(func() error { return nil })
+				synctest.Wait()
+			}
+			require.Equal(t, len(addresses), o.emails())
 		})
 	})
 

@@ -75,7 +75,8 @@ func TestComplete_exchange_without_writer_and_request(t *testing.T) {
 		err := d.complete(v, nil)
 		require.ErrorIs(t, err, flowhook.ErrNoExchange)
 		require.ErrorContains(t, err, "hook session")
-		require.ErrorContains(t, err, "it has no Writer, so no cookie can be sent")
+		require.ErrorContains(t, err, "flowhook: the exchange has no Writer, so no cookie can be sent")
+		require.NotContains(t, err.Error(), "no exchange in the context")
 		require.Empty(t, d.store.take())
 	})
 

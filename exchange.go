@@ -38,8 +38,6 @@ var (
 	errNoWriter = errors.New("it has answered or set a header, and the exchange has no Writer to send that")
 	errBegun    = errors.New("it has answered or set a header, and the response has already begun; " +
 		"run hooks before you answer")
-	errUnsaved = errors.New("it ended every session of the identity, and the login has none; " +
-		"issue the session in save, or set x.Session (Options.Issue must set it, too)")
 	errOutside  = errors.New("flowhook: the context is not the transaction's; pass on the one that the hook, or save, was given")
 	errTooLate  = errors.New("flowhook: the transaction is committed and the answer is given; issue or end a session in the hook itself")
 	errRanTwice = errors.New("flowhook: the store ran one transaction twice")
@@ -58,18 +56,30 @@ func is(err, target error) (yes bool) {
 	return errors.Is(err, target)
 }
 
+// An explained error is another one, said in words of its own.
+type explained struct {
+	text string
+	err  error
+}
+
+func (e *explained) Error() string { return e.text }
+func (e *explained) Unwrap() error { return e.err }
+
+var (
+	errInside = fmt.Errorf("%w: in the transaction of another exchange, or of Redeem; "+
+		"run it when that has returned", ErrNested)
+	errMute = &explained{"flowhook: the exchange has no Writer, so no cookie can be sent; " +
+		"give jobs and imports a strategy of their own, without the session hook", ErrNoExchange}
+	errBegunMute = &explained{"flowhook: the response has already begun, so no cookie can be sent; " +
+		"call Complete, or Issue, before you write", ErrAnswered}
+)
+
 // panicked makes an error of a recovered panic; an error that was thrown is found by errors.Is.
 func panicked(v any) error {
 	if err, ok := v.(error); ok {
 		return fmt.Errorf("panic: %w", err)
 	}
 	return fmt.Errorf("panic: %v", v)
-}
-
-// misused reports whether err says that the handler did something wrong, not that the flow failed.
-func misused(err error) bool {
-	return slices.ContainsFunc([]error{ErrPhaseSkipped, ErrUnknownPoint, ErrAnswered, ErrNested, ErrOtherPipeline},
-		func(target error) bool { return is(err, target) })
 }
 
 // A carried error is what a transaction is rolled back for. The pointer tells whether the store has returned it; the
@@ -82,6 +92,7 @@ func (c *carried) Unwrap() error { return c.err }
 // run is the state of the run that an exchange is in. It lives in the exchange, so that a run need not allocate it.
 type run struct {
 	busy      bool   // the exchange is in a run
+	holds     bool   // Complete is not done: the guard stays shut between its runs
 	chain     *chain // the one that is running; nil outside a run
 	hook      *hook
 	later     []later
@@ -136,11 +147,11 @@ func (p *Pipeline) enter(ctx context.Context, flow Flow, phase Phase, strategy S
 	now := p.plan(x)
 	all := now.find(flow, strategy)
 	c = all.at(phase)
-	if c == nil {
+	if c == nil || all.partial && phase != Before {
 		return nil, nil, now.unknown(Point{flow, phase, strategy})
 	}
 	if !ok {
-		return nil, nil, ErrNoExchange
+		return nil, nil, fmt.Errorf("%w; wrap the route in Middleware, or use NewContext", ErrNoExchange)
 	}
 	switch {
 	case x.run.busy:
@@ -159,6 +170,14 @@ func (p *Pipeline) enter(ctx context.Context, flow Flow, phase Phase, strategy S
 	return x, c, nil
 }
 
+// header returns a copy of the writer's header, or nil if there is no writer.
+func (x *Exchange) header() http.Header {
+	if x.Writer == nil {
+		return nil
+	}
+	return x.Writer.Header().Clone()
+}
+
 // begin takes the snapshot and sets the stage. header, if not nil, is a copy of the real one, and what end makes of it if
 // the run fails. The caller must end.
 func (x *Exchange) begin(header http.Header) {
@@ -171,7 +190,7 @@ func (x *Exchange) begin(header http.Header) {
 	if x.Identity != nil {
 		w.content = *x.Identity
 		w.addresses = append(w.room[:0], x.Identity.Addresses...)
-		x.Identity.Addresses = slices.Clip(x.Identity.Addresses) // an append must not reach the host's array
+		x.clip()
 	}
 	if x.Session != nil {
 		w.granted = *x.Session
@@ -199,9 +218,18 @@ func (x *Exchange) end() {
 		}
 	}
 	x.Writer, x.Request = stage.Real(r.stage), r.request
-	x.guard.Open()
+	if !r.holds {
+		x.guard.Open()
+	}
 	r.busy, r.chain, r.hook, r.later = false, nil, nil, nil
 	r.tx.Store(false)
+}
+
+// clip keeps a hook's append to the addresses from reaching the host's array.
+func (x *Exchange) clip() {
+	if x.Identity != nil {
+		x.Identity.Addresses = slices.Clip(x.Identity.Addresses)
+	}
 }
 
 func (x *Exchange) restore() {
@@ -289,6 +317,7 @@ func (x *Exchange) save(ctx context.Context, after *chain, save func(ctx context
 	if err := save(ctx); err != nil {
 		return err
 	}
+	x.clip() // save may have set the identity
 	if x.untouched() {
 		return nil
 	}
@@ -323,20 +352,30 @@ func (x *Exchange) passed(c *chain, gates []*chain) error {
 	return nil
 }
 
-// signedIn reports whether x.Session is a session of x.Identity. One without an IdentityID is.
-func (x *Exchange) signedIn() bool {
-	return x.Session != nil && (x.Session.IdentityID == x.identityID() || x.Session.IdentityID == "")
+// signedOut returns why x.Session is no session of x.Identity, or "" if it is one. A session without
+// an IdentityID is.
+func (x *Exchange) signedOut() string {
+	switch s := x.Session; {
+	case s == nil:
+		return "x.Session is nil"
+	case s.ID == "":
+		return "x.Session has no ID"
+	case s.IdentityID != "" && s.IdentityID != x.identityID():
+		return "x.Session is of another identity"
+	}
+	return ""
 }
 
 // unsaved returns an error if a login has ended every session of the identity, also the one that the
 // host issued in save without setting x.Session.
 func (x *Exchange) unsaved() error {
-	h := x.run.revoked
-	if h == nil || x.Point().Flow != Login || x.signedIn() {
+	h, why := x.run.revoked, x.signedOut()
+	if h == nil || x.Point().Flow != Login || why == "" {
 		return nil
 	}
 	x.run.hook = h
-	return x.caused(errUnsaved)
+	return x.caused(fmt.Errorf("it ended every session of the identity, and the login has none, because %s; "+
+		"issue the session in save, or set x.Session (Options.Issue must set it, too)", why))
 }
 
 func (x *Exchange) identityID() string {

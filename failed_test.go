@@ -2,6 +2,7 @@ package flowhook_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -84,7 +85,7 @@ func TestFailedHooks(t *testing.T) {
 		b.requireUntouched()
 	})
 
-	t.Run("do not run where the handler is what is wrong", func(t *testing.T) {
+	t.Run("do not run if Complete refuses the call", func(t *testing.T) {
 		b := newBench(t)
 		b.add(loginBefore, "before")
 		b.add(loginFailed, "failed")
@@ -92,14 +93,25 @@ func TestFailedHooks(t *testing.T) {
 		require.ErrorIs(t, err, flowhook.ErrPhaseSkipped)
 		require.Empty(t, b.ran)
 
-		b = newBench(t)
+	})
+
+	t.Run("run for any error of save", func(t *testing.T) {
+		for _, wrong := range []error{flowhook.ErrAnswered, flowhook.ErrOtherPipeline, flowhook.ErrNested,
+			flowhook.ErrPhaseSkipped, flowhook.ErrUnknownPoint} {
+			b := newBench(t)
+			b.add(loginFailed, "failed")
+			_, err := b.complete(func(context.Context) error { return fmt.Errorf("save: %w", wrong) })
+			require.ErrorIs(t, err, wrong)
+			require.Equal(t, []string{"failed"}, b.ran)
+		}
+		b := newBench(t)
 		b.add(loginFailed, "failed")
 		p := b.pipeline()
-		_, err = p.Complete(b.ctx, flowhook.Login, flowhook.Password, func(ctx context.Context) error {
+		_, err := p.Complete(b.ctx, flowhook.Login, flowhook.Password, func(ctx context.Context) error {
 			_, err := p.Complete(ctx, flowhook.Login, flowhook.Password, nil)
 			return err
 		})
 		require.ErrorIs(t, err, flowhook.ErrNested)
-		require.Empty(t, b.ran)
+		require.Equal(t, []string{"failed"}, b.ran)
 	})
 }

@@ -433,6 +433,21 @@ func TestRun_append_to_addresses_does_not_reach_the_hosts_array(t *testing.T) {
 	}
 }
 
+func TestComplete_append_to_addresses_that_save_sets(t *testing.T) {
+	b := newBench(t)
+	array := [2]flowhook.Address{{Value: "a@example.org"}, {Value: "the host's"}}
+	b.add(loginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
+		x.Identity.Addresses = append(x.Identity.Addresses, flowhook.Address{Value: "added"})
+		return errRefused
+	})
+	_, err := b.complete(func(context.Context) error {
+		b.x.Identity = &flowhook.Identity{ID: "alice", Addresses: array[:1]}
+		return nil
+	})
+	require.ErrorIs(t, err, errRefused)
+	require.Equal(t, "the host's", array[1].Value)
+}
+
 // What one run noted is forgotten when the next one begins.
 func TestMiddleware_runs_after_a_refused_write(t *testing.T) {
 	b := newBench(t)
@@ -481,4 +496,86 @@ func TestMiddleware_inside_a_run(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, http.StatusInternalServerError, inner.Code, "it was answered by OnError")
 	require.Contains(t, b.log.String(), "run inside a run")
+}
+
+// The header that a handler holds since before the run is restored, too.
+func TestMiddleware_header_asked_for_before_the_run(t *testing.T) {
+	b := newBench(t)
+	b.add(loginAfter, "hook", func(ctx context.Context, _ *flowhook.Exchange) error {
+		ctx.Value(writeKey{}).(http.Header).Set("X-Leak", "1")
+		return errRefused
+	})
+	raw := loginOver(t, b.pipeline(), func(w http.ResponseWriter, r *http.Request) error {
+		w.Header().Set("X-Handler", "1")
+		ctx := context.WithValue(r.Context(), writeKey{}, w.Header())
+		_, err := b.made.Run(ctx, flowhook.Login, flowhook.After, flowhook.Password)
+		require.ErrorIs(t, err, errRefused)
+		return nil
+	})
+	require.NotContains(t, raw, "X-Leak")
+	require.Contains(t, raw, "\r\nX-Handler: 1\r\n")
+}
+
+// A straying wrapper writes to the handler's ResponseWriter whenever it is asked for its header.
+type straying struct {
+	http.ResponseWriter
+	now *bool
+}
+
+func (w straying) Header() http.Header {
+	if *w.now {
+		io.WriteString(w.ResponseWriter, "stray")
+	}
+	return w.ResponseWriter.Header()
+}
+
+// The guard stays shut until Complete returns, also while it turns to the hooks at failed.
+func TestMiddleware_handler_writes_between_the_runs_of_Complete(t *testing.T) {
+	b := newBench(t)
+	now := false
+	b.add(loginAfter, "after", func(context.Context, *flowhook.Exchange) error { now = true; return errRefused })
+	b.add(loginFailed, "failed", func(ctx context.Context, x *flowhook.Exchange) error {
+		now = false
+		return answerWith(http.StatusFound, "moved")(ctx, x)
+	})
+	raw := loginOver(t, b.pipeline(), func(w http.ResponseWriter, r *http.Request) error {
+		flowhook.MustFromContext(r.Context()).Writer = straying{w, &now}
+		handled, err := b.made.Complete(r.Context(), flowhook.Login, flowhook.Password, nil)
+		require.NoError(t, err)
+		require.True(t, handled)
+		return errHandled
+	})
+	require.NotContains(t, raw, "stray")
+	require.Contains(t, raw, "HTTP/1.1 302 Found\r\n")
+}
+
+// After a panic of save, the handler that recovers can use the exchange as before.
+func TestComplete_panic_of_save(t *testing.T) {
+	d := newDesk(t, sessionHookYAML)
+	cookie, _ := d.signIn("alice")
+	raw := loginOver(t, d.pipeline, func(w http.ResponseWriter, r *http.Request) error {
+		x := flowhook.MustFromContext(r.Context())
+		x.Identity = &flowhook.Identity{ID: "alice"}
+		require.PanicsWithValue(t, "oh no", func() {
+			d.pipeline.Complete(r.Context(), flowhook.Login, flowhook.Password, func(context.Context) error { panic("oh no") })
+		})
+		_, token, _ := strings.Cut(cookie, "=")
+		found, err := d.FromToken(r.Context(), token)
+		require.NoError(t, err)
+		require.Equal(t, "alice", found.IdentityID)
+		return d.Issue(r.Context(), x)
+	})
+	require.Contains(t, raw, "Set-Cookie: __Host-session=")
+	require.Contains(t, raw, "\r\n\r\ndone")
+}
+
+func TestMiddleware_status_that_panics_begins_nothing(t *testing.T) {
+	d := newDesk(t, sessionHookYAML)
+	raw := loginOver(t, d.pipeline, func(w http.ResponseWriter, r *http.Request) error {
+		x := flowhook.MustFromContext(r.Context())
+		x.Identity = &flowhook.Identity{ID: "alice"}
+		require.Panics(t, func() { w.WriteHeader(1000) })
+		return d.Issue(r.Context(), x)
+	})
+	require.Contains(t, raw, "Set-Cookie: __Host-session=")
 }

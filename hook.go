@@ -134,7 +134,8 @@ type Message struct {
 // A Courier sends messages. Send may be called concurrently. Its context carries the exchange for
 // [FromContext].
 //
-// Send is called after the commit, with a context that ends after 10 seconds. If Send fails, the
+// Send is called after the commit, with a context that ends 10 seconds later. All emails of a run
+// share that time. If Send fails, the
 // error is logged and the message's token is deleted, so that the next flow sends another email. Send
 // must return when ctx ends. If it does not, that is logged too, and nobody waits any longer: what
 // Send still does then is on its own, and it must not use the exchange. The token is kept, and
@@ -295,8 +296,10 @@ type Exchange struct {
 	// Identity is nil until the host knows who the user is.
 	Identity *Identity
 
-	// Session is the session just issued, at login and recovery, and elsewhere the one in use. A host
-	// that issues sessions or bearer tokens of its own sets it, in save or in Options.Issue:
+	// Session is the session just issued, at login and recovery, and elsewhere the one in use. At
+	// login, leave it nil until there is a new one: revoke_active_sessions spares it, whichever it is,
+	// and so an old one would outlive a new one that it does not name. A host that issues sessions or
+	// bearer tokens of its own sets it, in save or in Options.Issue:
 	//
 	//	x.Session = &flowhook.Session{ID: id, IdentityID: user.ID}
 	//
@@ -331,10 +334,12 @@ func (x *Exchange) Answered() bool {
 	return status != 0
 }
 
-// AfterCommit has fn called after the commit (in a run without a transaction: when the run has succeeded) and before the
-// response leaves; not at all if the run fails. It is for what cannot be undone, such as sending mail. ctx is not
-// cancelled with the request and ends after 10 seconds. What goes wrong in fn is logged, for it is too late to undo
-// anything; for the same reason fn can neither write to x.Writer nor use the transaction. AfterCommit panics outside a run.
+// AfterCommit calls fn after the commit (in a run without a transaction: when the run has succeeded)
+// and before the response leaves. If the run fails, fn is not called. It is for what cannot be undone,
+// such as sending email. ctx is not canceled with the request. It ends 10 seconds after the commit,
+// for all functions of a run together. An error of fn is logged, because it is too late to undo
+// anything; for the same reason, fn can neither write to x.Writer nor use the transaction.
+// AfterCommit panics outside a run.
 func (x *Exchange) AfterCommit(fn func(ctx context.Context) error) {
 	if !x.run.busy {
 		panic("flowhook: AfterCommit outside a run")
@@ -344,7 +349,9 @@ func (x *Exchange) AfterCommit(fn func(ctx context.Context) error) {
 
 type exchangeKey struct{}
 
-// NewContext gives a context that carries x. [Pipeline.Middleware] does so for its handlers.
+// NewContext returns a context that carries x. [Pipeline.Middleware] does so for its handlers. If you
+// call it yourself, give x.Request this context, too: x.Request.WithContext(ctx). Otherwise, reads of
+// the session with that request's context do not know that the exchange is in a transaction.
 func NewContext(ctx context.Context, x *Exchange) context.Context {
 	return context.WithValue(ctx, exchangeKey{}, x)
 }

@@ -15,7 +15,8 @@ import (
 // request that may still be rolled back. Header changes are undone if the run fails. Hooks write to
 // x.Writer, and the handler writes to either when Run or Complete has returned. The guard also knows
 // when the response has begun: from then on, a hook that answers or sets a header, and a session
-// that needs a cookie, are errors. It implements Flush, FlushError, Hijack and Unwrap. Only what
+// that needs a cookie, are errors. Of the optional interfaces, it implements Flush, FlushError, Hijack and
+// Unwrap; http.ResponseController finds the others. Only what
 // goes past it is unguarded: the result of Unwrap, a writer that Middleware has not handed out, such
 // as gin's c.Writer, and one that you put into an Exchange yourself.
 //
@@ -32,6 +33,7 @@ func (p *Pipeline) Middleware(flow Flow) func(http.Handler) http.Handler {
 			if !ok {
 				x = &Exchange{}
 			}
+			outermost := !x.guard.Used()
 			if !x.run.busy {
 				w = x.guard.Writer(w)
 			}
@@ -45,7 +47,7 @@ func (p *Pipeline) Middleware(flow Flow) func(http.Handler) http.Handler {
 				defer func() { x.Writer, x.Request = outerWriter, outerRequest }()
 				x.Writer, x.Request = w, r
 			}
-			if r.MultipartForm == nil { // else the files are not ours
+			if outermost && r.MultipartForm == nil { // else the files are not ours
 				defer removeFiles(r)
 			}
 			handled, err := p.Run(r.Context(), flow, Before, FlowWide)

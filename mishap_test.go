@@ -240,6 +240,22 @@ func TestRevokeAtAnAccountSwitch(t *testing.T) {
 	require.Equal(t, "anonymous", shared.who(), "the other user's session lives on")
 }
 
+// Complete in the transaction of another exchange is refused before any hook runs.
+func TestComplete_in_the_transaction_of_another(t *testing.T) {
+	b, inner := newBench(t), newBench(t)
+	b.add(loginGate, "gate")
+	b.add(loginFailed, "failed")
+	p := b.pipeline()
+	_, err := p.Complete(b.ctx, flowhook.Login, flowhook.Password, func(ctx context.Context) error {
+		b.ran = nil
+		_, err := p.Complete(flowhook.NewContext(ctx, inner.x), flowhook.Login, flowhook.Password, nil)
+		require.ErrorIs(t, err, flowhook.ErrNested)
+		require.Empty(t, b.ran)
+		return nil
+	})
+	require.NoError(t, err)
+}
+
 // withCookies is a request with a browser's cookies.
 func withCookies(b *browser) *http.Request {
 	r := newRequest()

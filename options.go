@@ -26,6 +26,9 @@ type Options struct {
 	// hooks of a listed flow are fine, even if only some of its strategies are listed. Elsewhere,
 	// Run, Complete and ReturnURL return ErrUnknownPoint, and Middleware panics. Default: all flows
 	// and strategies.
+	//
+	// FlowWide is elsewhere, too, if Serves has only strategies of the flow: with it, no hook under a
+	// strategy would run. Middleware, ReturnURL, and Run at Before take it all the same.
 	Serves []Point
 
 	// Secrets sign the session tokens, instead of the file's: the first signs, all verify. Each has

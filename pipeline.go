@@ -85,10 +85,15 @@ func (p *Pipeline) Run(ctx context.Context, flow Flow, phase Phase, strategy Str
 // host issues the session in save, or sets x.Session to one of its own. If revoke_active_sessions
 // has run and the login has no session in the end, Complete returns an error and rolls back.
 //
-// handled says that a hook has answered. On an error the transaction is rolled back, x and the header of x.Writer are
-// what they were, and trying again is right; an error of save comes back unchanged, others are as those of
-// [Pipeline.Run]. Before it returns an error, Complete runs the hooks at Failed, with x.Err set: if one of them answers,
-// the cause is logged and handled is true. A panic of save rolls back, restores, and goes on, without them.
+// handled reports whether a hook has answered. On an error, the transaction is rolled back, x and the
+// header of x.Writer are what they were, and you can try again. An error of save comes back
+// unchanged; others are as those of [Pipeline.Run]. If anything has failed that it ran, Complete
+// then runs the hooks at Failed, with x.Err set: if one of them answers, the cause is logged and
+// handled is true. It does not run them if it refuses the call, as with ErrPhaseSkipped or
+// ErrUnknownPoint. A panic of save rolls back, restores, and goes on, without them.
+//
+// With [FlowWide], only the flow-wide hooks run, none under a strategy. Use it for flows without
+// strategies, such as logout.
 //
 // If the commit took effect but reports an error, Complete returns that error. An answer at
 // BeforePersist is not a failure: handled is true, err is nil, nothing is saved, and the hooks at
@@ -107,11 +112,19 @@ func (p *Pipeline) Complete(ctx context.Context, flow Flow, strategy Strategy, s
 	if err := x.passed(after, nil); err != nil {
 		return false, err
 	}
+	if p.store != nil && x.within(ctx) {
+		return false, errInside
+	}
+	x.run.holds = true
+	defer func() {
+		x.run.holds = false
+		x.guard.Open()
+	}()
 	c := p.plan(x).find(flow, strategy)
 	if handled, err = p.attempt(ctx, x, c, save); err == nil {
 		return handled, nil
 	}
-	if len(c.failed.hooks) == 0 || misused(err) {
+	if len(c.failed.hooks) == 0 {
 		return false, err
 	}
 	return p.afterFailure(ctx, x, &c.failed, err)
@@ -119,11 +132,7 @@ func (p *Pipeline) Complete(ctx context.Context, flow Flow, strategy Strategy, s
 
 // attempt is Complete without the failed hooks.
 func (p *Pipeline) attempt(ctx context.Context, x *Exchange, c *chains, save func(ctx context.Context) error) (handled bool, err error) {
-	var header http.Header
-	if x.Writer != nil {
-		header = x.Writer.Header().Clone()
-	}
-	x.begin(header)
+	x.begin(x.header())
 	defer x.end()
 
 	if err := p.chain(ctx, x, &c.beforePersist); err != nil {
@@ -218,7 +227,7 @@ func (p *Pipeline) logPanic(ctx context.Context, point Point, hook string, pos P
 func (p *Pipeline) afterFailure(ctx context.Context, x *Exchange, c *chain, cause error) (handled bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), detached)
 	defer cancel()
-	x.begin(nil)
+	x.begin(x.header())
 	defer x.end()
 	x.Err = cause
 	if err := p.last(ctx, x, c); err != nil {
@@ -244,7 +253,7 @@ func (p *Pipeline) transaction(ctx context.Context, x *Exchange, identityID stri
 		return fn(ctx)
 	}
 	if x.within(ctx) {
-		return fmt.Errorf("%w: in the transaction of another exchange, or of Redeem; run it when that has returned", ErrNested)
+		return errInside
 	}
 	var began, ended bool
 	var cause *carried
@@ -282,8 +291,8 @@ func (p *Pipeline) transaction(ctx context.Context, x *Exchange, identityID stri
 // succeed is for when nothing can fail any more: it does what was left for after the commit and lets the response out.
 func (p *Pipeline) succeed(ctx context.Context, x *Exchange) (handled bool) {
 	x.run.succeeded = true
-	for i := 0; i < len(x.run.later); i++ { // fn may add to it
-		p.afterCommit(ctx, x, x.run.later[i])
+	if len(x.run.later) > 0 {
+		p.afterCommit(ctx, x)
 	}
 	if x.guard.Refused() { // too late to fail
 		p.log.LogAttrs(ctx, slog.LevelError, "flowhook: a write after the chain has ended was dropped",
@@ -301,11 +310,18 @@ func (p *Pipeline) succeed(ctx context.Context, x *Exchange) (handled bool) {
 	return x.marks.answered
 }
 
-// afterCommit runs one function that was left for after the commit. It has a goroutine of its own, so that not even a
-// Goexit keeps the rest and the response from going out.
-func (p *Pipeline) afterCommit(ctx context.Context, x *Exchange, l later) {
+// afterCommit runs what was left for after the commit, one after the other, within one time limit.
+func (p *Pipeline) afterCommit(ctx context.Context, x *Exchange) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), detached)
 	defer cancel()
+	for i := 0; i < len(x.run.later); i++ { // a function may add to it
+		p.runLater(ctx, x.run.later[i])
+	}
+}
+
+// runLater runs one function. It has a goroutine of its own, so that not even a Goexit keeps the rest
+// and the response from going out.
+func (p *Pipeline) runLater(ctx context.Context, l later) {
 	e := &HookError{Point: l.chain.point, Name: "save"}
 	if l.hook != nil {
 		e.Name, e.Position = l.hook.name, l.hook.pos

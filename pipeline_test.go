@@ -237,6 +237,7 @@ func TestRunRefuses(t *testing.T) {
 
 	_, err = p.Run(t.Context(), flowhook.Login, flowhook.After, flowhook.Password)
 	require.ErrorIs(t, err, flowhook.ErrNoExchange)
+	require.ErrorContains(t, err, "wrap the route in Middleware")
 	_, err = p.Complete(flowhook.NewContext(t.Context(), nil), flowhook.Login, flowhook.Password, nil)
 	require.ErrorIs(t, err, flowhook.ErrNoExchange)
 }

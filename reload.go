@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 
 	"github.com/flowhook/flowhook/internal/check"
@@ -50,7 +51,7 @@ func (p *Pipeline) own(x *Exchange) error {
 		}
 		return nil
 	}
-	return ErrOtherPipeline
+	return fmt.Errorf("%w; use the pipeline whose Middleware wraps this route", ErrOtherPipeline)
 }
 
 // Reload takes another configuration, as [New] does, with the options that New was given: factories and Wrap are called

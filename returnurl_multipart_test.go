@@ -231,3 +231,42 @@ func TestMiddlewareParsesMultipartForms(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, left, "temporary files")
 }
+
+// The outermost Middleware removes the temporary files, so that its handler can still read them.
+func TestMiddleware_nested_keeps_the_files(t *testing.T) {
+	dir := tempDir(t)
+	p, err := flowhook.New(parse(t, "selfservice: {allowed_return_urls: [/app], settings: {after: "+
+		"[{hook: redirect, config: {to: /, allow_user_defined_redirect: true}}]}}"), flowhook.Options{})
+	require.NoError(t, err)
+	body, kind := multipartBody(t, []formPart{{"picture", "me.png", strings.Repeat("x", 3<<20)}})
+	reached := 0
+	srv := httptest.NewServer(p.Middleware(flowhook.Login)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.Middleware(flowhook.Settings)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached++ })).ServeHTTP(w, r)
+		file, _, err := r.FormFile("picture")
+		require.NoError(t, err)
+		defer file.Close()
+		n, err := io.Copy(io.Discard, file)
+		require.NoError(t, err)
+		require.EqualValues(t, 3<<20, n)
+	})))
+	defer srv.Close()
+	res, err := http.Post(srv.URL, kind, bytes.NewReader(body))
+	require.NoError(t, err)
+	res.Body.Close()
+	require.Equal(t, http.StatusOK, res.StatusCode)
+	require.Equal(t, 1, reached)
+	left, err := filepath.Glob(filepath.Join(dir, "multipart-*"))
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
+func TestReturnURL_leaves_the_form_as_it_is(t *testing.T) {
+	p, err := flowhook.New(parse(t, "selfservice: {allowed_return_urls: [/app]}"), flowhook.Options{})
+	require.NoError(t, err)
+	r := httptest.NewRequest(http.MethodGet, "/login?return_to=&return_to=/app", nil)
+	require.NoError(t, r.ParseForm())
+	to, err := p.ReturnURL(r, flowhook.Login, flowhook.FlowWide)
+	require.NoError(t, err)
+	require.Equal(t, "/app", to)
+	require.Equal(t, url.Values{"return_to": {"", "/app"}}, r.Form)
+}

@@ -1,6 +1,9 @@
 package flowhook
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
 // newRevoke makes the revoke_active_sessions hook. It deletes all sessions of x.Identity except
 // x.Session. If x.Session belongs to another identity, which was signed in here before, it is not
@@ -17,11 +20,16 @@ func newRevoke(store SessionRevoker) Hook {
 			return ErrNoIdentity
 		}
 		except := ""
-		if x.signedIn() {
+		if x.signedOut() == "" {
 			except = x.Session.ID
 		} else {
 			x.run.revoked = x.run.hook
 		}
-		return store.DeleteSessions(ctx, x.Identity.ID, except)
+		err := store.DeleteSessions(ctx, x.Identity.ID, except)
+		if is(err, ErrNotFound) {
+			return fmt.Errorf("x.Session is no session of this identity in the store; save must store it with its ctx, "+
+				"and DeleteSessions must know it; or a sign-in at the same time has ended it: %w", err)
+		}
+		return err
 	})
 }

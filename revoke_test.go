@@ -61,8 +61,32 @@ func TestRevoke_login_without_a_session(t *testing.T) {
 		_, theirs := d.signIn("bob")
 		v := visit("alice")
 		v.Session = &theirs
-		require.ErrorContains(t, d.complete(v, nil), problem)
+		err := d.complete(v, nil)
+		require.ErrorContains(t, err, problem)
+		require.ErrorContains(t, err, "x.Session is of another identity")
 		require.True(t, alive(d, theirs.ID))
+	})
+
+	t.Run("x_Session_without_an_ID", func(t *testing.T) {
+		d := newDesk(t, revokeYAML)
+		_, old := d.signIn("alice")
+		v := visit("alice")
+		v.Session = &flowhook.Session{IdentityID: "alice"}
+		err := d.complete(v, nil)
+		require.ErrorContains(t, err, problem)
+		require.ErrorContains(t, err, "x.Session has no ID")
+		require.True(t, alive(d, old.ID))
+	})
+
+	t.Run("x_Session_that_the_store_does_not_know", func(t *testing.T) {
+		d := newDesk(t, revokeYAML)
+		_, old := d.signIn("alice")
+		v := visit("alice")
+		v.Session = &flowhook.Session{ID: "unknown", IdentityID: "alice"}
+		err := d.complete(v, nil)
+		require.ErrorIs(t, err, flowhook.ErrNotFound)
+		require.ErrorContains(t, err, "save must store it with its ctx")
+		require.True(t, alive(d, old.ID))
 	})
 
 	t.Run("revoke_before_session", func(t *testing.T) {

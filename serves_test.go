@@ -21,6 +21,35 @@ var (
 	anySettings   = flowhook.Point{Flow: flowhook.Settings}
 )
 
+// With an empty strategy, which a handler may take from a form, no hook under a strategy would run.
+func TestServes_flow_wide(t *testing.T) {
+	for _, row := range []struct {
+		serves []flowhook.Point
+		flow   flowhook.Flow
+		known  bool
+	}{
+		{[]flowhook.Point{passwordLogin, anySettings}, flowhook.Login, false},
+		{[]flowhook.Point{passwordLogin, anySettings}, flowhook.Settings, true},
+		{[]flowhook.Point{passwordLogin, {Flow: flowhook.Login}}, flowhook.Login, true},
+		{nil, flowhook.Login, true},
+	} {
+		p, err := flowhook.New(nil, flowhook.Options{Store: memstore.New(), Serves: row.serves})
+		require.NoError(t, err)
+		for _, phase := range []flowhook.Phase{flowhook.Before, flowhook.BeforePersist, flowhook.After, flowhook.Failed} {
+			_, err := p.Run(flowhook.NewContext(t.Context(), visit("alice").Exchange), row.flow, phase, flowhook.FlowWide)
+			if row.known || phase == flowhook.Before {
+				require.NoError(t, err, phase)
+			} else {
+				require.ErrorIs(t, err, flowhook.ErrUnknownPoint, phase)
+				require.ErrorContains(t, err, "has only strategies of this flow; pass one of them")
+			}
+		}
+		_, err = p.Complete(flowhook.NewContext(t.Context(), visit("alice").Exchange), row.flow, flowhook.FlowWide, nil)
+		require.Equal(t, row.known, err == nil)
+		require.NotPanics(t, func() { p.Middleware(row.flow) })
+	}
+}
+
 func TestServes(t *testing.T) {
 	const text = `
 selfservice:

@@ -65,9 +65,9 @@ func (s *Sessions) configured(x *Exchange) (*tokens, error) {
 func (x *Exchange) mute() error {
 	switch {
 	case x.Writer == nil || x.run.busy && stage.Real(x.run.stage) == nil:
-		return fmt.Errorf("%w: it has no Writer, so no cookie can be sent", ErrNoExchange)
+		return errMute
 	case x.guard.Begun():
-		return fmt.Errorf("%w: the response has already begun, so no cookie can be sent", ErrAnswered)
+		return errBegunMute
 	case x.run.busy && x.run.succeeded:
 		return errTooLate
 	}

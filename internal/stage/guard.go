@@ -22,8 +22,8 @@ type Guard struct {
 	begun   atomic.Bool
 
 	mu     sync.Mutex  // guards what follows
-	header http.Header // the real one, if somebody asked for it while the guard was shut
-	before http.Header // a copy of it from then
+	header http.Header // the real one, if somebody has asked for it
+	before http.Header // a copy of it, from before it could change while the guard is shut
 }
 
 // Writer returns w behind the guard.
@@ -38,10 +38,13 @@ func (g *Guard) Writer(w http.ResponseWriter) http.ResponseWriter {
 	return &guarded{w, g}
 }
 
+// Used reports whether Writer was called.
+func (g *Guard) Used() bool { return g.first.guard != nil }
+
 // Shut makes every write fail until Open is called.
 func (g *Guard) Shut() {
 	g.mu.Lock()
-	g.header, g.before = nil, nil
+	g.before = g.header.Clone()
 	g.mu.Unlock()
 	g.refused.Store(false)
 	g.shut.Store(true)
@@ -74,13 +77,11 @@ type guarded struct {
 }
 
 func (w *guarded) Header() http.Header {
-	header := w.ResponseWriter.Header()
-	if g := w.guard; g.shut.Load() {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		if g.header == nil {
-			g.header, g.before = header, header.Clone()
-		}
+	g, header := w.guard, w.ResponseWriter.Header()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.header == nil {
+		g.header, g.before = header, header.Clone()
 	}
 	return header
 }
@@ -89,10 +90,10 @@ func (w *guarded) WriteHeader(status int) {
 	if w.shut() {
 		return
 	}
+	w.ResponseWriter.WriteHeader(status) // may panic
 	if status >= 200 || status == http.StatusSwitchingProtocols {
 		w.guard.begun.Store(true)
 	}
-	w.ResponseWriter.WriteHeader(status)
 }
 
 func (w *guarded) Write(b []byte) (int, error) {
