@@ -475,6 +475,38 @@ func ExampleNewContext() {
 	// Output: false <nil>
 }
 
+// An import has no request. Its strategy keeps it away from the hooks that need one.
+func ExampleNewContext_withoutRequest() {
+	mails := printer{make(chan string, 1)}
+	pipeline := newPipeline(`
+selfservice:
+  flows:
+    registration:
+      after:
+        hooks:
+          - hook: verify
+        password:
+          hooks:
+            - hook: session
+`, flowhook.Options{
+		Courier: mails, VerificationURL: "https://www.example.org/verification",
+		Strategies: []flowhook.Strategy{"import"},
+	})
+
+	address := flowhook.Address{Via: "email", Value: "alice@example.org"}
+	x := &flowhook.Exchange{Identity: &flowhook.Identity{ID: "alice", Addresses: []flowhook.Address{address}}}
+	ctx := flowhook.NewContext(context.Background(), x)
+	_, err := pipeline.Complete(ctx, flowhook.Registration, "import", func(ctx context.Context) error {
+		fmt.Println("saving", x.Identity.ID) // in a database, with ctx
+		return nil
+	})
+	fmt.Println(err, x.Session)
+	// Output:
+	// saving alice
+	// mail to alice@example.org: Please confirm your address
+	// <nil> <nil>
+}
+
 func ExampleFromContext() {
 	_, ok := flowhook.FromContext(context.Background())
 	fmt.Println(ok)

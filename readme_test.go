@@ -45,7 +45,7 @@ func pages(t *testing.T) []string {
 	docs, err := filepath.Glob("docs/*.md")
 	require.NoError(t, err)
 	require.NotEmpty(t, docs)
-	return append([]string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md"}, docs...)
+	return append([]string{"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md"}, docs...)
 }
 
 // readme returns the blocks of all pages but those that are tested elsewhere.

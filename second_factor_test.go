@@ -29,7 +29,7 @@ var secondFactorServes = []flowhook.Point{
 func (s *secondFactorService) password(w http.ResponseWriter, r *http.Request) {
 	user, ok := s.checkPassword(r)
 	if !ok {
-		s.failed(w, r, flowhook.Password, errors.New("wrong password"))
+		s.failed(w, r, flowhook.Password, user, errors.New("wrong password"))
 		return
 	}
 	if user.hasTOTP {
@@ -47,14 +47,14 @@ func (s *secondFactorService) code(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !user.codeIs(r.FormValue("code")) {
-		s.failed(w, r, flowhook.TOTP, errors.New("wrong code"))
+		s.failed(w, r, flowhook.TOTP, user, errors.New("wrong code"))
 		return
 	}
 	s.complete(w, r, flowhook.TOTP, user)
 }
 
 func (s *secondFactorService) complete(w http.ResponseWriter, r *http.Request, by flowhook.Strategy, user secondFactorUser) {
-	x, _ := flowhook.FromContext(r.Context())
+	x := flowhook.MustFromContext(r.Context())
 	x.Identity = &flowhook.Identity{ID: user.id}
 	handled, err := s.pipeline.Complete(r.Context(), flowhook.Login, by, func(ctx context.Context) error {
 		s.forget(user) // it works once
@@ -69,12 +69,17 @@ func (s *secondFactorService) complete(w http.ResponseWriter, r *http.Request, b
 	}
 }
 
-func (s *secondFactorService) failed(w http.ResponseWriter, r *http.Request, by flowhook.Strategy, why error) {
-	x, _ := flowhook.FromContext(r.Context())
+func (s *secondFactorService) failed(
+	w http.ResponseWriter, r *http.Request, by flowhook.Strategy, user secondFactorUser, why error,
+) {
+	x := flowhook.MustFromContext(r.Context())
+	if user.id != "" { // otherwise there is no such account
+		x.Identity = &flowhook.Identity{ID: user.id}
+	}
 	x.Err = why
 	handled, err := s.pipeline.Run(r.Context(), flowhook.Login, flowhook.Failed, by)
 	if err != nil {
-		slog.ErrorContext(r.Context(), "the hooks at failed", "error", err)
+		slog.ErrorContext(r.Context(), "run the hooks at failed", "error", err)
 	}
 	if !handled {
 		http.Error(w, why.Error(), http.StatusUnauthorized)
@@ -97,6 +102,9 @@ func (u secondFactorUser) codeIs(code string) bool { return code == "123456" }
 
 func (s *secondFactorService) checkPassword(r *http.Request) (secondFactorUser, bool) {
 	id := r.FormValue("user")
+	if id != "dana" && id != "erik" {
+		return secondFactorUser{}, false
+	}
 	return secondFactorUser{id, id == "dana"}, r.FormValue("password") == "right"
 }
 
@@ -135,7 +143,15 @@ func newSecondFactorService(t *testing.T) (*secondFactorService, *httptest.Serve
 	s := &secondFactorService{pending: map[string]secondFactorUser{}, log: &trail{}}
 	note := func(p flowhook.Point, _ func(any) error) (flowhook.Hook, error) {
 		return flowhook.HookFunc(func(_ context.Context, x *flowhook.Exchange) error {
-			s.log.leave(x.Point().String() + " at " + p.String())
+			line := x.Point().String() + " at " + p.String()
+			switch {
+			case p.Phase != flowhook.Failed:
+			case x.Identity == nil:
+				line += " of nobody"
+			default:
+				line += " of " + x.Identity.ID
+			}
+			s.log.leave(line)
 			return nil
 		}), nil
 	}
@@ -228,7 +244,17 @@ func TestSecondFactorPage(t *testing.T) {
 		status, _ := post("/login/code", "code", "000000")
 		require.Equal(t, http.StatusUnauthorized, status)
 		require.Empty(t, who())
-		require.Equal(t, []string{before, "login/failed/totp at login/failed"}, s.log.take())
+		require.Equal(t, []string{before, "login/failed/totp at login/failed of dana"}, s.log.take())
+	})
+
+	t.Run("a wrong password runs the hooks at failed", func(t *testing.T) {
+		for user, account := range map[string]string{"dana": "dana", "erik": "erik", "mallory": "nobody"} {
+			post, who := browser()
+			status, _ := post("/login/password", "user", user, "password", "wrong")
+			require.Equal(t, http.StatusUnauthorized, status)
+			require.Empty(t, who())
+			require.Equal(t, []string{before, "login/failed/password at login/failed of " + account}, s.log.take())
+		}
 	})
 
 	t.Run("the functions are those of the page", func(t *testing.T) {

@@ -98,6 +98,36 @@ func deleteUser(ctx context.Context, store *sqlstore.Store, id string) error {
 	})
 }
 
+// A tokenStore is a sqlstore.Store whose DeleteSessions also deletes the service's own tokens.
+type tokenStore struct{ *sqlstore.Store }
+
+func (s tokenStore) DeleteSessions(ctx context.Context, identityID, exceptID string) error {
+	return s.Transaction(ctx, identityID, func(ctx context.Context) error {
+		tx, ok := sqlstore.Tx(ctx)
+		if !ok {
+			return errors.New("delete tokens: no transaction")
+		}
+		exceptSession := exceptID
+		err := tx.QueryRowContext(sqlstore.Context(ctx), "SELECT id FROM api_tokens WHERE id = $1 AND user_id = $2 FOR UPDATE",
+			exceptID, identityID).Scan(new(string))
+		switch {
+		case err == nil:
+			exceptSession = "" // it is a token, so no session is spared
+		case !errors.Is(err, sql.ErrNoRows):
+			return fmt.Errorf("delete tokens: %w", err)
+		}
+		if err := s.Store.DeleteSessions(ctx, identityID, exceptSession); err != nil {
+			return err // ErrNotFound if exceptID is neither a token nor a session
+		}
+		_, err = tx.ExecContext(sqlstore.Context(ctx), "DELETE FROM api_tokens WHERE user_id = $1 AND id <> $2",
+			identityID, exceptID)
+		if err != nil {
+			return fmt.Errorf("delete tokens: %w", err)
+		}
+		return nil
+	})
+}
+
 type outbox struct{}
 
 func (outbox) Send(ctx context.Context, m flowhook.Message) error {
@@ -172,4 +202,14 @@ func migrateMariaDB(ctx context.Context, db *sql.DB) error {
 func openSQLite(file string) (*sql.DB, error) {
 	return sql.Open("sqlite", "file:"+file+"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)"+
 		"&_pragma=synchronous(NORMAL)&_pragma=foreign_keys(1)")
+}
+
+func migrateSQLite(ctx context.Context, db *sql.DB) error {
+	provider, err := goose.NewProvider(goose.DialectSQLite3, db, sqlstore.SQLite.Migrations(),
+		goose.WithTableName("flowhook_migrations"))
+	if err != nil {
+		return err
+	}
+	_, err = provider.Up(ctx)
+	return err
 }

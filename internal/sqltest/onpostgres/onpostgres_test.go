@@ -2,6 +2,7 @@ package onpostgres
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -12,13 +13,13 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
-	"github.com/pressly/goose/v3"
 	"github.com/stretchr/testify/require"
 
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/internal/sqltest/pagehook"
 	"github.com/flowhook/flowhook/internal/testdb"
 	"github.com/flowhook/flowhook/store/sqlstore"
+	"github.com/flowhook/flowhook/store/storetest"
 )
 
 // start opens a new database as the page says, with what the service keeps in it itself.
@@ -225,6 +226,86 @@ func TestDeleteUser(t *testing.T) {
 	requireRows(1)
 }
 
+// newTokenStore opens a tokenStore with the table of tokens that the page describes.
+func newTokenStore(t *testing.T) (tokenStore, *sql.DB) {
+	t.Helper()
+	db := start(t)
+	require.NoError(t, migrate(t.Context(), db))
+	_, err := db.Exec("CREATE TABLE api_tokens (id text PRIMARY KEY, user_id text NOT NULL REFERENCES users ON DELETE CASCADE)")
+	require.NoError(t, err)
+	store, err := sqlstore.New(db, sqlstore.PostgreSQL)
+	require.NoError(t, err)
+	return tokenStore{store}, db
+}
+
+func TestTokenStore(t *testing.T) {
+	t.Run("is a store", func(t *testing.T) {
+		store, _ := newTokenStore(t)
+		storetest.Run(t, func(*testing.T) (flowhook.Store, func() string) { return store, rand.Text })
+	})
+
+	for name, c := range map[string]struct {
+		except string
+		left   []string
+		err    error
+	}{
+		"all are deleted":             {except: "", left: nil},
+		"a session is spared":         {except: "session", left: []string{"session"}},
+		"a token is spared":           {except: "token", left: []string{"token"}},
+		"an unknown ID is an error":   {except: "neither", left: []string{"session", "token", "token 2"}, err: flowhook.ErrNotFound},
+		"another's token is an error": {except: "bob's", left: []string{"session", "token", "token 2"}, err: flowhook.ErrNotFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store, db := newTokenStore(t)
+			_, err := db.Exec("INSERT INTO users (id, email) VALUES ('alice', 'alice@example.org'), ('bob', 'bob@example.org');" +
+				"INSERT INTO api_tokens VALUES ('token', 'alice'), ('token 2', 'alice'), ('bob''s', 'bob')")
+			require.NoError(t, err)
+			require.NoError(t, store.CreateSession(t.Context(), flowhook.Session{
+				ID: "session", IdentityID: "alice", ExpiresAt: time.Now().Add(time.Hour),
+			}))
+
+			require.ErrorIs(t, store.DeleteSessions(t.Context(), "alice", c.except), c.err)
+			require.Equal(t, 1, count(t, db, "api_tokens WHERE user_id = 'bob'"))
+			rows, err := db.Query("SELECT id FROM flowhook_sessions WHERE identity_id = 'alice' UNION " +
+				"SELECT id FROM api_tokens WHERE user_id = 'alice' ORDER BY id")
+			require.NoError(t, err)
+			defer rows.Close()
+			var left []string
+			for rows.Next() {
+				var id string
+				require.NoError(t, rows.Scan(&id))
+				left = append(left, id)
+			}
+			require.NoError(t, rows.Err())
+			require.Equal(t, c.left, left)
+		})
+	}
+
+	t.Run("a sign-in with a token of its own ends the others", func(t *testing.T) {
+		store, db := newTokenStore(t)
+		_, err := db.Exec("INSERT INTO users (id, email) VALUES ('alice', 'alice@example.org')")
+		require.NoError(t, err)
+		cfg, err := flowhook.ParseConfig([]byte("selfservice: {login: {after: [{hook: revoke_active_sessions}]}}"))
+		require.NoError(t, err)
+		pipeline, err := flowhook.New(cfg, flowhook.Options{Store: store})
+		require.NoError(t, err)
+		for _, id := range []string{"first", "second"} {
+			x := &flowhook.Exchange{Identity: &flowhook.Identity{ID: "alice"}}
+			_, err := pipeline.Complete(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Password,
+				func(ctx context.Context) error {
+					tx, ok := sqlstore.Tx(ctx)
+					require.True(t, ok)
+					x.Session = &flowhook.Session{ID: id, IdentityID: "alice"}
+					_, err := tx.ExecContext(ctx, "INSERT INTO api_tokens VALUES ($1, 'alice')", id)
+					return err
+				})
+			require.NoError(t, err)
+		}
+		require.Equal(t, 1, count(t, db, "api_tokens"))
+		require.Equal(t, 1, count(t, db, "api_tokens WHERE id = 'second'"))
+	})
+}
+
 func TestCleanUp(t *testing.T) {
 	db := start(t)
 	require.NoError(t, migrate(t.Context(), db))
@@ -276,9 +357,8 @@ func TestSQLite(t *testing.T) {
 	db, err := openSQLite(filepath.Join(t.TempDir(), "auth.db"))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db, sqlstore.SQLite.Migrations())
-	require.NoError(t, err)
-	_, err = provider.Up(t.Context())
-	require.NoError(t, err)
+	require.NoError(t, migrateSQLite(t.Context(), db))
+	require.NoError(t, migrateSQLite(t.Context(), db), "the second start")
+	require.Zero(t, count(t, db, "sqlite_master WHERE name = 'goose_db_version'"), "the host's versions are the host's")
 	requireWorks(t, db, sqlstore.SQLite)
 }

@@ -191,8 +191,8 @@ func (s *Store) DeleteUser(ctx context.Context, id string) error {
 	})
 }
 
-// VerifyEmail belongs to the service, for Redeem. If the user has another address by now, it returns
-// ErrBadToken.
+// VerifyEmail belongs to the service, for Redeem. It returns ErrBadToken if the user is gone or has
+// another address by now.
 func (s *Store) VerifyEmail(ctx context.Context, v flowhook.VerificationToken) error {
 	rows, err := s.exec(ctx, "verify an address", "UPDATE users SET verified = true WHERE id = $1 AND email = $2",
 		v.IdentityID, v.Address.Value)
