@@ -134,12 +134,11 @@ type Message struct {
 // A Courier sends messages. Send may be called concurrently. Its context carries the exchange for
 // [FromContext].
 //
-// Send is called after the commit, with a context that ends 10 seconds later. All emails of a run
-// share that time. If Send fails, the
-// error is logged and the message's token is deleted, so that the next flow sends another email. Send
-// must return when ctx ends. If it does not, that is logged too, and nobody waits any longer: what
-// Send still does then is on its own, and it must not use the exchange. The token is kept, and
-// deleted only if Send returns an error after all.
+// Send is called after the commit, with a context that ends 10 seconds later; all emails of a run
+// share that time. If Send fails, the error is logged and the message's token is deleted, so that
+// the next flow sends another email. Send must return when ctx ends. If it does not, that is logged,
+// too, and flowhook stops waiting: Send may then go on, but it must not use the exchange. The token
+// is kept, and deleted only if Send returns an error after all.
 //
 // If [Options.Outbox] is set, Send is called inside the transaction instead, with the transaction's
 // context. It is waited for however long it takes, and its error fails the hook.
