@@ -103,12 +103,41 @@ func unreadable(err error, data []byte) *Problem {
 		if !strings.HasPrefix(text, m.text) {
 			continue
 		}
-		at := max(line, 1) // the library leaves out the line if it is the first
-		if place := m.at.FindSubmatchIndex(lineOf(data, at)); place != nil {
-			return problem(&yaml.Node{Line: at, Column: place[2] + 1}, "not YAML: "+m.problem, m.hint)
+		first := max(line, 1)                        // the library leaves out the line if it is the first
+		for _, at := range []int{first, first + 1} { // of a tab, it may report the line before
+			if place := m.at.FindSubmatchIndex(lineOf(data, at)); place != nil && (at == first || m.problem == aTab) {
+				return problem(&yaml.Node{Line: at, Column: place[2] + 1}, "not YAML: "+m.problem, m.hint)
+			}
+		}
+	}
+	if text == "did not find expected '-' indicator" { // the line is that of the list's first item
+		if at := afterList(data, line); at != nil {
+			return problem(at, "not YAML: a key at the column of the list's dashes", "indent it, or begin it with a dash")
 		}
 	}
 	return problem(&yaml.Node{Line: line}, "not YAML: "+text, "")
+}
+
+const aTab = "a tab"
+
+// afterList returns where a list that begins on the line goes on with something else in the column
+// of its dashes; nil if there is no such line.
+func afterList(data []byte, line int) *yaml.Node {
+	indent := func(text []byte) int { return len(text) - len(bytes.TrimLeft(text, " ")) }
+	column := indent(lineOf(data, line))
+	for at := line + 1; at <= 1+bytes.Count(data, []byte("\n")); at++ {
+		text := lineOf(data, at)
+		word := bytes.TrimLeft(text, " ")
+		if len(word) > 0 && word[0] != '#' && indent(text) <= column {
+			if indent(text) == column && word[0] != '-' {
+				return &yaml.Node{Line: at, Column: column + 1}
+			}
+			if indent(text) < column {
+				break
+			}
+		}
+	}
+	return nil
 }
 
 // mistakes are what the YAML library calls by names that help nobody. The group of at is the
@@ -118,8 +147,8 @@ var mistakes = []struct {
 	at            *regexp.Regexp
 	problem, hint string
 }{
-	{"found character that cannot start any token", regexp.MustCompile(`^[ \t?:-]*?(\t)`), "a tab", "indent with spaces"},
-	{"found a tab character", regexp.MustCompile(`^ *(\t)`), "a tab", "indent with spaces"},
+	{"found character that cannot start any token", regexp.MustCompile(`^[ \t?:-]*?(\t)`), aTab, "indent with spaces"},
+	{"found a tab character", regexp.MustCompile(`^ *(\t)`), aTab, "indent with spaces"},
 	{"found character that cannot start any token", regexp.MustCompile("(?:^|[\\s\\[{,])([@`%])"),
 		"a value that begins with @, ` or %", "quote it"},
 	{"did not find expected alphabetic or numeric character",
