@@ -57,7 +57,7 @@ func (f Finding) String() string {
 //
 // Check leaves out findings of the rules in Options.Accept. Those of the rules that begin with
 // "kratos-" it reports only if the file has a key that Kratos uses and flowhook does not, such as
-// dsn, identity or selfservice.methods; docs/kratos.md lists these keys.
+// courier or selfservice.methods; docs/kratos.md lists these keys.
 func (c *Config) Check(opts Options) []Finding {
 	opts.Strict = false
 	p, problems := newPipeline(opts).build(c)

@@ -59,12 +59,12 @@ func provesKratosFlowWide(t *testing.T) {
 		h.browser().post("/login/oidc", "user", "alice")
 		return byPassword, tr.take()
 	}
-	byPassword, byOIDC := login(claimed(t, rule, "dsn: memory\nselfservice: {flows: {login: {after: {hooks: [{hook: wide}], password: {hooks: [{hook: own}]}}}}}",
+	byPassword, byOIDC := login(claimed(t, rule, "courier: {}\nselfservice: {flows: {login: {after: {hooks: [{hook: wide}], password: {hooks: [{hook: own}]}}}}}",
 		withUsers(alice), tr.hooks("wide", "own")))
 	assert.Equal(t, []string{"own", "wide"}, byPassword)
 	assert.Equal(t, []string{"wide"}, byOIDC)
 
-	byPassword, byOIDC = login(mended(t, rule, "dsn: memory\nselfservice: {flows: {login: {after: {oidc: {hooks: [{hook: wide}]}, password: {hooks: [{hook: own}]}}}}}",
+	byPassword, byOIDC = login(mended(t, rule, "courier: {}\nselfservice: {flows: {login: {after: {oidc: {hooks: [{hook: wide}]}, password: {hooks: [{hook: own}]}}}}}",
 		withUsers(alice), tr.hooks("wide", "own")))
 	assert.Equal(t, []string{"own"}, byPassword, "as in Kratos")
 	assert.Equal(t, []string{"wide"}, byOIDC)
@@ -84,8 +84,8 @@ func provesKratosSessionLast(t *testing.T) {
 		requireSessionCookie(t, h.browser().post("/registration/oidc", "user", "carol"))
 		return before
 	}
-	assert.True(t, signedIn("dsn: memory\nselfservice: {registration: {after: {oidc: [{hook: session}, {hook: looks}]}}}", claimed), "session has run before it")
-	assert.False(t, signedIn("dsn: memory\nselfservice: {registration: {after: {oidc: [{hook: looks}, {hook: session}]}}}", mended))
+	assert.True(t, signedIn("courier: {}\nselfservice: {registration: {after: {oidc: [{hook: session}, {hook: looks}]}}}", claimed), "session has run before it")
+	assert.False(t, signedIn("courier: {}\nselfservice: {registration: {after: {oidc: [{hook: looks}, {hook: session}]}}}", mended))
 }
 
 func provesKratosExtend(t *testing.T) {

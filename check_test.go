@@ -122,7 +122,7 @@ func TestCheckOptions(t *testing.T) {
 
 // What a host adds in Go is judged as what stands in a file, but for what Kratos would have done with it.
 func TestCheckOfWhatWasAdded(t *testing.T) {
-	cfg, err := flowhook.ParseConfig([]byte("selfservice: {login: {after: {hooks: [{hook: session}], password: [{hook: session}]}}}\nsecrets: {session: [" + strong + "]}\ndsn: memory"))
+	cfg, err := flowhook.ParseConfig([]byte("selfservice: {login: {after: {hooks: [{hook: session}], password: [{hook: session}]}}}\nsecrets: {session: [" + strong + "]}\ncourier: {}"))
 	require.NoError(t, err)
 	registered := at(flowhook.Registration, flowhook.After, flowhook.FlowWide)
 	cfg.Add(registered, "session", nil)

@@ -1,23 +1,11 @@
 package check
 
-import "strings"
-
-// nested finds a configuration that is not at the top level of its file, so that nothing of it is
-// read.
+// nested finds configurations that are not at the top level of their file, so that nothing of them
+// is read.
 func (c *Config) nested(l *list) {
-	n := c.File.Nested
-	if n == nil {
-		return
+	for _, n := range c.File.Nested {
+		l.setting(Place{Value: n.At}, Warning, "nested-config", n.Hint, "%s", n.Problem)
 	}
-	in := strings.ReplaceAll(n.In, `"`, "")
-	problem := "nothing is configured: " + n.Key + " is below " + in + ", and only the top level is read"
-	hint := "move what is below " + in + " to the top level; of Helm values, load what helm template makes of them"
-	if n.Text {
-		problem = "nothing is configured: " + n.Key + " is in the text " + in +
-			", as in a Kubernetes ConfigMap, and is not read there"
-		hint = "extract " + in + " into a file of its own, and load that"
-	}
-	l.setting(Place{Value: n.At}, Warning, "nested-config", hint, "%s", problem)
 }
 
 // unresolved finds what a hook of the host's own gets as it is written, and was probably meant to

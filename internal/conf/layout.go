@@ -27,9 +27,9 @@ type File struct {
 	Enabled    []Flag   // of the flows that say whether they are
 	Overruled  []Overruled
 	Unresolved []Value // strings in configs of hooks that name a variable in a way that is not read here
-	Nested     *Nested // nil: there is none
-	Extend     Value   // session.earliest_possible_extend
-	Kratos     bool    // the file has a key that Kratos uses and flowhook does not
+	Nested     []Nested
+	Extend     Value // session.earliest_possible_extend
+	Kratos     bool  // the file has a key that Kratos uses and flowhook does not
 	Problems   []Problem
 	references References
 }
@@ -59,8 +59,10 @@ var (
 	kratosPages = []string{"error", "profile", "verify"}
 
 	// Keys at the top level that show that a file is one of Kratos. Keys that any service may have,
-	// such as log, do not.
-	kratosTops = []string{"ciphers", "courier", "dsn", "feature_flags", "hashers", "identity", "oauth2_provider", "serve"}
+	// such as log, do not. Of the keys that some services have, such as dsn, it takes two; version
+	// is another one.
+	kratosTops  = []string{"ciphers", "courier", "feature_flags", "hashers", "oauth2_provider"}
+	kratosSigns = []string{"dsn", "identity", "serve"}
 
 	// The keys that are read at the top level. Of a short one, too many other words are misspellings: tls of urls.
 	longTops = []string{"selfservice", "secrets", "session", "cookies", "security"}
@@ -90,22 +92,36 @@ type layout struct {
 func Read(root Value, flows, strategies []string, references References) *File {
 	l := &layout{flows: flows, strategies: strategies, file: File{Session: defaultSession, references: references}}
 	if root.Node != nil {
-		l.top(root)
-		l.file.Nested = nested(root)
+		bad := l.top(root)
+		l.file.Nested = l.nested(root, bad)
 	}
 	l.checkCookie()
+	if len(l.problems) > 0 { // which keep findings back, and whose hints may be wrong in such a file
+		for _, n := range l.file.Nested {
+			l.wrong(n.At, n.Hint, "%s", n.Problem)
+		}
+	}
 	l.file.Problems = l.problems
 	return &l.file
 }
 
-func (l *layout) top(root Value) {
+// top reads a file, and returns the keys at its top level that it reported.
+func (l *layout) top(root Value) (bad []string) {
+	signs := 0
 	for _, v := range l.mapping(root) {
 		name := v.key.Value
-		if slices.Contains(kratosTops, name) || name == "version" && kratosVersion(v.Value) ||
-			name == "$schema" && strings.Contains(strings.ToLower(v.Value), "kratos") {
+		switch {
+		case slices.Contains(kratosTops, name),
+			name == "$schema" && strings.Contains(strings.ToLower(v.Value), "kratos"):
 			l.kratos(v)
+		case slices.Contains(kratosSigns, name), name == "version" && kratosVersion(v.Value):
+			if signs++; signs > 1 {
+				l.kratos(v)
+			}
 		}
-		l.topKey(v)
+		if l.topKey(v) {
+			bad = append(bad, name)
+		}
 	}
 	for _, section := range []struct { // what is newer comes later, and wins
 		name string
@@ -118,6 +134,7 @@ func (l *layout) top(root Value) {
 			section.read(v)
 		}
 	}
+	return bad
 }
 
 // kratosVersion reports whether the value of version is one of Kratos: v0.13.0, v1.3.1, v26.1.0.
@@ -127,22 +144,60 @@ var kratosVersion = regexp.MustCompile(`^v([01]|2\d)\.\d`).MatchString
 // are not read by it: they tell too little.
 func (l *layout) kratos(Value) { l.file.Kratos = true }
 
-// topKey reports a key at the top level that was probably meant to be one of ours.
-func (l *layout) topKey(v Value) {
+// topKey reports a key at the top level that was probably meant to be one of ours, and whether it
+// is one.
+func (l *layout) topKey(v Value) bool {
 	name := v.key.Value
+	path := l.pathHint(name)
 	inside := slices.Concat(l.flows, []string{"flows", "hooks", "before", "before_persist", "after", "failed"})
 	word := spell.Alike(name, inside) // what is only near to a flow may be a key of the host's
 	near := cmp.Or(spell.Alike(name, tops), spell.Nearest(name, longTops))
-	path, isPath := strings.CutPrefix(spell.Plain(name), "selfservice.")
+	if !spell.English(name) { // a word of another language may be near to one of ours
+		word, near = spell.Disguised(name, inside), spell.Disguised(name, tops)
+	}
 	switch {
 	case word != "":
 		l.wrong(v.atKey(), "move "+word+" into selfservice", "%s at the top level", spell.Show(name))
 	case name == "version": // Kratos' is two edits from "session"; no other key of Kratos is so close to one of ours
+		return false
 	case near != "" && near != name:
 		l.unknown(v.atKey(), "key", tops)
-	case isPath:
-		l.wrong(v.atKey(), "write selfservice, and in it "+spell.Clip(path), "a path as a key")
+	case path != "":
+		l.wrong(v.atKey(), path, "a path as a key")
+	default:
+		return false
 	}
+	return true
+}
+
+// below has what is read below a key at the top level; nil stands for anything.
+var below = map[string][]string{
+	"selfservice": nil,
+	"secrets":     secretKeys,
+	"session":     {"cookie", "earliest_possible_extend", "lifespan", "whoami"},
+	"cookies":     {"domain", "path", "same_site", "secure"},
+	"security":    {"account_enumeration", "session"},
+	"urls":        oldURLs,
+}
+
+// pathHint returns how to write a key at the top level that is a path to something that is read, as
+// in session.lifespan; "" if it is none.
+func (l *layout) pathHint(name string) string {
+	path := strings.FieldsFunc(spell.Plain(name), func(r rune) bool { return r == '.' || r == '/' })
+	if len(path) < 2 {
+		return ""
+	}
+	known, ok := below[path[0]]
+	if path[0] == "flows" || slices.Contains(l.flows, path[0]) && slices.Contains([]string{"before", "after", "failed"}, path[1]) {
+		path, ok = append([]string{"selfservice"}, path...), true
+	}
+	switch {
+	case !ok || known != nil && !slices.Contains(known, path[1]):
+		return ""
+	case spell.Clip(name) != name || slices.ContainsFunc(path, func(key string) bool { return !plainKey.MatchString(key) }):
+		return "nest the keys"
+	}
+	return "nest the keys: " + strings.Join(path, ": {") + ": ..." + strings.Repeat("}", len(path)-1)
 }
 
 func (l *layout) selfservice(v Value) {
@@ -155,9 +210,19 @@ func (l *layout) selfservice(v Value) {
 			known[name] = func(v Value) { l.wrong(v.atKey(), "move it into selfservice.flows", "a flow beside flows") }
 		}
 	}
+	for _, name := range longTops {
+		if v.Get(name).Node != nil {
+			known[name] = l.tooDeep
+		}
+	}
 	l.returns(v, Return{})
 	l.allowedLists(v)
 	l.each(v, "flow", known)
+}
+
+// tooDeep reports a key that is read at the top level only.
+func (l *layout) tooDeep(v Value) {
+	l.wrong(v.atKey(), "move it to the top level", "%q is a key of the top level", v.key.Value)
 }
 
 // flowKeys are the flows, and what Kratos has beside them; nested under flows, or not.

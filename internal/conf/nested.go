@@ -2,104 +2,166 @@ package conf
 
 import (
 	"encoding/base64"
+	"regexp"
 	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
 )
 
-// Nested is a configuration for flowhook that is not at the top level of its file, where alone it
-// would be read.
+// Nested is a configuration for flowhook that is not where it would be read: at the top level of
+// the file.
 type Nested struct {
-	At   Value  // its key, such as selfservice, or the key of the text that holds it
-	In   string // the path to the mapping, or to the text, that would have to be the file
-	Key  string // the key that shows it: selfservice, secrets or session
-	Text bool   // it is in a string, as in the data of a Kubernetes ConfigMap
+	At      Value // its key, such as selfservice, or what holds the text that it is in
+	Problem string
+	Hint    string
 }
 
-// nested looks for a configuration below other keys. A file that has a key of ours at the top level
-// has none.
-func nested(root Value) *Nested {
-	for _, name := range tops {
-		if root.Get(name).Node != nil {
-			return nil
+const (
+	helm = "; for Helm, load the file inside the rendered ConfigMap"
+
+	// maxTexts is how many levels of texts in texts are looked at, such as Helm values in a ConfigMap.
+	maxTexts = 3
+)
+
+// A search looks for configurations below keys that are not flowhook's.
+type search struct {
+	flows   []string
+	secrets bool // a list of secrets is one: nothing else in the file is flowhook's
+	hooks   bool // only hooks are one: the file has a selfservice of its own
+	found   []Nested
+}
+
+// nested looks for configurations below keys that are not flowhook's. bad are the keys at the top
+// level that are reported already.
+func (l *layout) nested(root Value, bad []string) []Nested {
+	has := func(name string) bool {
+		v := root.Get(name)
+		return v.Node != nil && len(v.Content) > 0
+	}
+	s := search{flows: l.flows, secrets: !slices.ContainsFunc(tops, has), hooks: has("selfservice")}
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		key := root.Content[i]
+		v := Value{root.Content[i+1], key, join("", key.Value)}
+		switch {
+		case key.Value == "selfservice": // what else is in it is read strictly
+			s.in(v.Get("methods"), 0)
+			s.in(v.Get("strategies"), 0)
+		case !slices.Contains(longTops, key.Value) && !slices.Contains(bad, key.Value):
+			s.in(v, 0)
 		}
 	}
-	return within(root)
+	kind := root.Get("kind")
+	if len(s.found) == 0 && s.secrets && len(bad) == 0 && kind.Node != nil && root.Get("apiVersion").Node != nil {
+		s.found = append(s.found, Nested{kind.atKey(), "nothing is configured: this is a Kubernetes manifest",
+			"load the file that the ConfigMap or Secret holds"})
+	}
+	return s.found
 }
 
-// within looks for a configuration below v.
-func within(v Value) *Nested {
+// in adds the first configuration in v, and reports whether there is one. texts is how many texts v
+// is in.
+func (s *search) in(v Value, texts int) bool {
+	if v.Node == nil {
+		return false
+	}
+	if v.Kind == yaml.ScalarNode {
+		return !s.hooks && texts < maxTexts && s.inText(v, texts)
+	}
 	for i, child := range v.Content {
-		var found *Nested
 		switch {
 		case v.Kind == yaml.SequenceNode:
-			found = within(Value{child, nil, index(v.Path, i)})
+			if s.in(Value{child, nil, index(v.Path, i)}, texts) {
+				return true
+			}
 		case v.Kind == yaml.MappingNode && i%2 == 1:
 			key := v.Content[i-1]
 			value := Value{child, key, join(v.Path, key.Value)}
-			if v.Path != "" && isOurs(value) {
-				return &Nested{At: value.atKey(), In: v.Path, Key: key.Value}
+			if s.isOurs(value) {
+				s.add(value, v.Path)
+				return true
 			}
-			if name := inText(child); name != "" {
-				return &Nested{At: value.atKey(), In: value.Path, Key: name, Text: true}
+			if s.in(value, texts) {
+				return true
 			}
-			found = within(value)
 		}
-		if found != nil {
-			return found
-		}
-	}
-	return nil
-}
-
-// isOurs reports whether v, by its key and what is in it, belongs at the top level of a
-// configuration.
-func isOurs(v Value) bool {
-	has := func(names ...string) bool {
-		return slices.ContainsFunc(names, func(name string) bool { return v.Get(name).Node != nil })
-	}
-	switch v.key.Value {
-	case "selfservice":
-		return v.Kind == yaml.MappingNode
-	case "secrets":
-		return slices.ContainsFunc(secretLists, func(name string) bool {
-			list := v.Get(name).Node
-			return list != nil && list.Kind == yaml.SequenceNode
-		})
-	case "session":
-		return has("lifespan", "cookie")
 	}
 	return false
 }
 
-// inText returns the first key of ours at the top level of a text that is YAML, or that is YAML in
-// base64, as in a Kubernetes Secret; "" if there is none.
-func inText(n *yaml.Node) string {
-	if n.Kind != yaml.ScalarNode {
-		return ""
+// add adds v, which is below the path in.
+func (s *search) add(v Value, in string) {
+	name, to := v.key.Value, "the top level"
+	if name == "flows" || slices.Contains(s.flows, name) {
+		to = "selfservice at the top level"
 	}
-	text := n.Value
+	in = strings.ReplaceAll(in, `"`, "")
+	s.found = append(s.found, Nested{v.atKey(), name + " is below " + in + ", where it has no effect", "move it to " + to + helm})
+}
+
+// isOurs reports whether v, by its key and what is in it, belongs at the top level of a
+// configuration, or into selfservice.
+func (s *search) isOurs(v Value) bool {
+	switch name := v.key.Value; {
+	case name == "selfservice":
+		return v.Kind == yaml.MappingNode && (!s.hooks || hasHooks(v.Node))
+	case name == "flows":
+		return slices.ContainsFunc(s.flows, func(flow string) bool { return isFlow(v.Get(flow)) })
+	case name == "secrets" && s.secrets:
+		return slices.ContainsFunc([]string{"session", "cookie"}, func(name string) bool {
+			list := v.Get(name).Node
+			return list != nil && list.Kind == yaml.SequenceNode
+		})
+	default:
+		return slices.Contains(s.flows, name) && isFlow(v)
+	}
+}
+
+// isFlow reports whether v has hooks where a flow has them.
+func isFlow(v Value) bool {
+	return slices.ContainsFunc([]string{"before", "after", "failed"}, func(name string) bool {
+		phase := v.Get(name).Node
+		return phase != nil && hasHooks(phase)
+	})
+}
+
+// hasHooks reports whether there is a list in n, at any depth, with an entry that has a hook.
+func hasHooks(n *yaml.Node) bool {
+	return slices.ContainsFunc(n.Content, func(child *yaml.Node) bool {
+		hook := Value{Node: child}.Get("hook").Node
+		return n.Kind == yaml.SequenceNode && hook != nil && hook.Kind == yaml.ScalarNode || hasHooks(child)
+	})
+}
+
+// aboutUs finds selfservice in a text that is YAML but for a template, a tab or a second document.
+var aboutUs = regexp.MustCompile(`(?m)^selfservice:[ \t]*(#.*)?\r?\n[ \t]+[\w"'{#]`).MatchString
+
+// inText looks for a configuration in v, a text that is YAML, or that is YAML in base64, as in a
+// Kubernetes Secret.
+func (s *search) inText(v Value, texts int) bool {
+	text := v.Value
 	if !strings.Contains(text, ":") {
 		data, err := base64.StdEncoding.DecodeString(text)
 		if err != nil {
-			return ""
+			return false
 		}
 		text = string(data)
 	}
-	names := []string{"selfservice", "secrets", "session"}
+	names := []string{"selfservice", "secrets", "hook"}
 	if !slices.ContainsFunc(names, func(name string) bool { return strings.Contains(text, name) }) {
-		return "" // nearly every string: do not parse it
+		return false // nearly every string: do not parse it
 	}
+	inner := search{flows: s.flows, secrets: s.secrets}
 	root, bad := Parse([]byte(text))
-	if bad != nil || root.Node == nil {
-		return ""
+	if bad != nil && !aboutUs(text) || bad == nil && !inner.in(root, texts+1) {
+		return false
 	}
-	for i := 0; i+1 < len(root.Content); i += 2 {
-		key := root.Content[i]
-		if isOurs(Value{root.Content[i+1], key, ""}) {
-			return key.Value
-		}
+	at := v
+	if v.key != nil {
+		at = v.atKey()
 	}
-	return ""
+	path := strings.ReplaceAll(v.Path, `"`, "")
+	s.found = append(s.found, Nested{at, "a configuration is in the text " + path + ", as in a Kubernetes ConfigMap, where it has no effect",
+		"extract " + path + " into a file of its own, and load that"})
+	return true
 }

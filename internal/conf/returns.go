@@ -11,9 +11,11 @@ type Return struct {
 	URL      Value  // a string; not checked
 }
 
+// oldURLs are the keys of urls that are read.
+var oldURLs = []string{"default_return_to", "verify_ui", "whitelisted_return_to_urls"}
+
 // urls is the oldest place of some keys. Its others do not concern flowhook.
 func (l *layout) urls(v Value) {
-	ours := []string{"default_return_to", "verify_ui", "whitelisted_return_to_urls"}
 	for _, v := range l.mapping(v) {
 		switch name := v.key.Value; {
 		case name == "default_return_to":
@@ -22,8 +24,8 @@ func (l *layout) urls(v Value) {
 			l.take(&l.file.VerifyURL, v)
 		case name == "whitelisted_return_to_urls":
 			l.allowed(v)
-		case spell.Nearest(name, ours) != "":
-			l.unknown(v.atKey(), "key", ours)
+		case spell.Nearest(name, oldURLs) != "":
+			l.unknown(v.atKey(), "key", oldURLs)
 		}
 	}
 }

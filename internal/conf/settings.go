@@ -58,6 +58,8 @@ func (l *layout) secrets(v Value) {
 			lists[name] = l.secretList(list)
 		case slices.Contains(secretKeys, name):
 			l.kratos(list)
+		case slices.Contains(longTops, name):
+			l.tooDeep(list)
 		case spell.Nearest(name, secretKeys) != "":
 			l.unknown(list.atKey(), "key", secretKeys)
 		default: // not shown: it may be a misplaced secret

@@ -2,6 +2,7 @@ package spell
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -51,6 +52,44 @@ func plain(r rune) rune {
 	return r
 }
 
+// marked are Latin letters with a diacritic, each followed by the letter without it.
+var marked = letters(
+	"à a á a â a ã a ä a å a ā a ă a ą a ǎ a ạ a ả a ç c ć c ĉ c ċ c č c ď d đ d è e é e ê e ë e ē e ĕ e ė e ę e ě e ẹ e ẽ e",
+	"ĝ g ğ g ġ g ģ g ĥ h ħ h ì i í i î i ï i ĩ i ī i ĭ i į i ǐ i ị i ĵ j ķ k ĺ l ļ l ľ l ł l ñ n ń n ņ n ň n",
+	"ò o ó o ô o õ o ö o ø o ō o ŏ o ő o ǒ o ọ o ŕ r ŗ r ř r ś s ŝ s ş s š s ș s ţ t ť t ŧ t ț t",
+	"ù u ú u û u ü u ũ u ū u ŭ u ů u ű u ų u ǔ u ụ u ŵ w ẁ w ẃ w ẅ w ý y ÿ y ŷ y ỳ y ỹ y ź z ż z ž z",
+)
+
+// English reports whether a name has no letter or mark of another language. A letter that only
+// looks like one of ASCII is none.
+func English(name string) bool {
+	return !strings.ContainsFunc(name, func(r rune) bool { return unicode.Is(unicode.M, r) || plain(r) > unicode.MaxASCII })
+}
+
+// Disguised returns the known word that a name looks like without diacritics, or with one other
+// character in place of one of the word's; "" if there is none.
+func Disguised(name string, known []string) string {
+	looks := []rune(strings.Map(func(r rune) rune {
+		if letter, ok := marked[r]; ok {
+			return letter
+		}
+		return r
+	}, Plain(name)))
+	for _, word := range known {
+		foreign := 0
+		same := slices.EqualFunc(looks, []rune(Plain(word)), func(a, b rune) bool {
+			if a > unicode.MaxASCII {
+				foreign++
+			}
+			return a == b || a > unicode.MaxASCII
+		})
+		if same && foreign <= 1 {
+			return word
+		}
+	}
+	return ""
+}
+
 // invisible reports whether a character shows nothing by itself. A plain space does.
 func invisible(r rune) bool {
 	const brailleBlank = '\u2800'
@@ -98,6 +137,8 @@ func readable(name string) bool {
 // kind says in words what a disguised character is.
 func kind(r rune) string {
 	switch {
+	case unicode.Is(unicode.M, r) && !unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) && !unicode.Is(unicode.Variation_Selector, r):
+		return "a combining mark"
 	case invisible(r):
 		return "which is invisible"
 	case 0xFF01 <= r && r <= 0xFF5E:
