@@ -79,6 +79,7 @@ func (c *Config) Check(opts Options) []Finding {
 func (b *builder) check() {
 	hooks, specs := b.describe()
 	c := check.Config{File: b.file, Hooks: hooks, Chains: b.plan.chains, Store: b.Store != nil, Unused: len(b.Secrets) > 0,
+		Issues:     b.Issue == nil && len(b.secrets) > 0,
 		Strategies: names(b.strategies), Limited: len(b.served) > 0,
 		Serves: func(flow, strategy string) bool { return b.serves(Flow(flow), Strategy(strategy)) },
 		Link:   b.VerificationURL, LinkAt: check.Place{Option: "Options.VerificationURL"}}

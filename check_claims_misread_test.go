@@ -13,6 +13,8 @@ func provesNestedConfig(t *testing.T) {
 	const noSecrets = " # secrets: in the options"
 	for _, text := range []string{
 		"kratos: {config: {" + closed + "}}" + noSecrets,
+		"secrets: {session: [" + strong + "]}\nlog: {level: info, " + closed + "}" + noSecrets,
+		"session: {lifespan: 1h}\nkratos: {login: {before: [{hook: redirect, config: {to: /closed}}]}}" + noSecrets,
 		"data: {auth.yml: \"" + closed + "\"}" + noSecrets,
 	} {
 		h := claimed(t, rule, text, own)

@@ -105,6 +105,8 @@ func TestCheckOptions(t *testing.T) {
 		{"no store", "selfservice: {login: {after: [{hook: audit}, {hook: session}]}}", func(o *flowhook.Options) { o.Store, o.Issue = nil, nothing }, nil},
 		{"a store", "selfservice: {login: {after: [{hook: audit}, {hook: session}]}}", func(o *flowhook.Options) { o.Issue = nothing }, []string{
 			`1:38: warning: slow-lock: hook "audit" runs inside the transaction, with the identity locked, in front of "session": as long as it takes, whatever else is to be saved for this user waits; what waits for another service belongs at phase: before_persist, or into AfterCommit`}},
+		{"sessions of the host's own", "session: {earliest_possible_extend: 1h}", func(o *flowhook.Options) { o.Secrets, o.Issue = []string{strong}, nothing }, []string{
+			"1:37: warning: kratos-extend: Kratos can extend a session during this time before it expires; here this has no effect; remove it"}},
 		{"the place first, then the options", "session: {cookie: {name: app}}", func(o *flowhook.Options) { o.Secrets = []string{"something-super-secret"} }, []string{
 			"1:26: warning: cookie-prefix: without the prefix __Host-, any neighbouring host can set a session cookie in place of this one; leave name and path out: it is then called __Host-session",
 			"Options.Secrets[0]: warning: example-secret: this secret is one of an example: whoever has read it can sign session tokens; make one by: openssl rand -hex 32",

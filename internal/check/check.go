@@ -33,6 +33,7 @@ type Config struct {
 	Chains  []Chain
 	Store   bool     // there are transactions
 	Secrets []Secret // that count
+	Issues  bool     // flowhook issues the sessions, not the host
 	Unused  bool     // the file has secrets, but others count
 	Link    string   // where verification mails lead
 	LinkAt  Place

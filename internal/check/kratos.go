@@ -27,10 +27,12 @@ func (c *Config) kratos(l *list) {
 		}
 	}
 	if c.File.Extend.Node != nil {
-		l.setting(Place{Value: c.File.Extend}, Warning, "kratos-extend",
-			"remove it, and set session.lifespan to how long a sign-in should last",
-			"Kratos can extend a session during this time before it expires; here this has no effect, "+
-				"and every session ends session.lifespan after the sign-in")
+		problem, hint := "Kratos can extend a session during this time before it expires; here this has no effect", "remove it"
+		if c.Issues {
+			problem += ", and every session ends session.lifespan after the sign-in"
+			hint += ", and set session.lifespan to how long a sign-in should last"
+		}
+		l.setting(Place{Value: c.File.Extend}, Warning, "kratos-extend", hint, "%s", problem)
 	}
 }
 

@@ -20,15 +20,15 @@ type Nested struct {
 const (
 	helm = "; for Helm, load the file inside the rendered ConfigMap"
 
-	// maxTexts is how many levels of texts in texts are looked at, such as Helm values in a ConfigMap.
-	maxTexts = 3
+	maxTexts = 3 // such as the file in Helm values in a ConfigMap
 )
 
 // A search looks for configurations below keys that are not flowhook's.
 type search struct {
 	flows   []string
 	secrets bool // a list of secrets is one: nothing else in the file is flowhook's
-	hooks   bool // only hooks are one: the file has a selfservice of its own
+	hooks   bool // a selfservice is one only if it has hooks
+	texts   int  // how many levels of texts in texts are looked at
 	found   []Nested
 }
 
@@ -39,16 +39,19 @@ func (l *layout) nested(root Value, bad []string) []Nested {
 		v := root.Get(name)
 		return v.Node != nil && len(v.Content) > 0
 	}
-	s := search{flows: l.flows, secrets: !slices.ContainsFunc(tops, has), hooks: has("selfservice")}
+	s := search{flows: l.flows, secrets: !slices.ContainsFunc(tops, has), texts: maxTexts}
+	if has("selfservice") { // a template or a note beside it may show another
+		s.hooks, s.texts = true, 0
+	}
 	for i := 0; i+1 < len(root.Content); i += 2 {
 		key := root.Content[i]
 		v := Value{root.Content[i+1], key, join("", key.Value)}
 		switch {
 		case key.Value == "selfservice": // what else is in it is read strictly
-			s.in(v.Get("methods"), 0)
-			s.in(v.Get("strategies"), 0)
+			s.in(v.Get("methods"))
+			s.in(v.Get("strategies"))
 		case !slices.Contains(longTops, key.Value) && !slices.Contains(bad, key.Value):
-			s.in(v, 0)
+			s.in(v)
 		}
 	}
 	kind := root.Get("kind")
@@ -59,19 +62,18 @@ func (l *layout) nested(root Value, bad []string) []Nested {
 	return s.found
 }
 
-// in adds the first configuration in v, and reports whether there is one. texts is how many texts v
-// is in.
-func (s *search) in(v Value, texts int) bool {
+// in adds the first configuration in v, and reports whether there is one.
+func (s *search) in(v Value) bool {
 	if v.Node == nil {
 		return false
 	}
 	if v.Kind == yaml.ScalarNode {
-		return !s.hooks && texts < maxTexts && s.inText(v, texts)
+		return s.texts > 0 && s.inText(v)
 	}
 	for i, child := range v.Content {
 		switch {
 		case v.Kind == yaml.SequenceNode:
-			if s.in(Value{child, nil, index(v.Path, i)}, texts) {
+			if s.in(Value{child, nil, index(v.Path, i)}) {
 				return true
 			}
 		case v.Kind == yaml.MappingNode && i%2 == 1:
@@ -81,7 +83,7 @@ func (s *search) in(v Value, texts int) bool {
 				s.add(value, v.Path)
 				return true
 			}
-			if s.in(value, texts) {
+			if s.in(value) {
 				return true
 			}
 		}
@@ -138,7 +140,7 @@ var aboutUs = regexp.MustCompile(`(?m)^selfservice:[ \t]*(#.*)?\r?\n[ \t]+[\w"'{
 
 // inText looks for a configuration in v, a text that is YAML, or that is YAML in base64, as in a
 // Kubernetes Secret.
-func (s *search) inText(v Value, texts int) bool {
+func (s *search) inText(v Value) bool {
 	text := v.Value
 	if !strings.Contains(text, ":") {
 		data, err := base64.StdEncoding.DecodeString(text)
@@ -151,9 +153,13 @@ func (s *search) inText(v Value, texts int) bool {
 	if !slices.ContainsFunc(names, func(name string) bool { return strings.Contains(text, name) }) {
 		return false // nearly every string: do not parse it
 	}
-	inner := search{flows: s.flows, secrets: s.secrets}
 	root, bad := Parse([]byte(text))
-	if bad != nil && !aboutUs(text) || bad == nil && !inner.in(root, texts+1) {
+	inner := search{flows: s.flows, secrets: s.secrets, hooks: true, texts: s.texts - 1} // prose may mention selfservice
+	ours := bad != nil && aboutUs(text)
+	if own := root.Get("selfservice").Node; bad == nil {
+		ours = own != nil && own.Kind == yaml.MappingNode || inner.in(root)
+	}
+	if !ours {
 		return false
 	}
 	at := v
