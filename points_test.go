@@ -49,7 +49,7 @@ const many = `selfservice:
         oidc:
           hooks:
             - hook: session
-dsn: memory
+courier: {}
 `
 
 // A listed is what Points gives of one point.

@@ -58,10 +58,10 @@ func (l *layout) secrets(v Value) {
 			lists[name] = l.secretList(list)
 		case slices.Contains(secretKeys, name):
 			l.kratos(list)
-		case slices.Contains(longTops, name):
-			l.tooDeep(list)
 		case spell.Nearest(name, secretKeys) != "":
 			l.unknown(list.atKey(), "key", secretKeys)
+		case slices.Contains(longTops, name):
+			l.tooDeep(list)
 		default: // not shown: it may be a misplaced secret
 			l.wrong(Value{Node: list.key, Path: v.Path}, spell.Hint("", secretLists), "unknown key")
 		}
