@@ -188,13 +188,15 @@ func (l *layout) pathHint(name string) string {
 		return ""
 	}
 	known, ok := below[path[0]]
-	if path[0] == "flows" || slices.Contains(l.flows, path[0]) && slices.Contains([]string{"before", "after", "failed"}, path[1]) {
+	isPhase := slices.Contains([]string{"before", "after", "failed"}, path[1])
+	if path[0] == "flows" || isPhase && slices.Contains(l.flows, path[0]) {
 		path, ok = append([]string{"selfservice"}, path...), true
 	}
+	odd := func(key string) bool { return !plainKey.MatchString(key) }
 	switch {
 	case !ok || known != nil && !slices.Contains(known, path[1]):
 		return ""
-	case spell.Clip(name) != name || slices.ContainsFunc(path, func(key string) bool { return !plainKey.MatchString(key) }):
+	case spell.Clip(name) != name || slices.ContainsFunc(path, odd):
 		return "nest the keys"
 	}
 	return "nest the keys: " + strings.Join(path, ": {") + ": ..." + strings.Repeat("}", len(path)-1)

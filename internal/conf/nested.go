@@ -98,7 +98,8 @@ func (s *search) add(v Value, in string) {
 		to = "selfservice at the top level"
 	}
 	in = strings.ReplaceAll(in, `"`, "")
-	s.found = append(s.found, Nested{v.atKey(), name + " is below " + in + ", where it has no effect", "move it to " + to + helm})
+	s.found = append(s.found, Nested{v.atKey(), name + " is below " + in + ", where it has no effect",
+		"move it to " + to + helm})
 }
 
 // isOurs reports whether v, by its key and what is in it, belongs at the top level of a
@@ -154,7 +155,8 @@ func (s *search) inText(v Value) bool {
 		return false // nearly every string: do not parse it
 	}
 	root, bad := Parse([]byte(text))
-	inner := search{flows: s.flows, secrets: s.secrets, hooks: true, texts: s.texts - 1} // prose may mention selfservice
+	// Prose may mention selfservice, so that below the top level only hooks are one.
+	inner := search{flows: s.flows, secrets: s.secrets, hooks: true, texts: s.texts - 1}
 	ours := bad != nil && aboutUs(text)
 	if own := root.Get("selfservice").Node; bad == nil {
 		ours = own != nil && own.Kind == yaml.MappingNode || inner.in(root)
@@ -167,7 +169,8 @@ func (s *search) inText(v Value) bool {
 		at = v.atKey()
 	}
 	path := strings.ReplaceAll(v.Path, `"`, "")
-	s.found = append(s.found, Nested{at, "a configuration is in the text " + path + ", as in a Kubernetes ConfigMap, where it has no effect",
+	s.found = append(s.found, Nested{at,
+		"a configuration is in the text " + path + ", as in a Kubernetes ConfigMap, where it has no effect",
 		"extract " + path + " into a file of its own, and load that"})
 	return true
 }

@@ -63,7 +63,8 @@ var marked = letters(
 // English reports whether a name has no letter or mark of another language. A letter that only
 // looks like one of ASCII is none.
 func English(name string) bool {
-	return !strings.ContainsFunc(name, func(r rune) bool { return unicode.Is(unicode.M, r) || plain(r) > unicode.MaxASCII })
+	foreign := func(r rune) bool { return unicode.Is(unicode.M, r) || plain(r) > unicode.MaxASCII }
+	return !strings.ContainsFunc(name, foreign)
 }
 
 // Disguised returns the known word that a name looks like without diacritics, or with one other
@@ -137,7 +138,7 @@ func readable(name string) bool {
 // kind says in words what a disguised character is.
 func kind(r rune) string {
 	switch {
-	case unicode.Is(unicode.M, r) && !unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) && !unicode.Is(unicode.Variation_Selector, r):
+	case unicode.Is(unicode.M, r) && !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector):
 		return "a combining mark"
 	case invisible(r):
 		return "which is invisible"
