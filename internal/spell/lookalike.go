@@ -36,6 +36,8 @@ func Plain(word string) string {
 // plain is Plain for one character; -1 drops it.
 func plain(r rune) rune {
 	switch {
+	case ' ' <= r && r <= '~': // nearly always
+		return unicode.ToLower(r)
 	case invisible(r):
 		return -1
 	case 0xFF01 <= r && r <= 0xFF5E: // full-width forms of ! to ~
