@@ -106,9 +106,9 @@ func TestSecretsAreNotInTheErrorsOfAFile(t *testing.T) {
 		"an anchor":                     session("[&" + long + " " + long + ", *" + long + "]"),
 		"an anchor alone":               session("[&" + long + " " + long + "]"),
 		"an anchor of the list":         session("&" + long + " [" + long + "]"),
-		"a placeholder":                 session("[<" + long + ">]"),
+		"a placeholder":                 session("[<your-secret-goes-here>, " + short + "]"),
 		"a template":                    session("['{{ " + long + " }}']"),
-		"a reference of Kubernetes":     session("[$(" + long + ")]"),
+		"a reference of Kubernetes":     session("[$(" + short + ")]"),
 		"a URL":                         session("['vault://" + long + "']"),
 		"white space alone":             session("[' ', " + long + "]"),
 		"an alias without an anchor":    session("[*" + long + "]"),
@@ -185,7 +185,7 @@ func TestSecretsAreNotInTheErrorsOfAFile(t *testing.T) {
 	}
 	t.Setenv("FLOWHOOK_LONG", long)
 	t.Setenv("FLOWHOOK_SHORT", short)
-	t.Setenv("FLOWHOOK_NESTED", "$("+long+")")
+	t.Setenv("FLOWHOOK_NESTED", "$("+short+")")
 	for name, text := range rows {
 		t.Run(name, func(t *testing.T) {
 			book, loggers := logs()

@@ -29,7 +29,12 @@ func provesUnresolved(t *testing.T) {
 	t.Setenv("FLOWHOOK_BODY", "the value")
 	var got []string
 	own := func(_ *host, o *flowhook.Options) { o.Hooks = bodies(&got).Hooks }
-	claimed(t, rule, "selfservice: {login: {before: [{hook: body, config: {body: $FLOWHOOK_BODY}}]}}", own)
-	mended(t, rule, "selfservice: {login: {before: [{hook: body, config: {body: '${FLOWHOOK_BODY}'}}]}}", own)
-	assert.Equal(t, []string{"$FLOWHOOK_BODY", "the value"}, got)
+	texts := []string{"$FLOWHOOK_BODY", "Bearer ${FLOWHOOK_BODY}", "https://${FLOWHOOK_BODY}/x", " ${FLOWHOOK_BODY} ", "a ${FLOWHOOK_BODY:-b}"}
+	for _, text := range texts {
+		claimed(t, rule, "selfservice: {login: {before: [{hook: body, config: {body: '"+text+"'}}]}}", own)
+	}
+	for _, text := range []string{"${FLOWHOOK_BODY}", "$${FLOWHOOK_BODY}", "$5 and {FLOWHOOK_BODY}"} {
+		mended(t, rule, "selfservice: {login: {before: [{hook: body, config: {body: '"+text+"'}}]}}", own)
+	}
+	assert.Equal(t, append(texts, "the value", "${FLOWHOOK_BODY}", "$5 and {FLOWHOOK_BODY}"), got)
 }

@@ -219,9 +219,9 @@ func TestOptionsThatCannotBe(t *testing.T) {
 		`Options.Hooks[""]: the name is reserved; take another name`,
 		`Options.Hooks["none"]: no factory`,
 		`Options.Hooks["verification"]: the name is reserved; take another name`,
-		`Options.Secrets[1]: a secret of less than 16 bytes`,
-		`Options.Secrets[2]: a secret for the second time`,
-		`Options.Secrets[3]: an empty secret`,
+		`Options.Secrets[1]: a secret of less than 16 bytes; use the output of openssl rand -hex 32`,
+		`Options.Secrets[2]: a duplicate secret; remove it`,
+		`Options.Secrets[3]: an empty secret; use the output of openssl rand -hex 32`,
 		`Options.VerificationURL: not an absolute http or https URL; verification mails carry it`,
 	}, problems(err))
 	for _, bad := range []string{"ftp://example.com/", "/verify", "verify", "", "https:///x"} {

@@ -2,8 +2,10 @@ package flowhook_test
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -134,6 +136,27 @@ selfservice:
 	assert.NoError(t, err, "the secret is the old one again")
 }
 
+// References are read in the entries of every flow and strategy, whatever they are named.
+func TestReferencesBesideAFlowNamedHook(t *testing.T) {
+	t.Setenv("FLOWHOOK_BODY", "the value")
+	const hooks = "[{hook: body, config: {body: '${FLOWHOOK_BODY}'}}]"
+	for name, text := range map[string]string{
+		"a flow":            "selfservice: {hook: {after: " + hooks + "}, login: {before: " + hooks + "}}",
+		"a flow in flows":   "selfservice: {flows: {hook: {after: {hooks: " + hooks + "}}, login: {before: {hooks: " + hooks + "}}}}",
+		"a strategy":        "selfservice: {login: {after: {hook: {hooks: " + hooks + "}, password: " + hooks + "}}}",
+		"a list":            "selfservice: {login: {after: {hook: " + hooks + ", hooks: " + hooks + "}}}",
+		"a strategy config": "selfservice: {login: {after: {hook: " + hooks + ", config: " + hooks + "}}}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			opts := bodies(&got)
+			opts.Flows, opts.Strategies = []flowhook.Flow{"hook"}, []flowhook.Strategy{"hook", "config"}
+			require.NoError(t, build(text, opts))
+			assert.Equal(t, []string{"the value", "the value"}, got)
+		})
+	}
+}
+
 // What was wrong with a reference when the file was loaded is reported by New, also if it has been
 // mended since.
 func TestLoadConfigWithBadReferences(t *testing.T) {
@@ -182,28 +205,81 @@ func TestLoadConfigWithTooManyReferences(t *testing.T) {
 	}
 }
 
-// Whatever another system would have replaced is not a secret, wherever it comes from.
+// quiet are options with secrets and without a log.
+func quiet(secrets ...string) flowhook.Options {
+	return flowhook.Options{Secrets: secrets, Logger: slog.New(slog.DiscardHandler)}
+}
+
+// What is unmistakably a reference or a placeholder is not a secret, wherever it comes from.
 func TestUnresolvedSecret(t *testing.T) {
-	texts := []string{"$FLOWHOOK_SECRET_OF_A_SERVICE", "$(FLOWHOOK_SECRET)", "${FLOWHOOK_SECRET}", "${FLOWHOOK_SECRET:-x}", "env://FLOWHOOK_SECRET",
-		"env:FLOWHOOK_SECRET", "$env:FLOWHOOK_SECRET", "{env.FLOWHOOK_SECRET}", "{$FLOWHOOK_SECRET}", "{FLOWHOOK_SECRET}", "%FLOWHOOK_SECRET%",
-		"<your-secret-goes-here>", "{{ .Values.flowhook.secret }}", "prefix-{{ secret }}-suffix", "#{FLOWHOOK_SECRET}", "__FLOWHOOK_SECRET__",
-		"@FLOWHOOK_SECRET@", "vault://secret/data/flowhook", "ENC[AES256_GCM,data:Zm9v]", " $(FLOWHOOK_SECRET)\n"}
-	for _, text := range texts {
+	for _, text := range []string{"$(FLOWHOOK_SECRET)", "${FLOWHOOK_SECRET}", "${FLOWHOOK_SECRET:-x}", "<your-secret-goes-here>",
+		"<YOUR_SECRET_GOES_HERE>", "<Insert 32 random characters here>", "{{ .Values.flowhook.secret }}", "{{.Values.flowhook.secret}}",
+		"prefix-{{ secret }}-suffix", " $(FLOWHOOK_SECRET)\n"} {
 		t.Run(text, func(t *testing.T) {
-			_, err := flowhook.New(nil, flowhook.Options{Secrets: []string{text}})
-			assert.Equal(t, []string{`Options.Secrets[0]: a reference or a placeholder that nothing has resolved; pass the secret itself, such as os.Getenv("NAME")`}, problems(err))
+			_, err := flowhook.New(nil, quiet(text))
+			assert.Equal(t, []string{`Options.Secrets[0]: a reference or a placeholder that nothing has resolved; pass the secret itself, ` +
+				`such as os.Getenv("NAME"); if this is the secret itself, replace it with the output of openssl rand -hex 32`}, problems(err))
 
 			t.Setenv("FLOWHOOK_HELD", text)
 			assert.Equal(t, []string{`1:22: secrets.session[0]: a reference or a placeholder that nothing has resolved; ` +
-				`write ${NAME} for a variable of the environment, or file:PATH for the content of a file`},
-				problems(build(`secrets: {session: [ "${FLOWHOOK_HELD}"]}`, flowhook.Options{})))
+				`put the secret itself into the variable or the file; if this is the secret itself, replace it with the output of openssl rand -hex 32`},
+				problems(build(`secrets: {session: [ "${FLOWHOOK_HELD}"]}`, quiet())))
 		})
 	}
-	for _, text := range []string{"$Pa55word-of-a-service", "100%-secret-and-100%", "<b>secret</b>-of-a-service", "a@b.example-secret@", "$2a$10$abcdefghijklmnopqrstuv",
-		"{a}-and-{b}-and-{c}", "__secret__of__a_service"} {
-		_, err := flowhook.New(nil, flowhook.Options{Secrets: []string{text}, Logger: slog.New(slog.DiscardHandler)})
-		assert.NoError(t, err, text)
+}
+
+// In a file, what another system would have replaced is an error that shows the way out: a variable
+// holds any of them.
+func TestForeignReferenceAsSecret(t *testing.T) {
+	for _, text := range []string{"$FLOWHOOK_SECRET_OF_A_SERVICE", "env://FLOWHOOK_SECRET", "env:FLOWHOOK_SECRET", "$env:FLOWHOOK_SECRET",
+		"{env.FLOWHOOK_SECRET}", "{$FLOWHOOK_SECRET}", "%FLOWHOOK_SECRET%", "%env(resolve:FLOWHOOK_SECRET)%", "prefix-$(FLOWHOOK_SECRET)-suffix",
+		"$$(FLOWHOOK_SECRET)", "vault://secret/data/flowhook", "op://vault/flowhook/key", "ref+awssecrets://flowhook/key", "FILE:/run/secrets/flowhook",
+		"File:secrets/flowhook", "/run/secrets/flowhook", "/var/run/secrets/flowhook", "/etc/flowhook/secret", "ENC[AES256_GCM,data:Zm9v]", "ENC(Zm9vYmFyYmF6)",
+		"{cipher}682bc583f4641835fa2d", "arn:aws:secretsmanager:eu-central-1:123456789012:secret:flowhook", "projects/1/secrets/flowhook/versions/latest"} {
+		t.Run(text, func(t *testing.T) {
+			assert.Equal(t, []string{`1:22: secrets.session[0]: a reference or a placeholder that nothing has resolved; write ${NAME} for a variable ` +
+				`of the environment, or file:PATH for the content of a file; if this is the secret itself, keep it in a variable and write ${NAME}`},
+				problems(build(`secrets: {session: [ '`+text+`']}`, quiet())))
+
+			t.Setenv("FLOWHOOK_HELD", text)
+			assert.NoError(t, build(`secrets: {session: ['${FLOWHOOK_HELD}']}`, quiet()), "the way out")
+			assert.NoError(t, build("", quiet(text)))
+		})
 	}
+}
+
+// A random secret is a secret, whichever characters it has.
+func TestRandomSecret(t *testing.T) {
+	texts := []string{"$Pa55word-of-a-service", "$lower_case_password", "$5up3rlongpassword", "100%-secret-and-100%", "%QXJ0ZW1pcyBGb3ds%",
+		"%aHJ3ZW1wcyBGb3ds%", "<b>secret</b>-of-a-service", "<kJ8sQm2xVt0aLr5wZc>", "<correcthorsebatterystaple>", "a@b.example-secret@",
+		"$2a$10$abcdefghijklmnopqrstuv", "{a}-and-{b}-and-{c}", "{FLOWHOOKSECRET}", "{abcdefghijklmnopqrst}", "a{{b}}c-a{{b}}c-a{{b}}c",
+		"__secret__of__a_service", "__FLOWHOOK_SECRET__", "@FLOWHOOK_SECRET@", "#{FLOWHOOK_SECRET}", "x://kJ8sQm2xVt0aLr5w", "/kJ8s/Qm2xVt0aLr5w==",
+		"$(kJ8s)Qm2x(Vt0aLr5w)"}
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 3000 {
+		text := make([]byte, 32)
+		for i := range text {
+			text[i] = byte('!' + random.IntN('~'-'!'+1))
+		}
+		texts = append(texts, string(text), base64.StdEncoding.EncodeToString(text))
+	}
+	for _, text := range texts {
+		if strings.Contains(text, "${") {
+			continue
+		}
+		quoted := strings.ReplaceAll(text, "'", "''")
+		require.NoError(t, build(`secrets: {session: ['`+quoted+`']}`, quiet()), text)
+		require.NoError(t, build("", quiet(text)), text)
+	}
+}
+
+// A reference to a secret may have white space around it, as a secret may.
+func TestSecretReferenceWithSpaces(t *testing.T) {
+	f := folder{t, t.TempDir()}
+	f.write("key", "9b1f4e7a0c6d83255ef1a9c47d20b86e")
+	t.Setenv("FLOWHOOK_HELD", "8b1f4e7a0c6d83255ef1a9c47d20b86e")
+	_, err := flowhook.New(f.load(`secrets: {session: [" file:key ", "\t${FLOWHOOK_HELD}\n"]}`), quiet())
+	assert.NoError(t, err)
 }
 
 type nilStore struct{ flowhook.Store }

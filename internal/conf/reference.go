@@ -34,7 +34,7 @@ func ResolveReferences(root Value, dir string) References {
 		case "secrets":
 			pairs(section, func(key, list *yaml.Node) {
 				if slices.Contains(secretLists, key.Value) {
-					r.all(list)
+					r.all(list, reference.Trim)
 				}
 			})
 		case "selfservice":
@@ -61,14 +61,17 @@ type resolver struct {
 	size  int
 }
 
-// entries resolves the config of each entry of a hook that is in n, at any depth.
+// entries resolves the config of each entry of a hook that is in n, at any depth. A flow or a
+// strategy may be named hook; it is not a scalar.
 func (r *resolver) entries(n *yaml.Node) {
 	isEntry := false
-	pairs(n, func(key, _ *yaml.Node) { isEntry = isEntry || key.Value == "hook" })
+	pairs(n, func(key, value *yaml.Node) {
+		isEntry = isEntry || key.Value == "hook" && value.Kind == yaml.ScalarNode
+	})
 	if isEntry {
 		pairs(n, func(key, config *yaml.Node) {
 			if key.Value == "config" {
-				r.all(config)
+				r.all(config, func(text string) string { return text })
 			}
 		})
 		return
@@ -78,47 +81,60 @@ func (r *resolver) entries(n *yaml.Node) {
 	}
 }
 
-// all resolves each reference in n.
-func (r *resolver) all(n *yaml.Node) {
+// all resolves each reference in n, where trim returns the text of a string.
+func (r *resolver) all(n *yaml.Node, trim func(string) string) {
 	for _, child := range n.Content {
-		r.all(child)
+		r.all(child, trim)
 	}
-	if _, known := r.found[n.Value]; known || !reference.Is(n.Value) {
+	text := trim(n.Value)
+	if _, known := r.found[text]; known || !reference.Is(text) {
 		return
 	}
 	to := resolved{fault: &reference.Fault{Text: "the file has too many references, or they lead to too much",
 		Hint: "at most 1,000 different ones, and 8 MiB"}}
 	if len(r.found) < maxReferences && r.size < maxReferred {
-		to.text, to.fault = reference.Resolve(n.Value, r.dir)
+		to.text, to.fault = reference.Resolve(text, r.dir)
 	}
 	r.size += len(to.text)
-	r.found[n.Value] = to
+	r.found[text] = to
 }
 
 // Resolve returns what a string in the config of a hook stands for, or what is wrong with it. See
 // [reference.Resolve].
-func (f *File) Resolve(v Value) (text string, bad *Problem) {
-	to, ok := f.references[v.Value]
+func (f *File) Resolve(v Value) (text string, bad *Problem) { return f.resolve(v, v.Value) }
+
+// resolve is Resolve for a text in place of the string that v is.
+func (f *File) resolve(v Value, text string) (string, *Problem) {
+	to, ok := f.references[text]
 	switch {
+	case !ok && reference.Is(text):
+		return "", &Problem{v, "a reference that was not read with the file", "references are read in entries of hooks only"}
 	case !ok:
-		return v.Value, nil
+		return text, nil
 	case to.fault != nil:
 		return "", &Problem{v, to.fault.Text, to.fault.Hint}
 	}
 	return to.text, nil
 }
 
-// secret is Resolve for a secret. Part of a value is neither a reference nor a secret: nobody would
-// see that it was not resolved.
+// secret is Resolve for a secret. What looks like a reference, but is not one, is refused in the
+// file only: there, a mistake in writing it is likely, and a variable can hold any secret.
 func (f *File) secret(v Value) (text string, bad *Problem) {
-	if strings.Contains(v.Value, "${") && !reference.IsVariable(v.Value) {
-		return "", &Problem{v, "a reference is the whole value", "write ${NAME} alone; a secret has no ${ in it"}
+	const wayOut = "; if this is the secret itself, keep it in a variable and write ${NAME}"
+	text = reference.Trim(v.Value)
+	switch {
+	case reference.IsVariable(text), strings.HasPrefix(text, "file:"):
+		return f.resolve(v, text)
+	case strings.Contains(text, "${"):
+		return "", &Problem{v, "a reference is the whole value", "write ${NAME} alone" + wayOut}
+	case reference.IsForeign(text):
+		return "", &Problem{v, notResolved, "write ${NAME} for a variable of the environment, or file:PATH for the content of a file" + wayOut}
 	}
-	return f.Resolve(v)
+	return f.resolve(v, text)
 }
 
 // unresolved adds the strings in v, the config of a hook, that name a variable in a way that is not
-// read here.
+// read here, or as a part of them.
 func (l *layout) unresolved(v Value) {
 	for i, child := range v.Content {
 		switch {

@@ -80,7 +80,7 @@ func (l *layout) secretList(v Value) (list []Secret) {
 		l.wrong(v, "add a secret, or remove the key", "no secrets")
 	}
 	var texts []string
-	broken := map[int]bool{} // references that lead nowhere
+	broken := map[int]bool{} // those that are already reported
 	for _, item := range items {
 		if !l.is(item, "a string") {
 			continue
@@ -93,8 +93,7 @@ func (l *layout) secretList(v Value) (list []Secret) {
 		text = reference.Trim(text) // as if it were kept elsewhere
 		list, texts = append(list, Secret{text, item}), append(texts, text)
 	}
-	const refer = "write ${NAME} for a variable of the environment, or file:PATH for the content of a file"
-	CheckSecrets(texts, refer, func(i int, problem, hint string) {
+	CheckSecrets(texts, "put the secret itself into the variable or the file", func(i int, problem, hint string) {
 		if !broken[i] {
 			l.wrong(list[i].Value, hint, "%s", problem)
 		}
@@ -105,21 +104,24 @@ func (l *layout) secretList(v Value) (list []Secret) {
 // CheckSecrets reports what is wrong with secrets, by their index. refer is the hint for one that
 // was meant to be replaced.
 func CheckSecrets(list []string, refer string, report func(i int, problem, hint string)) {
+	const random = "the output of openssl rand -hex 32"
 	seen := make(map[string]bool, len(list))
 	for i, s := range list {
 		switch {
 		case s == "":
-			report(i, "an empty secret", "")
+			report(i, "an empty secret", "use "+random)
 		case reference.IsUnresolved(s):
-			report(i, "a reference or a placeholder that nothing has resolved", refer)
+			report(i, notResolved, refer+"; if this is the secret itself, replace it with "+random)
 		case len(s) < 16:
-			report(i, "a secret of less than 16 bytes", "")
+			report(i, "a secret of less than 16 bytes", "use "+random)
 		case seen[s]:
-			report(i, "a secret for the second time", "")
+			report(i, "a duplicate secret", "remove it")
 		}
 		seen[s] = true
 	}
 }
+
+const notResolved = "a reference or a placeholder that nothing has resolved"
 
 func (l *layout) session(v Value) {
 	known := keys{"whoami": l.kratos}
@@ -201,13 +203,14 @@ func (l *layout) cookie(v Value, names ...string) {
 	l.each(v, "key", known)
 }
 
-// word returns a string that is valid, or "".
+// word returns a string that is valid, or "". Of references, only those are refused that a valid
+// value never looks like.
 func (l *layout) word(v Value, valid func(string) bool, what, hint string) string {
-	switch {
+	switch ok := valid(v.Value); {
 	case !l.is(v, "a string"):
-	case isReference(v.Value) || strings.Contains(v.Value, "${"):
+	case reference.IsUnresolved(v.Value), strings.Contains(v.Value, "${"), shellVariable(v.Value), !ok && isReference(v.Value):
 		l.wrong(v, notHere, isNotResolved)
-	case !valid(v.Value):
+	case !ok:
 		l.wrong(v, hint, "not %s", what)
 	default:
 		return v.Value
@@ -215,8 +218,13 @@ func (l *layout) word(v Value, valid func(string) bool, what, hint string) strin
 	return ""
 }
 
-// isReference reports whether a value was meant to be replaced by another.
-func isReference(value string) bool { return reference.Is(value) || reference.IsUnresolved(value) }
+var shellVariable = regexp.MustCompile(`^\$[A-Z_][A-Z0-9_]*$`).MatchString
+
+// isReference reports whether an invalid value was meant to be replaced by another.
+func isReference(value string) bool {
+	return reference.Is(value) || reference.IsUnresolved(value) || reference.IsForeignVariable(value) ||
+		strings.Contains(value, "${")
+}
 
 // What is said of a reference where none is resolved.
 const (
@@ -226,6 +234,10 @@ const (
 
 // flag reports whether v is true or false, and sets on to what it is.
 func (l *layout) flag(v Value, on *bool) bool {
+	if v.ShortTag() == "!!str" && isReference(v.Value) {
+		l.wrong(v, notHere, isNotResolved)
+		return false
+	}
 	if !l.is(v, "true or false") {
 		return false
 	}

@@ -71,6 +71,30 @@ func TestCookieValues(t *testing.T) {
 	}
 }
 
+// A setting is judged by its own rule first: what is valid is taken, and what is not gets the hint for it, unless it
+// was certainly meant to be replaced.
+func TestCookieValuesThatLookLikeReferences(t *testing.T) {
+	const reference, host = "a reference or a placeholder, which is not resolved here", "not a domain for a cookie"
+	for text, want := range map[string]string{
+		"name: __APP_SESSION__": "", "name: __HOST__": "", "name: '%SID%'": "", "name: a$b": "",
+		"name: $SID": reference, "name: '${SID}'": reference, "name: a${SID}": reference, "name: $(SID)": reference, "name: '{{ .Values.sid }}'": reference,
+		"domain: https://example.org": host, "domain: vault://example.org": host, "domain: __A__": host, "domain: '@A@'": host,
+		"domain: <a>": host, "domain: env://DOMAIN": reference, "domain: '%DOMAIN%'": reference, "domain: file:/run/domain": reference,
+		"domain: <your-domain>": reference, "domain: '*.${DOMAIN}'": reference,
+		"path: /__A__": "", "path: /$A": "", "path: '/${A}'": reference, "path: $A": reference, "same_site: $SAME_SITE": reference,
+		"secure: ${SECURE}": reference, "persistent: '{{ .Values.persistent }}'": reference, "secure: 'yes'": "expected true or false, found a string",
+		"secure: [$A]": "expected true or false, found a list",
+	} {
+		file := read(t, "session:\n  cookie:\n    "+text)
+		if want == "" {
+			assert.Empty(t, file.Problems, text)
+			continue
+		}
+		require.Len(t, file.Problems, 1, text)
+		assert.Equal(t, want, file.Problems[0].Text, text)
+	}
+}
+
 func TestWhichSecretsCount(t *testing.T) {
 	for text, want := range map[string][]string{
 		"{}": nil,

@@ -2,37 +2,51 @@ package reference
 
 import "regexp"
 
-// foreign are the references of other systems, and placeholders. Nothing resolves them here, so
-// that a secret of this kind is one that anybody can guess.
-var foreign = regexp.MustCompile(`(?s)^(?:` +
-	`\$(?:[A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]*)` + // $NAME: the shell; not of mixed case, which may be a password
-	`|\$\(.*\)` + // $(NAME): Kubernetes
-	`|\$\{.*\}` +
-	`|#\{.*\}` +
-	`|\$?[eE][nN][vV]:(?://)?[A-Za-z_][A-Za-z0-9_]*` + // env://NAME, $env:NAME: PowerShell
-	`|\{\$?(?:env[.:])?[A-Za-z_][A-Za-z0-9_]*\}` + // {env.NAME}, {$NAME}: Caddy
-	`|%[A-Za-z_][A-Za-z0-9_]*%` + // Windows
-	`|@[A-Z_][A-Z0-9_]*@` +
-	`|__[A-Z0-9_]*__` +
-	`|file:.*|[a-z][a-z0-9+.-]*://.*` + // op://vault/item
-	`|ENC\[.*\]` + // SOPS
-	`)$`)
+// unresolved matches what hardly anything but a reference or a placeholder is written as. A random
+// text does not match it.
+var unresolved = regexp.MustCompile(`(?s)` +
+	`^\$\{[A-Za-z_][A-Za-z0-9_]*(?:[:?=+-].*)?\}$` + // ${NAME}, ${NAME:-default}
+	`|^\$\([A-Za-z_][A-Za-z0-9_]*\)$` + // $(NAME): Kubernetes
+	`|^<(?:[A-Z]?[a-z]+|[A-Z]+|[0-9]{1,4})(?:[ _-](?:[A-Z]?[a-z]+|[A-Z]+|[0-9]{1,4}))+>$` + // <words-like-these>
+	`|\{\{-?\s[^{}]*\s-?\}\}|^\{\{[.$]?[A-Za-z_][A-Za-z0-9_.]*\}\}$`) // {{ .Values.secret }}, {{secret}}
 
-// placeholder are texts that a template, or a reader of the documentation, was meant to replace.
-var placeholder = regexp.MustCompile(`(?s)^<.*>$|\{\{.*\}\}`)
+// foreign matches the references of other systems that a password may look like, if only rarely.
+var foreign = regexp.MustCompile(`(?s)` +
+	`^\$[A-Z_][A-Z0-9_]*$` + // $NAME: the shell
+	`|\$\([A-Z_][A-Z0-9_]{2,}\)` + // a$(NAME)b: Kubernetes replaces this, too
+	`|^\$?(?i:env:(?://)?)[A-Za-z_][A-Za-z0-9_]*$` + // env://NAME, $env:NAME: PowerShell
+	`|^\{\$[A-Z_][A-Z0-9_]*\}$|^\{env\.[A-Za-z_][A-Za-z0-9_]*\}$` + // Caddy
+	`|^%[A-Z_][A-Z0-9_]*%$` + // Windows
+	`|^%env\(.*\)%$` + // Symfony
+	`|^(?i:file:)` +
+	`|^/(?:var/|private/)?(?:app|config|data|etc|home|mnt|opt|run|secrets?|srv|tmp|usr|vault)/` +
+	`|^(?:ref\+[a-z0-9]+|[a-z0-9+.-]*(?:conjur|keychain|keyring|keyvault|password|secret|sops|vault)[a-z0-9+.-]*` +
+	`|aws[a-z]*|bws?|doppler|env|gcp[a-z]*|infisical|k8s|kms|op|s3|ssm)://` +
+	`|^arn:aws[a-z-]*:` +
+	`|^projects/[^/]+/secrets/` + // Google Cloud
+	`|^ENC[(\[].*[)\]]$` + // Jasypt, SOPS
+	`|^\{cipher\}`) // Spring
 
-// IsUnresolved reports whether a value, such as $(NAME), {env.NAME} or <placeholder>, is written as
-// if something would replace it. A value for [Resolve] is not among them.
-func IsUnresolved(value string) bool {
-	value = Trim(value)
-	return foreign.MatchString(value) || placeholder.MatchString(value)
-}
+// IsUnresolved reports whether a value, such as $(NAME) or <the-secret-goes-here>, is written as if
+// something would replace it, so that it is certainly not a secret.
+func IsUnresolved(value string) bool { return unresolved.MatchString(Trim(value)) }
 
-// variables are the foreign references that hardly anything but a variable of the environment is
-// written as.
+// IsForeign reports whether a value is written as another system writes a reference, such as $NAME
+// or vault://path, or IsUnresolved reports true for it. A password may look like that by chance. A
+// value for [Resolve] is not excluded: File:PATH is foreign, and so is file:PATH.
+func IsForeign(value string) bool { return IsUnresolved(value) || foreign.MatchString(Trim(value)) }
+
+// variables matches the foreign references that hardly anything but a variable of the environment
+// is written as.
 var variables = regexp.MustCompile(`^(?:\$[A-Z_][A-Z0-9_]*|\$\([A-Za-z_][A-Za-z0-9_]*\)|` +
 	`[eE][nN][vV]://[A-Za-z_][A-Za-z0-9_]*|\{\$[A-Za-z_][A-Za-z0-9_]*\}|\{env\.[A-Za-z_][A-Za-z0-9_]*\}|%[A-Z_][A-Z0-9_]*%)$`)
 
+// part matches a variable that is a part of a value, which [Resolve] does not replace.
+var part = regexp.MustCompile(`\$\{[A-Za-z_][A-Za-z0-9_]*[}:?+=-]`)
+
 // IsForeignVariable reports whether a value names a variable of the environment in the way of
-// another system, such as $NAME. Where it is not a secret, it may be meant.
-func IsForeignVariable(value string) bool { return variables.MatchString(Trim(value)) }
+// another system, such as $NAME, or a part of it does, as in https://${NAME}/. Where it is not a
+// secret, it may be meant.
+func IsForeignVariable(value string) bool {
+	return variables.MatchString(Trim(value)) || !Is(value) && part.MatchString(value)
+}
