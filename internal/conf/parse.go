@@ -55,6 +55,7 @@ func Parse(data []byte) (root Value, bad *Problem) {
 	if deep := tooDeep(&node, maxDepth); deep != nil {
 		return root, problem(deep, "nested too deeply", "at most 100 levels")
 	}
+	markTags(&node, data)
 	if err := dec.Decode(&second); err == nil {
 		return root, problem(&second, "a second document", "a file holds one")
 	} else if !errors.Is(err, io.EOF) {
