@@ -222,7 +222,8 @@ func TestOptionsThatCannotBe(t *testing.T) {
 		`Options.Secrets[1]: a secret of less than 16 bytes; use the output of openssl rand -hex 32`,
 		`Options.Secrets[2]: a duplicate secret; remove it`,
 		`Options.Secrets[3]: an empty secret; use the output of openssl rand -hex 32`,
-		`Options.VerificationURL: not an absolute http or https URL; verification mails carry it`,
+		`Options.VerificationURL: the URL must be an absolute http or https URL; ` +
+			`verification emails link to it; write it as in https://example.org/verify`,
 	}, problems(err))
 	for _, bad := range []string{"ftp://example.com/", "/verify", "verify", "", "https:///x"} {
 		_, err := flowhook.New(nil, flowhook.Options{VerificationURL: bad})
@@ -235,18 +236,18 @@ func TestWhatHooksNeed(t *testing.T) {
 selfservice: {flows: {login: {after: [{hook: session}, {hook: revoke_active_sessions}, {hook: verify}]}}}
 `
 	assert.Equal(t, []string{
-		`2:46: selfservice.flows.login.after[0].hook: hook "session" needs a store that is a SessionStore; Options.Store is nil`,
+		`2:46: selfservice.flows.login.after[0].hook: hook "session" needs a store that implements SessionStore; Options.Store is nil`,
 		`2:46: selfservice.flows.login.after[0].hook: hook "session" needs secrets; add a list secrets.session to the file, or set Options.Secrets`,
-		`2:63: selfservice.flows.login.after[1].hook: hook "revoke_active_sessions" needs a store that is a SessionRevoker; Options.Store is nil`,
-		`2:95: selfservice.flows.login.after[2].hook: hook "verify" needs a store that is a VerificationStore; Options.Store is nil`,
+		`2:63: selfservice.flows.login.after[1].hook: hook "revoke_active_sessions" needs a store that implements SessionRevoker; Options.Store is nil`,
+		`2:95: selfservice.flows.login.after[2].hook: hook "verify" needs a store that implements VerificationStore; Options.Store is nil`,
 		`2:95: selfservice.flows.login.after[2].hook: hook "verify" needs a URL for its links; set selfservice.flows.verification.ui_url in the file, or Options.VerificationURL`,
 		`2:95: selfservice.flows.login.after[2].hook: hook "verify" needs a courier; set Options.Courier`,
 	}, problems(build(text, flowhook.Options{})))
 
 	err := build(text, flowhook.Options{Store: struct{ flowhook.Store }{}, Issue: nothing, Courier: anyCourier{}, VerificationURL: "https://example.com/"})
 	assert.Equal(t, []string{
-		`2:63: selfservice.flows.login.after[1].hook: hook "revoke_active_sessions" needs a store that is a SessionRevoker; struct { flowhook.Store } is none`,
-		`2:95: selfservice.flows.login.after[2].hook: hook "verify" needs a store that is a VerificationStore; struct { flowhook.Store } is none`,
+		`2:63: selfservice.flows.login.after[1].hook: hook "revoke_active_sessions" needs a store that implements SessionRevoker; struct { flowhook.Store } does not`,
+		`2:95: selfservice.flows.login.after[2].hook: hook "verify" needs a store that implements VerificationStore; struct { flowhook.Store } does not`,
 	}, problems(err))
 	var first *flowhook.ConfigError
 	require.ErrorAs(t, err, &first)

@@ -106,7 +106,7 @@ func ExampleLoadConfig() {
 	_, err = flowhook.LoadConfig("examples/minimal/missing.yml")
 	fmt.Println(errors.Is(err, fs.ErrNotExist))
 	// Output:
-	// true examples/minimal/auth.yml selfservice.login.after.password[0].hook hook "revoke_active_sessions" needs a store that is a SessionRevoker
+	// true examples/minimal/auth.yml selfservice.login.after.password[0].hook hook "revoke_active_sessions" needs a store that implements SessionRevoker
 	// true
 }
 

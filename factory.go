@@ -169,10 +169,10 @@ func needStore[T any](b *builder, s spec) T {
 	store, ok := b.Store.(T)
 	hint := "Options.Store is nil"
 	if b.Store != nil {
-		hint = fmt.Sprintf("%T is none", b.Store)
+		hint = fmt.Sprintf("%T does not", b.Store)
 	}
 	name := strings.TrimPrefix(fmt.Sprintf("%T", (*T)(nil)), "*flowhook.")
-	b.need(s, ok, "a store that is a "+name, hint)
+	b.need(s, ok, "a store that implements "+name, hint)
 	return store
 }
 
@@ -194,12 +194,8 @@ func (b *builder) verificationURL(s spec) string {
 }
 
 func (b *builder) checkURL(s string, at place) {
-	_, _, absolute := strings.Cut(s, "://")
-	reference := strings.HasPrefix(s, "${") // target.Check explains it
-	if err := target.Check(s); !reference && (!absolute || strings.HasPrefix(s, "/")) {
-		b.wrong(at, "verification mails carry it", "not an absolute http or https URL")
-	} else if err != nil {
-		b.wrong(at, "verification mails carry it", "%v", err)
+	if err := target.CheckURL(s); err != nil {
+		b.wrong(at, "verification emails link to it; write it as in https://example.org/verify", "%v", err)
 	}
 }
 
@@ -230,7 +226,7 @@ func (b *builder) make(s spec) Hook {
 	case err != nil:
 		b.failed(s, err)
 	case isNil(h):
-		b.wrong(s.place, "", "the factory of hook %q made none", s.name)
+		b.wrong(s.place, "", "the factory of hook %q returned nil", s.name)
 	case s.config.Node != nil && !asked:
 		b.wrong(b.at(s.config), "remove it", "hook %q takes no config", s.name)
 	default:

@@ -87,7 +87,7 @@ func TestRedirectSaysWhatIsWrong(t *testing.T) {
 		"/a%0ab":                   `"/a%0ab" contains an encoded control character: "%0a"`,
 		"/100%":                    `"/100%" contains a % that begins no escape; write it as %25: "%"`,
 		"/é":                       `"/é" is not ASCII; write a host in its xn-- form, and percent-encode the rest`,
-		"maintenance":              `"maintenance" is neither: it starts with no scheme and no slash`,
+		"maintenance":              `"maintenance" starts with neither a scheme nor a slash`,
 		"javascript:alert(1)":      `"javascript:alert(1)" has another scheme: "javascript"`,
 		"https:/example.com":       `"https:/example.com" has no host; write two slashes and a host after the scheme`,
 		"https://example.com:/":    `"https://example.com:/" has a colon without a port; remove it`,

@@ -166,7 +166,7 @@ func TestCheckFile(t *testing.T) {
 		got, _ = check("selfservice: {flows: {verification: {ui_url: /verify}, login: {after: {hooks: [{hook: verify}]}}}}\n", flowhook.Options{})
 		requireEach(t, got.errors, []string{"auth.yml:1:46", "absolute"})
 		got, _ = check("selfservice: {login: {after: {hooks: [{hook: session}]}}}\n", flowhook.Options{Store: poor{}})
-		requireEach(t, got.errors, []string{"auth.yml:1:46", "hooktest_test.poor is none"})
+		requireEach(t, got.errors, []string{"auth.yml:1:46", "hooktest_test.poor does not"})
 	})
 
 	t.Run("invents no store where no hook needs one", func(t *testing.T) {

@@ -54,14 +54,14 @@ func (r *reader) wrong(v Value, hint, text string, args ...any) {
 func (r *reader) is(v Value, want string) bool {
 	switch {
 	case v.Kind == yaml.AliasNode:
-		r.wrong(v, "write it out, or quote a value that begins with *", "aliases are not read here")
+		r.wrong(v, "write the value out, or quote one that begins with *", "aliases are not allowed here")
 	case v.Anchor != "":
 		if n := len(r.problems); n == 0 || r.problems[n-1].Node != v.Node { // an entry is looked at twice
-			r.wrong(v, "remove it, or quote a value that begins with &", "anchors are not read here")
+			r.wrong(v, "remove the anchor, or quote a value that begins with &", "anchors are not allowed here")
 		}
 		return v.Kind != yaml.ScalarNode && strings.HasPrefix(want, kind(v.Node)) // what is in it is reported, too
 	case v.Style&yaml.TaggedStyle != 0:
-		r.wrong(v, "remove it, or quote a value that begins with !", "tags are not read here")
+		r.wrong(v, "remove the tag, or quote a value that begins with !", "tags are not allowed here")
 	case !strings.HasPrefix(want, kind(v.Node)):
 		r.wrong(v, "", "expected %s, found %s", want, kind(v.Node))
 	default:
@@ -94,7 +94,7 @@ func (r *reader) mapping(v Value) []Value {
 		line, again := first[key.Value]
 		switch {
 		case key.Tag == "!!merge":
-			r.wrong(at, "write it out", "merge keys are not read here")
+			r.wrong(at, "write the keys out", "merge keys are not allowed here")
 		case key.Kind != yaml.ScalarNode || key.Style&yaml.TaggedStyle != 0 || key.Anchor != "":
 			r.wrong(at, "", "expected a plain key")
 		case again && v.Path == "secrets" && !slices.Contains(secretKeys, key.Value):

@@ -181,8 +181,8 @@ func TestResolvedValuesOfAConfig(t *testing.T) {
 	}
 	bad, _ := root.Get("selfservice").Get("methods").Get("config").Decode(&config, file.Resolve)
 	require.Len(t, bad, 2)
-	assert.Equal(t, "anchors are not read here", bad[0].Text)
-	assert.Equal(t, "aliases are not read here", bad[1].Text)
+	assert.Equal(t, "anchors are not allowed here", bad[0].Text)
+	assert.Equal(t, "aliases are not allowed here", bad[1].Text)
 
 	file, root = readAt(t, "", entry+"{wait: '${FLOWHOOK_WAIT}', level: '${FLOWHOOK_SECRET}', key: '${FLOWHOOK_SECRET}'}}}")
 	bad, _ = root.Get("selfservice").Get("methods").Get("config").Decode(&config, file.Resolve)

@@ -55,9 +55,11 @@ func starFaultOf(to string) string {
 	authority, _, _ := strings.Cut(rest, "/")
 	prefix, below := strings.CutSuffix(to, "/*")
 	switch {
-	case strings.HasSuffix(authority, ":*"):
+	case strings.HasSuffix(authority, ":*") && authority != ":*":
 		return "has a * for a port; write one entry per port"
-	case below && !strings.Contains(prefix, "*"):
+	case to == "/*":
+		return "is a pattern; write / to allow every path on the same site"
+	case below && !strings.Contains(prefix, "*") && !strings.HasSuffix(prefix, "/"): // not http://*
 		return "ends in /*; leave out /*; everything below is allowed"
 	}
 	return starFault

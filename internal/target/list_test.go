@@ -87,12 +87,21 @@ func TestABadEntryIsAnErrorAndLeavesTheListAsItWas(t *testing.T) {
 	}
 }
 
+const referenceFault = "is written as a reference, which is resolved in secrets and in the config of the host's own hooks only"
+
 func TestAddSaysWhatIsWrong(t *testing.T) {
 	const rule = "an allowed return URL must be an absolute http or https URL, or a path on the same site such as /app, without query and fragment; "
 	for entry, want := range map[string]string{
 		"https://a.example?b":        `"https://a.example?..." has a query or a fragment, which is not compared; remove it`,
 		"/a/*":                       `"/a/*" ends in /*; leave out /*; everything below is allowed`,
 		"http://localhost:3000/*":    `"http://localhost:3000/*" ends in /*; leave out /*; everything below is allowed`,
+		"/*":                         `"/*" is a pattern; write / to allow every path on the same site`,
+		"http://*":                   `"http://*" ` + starFault,
+		"https://*":                  `"https://*" ` + starFault,
+		"https://*/a":                `"https://*/a" ` + starFault,
+		"https://*/*":                `"https://*/*" ` + starFault,
+		"//*":                        `"//*" ` + starFault,
+		"https://${HOST}/a":          `"https://${HOST}/a" ` + referenceFault,
 		"http://localhost:*":         `"http://localhost:*" has a * for a port; write one entry per port`,
 		"http://localhost:*/a/*":     `"http://localhost:*/a/*" has a * for a port; write one entry per port`,
 		"/a*/*":                      `"/a*/*" ` + starFault,

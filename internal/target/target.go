@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -25,31 +26,52 @@ func Check(to string) error {
 	return refusal("the target must be an absolute http or https URL, or a path on the same site such as /maintenance", to, fault, part)
 }
 
+// CheckURL is [Check] for a URL that must be absolute. Its error shows nothing of one that is not.
+func CheckURL(to string) error {
+	const rule = "the URL must be an absolute http or https URL"
+	_, _, absolute := strings.Cut(to, "://")
+	fault, part := targetFault(to)
+	switch {
+	case (!absolute || strings.HasPrefix(to, "/")) && !reference.MatchString(to):
+		return errors.New(rule)
+	case fault != "":
+		return refusal(rule, to, fault, part)
+	}
+	return nil
+}
+
 // Shown returns as much of a URL as may appear in errors, logs and pages: all of it up to the first
-// ?, # or ;, since a secret may follow. It returns "" for a text that is no good as a target and
-// contains an @, encoded or not: there, anything may be a password.
+// ?, # or ;, encoded or not, since a secret may follow. It returns "" for a text that is no good as
+// a target and contains an @, encoded or not: there, anything may be a password.
 func Shown(text string) string {
 	if fault, _ := targetFault(text); fault != "" && containsAt(text) {
 		return ""
 	}
-	return text[:shownLen(text)]
+	end, _ := separator(text)
+	return text[:end]
 }
 
-func shownLen(text string) int {
-	if i := strings.IndexAny(text, "?#;"); i >= 0 {
-		return i
+// What a reader may take for one of these characters is the character, its full-width and small
+// forms, and any of them percent-encoded, however often, or as %uXXXX.
+var (
+	separators = regexp.MustCompile(`(?i)[?#;\x{37e}\x{fe54}\x{fe56}\x{fe5f}\x{ff03}\x{ff1b}\x{ff1f}]` +
+		`|%(?:25)*(?:3f|23|3b|u00(?:3f|23|3b)|u037e|ufe5[46f]|uff(?:03|1b|1f)` +
+		`|cd%(?:25)*be|ef%(?:25)*b9%(?:25)*(?:94|96|9f)|ef%(?:25)*bc%(?:25)*(?:83|9b|9f))`)
+	ats = regexp.MustCompile(`(?i)[@\x{fe6b}\x{ff20}]` +
+		`|%(?:25)*(?:40|u0040|ufe6b|uff20|ef%(?:25)*b9%(?:25)*ab|ef%(?:25)*bc%(?:25)*a0)`)
+)
+
+// separator returns where the first ?, # or ; of a text begins and ends, or twice the length of the
+// text if it has none.
+func separator(text string) (begin, end int) {
+	if at := separators.FindStringIndex(text); at != nil {
+		return at[0], at[1]
 	}
-	return len(text)
+	return len(text), len(text)
 }
 
-// containsAt reports whether a text contains an @ or what a reader may decode to one, however often
-// it is encoded.
-func containsAt(text string) bool {
-	for strings.Contains(text, "%25") {
-		text = strings.ReplaceAll(text, "%25", "%")
-	}
-	return strings.ContainsAny(text, "@\ufe6b\uff20") || strings.Contains(text, "%40")
-}
+// containsAt reports whether a text contains an @ or what a reader may decode to one.
+func containsAt(text string) bool { return ats.MatchString(text) }
 
 // refusal returns the error for a text that has a fault. It quotes no more of the text than Shown
 // returns, and of the part that is wrong no more than that either; a single character reveals
@@ -62,12 +84,14 @@ func refusal(rule, text, fault, part string) error {
 	if containsAt(text) {
 		return fmt.Errorf("%s; this one (not shown, as it contains an @) %w", rule, err)
 	}
-	shown := text[:shownLen(text)]
-	if len(shown) < len(text) {
-		if part = part[:shownLen(part)]; len(part) > 1 && !strings.Contains(shown, part) {
+	begin, end := separator(text)
+	shown := text[:begin]
+	if begin < len(text) {
+		known, _ := separator(part)
+		if part = part[:known]; len(part) > 1 && !strings.Contains(shown, part) {
 			part = ""
 		}
-		shown += text[len(shown):len(shown)+1] + "..."
+		shown += text[begin:end] + "..."
 	}
 	if part != "" {
 		return fmt.Errorf("%s; %q %w: %q", rule, shown, err, part)
@@ -88,16 +112,25 @@ func split(to string) (place, query, fragment string) {
 	return place, query, fragment
 }
 
+// reference matches what was meant to be replaced before a target is used: ${HOST}, {{ .Host }},
+// $HOST, $(HOST), %HOST% and <your-host>.
+var reference = regexp.MustCompile(`\$\{|\{\{|\$\([A-Za-z_]|^\$[A-Za-z_]|^%[A-Z_]+%|<[A-Za-z][A-Za-z _.-]*>`)
+
 // targetFault returns what is wrong, and the part of the target that is: two values, as the part
 // may be a secret.
 func targetFault(to string) (fault, part string) {
-	switch {
-	case to == "":
+	if to == "" {
 		return "is empty", ""
-	case strings.HasPrefix(to, "${"):
-		return "is written as a reference, which is resolved in secrets and in the config of the host's own hooks only", ""
 	}
 	place, query, fragment := split(to)
+	fault, part = partsFault(place, query, fragment)
+	if fault != "" && reference.MatchString(place) {
+		return "is written as a reference, which is resolved in secrets and in the config of the host's own hooks only", ""
+	}
+	return fault, part
+}
+
+func partsFault(place, query, fragment string) (fault, part string) {
 	if fault, part := characterFault(place, "`^{|}"); fault != "" {
 		return fault, part
 	}
@@ -138,7 +171,7 @@ func placeFault(place string) (fault, part string) {
 	case err != nil:
 		return "is not a URL", errors.Unwrap(err).Error()
 	case u.Scheme == "":
-		return "is neither: it starts with no scheme and no slash", ""
+		return "starts with neither a scheme nor a slash", ""
 	case u.Scheme != "http" && u.Scheme != "https":
 		return ErrScheme.Error(), u.Scheme
 	case u.User != nil:
