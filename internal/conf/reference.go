@@ -128,7 +128,8 @@ func (f *File) secret(v Value) (text string, bad *Problem) {
 	case strings.Contains(text, "${"):
 		return "", &Problem{v, "a reference is the whole value", "write ${NAME} alone" + wayOut}
 	case reference.IsForeign(text):
-		return "", &Problem{v, notResolved, "write ${NAME} for a variable of the environment, or file:PATH for the content of a file" + wayOut}
+		return "", &Problem{v, notResolved,
+			"write ${NAME} for a variable of the environment, or file:PATH for the content of a file" + wayOut}
 	}
 	return f.resolve(v, text)
 }

@@ -32,7 +32,8 @@ func markTags(n *yaml.Node, data []byte) {
 
 // beginsWithKey reports whether a mapping begins where its first key does: a tag there is the key's.
 func beginsWithKey(n *yaml.Node) bool {
-	return n.Kind == yaml.MappingNode && len(n.Content) > 0 && n.Content[0].Line == n.Line && n.Content[0].Column == n.Column
+	return n.Kind == yaml.MappingNode && len(n.Content) > 0 &&
+		n.Content[0].Line == n.Line && n.Content[0].Column == n.Column
 }
 
 // isMark reports whether a line has an exclamation mark at a column, which counts characters from 1.
