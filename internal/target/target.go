@@ -44,8 +44,10 @@ func CheckURL(to string) error {
 // ?, # or ;, encoded or not, since a secret may follow. It returns "" for a text that is no good as
 // a target and contains an @, encoded or not: there, anything may be a password.
 func Shown(text string) string {
-	if fault, _ := targetFault(text); fault != "" && containsAt(text) {
-		return ""
+	if containsAt(text) {
+		if fault, _ := targetFault(text); fault != "" {
+			return ""
+		}
 	}
 	end, _ := separator(text)
 	return text[:end]
