@@ -30,8 +30,10 @@ func (a Address) Check() error {
 
 // Key returns what two spellings of one mailbox have in common. Stores compare it to tell whether
 // an address is the same as another. If Via is "email", Key returns Value with its letter case
-// removed, by Unicode simple folding; otherwise, it returns Value unchanged. Most mail servers
-// ignore case, so an email is sent to a.Value, and only the limit on emails goes by Key.
+// removed, by Unicode simple folding; otherwise, it returns Value unchanged. It removes no other
+// difference: composed and decomposed accents, or a domain and its xn-- form, have different keys.
+// Most mail servers ignore case, so an email is sent to a.Value, and only the limit on emails goes
+// by Key.
 func (a Address) Key() string {
 	if a.Via != "email" {
 		return a.Value
