@@ -16,7 +16,8 @@ type Address struct {
 }
 
 // Check returns nil if the verify hook can send an email to a, and an error that is [ErrBadAddress]
-// otherwise. Call it when a user enters an address, so that your form can say what is wrong.
+// otherwise. Its text says what is wrong, such as two dots in a row, and does not show the address.
+// Call Check when a user enters an address, so that your form can say so.
 //
 // An email address must be one plain address, such as name@example.org, without a display name, a
 // comment, a quoted part or a space. If Via is not "email" and Value has no "@", only an empty

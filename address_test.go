@@ -58,3 +58,35 @@ func TestAddressKey(t *testing.T) {
 		require.Equal(t, "Alice@Example.ORG", a.Value)
 	})
 }
+
+// The text of an error says what is wrong with the address, and does not show it.
+func TestAddress_Check_says_what_is_wrong(t *testing.T) {
+	for value, want := range map[string]string{
+		"":                                     "it is empty",
+		strings.Repeat("a", 255):               "it is longer than 254 bytes",
+		"user..name@example.jp":                "it has two dots in a row",
+		".user@example.org":                    "a dot is first or last before the @",
+		"user.@example.org":                    "a dot is first or last before the @",
+		"user":                                 "it has no @",
+		"user@":                                "nothing is after the @",
+		"@example.org":                         "nothing is before the @",
+		"us er@example.org":                    "it has a space or a character that cannot be printed",
+		"user@example.org\nBcc: a@example.org": "a quoted part or more than one address",
+		"user\x00@example.org":                 "it has a space or a character that cannot be printed",
+		"\xff@example.org":                     "it has a space or a character that cannot be printed",
+		`"user..name"@example.jp`:              "a quoted part",
+		"User <user@example.org>":              "a display name",
+		"a@example.org,b@example.org":          "more than one address",
+		"a@b@example.org":                      "it has more than one @",
+	} {
+		err := flowhook.Address{Via: "email", Value: value}.Check()
+		require.ErrorIs(t, err, flowhook.ErrBadAddress, "%q", value)
+		require.ErrorContains(t, err, "not one plain address, such as name@example.org: ", "%q", value)
+		require.ErrorContains(t, err, want, "%q", value)
+		if value != "@example.org" && len(value) > 5 {
+			require.NotContains(t, err.Error(), value)
+		}
+	}
+	require.NoError(t, flowhook.Address{Via: "email", Value: "user.name@example.jp"}.Check())
+	require.NoError(t, flowhook.Address{Via: "sms", Value: "+4912345"}.Check())
+}

@@ -53,22 +53,53 @@ func inWords(d time.Duration) string {
 	return d.String()
 }
 
-var errAddress = errors.New("not one plain address, such as name@example.org, of at most 254 bytes without spaces and " +
-	"control characters")
-
 // CheckAddress refuses what could end a header, add a second recipient, or hide what it is. RFC 5322, 3.4.1, without
 // display names, comments and quoted local parts; the length is that of RFC 5321, 4.5.3.1.3.
 func CheckAddress(via, value string) error {
-	hidden := func(r rune) bool { return r == ' ' || !unicode.IsPrint(r) }
-	if value == "" || len(value) > 254 || !utf8.ValidString(value) || strings.ContainsFunc(value, hidden) {
-		return errAddress
+	bad := false
+	switch {
+	case value == "" || len(value) > maxAddress || strings.ContainsFunc(value, hidden):
+		bad = true
+	case via != "email" && !strings.Contains(value, "@"): // a telephone number, say; the courier knows its form
+	default:
+		parsed, err := mail.ParseAddress(value)
+		bad = err != nil || parsed.Address != value
 	}
-	if via != "email" && !strings.Contains(value, "@") {
-		return nil // a telephone number, say; the courier knows its form
-	}
-	parsed, err := mail.ParseAddress(value)
-	if err != nil || parsed.Address != value {
-		return errAddress
+	if bad {
+		return errors.New("not one plain address, such as name@example.org" + fault(value))
 	}
 	return nil
+}
+
+const maxAddress = 254 // bytes
+
+func hidden(r rune) bool { return r == ' ' || r == utf8.RuneError || !unicode.IsPrint(r) }
+
+// fault says what is wrong with a bad address without showing it, as far as that can be said in a
+// few words.
+func fault(value string) string {
+	local, domain, at := strings.Cut(value, "@")
+	switch {
+	case value == "":
+		return ": it is empty"
+	case len(value) > maxAddress:
+		return fmt.Sprintf(": it is longer than %d bytes", maxAddress)
+	case strings.ContainsAny(value, `"<>(),:;\[]`):
+		return ": it has a display name, a comment, a quoted part or more than one address"
+	case strings.ContainsFunc(value, hidden):
+		return ": it has a space or a character that cannot be printed"
+	case !at:
+		return ": it has no @"
+	case local == "":
+		return ": nothing is before the @"
+	case domain == "":
+		return ": nothing is after the @"
+	case strings.Contains(value, ".."):
+		return ": it has two dots in a row"
+	case strings.HasPrefix(local, ".") || strings.HasSuffix(local, "."):
+		return ": a dot is first or last before the @"
+	case strings.Contains(domain, "@"):
+		return ": it has more than one @"
+	}
+	return ""
 }
