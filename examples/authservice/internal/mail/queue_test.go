@@ -203,7 +203,7 @@ func TestOneThatWasTakenIsNotSentAgain(t *testing.T) {
 		s := newServer(t, &server{rude: true})
 		p := d.process(t, s.url, nil).migrate().start()
 		p.send(message(1))
-		eventually(t, "the job has been tried", func() bool { return p.jobs("running")+p.jobs("available") == 0 })
+		eventually(t, "the job has been tried", func() bool { return p.jobs("completed")+p.jobs("retryable") == 1 })
 		require.Equal(t, 1, p.jobs("completed"))
 		require.Len(t, s.ids(&s.taken), 1)
 	})
