@@ -1,14 +1,14 @@
 package conf
 
 import (
-	"bytes"
-	"regexp"
+	"strings"
 	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
 )
 
-var lineBreak = regexp.MustCompile("\r\n|[\n\r\u0085\u2028\u2029]") // as the YAML library counts lines
+// lineBreaks are those that the YAML library counts.
+var lineBreaks = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n")
 
 // markTags sets the style of each node in n that begins with an exclamation mark, as the YAML
 // library does for tags other than ! itself, which it drops: "! secret" would be "secret".
@@ -16,7 +16,7 @@ func markTags(n *yaml.Node, data []byte) {
 	if !utf8.Valid(data) { // UTF-16
 		return
 	}
-	lines := lineBreak.Split(string(bytes.TrimPrefix(data, []byte("\ufeff"))), -1)
+	lines := strings.Split(lineBreaks.Replace(strings.TrimPrefix(string(data), "\ufeff")), "\n")
 	var mark func(n *yaml.Node)
 	mark = func(n *yaml.Node) {
 		for _, child := range n.Content {

@@ -66,14 +66,22 @@ var (
 // separator returns where the first ?, # or ; of a text begins and ends, or twice the length of the
 // text if it has none.
 func separator(text string) (begin, end int) {
-	if at := separators.FindStringIndex(text); at != nil {
-		return at[0], at[1]
+	if special(text) {
+		if at := separators.FindStringIndex(text); at != nil {
+			return at[0], at[1]
+		}
 	}
 	return len(text), len(text)
 }
 
 // containsAt reports whether a text contains an @ or what a reader may decode to one.
-func containsAt(text string) bool { return ats.MatchString(text) }
+func containsAt(text string) bool { return special(text) && ats.MatchString(text) }
+
+// special reports whether a text has a character that separators or ats begin with. Most have none,
+// and a file may have thousands of keys.
+func special(text string) bool {
+	return strings.ContainsFunc(text, func(r rune) bool { return r >= 0x80 || strings.ContainsRune("?#;@%", r) })
+}
 
 // refusal returns the error for a text that has a fault. It quotes no more of the text than Shown
 // returns, and of the part that is wrong no more than that either; a single character reveals
