@@ -214,6 +214,7 @@ func (b *builder) make(s spec) Hook {
 		}
 		problems, cause := s.config.Decode(v, resolve)
 		errs := make([]error, len(problems))
+		b.problems = slices.Grow(b.problems, len(problems))
 		for i, p := range problems {
 			e := b.wrong(b.at(p.Value), p.Hint, "%s", p.Text)
 			e.Err, errs[i] = cause, e
