@@ -2,7 +2,6 @@ package flowhook
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -10,84 +9,6 @@ import (
 
 	"github.com/flowhook/flowhook/internal/stage"
 )
-
-// HookError is what a hook caused: its own error, a panic, or an answer that cannot be given.
-type HookError struct {
-	Point    Point    // the point that was running
-	Name     string   // the hook, as in the file
-	Position Position // where it is configured; zero if unknown
-	Err      error
-}
-
-// Error names the hook and the place, then says what happened.
-func (e *HookError) Error() string {
-	at := ""
-	if e.Position != (Position{}) {
-		at = " (" + e.Position.String() + ")"
-	}
-	return fmt.Sprintf("flowhook: %s: hook %s%s: %v", e.Point, e.Name, at, e.Err)
-}
-
-// Unwrap gives the hook's own error.
-func (e *HookError) Unwrap() error { return e.Err }
-
-var (
-	errReplaced = errors.New("replaced the exchange's Writer or Request; a hook writes to the one and reads the other")
-	errAnswered = errors.New("it has answered; it may set headers, and the handler answers when Complete has returned")
-	errRefused  = errors.New("the handler's ResponseWriter was written to while hooks run; a hook writes to x.Writer")
-	errNoWriter = errors.New("it has answered or set a header, and the exchange has no Writer to send that")
-	errBegun    = errors.New("it has answered or set a header, and the response has already begun; " +
-		"run hooks before you answer")
-	errOutside  = errors.New("flowhook: the context is not the transaction's; pass on the one that the hook, or save, was given")
-	errTooLate  = errors.New("flowhook: the transaction is committed and the answer is given; issue or end a session in the hook itself")
-	errRanTwice = errors.New("flowhook: the store ran one transaction twice")
-	errNotRun   = errors.New("flowhook: the store's Transaction returned nil but did not run its function to the end")
-	errGoexit   = errors.New("it ended its goroutine")
-)
-
-// is is errors.Is for an error of the host's, which may panic when it is inspected, as a nil
-// *url.Error in an error does. Then it is not target.
-func is(err, target error) (yes bool) {
-	defer func() {
-		if recover() != nil {
-			yes = false
-		}
-	}()
-	return errors.Is(err, target)
-}
-
-// An explained error is another one, said in words of its own.
-type explained struct {
-	text string
-	err  error
-}
-
-func (e *explained) Error() string { return e.text }
-func (e *explained) Unwrap() error { return e.err }
-
-var (
-	errInside = fmt.Errorf("%w: in the transaction of another exchange, or of Redeem; "+
-		"run it when that has returned", ErrNested)
-	errMute = &explained{"flowhook: the exchange has no Writer, so no cookie can be sent; " +
-		"give jobs and imports a strategy of their own, without the session hook", ErrNoExchange}
-	errBegunMute = &explained{"flowhook: the response has already begun, so no cookie can be sent; " +
-		"call Complete, or Issue, before you write", ErrAnswered}
-)
-
-// panicked makes an error of a recovered panic; an error that was thrown is found by errors.Is.
-func panicked(v any) error {
-	if err, ok := v.(error); ok {
-		return fmt.Errorf("panic: %w", err)
-	}
-	return fmt.Errorf("panic: %v", v)
-}
-
-// A carried error is what a transaction is rolled back for. The pointer tells whether the store has returned it; the
-// error itself may be of a kind that cannot be compared.
-type carried struct{ err error }
-
-func (c *carried) Error() string { return c.err.Error() }
-func (c *carried) Unwrap() error { return c.err }
 
 // run is the state of the run that an exchange is in. It lives in the exchange, so that a run need not allocate it.
 type run struct {

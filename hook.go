@@ -2,7 +2,6 @@ package flowhook
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -225,55 +224,6 @@ type VerificationStore interface {
 	// has left.
 	DeleteVerification(ctx context.Context, hash []byte) error
 }
-
-// The errors that a host tells apart, with errors.Is.
-var (
-	// ErrNotFound is the stores': there is no such session or token.
-	ErrNotFound = errors.New("flowhook: not found")
-
-	// ErrNoSession means that a request is anonymous: it has no token, a forged, expired or revoked
-	// one, or cookies of two live sessions.
-	ErrNoSession = errors.New("flowhook: no session")
-
-	// ErrBadToken says that a verification token is unknown, used or expired, or does not fit the address any more.
-	ErrBadToken = errors.New("flowhook: bad verification token")
-
-	// ErrBadAddress says that an address cannot be written to: see [Address.Check]. It is the user's mistake, not
-	// trouble with the store or the courier.
-	ErrBadAddress = errors.New("flowhook: bad address")
-
-	// ErrNotConfigured says that what was called has no store, or no secret, to work with.
-	ErrNotConfigured = errors.New("flowhook: not configured")
-
-	// ErrNoExchange says that the context has no exchange (see NewContext and Middleware), or that a
-	// cookie is needed and the exchange has no Writer.
-	ErrNoExchange = errors.New("flowhook: no exchange in the context")
-
-	// ErrNoIdentity says that a hook needs Exchange.Identity, with its ID, and the handler has not set it.
-	ErrNoIdentity = errors.New("flowhook: the exchange has no identity")
-
-	// ErrUnknownPoint says that a flow, phase or strategy is unknown, or that Options.Serves does not have it.
-	ErrUnknownPoint = errors.New("flowhook: unknown point")
-
-	// ErrPhaseSkipped says that the handler went past before, or before_persist, where hooks are configured.
-	ErrPhaseSkipped = errors.New("flowhook: phase skipped")
-
-	// ErrAnswered says that the exchange has been answered, so there is nothing left to run, or that the
-	// response has already begun, so that no cookie can be sent.
-	ErrAnswered = errors.New("flowhook: already answered")
-
-	// ErrNested says that the exchange is in a run already, which this call is inside of, or which
-	// another goroutine made.
-	ErrNested = errors.New("flowhook: run inside a run, or on another goroutine")
-
-	// ErrOtherPipeline says that another pipeline has already used the exchange. An exchange belongs to
-	// the first pipeline that runs hooks or issues a session for it.
-	ErrOtherPipeline = errors.New("flowhook: this exchange belongs to another pipeline")
-
-	// ErrBadReturnURL says that the request names a URL to return to that is not allowed, or more than one, or that the form
-	// which may name it cannot be read. It is the client's fault: 400 is the answer.
-	ErrBadReturnURL = errors.New("flowhook: bad return URL")
-)
 
 // An Exchange is one HTTP request and response, with the identity and the session it concerns. The
 // host sets the exported fields before it runs hooks. After a failed run they are what they were

@@ -224,7 +224,7 @@ func TestREADMETables(t *testing.T) {
 		flowhook.TOTP, flowhook.LookupSecret, flowhook.WebAuthn, flowhook.Passkey, flowhook.SAML} {
 		require.Regexp(t, "(?m)^\\| strategy .*`"+string(s)+"`", text)
 	}
-	source, err := os.ReadFile("hook.go")
+	source, err := os.ReadFile("errors.go")
 	require.NoError(t, err)
 	for _, m := range regexp.MustCompile(`(?m)^\t(Err[A-Z]\w+)\s+= `).FindAllStringSubmatch(string(source), -1) {
 		require.Contains(t, handlers, "\n| `"+m[1]+"` |")

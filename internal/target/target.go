@@ -54,7 +54,7 @@ func Shown(text string) string {
 }
 
 // What a reader may take for one of these characters is the character, its full-width and small
-// forms, and any of them percent-encoded, however often, or as %uXXXX.
+// forms, and any of them percent-encoded, however often, or as %u and four hex digits.
 var (
 	separators = regexp.MustCompile(`(?i)[?#;\x{37e}\x{fe54}\x{fe56}\x{fe5f}\x{ff03}\x{ff1b}\x{ff1f}]` +
 		`|%(?:25)*(?:3f|23|3b|u00(?:3f|23|3b)|u037e|ufe5[46f]|uff(?:03|1b|1f)` +

@@ -1,0 +1,135 @@
+package flowhook
+
+import (
+	"errors"
+	"fmt"
+)
+
+// The errors that a host tells apart, with errors.Is.
+var (
+	// ErrNotFound is the stores': there is no such session or token.
+	ErrNotFound = errors.New("flowhook: not found")
+
+	// ErrNoSession means that a request is anonymous: it has no token, a forged, expired or revoked
+	// one, or cookies of two live sessions.
+	ErrNoSession = errors.New("flowhook: no session")
+
+	// ErrBadToken says that a verification token is unknown, used or expired, or does not fit the address any more.
+	ErrBadToken = errors.New("flowhook: bad verification token")
+
+	// ErrBadAddress says that an address cannot be written to: see [Address.Check]. It is the user's mistake, not
+	// trouble with the store or the courier.
+	ErrBadAddress = errors.New("flowhook: bad address")
+
+	// ErrNotConfigured says that what was called has no store, or no secret, to work with.
+	ErrNotConfigured = errors.New("flowhook: not configured")
+
+	// ErrNoExchange says that the context has no exchange (see NewContext and Middleware), or that a
+	// cookie is needed and the exchange has no Writer.
+	ErrNoExchange = errors.New("flowhook: no exchange in the context")
+
+	// ErrNoIdentity says that a hook needs Exchange.Identity, with its ID, and the handler has not set it.
+	ErrNoIdentity = errors.New("flowhook: the exchange has no identity")
+
+	// ErrUnknownPoint says that a flow, phase or strategy is unknown, or that Options.Serves does not have it.
+	ErrUnknownPoint = errors.New("flowhook: unknown point")
+
+	// ErrPhaseSkipped says that the handler went past before, or before_persist, where hooks are configured.
+	ErrPhaseSkipped = errors.New("flowhook: phase skipped")
+
+	// ErrAnswered says that the exchange has been answered, so there is nothing left to run, or that the
+	// response has already begun, so that no cookie can be sent.
+	ErrAnswered = errors.New("flowhook: already answered")
+
+	// ErrNested says that the exchange is in a run already, which this call is inside of, or which
+	// another goroutine made.
+	ErrNested = errors.New("flowhook: run inside a run, or on another goroutine")
+
+	// ErrOtherPipeline says that another pipeline has already used the exchange. An exchange belongs to
+	// the first pipeline that runs hooks or issues a session for it.
+	ErrOtherPipeline = errors.New("flowhook: this exchange belongs to another pipeline")
+
+	// ErrBadReturnURL says that the request names a URL to return to that is not allowed, or more than one, or that the form
+	// which may name it cannot be read. It is the client's fault: 400 is the answer.
+	ErrBadReturnURL = errors.New("flowhook: bad return URL")
+)
+
+// HookError is what a hook caused: its own error, a panic, or an answer that cannot be given.
+type HookError struct {
+	Point    Point    // the point that was running
+	Name     string   // the hook, as in the file
+	Position Position // where it is configured; zero if unknown
+	Err      error
+}
+
+// Error names the hook and the place, then says what happened.
+func (e *HookError) Error() string {
+	at := ""
+	if e.Position != (Position{}) {
+		at = " (" + e.Position.String() + ")"
+	}
+	return fmt.Sprintf("flowhook: %s: hook %s%s: %v", e.Point, e.Name, at, e.Err)
+}
+
+// Unwrap gives the hook's own error.
+func (e *HookError) Unwrap() error { return e.Err }
+
+var (
+	errReplaced = errors.New("replaced the exchange's Writer or Request; a hook writes to the one and reads the other")
+	errAnswered = errors.New("it has answered; it may set headers, and the handler answers when Complete has returned")
+	errRefused  = errors.New("the handler's ResponseWriter was written to while hooks run; a hook writes to x.Writer")
+	errNoWriter = errors.New("it has answered or set a header, and the exchange has no Writer to send that")
+	errBegun    = errors.New("it has answered or set a header, and the response has already begun; " +
+		"run hooks before you answer")
+	errOutside  = errors.New("flowhook: the context is not the transaction's; pass on the one that the hook, or save, was given")
+	errTooLate  = errors.New("flowhook: the transaction is committed and the answer is given; issue or end a session in the hook itself")
+	errRanTwice = errors.New("flowhook: the store ran one transaction twice")
+	errNotRun   = errors.New("flowhook: the store's Transaction returned nil but did not run its function to the end")
+	errGoexit   = errors.New("it ended its goroutine")
+)
+
+// is is errors.Is for an error of the host's, which may panic when it is inspected, as a nil
+// *url.Error in an error does. Then it is not target.
+func is(err, target error) (yes bool) {
+	defer func() {
+		if recover() != nil {
+			yes = false
+		}
+	}()
+	return errors.Is(err, target)
+}
+
+// An explained error is another one, said in words of its own.
+type explained struct {
+	text string
+	err  error
+}
+
+func (e *explained) Error() string { return e.text }
+
+func (e *explained) Unwrap() error { return e.err }
+
+var (
+	errInside = fmt.Errorf("%w: in the transaction of another exchange, or of Redeem; "+
+		"run it when that has returned", ErrNested)
+	errMute = &explained{"flowhook: the exchange has no Writer, so no cookie can be sent; " +
+		"give jobs and imports a strategy of their own, without the session hook", ErrNoExchange}
+	errBegunMute = &explained{"flowhook: the response has already begun, so no cookie can be sent; " +
+		"call Complete, or Issue, before you write", ErrAnswered}
+)
+
+// panicked makes an error of a recovered panic; an error that was thrown is found by errors.Is.
+func panicked(v any) error {
+	if err, ok := v.(error); ok {
+		return fmt.Errorf("panic: %w", err)
+	}
+	return fmt.Errorf("panic: %v", v)
+}
+
+// A carried error is what a transaction is rolled back for. The pointer tells whether the store has returned it; the
+// error itself may be of a kind that cannot be compared.
+type carried struct{ err error }
+
+func (c *carried) Error() string { return c.err.Error() }
+
+func (c *carried) Unwrap() error { return c.err }
