@@ -68,7 +68,7 @@ func TestPages(t *testing.T) {
 	require.Len(t, own["sql"], 1)
 	requireFile(t, "ownstore/schema.sql", own["sql"][0])
 	require.Greater(t, len(own["go"]), 2)
-	contract, err := os.ReadFile("../../hook.go")
+	contract, err := os.ReadFile("../../store.go")
 	require.NoError(t, err)
 	method := strings.TrimSuffix(strings.TrimPrefix(own["go"][0], "type Store interface {"), "}\n")
 	require.Regexp(t, `(?s)\ntype Store interface \{[^}]*`+regexp.QuoteMeta(method)+`\}`, string(contract))
