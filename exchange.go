@@ -165,19 +165,6 @@ func (x *Exchange) restore() {
 	}
 }
 
-// finish closes the stage behind the last hook, or save, of a run, and looks at what came in meanwhile from goroutines
-// that they have left behind. From now on the answer is what it is.
-func (x *Exchange) finish() error {
-	stage.Close(x.run.stage)
-	if x.untouched() {
-		return nil
-	}
-	if _, err := x.answer(); err != nil {
-		return x.caused(err)
-	}
-	return nil
-}
-
 // failed is called with what made a run fail, when all is rolled back. Where that was the wish to abort the connection,
 // the wish is passed on to the server.
 func (x *Exchange) failed(err error) error {
@@ -197,38 +184,6 @@ func (x *Exchange) caused(err error) error {
 	return &HookError{Point: x.Point(), Name: h.name, Position: h.pos, Err: err}
 }
 
-// untouched reports whether a hook did nothing that answer has to look at.
-func (x *Exchange) untouched() bool {
-	r := &x.run
-	return !stage.Touched(r.stage) && !x.guard.Refused() && x.Writer == r.stage && x.Request == r.request
-}
-
-// answer looks at what a hook, or save, did to the exchange, and says whether the hook has answered.
-func (x *Exchange) answer() (answered bool, err error) {
-	status, misuse := stage.Result(x.run.stage)
-	switch {
-	case misuse != nil:
-		return false, misuse
-	case x.Writer != x.run.stage || x.Request != x.run.request:
-		return false, errReplaced
-	case (status != 0 || x.guard.Refused()) && x.run.hook == nil:
-		return false, errAnswered
-	case x.guard.Refused():
-		return false, errRefused
-	case x.lost() && (status != 0 || stage.Changed(x.run.stage)):
-		if stage.Real(x.run.stage) == nil {
-			return false, errNoWriter
-		}
-		return false, errBegun
-	case status >= 400 && x.run.chain.point.Phase == After:
-		return false, fmt.Errorf("answered with status %d, after everything was saved; refuse at before_persist, or by returning an error", status)
-	}
-	return status != 0, nil
-}
-
-// lost reports whether nothing that a hook answers can reach the client.
-func (x *Exchange) lost() bool { return stage.Real(x.run.stage) == nil || x.guard.Begun() }
-
 // save runs the host's save.
 func (x *Exchange) save(ctx context.Context, after *chain, save func(ctx context.Context) error) error {
 	if err := ctx.Err(); err != nil || save == nil {
@@ -244,31 +199,6 @@ func (x *Exchange) save(ctx context.Context, after *chain, save func(ctx context
 	}
 	if _, err := x.answer(); err != nil {
 		return x.caused(err)
-	}
-	return nil
-}
-
-// passing marks that the hooks of a chain have run. Those of a strategy include the flow-wide ones.
-func (x *Exchange) passing(c *chain) {
-	if len(c.hooks) > 0 {
-		x.marks.ran = append(x.marks.ran, c)
-		if c.wide != c {
-			x.marks.ran = append(x.marks.ran, c.wide)
-		}
-	}
-}
-
-// passed gives an error if a chain that stands before c has been gone past: the flow's Before, or one of the gates.
-func (x *Exchange) passed(c *chain, gates []*chain) error {
-	if c.before != nil && !slices.Contains(x.marks.ran, c.before) {
-		return fmt.Errorf("%w: %s comes before %s and has hooks; wrap the route in Middleware, or run it", ErrPhaseSkipped,
-			c.before.point, c.point)
-	}
-	for _, gate := range gates {
-		if !slices.Contains(x.marks.ran, gate) {
-			return fmt.Errorf("%w: %s comes before %s and has hooks; use Complete, or run it", ErrPhaseSkipped,
-				Point{c.point.Flow, BeforePersist, c.point.Strategy}, c.point)
-		}
 	}
 	return nil
 }

@@ -65,7 +65,7 @@ var targets = []target{
 	},
 	{
 		dir: ".",
-		files: []string{"address.go", "chain.go", "courier.go", "errors.go", "reload.go", "exchange.go", "pipeline.go", "revoke.go", "session.go",
+		files: []string{"address.go", "answer.go", "chain.go", "commit.go", "courier.go", "errors.go", "reload.go", "exchange.go", "pipeline.go", "revoke.go", "session.go",
 			"verify.go"},
 		steps: ofRoot,
 	},
