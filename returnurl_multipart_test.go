@@ -105,7 +105,7 @@ func TestMultipartForm(t *testing.T) {
 	}
 }
 
-// A multipart form that cannot be read is an error, whoever tried first.
+// A multipart form that cannot be read is an error, whether the handler or ReturnURL parsed it first.
 func TestMultipartFormCannotBeRead(t *testing.T) {
 	dir := tempDir(t)
 	picture := formPart{"picture", "p.png", strings.Repeat("p", 2<<20)}

@@ -85,7 +85,7 @@ var below = map[string][]string{
 }
 
 // pathHint returns how to write a key at the top level that is a path to something that is read, as
-// in session.lifespan; "" if it is none.
+// in session.lifespan; or "" if it is not a path.
 func (l *layout) pathHint(name string) string {
 	path := strings.FieldsFunc(spell.Plain(name), func(r rune) bool { return r == '.' || r == '/' })
 	if len(path) < 2 {

@@ -15,7 +15,7 @@ import (
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
 
-// A proxy stands between a driver and its database. It reads the messages that the client sends,
+// A proxy is between a driver and its database. It reads the messages that the client sends,
 // and decides about each what happens to it. A connection's first message is its opening, which the
 // proxy makes up itself.
 type proxy struct {

@@ -12,7 +12,7 @@ import (
 var errShut = errors.New("flowhook: write while hooks run; " +
 	"a hook writes to x.Writer, and the handler when Run or Complete has returned")
 
-// A Guard stands between a handler and its ResponseWriter. While it is shut, nothing reaches the
+// A Guard is between a handler and its ResponseWriter. While it is shut, nothing reaches the
 // client through the writers that it guards. The zero Guard is open. Its methods are safe for
 // concurrent use, except Writer.
 type Guard struct {

@@ -27,7 +27,7 @@ document.getElementById("hrefs").textContent = JSON.stringify(targets.map(target
 document.querySelectorAll("script").forEach(script => script.remove())
 </script>`
 
-// hrefs asks Chromium where targets lead; "" stands for nowhere. A target must be UTF-8.
+// hrefs asks Chromium where targets lead; "" means nowhere. A target must be UTF-8.
 func hrefs(t *testing.T, targets []string) []string {
 	t.Helper()
 	dir := t.TempDir()
