@@ -74,7 +74,7 @@ func (l *layout) topKey(v Value) bool {
 	return true
 }
 
-// below has what is read below a key at the top level; nil stands for anything.
+// below lists the keys that are read below a key at the top level; nil means any key.
 var below = map[string][]string{
 	"selfservice": nil,
 	"secrets":     secretKeys,
