@@ -45,7 +45,7 @@ secrets: {session: [something-super-secret]}
 	t.Run("makes no error of an accepted warning under Strict", func(t *testing.T) {
 		_, err := flowhook.New(cfg, strict(accepting("slow-lock")))
 		require.Len(t, configErrors(err), 1)
-		require.ErrorContains(t, err, "this secret is one of an example")
+		require.ErrorContains(t, err, "this secret was copied from documentation")
 		p, err := flowhook.New(cfg, strict(accepting("slow-lock", "example-secret")))
 		require.NoError(t, err)
 		require.Equal(t, []string{"signs-out"}, rulesOf(p.Findings()))

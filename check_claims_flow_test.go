@@ -63,7 +63,7 @@ func provesEnumeration(t *testing.T) {
 	cfg, err := flowhook.ParseConfig([]byte("security: {account_enumeration: {mitigate: true}}\nselfservice: {registration: {after: [{hook: session}]}}"))
 	require.NoError(t, err)
 	_, err = flowhook.New(cfg, anything())
-	assert.ErrorContains(t, err, "learns that the account exists, and security.account_enumeration.mitigate asks for the opposite")
+	assert.ErrorContains(t, err, "the address was already taken, and security.account_enumeration.mitigate asks for the opposite")
 }
 
 // asked tells when a transaction is asked for.

@@ -91,13 +91,13 @@ func TestCheckOptions(t *testing.T) {
 		{"secrets", "", func(o *flowhook.Options) {
 			o.Secrets = []string{strong, "something-super-secret", "correct-horse-battery"}
 		}, []string{
-			"Options.Secrets[1]: warning: example-secret: this secret is one of an example: whoever has read it can sign session tokens; make one by: openssl rand -hex 32",
-			"Options.Secrets[2]: warning: weak-secret: this secret is easier to guess than 32 random bytes, and whoever guesses it can sign session tokens; make one by: openssl rand -hex 32",
+			"Options.Secrets[1]: warning: example-secret: this secret was copied from documentation: anyone who has read it can sign session tokens; make one by: openssl rand -hex 32",
+			"Options.Secrets[2]: warning: weak-secret: this secret is easier to guess than 32 random bytes, and anyone who guesses it can sign session tokens; make one by: openssl rand -hex 32",
 		}},
 		{"secrets beside the file's", "secrets: {session: [something-super-secret, another-weak-secret]}", func(o *flowhook.Options) { o.Secrets = []string{strong} },
 			[]string{"1:21: warning: unused-secrets: the file's secrets have no effect: Options.Secrets take their place; remove them, or set no Options.Secrets"}},
 		{"a link", verify, func(o *flowhook.Options) { o.VerificationURL = "http://auth.example.com/verify" },
-			[]string{"Options.VerificationURL: warning: plain-link: the links in verification mails are plain http: whoever is on the reader's network can take the token; use https"}},
+			[]string{"Options.VerificationURL: warning: plain-link: the links in verification emails are plain http: anyone on the reader's network can take the token; use https"}},
 		{"a link for no mails", "", func(o *flowhook.Options) { o.VerificationURL = "http://auth.example.com/verify" }, nil},
 		{"a link instead of the file's", verify + "urls: {verify_ui: http://example.net/}\ncookies: {same_site: Lax}", func(o *flowhook.Options) { o.VerificationURL = "https://auth.example.com/verify" }, nil},
 		{"a foreign link", verify + "urls: {default_return_to: https://example.org/}", func(o *flowhook.Options) { o.VerificationURL = "https://auth.example.com/verify" },
@@ -109,7 +109,7 @@ func TestCheckOptions(t *testing.T) {
 			"1:37: warning: kratos-extend: Kratos can extend a session during this time before it expires; here this has no effect; remove it"}},
 		{"the place first, then the options", "session: {cookie: {name: app}}", func(o *flowhook.Options) { o.Secrets = []string{"something-super-secret"} }, []string{
 			"1:26: warning: cookie-prefix: without the prefix __Host-, any neighbouring host can set a session cookie in place of this one; leave name and path out: it is then called __Host-session",
-			"Options.Secrets[0]: warning: example-secret: this secret is one of an example: whoever has read it can sign session tokens; make one by: openssl rand -hex 32",
+			"Options.Secrets[0]: warning: example-secret: this secret was copied from documentation: anyone who has read it can sign session tokens; make one by: openssl rand -hex 32",
 		}},
 	} {
 		t.Run(row.name, func(t *testing.T) {

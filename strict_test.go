@@ -119,8 +119,8 @@ func TestFindingsAreLogged(t *testing.T) {
 	require.NoError(t, err)
 	want := `level=INFO msg="flowhook: login is closed: every request to it is redirected to /closed" rule=closed at=1:39 hint="take it out when the flow is to be open again"
 level=WARN msg="flowhook: hook \"audit\" runs inside the transaction, with the identity locked, in front of \"revoke_active_sessions\": as long as it takes, whatever else is to be saved for this user waits" rule=slow-lock at=1:101 hint="what waits for another service belongs at phase: before_persist, or into AfterCommit"
-level=INFO msg="flowhook: who changes settings is signed out of the browser in use as well, unless the handler sets x.Session" rule=signs-out at=1:116 hint="have the handler set x.Session to the session in use"
-level=WARN msg="flowhook: this secret is one of an example: whoever has read it can sign session tokens" rule=example-secret at=Options.Secrets[0] hint="make one by: openssl rand -hex 32"
+level=INFO msg="flowhook: a user who changes settings is signed out of this browser as well, unless the handler sets x.Session" rule=signs-out at=1:116 hint="have the handler set x.Session to the session in use"
+level=WARN msg="flowhook: this secret was copied from documentation: anyone who has read it can sign session tokens" rule=example-secret at=Options.Secrets[0] hint="make one by: openssl rand -hex 32"
 `
 	p, err := flowhook.New(cfg, o)
 	require.NoError(t, err)

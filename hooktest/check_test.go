@@ -97,7 +97,7 @@ func TestCheckFile(t *testing.T) {
 
 	t.Run("fails for every warning", func(t *testing.T) {
 		got, found := check(enumerates, flowhook.Options{})
-		requireEach(t, got.errors, []string{"auth.yml:5:17: warning: enumeration: ", "learns that the account exists", "; "})
+		requireEach(t, got.errors, []string{"auth.yml:5:17: warning: enumeration: ", "the address was already taken", "; "})
 		require.Len(t, found, 1)
 		require.Equal(t, "enumeration", found[0].Rule)
 	})

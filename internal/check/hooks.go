@@ -34,7 +34,7 @@ func (l *list) lost(h, by *Hook, strategy string, never bool) {
 			"hook %q %s: the redirect at %s answers every request to the flow before it", h.Name, whom, by.Where)
 	case h.Flow == "login" && h.is("session"):
 		l.hook(h, Warning, "login-unsigned", hint,
-			"the session hook %s, since the redirect at %s answers before it: who signs in stays signed out, unless the handler issues the session", whom, by.Where)
+			"the session hook %s, since the redirect at %s answers before it: a user who signs in stays signed out, unless the handler issues the session", whom, by.Where)
 	default:
 		severity := Warning
 		if h.redirects() && !never { // one strategy's redirect instead of the flow-wide one
@@ -58,13 +58,13 @@ func (c *Config) closed(l *list) {
 				"%s is closed: every request to it is redirected to %s", h.Flow, h.Leads())
 		case h.Phase != BeforePersist:
 		case h.Flow == "login":
-			l.hook(h, Warning, "login-unsigned", "remove phase: before_persist, and who has signed in is redirected with the session",
-				"%s is answered by this redirect before a session is issued: who signs in stays signed out", flow)
+			l.hook(h, Warning, "login-unsigned", "remove phase: before_persist, and a user who has signed in is redirected with the session",
+				"%s is answered by this redirect before a session is issued: a user who signs in stays signed out", flow)
 		case h.Flow == "registration" && c.signedInFirst(h):
-			l.hook(h, Warning, "closed", "write phase: after to greet who has registered; to close registration, use a redirect under before",
+			l.hook(h, Warning, "closed", "write phase: after to greet users who have registered; to close registration, use a redirect under before",
 				"it is written behind session, but a redirect here answers before anything is saved, as in Kratos: %s is closed, and session never runs", flow)
 		case h.Flow == "registration":
-			l.hook(h, Warning, "closed", "write phase: after to greet who has registered; to close registration, use a redirect under before",
+			l.hook(h, Warning, "closed", "write phase: after to greet users who have registered; to close registration, use a redirect under before",
 				"%s is closed: this redirect answers before the identity is saved", flow)
 		default:
 			l.hook(h, Warning, "closed", "remove phase: before_persist, and the redirect comes after saving",
@@ -94,7 +94,7 @@ func (c *Config) registered(l *list) {
 			severity, also = Error, ", and security.account_enumeration.mitigate asks for the opposite"
 		}
 		l.hook(h, severity, "enumeration", "remove it, and have the new user sign in, or confirm the address (verify)",
-			"who registers with an address that is taken gets no session cookie, and so learns that the account exists%s", also)
+			"this reveals whether an account exists: without a session cookie, the address was already taken%s", also)
 	})
 }
 
@@ -128,7 +128,7 @@ func (c *Config) revoked(l *list) {
 	c.each(func(h *Hook, _ *Chain) {
 		if h.Flow == "settings" && h.is("revoke_active_sessions") {
 			l.hook(h, Note, "signs-out", "have the handler set x.Session to the session in use",
-				"who changes settings is signed out of the browser in use as well, unless the handler sets x.Session")
+				"a user who changes settings is signed out of this browser as well, unless the handler sets x.Session")
 		}
 	})
 }

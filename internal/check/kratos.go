@@ -23,7 +23,7 @@ func (c *Config) kratos(l *list) {
 			}
 		case !flag.On && c.Serves(flag.Flow, "") && !c.closedBefore(flag.Flow):
 			l.setting(Place{Value: flag.Value}, Warning, "kratos-enabled", "put a redirect at before of "+flag.Flow+", or remove this and leave the routes out",
-				"Kratos closes %s by this; here it has no effect, and whoever reaches the service's routes gets in", flag.Flow)
+				"Kratos closes %s by this; here it has no effect, and anyone who reaches the service's routes gets in", flag.Flow)
 		}
 	}
 	if c.File.Extend.Node != nil {

@@ -18,7 +18,7 @@ func (c *Config) link(l *list) {
 	link, _ := parse(c.Link) // without a good one there is no verify hook
 	if !safe(link) {
 		l.setting(c.LinkAt, Warning, "plain-link", "use https",
-			"the links in verification mails are plain http: whoever is on the reader's network can take the token")
+			"the links in verification emails are plain http: anyone on the reader's network can take the token")
 	}
 	leads, ours := false, false // to some site; to that of the link
 	for _, to := range c.targets() {
@@ -72,7 +72,7 @@ func (c *Config) plain(l *list) {
 		return // there is no Secure cookie
 	}
 	const rule, hint = "plain-redirect", "use https"
-	const problem = "this leads to plain http, where the session cookie is not sent and whoever is on the network reads along"
+	const problem = "this leads to plain http, where the session cookie is not sent and anyone on the network can read along"
 	plain := func(to string) bool {
 		u, err := parse(to)
 		return err == nil && !safe(u)
@@ -135,9 +135,9 @@ func (c *Config) secrets(l *list) {
 	const hint = "make one by: openssl rand -hex 32"
 	for _, s := range c.Secrets {
 		if example(s.Text) {
-			l.setting(s.Place, Warning, "example-secret", hint, "this secret is one of an example: whoever has read it can sign session tokens")
+			l.setting(s.Place, Warning, "example-secret", hint, "this secret was copied from documentation: anyone who has read it can sign session tokens")
 		} else if strength(s.Text) < 32 {
-			l.setting(s.Place, Warning, "weak-secret", hint, "this secret is easier to guess than 32 random bytes, and whoever guesses it can sign session tokens")
+			l.setting(s.Place, Warning, "weak-secret", hint, "this secret is easier to guess than 32 random bytes, and anyone who guesses it can sign session tokens")
 		}
 	}
 	if c.Unused && len(c.File.Secrets) > 0 {
@@ -154,7 +154,7 @@ func (c *Config) cookie(l *list) {
 	cookie, at := c.File.Session.Cookie, c.File.CookieAt
 	if !cookie.Secure {
 		l.setting(Place{Value: at.Secure}, Warning, "cookie-insecure", "remove it; browsers take Secure cookies on http://localhost, too",
-			"the session cookie is sent over plain http, too: whoever is on the user's network can take the session")
+			"the session cookie is sent over plain http, too: anyone on the user's network can take the session")
 	}
 	if cookie.SameSite == http.SameSiteNoneMode {
 		l.setting(Place{Value: at.SameSite}, Warning, "cookie-cross-site", "Lax, unless the service is embedded in other sites",
