@@ -3,6 +3,7 @@ package flowhook
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -155,4 +156,29 @@ func (h *timed) Run(ctx context.Context, x *Exchange) error {
 		return fmt.Errorf("not done within its timeout of %s: %w", h.timeout, late)
 	}
 	return fmt.Errorf("not done within its timeout of %s: %w (%w)", h.timeout, late, err) // err need not say that it was late
+}
+
+// passing marks that the hooks of a chain have run. Those of a strategy include the flow-wide ones.
+func (x *Exchange) passing(c *chain) {
+	if len(c.hooks) > 0 {
+		x.marks.ran = append(x.marks.ran, c)
+		if c.wide != c {
+			x.marks.ran = append(x.marks.ran, c.wide)
+		}
+	}
+}
+
+// passed gives an error if a chain that stands before c has been gone past: the flow's Before, or one of the gates.
+func (x *Exchange) passed(c *chain, gates []*chain) error {
+	if c.before != nil && !slices.Contains(x.marks.ran, c.before) {
+		return fmt.Errorf("%w: %s comes before %s and has hooks; wrap the route in Middleware, or run it", ErrPhaseSkipped,
+			c.before.point, c.point)
+	}
+	for _, gate := range gates {
+		if !slices.Contains(x.marks.ran, gate) {
+			return fmt.Errorf("%w: %s comes before %s and has hooks; use Complete, or run it", ErrPhaseSkipped,
+				Point{c.point.Flow, BeforePersist, c.point.Strategy}, c.point)
+		}
+	}
+	return nil
 }

@@ -9,13 +9,10 @@ import (
 	"github.com/flowhook/flowhook/internal/stage"
 )
 
-// transaction runs fn in a transaction of the store, or, without a store, just so.
+// transaction runs fn in a transaction of the store. Without a store, it only calls fn.
 func (p *Pipeline) transaction(ctx context.Context, x *Exchange, identityID string, fn func(ctx context.Context) error) error {
 	if p.store == nil {
 		return fn(ctx)
-	}
-	if x.within(ctx) {
-		return errInside
 	}
 	var began, ended bool
 	var cause *carried
@@ -50,7 +47,8 @@ func (p *Pipeline) transaction(ctx context.Context, x *Exchange, identityID stri
 	return nil
 }
 
-// succeed is for when nothing can fail any more: it does what was left for after the commit and lets the response out.
+// succeed finishes a run that can no longer fail: it does what was left for after the commit, and
+// sends the response.
 func (p *Pipeline) succeed(ctx context.Context, x *Exchange) (handled bool) {
 	x.run.succeeded = true
 	if len(x.run.later) > 0 {

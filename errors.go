@@ -99,7 +99,7 @@ func is(err, target error) (yes bool) {
 	return errors.Is(err, target)
 }
 
-// An explained error is another one, said in words of its own.
+// An explained error has a text of its own, and is found by errors.Is as the error that it explains.
 type explained struct {
 	text string
 	err  error
@@ -112,9 +112,9 @@ func (e *explained) Unwrap() error { return e.err }
 var (
 	errInside = fmt.Errorf("%w: in the transaction of another exchange, or of Redeem; "+
 		"run it when that has returned", ErrNested)
-	errMute = &explained{"flowhook: the exchange has no Writer, so no cookie can be sent; " +
+	errNoWriterForCookie = &explained{"flowhook: the exchange has no Writer, so no cookie can be sent; " +
 		"give jobs and imports a strategy of their own, without the session hook", ErrNoExchange}
-	errBegunMute = &explained{"flowhook: the response has already begun, so no cookie can be sent; " +
+	errTooLateForCookie = &explained{"flowhook: the response has already begun, so no cookie can be sent; " +
 		"call Complete, or Issue, before you write", ErrAnswered}
 )
 

@@ -203,32 +203,6 @@ func (x *Exchange) save(ctx context.Context, after *chain, save func(ctx context
 	return nil
 }
 
-// signedOut returns why x.Session is no session of x.Identity, or "" if it is one. A session without
-// an IdentityID is.
-func (x *Exchange) signedOut() string {
-	switch s := x.Session; {
-	case s == nil:
-		return "x.Session is nil"
-	case s.ID == "":
-		return "x.Session has no ID"
-	case s.IdentityID != "" && s.IdentityID != x.identityID():
-		return "x.Session is of another identity"
-	}
-	return ""
-}
-
-// unsaved returns an error if a login has ended every session of the identity, also the one that the
-// host issued in save without setting x.Session.
-func (x *Exchange) unsaved() error {
-	h, why := x.run.revoked, x.signedOut()
-	if h == nil || x.Point().Flow != Login || why == "" {
-		return nil
-	}
-	x.run.hook = h
-	return x.caused(fmt.Errorf("it ended every session of the identity, and the login has none, because %s; "+
-		"issue the session in save, or set x.Session (Options.Issue must set it, too)", why))
-}
-
 func (x *Exchange) identityID() string {
 	if x.Identity == nil {
 		return ""
@@ -238,13 +212,18 @@ func (x *Exchange) identityID() string {
 
 type transactionKey struct{}
 
-// outside says that the exchange is in a transaction, and ctx is not.
+// outside reports whether the exchange is in a transaction and ctx is not.
 func (x *Exchange) outside(ctx context.Context) bool {
 	return x.run.tx.Load() && ctx.Value(transactionKey{}) != any(x)
 }
 
-// within says that ctx is in a transaction of another exchange, or of Redeem. What would be done after the commit would
-// then be done before it.
+// inside reports whether a transaction with ctx would join one of another exchange, or of Redeem.
+// What is left for after the commit would then be done before it.
+func (p *Pipeline) inside(ctx context.Context, x *Exchange) bool {
+	return p.store != nil && x.within(ctx)
+}
+
+// within reports whether ctx is in a transaction of another exchange, or of Redeem.
 func (x *Exchange) within(ctx context.Context) bool {
 	holder := ctx.Value(transactionKey{})
 	return holder != nil && holder != any(x)

@@ -12,7 +12,7 @@ import (
 	"github.com/flowhook/flowhook/internal/stage"
 )
 
-// detached is how long, at most, the work lasts that is not cancelled with the request.
+// detached is the time limit of work that is not canceled with the request.
 const detached = 10 * time.Second
 
 // A Pipeline is all chains of a configuration, ready to run. It is made by [New] and safe for concurrent use. Only
@@ -53,6 +53,9 @@ func (p *Pipeline) Run(ctx context.Context, flow Flow, phase Phase, strategy Str
 	}
 	if len(c.hooks) == 0 {
 		return false, nil
+	}
+	if c.writes && p.inside(ctx, x) {
+		return false, errInside
 	}
 
 	x.begin(nil)
@@ -112,7 +115,7 @@ func (p *Pipeline) Complete(ctx context.Context, flow Flow, strategy Strategy, s
 	if err := x.passed(after, nil); err != nil {
 		return false, err
 	}
-	if p.store != nil && x.within(ctx) {
+	if p.inside(ctx, x) {
 		return false, errInside
 	}
 	x.run.holds = true
@@ -152,7 +155,7 @@ func (p *Pipeline) attempt(ctx context.Context, x *Exchange, c *chains, save fun
 				if err := p.last(ctx, x, &c.after); err != nil {
 					return err
 				}
-				return x.unsaved()
+				return x.requireSession()
 			}
 			if id := x.identityID(); id != locked {
 				return p.transaction(ctx, x, id, last)

@@ -13,7 +13,7 @@ import (
 // the hook: this sign-in has lost and must not end the winner's session.
 //
 // If x.Session is nil, every session is deleted. In Complete at login, that is an error unless a
-// later hook issues a session: see Exchange.unsaved.
+// later hook issues a session: see requireSession.
 func newRevoke(store SessionRevoker) Hook {
 	return HookFunc(func(ctx context.Context, x *Exchange) error {
 		if x.identityID() == "" {
@@ -32,4 +32,30 @@ func newRevoke(store SessionRevoker) Hook {
 		}
 		return err
 	})
+}
+
+// signedOut returns why x.Session is no session of x.Identity, or "" if it is one. A session without
+// an IdentityID is.
+func (x *Exchange) signedOut() string {
+	switch s := x.Session; {
+	case s == nil:
+		return "x.Session is nil"
+	case s.ID == "":
+		return "x.Session has no ID"
+	case s.IdentityID != "" && s.IdentityID != x.identityID():
+		return "x.Session is of another identity"
+	}
+	return ""
+}
+
+// requireSession returns an error if a login has ended every session of the identity and has none of
+// its own: the hook then has also ended one that the host issued in save without setting x.Session.
+func (x *Exchange) requireSession() error {
+	h, why := x.run.revoked, x.signedOut()
+	if h == nil || x.Point().Flow != Login || why == "" {
+		return nil
+	}
+	x.run.hook = h
+	return x.caused(fmt.Errorf("it ended every session of the identity, and the login has none, because %s; "+
+		"issue the session in save, or set x.Session (Options.Issue must set it, too)", why))
 }

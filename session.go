@@ -65,9 +65,9 @@ func (s *Sessions) configured(x *Exchange) (*tokens, error) {
 func (x *Exchange) mute() error {
 	switch {
 	case x.Writer == nil || x.run.busy && stage.Real(x.run.stage) == nil:
-		return errMute
+		return errNoWriterForCookie
 	case x.guard.Begun():
-		return errBegunMute
+		return errTooLateForCookie
 	case x.run.busy && x.run.succeeded:
 		return errTooLate
 	}

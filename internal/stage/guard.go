@@ -23,7 +23,7 @@ type Guard struct {
 
 	mu     sync.Mutex  // guards what follows
 	header http.Header // the real one, if somebody has asked for it
-	before http.Header // a copy of it, from before it could change while the guard is shut
+	before http.Header // a copy of it as it was when the guard was shut
 }
 
 // Writer returns w behind the guard.
@@ -81,7 +81,9 @@ func (w *guarded) Header() http.Header {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.header == nil {
-		g.header, g.before = header, header.Clone()
+		if g.header = header; g.shut.Load() {
+			g.before = header.Clone() // otherwise Shut does it
+		}
 	}
 	return header
 }
