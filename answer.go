@@ -6,8 +6,8 @@ import (
 	"github.com/flowhook/flowhook/internal/stage"
 )
 
-// finish closes the stage behind the last hook, or save, of a run, and looks at what came in meanwhile from goroutines
-// that they have left behind. From now on the answer is what it is.
+// finish closes the stage after the last hook, or save, of a run. It checks once more, because a
+// goroutine that one of them started may have written meanwhile. The answer is final then.
 func (x *Exchange) finish() error {
 	stage.Close(x.run.stage)
 	if x.untouched() {
@@ -25,7 +25,7 @@ func (x *Exchange) untouched() bool {
 	return !stage.Touched(r.stage) && !x.guard.Refused() && x.Writer == r.stage && x.Request == r.request
 }
 
-// answer looks at what a hook, or save, did to the exchange, and says whether the hook has answered.
+// answer checks what a hook, or save, did to the exchange, and reports whether the hook has answered.
 func (x *Exchange) answer() (answered bool, err error) {
 	status, misuse := stage.Result(x.run.stage)
 	switch {

@@ -28,7 +28,7 @@ func (f *flowChains) add(c *chains) {
 	}
 }
 
-// find gives the chains of a flow and strategy; nil where one of them is not declared.
+// find returns the chains of a flow and strategy, or nil if one of them is not declared.
 func (p *plan) find(flow Flow, s Strategy) *chains {
 	for i := range p.flows {
 		f := &p.flows[i]
@@ -70,7 +70,7 @@ type chains struct {
 	partial                              bool // flow-wide, and Options.Serves has only strategies of the flow
 }
 
-// at gives the chain of a phase; nil where c is, and for a phase that does not exist.
+// at returns the chain of a phase. It is nil if c is, and for a phase that does not exist.
 func (c *chains) at(phase Phase) *chain {
 	if c == nil {
 		return nil
@@ -131,7 +131,7 @@ func (c *counts) fail() {
 	}
 }
 
-// A countKey says which hook is counted, also behind a reload.
+// A countKey identifies a hook that is counted, also after a reload.
 type countKey struct {
 	at   Point
 	name string
@@ -168,7 +168,7 @@ func (x *Exchange) passing(c *chain) {
 	}
 }
 
-// passed gives an error if a chain that stands before c has been gone past: the flow's Before, or one of the gates.
+// passed returns an error if a chain that comes before c has not run: the flow's Before, or one of the gates.
 func (x *Exchange) passed(c *chain, gates []*chain) error {
 	if c.before != nil && !slices.Contains(x.marks.ran, c.before) {
 		return fmt.Errorf("%w: %s comes before %s and has hooks; wrap the route in Middleware, or run it", ErrPhaseSkipped,

@@ -7,50 +7,50 @@ import (
 
 // The errors that a host tells apart, with errors.Is.
 var (
-	// ErrNotFound is the stores': there is no such session or token.
+	// ErrNotFound is what a store returns for an unknown session or token.
 	ErrNotFound = errors.New("flowhook: not found")
 
 	// ErrNoSession means that a request is anonymous: it has no token, a forged, expired or revoked
 	// one, or cookies of two live sessions.
 	ErrNoSession = errors.New("flowhook: no session")
 
-	// ErrBadToken says that a verification token is unknown, used or expired, or does not fit the address any more.
+	// ErrBadToken means that a verification token is unknown, used or expired, or does not fit the address any more.
 	ErrBadToken = errors.New("flowhook: bad verification token")
 
-	// ErrBadAddress says that an address cannot be written to: see [Address.Check]. It is the user's mistake, not
+	// ErrBadAddress means that an address cannot be written to: see [Address.Check]. It is the user's mistake, not
 	// trouble with the store or the courier.
 	ErrBadAddress = errors.New("flowhook: bad address")
 
-	// ErrNotConfigured says that what was called has no store, or no secret, to work with.
+	// ErrNotConfigured means that the call needs a store or a secret that the pipeline does not have.
 	ErrNotConfigured = errors.New("flowhook: not configured")
 
-	// ErrNoExchange says that the context has no exchange (see NewContext and Middleware), or that a
+	// ErrNoExchange means that the context has no exchange (see NewContext and Middleware), or that a
 	// cookie is needed and the exchange has no Writer.
 	ErrNoExchange = errors.New("flowhook: no exchange in the context")
 
-	// ErrNoIdentity says that a hook needs Exchange.Identity, with its ID, and the handler has not set it.
+	// ErrNoIdentity means that a hook needs Exchange.Identity, with its ID, and the handler has not set it.
 	ErrNoIdentity = errors.New("flowhook: the exchange has no identity")
 
-	// ErrUnknownPoint says that a flow, phase or strategy is unknown, or that Options.Serves does not have it.
+	// ErrUnknownPoint means that a flow, phase or strategy is unknown, or that Options.Serves does not have it.
 	ErrUnknownPoint = errors.New("flowhook: unknown point")
 
-	// ErrPhaseSkipped says that the handler went past before, or before_persist, where hooks are configured.
+	// ErrPhaseSkipped means that the handler skipped before or before_persist although hooks are configured there.
 	ErrPhaseSkipped = errors.New("flowhook: phase skipped")
 
-	// ErrAnswered says that the exchange has been answered, so there is nothing left to run, or that the
+	// ErrAnswered means that the exchange has been answered, so there is nothing left to run, or that the
 	// response has already begun, so that no cookie can be sent.
 	ErrAnswered = errors.New("flowhook: already answered")
 
-	// ErrNested says that the exchange is in a run already, which this call is inside of, or which
-	// another goroutine made.
+	// ErrNested means that the exchange is already in a run: this call is inside it, or another
+	// goroutine has begun it.
 	ErrNested = errors.New("flowhook: run inside a run, or on another goroutine")
 
-	// ErrOtherPipeline says that another pipeline has already used the exchange. An exchange belongs to
+	// ErrOtherPipeline means that another pipeline has already used the exchange. An exchange belongs to
 	// the first pipeline that runs hooks or issues a session for it.
 	ErrOtherPipeline = errors.New("flowhook: this exchange belongs to another pipeline")
 
-	// ErrBadReturnURL says that the request names a URL to return to that is not allowed, or more than one, or that the form
-	// which may name it cannot be read. It is the client's fault: 400 is the answer.
+	// ErrBadReturnURL means that the request names a return URL that is not allowed, or more than one,
+	// or that the form that may name it cannot be read. It is the client's mistake: answer 400.
 	ErrBadReturnURL = errors.New("flowhook: bad return URL")
 )
 
@@ -71,7 +71,7 @@ func (e *HookError) Error() string {
 	return fmt.Sprintf("flowhook: %s: hook %s%s: %v", e.Point, e.Name, at, e.Err)
 }
 
-// Unwrap gives the hook's own error.
+// Unwrap returns the hook's own error.
 func (e *HookError) Unwrap() error { return e.Err }
 
 var (

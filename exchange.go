@@ -57,7 +57,7 @@ type snapshot struct {
 	marks     marks
 }
 
-// enter finds the chain of a point and the exchange, and says whether the one can run on the other.
+// enter returns the exchange in ctx and the chain of a point, or why the chain cannot run now.
 func (p *Pipeline) enter(ctx context.Context, flow Flow, phase Phase, strategy Strategy) (x *Exchange, c *chain, err error) {
 	x, ok := FromContext(ctx)
 	if ok {
@@ -126,8 +126,8 @@ func (x *Exchange) begin(header http.Header) {
 	x.Writer = r.stage
 }
 
-// end takes the stage away and, unless the run succeeded, makes the exchange what it was. It is deferred: it also runs
-// behind a panic and a Goexit.
+// end takes the stage away and, unless the run succeeded, makes the exchange what it was. It is
+// deferred, so that it also runs after a panic or a Goexit.
 func (x *Exchange) end() {
 	r := &x.run
 	if !r.succeeded {

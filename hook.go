@@ -35,7 +35,7 @@ const (
 // A Strategy is how a flow is done. The host may declare strategies of its own in [Options.Strategies].
 type Strategy string
 
-// The strategies that every pipeline knows, under the names that Ory Kratos gives them.
+// The strategies that every pipeline knows, by their names in Ory Kratos.
 const (
 	FlowWide     Strategy = "" // no strategy: what is configured here runs for each of them
 	Password     Strategy = "password"
@@ -57,7 +57,7 @@ type Point struct {
 	Strategy Strategy
 }
 
-// String gives the point as "login/after/password", or "login/after" where it is flow-wide.
+// String returns the point as "login/after/password", or "login/after" if it is flow-wide.
 func (p Point) String() string {
 	s := string(p.Flow) + "/" + string(p.Phase)
 	if p.Strategy != FlowWide {
@@ -166,9 +166,9 @@ type Exchange struct {
 	Identity *Identity
 
 	// Session is the session just issued, at login and recovery, and elsewhere the one in use. At
-	// login, leave it nil until there is a new one: revoke_active_sessions spares it, whichever it is,
-	// and so an old one would outlive a new one that it does not name. A host that issues sessions or
-	// bearer tokens of its own sets it, in save or in Options.Issue:
+	// login, leave it nil until there is a new one. An old session here is spared by
+	// revoke_active_sessions, and the new one is not. A host that issues sessions or bearer tokens of
+	// its own sets it, in save or in Options.Issue:
 	//
 	//	x.Session = &flowhook.Session{ID: id, IdentityID: user.ID}
 	//
@@ -185,7 +185,8 @@ type Exchange struct {
 	marks marks                // what has happened so far
 }
 
-// Point gives the point that is running; the zero Point outside a run. A flow-wide hook sees the strategy of the run.
+// Point returns the point that is running, or the zero Point outside a run. A flow-wide hook sees the
+// strategy of the run.
 func (x *Exchange) Point() Point {
 	if x.run.chain == nil {
 		return Point{}
@@ -193,8 +194,8 @@ func (x *Exchange) Point() Point {
 	return x.run.chain.point
 }
 
-// Answered says whether a hook of the run that is going on has answered; outside a run, whether the exchange was answered.
-// It is for what stands around a hook, such as Options.Wrap.
+// Answered reports whether a hook of the current run has answered. Outside a run, it reports whether
+// the exchange was answered. It is for what wraps a hook, such as Options.Wrap.
 func (x *Exchange) Answered() bool {
 	if !x.run.busy {
 		return x.marks.answered

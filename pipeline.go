@@ -28,7 +28,7 @@ type Pipeline struct {
 	onError  func(w http.ResponseWriter, r *http.Request, err error)
 }
 
-// Run runs the hooks of one phase, the strategy's first, then the flow-wide ones. handled says that a hook has answered:
+// Run runs the hooks of one phase, the strategy's first, then the flow-wide ones. handled reports whether a hook has answered:
 // the handler writes nothing more. On an error nothing was written, x is what it was, and the handler answers. The two
 // never come together.
 //
@@ -226,7 +226,7 @@ func (p *Pipeline) logPanic(ctx context.Context, point Point, hook string, pos P
 		slog.String("hook", hook), slog.String("position", pos.String()), slog.String("stack", string(stack)))
 }
 
-// afterFailure runs the hooks at Failed behind a failed attempt.
+// afterFailure runs the hooks at Failed after a failed attempt.
 func (p *Pipeline) afterFailure(ctx context.Context, x *Exchange, c *chain, cause error) (handled bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), detached)
 	defer cancel()

@@ -30,7 +30,7 @@ func newSession(issue func(ctx context.Context, x *Exchange) error) Hook {
 	})
 }
 
-// Sessions gives the pipeline's sessions. It is never nil.
+// Sessions returns the pipeline's sessions. It is never nil.
 func (p *Pipeline) Sessions() *Sessions { return p.sessions }
 
 // Sessions issues, finds and ends sessions. What a client carries is a token: the session's ID, signed. What is stored
@@ -51,7 +51,7 @@ type tokens struct {
 	cookie   conf.Cookie // for the next Reload, which compares it with its own
 }
 
-// configured gives what x, which may be nil, is served by.
+// configured returns the settings that serve x, which may be nil.
 func (s *Sessions) configured(x *Exchange) (*tokens, error) {
 	if s.store != nil {
 		if t := s.pipeline.plan(x).tokens; t != nil {

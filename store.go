@@ -5,39 +5,45 @@ import (
 	"time"
 )
 
-// A Store is the host's identity store: what flowhook's transactions are made of. All its methods may be called
-// concurrently.
+// A Store is the host's identity store. flowhook's transactions are transactions of the store. All
+// methods may be called concurrently.
 //
-// This one method is required. A store that can do more has the methods of [SessionRevoker], [SessionStore] or
-// [VerificationStore] too; [New] looks for them where a configured hook needs them. Package storetest checks a store
-// against all that is said in these comments. In all of them, an error that is none of flowhook's is a system error:
-// the store is in trouble, or ctx has ended; then nothing has changed, but for a commit whose answer was lost, which may
-// have taken effect. An ID may be any UTF-8 without NUL, whoever made it up: what is not there is not found.
+// Only this one method is required. A store that can do more also implements [SessionRevoker],
+// [SessionStore] or [VerificationStore]; [New] looks for them if a configured hook needs them.
+// Package storetest checks a store against these comments.
+//
+// In all of them, any error that is not one of flowhook's is a system error: the store failed, or ctx
+// has ended. Then nothing has changed, except that a commit whose answer was lost may have taken
+// effect. Any UTF-8 string without NUL is a valid ID; an unknown one is ErrNotFound.
 type Store interface {
-	// Transaction runs fn exactly once, with a context that is derived from ctx and carries the transaction: store calls
-	// with that context, and no others, are part of it. It commits where fn returns nil, and then returns nil only if
-	// everything is durable. It rolls back where fn returns an error, which it returns (errors.Is must find it), where fn
-	// panics, and where fn ends its goroutine by runtime.Goexit; the panic and the Goexit go on. It rolls back where ctx
-	// has ended before the commit, and returns ctx.Err(). Where it cannot begin, it returns an error and does not run fn.
+	// Transaction runs fn exactly once, with a context that is derived from ctx and carries the
+	// transaction: store calls with that context, and no others, are part of it. It commits if fn
+	// returns nil, and then returns nil only if everything is durable. It rolls back if fn returns an
+	// error, which it returns so that errors.Is finds it. It also rolls back if fn panics or ends its
+	// goroutine by runtime.Goexit; the panic or the Goexit goes on. If ctx ends before the commit, it
+	// rolls back and returns ctx.Err(). If it cannot begin, it returns an error and does not run fn.
 	//
-	// Where ctx is already in a Transaction of this store, the call joins that one: fn runs in it, nothing is committed
-	// before the outermost call returns, and if fn fails, nothing that it did is ever committed. A store call with the
-	// context of a Transaction that has returned is an error.
+	// If ctx is already in a Transaction of this store, the call joins that one: fn runs in it,
+	// nothing is committed before the outermost call returns, and if fn fails, nothing that it did is
+	// ever committed. A store call with the context of a Transaction that has returned is an error.
 	//
-	// Transactions with the same identityID run one after the other, across all processes that share the store. The call
-	// waits for its turn before fn reads anything, for as long as ctx lasts. A joining call waits likewise, and holds both
-	// from then on. Where two transactions wait for each other, at least one of them gets an error. With an empty
-	// identityID it waits for nobody. An identityID may be any string, and not two of them share a meaning.
+	// Transactions with the same identityID run one after the other, across all processes that share
+	// the store. The call waits for its turn before fn reads anything, for as long as ctx lasts. A
+	// joining call waits likewise, and then holds both identities. If two transactions wait for each
+	// other, at least one of them gets an error. With an empty identityID, the call does not wait. Any
+	// string is an identityID, and two different strings are two identities.
 	//
-	// A store without transactions may return fn(ctx). It forgoes all-or-nothing, and cannot pass storetest.
+	// A store without transactions may return fn(ctx). It gives up all-or-nothing, and cannot pass
+	// storetest.
 	Transaction(ctx context.Context, identityID string, fn func(ctx context.Context) error) error
 }
 
 // SessionRevoker is the part of a store that the revoke_active_sessions hook needs.
 type SessionRevoker interface {
-	// DeleteSessions deletes all sessions of the identity but exceptID, expired ones included. exceptID may be empty: then
-	// all are deleted. If it is not, and is no session of this identity, nothing is deleted and the error is ErrNotFound.
-	// An identity without sessions, or unknown, is no error where exceptID is empty.
+	// DeleteSessions deletes all sessions of the identity except exceptID, including expired ones. If
+	// exceptID is empty, it deletes all of them; an identity that is unknown or has no sessions is
+	// then no error. If exceptID is not empty and not a session of this identity, it deletes nothing
+	// and returns ErrNotFound.
 	DeleteSessions(ctx context.Context, identityID, exceptID string) error
 }
 
@@ -45,12 +51,13 @@ type SessionRevoker interface {
 type SessionStore interface {
 	SessionRevoker
 
-	// CreateSession stores s, with its times cut to microseconds. An ID that is already stored is an error, and the
-	// stored session stays as it is.
+	// CreateSession stores s, with its times truncated to microseconds. An ID that is already stored
+	// is an error, and the stored session stays as it is.
 	CreateSession(ctx context.Context, s Session) error
 
-	// FindSession gives the session as it is stored, expired or not, with times that are Equal to those that were stored.
-	// An unknown ID is ErrNotFound. A session that expired before another's IssuedAt may be gone.
+	// FindSession returns the session as it is stored, expired or not, with times that are Equal to
+	// those that were stored. An unknown ID is ErrNotFound. A session that expired before another
+	// one's IssuedAt may be gone.
 	FindSession(ctx context.Context, id string) (Session, error)
 
 	// DeleteSession deletes one session. An unknown ID is no error.

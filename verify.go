@@ -107,7 +107,7 @@ func (v *verifier) mail(ctx context.Context, x *Exchange, a Address) error {
 	return nil
 }
 
-// newToken gives a secret of 256 random bits as it stands in a link, and its hash as it is stored.
+// newToken returns a secret of 256 random bits, as it is written in a link, and its hash, as it is stored.
 func newToken() (token string, hash []byte) {
 	var secret [32]byte
 	rand.Read(secret[:]) // never fails
@@ -115,7 +115,7 @@ func newToken() (token string, hash []byte) {
 	return token, hashToken(token)
 }
 
-// hashToken hashes the text, not the bytes it stands for: so there is only one way to write a token.
+// hashToken hashes the text, not the bytes that it encodes, so that there is only one way to write a token.
 func hashToken(token string) []byte {
 	sum := sha256.Sum256([]byte(token))
 	return sum[:]

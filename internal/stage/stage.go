@@ -90,8 +90,8 @@ func (s *Stage) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// takes says whether the stage takes anything, and is the first thing that a method asks. It marks the stage before it
-// looks whether it is open, and close does the reverse: so either the write is late, or close knows of it.
+// takes reports whether the stage is open. Each method calls it first. It marks the stage before it
+// looks, and Close does the reverse, so either the write is late or Close waits for it.
 func (s *Stage) takes() bool {
 	s.touched.Store(true)
 	return s.open.Load()
@@ -114,7 +114,7 @@ func Close(s *Stage) {
 	}
 }
 
-// Touched says that a method of an http.ResponseWriter was called. It is what costs nothing to ask.
+// Touched reports whether a method of http.ResponseWriter was called. It is cheap.
 func Touched(s *Stage) bool { return s.touched.Load() }
 
 // Real returns the writer that was passed to Begin.
@@ -126,7 +126,7 @@ func (s *Stage) fail(err error) {
 	}
 }
 
-// Result gives the status of the answer, 0 if there is none, and what was done wrong.
+// Result returns the status of the answer, 0 if nobody has answered, and the first misuse.
 func Result(s *Stage) (status int, misuse error) {
 	if !s.touched.Load() {
 		return 0, nil
@@ -150,7 +150,7 @@ func Discard(s *Stage) {
 	s.header = nil
 }
 
-// Closed says that w is the stage of a run that has ended.
+// Closed reports whether w is the stage of a run that has ended.
 func Closed(w http.ResponseWriter) bool {
 	s, ok := w.(*Stage)
 	return ok && !s.open.Load()
