@@ -86,6 +86,6 @@ secrets: {session: [something-super-secret]}
 		require.ErrorContains(t, err, "mitigate asks for the opposite")
 		found := cfg.Check(accepting("enumeration"))
 		require.Equal(t, []string{"enumeration"}, rulesOf(found))
-		require.Equal(t, flowhook.Error, found[0].Severity)
+		require.Equal(t, flowhook.SeverityError, found[0].Severity)
 	})
 }

@@ -27,7 +27,7 @@ func TestAllocations(t *testing.T) {
 			require.NoError(t, err)
 			require.Zero(t, allocatedBy(t, p, point))
 			require.Equal(t, row.hooks*(allocationRuns+1), ran) // one to warm up
-			proof(t, "%s: no allocation", row.name)
+			t.Logf("%s: no allocation", row.name)
 		})
 	}
 }

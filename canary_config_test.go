@@ -198,7 +198,7 @@ func TestSecretsAreNotInTheErrorsOfAFile(t *testing.T) {
 			requireSilent(t, book.String())
 		})
 	}
-	proof(t, "%d files with a secret in the wrong place: refused, and the secret is in no error", len(rows))
+	t.Logf("%d files with a secret in the wrong place: refused, and the secret is in no error", len(rows))
 }
 
 // load reads a file, from memory and from the disk, and makes a pipeline of it.

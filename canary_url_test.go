@@ -119,7 +119,7 @@ func TestURLSecrets(t *testing.T) {
 	}
 	require.Greater(t, refused, 1000)
 	require.Greater(t, loaded, 100)
-	proof(t, "%d configurations with a secret in a URL, %d of them refused: the secret is shown nowhere",
+	t.Logf("%d configurations with a secret in a URL, %d of them refused: the secret is shown nowhere",
 		refused+loaded, refused)
 }
 

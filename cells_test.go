@@ -172,5 +172,5 @@ func TestEveryCell(t *testing.T) {
 		assert.Equal(t, []flowhook.Point{c.registered()}, placed, c.yaml())
 		assert.Equal(t, effect[c.hook], c.run(t), c.yaml())
 	}
-	proof(t, "every cell: %d, of which %d load and have their effect when they run, and the rest is refused with the place where it may stand", len(cells()), accepted)
+	t.Logf("every cell: %d, of which %d load and have their effect when they run, and the rest is refused with the place where it may stand", len(cells()), accepted)
 }

@@ -13,9 +13,9 @@ import (
 type Severity int
 
 const (
-	Note    Severity = iota // it may well be meant, such as a maintenance redirect, or Kratos did it differently; logged as Info
-	Warning                 // it will surprise somebody; with Options.Strict it is an error of New
-	Error                   // New refuses it
+	SeverityNote    Severity = iota // possibly intended, such as a maintenance redirect, or different in Kratos; logged as Info
+	SeverityWarning                 // surprising for somebody; with Options.Strict an error of New
+	SeverityError                   // New returns it as an error
 )
 
 // String gives "note", "warning" or "error"; of another value, its number.
@@ -67,7 +67,7 @@ func (c *Config) Check(opts Options) []Finding {
 	found := make([]Finding, len(problems))
 	for i, err := range problems {
 		e := err.(*ConfigError)
-		found[i] = Finding{e.Position, e.Path, Error, "invalid", e.Problem, e.Hint}
+		found[i] = Finding{e.Position, e.Path, SeverityError, "invalid", e.Problem, e.Hint}
 		if e.rule != "" {
 			found[i].Rule = e.rule
 		}
@@ -98,7 +98,7 @@ func (b *builder) check() {
 		}
 	}
 	for _, f := range c.Findings() {
-		if Severity(f.Severity) != Error && slices.Contains(b.Accept, f.Rule) {
+		if Severity(f.Severity) != SeverityError && slices.Contains(b.Accept, f.Rule) {
 			continue
 		}
 		at := place{path: f.Option}
@@ -119,7 +119,7 @@ func (b *builder) check() {
 		return cmp.Or(cmp.Compare(b.part(x), b.part(y)), cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column))
 	})
 	for _, f := range b.plan.findings {
-		if f.Severity == Error || b.Strict && f.Severity == Warning {
+		if f.Severity == SeverityError || b.Strict && f.Severity == SeverityWarning {
 			e := b.wrong(place{f.Position, f.Path}, f.Hint, "%s", f.Problem)
 			e.rule = f.Rule
 		}

@@ -71,6 +71,6 @@ func TestLateGate(t *testing.T) {
 		require.Equal(t, []string{"late-gate"}, rulesOf(found))
 		require.Len(t, found, 1)
 		require.Equal(t, "add it at before_persist", found[0].Hint)
-		require.Equal(t, flowhook.Warning, found[0].Severity)
+		require.Equal(t, flowhook.SeverityWarning, found[0].Severity)
 	})
 }

@@ -55,7 +55,7 @@ func TestEveryClaimHolds(t *testing.T) {
 		require.NotNil(t, proof, "%s: a claim without a proof", rule)
 		t.Run(rule, proof)
 	}
-	proof(t, "findings: the claims of %d rules, each seen to come true", len(all))
+	t.Logf("findings: the claims of %d rules, each seen to come true", len(all))
 }
 
 func says(p *flowhook.Pipeline, rule string) bool {

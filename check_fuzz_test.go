@@ -32,9 +32,9 @@ func FuzzCheck(f *testing.F) {
 		}
 		found := cfg.Check(checked())
 		_, err = flowhook.New(cfg, checked())
-		require.Equal(t, len(worse(found, flowhook.Error)) == 0, err == nil, "%v", err)
+		require.Equal(t, len(worse(found, flowhook.SeverityError)) == 0, err == nil, "%v", err)
 		_, err = flowhook.New(cfg, strict(checked()))
-		require.Equal(t, len(worse(found, flowhook.Warning)) == 0, err == nil, "%v", err)
+		require.Equal(t, len(worse(found, flowhook.SeverityWarning)) == 0, err == nil, "%v", err)
 		require.Equal(t, found, cfg.Check(checked()), "for the second time")
 		for _, f := range found {
 			require.Contains(t, f.String(), f.Severity.String()+": "+f.Rule+": ")

@@ -183,7 +183,7 @@ func TestAllOrNothing(t *testing.T) {
 		}
 	})
 	require.GreaterOrEqual(t, total.Load(), int64(2000))
-	proof(t, "all or nothing: %d injections in %d chains", total.Load(), len(plans()))
+	t.Logf("all or nothing: %d injections in %d chains", total.Load(), len(plans()))
 }
 
 // plans are the chains that are tried: of four hooks in all their orders, and fewer where a hook may not stand.

@@ -11,7 +11,6 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -435,18 +434,4 @@ func (b *browser) cookies() map[string]string {
 		m[c.Name] = c.Value
 	}
 	return m
-}
-
-// times is how often a test repeats what it repeats: a tenth, unless FLOWHOOK_PROOF=full asks for all.
-func times(full int) int {
-	if os.Getenv("FLOWHOOK_PROOF") == "full" {
-		return full
-	}
-	return max(1, full/10)
-}
-
-// proof notes what was shown, how often, and with which seed, for the table of internal/proof.
-func proof(t testing.TB, format string, args ...any) {
-	t.Helper()
-	t.Logf("proof: "+format, args...)
 }

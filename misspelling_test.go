@@ -111,5 +111,5 @@ func TestEveryMisspelling(t *testing.T) {
 			}
 		})
 	}
-	proof(t, "misspellings at distance one: %d, each an error that names it", count)
+	t.Logf("misspellings at distance one: %d, each an error that names it", count)
 }

@@ -13,12 +13,12 @@ import (
 	"testing"
 
 	"github.com/flowhook/flowhook"
-	"github.com/flowhook/flowhook/internal/testvectors"
+	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
 
 // vectors reads a list in testdata.
-func vectors(t testing.TB, name string) []string { return testvectors.Read(t, "testdata/"+name) }
+func vectors(t testing.TB, name string) []string { return testkit.Vectors(t, "testdata/"+name) }
 
 func TestRedirectVectorsAreMany(t *testing.T) {
 	accepted, refused := vectors(t, "redirect/accepted.txt"), vectors(t, "redirect/refused.txt")

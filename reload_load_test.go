@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/flowhook/flowhook/store/memstore"
 	"github.com/stretchr/testify/require"
 )
@@ -103,7 +104,7 @@ func (s *reloaded) login(w http.ResponseWriter, r *http.Request) {
 // TestReloadsUnderLoad has clients sign in, over and over, while the configuration is replaced: each request is served by
 // one version from its first hook to its cookie, and nobody is signed out by a rotation of secrets.
 func TestReloadsUnderLoad(t *testing.T) {
-	reloads, requests := times(1000), times(100_000)
+	reloads, requests := testkit.Times(t, 1000), testkit.Times(t, 100_000)
 	const clients = 32
 	opts := stamping()
 	p, err := flowhook.New(parse(t, version(0, secretOf(0))), opts)
@@ -190,5 +191,5 @@ func TestReloadsUnderLoad(t *testing.T) {
 	seen := 0
 	versions.Range(func(any, any) bool { seen++; return true })
 	require.Greater(t, seen, reloads/2, "too few versions were served to prove anything")
-	proof(t, "reload: %d reloads under %d requests, %d versions seen: no request saw two of them, and no rotation of the secrets signed anybody out", reloads, requests, seen)
+	t.Logf("reload: %d reloads under %d requests, %d versions seen: no request saw two of them, and no rotation of the secrets signed anybody out", reloads, requests, seen)
 }

@@ -305,5 +305,5 @@ selfservice:
 		}
 		require.Error(t, err, "%q", entry)
 	}
-	proof(t, "return URLs: %d that requests name, %d of them hostile", len(accepted)+len(refused), len(refused))
+	t.Logf("return URLs: %d that requests name, %d of them hostile", len(accepted)+len(refused), len(refused))
 }

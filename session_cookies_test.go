@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -291,7 +292,7 @@ func TestSeveralCookies_AllSessionsEnd(t *testing.T) {
 // While one of two live sessions ends, the request is anonymous or signed in by the other one.
 func TestSeveralCookies_OneEndsMeanwhile(t *testing.T) {
 	d := newDesk(t, "")
-	for range times(200) {
+	for range testkit.Times(t, 200) {
 		ending, _ := d.signIn("mallory")
 		staying, s := d.signIn("alice")
 		var wg sync.WaitGroup

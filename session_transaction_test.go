@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -166,7 +167,7 @@ func TestSessions_ReadOnAnotherGoroutine(t *testing.T) {
 				}
 			})
 		}
-		for range times(500) {
+		for range testkit.Times(t, 500) {
 			if _, err := h.pipeline.Complete(r.Context(), flowhook.Settings, flowhook.Profile, nil); err != nil {
 				t.Error(err)
 			}

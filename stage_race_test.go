@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -14,7 +15,7 @@ import (
 func TestAWriteWhileTheChainEnds(t *testing.T) {
 	delivered := 0
 	var spin atomic.Int64
-	rounds := times(20000)
+	rounds := testkit.Times(t, 20000)
 	for i := range rounds {
 		b := newBench(t)
 		b.opts.Store = nil

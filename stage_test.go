@@ -149,7 +149,7 @@ func TestAnAnswerThatCannotBeGivenIsContainedAndNamed(t *testing.T) {
 			attempts++
 		}
 	}
-	proof(t, "the stage: %d answers that cannot be given: contained, named, not a byte on the wire", attempts)
+	t.Logf("the stage: %d answers that cannot be given: contained, named, not a byte on the wire", attempts)
 }
 
 // endless is a body without an end.
@@ -230,7 +230,7 @@ func TestNothingReachesTheConnectionThroughTheStage(t *testing.T) {
 			attempts++
 		}
 	}
-	proof(t, "the stage: %d ways to the connection refused, not a byte on the wire", attempts)
+	t.Logf("the stage: %d ways to the connection refused, not a byte on the wire", attempts)
 }
 
 func TestNoPushThroughTheStageOnHTTP2(t *testing.T) {

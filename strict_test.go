@@ -38,7 +38,7 @@ func TestStrictMakesErrorsOfWarnings(t *testing.T) {
 		findings := cfg.Check(checked())
 		assert.Equal(t, findings, cfg.Check(strict(checked())), "Check says the same: %s", file)
 		_, err := flowhook.New(cfg, strict(checked()))
-		want := worse(findings, flowhook.Warning)
+		want := worse(findings, flowhook.SeverityWarning)
 		got := configErrors(err)
 		if len(want) == 0 {
 			assert.NoError(t, err, "notes are no errors: %s", file)
@@ -147,7 +147,7 @@ func TestCheckGivesErrorsAlone(t *testing.T) {
 		got := cfg.Check(opts)
 		require.Len(t, got, len(want), file)
 		for i, f := range got {
-			assert.Equal(t, flowhook.Finding{Position: want[i].Position, Path: want[i].Path, Severity: flowhook.Error, Rule: "invalid",
+			assert.Equal(t, flowhook.Finding{Position: want[i].Position, Path: want[i].Path, Severity: flowhook.SeverityError, Rule: "invalid",
 				Problem: want[i].Problem, Hint: want[i].Hint}, f)
 			compared++
 		}
@@ -159,7 +159,7 @@ func TestCheckGivesErrorsAlone(t *testing.T) {
 	require.NoError(t, err)
 	found := cfg.Check(checked())
 	require.Len(t, found, 1, "what contradicts itself is an error as well")
-	assert.Equal(t, flowhook.Error, found[0].Severity)
+	assert.Equal(t, flowhook.SeverityError, found[0].Severity)
 	assert.Equal(t, "enumeration", found[0].Rule)
 	_, err = flowhook.New(cfg, checked())
 	var first *flowhook.ConfigError

@@ -108,7 +108,7 @@ func (v *view) fill(p source, findings []flowhook.Finding) {
 		}
 	}
 	for _, f := range findings {
-		if f.Severity == flowhook.Note {
+		if f.Severity == flowhook.SeverityNote {
 			v.Notes++
 		} else {
 			v.Warnings++

@@ -42,14 +42,14 @@ func CheckFile(t testing.TB, path string, opts flowhook.Options, accept ...strin
 	for _, f := range found {
 		rules[f.Rule] = true
 		switch {
-		case f.Severity == flowhook.Note:
+		case f.Severity == flowhook.SeverityNote:
 			t.Log(f)
-		case f.Severity == flowhook.Warning && !strict && slices.Contains(accept, f.Rule):
+		case f.Severity == flowhook.SeverityWarning && !strict && slices.Contains(accept, f.Rule):
 			t.Logf("%s (accepted)", f)
 		default:
 			t.Error(f)
 		}
-		wrong = wrong || f.Severity == flowhook.Error
+		wrong = wrong || f.Severity == flowhook.SeverityError
 	}
 	for _, rule := range accept {
 		if rule != "invalid" && !slices.Contains(check.Rules, rule) {
@@ -75,7 +75,7 @@ func fill(cfg *flowhook.Config, opts flowhook.Options) (full flowhook.Options, f
 	found := cfg.Check(opts)
 	needs := func(what, option string, missing bool) bool {
 		missing = missing && slices.ContainsFunc(found, func(f flowhook.Finding) bool {
-			return f.Severity == flowhook.Error && strings.Contains(f.Problem, " needs "+what)
+			return f.Severity == flowhook.SeverityError && strings.Contains(f.Problem, " needs "+what)
 		})
 		if missing {
 			filled = append(filled, option)

@@ -91,7 +91,7 @@ func TestCheckFile(t *testing.T) {
 		requireEach(t, got.errors, []string{"auth.yml:5:17: error: ", `unknown hook "sesion"`, `did you mean "session"?`},
 			[]string{"auth.yml:8:30: error: ", "duration", "24h"})
 		require.Len(t, found, 2)
-		require.Equal(t, flowhook.Error, found[0].Severity)
+		require.Equal(t, flowhook.SeverityError, found[0].Severity)
 		require.Empty(t, got.fatal)
 	})
 
@@ -143,7 +143,7 @@ func TestCheckFile(t *testing.T) {
 		got, found := check("selfservice: {login: {before: [{hook: redirect, config: {to: /closed}}]}}\n", flowhook.Options{})
 		require.Empty(t, got.errors)
 		requireEach(t, got.logs, []string{"auth.yml:1:39: note: closed: ", "/closed"})
-		require.Equal(t, flowhook.Note, found[0].Severity)
+		require.Equal(t, flowhook.SeverityNote, found[0].Severity)
 	})
 
 	t.Run("finds nothing out about what it has filled in", func(t *testing.T) {

@@ -165,7 +165,7 @@ type querier interface {
 // database. All statements of the service go through it, so that they take part in flowhook's transactions.
 func (d *database) on(ctx context.Context) (context.Context, querier) {
 	if tx, ok := sqlstore.Tx(ctx); ok {
-		return sqlstore.Context(ctx), tx
+		return sqlstore.TxContext(ctx), tx
 	}
 	return ctx, d.DB
 }

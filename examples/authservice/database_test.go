@@ -3,14 +3,14 @@ package main
 import (
 	"testing"
 
-	"github.com/flowhook/flowhook/internal/testdb"
+	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/flowhook/flowhook/store/sqlstore"
 	"github.com/stretchr/testify/require"
 )
 
 // TestConnections: a copy takes no more connections than main.go says.
 func TestConnections(t *testing.T) {
-	db, err := openDatabase(t.Context(), config{Dialect: sqlstore.PostgreSQL, Database: testdb.PostgreSQL(t)})
+	db, err := openDatabase(t.Context(), config{Dialect: sqlstore.PostgreSQL, Database: testkit.PostgreSQL(t)})
 	require.NoError(t, err)
 	defer db.Close()
 	require.EqualValues(t, 20, db.Stats().MaxOpenConnections+int(db.pool.Config().MaxConns))

@@ -17,7 +17,7 @@ import (
 	"testing"
 
 	"github.com/flowhook/flowhook"
-	"github.com/flowhook/flowhook/internal/testdb"
+	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/flowhook/flowhook/store/sqlstore"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
@@ -76,7 +76,7 @@ func TestCrossOrigin(t *testing.T) {
 
 // TestDatabaseAway: 503, with the whole page, and recovery without a restart.
 func TestDatabaseAway(t *testing.T) {
-	url := testdb.PostgreSQL(t)
+	url := testkit.PostgreSQL(t)
 	s := newSite(t, url)
 	s.register(email, password)
 	b := s.signedIn(email, password)

@@ -13,6 +13,6 @@ func TestTheShippedConfigurationHasNoWarnings(t *testing.T) {
 	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "authservice.db"), "SESSION_SECRETS", "")
 	require.NotEmpty(t, s.service.pipeline.Findings())
 	for _, f := range s.service.pipeline.Findings() {
-		require.Equal(t, flowhook.Note, f.Severity, "%s", f)
+		require.Equal(t, flowhook.SeverityNote, f.Severity, "%s", f)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/flowhook/flowhook"
-	"github.com/flowhook/flowhook/internal/testdb"
+	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -101,7 +101,7 @@ func TestPasswordChangedMeanwhile(t *testing.T) {
 	onEach(t, func(t *testing.T, database string) {
 		s := newSite(t, database, "AUTH_CONFIG", unbraked(t))
 		s.register(email, password)
-		current, rounds := password, times(60)
+		current, rounds := password, testkit.Times(t, 60)
 		b := s.signedIn(email, current)
 		for range rounds {
 			next := "the password after " + current
@@ -124,7 +124,7 @@ func TestPasswordChangedMeanwhile(t *testing.T) {
 			b.open("/").at("/", "Hello, Alice")
 			current = next
 		}
-		t.Logf("proof: %d password changes, each with 4 sign-ins by the old one at the same time: none of those had a session afterwards", rounds)
+		t.Logf("%d password changes, each with 4 sign-ins by the old one at the same time: none of those had a session afterwards", rounds)
 	})
 }
 
@@ -217,7 +217,7 @@ func TestClient(t *testing.T) {
 
 // TestEndedMeanwhile: what is asked for with a session that is ended while the request waits for its turn is not done.
 func TestEndedMeanwhile(t *testing.T) {
-	s := newSite(t, testdb.PostgreSQL(t))
+	s := newSite(t, testkit.PostgreSQL(t))
 	s.register(email, password)
 	for path, form := range map[string]url.Values{
 		"/settings/profile":  {"name": {"Eve"}, "email": {"eve@example.org"}, "current": {password}},

@@ -132,7 +132,7 @@ func TestCopiesStartAtOnce(t *testing.T) {
 				require.Fail(t, "it does not stop")
 			}
 		}
-		t.Logf("proof: %d copies started at once on a new database, each served the others' user, and stopped when asked", copies)
+		t.Logf("%d copies started at once on a new database, each served the others' user, and stopped when asked", copies)
 	})
 }
 

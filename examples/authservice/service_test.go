@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/flowhook/flowhook/examples/authservice/internal/mail"
-	"github.com/flowhook/flowhook/internal/testdb"
+	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -34,15 +34,7 @@ const testSecret = "a-secret-for-tests-0123456789abcdef"
 // onEach runs a test on each kind of database, with the URL of a new one.
 func onEach(t *testing.T, test func(t *testing.T, database string)) {
 	t.Run("sqlite", func(t *testing.T) { test(t, "sqlite:"+filepath.Join(t.TempDir(), "authservice.db")) })
-	t.Run("postgres", func(t *testing.T) { test(t, testdb.PostgreSQL(t)) })
-}
-
-// times gives how often something is repeated: in full for a proof, otherwise a tenth.
-func times(full int) int {
-	if os.Getenv("FLOWHOOK_PROOF") == "full" {
-		return full
-	}
-	return max(1, full/10)
+	t.Run("postgres", func(t *testing.T) { test(t, testkit.PostgreSQL(t)) })
 }
 
 // environment gives a getenv for tests; pairs are what differs.

@@ -6,7 +6,7 @@ import (
 	"net/url"
 	"testing"
 
-	"github.com/flowhook/flowhook/internal/testdb"
+	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -115,7 +115,7 @@ func TestChangedMeanwhile(t *testing.T) {
 		"the address":  {"UPDATE users SET email = 'new@example.org', email_key = 'new@example.org'", url.Values{"name": {"Eve"}, "email": {email}}},
 	} {
 		t.Run(what, func(t *testing.T) {
-			s := newSite(t, testdb.PostgreSQL(t))
+			s := newSite(t, testkit.PostgreSQL(t))
 			s.register(email, password)
 			b := s.signedIn(email, password)
 			var id string

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -20,7 +21,7 @@ import (
 // as behind it, nobody is signed out, and a file that is wrong changes nothing.
 func TestSIGHUP(t *testing.T) {
 	onEach(t, func(t *testing.T, database string) {
-		path, rounds := withConfig(t, "session:\n", "session:\n"), times(50)
+		path, rounds := withConfig(t, "session:\n", "session:\n"), testkit.Times(t, 50)
 		p, err := startProcess(t.TempDir(), "DATABASE_URL="+database, "AUTH_CONFIG="+path, "SESSION_SECRETS="+testSecret)
 		require.NoError(t, err)
 		t.Cleanup(func() {
@@ -86,7 +87,7 @@ func TestSIGHUP(t *testing.T) {
 		require.Len(t, p.log.lines("level=ERROR"), 2*rounds, p.log)
 		require.NoError(t, p.Process.Signal(syscall.SIGTERM))
 		require.NoError(t, p.Wait(), p.log)
-		t.Logf("proof: a maintenance switched on and off %d times by SIGHUP under load, with a broken file in between: %d sign-ins, %d sent to the maintenance, %d pages of who is signed in, and no request that failed",
+		t.Logf("a maintenance switched on and off %d times by SIGHUP under load, with a broken file in between: %d sign-ins, %d sent to the maintenance, %d pages of who is signed in, and no request that failed",
 			rounds, c.signedIn.Load(), c.refused.Load(), c.pages.Load())
 	})
 }

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/flowhook/flowhook/internal/testdb"
+	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/flowhook/flowhook/store/sqlstore"
 	"github.com/stretchr/testify/require"
 )
@@ -47,7 +47,7 @@ func TestStopWithSilentMailServer(t *testing.T) {
 
 // TestCloseIsBounded: a connection that somebody keeps does not keep the process.
 func TestCloseIsBounded(t *testing.T) {
-	db, err := openDatabase(t.Context(), config{Dialect: sqlstore.PostgreSQL, Database: testdb.PostgreSQL(t)})
+	db, err := openDatabase(t.Context(), config{Dialect: sqlstore.PostgreSQL, Database: testkit.PostgreSQL(t)})
 	require.NoError(t, err)
 	kept, err := db.pool.Acquire(t.Context())
 	require.NoError(t, err)

@@ -18,7 +18,7 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
-	"github.com/flowhook/flowhook/internal/testneed"
+	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -34,7 +34,7 @@ type tab struct {
 func newTab(t *testing.T) *tab {
 	b := &tab{t: t}
 	allocator, release := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(testneed.Chromium(t)), chromedp.UserDataDir(t.TempDir()),
+		chromedp.ExecPath(testkit.Chromium(t)), chromedp.UserDataDir(t.TempDir()),
 		// Chromium's own errands: they are of no use here, and on a machine without a way out each is a failed connection.
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("no-pings", true), chromedp.Flag("disable-gpu", true))...)
 	ctx, cancel := chromedp.NewContext(allocator, chromedp.WithListener(b.listen))

@@ -12,7 +12,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/flowhook/flowhook"
-	"github.com/flowhook/flowhook/internal/testneed"
+	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -23,7 +23,7 @@ var drawing = template.Must(template.New("").Parse(`<!DOCTYPE html><html lang="e
 // TestMermaidDrawsIt has Mermaid itself draw: FLOWHOOK_MERMAID is the path of its mermaid.min.js. What the text must be,
 // internal/draw tests without it.
 func TestMermaidDrawsIt(t *testing.T) {
-	library, err := os.ReadFile(testneed.Env(t, "FLOWHOOK_MERMAID"))
+	library, err := os.ReadFile(testkit.Env(t, "FLOWHOOK_MERMAID"))
 	require.NoError(t, err)
 	b := newTab(t)
 	for name, row := range map[string]struct {

@@ -15,7 +15,7 @@ import (
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite"
 
-	"github.com/flowhook/flowhook/internal/testdb"
+	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
 
@@ -29,7 +29,7 @@ type database struct {
 }
 
 var (
-	postgreSQL = database{"PostgreSQL", sqlstore.PostgreSQL, "pgx", testdb.PostgreSQL, sql.LevelReadCommitted}
+	postgreSQL = database{"PostgreSQL", sqlstore.PostgreSQL, "pgx", testkit.PostgreSQL, sql.LevelReadCommitted}
 	sqlite     = database{"SQLite", sqlstore.SQLite, "sqlite", func(t testing.TB) string {
 		return "file:" + filepath.Join(t.TempDir(), "bench.db") +
 			"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)"

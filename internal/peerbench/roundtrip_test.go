@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/flowhook/flowhook"
-	"github.com/flowhook/flowhook/internal/testdb"
+	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
 
@@ -35,7 +35,7 @@ func (w *wire) Read(b []byte) (int, error) {
 
 func TestRoundTrips(t *testing.T) {
 	const times = 100
-	source := testdb.PostgreSQL(t)
+	source := testkit.PostgreSQL(t)
 	migrate(t, postgreSQL, source)
 	config, err := pgx.ParseConfig(source)
 	must(t, err)
@@ -73,5 +73,5 @@ func TestRoundTrips(t *testing.T) {
 	if n := count(flowhookCheck(sessions, signedIn(x.Writer.Header()))); n != 1 {
 		t.Errorf("FromRequest takes %v round trips", n)
 	}
-	t.Logf("proof: FromRequest on PostgreSQL is one round trip, a sign-in that revokes is five: %d calls each", times)
+	t.Logf("FromRequest on PostgreSQL is one round trip, a sign-in that revokes is five: %d calls each", times)
 }

@@ -8,9 +8,9 @@ import (
 )
 
 func TestASkippedTestIsInTheTableAndFailsWhereNothingMaySkip(t *testing.T) {
-	const events = `{"Action":"skip","Package":"github.com/flowhook/flowhook/internal/testdb"}
+	const events = `{"Action":"skip","Package":"github.com/flowhook/flowhook/internal/testkit"}
 {"Action":"skip","Package":"github.com/flowhook/flowhook/internal/sqltest","Test":"TestStores"}
-{"Action":"output","Package":"github.com/flowhook/flowhook","Test":"TestReload","Output":"proof: 1,000 reloads\n"}
+{"Action":"output","Package":"github.com/flowhook/flowhook","Test":"TestReload","Output":"1,000 reloads\n"}
 {"Action":"pass","Package":"github.com/flowhook/flowhook","Test":"TestReload","Elapsed":1}
 `
 	for noSkip, passes := range map[string]bool{"": true, "1": false} {

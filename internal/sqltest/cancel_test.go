@@ -2,32 +2,21 @@ package sqltest
 
 import (
 	"context"
-	"os"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit"
 )
-
-// times gives n, or a tenth of it, or a few: as much as was asked for.
-func times(n int) int {
-	switch os.Getenv("FLOWHOOK_PROOF") {
-	case "full":
-		return n
-	case "tenth":
-		return n / 10
-	}
-	return n / 30
-}
 
 // A client that goes away takes back nothing by halves: whenever its context ends, all is there, or nothing.
 func TestCancelledAtAnyMoment(t *testing.T) {
 	each(t, func(t *testing.T, d database) {
 		s, db := d.store(t)
 		db.SetMaxOpenConns(4)
-		n := times(3000)
+		n := testkit.Times(t, 3000)
 		committed, behindCommit := 0, 0
 		for i := range n {
 			ctx, cancel := context.WithCancel(testContext(t))
@@ -70,7 +59,7 @@ func TestCancelledAtAnyMoment(t *testing.T) {
 		}
 		require.Zero(t, db.Stats().InUse, "a connection was not given back")
 		require.NotZero(t, committed)
-		t.Logf("proof: %s: %d transactions cancelled before, at and after the commit: all or nothing each time (%d committed; %d of them said so by an error)", d.name, n, committed+behindCommit, behindCommit)
+		t.Logf("%s: %d transactions cancelled before, at and after the commit: all or nothing each time (%d committed; %d of them said so by an error)", d.name, n, committed+behindCommit, behindCommit)
 	})
 }
 

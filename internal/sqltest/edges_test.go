@@ -116,7 +116,7 @@ func TestOpenRows(t *testing.T) {
 						} else {
 							q, _ = sqlstore.Conn(ctx)
 						}
-						rows, err := q.QueryContext(sqlstore.Context(ctx), "SELECT id FROM host")
+						rows, err := q.QueryContext(sqlstore.TxContext(ctx), "SELECT id FROM host")
 						if err != nil {
 							return err
 						}
@@ -140,7 +140,7 @@ func TestOpenRows(t *testing.T) {
 func TestContextEnds(t *testing.T) {
 	s, _ := databases[0].store(t)
 	var c context.Context
-	require.NoError(t, s.Transaction(context.Background(), "a", func(ctx context.Context) error { c = sqlstore.Context(ctx); return nil }))
+	require.NoError(t, s.Transaction(context.Background(), "a", func(ctx context.Context) error { c = sqlstore.TxContext(ctx); return nil }))
 	require.Error(t, c.Err())
 }
 

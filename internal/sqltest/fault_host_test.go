@@ -237,7 +237,7 @@ func (h *host) exec(ctx context.Context, query string, args ...any) error {
 	if !ok {
 		return errors.New("the context carries no transaction")
 	}
-	_, err := tx.ExecContext(sqlstore.Context(ctx), h.database.bind(query), args...)
+	_, err := tx.ExecContext(sqlstore.TxContext(ctx), h.database.bind(query), args...)
 	return err
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
 	"runtime"
 	"runtime/pprof"
 	"strings"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
 
@@ -19,10 +19,10 @@ import (
 // a time and in every way.
 func TestFaults(t *testing.T) {
 	all := plans[:3]
-	switch os.Getenv("FLOWHOOK_PROOF") {
-	case "full":
+	switch percent := testkit.Percent(t); {
+	case percent == 100:
 		all = plans
-	case "tenth":
+	case percent >= 10:
 		all = plans[:9] // of every flow one, and those that swallow
 	}
 	each(t, func(t *testing.T, d database) {
@@ -56,8 +56,8 @@ func TestFaults(t *testing.T) {
 			require.NotZero(t, counts[absorbed])
 			require.NotZero(t, counts[stands])
 		}
-		t.Logf("proof: all or nothing on %s, every store call going wrong: %s, in %d chains", d.name, sum(calls), len(all))
-		t.Logf("proof: all or nothing on %s, every driver operation going wrong: %s, in %d chains", d.name, sum(operations), len(all))
+		t.Logf("all or nothing on %s, every store call going wrong: %s, in %d chains", d.name, sum(calls), len(all))
+		t.Logf("all or nothing on %s, every driver operation going wrong: %s, in %d chains", d.name, sum(operations), len(all))
 	})
 }
 

@@ -165,7 +165,7 @@ func TestIndexes(t *testing.T) {
 			require.Empty(t, d.scans(t, plain, s), "%s", s.text)
 		}
 		require.GreaterOrEqual(t, explained, 13)
-		t.Logf("proof: %s: no statement of the store's goes through a whole table: %d statements, %d rows", d.name, explained, indexedRows)
+		t.Logf("%s: no statement of the store's goes through a whole table: %d statements, %d rows", d.name, explained, indexedRows)
 	})
 }
 

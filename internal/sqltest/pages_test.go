@@ -83,5 +83,5 @@ func TestPages(t *testing.T) {
 	})
 	require.Len(t, hook, 1)
 	requireFile(t, "pagehook/pagehook.go", hookHeader+hook[0])
-	t.Logf("proof: the code of docs, %d blocks, is what is compiled and tested", len(running["go"])+len(own["go"])+len(own["sql"]))
+	t.Logf("the code of docs, %d blocks, is what is compiled and tested", len(running["go"])+len(own["go"])+len(own["sql"]))
 }

@@ -123,7 +123,7 @@ func (s *service) exec(ctx context.Context, query string, args ...any) error {
 	if !ok {
 		return errors.New("the context carries no transaction")
 	}
-	_, err := tx.ExecContext(sqlstore.Context(ctx), s.database.bind(query), args...)
+	_, err := tx.ExecContext(sqlstore.TxContext(ctx), s.database.bind(query), args...)
 	return err
 }
 

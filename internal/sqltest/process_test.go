@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
 
@@ -141,7 +142,7 @@ func TestProcessesLogIn(t *testing.T) {
 	const browsers = 64
 	each(t, func(t *testing.T, d database) {
 		db, both := d.two(t)
-		rounds, winner, winners := times(100), "", [2]int{}
+		rounds, winner, winners := testkit.Times(t, 100), "", [2]int{}
 		for round := range rounds {
 			var replies [browsers]reply
 			var ready, done sync.WaitGroup
@@ -183,7 +184,7 @@ func TestProcessesLogIn(t *testing.T) {
 			require.Equal(t, 1, count(t, db, "SELECT count(*) FROM flowhook_sessions"), "round %d", round)
 			require.Equal(t, (round+1)*browsers, count(t, db, "SELECT logins FROM users"), "round %d: what save did", round)
 		}
-		t.Logf("proof: two processes on one %s: %d times %d logins of one user at once, all of them a success, no conflict, exactly one session left and one cookie signed in (%d times A's, %d times B's)",
+		t.Logf("two processes on one %s: %d times %d logins of one user at once, all of them a success, no conflict, exactly one session left and one cookie signed in (%d times A's, %d times B's)",
 			d.name, rounds, browsers, winners[0], winners[1])
 	})
 }
@@ -192,7 +193,7 @@ func TestProcessesLogIn(t *testing.T) {
 func TestProcessesShareSessions(t *testing.T) {
 	each(t, func(t *testing.T, d database) {
 		_, both := d.two(t)
-		rounds := times(100)
+		rounds := testkit.Times(t, 100)
 		for round := range rounds {
 			a, b := both[round%2], both[(round+1)%2]
 			in := a.login("")
@@ -204,7 +205,7 @@ func TestProcessesShareSessions(t *testing.T) {
 			require.Equal(t, "anonymous", a.whoami(in.cookie))
 			require.Equal(t, "anonymous", b.whoami(in.cookie))
 		}
-		t.Logf("proof: two processes on one %s: %d times signed in at one, signed in at the other, signed out everywhere there, anonymous at the first at its next request", d.name, rounds)
+		t.Logf("two processes on one %s: %d times signed in at one, signed in at the other, signed out everywhere there, anonymous at the first at its next request", d.name, rounds)
 	})
 }
 
@@ -215,7 +216,7 @@ func TestProcessesRedeem(t *testing.T) {
 		db, both := d.two(t)
 		s, err := sqlstore.New(db, d.dialect)
 		require.NoError(t, err)
-		n := times(1000)
+		n := testkit.Times(t, 1000)
 		tokens := make([]string, n)
 		now := time.Now()
 		for i := range tokens {
@@ -251,7 +252,7 @@ func TestProcessesRedeem(t *testing.T) {
 		require.Equal(t, n, count(t, db, "SELECT count(*) FROM redemptions"))
 		require.Equal(t, n, count(t, db, "SELECT count(DISTINCT token) FROM redemptions"))
 		require.Zero(t, count(t, db, "SELECT count(*) FROM flowhook_verifications WHERE used = false"))
-		t.Logf("proof: two processes on one %s: %d verification tokens, each tried by %d redeemers, each redeemed exactly once (%d at A, %d at B)", d.name, n, redeemers, byProcess[0], byProcess[1])
+		t.Logf("two processes on one %s: %d verification tokens, each tried by %d redeemers, each redeemed exactly once (%d at A, %d at B)", d.name, n, redeemers, byProcess[0], byProcess[1])
 	})
 }
 
@@ -297,7 +298,7 @@ func (c *crossing) line(t *testing.T) string {
 func TestProcessesCross(t *testing.T) {
 	each(t, func(t *testing.T, d database) {
 		db, both := d.two(t)
-		rounds, conflicts := max(1, times(20)), 0
+		rounds, conflicts := testkit.Times(t, 20), 0
 		for round := range rounds {
 			_, err := db.Exec("DELETE FROM crossings")
 			require.NoError(t, err)
@@ -342,7 +343,7 @@ func TestProcessesCross(t *testing.T) {
 				require.Equal(t, 1, done, "round %d: who was given up has made way for the other: %v", round, is)
 			}
 		}
-		t.Logf("proof: two processes on one %s: %d times two transactions that join each other's identities: %d conflicts, the rest done, none half done, none waits forever", d.name, rounds, conflicts)
+		t.Logf("two processes on one %s: %d times two transactions that join each other's identities: %d conflicts, the rest done, none half done, none waits forever", d.name, rounds, conflicts)
 	})
 }
 

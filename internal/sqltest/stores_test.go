@@ -15,7 +15,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/flowhook/flowhook"
-	"github.com/flowhook/flowhook/internal/testdb"
+	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/flowhook/flowhook/store/sqlstore"
 	"github.com/flowhook/flowhook/store/storetest"
 )
@@ -32,8 +32,8 @@ var databases = []database{
 	{"SQLite", "sqlite", sqlstore.SQLite, func(t testing.TB) string {
 		return "file:" + filepath.Join(t.TempDir(), "test.db") + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)"
 	}},
-	{"PostgreSQL", "pgx", sqlstore.PostgreSQL, testdb.PostgreSQL},
-	{"MariaDB", "mysql", sqlstore.MariaDB, testdb.MariaDB},
+	{"PostgreSQL", "pgx", sqlstore.PostgreSQL, testkit.PostgreSQL},
+	{"MariaDB", "mysql", sqlstore.MariaDB, testkit.MariaDB},
 }
 
 // each runs a test on all databases.

@@ -122,7 +122,7 @@ func TestStatementThatEndsEarly(t *testing.T) {
 			tx, _ := sqlstore.Tx(ctx)
 			ended, cancel := context.WithCancel(context.WithValue(ctx, key{}, "kept"))
 			cancel()
-			ended = sqlstore.Context(ended)
+			ended = sqlstore.TxContext(ended)
 			require.Equal(t, "kept", ended.Value(key{}), "the values of the statement's context are lost")
 			_, err := tx.ExecContext(ended, "UPDATE host SET v = 7")
 			return err

@@ -5,12 +5,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/flowhook/flowhook/internal/testvectors"
+	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/stretchr/testify/assert"
 )
 
 // vectors reads a list in testdata.
-func vectors(t testing.TB, name string) []string { return testvectors.Read(t, "../../testdata/"+name) }
+func vectors(t testing.TB, name string) []string { return testkit.Vectors(t, "../../testdata/"+name) }
 
 func TestCheckTellsGoodTargetsFromBad(t *testing.T) {
 	for _, to := range vectors(t, "redirect/accepted.txt") {

@@ -15,7 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/flowhook/flowhook/internal/testneed"
+	"github.com/flowhook/flowhook/internal/testkit"
 )
 
 // page writes what URL.href makes of the targets in targets.js: null for a target that is not a
@@ -43,7 +43,7 @@ func hrefs(t *testing.T, targets []string) []string {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	browser := exec.CommandContext(ctx, testneed.Chromium(t), args...)
+	browser := exec.CommandContext(ctx, testkit.Chromium(t), args...)
 	var dom, log bytes.Buffer
 	browser.Stdout, browser.Stderr = &dom, &log
 	require.NoError(t, browser.Run(), "%s", log.String())
@@ -80,7 +80,7 @@ func (p place) href(target string) string {
 func TestChromiumGoesWhereAcceptedTargetsSay(t *testing.T) {
 	seed, r := random(t)
 	count := 400_000
-	if os.Getenv("FLOWHOOK_PROOF") != "full" {
+	if testkit.Percent(t) < 100 {
 		count /= 10
 	}
 	redirects := vectors(t, "redirect/accepted.txt")
@@ -102,7 +102,7 @@ func TestChromiumGoesWhereAcceptedTargetsSay(t *testing.T) {
 		}
 		require.Equal(t, want.href(targets[i]), href, "%q", targets[i])
 	}
-	t.Logf("proof: redirect targets: %d accepted ones, most of them mutated (seed %d), lead where they show in "+
+	t.Logf("redirect targets: %d accepted ones, most of them mutated (seed %d), lead where they show in "+
 		"Chromium, too (%d of them, with an xn-- label, nowhere)", len(targets), seed, nowhere)
 }
 

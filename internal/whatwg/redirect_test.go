@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/flowhook/flowhook"
-	"github.com/flowhook/flowhook/internal/testvectors"
+	"github.com/flowhook/flowhook/internal/testkit"
 )
 
 const (
@@ -88,7 +88,7 @@ func check(t testing.TB, target string) (nowhere bool) {
 }
 
 // vectors reads a list in testdata.
-func vectors(t testing.TB, name string) []string { return testvectors.Read(t, "../../testdata/"+name) }
+func vectors(t testing.TB, name string) []string { return testkit.Vectors(t, "../../testdata/"+name) }
 
 // Here the limit of check does not count: the xn-- labels in the list are good ones.
 func TestAcceptedVectorsLeadWhereTheySay(t *testing.T) {
@@ -108,7 +108,7 @@ func TestRefusedVectorsAreRefused(t *testing.T) {
 	for _, target := range targets {
 		require.False(t, accepted(t, target), "%q", target)
 	}
-	t.Logf("proof: redirect targets: %d accepted ones lead where they show, %d are refused", len(vectors(t, "redirect/accepted.txt")), len(targets))
+	t.Logf("redirect targets: %d accepted ones lead where they show, %d are refused", len(vectors(t, "redirect/accepted.txt")), len(targets))
 }
 
 // The list would prove little if the parser agreed with it whatever it says: these pairs differ.
@@ -181,7 +181,7 @@ func random(t *testing.T) (seed uint64, r *rand.Rand) {
 func TestMutatedVectorsLeadWhereTheySay(t *testing.T) {
 	seed, r := random(t)
 	targets := 200_000
-	if os.Getenv("FLOWHOOK_PROOF") != "full" {
+	if testkit.Percent(t) < 100 {
 		targets /= 10
 	}
 	seeds := append(vectors(t, "redirect/accepted.txt"), vectors(t, "redirect/refused.txt")...)
@@ -200,7 +200,7 @@ func TestMutatedVectorsLeadWhereTheySay(t *testing.T) {
 			break
 		}
 	}
-	t.Logf("proof: redirect targets: %d mutated (seed %d): %d accepted, all lead where they show (%d of them, with an xn-- label, nowhere); "+
+	t.Logf("redirect targets: %d mutated (seed %d): %d accepted, all lead where they show (%d of them, with an xn-- label, nowhere); "+
 		"of the refused, %d lead to another origin than they show", targets, seed, taken, nowhere, elsewhere)
 	require.Greater(t, taken, targets/50, "too few to prove anything")
 	require.Greater(t, elsewhere, targets/50, "too few to prove anything")

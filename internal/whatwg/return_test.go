@@ -3,7 +3,6 @@ package whatwg
 import (
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -14,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/flowhook/flowhook/internal/target"
+	"github.com/flowhook/flowhook/internal/testkit"
 )
 
 // entries are those that the vectors in testdata/return are about.
@@ -132,7 +132,7 @@ func TestRefusedReturnURLsAreRefused(t *testing.T) {
 		}
 	}
 	require.GreaterOrEqual(t, escape, 200)
-	t.Logf("proof: return URLs: %d allowed ones stay within an entry, %d hostile ones are refused, %d of which would escape",
+	t.Logf("return URLs: %d allowed ones stay within an entry, %d hostile ones are refused, %d of which would escape",
 		len(vectors(t, "return/accepted.txt")), len(refused), escape)
 }
 
@@ -179,14 +179,14 @@ func TestConfiguredReturnURLsAllowWhatTheySay(t *testing.T) {
 	for _, entry := range refused {
 		require.Error(t, new(target.List).Add(entry), "%q", entry)
 	}
-	t.Logf("proof: return URLs: %d entries allow, of %d return URLs made of them, only what is within; %d hostile entries are refused",
+	t.Logf("return URLs: %d entries allow, of %d return URLs made of them, only what is within; %d hostile entries are refused",
 		len(accepted), len(all), len(refused))
 }
 
 func TestMutatedReturnURLsStayWithinAnEntry(t *testing.T) {
 	seed, r := random(t)
 	count := 1_000_000
-	if os.Getenv("FLOWHOOK_PROOF") != "full" {
+	if testkit.Percent(t) < 100 {
 		count /= 10
 	}
 	seeds := [][]string{vectors(t, "return/accepted.txt"), vectors(t, "return/refused.txt")} // in turn, as few mutations are allowed
@@ -206,7 +206,7 @@ func TestMutatedReturnURLsStayWithinAnEntry(t *testing.T) {
 			within += checkEntry(t, entry, append(hostile(entry), mutate(r, hostile(entry))))
 		}
 	}
-	t.Logf("proof: return URLs: %d mutated (seed %d): %d allowed, all within an entry (%d of them, with an xn-- label, nowhere); "+
+	t.Logf("return URLs: %d mutated (seed %d): %d allowed, all within an entry (%d of them, with an xn-- label, nowhere); "+
 		"%d entries mutated: %d return URLs allowed, all within", count, seed, allowed, nowhere, count/10, within)
 	require.Greater(t, allowed, count/50, "too few to prove anything")
 	require.Greater(t, within, count/50, "too few to prove anything")

@@ -5,7 +5,7 @@ import (
 	"database/sql"
 )
 
-// Tx gives the transaction that ctx carries, for statements of the host's own. They run with a context from [Context].
+// Tx gives the transaction that ctx carries, for statements of the host's own. They run with a context from [TxContext].
 // Where one fails, the host runs no other and returns the error: the database may have rolled the transaction back, and
 // SQLite would commit the next one by itself. Commit and Rollback are not the host's to call.
 func Tx(ctx context.Context) (*sql.Tx, bool) {
@@ -18,7 +18,7 @@ func Tx(ctx context.Context) (*sql.Tx, bool) {
 
 // Conn gives the connection on which the transaction runs that ctx carries, for what works on a driver's own connection
 // ([sql.Conn.Raw]), such as a job queue. It is not the host's to close, nor to begin a transaction on. Rows that it gave
-// have to be closed: open ones, unless their context is from [Context], keep the transaction from ending.
+// have to be closed: open ones, unless their context is from [TxContext], keep the transaction from ending.
 func Conn(ctx context.Context) (*sql.Conn, bool) {
 	if t := innermost(ctx); t != nil {
 		t.lend()
@@ -28,10 +28,10 @@ func Conn(ctx context.Context) (*sql.Conn, bool) {
 	return nil, false
 }
 
-// Context gives the context for a statement in the transaction that ctx carries: it has ctx's values, and ends with the
+// TxContext gives the context for a statement in the transaction that ctx carries: it has ctx's values, and ends with the
 // transaction, not before. For where the context of a single statement ends (a hook's deadline, say), SQLite rolls the
 // whole transaction back, and takes the next statement for one of its own. Outside a transaction it gives ctx.
-func Context(ctx context.Context) context.Context {
+func TxContext(ctx context.Context) context.Context {
 	if t := innermost(ctx); t != nil {
 		return statementContext{t.hosts, ctx}
 	}

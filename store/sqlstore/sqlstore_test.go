@@ -157,7 +157,7 @@ func ExampleTx() {
 	register := func(ctx context.Context, x *flowhook.Exchange, email string) (handled bool, err error) {
 		return pipeline.Complete(ctx, flowhook.Registration, flowhook.Password, func(ctx context.Context) error {
 			tx, _ := sqlstore.Tx(ctx)
-			_, err := tx.ExecContext(sqlstore.Context(ctx), "INSERT INTO users (id, email) VALUES ($1, $2)", x.Identity.ID, email)
+			_, err := tx.ExecContext(sqlstore.TxContext(ctx), "INSERT INTO users (id, email) VALUES ($1, $2)", x.Identity.ID, email)
 			return err
 		})
 	}

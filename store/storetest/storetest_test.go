@@ -116,7 +116,7 @@ func TestEveryCaseCatchesAStore(t *testing.T) {
 		require.NotEmpty(t, c.explanation, c.name)
 		require.True(t, caught[c.name], "no broken store is caught by %q", c.name)
 	}
-	t.Logf("proof: %d cases pass on memstore, and each catches one of %d stores that are broken on purpose", len(seen), len(brokenStores()))
+	t.Logf("%d cases pass on memstore, and each catches one of %d stores that are broken on purpose", len(seen), len(brokenStores()))
 }
 
 // A store that ignores its context fails its case, and does not hang the test.

@@ -60,7 +60,7 @@ func register(ctx context.Context, pipeline *flowhook.Pipeline, x *flowhook.Exch
 		if !ok {
 			return errors.New("register: the store is no sqlstore")
 		}
-		_, err := tx.ExecContext(sqlstore.Context(ctx), "INSERT INTO users (id, email) VALUES ($1, $2)", x.Identity.ID, email)
+		_, err := tx.ExecContext(sqlstore.TxContext(ctx), "INSERT INTO users (id, email) VALUES ($1, $2)", x.Identity.ID, email)
 		if err != nil {
 			return fmt.Errorf("register: %w", err)
 		}
@@ -90,7 +90,7 @@ func deleteUser(ctx context.Context, store *sqlstore.Store, id string) error {
 			"DELETE FROM flowhook_verifications WHERE identity_id = $1",
 			"DELETE FROM users WHERE id = $1",
 		} {
-			if _, err := tx.ExecContext(sqlstore.Context(ctx), statement, id); err != nil {
+			if _, err := tx.ExecContext(sqlstore.TxContext(ctx), statement, id); err != nil {
 				return fmt.Errorf("delete a user: %w", err)
 			}
 		}
@@ -108,7 +108,7 @@ func (s tokenStore) DeleteSessions(ctx context.Context, identityID, exceptID str
 			return errors.New("delete tokens: no transaction")
 		}
 		exceptSession := exceptID
-		err := tx.QueryRowContext(sqlstore.Context(ctx), "SELECT id FROM api_tokens WHERE id = $1 AND user_id = $2 FOR UPDATE",
+		err := tx.QueryRowContext(sqlstore.TxContext(ctx), "SELECT id FROM api_tokens WHERE id = $1 AND user_id = $2 FOR UPDATE",
 			exceptID, identityID).Scan(new(string))
 		switch {
 		case err == nil:
@@ -119,7 +119,7 @@ func (s tokenStore) DeleteSessions(ctx context.Context, identityID, exceptID str
 		if err := s.Store.DeleteSessions(ctx, identityID, exceptSession); err != nil {
 			return err // ErrNotFound if exceptID is neither a token nor a session
 		}
-		_, err = tx.ExecContext(sqlstore.Context(ctx), "DELETE FROM api_tokens WHERE user_id = $1 AND id <> $2",
+		_, err = tx.ExecContext(sqlstore.TxContext(ctx), "DELETE FROM api_tokens WHERE user_id = $1 AND id <> $2",
 			identityID, exceptID)
 		if err != nil {
 			return fmt.Errorf("delete tokens: %w", err)
@@ -135,7 +135,7 @@ func (outbox) Send(ctx context.Context, m flowhook.Message) error {
 	if !ok {
 		return errors.New("outbox: no transaction")
 	}
-	_, err := tx.ExecContext(sqlstore.Context(ctx), "INSERT INTO outbox (recipient, subject, body) VALUES ($1, $2, $3)",
+	_, err := tx.ExecContext(sqlstore.TxContext(ctx), "INSERT INTO outbox (recipient, subject, body) VALUES ($1, $2, $3)",
 		m.To, m.Subject, m.Text)
 	return err
 }

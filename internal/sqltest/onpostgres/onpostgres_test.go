@@ -17,7 +17,7 @@ import (
 
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/internal/sqltest/pagehook"
-	"github.com/flowhook/flowhook/internal/testdb"
+	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/flowhook/flowhook/store/sqlstore"
 	"github.com/flowhook/flowhook/store/storetest"
 )
@@ -25,7 +25,7 @@ import (
 // start opens a new database as the page says, with what the service keeps in it itself.
 func start(t *testing.T) *sql.DB {
 	t.Helper()
-	db, err := open(testdb.PostgreSQL(t))
+	db, err := open(testkit.PostgreSQL(t))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	_, err = db.Exec("CREATE TABLE users (id text PRIMARY KEY, email text NOT NULL UNIQUE);" +
@@ -340,7 +340,7 @@ func requireWorks(t *testing.T, db *sql.DB, dialect sqlstore.Dialect) {
 }
 
 func TestMariaDB(t *testing.T) {
-	server, err := mysql.ParseDSN(testdb.MariaDB(t))
+	server, err := mysql.ParseDSN(testkit.MariaDB(t))
 	require.NoError(t, err)
 	config := mariaDBConfig(server.User, server.Passwd, server.Addr, server.DBName)
 	db, err := openMariaDB(config)

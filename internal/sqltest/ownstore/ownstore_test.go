@@ -18,7 +18,7 @@ import (
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/internal/sqltest/ownstore"
 	"github.com/flowhook/flowhook/internal/sqltest/pagehook"
-	"github.com/flowhook/flowhook/internal/testdb"
+	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/flowhook/flowhook/store/storetest"
 )
 
@@ -27,7 +27,7 @@ var schema string
 
 func open(t *testing.T) *sql.DB {
 	t.Helper()
-	db, err := sql.Open("pgx", testdb.PostgreSQL(t))
+	db, err := sql.Open("pgx", testkit.PostgreSQL(t))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	db.SetMaxOpenConns(20)

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/flowhook/flowhook/internal/testneed"
+	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -96,7 +96,7 @@ func TestBadPages(t *testing.T) {
 		io.WriteString(w, strings.Replace(goodPage, pages[i].old, pages[i].by, 1))
 	}))
 	defer server.Close()
-	v := newVisitor(t, testneed.Chromium(t), "nobody", server.URL, newReport())
+	v := newVisitor(t, testkit.Chromium(t), "nobody", server.URL, newReport())
 	for i, page := range pages {
 		require.Contains(t, goodPage, page.old)
 		v.t = t
@@ -111,7 +111,7 @@ func TestBadPages(t *testing.T) {
 		}
 	}
 	if !t.Failed() {
-		t.Logf("proof: %d pages that are each wrong in one thing, on purpose: every check reports its own, and none reports the page that is right", len(pages)-1)
+		t.Logf("%d pages that are each wrong in one thing, on purpose: every check reports its own, and none reports the page that is right", len(pages)-1)
 	}
 }
 

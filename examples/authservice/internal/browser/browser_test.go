@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
-	"github.com/flowhook/flowhook/internal/testneed"
+	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -31,7 +31,7 @@ const (
 
 // TestBrowser is one walk: what a page shows depends on what was done before it.
 func TestBrowser(t *testing.T) {
-	path := testneed.Chromium(t)
+	path := testkit.Chromium(t)
 	require.NoError(t, os.RemoveAll("screenshots"))
 	w := &walk{t: t, service: newService(t), report: newReport()}
 	w.alice = newVisitor(t, path, "Alice", w.service.url, w.report)

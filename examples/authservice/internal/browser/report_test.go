@@ -31,11 +31,11 @@ func (r *report) log(t *testing.T, visitors ...*visitor) {
 	if t.Failed() {
 		return
 	}
-	t.Logf("proof: %d pages seen in Chromium, %d pictures of them at 390 and 1280 pixels, light and dark, in screenshots", len(r.pages), len(r.pictures))
-	t.Logf("proof: %d checks of structure, %d controls with an accessible name, %d checks of layout (1280, 640, 390, 320 pixels, and text of 200 %%)", r.checks["structure"], r.named, r.checks["layout"])
-	t.Logf("proof: %d checks of colours, light and dark: the least contrast of a text is %.2f; %d steps by the Tab key, the focus seen at each", r.checks["colours"], r.contrast, r.tabs)
-	t.Logf("proof: %d cookies Secure, HttpOnly, SameSite=Lax, of this host alone, and with an expiry", r.cookies)
+	t.Logf("%d pages seen in Chromium, %d pictures of them at 390 and 1280 pixels, light and dark, in screenshots", len(r.pages), len(r.pictures))
+	t.Logf("%d checks of structure, %d controls with an accessible name, %d checks of layout (1280, 640, 390, 320 pixels, and text of 200 %%)", r.checks["structure"], r.named, r.checks["layout"])
+	t.Logf("%d checks of colours, light and dark: the least contrast of a text is %.2f; %d steps by the Tab key, the focus seen at each", r.checks["colours"], r.contrast, r.tabs)
+	t.Logf("%d cookies Secure, HttpOnly, SameSite=Lax, of this host alone, and with an expiry", r.cookies)
 	for _, v := range visitors {
-		t.Logf("proof: %s: %d responses, and no complaint of the browser's but %d for pages that are meant to be refusals", v.name, v.watch.responses, v.watch.accounted)
+		t.Logf("%s: %d responses, and no complaint of the browser's but %d for pages that are meant to be refusals", v.name, v.watch.responses, v.watch.accounted)
 	}
 }

@@ -271,7 +271,7 @@ func TestACodeIsUsedOnce(t *testing.T) {
 		all.Wait()
 		require.EqualValues(t, 1, good.Load())
 	}
-	t.Log("proof: 20 codes, each presented 8 times at once: one ID token each")
+	t.Log("20 codes, each presented 8 times at once: one ID token each")
 }
 
 func TestCodesAreBounded(t *testing.T) {

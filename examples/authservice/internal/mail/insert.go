@@ -18,7 +18,7 @@ func insertSQLite(ctx context.Context, client *river.Client[*sql.Tx], j job) err
 	if !ok {
 		return errNoTransaction
 	}
-	ctx = sqlstore.Context(ctx)
+	ctx = sqlstore.TxContext(ctx)
 	// SQLite rolls a transaction back behind a statement whose context has ended, and what comes next commits by itself.
 	// A transaction cannot begin in a transaction: so, if this succeeds, there was none any more.
 	if _, err := tx.ExecContext(ctx, "BEGIN"); err == nil {
@@ -38,7 +38,7 @@ func insertPostgreSQL(ctx context.Context, client *river.Client[pgx.Tx], j job) 
 	if !ok {
 		return errNoTransaction
 	}
-	ctx = sqlstore.Context(ctx)
+	ctx = sqlstore.TxContext(ctx)
 	err := conn.Raw(func(driver any) error {
 		c, ok := driver.(*stdlib.Conn)
 		if !ok {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/examples/authservice/internal/mail"
+	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/flowhook/flowhook/store/sqlstore"
 	"github.com/stretchr/testify/require"
 )
@@ -76,7 +77,7 @@ func startChild(t *testing.T, d database, url string) *exec.Cmd {
 func TestKilledBetweenDeliveryAndCompletion(t *testing.T) {
 	each(t, func(t *testing.T, d database) {
 		const mails = 20
-		rounds := times(10)
+		rounds := testkit.Times(t, 10)
 		var mu sync.Mutex
 		var victim *exec.Cmd
 		taken := 0
@@ -113,7 +114,7 @@ func TestKilledBetweenDeliveryAndCompletion(t *testing.T) {
 		n := distinct(ids)
 		require.Len(t, n, mails*rounds, "each mail under one Message-ID")
 		require.Greater(t, len(ids), mails*rounds, "the one that was being delivered came again")
-		t.Logf("proof: %s: %d workers killed with SIGKILL as the server had taken a mail: %d of %d mails came, %d of them twice, under one Message-ID each",
+		t.Logf("%s: %d workers killed with SIGKILL as the server had taken a mail: %d of %d mails came, %d of them twice, under one Message-ID each",
 			d.dialect, rounds, len(n), mails*rounds, len(ids)-len(n))
 	})
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/examples/authservice/internal/mail"
+	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/flowhook/flowhook/store/sqlstore"
 	"github.com/stretchr/testify/require"
 )
@@ -54,7 +55,7 @@ func TestARolledBackTransactionLeavesNoJob(t *testing.T) {
 		defer inbox.Close()
 		p := d.process(t, inbox.URL(), nil).migrate().start()
 		no := errors.New("no")
-		n := times(300)
+		n := testkit.Times(t, 300)
 		for i := range n {
 			err := p.store.Transaction(t.Context(), "a", func(ctx context.Context) error {
 				require.NoError(t, p.queue.Send(ctx, message(i)))
@@ -66,7 +67,7 @@ func TestARolledBackTransactionLeavesNoJob(t *testing.T) {
 		p.send(message(9999)) // nothing is in its way, and it is the only one
 		eventually(t, "the job is completed", func() bool { return p.jobs("completed") == 1 })
 		require.Len(t, inbox.Mails(), 1)
-		t.Logf("proof: %s: %d mails of transactions that rolled back: none was queued, none sent", d.dialect, n)
+		t.Logf("%s: %d mails of transactions that rolled back: none was queued, none sent", d.dialect, n)
 	})
 }
 
@@ -296,7 +297,7 @@ func TestSeveralWorkersDeliverEachOnce(t *testing.T) {
 		for range 3 {
 			d.process(t, s.url, nil).start()
 		}
-		n := times(3000)
+		n := testkit.Times(t, 3000)
 		for i := range n / 10 {
 			var ten []flowhook.Message
 			for j := range 10 {
@@ -309,7 +310,7 @@ func TestSeveralWorkersDeliverEachOnce(t *testing.T) {
 		ids := s.ids(&s.taken)
 		require.Len(t, ids, n)
 		require.Len(t, distinct(ids), n)
-		t.Logf("proof: %s: %d mails, three workers: each was delivered once", d.dialect, n)
+		t.Logf("%s: %d mails, three workers: each was delivered once", d.dialect, n)
 	})
 }
 

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net"
 	netmail "net/mail"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -21,7 +20,7 @@ import (
 	"github.com/emersion/go-smtp"
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/examples/authservice/internal/mail"
-	"github.com/flowhook/flowhook/internal/testdb"
+	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/flowhook/flowhook/store/sqlstore"
 	"github.com/jackc/pgx/v5/pgxpool"
 	_ "github.com/jackc/pgx/v5/stdlib"
@@ -30,17 +29,6 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-// times is how often a test repeats what it repeats.
-func times(full int) int {
-	switch os.Getenv("FLOWHOOK_PROOF") {
-	case "full":
-		return full
-	case "tenth":
-		return max(1, full/10)
-	}
-	return max(1, full/30)
-}
-
 func each(t *testing.T, test func(t *testing.T, d database)) {
 	t.Run("SQLite", func(t *testing.T) {
 		t.Parallel()
@@ -48,7 +36,7 @@ func each(t *testing.T, test func(t *testing.T, d database)) {
 	})
 	t.Run("PostgreSQL", func(t *testing.T) {
 		t.Parallel()
-		test(t, database{sqlstore.PostgreSQL, testdb.PostgreSQL(t)})
+		test(t, database{sqlstore.PostgreSQL, testkit.PostgreSQL(t)})
 	})
 }
 

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/flowhook/flowhook/internal/testneed"
+	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -27,14 +27,14 @@ func newCluster(t testing.TB) *cluster {
 	t.Helper()
 	c := &cluster{t: t, programs: programs()}
 	if c.programs == "" {
-		testneed.Missing(t, "PostgreSQL's initdb and pg_ctl are neither in the PATH nor in /usr/lib/postgresql")
+		testkit.Missing(t, "PostgreSQL's initdb and pg_ctl are neither in the PATH nor in /usr/lib/postgresql")
 	}
 	folder, err := os.MkdirTemp("", "flowhook-") // that of the test's is not everybody's to read
 	require.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(folder) })
 	if os.Geteuid() == 0 {
 		if c.account, err = user.Lookup("postgres"); err != nil {
-			testneed.Missing(t, "PostgreSQL does not run as root, and there is no account postgres")
+			testkit.Missing(t, "PostgreSQL does not run as root, and there is no account postgres")
 		}
 		uid, err := strconv.Atoi(c.account.Uid)
 		require.NoError(t, err)

@@ -13,7 +13,7 @@ import (
 // A commit that waits for a standby that does not exist is durable, and not answered.
 func TestCommitInDoubt(t *testing.T) {
 	t.Parallel()
-	crashes, seed := times(10, 1), newSeed(t)
+	crashes, seed := times(t, 10, 1), newSeed(t)
 	server := newCluster(t)
 	box := newMailbox(t, seed)
 	l := &load{public: newPublic(t), d: deploy(t, server.url(), box.url, 1), mail: box}
@@ -64,5 +64,5 @@ func TestCommitInDoubt(t *testing.T) {
 		token := box.letters(a.address(), confirmSubject)[0].token
 		require.True(t, l.ask(r, nil, "POST", "/verify", "token", token).is("/verify/done"))
 	}
-	proof(t, "the database crashed %d times behind a commit that it had not yet answered: 503, which does not say that nothing was changed; it was done whole, its mail came, and trying again was right", crashes)
+	t.Logf("the database crashed %d times behind a commit that it had not yet answered: 503, which does not say that nothing was changed; it was done whole, its mail came, and trying again was right", crashes)
 }

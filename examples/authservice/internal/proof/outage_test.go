@@ -19,7 +19,7 @@ const recovery = 5 * time.Second
 // copies of the service recover by themselves, the workers of the mail queue included.
 func TestDatabaseAway(t *testing.T) {
 	t.Parallel()
-	outages, seed := times(40, 2), newSeed(t)
+	outages, seed := times(t, 40, 2), newSeed(t)
 	chance := rand.New(rand.NewPCG(seed, 0))
 	server := newCluster(t)
 	box := newMailbox(t, seed)
@@ -68,7 +68,7 @@ func TestDatabaseAway(t *testing.T) {
 	db := l.openDatabase(server.url())
 	l.settleAlso(db, seed, email)
 	mails, again := box.count()
-	proof(t, "the database stopped %d times under load (half of them by a crash): %s; %d answers of 503, each a whole page (%d pages asked while it was away: without it all else works), no request without an answer; served again %s after it was back at most, without a restart; %d mails, %d of them twice, none lost; %d registrations were saved behind a 503 (seed %d)",
+	t.Logf("the database stopped %d times under load (half of them by a crash): %s; %d answers of 503, each a whole page (%d pages asked while it was away: without it all else works), no request without an answer; served again %s after it was back at most, without a restart; %d mails, %d of them twice, none lost; %d registrations were saved behind a 503 (seed %d)",
 		outages, &l.told, l.statuses[http.StatusServiceUnavailable], pages, slowest.Round(10*time.Millisecond), mails, again, l.savedBehind503(db), seed)
 }
 

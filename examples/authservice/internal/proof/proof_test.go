@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flowhook/flowhook/internal/testkit"
 	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/require"
 	_ "modernc.org/sqlite"
@@ -59,24 +60,13 @@ var binary = sync.OnceValues(func() (path string, err error) {
 	return path, nil
 })
 
-// times is how often a test repeats what it repeats. Under the race detector, which makes everything slow, it is few: a race
-// shows, or does not, in each.
-func times(full, few int) int {
-	switch {
-	case underRace:
+// times is how often a test repeats something. Under the race detector, which makes everything slow, it is few: a race
+// shows, or does not, in each round.
+func times(t testing.TB, full, few int) int {
+	if underRace {
 		return few
-	case os.Getenv("FLOWHOOK_PROOF") == "full":
-		return full
-	case os.Getenv("FLOWHOOK_PROOF") == "tenth":
-		return full / 10
 	}
-	return few
-}
-
-// proof notes what was shown, how often, and with which seed, for the table of internal/proof.
-func proof(t testing.TB, format string, args ...any) {
-	t.Helper()
-	t.Logf("proof: "+format, args...)
+	return max(few, testkit.Times(t, full))
 }
 
 // newSeed gives FLOWHOOK_SEED, or another one each time. It is logged at once, for a test that does not come to its end.

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/flowhook/flowhook/internal/testdb"
+	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -23,7 +23,7 @@ func TestStopped(t *testing.T) {
 	t.Parallel()
 	t.Run("PostgreSQL, two copies", func(t *testing.T) {
 		t.Parallel()
-		stopped(t, testdb.PostgreSQL(t), 2)
+		stopped(t, testkit.PostgreSQL(t), 2)
 	})
 	t.Run("SQLite, one copy", func(t *testing.T) {
 		t.Parallel()
@@ -32,7 +32,7 @@ func TestStopped(t *testing.T) {
 }
 
 func stopped(t *testing.T, database string, copies int) {
-	stops, seed := times(40, 2), newSeed(t)
+	stops, seed := times(t, 40, 2), newSeed(t)
 	chance := rand.New(rand.NewPCG(seed, 0))
 	box := newMailbox(t, seed)
 	l := &load{public: newPublic(t), d: deploy(t, database, box.url, copies), mail: box}
@@ -85,7 +85,7 @@ func stopped(t *testing.T, database string, copies int) {
 	}
 	mails, again := box.count()
 	require.Zero(t, again, "mails that were sent twice: a copy did not finish what it had begun")
-	proof(t, "asked to stop %d times under load, each with %d requests half sent: exit code 0 after %s at most; all %d requests that were taken were answered (%d found it closed); %s; %d mails, none lost, none twice (seed %d)",
+	t.Logf("asked to stop %d times under load, each with %d requests half sent: exit code 0 after %s at most; all %d requests that were taken were answered (%d found it closed); %s; %d mails, none lost, none twice (seed %d)",
 		stops, held, slowest.Round(10*time.Millisecond), handled, l.broken, &l.told, mails, seed)
 }
 

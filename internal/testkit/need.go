@@ -1,6 +1,4 @@
-// Package testneed is for tests that need what a machine may not have. It is the one place where a test is skipped for that:
-// with FLOWHOOK_NO_SKIP in the environment, it fails instead.
-package testneed
+package testkit
 
 import (
 	"os"
@@ -8,7 +6,8 @@ import (
 	"testing"
 )
 
-// Missing says what is not there, and ends the test.
+// Missing ends the test because the machine lacks something: it skips the test, or fails it if
+// FLOWHOOK_NO_SKIP is set.
 func Missing(t testing.TB, what string) {
 	t.Helper()
 	if os.Getenv("FLOWHOOK_NO_SKIP") != "" {
@@ -17,7 +16,7 @@ func Missing(t testing.TB, what string) {
 	t.Skip(what)
 }
 
-// Env gives a variable of the environment.
+// Env returns an environment variable that the test needs.
 func Env(t testing.TB, name string) string {
 	t.Helper()
 	value := os.Getenv(name)
@@ -27,7 +26,7 @@ func Env(t testing.TB, name string) string {
 	return value
 }
 
-// Chromium gives the path of a browser.
+// Chromium returns the path of a browser.
 func Chromium(t testing.TB) string {
 	t.Helper()
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {

@@ -1,5 +1,4 @@
-// Package testvectors reads the lists of URLs in testdata, which several packages are tested by.
-package testvectors
+package testkit
 
 import (
 	"os"
@@ -9,8 +8,9 @@ import (
 	"testing"
 )
 
-// Read reads a file that has a Go string and a reason a line, none twice. Empty lines and those that begin with # are comments.
-func Read(t testing.TB, path string) (all []string) {
+// Vectors reads a list of test vectors: on each line a Go string and a reason, none twice. Empty
+// lines and lines that begin with # are comments.
+func Vectors(t testing.TB, path string) (all []string) {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -1,4 +1,4 @@
-package testneed
+package testkit
 
 import (
 	"testing"
@@ -18,9 +18,9 @@ func (f *fake) Fatal(args ...any) { f.failed = args; panic(f) }
 
 func TestWhatIsMissingIsSkippedUnlessNothingMayBe(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	t.Setenv("TESTNEED_IS_NOT_SET", "")
+	t.Setenv("TESTKIT_IS_NOT_SET", "")
 	for what, need := range map[string]func(t testing.TB){
-		"TESTNEED_IS_NOT_SET is not set":   func(t testing.TB) { Env(t, "TESTNEED_IS_NOT_SET") },
+		"TESTKIT_IS_NOT_SET is not set":    func(t testing.TB) { Env(t, "TESTKIT_IS_NOT_SET") },
 		"there is no Chromium in the PATH": func(t testing.TB) { Chromium(t) },
 	} {
 		t.Setenv("FLOWHOOK_NO_SKIP", "")
@@ -34,6 +34,6 @@ func TestWhatIsMissingIsSkippedUnlessNothingMayBe(t *testing.T) {
 		require.Equal(t, []any{what + ", and nothing may be skipped"}, f.failed)
 		require.Empty(t, f.skipped)
 	}
-	t.Setenv("TESTNEED_IS_SET", "here")
-	require.Equal(t, "here", Env(t, "TESTNEED_IS_SET"))
+	t.Setenv("TESTKIT_IS_SET", "here")
+	require.Equal(t, "here", Env(t, "TESTKIT_IS_SET"))
 }

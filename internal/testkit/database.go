@@ -1,0 +1,54 @@
+package testkit
+
+import (
+	"crypto/rand"
+	"database/sql"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// PostgreSQL returns the URL of a new, empty database, which is dropped after the test. The caller
+// registers the driver "pgx".
+func PostgreSQL(t testing.TB) string {
+	t.Helper()
+	server := Env(t, "FLOWHOOK_POSTGRES")
+	u, err := url.Parse(server)
+	if err != nil {
+		t.Fatalf("FLOWHOOK_POSTGRES: %v", err)
+	}
+	u.Path = "/" + create(t, "pgx", server, " WITH (FORCE)") // connections that a test's process left behind are in the way
+	return u.String()
+}
+
+// MariaDB returns the DSN of a new, empty database, which is dropped after the test. The caller
+// registers the driver "mysql".
+func MariaDB(t testing.TB) string {
+	t.Helper()
+	server := Env(t, "FLOWHOOK_MARIADB")
+	before, _, ok := strings.Cut(server, ")/")
+	if !ok {
+		t.Fatal("FLOWHOOK_MARIADB: want user:password@tcp(host:port)/")
+	}
+	return before + ")/" + create(t, "mysql", server, "")
+}
+
+func create(t testing.TB, driver, server, force string) (name string) {
+	t.Helper()
+	name = "flowhook_" + strings.ToLower(rand.Text())
+	execute(t, driver, server, "CREATE DATABASE "+name)
+	t.Cleanup(func() { execute(t, driver, server, "DROP DATABASE "+name+force) })
+	return name
+}
+
+func execute(t testing.TB, driver, server, statement string) {
+	t.Helper()
+	db, err := sql.Open(driver, server)
+	if err == nil {
+		_, err = db.Exec(statement)
+		db.Close()
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
