@@ -30,9 +30,9 @@ secrets: {session: [something-super-secret]}
 		require.NoError(t, err)
 		o.Accept[0] = "example-secret" // the caller's slice, not the pipeline's
 		require.NoError(t, p.Reload(cfg))
-		require.Equal(t, []string{"example-secret"}, rulesOf(p.Findings()))
+		require.Equal(t, []string{"example-secret"}, rulesOf(p.Plan().Findings()))
 		require.Equal(t, []string{"example-secret"}, rulesOf(cfg.Check(accepting("signs-out", "slow-lock"))))
-		for _, hooks := range p.Points() {
+		for _, hooks := range p.Plan().Points() {
 			for _, h := range hooks {
 				require.Empty(t, h.Findings)
 			}
@@ -48,7 +48,7 @@ secrets: {session: [something-super-secret]}
 		require.ErrorContains(t, err, "this secret was copied from documentation")
 		p, err := flowhook.New(cfg, strict(accepting("slow-lock", "example-secret")))
 		require.NoError(t, err)
-		require.Equal(t, []string{"signs-out"}, rulesOf(p.Findings()))
+		require.Equal(t, []string{"signs-out"}, rulesOf(p.Plan().Findings()))
 	})
 
 	t.Run("drops a finding of Reload", func(t *testing.T) {

@@ -9,17 +9,21 @@ import (
 	"slices"
 	"time"
 
-	"github.com/flowhook/flowhook/internal/check"
 	"github.com/flowhook/flowhook/internal/conf"
+	"github.com/flowhook/flowhook/internal/plan"
 	"github.com/flowhook/flowhook/internal/reference"
-	"github.com/flowhook/flowhook/internal/spell"
+	"github.com/flowhook/flowhook/internal/target"
 	"github.com/flowhook/flowhook/internal/token"
 )
 
-// New makes the pipeline of a configuration. A nil cfg has no hooks. The error joins a [*ConfigError] for everything that
-// is wrong, the file's first and in its order: hooks, flows, strategies and keys that nobody knows, hooks where they
-// cannot run, a store that lacks what a hook needs, and so on. New changes neither cfg nor opts, and may be called
-// concurrently. What [Config.Check] finds beyond errors, it logs; with Options.Strict, warnings are errors.
+// New returns a pipeline that runs the hooks of cfg. A nil cfg has no hooks.
+//
+// If anything is wrong, New returns an error that joins one [*ConfigError] for each problem, those of
+// the file first, in the order of the file. Unknown hooks, flows, strategies and keys are problems,
+// and so are hooks at a point where they cannot run and stores that lack what a hook needs. New logs
+// the findings of [Config.Check]; with Options.Strict, warnings are errors.
+//
+// New does not change cfg or opts. It may be called concurrently.
 func New(cfg *Config, opts Options) (*Pipeline, error) {
 	p := newPipeline(opts)
 	if err := p.Reload(cfg); err != nil {
@@ -28,14 +32,15 @@ func New(cfg *Config, opts Options) (*Pipeline, error) {
 	return p, nil
 }
 
-// newPipeline gives a pipeline that has no plan yet.
+// newPipeline returns a pipeline without a plan.
 func newPipeline(opts Options) *Pipeline {
-	// Reload comes back to them: what the caller does to his meanwhile is nothing to this pipeline.
+	// Reload uses them again, so later changes by the caller must not reach this pipeline.
 	opts.Hooks = maps.Clone(opts.Hooks)
-	opts.Flows, opts.Strategies, opts.Secrets = slices.Clone(opts.Flows), slices.Clone(opts.Strategies), slices.Clone(opts.Secrets)
+	opts.Flows, opts.Strategies = slices.Clone(opts.Flows), slices.Clone(opts.Strategies)
 	opts.Serves, opts.Accept = slices.Clone(opts.Serves), slices.Clone(opts.Accept)
+	opts.Secrets = slices.Clone(opts.Secrets)
 	for i, s := range opts.Secrets {
-		opts.Secrets[i] = reference.Trim(s) // as those of the file
+		opts.Secrets[i] = reference.Trim(s) // as for those of the file
 	}
 	p := &Pipeline{options: opts, store: opts.Store, log: opts.Logger, now: opts.Now, onError: opts.OnError}
 	p.verify, _ = opts.Store.(VerificationStore)
@@ -53,58 +58,48 @@ func newPipeline(opts Options) *Pipeline {
 	return p
 }
 
-// build makes the plan of a configuration, or says what is wrong with it: each a [*ConfigError].
-func (p *Pipeline) build(cfg *Config) (*plan, []error) {
+// build returns the plan for a configuration, and what is wrong with it. If anything is, the plan is
+// not complete.
+func (p *Pipeline) build(cfg *Config) (*Plan, []*ConfigError) {
 	if cfg == nil {
 		cfg = &Config{}
 	}
 	b := newBuilder(p, cfg)
 	b.settings()
 	b.returns()
-	for _, e := range b.file.Entries {
-		b.entry(e)
+	for i := range b.file.Entries {
+		b.entry(&b.file.Entries[i])
 	}
-	slices.SortStableFunc(b.problems, byPosition)
+	slices.SortStableFunc(b.problems, func(x, y *ConfigError) int {
+		return cmp.Or(cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column))
+	})
 	for _, a := range cfg.added {
-		b.add(a)
+		b.added(a)
 	}
 	b.checkOptions()
 	if len(b.problems) == 0 {
-		b.chain()
+		b.plan.chains = plan.Chains(b.entries, names(b.flows), names(b.strategies))
+		b.runnable()
 		b.check()
 	}
 	return b.plan, b.problems
-}
-
-// byPosition compares two problems of one file.
-func byPosition(x, y error) int {
-	p, q := x.(*ConfigError), y.(*ConfigError)
-	return cmp.Or(cmp.Compare(p.Line, q.Line), cmp.Compare(p.Column, q.Column))
 }
 
 // A builder makes one plan.
 type builder struct {
 	Options
 	pipeline   *Pipeline
-	name       string // the file's
+	name       string // of the file
 	file       *conf.File
 	flows      []Flow
 	strategies []Strategy // without FlowWide
-	served     []Point    // Options.Serves; nil if it is empty or has an error: everything is served
-	secrets    []string   // the options', or else the file's
-	plan       *plan
-	placed     map[Point][]placed
-	seq        int
-	problems   []error // each a *ConfigError
-	badURL     bool    // the file's verification URL has been reported
-}
-
-// A placed is a hook at the point where it is configured.
-type placed struct {
-	hook
-	spec     spec
-	redirect *redirect // nil: another hook
-	seq      int       // of all, in the order they are written
+	serving    []Point    // Options.Serves; nil, for everything, if it is empty or has an error
+	secrets    []string   // of Options, or else of the file
+	entries    []*conf.Entry
+	hooks      map[*conf.Entry]Hook // what runs for each entry
+	plan       *Plan
+	problems   []*ConfigError
+	badURL     bool // the file's verification URL is reported
 }
 
 var (
@@ -120,21 +115,21 @@ func newBuilder(p *Pipeline, cfg *Config) *builder {
 		name:       cfg.file,
 		flows:      union(builtinFlows, p.options.Flows),
 		strategies: union(builtinStrategies, p.options.Strategies),
-		plan:       &plan{pipeline: p, counts: map[countKey]*counts{}},
-		placed:     map[Point][]placed{},
+		hooks:      map[*conf.Entry]Hook{},
+		plan:       &Plan{pipeline: p, hash: cfg.hash, about: map[*conf.Entry][]Finding{}},
 	}
 	bad := func(p Point) bool {
 		problem, _ := b.checkServes(p)
 		return problem != ""
 	}
 	if !slices.ContainsFunc(b.Serves, bad) {
-		b.served = b.Serves
+		b.serving = b.Serves
 	}
 	b.file = conf.Read(cfg.root, names(b.flows), names(b.strategies), cfg.references)
 	return b
 }
 
-// union gives what is in either list, once: what a host declares may be there already, or be declared twice.
+// union returns what is in either list, each value once.
 func union[T comparable](known, own []T) []T {
 	all := slices.Clone(known)
 	for _, v := range own {
@@ -153,73 +148,44 @@ func names[T ~string](list []T) []string {
 	return s
 }
 
-func (b *builder) checkOptions() {
-	option := func(format string, v any) place { return place{path: fmt.Sprintf("Options."+format, v)} }
-	for i, f := range b.Flows {
-		if conf.ReservedFlow(string(f)) {
-			b.wrong(option("Flows[%d]", i), "take another name", "%q is reserved", f)
-		}
-	}
-	for i, s := range b.Strategies {
-		if conf.ReservedStrategy(string(s)) {
-			b.wrong(option("Strategies[%d]", i), "take another name", "%q is reserved", s)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(b.Hooks)) {
-		if name == "" || slices.Contains(builtinHooks, name) {
-			b.wrong(option("Hooks[%q]", name), "take another name", "the name is reserved")
-		} else if b.Hooks[name] == nil {
-			b.wrong(option("Hooks[%q]", name), "", "no factory")
-		}
-	}
-	for i, p := range b.Serves {
-		if problem, hint := b.checkServes(p); problem != "" {
-			b.wrong(option("Serves[%d]", i), hint, "%s", problem)
-		}
-	}
-	for i, rule := range b.Accept {
-		switch {
-		case rule == "invalid":
-			b.wrong(option("Accept[%d]", i), "correct the configuration", "errors cannot be accepted")
-		case !slices.Contains(check.Rules, rule):
-			problem, hint := spell.Unknown("rule", rule, check.Rules, "")
-			b.wrong(option("Accept[%d]", i), hint, "%s", problem)
-		}
-	}
-	const refer = "pass the secret itself, such as os.Getenv(\"NAME\")"
-	conf.CheckSecrets(b.Secrets, refer, func(i int, problem, hint string) {
-		b.wrong(option("Secrets[%d]", i), hint, "%s", problem)
-	})
-	for _, field := range []struct {
-		name  string
-		value any
-	}{{"Store", b.Store}, {"Courier", b.Courier}} {
-		if isNilPointer(field.value) {
-			b.wrong(place{path: "Options." + field.name}, "leave it out, or check the error of the call that made it",
-				"a nil %T", field.value)
-		}
-	}
-	if b.VerificationURL != "" {
-		b.checkURL(b.VerificationURL, place{path: "Options.VerificationURL"})
-	}
+// A location is where a problem is: in the file, in Go source, or in an option.
+type location struct {
+	pos  Position
+	path string
 }
 
-// checkServes returns what is wrong with a point of Options.Serves, and the fix; "" if nothing is.
-func (b *builder) checkServes(p Point) (problem, hint string) {
-	if p.Phase != "" {
-		return fmt.Sprintf("a point with the phase %q", p.Phase), "leave Phase empty: a flow is served in all its phases"
-	}
-	return unknownName(Point{p.Flow, Before, p.Strategy}, b.flows, b.strategies)
+func (b *builder) at(v conf.Value) location {
+	return location{Position{b.name, v.Line, v.Column}, v.Path}
+}
+
+func entryPlace(e *conf.Entry) location { return location{position(e), e.Hook.Path} }
+
+// position returns where an entry is configured.
+func position(e *conf.Entry) Position { return Position{e.File, e.Hook.Line, e.Hook.Column} }
+
+// pointOf returns where an entry runs.
+func pointOf(e *conf.Entry) Point { return Point{Flow(e.Flow), Phase(e.Phase), Strategy(e.Strategy)} }
+
+// wrong adds a problem and returns it.
+func (b *builder) wrong(at location, hint, problem string, args ...any) *ConfigError {
+	e := &ConfigError{Position: at.pos, Path: at.path, Problem: fmt.Sprintf(problem, args...), Hint: hint}
+	b.problems = append(b.problems, e)
+	return e
+}
+
+// wrongEntry adds a problem with an entry, at its name.
+func (b *builder) wrongEntry(e *conf.Entry, hint, problem string, args ...any) *ConfigError {
+	return b.wrong(entryPlace(e), hint, problem, args...)
 }
 
 // serves reports whether the service has the flow and, unless s is FlowWide, the strategy in it.
 func (b *builder) serves(flow Flow, s Strategy) bool {
-	return len(b.served) == 0 || slices.ContainsFunc(b.served, func(p Point) bool {
+	return len(b.serving) == 0 || slices.ContainsFunc(b.serving, func(p Point) bool {
 		return p.Flow == flow && (s == FlowWide || p.Strategy == FlowWide || p.Strategy == s)
 	})
 }
 
-// settings takes what the file says beside its hooks.
+// settings reads what the file says besides its hooks.
 func (b *builder) settings() {
 	for _, p := range b.file.Problems {
 		b.wrong(b.at(p.Value), p.Hint, "%s", p.Text)
@@ -229,71 +195,58 @@ func (b *builder) settings() {
 			b.secrets = append(b.secrets, s.Text)
 		}
 	}
+	if len(b.secrets) == 0 {
+		return
+	}
 	s := b.file.Session
 	c := http.Cookie{Name: s.Name, Domain: s.Domain, Path: s.Path, Secure: s.Secure, HttpOnly: true, SameSite: s.SameSite}
 	if s.Persistent {
 		c.MaxAge = int(s.Lifespan / time.Second)
 	}
-	if len(b.secrets) == 0 {
-		return
-	}
 	carrier, err := token.New(c, b.secrets)
 	if err != nil {
-		b.wrong(place{path: "session"}, "", "%v", err)
+		b.wrong(location{path: "session"}, "", "%v", err)
 	}
 	b.plan.tokens = &tokens{carrier, s.Lifespan, s.Cookie}
 }
 
-// chain makes the chains of all points that are served.
-func (b *builder) chain() {
+func (b *builder) checkURL(s string, at location) {
+	if err := target.CheckURL(s); err != nil {
+		b.wrong(at, "verification emails link to it; write it as in https://example.org/verify", "%v", err)
+	}
+}
+
+// runnable makes the chains that run, for every point that is served.
+func (b *builder) runnable() {
+	hooks := map[Point][]hook{}
+	for _, c := range b.plan.chains {
+		at := Point{Flow(c.Flow), Phase(c.Phase), Strategy(c.Strategy)}
+		for _, e := range c.Hooks {
+			hooks[at] = append(hooks[at], hook{b.hooks[e], e})
+		}
+	}
+	b.plan.served = map[Point]*chains{}
 	for _, flow := range b.flows {
-		f, wide := flowChains{name: flow}, &chains{}
+		wide := &chains{flowWide: len(b.serving) == 0 || slices.Contains(b.serving, Point{Flow: flow})}
 		for _, s := range append([]Strategy{FlowWide}, b.strategies...) {
 			if !b.serves(flow, s) {
 				continue
 			}
 			c := wide
 			if s != FlowWide {
-				c = &chains{strategy: s}
+				c = &chains{flowWide: true}
 			}
-			b.fill(c, wide, flow, s)
-			f.add(c)
+			c.follows = slices.Contains(b.plan.returns.followed, flow)
+			for _, phase := range allPhases {
+				at := Point{flow, phase, s}
+				own := hooks[at]
+				if own == nil {
+					own = hooks[Point{flow, phase, FlowWide}]
+				}
+				*c.at(phase) = newChain(at, own, wide.at(phase))
+			}
+			c.link(wide)
+			b.plan.served[Point{Flow: flow, Strategy: s}] = c
 		}
-		wide.partial = len(b.served) > 0 && !slices.Contains(b.served, Point{Flow: flow})
-		for _, c := range f.few {
-			c.asks = slices.Contains(b.plan.returns.asking, flow)
-		}
-		b.plan.flows = append(b.plan.flows, f)
 	}
-}
-
-// fill makes the four chains of a flow and strategy, after those of wide, and tells the one at After which come before it.
-func (b *builder) fill(c, wide *chains, flow Flow, s Strategy) {
-	for _, phase := range allPhases {
-		at := Point{flow, phase, s}
-		*c.at(phase) = newChain(at, b.placed[at], wide.at(phase))
-	}
-	if before := &wide.before; len(before.hooks) > 0 {
-		c.after.before = before
-	}
-	if gate := &c.beforePersist; gate != gate.wide && gate.own > 0 {
-		c.after.gates = append(c.after.gates, gate)
-	}
-	if gate := &wide.beforePersist; len(gate.hooks) > 0 {
-		c.after.gates = append(c.after.gates, gate)
-	}
-}
-
-// newChain makes the chain of a point out of its own hooks and the flow-wide ones. At a flow-wide point all are its own.
-func newChain(at Point, own []placed, wide *chain) chain {
-	c := chain{point: at, own: len(own), wide: wide, gate: at.Phase == Before || at.Phase == BeforePersist, outlives: at.Phase == Failed}
-	for _, h := range own {
-		c.hooks = append(c.hooks, h.hook)
-		c.writes = c.writes || h.redirect == nil && at.Phase == After
-	}
-	if at.Strategy != FlowWide {
-		c.hooks = append(c.hooks, wide.hooks...)
-		c.writes = c.writes || wide.writes
-	}
-	return c
 }

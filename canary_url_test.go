@@ -140,12 +140,12 @@ func secretsStaySecret(t *testing.T, key, text, to string) (loaded bool) {
 		requireSilent(t, fmt.Sprintf("%+v", cfg.Check(opts)))
 		var p *flowhook.Pipeline
 		if p, err = flowhook.New(cfg, opts); err == nil {
-			requireSilent(t, p.String()+p.Mermaid()+fmt.Sprintf("%+v", p.Findings()))
-			for _, hooks := range p.Points() {
+			requireSilent(t, p.Plan().String()+p.Plan().Mermaid()+fmt.Sprintf("%+v", p.Plan().Findings()))
+			for _, hooks := range p.Plan().Points() {
 				requireSilent(t, fmt.Sprintf("%+v", hooks))
 			}
 			page := httptest.NewRecorder()
-			hookpage.Handler(p).ServeHTTP(page, httptest.NewRequest("GET", "/", nil))
+			hookpage.Handler(p, hookpage.Options{}).ServeHTTP(page, httptest.NewRequest("GET", "/", nil))
 			require.Equal(t, 200, page.Code)
 			requireSilent(t, page.Body.String())
 		}

@@ -95,7 +95,7 @@ func (c cell) want() string {
 			own = append(own, string(f))
 		}
 	}
-	return fmt.Sprintf("hook %q cannot stand at %s; it may stand at after of %s, and of flows of the host's own", c.hook, at, strings.Join(own, ", "))
+	return fmt.Sprintf("hook %q cannot be at %s; it is allowed at after of %s, and of the host's own flows", c.hook, at, strings.Join(own, ", "))
 }
 
 // registered gives the point where the hook of a cell that New accepts is found.

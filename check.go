@@ -60,31 +60,76 @@ func (f Finding) String() string {
 // courier or selfservice.methods; docs/kratos.md lists these keys.
 func (c *Config) Check(opts Options) []Finding {
 	opts.Strict = false
-	p, problems := newPipeline(opts).build(c)
+	return newPipeline(opts).check(c)
+}
+
+// Check is [Config.Check] with the pipeline's own options. It changes nothing.
+func (p *Pipeline) Check(cfg *Config) []Finding {
+	opts := p.options
+	opts.Strict = false
+	checker := newPipeline(opts)
+	checker.current.Store(p.current.Load()) // the rule cookie-scope compares with it
+	return checker.check(cfg)
+}
+
+func (p *Pipeline) check(cfg *Config) []Finding {
+	made, problems := p.build(cfg)
 	if len(problems) == 0 {
-		return p.findings
+		return made.findings
 	}
 	found := make([]Finding, len(problems))
-	for i, err := range problems {
-		e := err.(*ConfigError)
-		found[i] = Finding{e.Position, e.Path, SeverityError, "invalid", e.Problem, e.Hint}
-		if e.rule != "" {
-			found[i].Rule = e.rule
-		}
+	for i, e := range problems {
+		found[i] = Finding{e.Position, e.Path, SeverityError, cmp.Or(e.rule, "invalid"), e.Problem, e.Hint}
 	}
 	return found
 }
 
 // check adds the findings to the plan, and makes problems of those that are errors.
 func (b *builder) check() {
-	hooks, specs := b.describe()
-	c := check.Config{File: b.file, Hooks: hooks, Chains: b.plan.chains, Store: b.Store != nil, Unused: len(b.Secrets) > 0,
+	for _, f := range b.rules().Findings() {
+		if Severity(f.Severity) != SeverityError && slices.Contains(b.Accept, f.Rule) {
+			continue
+		}
+		at := location{path: f.Option}
+		switch {
+		case f.At.Node != nil:
+			at = b.at(f.At)
+		case f.Hook != nil:
+			at = entryPlace(f.Hook)
+		}
+		finding := Finding{at.pos, at.path, Severity(f.Severity), f.Rule, f.Problem, f.Hint}
+		b.plan.findings = append(b.plan.findings, finding)
+		if f.Hook != nil {
+			b.plan.about[f.Hook] = append(b.plan.about[f.Hook], finding)
+		}
+	}
+	slices.SortStableFunc(b.plan.findings, func(x, y Finding) int {
+		return cmp.Or(cmp.Compare(b.part(x), b.part(y)), cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column))
+	})
+	for _, f := range b.plan.findings {
+		if f.Severity == SeverityError || b.Strict && f.Severity == SeverityWarning {
+			b.wrong(location{f.Position, f.Path}, f.Hint, "%s", f.Problem).rule = f.Rule
+		}
+	}
+}
+
+// rules returns what the rules of package check look at.
+func (b *builder) rules() *check.Config {
+	c := &check.Config{
+		File:       b.file,
+		Hooks:      b.entries,
+		Chains:     b.plan.chains,
+		Store:      b.Store != nil,
 		Issues:     b.Issue == nil && len(b.secrets) > 0,
-		Strategies: names(b.strategies), Limited: len(b.served) > 0,
-		Serves: func(flow, strategy string) bool { return b.serves(Flow(flow), Strategy(strategy)) },
-		Link:   b.VerificationURL, LinkAt: check.Place{Option: "Options.VerificationURL"}}
-	if c.Link == "" && b.file.VerifyURL.Node != nil {
-		c.Link, c.LinkAt = b.file.VerifyURL.Value, check.Place{Value: b.file.VerifyURL}
+		Unused:     len(b.Secrets) > 0,
+		Link:       b.verificationURL(),
+		LinkAt:     check.Place{Option: "Options.VerificationURL"},
+		Strategies: names(b.strategies),
+		Serves:     func(flow, strategy string) bool { return b.serves(Flow(flow), Strategy(strategy)) },
+		Limited:    len(b.serving) > 0,
+	}
+	if b.VerificationURL == "" {
+		c.LinkAt = check.Place{Value: b.file.VerifyURL}
 	}
 	if was := b.pipeline.current.Load(); was != nil && was.tokens != nil {
 		c.Was = &was.tokens.cookie
@@ -97,36 +142,10 @@ func (b *builder) check() {
 			c.Secrets = append(c.Secrets, check.Secret{Text: s.Text, Place: check.Place{Value: s.Value}})
 		}
 	}
-	for _, f := range c.Findings() {
-		if Severity(f.Severity) != SeverityError && slices.Contains(b.Accept, f.Rule) {
-			continue
-		}
-		at := place{path: f.Option}
-		switch {
-		case f.At.Node != nil:
-			at = b.at(f.At)
-		case f.Hook != nil:
-			at = specs[f.Hook.ID].place
-		}
-		finding := Finding{at.pos, at.path, Severity(f.Severity), f.Rule, f.Problem, f.Hint}
-		b.plan.findings = append(b.plan.findings, finding)
-		if f.Hook != nil {
-			info := &b.plan.shown[f.Hook.ID]
-			info.Findings = append(info.Findings, finding)
-		}
-	}
-	slices.SortStableFunc(b.plan.findings, func(x, y Finding) int {
-		return cmp.Or(cmp.Compare(b.part(x), b.part(y)), cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column))
-	})
-	for _, f := range b.plan.findings {
-		if f.Severity == SeverityError || b.Strict && f.Severity == SeverityWarning {
-			e := b.wrong(place{f.Position, f.Path}, f.Hint, "%s", f.Problem)
-			e.rule = f.Rule
-		}
-	}
+	return c
 }
 
-// part orders the places of findings: in the file, in Go source, in the options.
+// part orders findings: those in the file, then those in Go source, then those in the options.
 func (b *builder) part(f Finding) int {
 	switch {
 	case f.Position == (Position{}):

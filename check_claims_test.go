@@ -59,7 +59,7 @@ func TestEveryClaimHolds(t *testing.T) {
 }
 
 func says(p *flowhook.Pipeline, rule string) bool {
-	return slices.ContainsFunc(p.Findings(), func(f flowhook.Finding) bool { return f.Rule == rule })
+	return slices.ContainsFunc(p.Plan().Findings(), func(f flowhook.Finding) bool { return f.Rule == rule })
 }
 
 type change = func(h *host, o *flowhook.Options)

@@ -63,7 +63,7 @@ func TestKratosFindings(t *testing.T) {
 			p, err := flowhook.New(cfg, o)
 			require.NoError(t, err)
 			require.NoError(t, p.Reload(cfg))
-			require.ElementsMatch(t, row.want, ours(p.Findings()))
+			require.ElementsMatch(t, row.want, ours(p.Plan().Findings()))
 			require.ElementsMatch(t, row.want, ours(cfg.Check(o)))
 			require.Equal(t, 2*len(row.want), strings.Count(log.String(), "rule=kratos-"), "%s", log)
 		})

@@ -52,7 +52,7 @@ func TestReload_CookieScope(t *testing.T) {
 				return
 			}
 			var found []string
-			for _, f := range p.Findings() {
+			for _, f := range p.Plan().Findings() {
 				if f.Rule == "cookie-scope" {
 					found = append(found, f.String())
 				}

@@ -157,7 +157,7 @@ func TestNothingIsNothingToFind(t *testing.T) {
 	assert.Empty(t, (&flowhook.Config{}).Check(flowhook.Options{}))
 	p, err := flowhook.New(nil, flowhook.Options{})
 	require.NoError(t, err)
-	assert.Empty(t, p.Findings())
+	assert.Empty(t, p.Plan().Findings())
 }
 
 // Whole files in the shape of Ory Kratos' own, of each layout that it has had.

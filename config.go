@@ -1,17 +1,18 @@
 package flowhook
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/flowhook/flowhook/internal/conf"
 	"github.com/flowhook/flowhook/internal/spell"
+	"gopkg.in/yaml.v3"
 )
 
 // A Config says which hooks stand where: those of a file, and those that the host added. The zero Config is ready to
@@ -19,14 +20,15 @@ import (
 type Config struct {
 	file       string
 	root       conf.Value
+	hash       string          // SHA-256 of the text, in hexadecimal; empty if there is none
 	references conf.References // read with the file
 	added      []added
 }
 
-// An added is one call of Add.
+// added is one call of Add.
 type added struct {
-	spec
-	hook Hook // nil: made by New
+	entry conf.Entry
+	hook  Hook // nil if New makes it
 }
 
 // LoadConfig reads a YAML file of at most 256 KiB, and the variables and files that it refers to:
@@ -61,54 +63,22 @@ func parseConfig(file string, data []byte) (*Config, error) {
 	if bad != nil {
 		return nil, &ConfigError{Position: Position{file, bad.Line, bad.Column}, Problem: bad.Text, Hint: bad.Hint}
 	}
-	return &Config{file: file, root: root, references: conf.ResolveReferences(root, filepath.Dir(file))}, nil
+	sum := sha256.Sum256(data)
+	return &Config{file: file, root: root, hash: hex.EncodeToString(sum[:]),
+		references: conf.ResolveReferences(root, filepath.Dir(file))}, nil
 }
 
 // Add puts a hook at p, after the file's own there. A nil hook is the built-in one, or the one of Options.Hooks, that
 // has the name, without config. What is wrong with it, [New] reports, with the line of this call. Adding changes nothing
 // in a pipeline that was made before.
 func (c *Config) Add(p Point, name string, hook Hook) {
-	s := spec{point: p, name: name, place: place{path: fmt.Sprintf("Add(%s, %q)", p, name)}}
+	e := conf.Entry{Flow: string(p.Flow), Phase: string(p.Phase), Strategy: string(p.Strategy), Added: true}
+	call := &yaml.Node{Value: name}
+	e.Hook = conf.Value{Node: call, Path: fmt.Sprintf("Add(%s, %q)", p, name)}
 	if _, file, line, ok := runtime.Caller(1); ok {
-		s.pos = Position{File: file, Line: line}
+		e.File, call.Line = file, line
 	}
-	c.added = append(c.added, added{s, hook})
-}
-
-// add makes, or takes, a hook that the host added.
-func (b *builder) add(a added) {
-	r, redirects := a.hook.(*redirect)
-	switch {
-	case !b.declared(a.spec) || !b.onServed(a.spec):
-	case a.hook == nil:
-		if b.known(a.spec) && b.mayStand(a.spec) {
-			b.put(a.spec, b.make(a.spec))
-		}
-	case a.name == "":
-		b.wrong(a.place, "", "a hook without a name")
-	case slices.Contains(builtinHooks, a.name) && (!redirects || a.name != "redirect"):
-		b.wrong(a.place, "take another name, or pass nil for the built-in hook", "the name of a built-in hook")
-	case redirects && r.err != nil:
-		b.wrong(a.place, "", "%v", r.err)
-	case isNil(a.hook):
-		b.wrong(a.place, "", "a nil function for a hook")
-	default:
-		b.put(a.spec, a.hook)
-	}
-}
-
-// declared reports whether there is such a point.
-func (b *builder) declared(s spec) bool {
-	problem, hint := unknownName(s.point, b.flows, b.strategies)
-	switch {
-	case problem != "":
-		b.wrong(s.place, hint, "%s", problem)
-	case s.point.Strategy != FlowWide && s.point.Phase == Before:
-		b.wrong(s.place, "leave it out", "before has no strategies: none is known yet")
-	default:
-		return true
-	}
-	return false
+	c.added = append(c.added, added{e, hook})
 }
 
 // unknownName returns what is wrong with the first name in p that is not known, and a hint; "" if
@@ -163,12 +133,4 @@ type Position struct {
 }
 
 // String gives file:line:column, without what is unknown.
-func (p Position) String() string {
-	s := p.File
-	for _, n := range []int{p.Line, p.Column} {
-		if n > 0 {
-			s += ":" + strconv.Itoa(n)
-		}
-	}
-	return strings.TrimPrefix(s, ":")
-}
+func (p Position) String() string { return conf.Where(p.File, p.Line, p.Column) }

@@ -75,12 +75,6 @@ func (e *HookError) Error() string {
 func (e *HookError) Unwrap() error { return e.Err }
 
 var (
-	errReplaced = errors.New("replaced the exchange's Writer or Request; a hook writes to the one and reads the other")
-	errAnswered = errors.New("it has answered; it may set headers, and the handler answers when Complete has returned")
-	errRefused  = errors.New("the handler's ResponseWriter was written to while hooks run; a hook writes to x.Writer")
-	errNoWriter = errors.New("it has answered or set a header, and the exchange has no Writer to send that")
-	errBegun    = errors.New("it has answered or set a header, and the response has already begun; " +
-		"run hooks before you answer")
 	errOutside  = errors.New("flowhook: the context is not the transaction's; pass on the one that the hook, or save, was given")
 	errTooLate  = errors.New("flowhook: the transaction is committed and the answer is given; issue or end a session in the hook itself")
 	errRanTwice = errors.New("flowhook: the store ran one transaction twice")
@@ -125,11 +119,3 @@ func panicked(v any) error {
 	}
 	return fmt.Errorf("panic: %v", v)
 }
-
-// A carried error is what a transaction is rolled back for. The pointer tells whether the store has returned it; the
-// error itself may be of a kind that cannot be compared.
-type carried struct{ err error }
-
-func (c *carried) Error() string { return c.err.Error() }
-
-func (c *carried) Unwrap() error { return c.err }

@@ -2,7 +2,6 @@ package flowhook
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"slices"
 	"sync/atomic"
@@ -10,46 +9,87 @@ import (
 	"github.com/flowhook/flowhook/internal/stage"
 )
 
-// run is the state of the run that an exchange is in. It lives in the exchange, so that a run need not allocate it.
+// An Exchange is one HTTP request and response, with the identity and the session it concerns. The
+// host sets the exported fields before it runs hooks. After a failed run they are what they were
+// before it, including the content of Identity and Session.
+//
+// An Exchange serves one request, under the configuration that is current when it is first used. It
+// belongs to the first pipeline that runs hooks or issues a session for it; another one returns
+// [ErrOtherPipeline]. It is not safe for concurrent use.
+//
+// Writer and Request may be nil: for jobs, imports, and accounts that an administrator creates. Then
+// a hook that answers, sets a header or needs the request is an error. So is the session hook.
+type Exchange struct {
+	// Writer is staged while hooks run: what a hook writes leaves when all of them have succeeded.
+	Writer http.ResponseWriter
+
+	// Request is the client's. Hooks may parse its form, but not replace it.
+	Request *http.Request
+
+	// Identity is nil until the host knows who the user is.
+	Identity *Identity
+
+	// Session is the session just issued, at login and recovery, and elsewhere the one in use. At
+	// login, leave it nil until there is a new one. An old session here is spared by
+	// revoke_active_sessions, and the new one is not. A host that issues sessions or bearer tokens of
+	// its own sets it, in save or in Options.Issue:
+	//
+	//	x.Session = &flowhook.Session{ID: id, IdentityID: user.ID}
+	//
+	// The revoke_active_sessions hook spares this ID, so the store's DeleteSessions must know it.
+	Session *Session
+
+	// Err is why the flow failed. It is for hooks at Failed.
+	Err error
+
+	run run
+}
+
+// run is the state of an exchange: what has happened so far, and the current run. It is part of the
+// exchange so that a run does not have to allocate it.
 type run struct {
-	busy      bool   // the exchange is in a run
-	holds     bool   // Complete is not done: the guard stays shut between its runs
-	chain     *chain // the one that is running; nil outside a run
-	hook      *hook
+	plan  atomic.Pointer[Plan] // that serves the exchange, from its first use on
+	owner *Pipeline            // whose hooks it runs; nil before the first run
+	guard stage.Guard          // in front of the writers that Middleware hands out
+	marks marks
+
+	busy      bool // a run is going on
+	holds     bool // Complete has not returned: the guard stays shut between its runs
+	succeeded bool // the current run can no longer fail
+	aborted   bool // a hook panicked with http.ErrAbortHandler
+	chain     *chain
+	hook      *hook // nil in save and outside a run
 	later     []later
-	aborted   bool  // a hook has panicked with http.ErrAbortHandler
-	succeeded bool  // nothing is to be restored
-	revoked   *hook // it ended every session of the identity, because the exchange had none
+	revoked   *hook       // the hook that ended every session of the identity
+	returnTo  string      // the URL that the request names, if a redirect may go there
+	tx        atomic.Bool // in a transaction; other goroutines read it
 
-	stage    *stage.Stage
-	first    stage.Stage // of the first run; a later run has its own, so that a writer kept from this one is dead
-	request  *http.Request
-	returnTo string      // the URL that the request names, where a redirect may go there; checked
-	header   http.Header // of the real writer; nil where save cannot have changed it
-	was      snapshot
-
-	tx atomic.Bool // in a transaction: calls of Sessions must use its context; other goroutines read it
+	stage   *stage.Stage
+	first   stage.Stage // of the first run; each later run has a new one, so that a writer kept from an earlier run is dead
+	request *http.Request
+	header  http.Header // a copy of the real header; nil in a run that cannot change it
+	was     snapshot
 }
 
-// later is what waits for the commit.
-type later struct {
-	chain *chain
-	hook  *hook // nil: save
-	fn    func(ctx context.Context) error
-}
-
-// marks are what has happened in the exchange so far.
+// marks are what has happened in an exchange so far.
 type marks struct {
 	answered bool
 	issuedTo string   // the identity that a session was issued to
-	ran      []*chain // of Before and BeforePersist
+	passed   []*chain // those of Before and BeforePersist that have run
 }
 
-// snapshot is an exchange as it was when the run began.
+// later is work that waits for the commit.
+type later struct {
+	chain *chain
+	hook  *hook // nil for save
+	fn    func(ctx context.Context) error
+}
+
+// A snapshot is an exchange as it was when the run began.
 type snapshot struct {
 	identity  *Identity
 	content   Identity
-	addresses []Address // deep: a hook may write into the slice
+	addresses []Address // a copy, because a hook may write into the slice
 	room      [4]Address
 	session   *Session
 	granted   Session
@@ -57,93 +97,28 @@ type snapshot struct {
 	marks     marks
 }
 
-// enter returns the exchange in ctx and the chain of a point, or why the chain cannot run now.
-func (p *Pipeline) enter(ctx context.Context, flow Flow, phase Phase, strategy Strategy) (x *Exchange, c *chain, err error) {
-	x, ok := FromContext(ctx)
-	if ok {
-		if err := p.own(x); err != nil {
-			return nil, nil, err
-		}
-	}
-	now := p.plan(x)
-	all := now.find(flow, strategy)
-	c = all.at(phase)
-	if c == nil || all.partial && phase != Before {
-		return nil, nil, now.unknown(Point{flow, phase, strategy})
-	}
-	if !ok {
-		return nil, nil, fmt.Errorf("%w; wrap the route in Middleware, or use NewContext", ErrNoExchange)
-	}
-	switch {
-	case x.run.busy:
-		return nil, nil, fmt.Errorf("%w: %s", ErrNested, c.point)
-	case stage.Closed(x.Writer):
-		return nil, nil, fmt.Errorf("%w: its Writer is that of a run that has ended", ErrNoExchange)
-	case x.marks.answered:
-		return nil, nil, fmt.Errorf("%w: %s", ErrAnswered, c.point)
-	}
-	if all.asks && x.Request != nil {
-		// At Failed, the redirect goes where the file says: a failed attempt must not end here.
-		if x.run.returnTo, err = now.returns.named(x.Request); err != nil && phase != Failed {
-			return nil, nil, fmt.Errorf("%w: %s", err, c.point)
-		}
-	}
-	return x, c, nil
-}
-
-// header returns a copy of the writer's header, or nil if there is no writer.
-func (x *Exchange) header() http.Header {
-	if x.Writer == nil {
-		return nil
-	}
-	return x.Writer.Header().Clone()
-}
-
-// begin takes the snapshot and sets the stage. header, if not nil, is a copy of the real one, and what end makes of it if
-// the run fails. The caller must end.
-func (x *Exchange) begin(header http.Header) {
-	r := &x.run
-	r.busy, r.aborted, r.succeeded, r.revoked, r.request, r.header = true, false, false, nil, x.Request, header
-	x.guard.Shut()
-
-	w := &r.was
-	w.identity, w.session, w.err, w.marks = x.Identity, x.Session, x.Err, x.marks
+// take copies what a run may change.
+func (s *snapshot) take(x *Exchange) {
+	s.identity, s.session, s.err, s.marks = x.Identity, x.Session, x.Err, x.run.marks
 	if x.Identity != nil {
-		w.content = *x.Identity
-		w.addresses = append(w.room[:0], x.Identity.Addresses...)
-		x.clip()
+		s.content = *x.Identity
+		s.addresses = append(s.room[:0], x.Identity.Addresses...)
 	}
 	if x.Session != nil {
-		w.granted = *x.Session
+		s.granted = *x.Session
 	}
-
-	if r.stage == nil {
-		r.stage = &r.first
-	} else {
-		r.stage = new(stage.Stage)
-	}
-	stage.Begin(r.stage, x.Writer, header)
-	x.Writer = r.stage
 }
 
-// end takes the stage away and, unless the run succeeded, makes the exchange what it was. It is
-// deferred, so that it also runs after a panic or a Goexit.
-func (x *Exchange) end() {
-	r := &x.run
-	if !r.succeeded {
-		stage.Close(r.stage)
-		x.restore()
-		x.guard.Restore()
-		if r.header != nil {
-			stage.Restore(stage.Real(r.stage).Header(), r.header)
-		}
+// restore undoes what a run changed.
+func (s *snapshot) restore(x *Exchange) {
+	x.Identity, x.Session, x.Err, x.run.marks = s.identity, s.session, s.err, s.marks
+	if x.Identity != nil {
+		*x.Identity = s.content
+		copy(x.Identity.Addresses, s.addresses)
 	}
-	x.Writer, x.Request = stage.Real(r.stage), r.request
-	if !r.holds {
-		x.guard.Open()
+	if x.Session != nil {
+		*x.Session = s.granted
 	}
-	r.busy, r.chain, r.hook, r.later = false, nil, nil, nil
-	r.tx.Store(false)
 }
 
 // clip keeps a hook's append to the addresses from reaching the host's array.
@@ -153,56 +128,6 @@ func (x *Exchange) clip() {
 	}
 }
 
-func (x *Exchange) restore() {
-	w := &x.run.was
-	x.Identity, x.Session, x.Err, x.marks = w.identity, w.session, w.err, w.marks
-	if x.Identity != nil {
-		*x.Identity = w.content
-		copy(x.Identity.Addresses, w.addresses)
-	}
-	if x.Session != nil {
-		*x.Session = w.granted
-	}
-}
-
-// failed is called with what made a run fail, when all is rolled back. Where that was the wish to abort the connection,
-// the wish is passed on to the server.
-func (x *Exchange) failed(err error) error {
-	if x.run.aborted {
-		panic(http.ErrAbortHandler)
-	}
-	return err
-}
-
-// caused makes an error of the hook that is running, or of save.
-func (x *Exchange) caused(err error) error {
-	h := x.run.hook
-	if h == nil {
-		return fmt.Errorf("flowhook: save: %w", err)
-	}
-	h.counts.fail()
-	return &HookError{Point: x.Point(), Name: h.name, Position: h.pos, Err: err}
-}
-
-// save runs the host's save.
-func (x *Exchange) save(ctx context.Context, after *chain, save func(ctx context.Context) error) error {
-	if err := ctx.Err(); err != nil || save == nil {
-		return err
-	}
-	x.run.chain, x.run.hook = after, nil
-	if err := save(ctx); err != nil {
-		return err
-	}
-	x.clip() // save may have set the identity
-	if x.untouched() {
-		return nil
-	}
-	if _, err := x.answer(); err != nil {
-		return x.caused(err)
-	}
-	return nil
-}
-
 func (x *Exchange) identityID() string {
 	if x.Identity == nil {
 		return ""
@@ -210,21 +135,68 @@ func (x *Exchange) identityID() string {
 	return x.Identity.ID
 }
 
-type transactionKey struct{}
-
-// outside reports whether the exchange is in a transaction and ctx is not.
-func (x *Exchange) outside(ctx context.Context) bool {
-	return x.run.tx.Load() && ctx.Value(transactionKey{}) != any(x)
+// Point returns the point that is running, or the zero Point outside a run. A flow-wide hook sees the
+// strategy of the run.
+func (x *Exchange) Point() Point {
+	if x.run.chain == nil {
+		return Point{}
+	}
+	return x.run.chain.point
 }
 
-// inside reports whether a transaction with ctx would join one of another exchange, or of Redeem.
-// What is left for after the commit would then be done before it.
-func (p *Pipeline) inside(ctx context.Context, x *Exchange) bool {
-	return p.store != nil && x.within(ctx)
+// Position returns where the running hook is configured, or the zero Position outside a hook.
+func (x *Exchange) Position() Position {
+	if x.run.hook == nil {
+		return Position{}
+	}
+	return x.run.hook.position()
 }
 
-// within reports whether ctx is in a transaction of another exchange, or of Redeem.
-func (x *Exchange) within(ctx context.Context) bool {
-	holder := ctx.Value(transactionKey{})
-	return holder != nil && holder != any(x)
+// Answered reports whether a hook of the current run has answered. Outside a run, it reports whether
+// the exchange was answered. It is for what wraps a hook, such as Options.Wrap.
+func (x *Exchange) Answered() bool {
+	if !x.run.busy {
+		return x.run.marks.answered
+	}
+	status, _ := stage.Result(x.run.stage)
+	return status != 0
+}
+
+// AfterCommit calls fn after the commit (in a run without a transaction: when the run has succeeded)
+// and before the response leaves. If the run fails, fn is not called. It is for what cannot be undone,
+// such as sending email. ctx is not canceled with the request. It ends 10 seconds after the commit,
+// for all functions of a run together. An error of fn is logged, because it is too late to undo
+// anything; for the same reason, fn can neither write to x.Writer nor use the transaction.
+// AfterCommit panics outside a run.
+func (x *Exchange) AfterCommit(fn func(ctx context.Context) error) {
+	if !x.run.busy {
+		panic("flowhook: AfterCommit outside a run")
+	}
+	x.run.later = append(x.run.later, later{chain: x.run.chain, hook: x.run.hook, fn: fn})
+}
+
+type exchangeKey struct{}
+
+// NewContext returns a context that carries x. [Pipeline.Middleware] does so for its handlers. If you
+// call it yourself, give x.Request this context, too: x.Request.WithContext(ctx). Otherwise, reads of
+// the session with that request's context do not know that the exchange is in a transaction.
+func NewContext(ctx context.Context, x *Exchange) context.Context {
+	return context.WithValue(ctx, exchangeKey{}, x)
+}
+
+// FromContext returns the exchange that ctx carries, and reports whether there is one. A handler in
+// [Pipeline.Middleware] calls [MustFromContext] instead.
+func FromContext(ctx context.Context) (*Exchange, bool) {
+	x, ok := ctx.Value(exchangeKey{}).(*Exchange)
+	return x, ok && x != nil
+}
+
+// MustFromContext returns the exchange that ctx carries. It panics if there is none, because the
+// route is not wrapped in [Pipeline.Middleware].
+func MustFromContext(ctx context.Context) *Exchange {
+	x, ok := FromContext(ctx)
+	if !ok {
+		panic("flowhook: no exchange in the context; wrap the route in Middleware")
+	}
+	return x
 }

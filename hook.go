@@ -2,11 +2,7 @@ package flowhook
 
 import (
 	"context"
-	"net/http"
-	"sync/atomic"
 	"time"
-
-	"github.com/flowhook/flowhook/internal/stage"
 )
 
 // A Flow is what the user is doing. The host may declare flows of its own in [Options.Flows].
@@ -143,102 +139,4 @@ type Message struct {
 // context. It is waited for however long it takes, and its error fails the hook.
 type Courier interface {
 	Send(ctx context.Context, m Message) error
-}
-
-// An Exchange is one HTTP request and response, with the identity and the session it concerns. The
-// host sets the exported fields before it runs hooks. After a failed run they are what they were
-// before it, including the content of Identity and Session.
-//
-// An Exchange serves one request, under the configuration that is current when it is first used. It
-// belongs to the first pipeline that runs hooks or issues a session for it; another one returns
-// [ErrOtherPipeline]. It is not safe for concurrent use.
-//
-// Writer and Request may be nil: for jobs, imports, and accounts that an administrator creates. Then
-// a hook that answers, sets a header or needs the request is an error. So is the session hook.
-type Exchange struct {
-	// Writer is staged while hooks run: what a hook writes leaves when all of them have succeeded.
-	Writer http.ResponseWriter
-
-	// Request is the client's. Hooks may parse its form, but not replace it.
-	Request *http.Request
-
-	// Identity is nil until the host knows who the user is.
-	Identity *Identity
-
-	// Session is the session just issued, at login and recovery, and elsewhere the one in use. At
-	// login, leave it nil until there is a new one. An old session here is spared by
-	// revoke_active_sessions, and the new one is not. A host that issues sessions or bearer tokens of
-	// its own sets it, in save or in Options.Issue:
-	//
-	//	x.Session = &flowhook.Session{ID: id, IdentityID: user.ID}
-	//
-	// The revoke_active_sessions hook spares this ID, so the store's DeleteSessions must know it.
-	Session *Session
-
-	// Err is why the flow failed. It is for hooks at Failed.
-	Err error
-
-	kept  atomic.Pointer[plan] // the configuration that it is served by, from its first use on
-	owner *Pipeline            // whose hooks it runs; nil before the first run
-	guard stage.Guard          // in front of the writers that Middleware hands out
-	run   run                  // what is going on now
-	marks marks                // what has happened so far
-}
-
-// Point returns the point that is running, or the zero Point outside a run. A flow-wide hook sees the
-// strategy of the run.
-func (x *Exchange) Point() Point {
-	if x.run.chain == nil {
-		return Point{}
-	}
-	return x.run.chain.point
-}
-
-// Answered reports whether a hook of the current run has answered. Outside a run, it reports whether
-// the exchange was answered. It is for what wraps a hook, such as Options.Wrap.
-func (x *Exchange) Answered() bool {
-	if !x.run.busy {
-		return x.marks.answered
-	}
-	status, _ := stage.Result(x.run.stage)
-	return status != 0
-}
-
-// AfterCommit calls fn after the commit (in a run without a transaction: when the run has succeeded)
-// and before the response leaves. If the run fails, fn is not called. It is for what cannot be undone,
-// such as sending email. ctx is not canceled with the request. It ends 10 seconds after the commit,
-// for all functions of a run together. An error of fn is logged, because it is too late to undo
-// anything; for the same reason, fn can neither write to x.Writer nor use the transaction.
-// AfterCommit panics outside a run.
-func (x *Exchange) AfterCommit(fn func(ctx context.Context) error) {
-	if !x.run.busy {
-		panic("flowhook: AfterCommit outside a run")
-	}
-	x.run.later = append(x.run.later, later{chain: x.run.chain, hook: x.run.hook, fn: fn})
-}
-
-type exchangeKey struct{}
-
-// NewContext returns a context that carries x. [Pipeline.Middleware] does so for its handlers. If you
-// call it yourself, give x.Request this context, too: x.Request.WithContext(ctx). Otherwise, reads of
-// the session with that request's context do not know that the exchange is in a transaction.
-func NewContext(ctx context.Context, x *Exchange) context.Context {
-	return context.WithValue(ctx, exchangeKey{}, x)
-}
-
-// FromContext returns the exchange that ctx carries, and reports whether there is one. A handler in
-// [Pipeline.Middleware] calls [MustFromContext] instead.
-func FromContext(ctx context.Context) (*Exchange, bool) {
-	x, ok := ctx.Value(exchangeKey{}).(*Exchange)
-	return x, ok && x != nil
-}
-
-// MustFromContext returns the exchange that ctx carries. It panics if there is none, because the
-// route is not wrapped in [Pipeline.Middleware].
-func MustFromContext(ctx context.Context) *Exchange {
-	x, ok := FromContext(ctx)
-	if !ok {
-		panic("flowhook: no exchange in the context; wrap the route in Middleware")
-	}
-	return x
 }

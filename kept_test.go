@@ -14,9 +14,9 @@ import (
 func TestPlan_goroutines_of_one_request(t *testing.T) {
 	p, err := New(nil, Options{})
 	require.NoError(t, err)
-	plans := [2]*plan{{pipeline: p}, {pipeline: p}}
+	plans := [2]*Plan{{pipeline: p}, {pipeline: p}}
 	const requests, goroutines = 2_000, 4
-	seen := make([][goroutines]*plan, requests)
+	seen := make([][goroutines]*Plan, requests)
 	exchanges := make([]Exchange, requests)
 	var next [goroutines]atomic.Int64 // keeps the goroutines of one request together
 	var all sync.WaitGroup
@@ -30,14 +30,14 @@ func TestPlan_goroutines_of_one_request(t *testing.T) {
 					}
 				}
 				p.current.Store(plans[(r+g/2)%2])
-				seen[r][g] = p.plan(&exchanges[r])
+				seen[r][g] = p.serving(&exchanges[r])
 			}
 		})
 	}
 	all.Wait()
 	for r := range exchanges {
 		for g := range goroutines {
-			require.Same(t, p.plan(&exchanges[r]), seen[r][g], "request %d", r)
+			require.Same(t, p.serving(&exchanges[r]), seen[r][g], "request %d", r)
 		}
 	}
 }

@@ -32,9 +32,9 @@ func (p *Pipeline) Middleware(flow Flow) func(http.Handler) http.Handler {
 			if !ok {
 				x = &Exchange{}
 			}
-			outermost := !x.guard.Used()
+			outermost := !x.run.guard.Used()
 			if !x.run.busy {
-				w = x.guard.Writer(w)
+				w = x.run.guard.Writer(w)
 			}
 			switch {
 			case !ok:

@@ -2,9 +2,16 @@ package flowhook
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
+
+	"github.com/flowhook/flowhook/internal/check"
+	"github.com/flowhook/flowhook/internal/conf"
+	"github.com/flowhook/flowhook/internal/spell"
 )
 
 // Options are what a file cannot say. The zero value of every field is a sensible default.
@@ -65,10 +72,6 @@ type Options struct {
 	// cannot be accepted; so the rule "invalid" is an error here, too.
 	Accept []string
 
-	// Count has each hook's runs, answers and failures counted, for Pipeline.Points and package hookpage. It costs some
-	// nanoseconds a hook.
-	Count bool
-
 	// Logger takes what happens after the commit, and what New and Reload find. Default: slog.Default.
 	Logger *slog.Logger
 
@@ -78,4 +81,64 @@ type Options struct {
 	// OnError answers for Middleware where a before hook failed, or the request names a bad return URL. Default: log it and
 	// send a plain 500; for ErrBadReturnURL, a 400.
 	OnError func(w http.ResponseWriter, r *http.Request, err error)
+}
+
+// checkOptions reports what is wrong with the options.
+func (b *builder) checkOptions() {
+	option := func(format string, v any) location { return location{path: fmt.Sprintf("Options."+format, v)} }
+	for i, f := range b.Flows {
+		if conf.ReservedFlow(string(f)) {
+			b.wrong(option("Flows[%d]", i), "choose another name", "%q is reserved", f)
+		}
+	}
+	for i, s := range b.Strategies {
+		if conf.ReservedStrategy(string(s)) {
+			b.wrong(option("Strategies[%d]", i), "choose another name", "%q is reserved", s)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.Hooks)) {
+		if name == "" || builtinNamed(name) != nil {
+			b.wrong(option("Hooks[%q]", name), "choose another name", "the name is reserved")
+		} else if b.Hooks[name] == nil {
+			b.wrong(option("Hooks[%q]", name), "", "no factory")
+		}
+	}
+	for i, p := range b.Serves {
+		if problem, hint := b.checkServes(p); problem != "" {
+			b.wrong(option("Serves[%d]", i), hint, "%s", problem)
+		}
+	}
+	for i, rule := range b.Accept {
+		switch {
+		case rule == "invalid":
+			b.wrong(option("Accept[%d]", i), "correct the configuration", "errors cannot be accepted")
+		case !slices.Contains(check.Rules, rule):
+			problem, hint := spell.Unknown("rule", rule, check.Rules, "")
+			b.wrong(option("Accept[%d]", i), hint, "%s", problem)
+		}
+	}
+	const refer = "pass the secret itself, such as os.Getenv(\"NAME\")"
+	conf.CheckSecrets(b.Secrets, refer, func(i int, problem, hint string) {
+		b.wrong(option("Secrets[%d]", i), hint, "%s", problem)
+	})
+	for _, field := range []struct {
+		name  string
+		value any
+	}{{"Store", b.Store}, {"Courier", b.Courier}} {
+		if isNilPointer(field.value) {
+			b.wrong(location{path: "Options." + field.name}, "leave it out, or check the error of the call that made it",
+				"a nil %T", field.value)
+		}
+	}
+	if b.VerificationURL != "" {
+		b.checkURL(b.VerificationURL, location{path: "Options.VerificationURL"})
+	}
+}
+
+// checkServes returns what is wrong with a point of Options.Serves, and the fix; "" if nothing is.
+func (b *builder) checkServes(p Point) (problem, hint string) {
+	if p.Phase != "" {
+		return fmt.Sprintf("a point with the phase %q", p.Phase), "leave Phase empty: a flow is served in all its phases"
+	}
+	return unknownName(Point{p.Flow, Before, p.Strategy}, b.flows, b.strategies)
 }

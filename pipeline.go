@@ -5,20 +5,18 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
-
-	"github.com/flowhook/flowhook/internal/stage"
 )
 
 // detached is the time limit of work that is not canceled with the request.
 const detached = 10 * time.Second
 
-// A Pipeline is all chains of a configuration, ready to run. It is made by [New] and safe for concurrent use. Only
+// A Pipeline runs the hooks of a configuration. [New] makes it. It is safe for concurrent use. Only
 // [Pipeline.Reload] changes it, and never under a running request.
 type Pipeline struct {
-	current  atomic.Pointer[plan]
+	current  atomic.Pointer[Plan]
+	reloaded atomic.Pointer[reloadResult]
 	options  Options
 	store    Store // may be nil
 	sessions *Sessions
@@ -28,224 +26,159 @@ type Pipeline struct {
 	onError  func(w http.ResponseWriter, r *http.Request, err error)
 }
 
-// Run runs the hooks of one phase, the strategy's first, then the flow-wide ones. handled reports whether a hook has answered:
-// the handler writes nothing more. On an error nothing was written, x is what it was, and the handler answers. The two
-// never come together.
+// Run runs the hooks of one phase: the strategy's, then the flow-wide ones. ctx carries the exchange.
 //
-// The hooks at After run in one transaction, serialized by x.Identity's ID. A save of the host's own before it is not
-// part of that: if both must succeed or fail together, use [Pipeline.Complete]. Hooks at Failed run with a context that
-// outlives the request, for at most 10 seconds.
+// handled reports whether a hook has answered; then the handler writes nothing more. If Run returns an
+// error, nothing was written, the exchange is what it was, and the handler answers. handled is false
+// then.
 //
-// Run allows revoke_active_sessions at login without a session, because the host may issue one
-// afterwards. That has a price: two logins at the same time then leave two sessions.
+// The hooks at After run in one transaction of their own, serialized by the ID of x.Identity. What the
+// handler saved before the call is not part of it. If both must succeed or fail together, use
+// [Pipeline.Complete]. Hooks at Failed run with a context that outlives the request, for at most 10
+// seconds.
 //
-// What a hook caused is a [*HookError]. Other errors: ErrNoExchange, ErrOtherPipeline, ErrUnknownPoint, ErrNested,
-// ErrAnswered, ErrPhaseSkipped, ErrBadReturnURL (in a flow with a redirect that goes where the request says, but not at
-// Failed), the store's own if its transaction fails, and ctx.Err() if ctx has ended. Run is safe for concurrent use with
-// different exchanges.
+// At login, Run allows revoke_active_sessions without a session, because the host may issue one
+// afterwards. Two logins at the same time then leave two sessions.
+//
+// An error that a hook caused is a [*HookError]. Run also returns ErrNoExchange, ErrOtherPipeline,
+// ErrUnknownPoint, ErrNested, ErrAnswered, ErrPhaseSkipped, the store's error if its transaction
+// fails, and ctx.Err() if ctx has ended. It returns ErrBadReturnURL in a flow with a redirect that
+// follows return_to, except at Failed. Run is safe for concurrent use with different exchanges.
 func (p *Pipeline) Run(ctx context.Context, flow Flow, phase Phase, strategy Strategy) (handled bool, err error) {
-	x, c, err := p.enter(ctx, flow, phase, strategy)
+	x, all, err := p.enter(ctx, flow, phase, strategy)
 	if err != nil {
 		return false, err
 	}
-	if err := x.passed(c, c.gates); err != nil { // those at After have something before them
+	c := all.at(phase)
+	if err := x.passed(c, c.gates); err != nil {
 		return false, err
 	}
 	if len(c.hooks) == 0 {
 		return false, nil
 	}
-	if c.writes && p.inside(ctx, x) {
+	transacted := c.writes && p.store != nil
+	if transacted && x.within(ctx) {
 		return false, errInside
 	}
 
 	x.begin(nil)
 	defer x.end()
 	switch {
-	case c.writes && p.store != nil:
-		err = p.transaction(ctx, x, x.identityID(), func(ctx context.Context) error { return p.last(ctx, x, c) })
-	case c.outlives:
+	case transacted:
+		err = p.transaction(ctx, x, x.identityID(), func(ctx context.Context) error { return p.runLast(ctx, x, c) })
+	case phase == Failed:
 		alone, cancel := context.WithTimeout(context.WithoutCancel(ctx), detached)
 		defer cancel()
-		err = p.last(alone, x, c)
+		err = p.runLast(alone, x, c)
 	default:
-		err = p.last(ctx, x, c)
+		err = p.runLast(ctx, x, c)
 	}
 	if err != nil {
 		return false, x.failed(err)
 	}
-	if c.gate {
-		x.passing(c)
+	if phase == Before || phase == BeforePersist {
+		x.pass(c)
 	}
 	return p.succeed(ctx, x), nil
 }
 
-// Complete finishes a successful flow. It runs the hooks at BeforePersist; if none of them answers,
-// it runs save and the hooks at After in one transaction, serialized by x.Identity's ID, even if save
-// is what sets the ID. The response is staged until all of it has succeeded.
+// Complete finishes a successful flow. It runs the hooks at BeforePersist. If none of them answers, it
+// runs save and then the hooks at After in one transaction, serialized by the ID of x.Identity, even
+// if save sets that ID. The response is staged until all of it has succeeded.
 //
 // save may be nil. It must use the context that it is given. It may set headers, but it must not
-// answer: a write to x.Writer or to the handler's own ResponseWriter fails the run. At login, the
-// host issues the session in save, or sets x.Session to one of its own. If revoke_active_sessions
-// has run and the login has no session in the end, Complete returns an error and rolls back.
+// answer: a write to x.Writer or to the handler's own ResponseWriter fails the run. At login, issue
+// the session in save, or set x.Session to one of your own. If revoke_active_sessions has run and the
+// login has no session in the end, Complete rolls back and returns an error.
 //
-// handled reports whether a hook has answered. On an error, the transaction is rolled back, x and the
-// header of x.Writer are what they were, and you can try again. An error of save comes back
-// unchanged; others are as those of [Pipeline.Run]. If anything has failed that it ran, Complete
-// then runs the hooks at Failed, with x.Err set: if one of them answers, the cause is logged and
-// handled is true. It does not run them if it refuses the call, as with ErrPhaseSkipped or
-// ErrUnknownPoint. A panic of save rolls back, restores, and goes on, without them.
+// handled reports whether a hook has answered. If Complete returns an error, the transaction is rolled
+// back, x and the header of x.Writer are what they were, and you can try again. An error of save comes
+// back unchanged; the others are those of [Pipeline.Run].
 //
-// With [FlowWide], only the flow-wide hooks run, none under a strategy. Use it for flows without
-// strategies, such as logout.
+// After a failure, Complete runs the hooks at Failed with x.Err set. If one of them answers, Complete
+// logs the error, and handled is true. These hooks do not run if Complete refuses the call, as with
+// ErrPhaseSkipped or ErrUnknownPoint. An answer at BeforePersist is not a failure: handled is true,
+// err is nil, and nothing is saved. If save panics, Complete rolls back and restores, and the panic
+// continues.
 //
-// If the commit took effect but reports an error, Complete returns that error. An answer at
-// BeforePersist is not a failure: handled is true, err is nil, nothing is saved, and the hooks at
-// Failed do not run.
+// With [FlowWide], only the flow-wide hooks run. Use it for flows without strategies, such as logout.
 //
-// Do not open a transaction around Complete. The store knows only those that its own Transaction
-// opened. If ctx carries one, Complete and Run join it: what they leave for after the commit, and the
-// response, go out before the host commits. The store does not know any other transaction, such as
-// one of db.BeginTx. Complete then commits a transaction of its own, and the session stays even if
-// the host's is rolled back. Write in save, in the transaction of its context: sqlstore.Tx(ctx).
+// If the commit took effect but reports an error, Complete returns that error.
+//
+// Do not open a transaction around Complete. If ctx carries a transaction of the store, Complete and
+// Run join it: the response, and what waits for the commit, go out before you commit. The store does
+// not know other transactions, such as one of db.BeginTx. Complete then commits on its own, and the
+// session stays even if you roll back. Instead, write in save, with the transaction of its context:
+// sqlstore.Tx(ctx).
 func (p *Pipeline) Complete(ctx context.Context, flow Flow, strategy Strategy, save func(ctx context.Context) error) (handled bool, err error) {
-	x, after, err := p.enter(ctx, flow, After, strategy)
+	x, c, err := p.enter(ctx, flow, After, strategy)
 	if err != nil {
 		return false, err
 	}
-	if err := x.passed(after, nil); err != nil {
+	if err := x.passed(&c.after, nil); err != nil {
 		return false, err
 	}
-	if p.inside(ctx, x) {
+	if p.store != nil && x.within(ctx) {
 		return false, errInside
 	}
 	x.run.holds = true
 	defer func() {
 		x.run.holds = false
-		x.guard.Open()
+		x.run.guard.Open()
 	}()
-	c := p.plan(x).find(flow, strategy)
-	if handled, err = p.attempt(ctx, x, c, save); err == nil {
-		return handled, nil
+	handled, err = p.attempt(ctx, x, c, save)
+	if err != nil && len(c.failed.hooks) > 0 {
+		return p.afterFailure(ctx, x, &c.failed, err)
 	}
-	if len(c.failed.hooks) == 0 {
-		return false, err
-	}
-	return p.afterFailure(ctx, x, &c.failed, err)
+	return handled, err
 }
 
-// attempt is Complete without the failed hooks.
-func (p *Pipeline) attempt(ctx context.Context, x *Exchange, c *chains, save func(ctx context.Context) error) (handled bool, err error) {
-	x.begin(x.header())
-	defer x.end()
-
-	if err := p.chain(ctx, x, &c.beforePersist); err != nil {
-		return false, x.failed(err)
+// serving returns the plan that serves x, which keeps it from now on. If x is nil or belongs to
+// another pipeline, it returns the current plan.
+func (p *Pipeline) serving(x *Exchange) *Plan {
+	if x == nil {
+		return p.current.Load()
 	}
-	x.passing(&c.beforePersist)
-
-	if status, _ := stage.Result(x.run.stage); status != 0 {
-		err = x.finish()
-	} else {
-		locked := x.identityID()
-		err = p.transaction(ctx, x, locked, func(ctx context.Context) error {
-			if err := x.save(ctx, &c.after, save); err != nil {
-				return err
-			}
-			last := func(ctx context.Context) error {
-				if err := p.last(ctx, x, &c.after); err != nil {
-					return err
-				}
-				return x.requireSession()
-			}
-			if id := x.identityID(); id != locked {
-				return p.transaction(ctx, x, id, last)
-			}
-			return last(ctx)
-		})
+	kept := x.run.plan.Load()
+	if kept == nil {
+		x.run.plan.CompareAndSwap(nil, p.current.Load()) // another goroutine may be faster
+		kept = x.run.plan.Load()
 	}
-	if err != nil {
-		return false, x.failed(err)
+	if kept.pipeline == p {
+		return kept
 	}
-	return p.succeed(ctx, x), nil
+	return p.current.Load()
 }
 
-// chain runs the hooks of one point until one answers or fails. It is the only place that runs hooks.
-func (p *Pipeline) chain(ctx context.Context, x *Exchange, c *chain) (err error) {
-	x.run.chain = c
-	err = errGoexit // for the deferred function: unless something is returned
-	defer func() {
-		if v := recover(); v != nil {
-			cause := panicked(v)
-			if x.run.request == nil {
-				cause = fmt.Errorf("%w (the exchange has no Request)", cause)
-			}
-			err = x.caused(cause)
-			if x.run.aborted = v == http.ErrAbortHandler; !x.run.aborted {
-				p.logPanic(ctx, c.point, x.run.hook.name, x.run.hook.pos, debug.Stack())
-			}
-		} else if err == errGoexit {
-			x.run.hook.counts.fail() // nobody gets the error
+// own makes x an exchange of p, unless it belongs to another pipeline. Reading a session does not make
+// it belong to one.
+func (p *Pipeline) own(x *Exchange) error {
+	switch x.run.owner {
+	case p:
+		return nil
+	case nil:
+		if x.run.owner = p; p.serving(x) != x.run.plan.Load() {
+			x.run.plan.Store(p.current.Load())
 		}
-	}()
-	for i := range c.hooks {
-		h := &c.hooks[i]
-		x.run.hook = h
-		h.counts.run()
-		if err := h.Run(ctx, x); err != nil {
-			return x.caused(err)
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if x.untouched() {
-			continue
-		}
-		answered, err := x.answer()
-		if err != nil {
-			return x.caused(err)
-		}
-		if answered {
-			h.counts.answer()
-			break
-		}
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%w; use the pipeline whose Middleware wraps this route", ErrOtherPipeline)
 }
 
-// last runs the last chain of a run.
-func (p *Pipeline) last(ctx context.Context, x *Exchange, c *chain) error {
-	if err := p.chain(ctx, x, c); err != nil {
-		return err
-	}
-	return x.finish()
-}
+// find returns the chains of a flow and strategy, or nil if the service does not have them.
+func (pl *Plan) find(flow Flow, s Strategy) *chains { return pl.served[Point{Flow: flow, Strategy: s}] }
 
-// logPanic logs where a hook panicked.
-func (p *Pipeline) logPanic(ctx context.Context, point Point, hook string, pos Position, stack []byte) {
-	p.log.LogAttrs(ctx, slog.LevelError, "flowhook: a hook panicked", slog.String("point", point.String()),
-		slog.String("hook", hook), slog.String("position", pos.String()), slog.String("stack", string(stack)))
-}
-
-// afterFailure runs the hooks at Failed after a failed attempt.
-func (p *Pipeline) afterFailure(ctx context.Context, x *Exchange, c *chain, cause error) (handled bool, err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), detached)
-	defer cancel()
-	x.begin(x.header())
-	defer x.end()
-	x.Err = cause
-	if err := p.last(ctx, x, c); err != nil {
-		p.log.LogAttrs(ctx, slog.LevelError, "flowhook: a hook at failed has failed itself", slog.Any("error", x.failed(err)))
-		return false, cause
+// unknown returns the error for a point that has no chain. Only a mistake in the host's code gets
+// here, so it need not be fast.
+func (pl *Plan) unknown(at Point) error {
+	o := &pl.pipeline.options
+	problem, hint := unknownName(at, union(builtinFlows, o.Flows), union(builtinStrategies, o.Strategies))
+	switch {
+	case problem != "":
+	case at.Strategy == FlowWide && pl.find(at.Flow, FlowWide) != nil:
+		problem, hint = "Options.Serves has only strategies of this flow", "pass one of them"
+	default:
+		problem, hint = "the service does not have it", "add it to Options.Serves"
 	}
-	if status, _ := stage.Result(x.run.stage); status == 0 {
-		stage.Discard(x.run.stage) // the handler gets an error, and the writer as it was
-	}
-	handled = p.succeed(ctx, x)
-	x.restore() // the attempt has failed, whatever became of it
-	x.marks.answered = handled
-	if !handled {
-		return false, cause
-	}
-	p.log.LogAttrs(ctx, slog.LevelError, "flowhook: a hook at failed has answered", slog.String("point", c.point.String()), slog.Any("error", cause))
-	return true, nil
+	return fmt.Errorf("%w: %s: %s; %s", ErrUnknownPoint, at, problem, hint)
 }

@@ -59,7 +59,7 @@ type listed struct {
 }
 
 func points(p *flowhook.Pipeline) (all []listed) {
-	for at, hooks := range p.Points() {
+	for at, hooks := range p.Plan().Points() {
 		all = append(all, listed{at, hooks})
 	}
 	return all
@@ -92,30 +92,32 @@ func TestPoints(t *testing.T) {
 		shut  = at(flowhook.Settings, flowhook.Before, flowhook.FlowWide)
 		saved = at(flowhook.Settings, flowhook.After, flowhook.Profile)
 	)
-	verify := flowhook.HookInfo{Name: "verify", Position: line(28, 19), At: wide}
+	verify := flowhook.HookInfo{Name: "verify", Position: line(28, 19), Point: wide}
 	verifyBehind := verify
 	verifyBehind.NeverRuns = true
-	audit := flowhook.HookInfo{Name: "audit", Position: line(31, 19), At: fail, Own: true}
+	audit := flowhook.HookInfo{Name: "audit", Position: line(31, 19), Point: fail, Custom: true}
 	want := []listed{ // flows in the order of their constants
-		{oidc, []flowhook.HookInfo{{Name: "session", Position: line(36, 21), At: oidc}}},
+		{oidc, []flowhook.HookInfo{{Name: "session", Position: line(36, 21), Point: oidc}}},
 		{wide, []flowhook.HookInfo{verify}},
 		{fail, []flowhook.HookInfo{audit}},
-		{gate, []flowhook.HookInfo{{Name: "audit", Position: line(17, 21), At: gate, Own: true, Timeout: 2 * time.Second}}},
+		{gate, []flowhook.HookInfo{{Name: "audit", Position: line(17, 21), Point: gate, Custom: true, Timeout: 2 * time.Second}}},
 		{after, []flowhook.HookInfo{
-			{Name: "session", Position: line(20, 21), At: after},
-			{Name: "redirect", Position: line(21, 21), At: after, Target: "/welcome", Timeout: 90 * time.Second},
-			{Name: "audit", Position: line(26, 21), At: after, Own: true, NeverRuns: true},
+			{Name: "session", Position: line(20, 21), Point: after},
+			{Name: "redirect", Position: line(21, 21), Point: after, Target: "/welcome", Timeout: 90 * time.Second},
+			{Name: "audit", Position: line(26, 21), Point: after, Custom: true, NeverRuns: true},
 			verifyBehind,
 		}},
 		{at(flowhook.Registration, flowhook.Failed, flowhook.Password), []flowhook.HookInfo{audit}},
-		{shut, []flowhook.HookInfo{{Name: "redirect", Position: line(6, 19), At: shut, Target: "https://www.example.org/closed"}}},
-		{saved, []flowhook.HookInfo{{Name: "audit", Position: line(12, 21), At: saved, Own: true, NeverRuns: true}}},
+		{shut, []flowhook.HookInfo{{Name: "redirect", Position: line(6, 19), Point: shut, Target: "https://www.example.org/closed"}}},
+		{saved, []flowhook.HookInfo{{Name: "audit", Position: line(12, 21), Point: saved, Custom: true, NeverRuns: true}}},
 	}
 	got := points(p)
 	require.Len(t, got, len(want))
 	for i := range got {
 		for j := range got[i].hooks {
 			got[i].hooks[j].Findings = nil // below
+			require.Equal(t, got[i].hooks[j].Name == "audit", got[i].hooks[j].Description == "", "built-in hooks describe themselves")
+			got[i].hooks[j].Description = ""
 		}
 		require.Equal(t, want[i], got[i])
 	}
@@ -134,8 +136,8 @@ registration/after/password           session                                   
 registration/failed/password          audit                                       31:19
 settings/before                       redirect to https://www.example.org/closed  6:19   answers
 settings/after/profile                audit                                       12:21  never runs
-`, "\n"), p.String())
-		require.Equal(t, "no hooks\n", configured(t, "").String())
+`, "\n"), p.Plan().String())
+		require.Equal(t, "no hooks\n", configured(t, "").Plan().String())
 	})
 
 	t.Run("with the findings beside the hooks that they are about", func(t *testing.T) {
@@ -143,7 +145,7 @@ settings/after/profile                audit                                     
 		for _, l := range points(p) {
 			for _, h := range l.hooks {
 				for _, f := range h.Findings {
-					require.Contains(t, p.Findings(), f)
+					require.Contains(t, p.Plan().Findings(), f)
 					key := l.at.String() + " " + h.Name + " " + h.Position.String()
 					beside[key] = append(beside[key], f.Rule)
 				}
@@ -161,16 +163,16 @@ settings/after/profile                audit                                     
 
 	t.Run("of which the slices are the caller's", func(t *testing.T) {
 		was := fmt.Sprintf("%+v", points(p))
-		for _, hooks := range p.Points() {
+		for _, hooks := range p.Plan().Points() {
 			for i := range hooks {
 				clear(hooks[i].Findings)
 			}
 			clear(hooks)
 		}
-		clear(p.Findings())
+		clear(p.Plan().Findings())
 		require.Equal(t, was, fmt.Sprintf("%+v", points(p)))
-		require.NotZero(t, p.Findings()[0])
-		for range p.Points() {
+		require.NotZero(t, p.Plan().Findings()[0])
+		for range p.Plan().Points() {
 			break // an iterator may be left
 		}
 	})
@@ -189,8 +191,8 @@ func TestPointsHasWhatWasAdded(t *testing.T) {
 	require.Equal(t, invite, all[0].at)
 	var got []string
 	for _, h := range all[0].hooks {
-		require.Equal(t, invite, h.At)
-		require.Equal(t, h.Name == "audit" || h.Name == "greets", h.Own)
+		require.Equal(t, invite, h.Point)
+		require.Equal(t, h.Name == "audit" || h.Name == "greets", h.Custom)
 		got = append(got, h.Name+" "+h.Target)
 		if h.Name != "audit" {
 			require.Equal(t, "points_test.go", filepath.Base(h.Position.File))
@@ -198,7 +200,7 @@ func TestPointsHasWhatWasAdded(t *testing.T) {
 		}
 	}
 	require.Equal(t, []string{"audit ", "greets ", "session ", "redirect https://example.org/", "redirect /"}, got)
-	require.NotContains(t, p.String(), "secret")
+	require.NotContains(t, p.Plan().String(), "secret")
 }
 
 // A host may declare what flowhook knows, or one thing twice: it is there once.
@@ -210,24 +212,26 @@ func TestWhatIsDeclaredTwiceIsThereOnce(t *testing.T) {
 		o.Strategies = []flowhook.Strategy{flowhook.Password, "magic", "magic"}
 	})
 	require.Equal(t, points(once), points(twice))
-	require.Equal(t, once.Findings(), twice.Findings())
-	require.Equal(t, 3, strings.Count(twice.String(), "session"), twice)
+	require.Equal(t, once.Plan().Findings(), twice.Plan().Findings())
+	require.Equal(t, 3, strings.Count(twice.Plan().String(), "session"), twice)
 }
 
 func TestPointsFollowReload(t *testing.T) {
 	p := configured(t, many)
-	before := p.Points()
+	before := p.Plan().Points()
 	cfg, err := flowhook.ParseConfig([]byte("selfservice: {login: {after: {password: [{hook: sesion}]}}}"))
 	require.NoError(t, err)
-	was := p.String()
+	was := p.Plan().String()
 	require.Error(t, p.Reload(cfg))
-	require.Equal(t, was, p.String())
+	require.Equal(t, was, p.Plan().String())
 
 	cfg, err = flowhook.ParseConfig([]byte("selfservice: {login: {after: {password: [{hook: session}]}}}"))
 	require.NoError(t, err)
 	require.NoError(t, p.Reload(cfg))
-	require.Equal(t, []listed{{loginAfter, []flowhook.HookInfo{{Name: "session", Position: flowhook.Position{Line: 1, Column: 49}, At: loginAfter}}}}, points(p))
-	require.NotContains(t, rulesOf(p.Findings()), "enumeration")
+	all := points(p)
+	all[0].hooks[0].Description = ""
+	require.Equal(t, []listed{{loginAfter, []flowhook.HookInfo{{Name: "session", Position: flowhook.Position{Line: 1, Column: 49}, Point: loginAfter}}}}, all)
+	require.NotContains(t, rulesOf(p.Plan().Findings()), "enumeration")
 	n := 0
 	for range before {
 		n++
@@ -251,10 +255,10 @@ selfservice:
 `), flowhook.Options{})
 	require.NoError(t, err)
 	asks := map[string]bool{}
-	for _, hooks := range p.Points() {
-		asks[hooks[0].Target] = hooks[0].Asks
+	for _, hooks := range p.Plan().Points() {
+		asks[hooks[0].Target] = hooks[0].FollowsReturnTo
 	}
 	require.Equal(t, map[string]bool{"/home": true, "/": false}, asks)
-	require.Contains(t, p.String(), "redirect to /home or return_to ")
-	require.Contains(t, p.Mermaid(), "home or return_to")
+	require.Contains(t, p.Plan().String(), "redirect to /home or return_to ")
+	require.Contains(t, p.Plan().Mermaid(), "home or return_to")
 }

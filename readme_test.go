@@ -196,7 +196,7 @@ func TestREADMEYAML(t *testing.T) {
 			p, err := flowhook.New(cfg, opts)
 			require.NoError(t, err)
 			require.Equal(t, "<!-- table -->", blocks[i+2].marked)
-			require.Equal(t, blocks[i+2].text, p.String(), "%s", blocks[i+2])
+			require.Equal(t, blocks[i+2].text, p.Plan().String(), "%s", blocks[i+2])
 			continue
 		}
 		opts.Secrets = []string{"only-for-this-test-0123456789"}

@@ -2,9 +2,9 @@ package flowhook
 
 import (
 	"context"
-	"errors"
 	"net/http"
 
+	"github.com/flowhook/flowhook/internal/conf"
 	"github.com/flowhook/flowhook/internal/target"
 )
 
@@ -31,10 +31,26 @@ func Redirect(to string) Hook {
 	return &redirect{to: to, err: target.Check(to)}
 }
 
+var redirectHook = builtin{
+	name:        "redirect",
+	description: "Answers 302 and ends the chain.",
+	make:        newRedirect,
+}
+
 type redirect struct {
-	to   string
-	err  error // what is wrong with to
-	asks bool  // the request may name another URL: see Pipeline.ReturnURL
+	to      string
+	err     error      // what is wrong with to
+	at      conf.Value // where the file has to
+	follows bool       // the request may name another URL: see Pipeline.ReturnURL
+}
+
+// Place moves a redirect of the registration flow to BeforePersist, where it disables registration,
+// as the founding document says.
+func (h *redirect) Place(p Point) Phase {
+	if p.Flow == Registration {
+		return BeforePersist
+	}
+	return After
 }
 
 // Run does without http.Redirect, which cleans paths, makes them absolute by the request, and escapes.
@@ -43,7 +59,7 @@ func (h *redirect) Run(_ context.Context, x *Exchange) error {
 		return h.err
 	}
 	to := h.to
-	if h.asks && x.run.returnTo != "" {
+	if h.follows && x.run.returnTo != "" {
 		to = x.run.returnTo
 	}
 	x.Writer.Header().Set("Location", to)
@@ -51,35 +67,35 @@ func (h *redirect) Run(_ context.Context, x *Exchange) error {
 	return nil
 }
 
-// newRedirect makes the hook of an entry in the file. returns says that there are URLs that a request may name.
-func newRedirect(decode func(v any) error, returns bool) (Hook, error) {
+// newRedirect returns the redirect hook of an entry, or nil if its config is wrong.
+func newRedirect(b *builder, e *conf.Entry) Hook {
 	var config struct {
 		To      *string `yaml:"to"`
 		Default *string `yaml:"default_redirect_url"`
-		Allow   bool    `yaml:"allow_user_defined_redirect"`
+		Follow  bool    `yaml:"allow_user_defined_redirect"`
 	}
-	if err := decode(&config); err != nil {
-		return nil, err
+	if b.decode(e, &config, nil) != nil {
+		return nil
 	}
-	var errs []error // one for each key, as a file reports all that is wrong with it
-	if config.Allow && !returns {
-		errs = append(errs, &fieldError{key: "allow_user_defined_redirect", err: errors.New(
-			"there are no return URLs that a user could name; list them in selfservice.allowed_return_urls, or remove it")})
+	if list := b.file.AllowedAt; config.Follow && (list.Node == nil || len(list.Content) == 0) {
+		b.wrongConfig(e, "allow_user_defined_redirect",
+			"there are no return URLs that a user could name; list them in selfservice.allowed_return_urls, or remove it")
 	}
 	key, to := "to", config.To
 	if to == nil {
 		key, to = "default_redirect_url", config.Default
 	} else if config.Default != nil {
-		errs = append(errs, &fieldError{key: "default_redirect_url", err: errors.New(
-			`"to" is set as well, and a redirect has one target; remove one of them`)})
+		b.wrongConfig(e, "default_redirect_url", `"to" is set as well, and a redirect has one target; remove one of them`)
 	}
 	if to == nil {
-		errs = append(errs, errors.New(`"to" is missing: an absolute http or https URL, or a path on the same site such as /maintenance`))
-	} else if err := target.Check(*to); err != nil {
-		errs = append(errs, &fieldError{key: key, err: err})
+		b.wrongConfig(e, "", `"to" is missing: an absolute http or https URL, or a path on the same site such as /maintenance`)
+		return nil
 	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
+	if err := target.Check(*to); err != nil {
+		b.wrongConfig(e, key, "%v", err)
 	}
-	return &redirect{to: *to, asks: config.Allow}, nil
+	if config.Follow {
+		b.plan.returns.followed = append(b.plan.returns.followed, Flow(e.Flow))
+	}
+	return &redirect{to: *to, at: e.Config.Get(key), follows: config.Follow}
 }

@@ -1,71 +1,58 @@
-package flowhook
+package flowhook_test
 
 import (
-	"errors"
-	"strings"
 	"testing"
 
+	"github.com/flowhook/flowhook"
 	"github.com/stretchr/testify/require"
-	"gopkg.in/yaml.v3"
 )
 
-func TestRedirectConfig(t *testing.T) {
-	for _, row := range []struct{ name, config, to, key, err string }{
-		{"to", "to: https://www.ory.sh/maintenance", "https://www.ory.sh/maintenance", "", ""},
-		{"the other key", "default_redirect_url: /x", "/x", "", ""},
-		{"user-defined switched off", "{to: /x, allow_user_defined_redirect: false}", "/x", "", ""},
-		{"user-defined, where there are no return URLs", "{to: /x, allow_user_defined_redirect: true}", "", "allow_user_defined_redirect", "selfservice.allowed_return_urls"},
-		{"both", "{to: /x, default_redirect_url: /y}", "", "default_redirect_url", `"to" is set as well`},
-		{"both, one empty", `{to: "", default_redirect_url: /y}`, "", "default_redirect_url", `"to" is set as well`},
-		{"none", "{}", "", "", `"to" is missing`},
-		{"null", "to:", "", "", `"to" is missing`},
-		{"empty", `to: ""`, "", "to", `"" is empty`},
-		{"a bad target", "to: //other.example", "", "to", "another host"},
-		{"a bad target under the other key", "default_redirect_url: //other.example", "", "default_redirect_url", "another host"},
-		{"a misspelled key", "too: /x", "", "", "field too not found"},
+func TestRedirect_Config(t *testing.T) {
+	const returns = "selfservice: {allowed_return_urls: [/app], "
+	for _, row := range []struct{ name, file, config, target, key, problem string }{
+		{"to", "", "{to: https://www.ory.sh/maintenance}", "https://www.ory.sh/maintenance", "", ""},
+		{"default_redirect_url", "", "{default_redirect_url: /x}", "/x", "", ""},
+		{"return_to_off", "", "{to: /x, allow_user_defined_redirect: false}", "/x", "", ""},
+		{"return_to_without_urls", "", "{to: /x, allow_user_defined_redirect: true}", "", ".allow_user_defined_redirect", "selfservice.allowed_return_urls"},
+		{"return_to_with_urls", returns, "{to: /x, allow_user_defined_redirect: true}", "/x", "", ""},
+		{"both", "", "{to: /x, default_redirect_url: /y}", "", ".default_redirect_url", `"to" is set as well`},
+		{"both_one_empty", "", `{to: "/z", default_redirect_url: ""}`, "", ".default_redirect_url", `"to" is set as well`},
+		{"none", "", "{}", "", "", `"to" is missing`},
+		{"null", "", "{to: }", "", ".to", "found null"},
+		{"empty", "", `{to: ""}`, "", ".to", "is empty"},
+		{"bad_target", "", "{to: //other.example}", "", ".to", "another host"},
+		{"bad_target_under_the_other_key", "", "{default_redirect_url: //other.example}", "", ".default_redirect_url", "another host"},
+		{"misspelled_key", "", "{too: /x}", "", ".too", `unknown key "too"`},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			hook, err := newRedirect(decodeStrict(row.config), false)
-			if row.err == "" {
-				require.NoError(t, err)
-				require.Equal(t, &redirect{to: row.to}, hook)
+			file := row.file
+			if file == "" {
+				file = "selfservice: {"
+			}
+			p, err := flowhook.New(parse(t, file+"login: {before: [{hook: redirect, config: "+row.config+"}]}}"), flowhook.Options{})
+			if row.problem != "" {
+				var first *flowhook.ConfigError
+				require.ErrorAs(t, err, &first)
+				require.Equal(t, "selfservice.login.before[0].config"+row.key, first.Path)
+				require.Contains(t, first.Problem, row.problem)
 				return
 			}
-			require.ErrorContains(t, err, row.err)
-			require.Nil(t, hook)
-			var field *fieldError
-			require.Equal(t, row.key != "", errors.As(err, &field))
-			if field != nil {
-				require.Equal(t, row.key, field.key)
+			require.NoError(t, err)
+			for _, hooks := range p.Plan().Points() {
+				require.Equal(t, row.target, hooks[0].Target)
+				require.Equal(t, row.file != "", hooks[0].FollowsReturnTo)
 			}
 		})
 	}
 }
 
-func TestRedirectConfigReportsEveryKey(t *testing.T) {
-	_, err := newRedirect(decodeStrict("{to: foo, default_redirect_url: /x, allow_user_defined_redirect: true}"), false)
-	var joined interface{ Unwrap() []error }
-	require.ErrorAs(t, err, &joined)
-	var keys []string
-	for _, err := range joined.Unwrap() {
-		var field *fieldError
-		require.ErrorAs(t, err, &field)
-		keys = append(keys, field.key)
+func TestRedirect_ConfigReportsAllKeys(t *testing.T) {
+	_, err := flowhook.New(parse(t, "selfservice: {login: {before: [{hook: redirect, config: "+
+		"{to: foo, default_redirect_url: /x, allow_user_defined_redirect: true}}]}}"), flowhook.Options{})
+	var paths []string
+	for _, err := range err.(interface{ Unwrap() []error }).Unwrap() {
+		paths = append(paths, err.(*flowhook.ConfigError).Path)
 	}
-	require.ElementsMatch(t, []string{"to", "default_redirect_url", "allow_user_defined_redirect"}, keys)
-}
-
-func TestARedirectMayAskWhereThereAreReturnURLs(t *testing.T) {
-	hook, err := newRedirect(decodeStrict("{to: /x, allow_user_defined_redirect: true}"), true)
-	require.NoError(t, err)
-	require.Equal(t, &redirect{to: "/x", asks: true}, hook)
-}
-
-// decodeStrict is what a factory is given: it refuses unknown keys.
-func decodeStrict(config string) func(v any) error {
-	return func(v any) error {
-		decoder := yaml.NewDecoder(strings.NewReader(config))
-		decoder.KnownFields(true)
-		return decoder.Decode(v)
-	}
+	const config = "selfservice.login.before[0].config."
+	require.Equal(t, []string{config + "to", config + "default_redirect_url", config + "allow_user_defined_redirect"}, paths)
 }

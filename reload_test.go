@@ -113,10 +113,10 @@ func TestABadReloadChangesNothing(t *testing.T) {
 	opts.Logger = slog.New(slog.NewTextHandler(log, nil))
 	p, err := flowhook.New(parse(t, version(1, secretOf(1))), opts)
 	require.NoError(t, err)
-	was, logged := p.String(), log.String()
+	was, logged := p.Plan().String(), log.String()
 	err = p.Reload(parse(t, version(2, "short")+"\n    login2: {}\n"))
 	require.Len(t, configErrors(err), 2, "%v", err)
-	require.Equal(t, was, p.String())
+	require.Equal(t, was, p.Plan().String())
 	require.Equal(t, logged, log.String())
 	ctx, x := exchangeOf(t.Context(), "alice")
 	_, err = p.Run(ctx, flowhook.Login, flowhook.Before, flowhook.FlowWide)
@@ -256,8 +256,8 @@ func TestAPanicOfWrapIsAnErrorOfReload(t *testing.T) {
 	}
 	p, err := flowhook.New(parse(t, "selfservice: {login: {before: [{hook: stamp}]}}"), opts)
 	require.NoError(t, err)
-	was := p.String()
+	was := p.Plan().String()
 	err = p.Reload(parse(t, "selfservice: {login: {before: [{hook: redirect, config: {to: /x}}]}}"))
 	require.EqualError(t, err, "1:39: selfservice.login.before[0].hook: Options.Wrap: panic: never heard of it")
-	require.Equal(t, was, p.String())
+	require.Equal(t, was, p.Plan().String())
 }

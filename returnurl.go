@@ -13,9 +13,9 @@ import (
 
 // returns are where users go after a flow.
 type returns struct {
-	to      map[Point]string // by flow and strategy; neither, and no strategy: what holds for all others
-	allowed target.List      // what a request may name
-	asking  []Flow           // those with a redirect that goes there
+	to       map[Point]string // by flow and strategy; neither, and no strategy: what holds for all others
+	allowed  target.List      // what a request may name
+	followed []Flow           // the flows with a redirect that goes there
 }
 
 // ReturnURL returns the URL to send the user to when a flow is done: the one that the request names
@@ -42,7 +42,7 @@ type returns struct {
 // Options.Serves does not have it. ReturnURL is safe for concurrent use with different requests.
 func (p *Pipeline) ReturnURL(r *http.Request, flow Flow, strategy Strategy) (string, error) {
 	x, _ := FromContext(r.Context())
-	now := p.plan(x)
+	now := p.serving(x)
 	if now.find(flow, strategy) == nil {
 		return "", now.unknown(Point{flow, After, strategy})
 	}

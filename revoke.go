@@ -3,9 +3,23 @@ package flowhook
 import (
 	"context"
 	"fmt"
+
+	"github.com/flowhook/flowhook/internal/conf"
 )
 
-// newRevoke makes the revoke_active_sessions hook. It deletes all sessions of x.Identity except
+var revokeHook = builtin{
+	name:        "revoke_active_sessions",
+	description: "Signs the user out everywhere else: ends all of the user's other sessions.",
+	after:       []Flow{Login, Recovery, Settings},
+	needs:       func(b *builder) []requirement { return []requirement{requireStore[SessionRevoker](b)} },
+	make: func(b *builder, e *conf.Entry) Hook {
+		b.takesNoConfig(e)
+		store, _ := b.Store.(SessionRevoker)
+		return newRevoke(store)
+	},
+}
+
+// newRevoke returns the revoke_active_sessions hook. It deletes all sessions of x.Identity except
 // x.Session. If x.Session belongs to another identity, which was signed in here before, it is not
 // spared and not deleted.
 //

@@ -9,23 +9,51 @@ import (
 	"time"
 
 	"github.com/flowhook/flowhook/internal/conf"
+	"github.com/flowhook/flowhook/internal/need"
 	"github.com/flowhook/flowhook/internal/stage"
 	"github.com/flowhook/flowhook/internal/token"
 )
 
-// newSession makes the session hook: it signs the user in, by issue.
+var sessionHook = builtin{
+	name:        "session",
+	description: "Signs the user in: the response sets the session cookie.",
+	after:       []Flow{Login, Registration, Verification, Recovery},
+	needs: func(b *builder) []requirement {
+		if b.Issue != nil {
+			return nil
+		}
+		hint := "add a list secrets.session to the file, or set Options.Secrets"
+		if b.file.Kratos { // it keeps them in this variable if they are not in the file
+			hint = `write secrets: {cookie: ["${SECRETS_COOKIE}"]} in the file, or set Options.Secrets`
+		}
+		return []requirement{
+			requireStore[SessionStore](b),
+			{need: need.Secrets, met: len(b.secrets) > 0, hint: hint},
+		}
+	},
+	make: func(b *builder, e *conf.Entry) Hook {
+		b.takesNoConfig(e)
+		issue := b.Issue
+		if issue == nil {
+			issue = b.pipeline.sessions.Issue
+		}
+		return newSession(issue)
+	},
+}
+
+// newSession returns the session hook. It signs the user in with issue.
 func newSession(issue func(ctx context.Context, x *Exchange) error) Hook {
 	return HookFunc(func(ctx context.Context, x *Exchange) error {
 		if x.identityID() == "" {
 			return ErrNoIdentity
 		}
-		if x.marks.issuedTo == x.Identity.ID {
+		if x.run.marks.issuedTo == x.Identity.ID {
 			return nil // by save, or by this hook at another point
 		}
 		if err := issue(ctx, x); err != nil {
 			return err
 		}
-		x.marks.issuedTo = x.Identity.ID
+		x.run.marks.issuedTo = x.Identity.ID
 		return nil
 	})
 }
@@ -54,19 +82,19 @@ type tokens struct {
 // configured returns the settings that serve x, which may be nil.
 func (s *Sessions) configured(x *Exchange) (*tokens, error) {
 	if s.store != nil {
-		if t := s.pipeline.plan(x).tokens; t != nil {
+		if t := s.pipeline.serving(x).tokens; t != nil {
 			return t, nil
 		}
 	}
 	return nil, fmt.Errorf("%w: sessions need a SessionStore and secrets", ErrNotConfigured)
 }
 
-// mute returns an error if no cookie can reach the client. Ask it before anything is stored.
-func (x *Exchange) mute() error {
+// needCookie returns an error if no cookie can reach the client. Ask it before anything is stored.
+func (x *Exchange) needCookie() error {
 	switch {
 	case x.Writer == nil || x.run.busy && stage.Real(x.run.stage) == nil:
 		return errNoWriterForCookie
-	case x.guard.Begun():
+	case x.run.guard.Begun():
 		return errTooLateForCookie
 	case x.run.busy && x.run.succeeded:
 		return errTooLate
@@ -84,7 +112,7 @@ func (s *Sessions) Issue(ctx context.Context, x *Exchange) error {
 	if err != nil {
 		return err
 	}
-	if err := x.mute(); err != nil {
+	if err := x.needCookie(); err != nil {
 		return err
 	}
 	token, err := s.Create(ctx, x)
@@ -128,7 +156,7 @@ func (s *Sessions) Create(ctx context.Context, x *Exchange) (token string, err e
 	if err != nil {
 		return "", fmt.Errorf("flowhook: issuing a session: %w", err)
 	}
-	x.Session, x.marks.issuedTo = &fresh, fresh.IdentityID
+	x.Session, x.run.marks.issuedTo = &fresh, fresh.IdentityID
 	return token, nil
 }
 
@@ -142,7 +170,7 @@ func (s *Sessions) End(ctx context.Context, x *Exchange) error {
 	if err != nil {
 		return err
 	}
-	if err := x.mute(); err != nil {
+	if err := x.needCookie(); err != nil {
 		return err
 	}
 	if x.outside(ctx) || x.within(ctx) {
@@ -162,7 +190,7 @@ func (s *Sessions) End(ctx context.Context, x *Exchange) error {
 	if err != nil {
 		return fmt.Errorf("flowhook: ending a session: %w", err)
 	}
-	x.Session, x.marks.issuedTo = nil, ""
+	x.Session, x.run.marks.issuedTo = nil, ""
 	t.TakeBack(x.Writer.Header())
 	return nil
 }

@@ -61,7 +61,7 @@ func TestStrictLetsAFlowBeClosed(t *testing.T) {
 	h := newHost(t, "selfservice: {login: {before: [{hook: redirect, config: {to: /closed}}], after: [{hook: session}]}}"+strongYAML,
 		func(_ *host, o *flowhook.Options) { o.Strict = true })
 	assert.Equal(t, []string{"/closed"}, h.browser().get("/login").Header["Location"])
-	assert.Len(t, h.pipeline.Findings(), 2)
+	assert.Len(t, h.pipeline.Plan().Findings(), 2)
 }
 
 // Whatever a strict file says, each of its flows can be closed, by a page anywhere.
@@ -96,7 +96,7 @@ func TestStrictHoldsForReload(t *testing.T) {
 		cfg, err := flowhook.ParseConfig([]byte(text + strongYAML))
 		require.NoError(t, err)
 		assert.Equal(t, []string{want}, problems(h.pipeline.Reload(cfg)))
-		assert.Empty(t, h.pipeline.Findings(), "nothing has changed")
+		assert.Empty(t, h.pipeline.Plan().Findings(), "nothing has changed")
 		assert.Equal(t, []string{"/home"}, h.browser().post("/login/password", "user", "alice").Header["Location"])
 	}
 	cfg, err := flowhook.ParseConfig([]byte("selfservice: {login: {before: [{hook: redirect, config: {to: /closed}}]}}"))
@@ -192,9 +192,9 @@ selfservice:
 	require.NoError(t, err)
 	p, err := flowhook.New(cfg, o)
 	require.NoError(t, err)
-	found := p.Findings()
+	found := p.Plan().Findings()
 	assert.Greater(t, len(found), 15)
-	text := strings.Join(said("", found), "\n") + log.String() + p.String() + p.Mermaid()
+	text := strings.Join(said("", found), "\n") + log.String() + p.Plan().String() + p.Plan().Mermaid()
 	_, err = flowhook.New(cfg, strict(o))
 	require.Error(t, err)
 	text += err.Error()

@@ -5,13 +5,34 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
+	"github.com/flowhook/flowhook/internal/conf"
 	"github.com/flowhook/flowhook/internal/letter"
+	"github.com/flowhook/flowhook/internal/need"
 )
+
+var verifyHook = builtin{
+	name:        "verify",
+	alias:       "verification",
+	description: "Emails a verification link to each address that is not verified, after the commit.",
+	after:       []Flow{Registration, Settings, Login},
+	needs: func(b *builder) []requirement {
+		if b.VerificationURL == "" && b.file.VerifyURL.Node != nil && !b.badURL {
+			b.badURL = true // report it once, not for each hook
+			b.checkURL(b.file.VerifyURL.Value, b.at(b.file.VerifyURL))
+		}
+		return []requirement{
+			requireStore[VerificationStore](b),
+			{need: need.Link, met: b.verificationURL() != "" || b.file.VerifyURL.Node != nil,
+				hint: "set selfservice.flows.verification.ui_url in the file, or Options.VerificationURL"},
+			{need: need.Courier, met: b.Courier != nil, hint: "set Options.Courier"},
+		}
+	},
+	make: newVerify,
+}
 
 // verifier is what the verify hook works with: the first part from the pipeline, the second from its config.
 type verifier struct {
@@ -25,27 +46,33 @@ type verifier struct {
 	interval time.Duration // between two emails to one address
 }
 
-// newVerify makes the verify hook of one entry.
-func newVerify(decode func(v any) error, v verifier) (Hook, error) {
+// newVerify returns the verify hook of an entry, or nil if its config is wrong.
+func newVerify(b *builder, e *conf.Entry) Hook {
 	config := struct {
 		Lifespan string `yaml:"lifespan"`
 		Interval string `yaml:"interval"`
 	}{"24h", "1m"}
-	if err := decode(&config); err != nil {
-		return nil, err
+	if b.decode(e, &config, nil) != nil {
+		return nil
 	}
+	v := verifier{pipeline: b.pipeline, courier: b.Courier, outbox: b.Outbox, url: b.verificationURL()}
+	v.store, _ = b.Store.(VerificationStore)
 	var err error
-	var errs []error
 	if v.lifespan, err = time.ParseDuration(config.Lifespan); err != nil || v.lifespan < time.Second {
-		errs = append(errs, &fieldError{"lifespan", errors.New("must be a duration of at least a second, with a unit, such as 24h")})
+		b.wrongConfig(e, "lifespan", "must be a duration of at least a second, with a unit, such as 24h")
 	}
 	if v.interval, err = time.ParseDuration(config.Interval); err != nil || v.interval < 0 {
-		errs = append(errs, &fieldError{"interval", errors.New("must be a duration with a unit, such as 1m; 0s for no limit")})
+		b.wrongConfig(e, "interval", "must be a duration with a unit, such as 1m; 0s for no limit")
 	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
+	return &v
+}
+
+// verificationURL returns where the links in verification emails point, or "".
+func (b *builder) verificationURL() string {
+	if b.VerificationURL == "" && b.file.VerifyURL.Node != nil {
+		return b.file.VerifyURL.Value
 	}
-	return &v, nil
+	return b.VerificationURL
 }
 
 // Run emails a link to every address of x.Identity that is not verified. An address that cannot be
@@ -101,7 +128,7 @@ func (v *verifier) mail(ctx context.Context, x *Exchange, a Address) error {
 	}
 	d := &delivery{verifier: v, message: m, hash: hash, by: HookError{Point: x.Point()}}
 	if h := x.run.hook; h != nil {
-		d.by.Name, d.by.Position = h.name, h.pos
+		d.by.Name, d.by.Position = h.entry.Name(), h.position()
 	}
 	x.AfterCommit(d.run)
 	return nil

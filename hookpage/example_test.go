@@ -14,11 +14,12 @@ func ExampleHandler() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	pipeline, err := flowhook.New(cfg, flowhook.Options{Count: true})
+	recorder := hookpage.NewRecorder()
+	pipeline, err := flowhook.New(cfg, flowhook.Options{Wrap: recorder.Wrap})
 	if err != nil {
 		log.Fatal(err)
 	}
 	operators := http.NewServeMux()
-	operators.Handle("/debug/hooks", hookpage.Handler(pipeline))
+	operators.Handle("/debug/hooks", hookpage.Handler(pipeline, hookpage.Options{Recorder: recorder, File: "auth.yml"}))
 	go func() { log.Fatal(http.ListenAndServe("127.0.0.1:6060", operators)) }()
 }

@@ -1,10 +1,11 @@
-// Package hookpage shows what a pipeline does, as one page for the people who run the service: every flow as a lane, with
-// its hooks in the order they run, what [flowhook.Config.Check] found beside the hook that it is about, and how often each
-// hook ran.
+// Package hookpage serves a page about a pipeline, for the people who run the service. It shows each
+// flow as a lane, with its hooks in the order they run, the findings of [flowhook.Config.Check], and,
+// with a [Recorder], how often each hook ran.
 package hookpage
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
@@ -21,20 +22,34 @@ var markup string
 //go:embed page.css
 var style string
 
-// Handler gives the page. It is one HTML document without scripts that loads nothing, and answers GET and HEAD; another
-// method is 405. Each request is shown the configuration that is current, so what Reload takes is there at once. How often
-// hooks ran is there where Options.Count is set, and counts since [flowhook.New].
+// Options configure the page. The zero value is ready to use.
+type Options struct {
+	// Title is the heading of the page. Default: "Hooks".
+	Title string
+
+	// Recorder has the figures of the hooks. Pass its Wrap to flowhook as Options.Wrap. Nil: the page
+	// shows none.
+	Recorder *Recorder
+
+	// File is the path of the YAML file. The page then says whether the file differs from the running
+	// configuration. Empty: it does not say.
+	File string
+}
+
+// Handler returns the page. It is one HTML document without scripts that loads nothing. It answers GET
+// and HEAD, and any other method with 405. Each request shows the configuration that is current.
 //
-// The page shows what the service does to whoever can reach it: hooks, where they are configured,
-// where redirects lead (up to the first ?, # or ;), what is weak in the settings. It shows no
-// secret, no address and no config of a hook. So mount it where operators alone come, such as a
-// listener on the loopback interface, or behind their sign-in.
+// The page shows what the service does to anyone who can reach it: hooks, where they are configured,
+// where redirects lead (up to the first ?, # or ;), and which settings are weak. It shows no secret, no
+// address and no config of a hook. Mount it where only operators can reach it, such as on a listener
+// on the loopback interface, or require their sign-in.
 //
-// A nil pipeline is a mistake in the program, and panics at once. The handler is safe for concurrent use.
-func Handler(p *flowhook.Pipeline) http.Handler {
+// Handler panics if p is nil. The handler is safe for concurrent use.
+func Handler(p *flowhook.Pipeline, opts Options) http.Handler {
 	if p == nil {
 		panic("hookpage: Handler of a nil pipeline")
 	}
+	opts.Title = cmp.Or(opts.Title, "Hooks")
 	page := template.Must(template.New("page").Funcs(template.FuncMap{"more": more}).Parse(markup))
 	sum := sha256.Sum256([]byte(style))
 	policy := "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
@@ -52,7 +67,7 @@ func Handler(p *flowhook.Pipeline) http.Handler {
 			return
 		}
 		var b bytes.Buffer // so that a page is whole, or an error
-		if err := page.Execute(&b, newView(p)); err != nil {
+		if err := page.Execute(&b, newView(p.Plan(), opts)); err != nil {
 			http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 			return
 		}

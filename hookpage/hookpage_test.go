@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -17,7 +19,7 @@ import (
 )
 
 func TestTheAnswerIsGuarded(t *testing.T) {
-	server := httptest.NewServer(hookpage.Handler(build(t, nil, options())))
+	server := httptest.NewServer(hookpage.Handler(build(t, nil, options()), hookpage.Options{}))
 	defer server.Close()
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodOptions} {
 		r, err := http.NewRequest(method, server.URL, nil)
@@ -50,7 +52,7 @@ func TestTheAnswerIsGuarded(t *testing.T) {
 
 func TestThePageIsSelfContained(t *testing.T) {
 	w := httptest.NewRecorder()
-	hookpage.Handler(build(t, nil, options())).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	hookpage.Handler(build(t, nil, options()), hookpage.Options{}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 	page := w.Body.String()
 	styles := regexp.MustCompile(`(?s)<style>(.*?)</style>`).FindAllStringSubmatch(page, -1)
 	require.Len(t, styles, 1)
@@ -72,7 +74,7 @@ func TestNothingConfiguredIsAPage(t *testing.T) {
 
 func TestNoSecretIsShown(t *testing.T) {
 	opts := options()
-	opts.Secrets, opts.Count = nil, true
+	opts.Secrets, opts.Wrap = nil, hookpage.NewRecorder().Wrap
 	page := get(t, build(t, parse(t, `
 secrets: {session: [`+secret+`], cookie: [canary-and-another-secret]}
 session: {cookie: {same_site: None}}
@@ -111,7 +113,7 @@ func TestNamesAreText(t *testing.T) {
 
 func TestAReloadShowsAtOnce(t *testing.T) {
 	p := build(t, parse(t, `{selfservice: {login: {after: [{hook: audit}]}}}`), options())
-	handler := hookpage.Handler(p)
+	handler := hookpage.Handler(p, hookpage.Options{})
 	show := func() string {
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
@@ -128,7 +130,7 @@ func TestPagesWhileItIsReloaded(t *testing.T) {
 	one := parse(t, `{selfservice: {login: {after: [{hook: redirect, config: {to: /one}}, {hook: audit}]}}}`)
 	two := parse(t, `{selfservice: {login: {before: [{hook: redirect, config: {to: /two}}]}}}`)
 	p := build(t, one, options())
-	handler := hookpage.Handler(p)
+	handler := hookpage.Handler(p, hookpage.Options{})
 	var readers sync.WaitGroup
 	for range 2 {
 		readers.Go(func() {
@@ -162,5 +164,24 @@ func TestPagesWhileItIsReloaded(t *testing.T) {
 }
 
 func TestAPipelineIsNeeded(t *testing.T) {
-	require.PanicsWithValue(t, "hookpage: Handler of a nil pipeline", func() { hookpage.Handler(nil) })
+	require.PanicsWithValue(t, "hookpage: Handler of a nil pipeline", func() { hookpage.Handler(nil, hookpage.Options{}) })
+}
+
+func TestHandler_TitleAndFile(t *testing.T) {
+	const text = "selfservice: {login: {after: [{hook: note}]}}"
+	path := filepath.Join(t.TempDir(), "auth.yml")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	cfg, err := flowhook.LoadConfig(path)
+	require.NoError(t, err)
+	p := build(t, cfg, options())
+	page := get(t, p, hookpage.Options{Title: "Sign-in <hooks>", File: path})
+	require.Contains(t, page, "<title>Sign-in &lt;hooks&gt;</title>")
+	require.Contains(t, page, "<h1>Sign-in &lt;hooks&gt;</h1>")
+	require.Contains(t, page, "The file is the running configuration.")
+
+	require.NoError(t, os.WriteFile(path, []byte(text+"\n"), 0o600))
+	require.Contains(t, get(t, p, hookpage.Options{File: path}), "The file differs from the running configuration")
+	require.NoError(t, os.Remove(path))
+	require.Contains(t, get(t, p, hookpage.Options{File: path}), "The file cannot be read.")
+	require.NotContains(t, get(t, p), "The file")
 }

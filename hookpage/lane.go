@@ -61,11 +61,15 @@ func (l *lane) hooks(phase flowhook.Phase, hooks []flowhook.HookInfo) {
 	for _, h := range hooks {
 		shown := newHook(phase, h)
 		shown.Found = l.found(h)
+		if l.recorder != nil {
+			s := l.recorder.stats(h)
+			shown.Stats = &s
+		}
 		l.add(item{Hook: shown, Never: h.NeverRuns})
 		if h.NeverRuns {
 			continue
 		}
-		l.own = l.own || h.Own
+		l.own = l.own || h.Custom
 		l.mails = l.mails || mails(h)
 		l.answered = leads(h) // behind one that leads somewhere, none runs
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/hookpage"
 	"github.com/stretchr/testify/require"
 )
 
@@ -170,7 +171,7 @@ selfservice: {registration: {after: [{hook: verify}]}}
 	require.NotContains(t, page, "something-super")
 }
 
-func TestCountsAreShownWhereTheyAreTaken(t *testing.T) {
+func TestHandler_Recorder(t *testing.T) {
 	text := `
 selfservice:
   login:
@@ -179,11 +180,12 @@ selfservice:
       - hook: redirect
         config: {to: /home}
 `
-	require.Contains(t, words(get(t, build(t, parse(t, text), options()))), "not counted: Options.Count is off")
+	require.Contains(t, words(get(t, build(t, parse(t, text), options()))), "Nothing records how often hooks run: Options.Recorder is not set.")
 	require.NotContains(t, words(get(t, build(t, parse(t, text), options()))), "ran 0")
 
 	opts := options()
-	opts.Count = true
+	recorder := hookpage.NewRecorder()
+	opts.Wrap = recorder.Wrap
 	p := build(t, parse(t, text), opts)
 	for range 3 {
 		x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: httptest.NewRequest(http.MethodPost, "/", nil)}
@@ -191,8 +193,8 @@ selfservice:
 		require.True(t, handled)
 		require.NoError(t, err)
 	}
-	page := get(t, p)
-	require.NotContains(t, words(page), "not counted")
+	page := get(t, p, hookpage.Options{Recorder: recorder})
+	require.NotContains(t, words(page), "Nothing records")
 	got, _ := lane(t, page, "login by any strategy")
 	inOrder(t, got, "audit", "ran 3, answered 0, failed 0", "redirect", "ran 3, answered 3, failed 0")
 }

@@ -54,10 +54,11 @@ func build(t *testing.T, cfg *flowhook.Config, opts flowhook.Options) *flowhook.
 }
 
 // get gives the page, which must be well-formed.
-func get(t *testing.T, p *flowhook.Pipeline) string {
+func get(t *testing.T, p *flowhook.Pipeline, opts ...hookpage.Options) string {
 	t.Helper()
+	opts = append(opts, hookpage.Options{})
 	w := httptest.NewRecorder()
-	hookpage.Handler(p).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	hookpage.Handler(p, opts[0]).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 	require.Equal(t, http.StatusOK, w.Code)
 	d := xml.NewDecoder(strings.NewReader(w.Body.String()))
 	d.Strict, d.AutoClose, d.Entity = false, xml.HTMLAutoClose, xml.HTMLEntity

@@ -2,9 +2,11 @@ package hookpage
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"html/template"
-	"iter"
+	"os"
 	"slices"
 
 	"github.com/flowhook/flowhook"
@@ -17,7 +19,9 @@ type view struct {
 	Warnings int     // of all findings
 	Notes    int     // the rest of them
 	Settings []found // those that no hook is to blame for
-	Counted  bool
+	Title    string
+	File     string    // how the file differs from the running configuration; may be empty
+	Recorder *Recorder // nil: no figures
 }
 
 type flow struct {
@@ -36,6 +40,7 @@ type lane struct {
 	mails    bool   // a verify hook runs
 	own      bool   // a hook of the host's own runs
 	number   int    // of the last item
+	recorder *Recorder
 	spelled  map[flowhook.Finding]*lane
 }
 
@@ -59,6 +64,7 @@ type hook struct {
 	flowhook.HookInfo
 	Says  string
 	Wide  bool
+	Stats *stats // nil: not recorded
 	Found []found
 }
 
@@ -69,30 +75,35 @@ type found struct {
 	Place string // where it is to be mended; "": at its hook
 }
 
-// A source is a pipeline, or, in a test, one that is reloaded at the worst moment.
-type source interface {
-	Findings() []flowhook.Finding
-	Points() iter.Seq2[flowhook.Point, []flowhook.HookInfo]
+func newView(pl *flowhook.Plan, opts Options) *view {
+	v := &view{Style: template.CSS(style), Title: opts.Title, Recorder: opts.Recorder, File: compare(opts.File, pl.Hash())}
+	v.fill(pl, pl.Findings())
+	return v
 }
 
-// newView asks the pipeline. Where it is reloaded meanwhile, it asks again: findings and hooks must belong together.
-func newView(p source) *view {
-	for {
-		findings := p.Findings()
-		v := &view{Style: template.CSS(style)}
-		v.fill(p, findings)
-		if slices.Equal(findings, p.Findings()) {
-			return v
-		}
+// compare says in one sentence whether a file differs from the running configuration. It returns ""
+// if there is no file.
+func compare(file, hash string) string {
+	if file == "" {
+		return ""
 	}
+	data, err := os.ReadFile(file)
+	sum := sha256.Sum256(data)
+	switch {
+	case err != nil:
+		return "The file cannot be read."
+	case hex.EncodeToString(sum[:]) != hash:
+		return "The file differs from the running configuration: it is not loaded yet, or was rejected."
+	}
+	return "The file is the running configuration."
 }
 
-func (v *view) fill(p source, findings []flowhook.Finding) {
+func (v *view) fill(pl *flowhook.Plan, findings []flowhook.Finding) {
 	chains := map[flowhook.Point][]flowhook.HookInfo{}
 	strategies := map[flowhook.Flow][]flowhook.Strategy{} // of each flow, those that have hooks of their own
 	var flows []flowhook.Flow
 	beside := map[flowhook.Finding]bool{}
-	for point, hooks := range p.Points() {
+	for point, hooks := range pl.Points() {
 		chains[point] = hooks
 		if !slices.Contains(flows, point.Flow) {
 			flows = append(flows, point.Flow)
@@ -101,7 +112,6 @@ func (v *view) fill(p source, findings []flowhook.Finding) {
 			strategies[point.Flow] = append(s, point.Strategy)
 		}
 		for _, h := range hooks {
-			v.Counted = v.Counted || h.Counted
 			for _, f := range h.Findings {
 				beside[f] = true
 			}
@@ -121,7 +131,7 @@ func (v *view) fill(p source, findings []flowhook.Finding) {
 	for i, name := range flows {
 		f := flow{ID: fmt.Sprintf("flow-%d", i+1), Name: string(name)}
 		for _, s := range append(strategies[name], flowhook.FlowWide) {
-			l := &lane{ID: fmt.Sprintf("%s-lane-%d", f.ID, len(f.Lanes)+1), spelled: spelled}
+			l := &lane{recorder: v.Recorder, ID: fmt.Sprintf("%s-lane-%d", f.ID, len(f.Lanes)+1), spelled: spelled}
 			l.lay(name, s, len(strategies[name]) > 0, chains)
 			f.Lanes = append(f.Lanes, l)
 		}

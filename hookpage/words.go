@@ -8,11 +8,11 @@ import (
 
 // newHook says what a hook does.
 func newHook(phase flowhook.Phase, h flowhook.HookInfo) *hook {
-	w := &hook{HookInfo: h, Wide: h.At.Strategy == flowhook.FlowWide}
+	w := &hook{HookInfo: h, Wide: h.Point.Strategy == flowhook.FlowWide}
 	switch {
 	case h.Target != "": // also where the host gave it a name
 		w.Says = "Answers 302 to " + leads(h) + after[phase]
-	case h.Own:
+	case h.Custom:
 		w.Says = "A hook of your own: its code says what it does."
 	case mails(h):
 		w.Says = "Mails a link to each address that is not verified, after the commit."
@@ -26,7 +26,7 @@ func newHook(phase flowhook.Phase, h flowhook.HookInfo) *hook {
 
 // leads says where a redirect goes.
 func leads(h flowhook.HookInfo) string {
-	if h.Asks {
+	if h.FollowsReturnTo {
 		return h.Target + ", or where the request's return_to says"
 	}
 	return h.Target
@@ -41,7 +41,7 @@ var after = map[flowhook.Phase]string{
 }
 
 func mails(h flowhook.HookInfo) bool {
-	return !h.Own && (h.Name == "verify" || h.Name == "verification")
+	return !h.Custom && (h.Name == "verify" || h.Name == "verification")
 }
 
 // proofs are what a strategy has of the user.

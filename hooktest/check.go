@@ -3,12 +3,15 @@ package hooktest
 import (
 	"context"
 	"crypto/rand"
+	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/internal/check"
+	"github.com/flowhook/flowhook/internal/need"
 	"github.com/flowhook/flowhook/internal/spell"
 	"github.com/flowhook/flowhook/store/memstore"
 )
@@ -70,28 +73,28 @@ func load(t testing.TB, path string) *flowhook.Config {
 	return cfg
 }
 
-// fill adds to opts what the hooks of cfg need and do not have, and says which fields these are.
+// fill adds to opts what the hooks of cfg need and do not have. filled are the fields that it set.
 func fill(cfg *flowhook.Config, opts flowhook.Options) (full flowhook.Options, filled []string) {
-	found := cfg.Check(opts)
-	needs := func(what, option string, missing bool) bool {
-		missing = missing && slices.ContainsFunc(found, func(f flowhook.Finding) bool {
-			return f.Severity == flowhook.SeverityError && strings.Contains(f.Problem, " needs "+what)
-		})
+	probe := opts
+	probe.Logger = slog.New(slog.DiscardHandler)
+	_, err := flowhook.New(cfg, probe)
+	needs := func(what need.Need, option string, missing bool) bool {
+		missing = missing && errors.Is(err, what)
 		if missing {
 			filled = append(filled, option)
 		}
 		return missing
 	}
-	if needs("a store", "Options.Store", opts.Store == nil) {
+	if needs(need.Store, "Options.Store", opts.Store == nil) {
 		opts.Store = memstore.New()
 	}
-	if needs("a courier", "Options.Courier", opts.Courier == nil) {
+	if needs(need.Courier, "Options.Courier", opts.Courier == nil) {
 		opts.Courier = courier{}
 	}
-	if needs("secrets", "Options.Secrets", len(opts.Secrets) == 0) {
+	if needs(need.Secrets, "Options.Secrets", len(opts.Secrets) == 0) {
 		opts.Secrets = []string{newSecret()}
 	}
-	if needs("a URL for its links", "Options.VerificationURL", opts.VerificationURL == "") {
+	if needs(need.Link, "Options.VerificationURL", opts.VerificationURL == "") {
 		opts.VerificationURL = "https://auth.example/verify"
 	}
 	return opts, filled

@@ -8,7 +8,12 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// logHook puts a line for each hook into the log. It is Options.Wrap.
+// wrapHook records each hook for /debug/hooks and logs it. It is Options.Wrap.
+func (s *service) wrapHook(p flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
+	return s.logHook(p, name, s.recorder.Wrap(p, name, next))
+}
+
+// logHook logs each run of a hook.
 func (s *service) logHook(p flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
 	return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
 		began := time.Now()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/hookpage"
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
 
@@ -29,6 +30,7 @@ type service struct {
 	db        *database
 	store     *sqlstore.Store
 	pipeline  *flowhook.Pipeline
+	recorder  *hookpage.Recorder // what the hooks did, for /debug/hooks
 	courier   flowhook.Courier
 	passwords *passwords
 	tallies   *tallies // of the hook brake; here, so that they outlive a reload
@@ -39,7 +41,7 @@ type service struct {
 
 // newService expects that the tables are there.
 func newService(c config, db *database, courier flowhook.Courier, oidc *provider, inbox http.Handler, log *slog.Logger) (*service, error) {
-	s := &service{config: c, log: log, now: time.Now, db: db, courier: courier, oidc: oidc, inbox: inbox, tallies: newTallies()}
+	s := &service{config: c, log: log, now: time.Now, db: db, courier: courier, oidc: oidc, inbox: inbox, tallies: newTallies(), recorder: hookpage.NewRecorder()}
 	if oidc != nil {
 		oidc.now = func() time.Time { return s.now() }
 	}
@@ -70,8 +72,7 @@ func newService(c config, db *database, courier flowhook.Courier, oidc *provider
 		Courier:         courier,
 		Outbox:          true, // the queue is in the same database
 		VerificationURL: c.PublicURL + "/verify",
-		Wrap:            s.logHook,
-		Count:           true, // for /debug/hooks
+		Wrap:            s.wrapHook,
 		Logger:          log,
 		Now:             func() time.Time { return s.now() },
 		OnError:         s.fail,

@@ -65,7 +65,7 @@ func main() {
 	check(err)
 	p, err := flowhook.New(cfg, options())
 	check(err)
-	fmt.Println(p)
+	fmt.Println(p.Plan())
 
 	service := serve(p.Middleware(flowhook.Registration)(register(p)))
 	for _, email := range []string{"alice@example.org", "bob@elsewhere.example", "eve@throwaway.example", "sam@slow.example"} {

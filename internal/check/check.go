@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/flowhook/flowhook/internal/conf"
+	"github.com/flowhook/flowhook/internal/plan"
 )
 
 // A Severity says how bad a finding is.
@@ -17,9 +18,9 @@ const (
 
 // A Finding is one thing that the reader of a configuration may not expect.
 type Finding struct {
-	Hook     *Hook      // what it is about; nil: a setting
-	At       conf.Value // where it stands, if not at the hook's name
-	Option   string     // instead of either: a field of the options
+	Hook     *conf.Entry // what it is about; nil: a setting
+	At       conf.Value  // where it stands, if not at the hook's name
+	Option   string      // instead of either: a field of the options
 	Severity Severity
 	Rule     string
 	Problem  string
@@ -29,8 +30,8 @@ type Finding struct {
 // A Config is what is looked at.
 type Config struct {
 	File    *conf.File
-	Hooks   []*Hook
-	Chains  []Chain
+	Hooks   []*conf.Entry
+	Chains  []plan.Chain
 	Store   bool     // there are transactions
 	Secrets []Secret // that count
 	Issues  bool     // flowhook issues the sessions, not the host
@@ -93,7 +94,7 @@ type Secret struct {
 // A list collects findings.
 type list []Finding
 
-func (l *list) hook(h *Hook, s Severity, rule, hint, problem string, args ...any) {
+func (l *list) hook(h *conf.Entry, s Severity, rule, hint, problem string, args ...any) {
 	*l = append(*l, Finding{Hook: h, Severity: s, Rule: rule, Problem: fmt.Sprintf(problem, args...), Hint: hint})
 }
 
@@ -127,11 +128,11 @@ func (c *Config) Findings() []Finding {
 }
 
 // each calls fn once for every hook that some request reaches, with a chain in which one does.
-func (c *Config) each(fn func(h *Hook, in *Chain)) {
-	seen := map[*Hook]bool{}
+func (c *Config) each(fn func(h *conf.Entry, in *plan.Chain)) {
+	seen := map[*conf.Entry]bool{}
 	for i := range c.Chains {
 		for j, h := range c.Chains[i].Hooks {
-			if c.Chains[i].Behind[j] == nil && !seen[h] {
+			if c.Chains[i].AnsweredBy[j] == nil && !seen[h] {
 				seen[h] = true
 				fn(h, &c.Chains[i])
 			}

@@ -3,6 +3,9 @@ package check
 import (
 	"slices"
 	"strings"
+
+	"github.com/flowhook/flowhook/internal/conf"
+	"github.com/flowhook/flowhook/internal/plan"
 )
 
 // kratos finds what Ory Kratos would have done differently with the same file. It finds nothing in a
@@ -39,7 +42,7 @@ func (c *Config) kratos(l *list) {
 // silent gives the flows at which Kratos mails a verification link by itself, and that have no hook for it here.
 func (c *Config) silent() (flows []string) {
 	for _, flow := range []string{"registration", "settings"} {
-		if c.Serves(flow, "") && !slices.ContainsFunc(c.Hooks, func(h *Hook) bool { return h.Flow == flow && h.mails() }) {
+		if c.Serves(flow, "") && !slices.ContainsFunc(c.Hooks, func(h *conf.Entry) bool { return h.Flow == flow && h.Is("verify") }) {
 			flows = append(flows, flow)
 		}
 	}
@@ -48,19 +51,19 @@ func (c *Config) silent() (flows []string) {
 
 // closedBefore says whether a redirect answers every request to a flow.
 func (c *Config) closedBefore(flow string) bool {
-	return slices.ContainsFunc(c.Hooks, func(h *Hook) bool { return h.Flow == flow && h.Phase == Before && h.redirects() })
+	return slices.ContainsFunc(c.Hooks, func(h *conf.Entry) bool { return h.Flow == flow && h.Phase == plan.Before && h.Redirects() })
 }
 
 // replaced finds flow-wide hooks that Kratos would not have run.
 func (c *Config) replaced(l *list) {
-	strategies := map[*Hook][]string{}
-	var order []*Hook
+	strategies := map[*conf.Entry][]string{}
+	var order []*conf.Entry
 	for _, chain := range c.Chains {
-		if chain.Strategy == "" || chain.Phase == Failed || !c.listed(chain.Flow, chain.Strategy) {
+		if chain.Strategy == "" || chain.Phase == plan.Failed || !c.listed(chain.Flow, chain.Strategy) {
 			continue
 		}
 		for i, h := range chain.Hooks {
-			if h.Strategy == "" && !h.Added && chain.Behind[i] == nil {
+			if h.Strategy == "" && !h.Added && chain.AnsweredBy[i] == nil {
 				if strategies[h] == nil {
 					order = append(order, h)
 				}
@@ -70,28 +73,28 @@ func (c *Config) replaced(l *list) {
 	}
 	for _, h := range order {
 		l.hook(h, Note, "kratos-flow-wide", "if it is not to run there, move it into the lists of the other strategies",
-			"flow-wide hook %q runs for %s too; in Kratos, the list of a strategy replaces the flow-wide one", h.Name, strings.Join(strategies[h], ", "))
+			"flow-wide hook %q runs for %s too; in Kratos, the list of a strategy replaces the flow-wide one", h.Name(), strings.Join(strategies[h], ", "))
 	}
 }
 
 // listed says whether a strategy has a list of its own in the file, under after.
 func (c *Config) listed(flow, strategy string) bool {
-	return slices.ContainsFunc(c.Hooks, func(h *Hook) bool {
-		return h.Flow == flow && h.Strategy == strategy && h.Phase != Failed && !h.Added
+	return slices.ContainsFunc(c.Hooks, func(h *conf.Entry) bool {
+		return h.Flow == flow && h.Strategy == strategy && h.Phase != plan.Failed && !h.Added
 	})
 }
 
 // last finds session hooks that Kratos would have moved. It has them at registration only.
 func (c *Config) last(l *list) {
-	c.each(func(h *Hook, in *Chain) {
-		if h.Flow != "registration" || !h.is("session") || h.Added {
+	c.each(func(h *conf.Entry, in *plan.Chain) {
+		if h.Flow != "registration" || !h.Is("session") || h.Added {
 			return
 		}
 		for i := slices.Index(in.Hooks, h) + 1; i < len(in.Hooks); i++ {
 			later := in.Hooks[i]
-			if later.Strategy == h.Strategy && !later.is("session") && !later.Added && in.Behind[i] == nil {
+			if later.Strategy == h.Strategy && !later.Is("session") && !later.Added && in.AnsweredBy[i] == nil {
 				l.hook(h, Note, "kratos-session-last", "put it last, if the others are to come first",
-					"session runs before %q, as written; Kratos moves it behind all others", later.Name)
+					"session runs before %q, as written; Kratos moves it behind all others", later.Name())
 				return
 			}
 		}

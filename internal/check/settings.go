@@ -8,11 +8,12 @@ import (
 	"strings"
 
 	"github.com/flowhook/flowhook/internal/conf"
+	"github.com/flowhook/flowhook/internal/plan"
 )
 
 // link finds verification links that lead astray.
 func (c *Config) link(l *list) {
-	if !slices.ContainsFunc(c.Hooks, (*Hook).mails) {
+	if !slices.ContainsFunc(c.Hooks, func(h *conf.Entry) bool { return h.Is("verify") }) {
 		return
 	}
 	link, _ := parse(c.Link) // without a good one there is no verify hook
@@ -39,7 +40,7 @@ func (c *Config) link(l *list) {
 // targets gives where redirects and return URLs lead. A page that says that a flow is closed may be anywhere.
 func (c *Config) targets() (all []string) {
 	for _, h := range c.Hooks {
-		if h.Phase != Before {
+		if h.Phase != plan.Before {
 			all = append(all, h.Target)
 		}
 	}
@@ -77,14 +78,14 @@ func (c *Config) plain(l *list) {
 		u, err := parse(to)
 		return err == nil && !safe(u)
 	}
-	c.each(func(h *Hook, _ *Chain) {
+	c.each(func(h *conf.Entry, _ *plan.Chain) {
 		if plain(h.Target) {
 			severity := Warning
-			if h.Phase == Before { // to close a flow must be possible at once
+			if h.Phase == plan.Before { // to close a flow must be possible at once
 				severity = Note
 			}
 			l.hook(h, severity, rule, hint, problem)
-			(*l)[len(*l)-1].At = h.To
+			(*l)[len(*l)-1].At = h.TargetAt
 		}
 	})
 	for _, r := range c.File.Returns {

@@ -30,18 +30,6 @@ type File struct {
 	references References
 }
 
-// An Entry is a hook as the file has it.
-type Entry struct {
-	Flow, Strategy string
-	In             string // before, after or failed
-	Hook           Value  // a string
-	Phase          string // what the entry says, or ""
-	Config         Value
-	Timeout        time.Duration // 0: none
-	TimeoutAt      Value
-	Broken         bool // something in it is among the Problems: the hook cannot be made
-}
-
 // The keys that Ory Kratos has in these places, from v0.2 on, and that do not concern flowhook.
 var (
 	kratosSelfservice = []string{"allowed_return_urls", "default_browser_return_url", "default_return_to", "methods",

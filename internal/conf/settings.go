@@ -256,10 +256,10 @@ func (l *layout) checkCookie() {
 	case at.Name.Node == nil:
 		s.Name = "session"
 	case prefix("__Host-") && !bare:
-		l.wrong(at.Name, "take another name, or remove these",
+		l.wrong(at.Name, "choose another name, or remove these",
 			"browsers refuse a __Host- cookie with a domain, a path, or secure: false")
 	case prefix("__Secure-") && !s.Secure:
-		l.wrong(at.Name, "take another name, or remove secure", "browsers refuse a __Secure- cookie with secure: false")
+		l.wrong(at.Name, "choose another name, or remove secure", "browsers refuse a __Secure- cookie with secure: false")
 	}
 	if s.SameSite == http.SameSiteNoneMode && !s.Secure {
 		l.wrong(at.SameSite, "Lax, or remove secure", "browsers refuse SameSite=None with secure: false")

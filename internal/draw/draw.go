@@ -7,11 +7,11 @@ import (
 	"text/tabwriter"
 	"unicode"
 
-	"github.com/flowhook/flowhook/internal/check"
+	"github.com/flowhook/flowhook/internal/plan"
 )
 
 // Table gives a line for each hook of each chain: the point, the hook, where it is configured, and what becomes of it.
-func Table(chains []check.Chain) string {
+func Table(chains []plan.Chain) string {
 	if len(chains) == 0 {
 		return "no hooks\n"
 	}
@@ -25,17 +25,17 @@ func Table(chains []check.Chain) string {
 		}
 		point = oneLine(point) // the host may declare any name
 		for i, h := range c.Hooks {
-			hook, fate := oneLine(h.Name), ""
+			hook, fate := oneLine(h.Name()), ""
 			if h.Target != "" {
 				hook, fate = "redirect to "+oneLine(h.Leads()), "answers"
 			}
 			if h.Timeout > 0 {
 				hook += ", at most " + h.Timeout.String()
 			}
-			if c.Behind[i] != nil {
+			if c.AnsweredBy[i] != nil {
 				fate = "never runs"
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", point, hook, oneLine(h.Where), fate)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", point, hook, oneLine(h.Where()), fate)
 			point = ""
 		}
 	}

@@ -11,7 +11,7 @@ import (
 func TestATableHasALineForEachHook(t *testing.T) {
 	all := chains([]string{"login", "registration"}, []string{"password"},
 		"login/before ban", "login/after/password revoke", "login/after redirect /home", "login/after audit", "registration/after verify")
-	all[0].Hooks[0].Timeout, all[0].Hooks[0].Where = 2*time.Second, "auth.yml:3:5"
+	all[0].Hooks[0].Timeout, all[0].Hooks[0].File = 2*time.Second, "auth.yml:3:5"
 	require.Equal(t, strings.TrimPrefix(`
 POINT                 HOOK               AT
 login/before          ban, at most 2s    auth.yml:3:5
@@ -35,7 +35,7 @@ func TestARedirectThatIsNotReachedDoesNotAnswer(t *testing.T) {
 func TestNoNameBreaksALineOfTheTable(t *testing.T) {
 	all := chains([]string{"login"}, nil, "login/after x")
 	all[0].Flow, all[0].Strategy = "log\tin\v", "pass\nword"
-	all[0].Hooks[0].Name, all[0].Hooks[0].Where = "a\nlogin/after\tb\u202e\u2028", "c\td:1"
+	all[0].Hooks[0].Hook, all[0].Hooks[0].File = named("a\nlogin/after\tb\u202e\u2028"), "c\td:1"
 	table := Table(all)
 	require.Equal(t, 2, strings.Count(table, "\n"))
 	require.Regexp(t, `(?m)^log\?in\?/after/pass\?word  a\?login/after\?b\?\?  c\?d:1$`, table)

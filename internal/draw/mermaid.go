@@ -5,12 +5,12 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/flowhook/flowhook/internal/check"
+	"github.com/flowhook/flowhook/internal/plan"
 )
 
 // Mermaid gives a flowchart with a lane for every flow, and for every strategy that has hooks of its own there: from the
 // request, phase by phase, to the answer, as Pipeline.Complete runs it. An empty one says so.
-func Mermaid(chains []check.Chain) string {
+func Mermaid(chains []plan.Chain) string {
 	d := &diagram{}
 	d.line("flowchart TB")
 	if len(chains) == 0 {
@@ -46,9 +46,9 @@ func (d *diagram) edge(format string, args ...any) {
 }
 
 // flow draws the lanes of one flow: of each strategy, then of the rest.
-func (d *diagram) flow(chains []check.Chain) {
+func (d *diagram) flow(chains []plan.Chain) {
 	var strategies []string
-	at := map[[2]string]check.Chain{} // by phase and strategy
+	at := map[[2]string]plan.Chain{} // by phase and strategy
 	for _, c := range chains {
 		at[[2]string{c.Phase, c.Strategy}] = c
 		if n := len(strategies); c.Strategy != "" && (n == 0 || strategies[n-1] != c.Strategy) {
@@ -65,25 +65,25 @@ func (d *diagram) flow(chains []check.Chain) {
 	d.lane(flow, "", at)
 }
 
-func (d *diagram) lane(title, strategy string, at map[[2]string]check.Chain) {
+func (d *diagram) lane(title, strategy string, at map[[2]string]plan.Chain) {
 	d.lanes++
 	d.line("  subgraph lane%d[\"%s\"]", d.lanes, escape(title))
 	d.line("    direction LR")
 	d.begin("request")
-	d.answer(d.hooks(at[[2]string{check.Before, ""}]))
+	d.answer(d.hooks(at[[2]string{plan.Before, ""}]))
 	d.node("[%s]", "your handler")
-	d.answer(d.hooks(at[[2]string{check.BeforePersist, strategy}]))
+	d.answer(d.hooks(at[[2]string{plan.BeforePersist, strategy}]))
 	closed := d.dead
 	d.line("    subgraph transaction%d[\"one transaction\"]", d.lanes)
 	d.node("[%s]", "save")
-	to := d.hooks(at[[2]string{check.After, strategy}])
+	to := d.hooks(at[[2]string{plan.After, strategy}])
 	d.line("    end")
 	if !closed {
 		d.dead = false
 		d.node("[%s]", "commit")
 		d.end("your handler answers", to)
 	}
-	if failed, ok := at[[2]string{check.Failed, strategy}]; ok {
+	if failed, ok := at[[2]string{plan.Failed, strategy}]; ok {
 		d.begin("if it fails")
 		d.end("your handler answers with the error", d.hooks(failed))
 	}
@@ -146,23 +146,23 @@ func (d *diagram) answer(to string) {
 
 // hooks draws a chain, and gives the target of the redirect that answers; "" for none. What comes behind it is drawn, but
 // not reached.
-func (d *diagram) hooks(c check.Chain) (to string) {
+func (d *diagram) hooks(c plan.Chain) (to string) {
 	for i, h := range c.Hooks {
-		label := c.Phase + ": " + escape(h.Name)
+		label := c.Phase + ": " + escape(h.Name())
 		if h.Strategy == "" && c.Strategy != "" {
 			label += ", flow-wide"
 		}
 		if h.Timeout > 0 {
 			label += ", at most " + h.Timeout.String()
 		}
-		if c.Behind[i] != nil {
+		if c.AnsweredBy[i] != nil {
 			label += "<br>never runs"
 		}
-		if h.Where != "" {
-			label += "<br>" + escape(h.Where)
+		if h.Where() != "" {
+			label += "<br>" + escape(h.Where())
 		}
 		d.node("[%s]", label)
-		if h.Target != "" && c.Behind[i] == nil {
+		if h.Target != "" && c.AnsweredBy[i] == nil {
 			to, d.dead = h.Leads(), true
 		}
 	}

@@ -5,23 +5,28 @@ import (
 	"testing"
 	"time"
 
-	"github.com/flowhook/flowhook/internal/check"
+	"github.com/flowhook/flowhook/internal/conf"
+	"github.com/flowhook/flowhook/internal/plan"
 	"github.com/stretchr/testify/require"
+	"gopkg.in/yaml.v3"
 )
 
+// named returns the name of a hook.
+func named(name string) conf.Value { return conf.Value{Node: &yaml.Node{Value: name}} }
+
 // chains makes hooks of "flow/phase/strategy name", or "flow/phase/strategy redirect /target", and their chains.
-func chains(flows, strategies []string, lines ...string) []check.Chain {
-	var hooks []*check.Hook
+func chains(flows, strategies []string, lines ...string) []plan.Chain {
+	var hooks []*conf.Entry
 	for i, line := range lines {
 		at, name, _ := strings.Cut(line, " ")
 		point := strings.Split(at+"/", "/")
-		h := &check.Hook{ID: i, Seq: i, Flow: point[0], Phase: point[1], Strategy: point[2], Name: name}
+		h := &conf.Entry{Seq: i, Flow: point[0], Phase: point[1], Strategy: point[2], Hook: named(name)}
 		if name, target, ok := strings.Cut(name, " "); ok && name == "redirect" {
-			h.Name, h.Target = name, target
+			h.Hook, h.Target = named(name), target
 		}
 		hooks = append(hooks, h)
 	}
-	return check.Chains(hooks, flows, strategies)
+	return plan.Chains(hooks, flows, strategies)
 }
 
 func one(t *testing.T, lines ...string) *lane {
@@ -109,7 +114,7 @@ func TestNoHooksAreADrawing(t *testing.T) {
 
 func TestALabelSaysWhereAndHowLong(t *testing.T) {
 	all := chains([]string{"login"}, nil, "login/after audit")
-	all[0].Hooks[0].Where, all[0].Hooks[0].Timeout = "auth.yml:9:17", 2*time.Second
+	all[0].Hooks[0].File, all[0].Hooks[0].Timeout = "auth.yml:9:17", 2*time.Second
 	l := parse(t, Mermaid(all)).lanes[0]
 	require.Contains(t, l.path(t, l.starts[0]), "(after: audit, at most 2s | auth.yml:9:17)")
 }
@@ -118,8 +123,8 @@ func TestALabelSaysWhereAndHowLong(t *testing.T) {
 func TestNoTextEndsItsLabel(t *testing.T) {
 	for _, name := range []string{`"]`, "`**`", "<b>", "&lt;", "#quot;", "%%{init: {}}%%", "end", "a; b", "$$x$$", "fa:fa-car", "x --> y", "ä 名", "https://example.org"} {
 		all := chains([]string{name}, []string{name}, "F/after/S "+name)
-		all = append(all, check.Chain{Flow: name, Phase: check.After, Strategy: name, Behind: []*check.Hook{nil},
-			Hooks: []*check.Hook{{Name: name, Target: name, Where: name, Strategy: name}}})
+		all = append(all, plan.Chain{Flow: name, Phase: plan.After, Strategy: name, AnsweredBy: []*conf.Entry{nil},
+			Hooks: []*conf.Entry{{Hook: named(name), Target: name, File: name, Strategy: name}}})
 		l := parse(t, Mermaid(all)).lanes[0]
 		require.Equal(t, name+" by "+name, l.title)
 		require.Equal(t, []string{"request", "your handler", "(save)", "(after: " + name + " | " + name + ")", "commit", "302 to " + name}, l.path(t, l.starts[0]))

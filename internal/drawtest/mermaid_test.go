@@ -51,7 +51,7 @@ func TestMermaidDrawsIt(t *testing.T) {
 				return
 			}
 			w.Header().Set("Content-Type", "text/html; charset=utf-8")
-			drawing.Execute(w, row.pipeline.Mermaid())
+			drawing.Execute(w, row.pipeline.Plan().Mermaid())
 		}))
 		defer server.Close()
 		for _, l := range []look{{1280, false}, {390, false}} {
@@ -62,7 +62,7 @@ func TestMermaidDrawsIt(t *testing.T) {
 				mermaid.initialize({ startOnLoad: false, securityLevel: 'strict' });
 				try { await mermaid.run({ querySelector: 'pre' }); return ''; } catch (e) { return String(e.message || e.str || e); }
 			})()`, chromedp.EvalAwaitPromise))
-			require.Empty(t, said, "%s: Mermaid says\n%s", where, row.pipeline.Mermaid())
+			require.Empty(t, said, "%s: Mermaid says\n%s", where, row.pipeline.Plan().Mermaid())
 			b.picture("mermaid-"+name, l)
 			assert.Equal(t, "Drawing", js[string](b, "document.title"), where)
 			assert.Zero(t, js[int](b, "document.querySelectorAll('pre script, pre img, pre a, pre b, pre strong, pre em, pre i, pre ul, pre .katex').length"), "%s: a name is markup", where)

@@ -25,11 +25,11 @@ func TestHookPageInABrowser(t *testing.T) {
 	b := newTab(t)
 	for name, p := range map[string]*flowhook.Pipeline{
 		"empty":   load(t, "", flowhook.Options{}),
-		"service": load(t, "service.yml", flowhook.Options{Secrets: random, Count: true}),
+		"service": load(t, "service.yml", flowhook.Options{Secrets: random}),
 		"traps":   load(t, "traps.yml", flowhook.Options{}),
 		"hostile": hostile(t),
 	} {
-		server := httptest.NewServer(hookpage.Handler(p))
+		server := httptest.NewServer(hookpage.Handler(p, hookpage.Options{}))
 		defer server.Close()
 		for _, l := range looks {
 			where := name + " at " + l.String()
@@ -68,7 +68,7 @@ func lane(b *tab, title string) string {
 // TestRegistrationByPasswordCanBeRead is what the page is for: it alone tells what happens, in order, whatever its width.
 func TestRegistrationByPasswordCanBeRead(t *testing.T) {
 	b := newTab(t)
-	server := httptest.NewServer(hookpage.Handler(load(t, "service.yml", flowhook.Options{Secrets: random, Count: true})))
+	server := httptest.NewServer(hookpage.Handler(load(t, "service.yml", flowhook.Options{Secrets: random}), hookpage.Options{}))
 	defer server.Close()
 	for _, l := range looks {
 		b.as(l, 800)
@@ -105,7 +105,7 @@ func inOrder(t *testing.T, b *tab, l look) {
 
 // TestThePolicyHolds puts into the page what it does not have. The browser must refuse it, and be heard to.
 func TestThePolicyHolds(t *testing.T) {
-	handler := hookpage.Handler(load(t, "service.yml", flowhook.Options{Secrets: random}))
+	handler := hookpage.Handler(load(t, "service.yml", flowhook.Options{Secrets: random}), hookpage.Options{})
 	for _, smuggled := range []string{"<script>document.title = 'run'</script>", "<style>h1 { display: none }</style>",
 		`<h1 style="display: none">x</h1>`, `<img src="/elsewhere">`} {
 		t.Run(smuggled, func(t *testing.T) {

@@ -1,0 +1,69 @@
+package flowhook
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/flowhook/flowhook/internal/conf"
+	"github.com/flowhook/flowhook/internal/need"
+)
+
+// builtins are the hooks that need no factory of the host's.
+var builtins = []builtin{redirectHook, sessionHook, revokeHook, verifyHook}
+
+// A builtin is everything that flowhook knows about one of its hooks.
+type builtin struct {
+	name        string
+	alias       string // another name; may be empty
+	description string // one sentence for operators
+
+	// after are the flows at whose After the hook is allowed, besides the host's own flows. Nil means
+	// that it is allowed everywhere.
+	after []Flow
+
+	// needs returns what the hook cannot work without. Nil means nothing.
+	needs func(b *builder) []requirement
+
+	// make returns the hook of an entry whose needs are met, or nil if it has reported what is wrong.
+	make func(b *builder, e *conf.Entry) Hook
+}
+
+// A requirement is one thing that a built-in hook needs.
+type requirement struct {
+	need need.Need
+	what string // the need in words; "" for the need's own
+	met  bool
+	hint string
+}
+
+// requireStore is the requirement of a Store that is also a T.
+func requireStore[T any](b *builder) requirement {
+	_, ok := b.Store.(T)
+	r := requirement{need: need.Store, met: ok, hint: "Options.Store is nil"}
+	r.what = "a store that implements " + strings.TrimPrefix(fmt.Sprintf("%T", (*T)(nil)), "*flowhook.")
+	if b.Store != nil {
+		r.hint = fmt.Sprintf("%T does not", b.Store)
+	}
+	return r
+}
+
+// builtinNamed returns the built-in hook with a name, or nil.
+func builtinNamed(name string) *builtin {
+	i := slices.IndexFunc(builtins, func(h builtin) bool { return name != "" && (h.name == name || h.alias == name) })
+	if i < 0 {
+		return nil
+	}
+	return &builtins[i]
+}
+
+// builtinNames returns the names of all built-in hooks, aliases included.
+func builtinNames() (all []string) {
+	for _, h := range builtins {
+		all = append(all, h.name)
+		if h.alias != "" {
+			all = append(all, h.alias)
+		}
+	}
+	return all
+}

@@ -1,0 +1,208 @@
+package hookpage
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/flowhook/flowhook"
+	"github.com/stretchr/testify/require"
+)
+
+type act = func(ctx context.Context, x *flowhook.Exchange) error
+
+var loginAfter = flowhook.Point{Flow: flowhook.Login, Phase: flowhook.After, Strategy: flowhook.Password}
+
+func nothing(context.Context, *flowhook.Exchange) error { return nil }
+
+func fails(context.Context, *flowhook.Exchange) error { return errors.New("no") }
+
+func answers(status int) act {
+	return func(_ context.Context, x *flowhook.Exchange) error {
+		x.Writer.WriteHeader(status)
+		return nil
+	}
+}
+
+// recorded makes a pipeline that records, with hooks at a point.
+func recorded(t *testing.T, r *Recorder, cfg *flowhook.Config) *flowhook.Pipeline {
+	t.Helper()
+	p, err := flowhook.New(cfg, flowhook.Options{Wrap: r.Wrap, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	require.NoError(t, err)
+	return p
+}
+
+func exchange(ctx context.Context) context.Context {
+	r := httptest.NewRequest(http.MethodPost, "/", nil)
+	return flowhook.NewContext(ctx, &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: r})
+}
+
+// statsOf returns the figures of each hook that the plan shows, by name, without its durations.
+func statsOf(r *Recorder, p *flowhook.Pipeline) map[string]stats {
+	all := map[string]stats{}
+	for _, hooks := range p.Plan().Points() {
+		for _, h := range hooks {
+			s := r.stats(h)
+			s.P50, s.P95, s.LastFailure = 0, 0, time.Time{}
+			all[h.Name] = s
+		}
+	}
+	return all
+}
+
+func TestRecorder_Outcomes(t *testing.T) {
+	for name, row := range map[string]struct {
+		act  act
+		want stats
+		next uint64 // the runs of the hook after it
+	}{
+		"passes":          {nothing, stats{Runs: 1}, 1},
+		"answers":         {answers(302), stats{Runs: 1, Answered: 1}, 0},
+		"returns_error":   {fails, stats{Runs: 1, Failed: 1, Kind: "error"}, 0},
+		"panics":          {func(context.Context, *flowhook.Exchange) error { panic("startled") }, stats{Runs: 1, Failed: 1, Kind: "panic"}, 0},
+		"rejected_answer": {answers(403), stats{Runs: 1, Failed: 1, Kind: "error"}, 0},
+		"answers_twice": {func(_ context.Context, x *flowhook.Exchange) error {
+			x.Writer.WriteHeader(200)
+			x.Writer.WriteHeader(200)
+			return nil
+		}, stats{Runs: 1, Failed: 1, Kind: "error"}, 0},
+		"replaces_request": {func(_ context.Context, x *flowhook.Exchange) error {
+			x.Request = httptest.NewRequest(http.MethodPost, "/", nil)
+			return nil
+		}, stats{Runs: 1, Failed: 1, Kind: "error"}, 0},
+		"answers_and_fails": {func(_ context.Context, x *flowhook.Exchange) error {
+			x.Writer.WriteHeader(302)
+			return errors.New("no")
+		}, stats{Runs: 1, Failed: 1, Kind: "error"}, 0},
+		"times_out": {func(context.Context, *flowhook.Exchange) error { return context.DeadlineExceeded },
+			stats{Runs: 1, Failed: 1, Kind: "timeout"}, 0},
+		"canceled": {func(context.Context, *flowhook.Exchange) error { return context.Canceled },
+			stats{Runs: 1, Failed: 1, Kind: "canceled"}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg, r := &flowhook.Config{}, NewRecorder()
+			cfg.Add(loginAfter, "first", flowhook.HookFunc(nothing))
+			cfg.Add(loginAfter, "hook", flowhook.HookFunc(row.act))
+			cfg.Add(loginAfter, "last", flowhook.HookFunc(nothing))
+			p := recorded(t, r, cfg)
+			_, _ = p.Run(exchange(t.Context()), flowhook.Login, flowhook.After, flowhook.Password)
+			require.Equal(t, map[string]stats{"first": {Runs: 1}, "hook": row.want, "last": {Runs: row.next}}, statsOf(r, p))
+		})
+	}
+}
+
+func TestRecorder_Goexit(t *testing.T) {
+	cfg, r := &flowhook.Config{}, NewRecorder()
+	cfg.Add(loginAfter, "hook", flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error { runtime.Goexit(); return nil }))
+	p := recorded(t, r, cfg)
+	var gone sync.WaitGroup
+	gone.Go(func() { _, _ = p.Run(exchange(t.Context()), flowhook.Login, flowhook.After, flowhook.Password) })
+	gone.Wait()
+	require.Equal(t, map[string]stats{"hook": {Runs: 1, Failed: 1, Kind: "panic"}}, statsOf(r, p))
+}
+
+// brokenError panics when it is inspected.
+type brokenError struct{}
+
+func (brokenError) Error() string   { panic("broken") }
+func (brokenError) Is(_ error) bool { panic("broken") }
+
+func TestRecorder_UninspectableError(t *testing.T) {
+	require.Equal(t, "error", failure(brokenError{}))
+}
+
+func TestRecorder_Durations(t *testing.T) {
+	cfg, r := &flowhook.Config{}, NewRecorder()
+	cfg.Add(loginAfter, "hook", flowhook.HookFunc(fails))
+	p := recorded(t, r, cfg)
+	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	step := time.Duration(0)
+	r.now = func() time.Time { // each run takes a millisecond more than the one before
+		now = now.Add(step)
+		return now
+	}
+	for i := 1; i <= 300; i++ {
+		step = time.Duration(i) * time.Millisecond
+		_, err := p.Run(exchange(t.Context()), flowhook.Login, flowhook.After, flowhook.Password)
+		require.Error(t, err)
+	}
+	for _, hooks := range p.Plan().Points() {
+		s := r.stats(hooks[0])
+		require.Equal(t, now, s.LastFailure)
+		require.Equal(t, 172*time.Millisecond, s.P50, "the median of 45 to 300")
+		require.Equal(t, 287*time.Millisecond, s.P95)
+	}
+}
+
+func TestRecorder_FlowWideHook(t *testing.T) {
+	cfg, r := &flowhook.Config{}, NewRecorder()
+	for _, s := range []flowhook.Strategy{flowhook.Password, flowhook.OIDC, flowhook.FlowWide} {
+		cfg.Add(flowhook.Point{Flow: flowhook.Login, Phase: flowhook.After, Strategy: s}, "by "+string(s), flowhook.HookFunc(nothing))
+	}
+	p := recorded(t, r, cfg)
+	for _, s := range []flowhook.Strategy{flowhook.Password, flowhook.OIDC, flowhook.OIDC, flowhook.TOTP, flowhook.FlowWide} {
+		_, err := p.Run(exchange(t.Context()), flowhook.Login, flowhook.After, s)
+		require.NoError(t, err)
+	}
+	require.Equal(t, map[string]stats{"by password": {Runs: 1}, "by oidc": {Runs: 2}, "by ": {Runs: 5}}, statsOf(r, p))
+}
+
+func TestRecorder_Reload(t *testing.T) {
+	parse := func(text string) *flowhook.Config {
+		cfg, err := flowhook.ParseConfig([]byte(text))
+		require.NoError(t, err)
+		return cfg
+	}
+	r := NewRecorder()
+	factory := func(flowhook.Point, func(any) error) (flowhook.Hook, error) { return flowhook.HookFunc(nothing), nil }
+	opts := flowhook.Options{Wrap: r.Wrap, Logger: slog.New(slog.DiscardHandler),
+		Hooks: map[string]flowhook.HookFactory{"audit": factory, "note": factory}}
+	const text = "selfservice: {login: {after: [{hook: audit}]}}"
+	p, err := flowhook.New(parse(text), opts)
+	require.NoError(t, err)
+	run := func() {
+		_, err := p.Run(exchange(t.Context()), flowhook.Login, flowhook.After, flowhook.Password)
+		require.NoError(t, err)
+	}
+	run()
+
+	require.Empty(t, p.Check(parse("selfservice: {login: {after: [{hook: note}]}}")))
+	require.Error(t, p.Reload(parse("selfservice: {login: {after: [{hook: note}, {hook: nobody}]}}")))
+	require.Len(t, r.records, 1, "Check and a rejected Reload leave no trace")
+
+	require.NoError(t, p.Reload(parse(text)))
+	run()
+	require.Equal(t, map[string]stats{"audit": {Runs: 2}}, statsOf(r, p), "the entry is where it was")
+
+	require.NoError(t, p.Reload(parse("selfservice: {login: {after: [{hook: note}, {hook: audit}]}}")))
+	require.Equal(t, map[string]stats{"note": {}, "audit": {}}, statsOf(r, p), "the entry has moved")
+}
+
+func TestRecorder_Concurrent(t *testing.T) {
+	cfg, r := &flowhook.Config{}, NewRecorder()
+	cfg.Add(loginAfter, "hook", flowhook.HookFunc(nothing))
+	p := recorded(t, r, cfg)
+	var all sync.WaitGroup
+	for range 16 {
+		all.Go(func() {
+			for range 10 {
+				if _, err := p.Run(exchange(t.Context()), flowhook.Login, flowhook.After, flowhook.Password); err != nil {
+					t.Error(err)
+				}
+				statsOf(r, p)
+				if err := p.Reload(cfg); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	require.Equal(t, map[string]stats{"hook": {Runs: 160}}, statsOf(r, p))
+}
