@@ -225,9 +225,8 @@ func (b *builder) runnable() {
 			hooks[at] = append(hooks[at], hook{b.hooks[e], e})
 		}
 	}
-	b.plan.served = map[Point]*chains{}
 	for _, flow := range b.flows {
-		wide := &chains{flowWide: len(b.serving) == 0 || slices.Contains(b.serving, Point{Flow: flow})}
+		by, wide := map[Strategy]*chains{}, &chains{flowWide: len(b.serving) == 0 || slices.Contains(b.serving, Point{Flow: flow})}
 		for _, s := range append([]Strategy{FlowWide}, b.strategies...) {
 			if !b.serves(flow, s) {
 				continue
@@ -246,7 +245,8 @@ func (b *builder) runnable() {
 				*c.at(phase) = newChain(at, own, wide.at(phase))
 			}
 			c.link(wide)
-			b.plan.served[Point{Flow: flow, Strategy: s}] = c
+			by[s] = c
 		}
+		b.plan.served = append(b.plan.served, servedFlow{flow, by})
 	}
 }

@@ -8,6 +8,12 @@ import (
 	"github.com/flowhook/flowhook/internal/conf"
 )
 
+// A servedFlow is a flow of the service, with its chains for each strategy and for FlowWide.
+type servedFlow struct {
+	name Flow
+	by   map[Strategy]*chains
+}
+
 // chains are the four chains of one flow and strategy.
 type chains struct {
 	before, beforePersist, after, failed chain

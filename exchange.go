@@ -49,14 +49,20 @@ type Exchange struct {
 // exchange so that a run does not have to allocate it.
 type run struct {
 	plan  atomic.Pointer[Plan] // that serves the exchange, from its first use on
-	owner *Pipeline            // whose hooks it runs; nil before the first run
 	guard stage.Guard          // in front of the writers that Middleware hands out
-	marks marks
 
+	// What has happened so far.
+	passed   []*chain // those of Before and BeforePersist that have run
+	issuedTo string   // the identity that a session was issued to
+	answered bool
+	owned    bool // by the plan's pipeline, because it has run hooks or issued a session
+
+	// The current run.
 	busy      bool // a run is going on
 	holds     bool // Complete has not returned: the guard stays shut between its runs
 	succeeded bool // the current run can no longer fail
 	aborted   bool // a hook panicked with http.ErrAbortHandler
+	restores  bool // end restores the real header, which no guard does
 	chain     *chain
 	hook      *hook // nil in save and outside a run
 	later     []later
@@ -67,15 +73,8 @@ type run struct {
 	stage   *stage.Stage
 	first   stage.Stage // of the first run; each later run has a new one, so that a writer kept from an earlier run is dead
 	request *http.Request
-	header  http.Header // a copy of the real header; nil in a run that cannot change it
+	header  http.Header // a copy of the real header, if restores is set
 	was     snapshot
-}
-
-// marks are what has happened in an exchange so far.
-type marks struct {
-	answered bool
-	issuedTo string   // the identity that a session was issued to
-	passed   []*chain // those of Before and BeforePersist that have run
 }
 
 // later is work that waits for the commit.
@@ -87,37 +86,38 @@ type later struct {
 
 // A snapshot is an exchange as it was when the run began.
 type snapshot struct {
-	identity  *Identity
-	content   Identity
-	addresses []Address // a copy, because a hook may write into the slice
-	room      [4]Address
-	session   *Session
-	granted   Session
-	err       error
-	marks     marks
+	identity *Identity
+	content  Identity // of identity; hooks get a copy of its addresses, because they may write into the slice
+	session  *Session
+	granted  *Session // a copy of session
+	err      error
+	issuedTo string
+	passed   int // the number of chains that have run
 }
 
 // take copies what a run may change.
 func (s *snapshot) take(x *Exchange) {
-	s.identity, s.session, s.err, s.marks = x.Identity, x.Session, x.Err, x.run.marks
+	s.identity, s.session, s.err = x.Identity, x.Session, x.Err
+	s.issuedTo, s.passed = x.run.issuedTo, len(x.run.passed)
 	if x.Identity != nil {
 		s.content = *x.Identity
-		s.addresses = append(s.room[:0], x.Identity.Addresses...)
+		x.Identity.Addresses = slices.Clone(s.content.Addresses)
 	}
 	if x.Session != nil {
-		s.granted = *x.Session
+		granted := *x.Session
+		s.granted = &granted
 	}
 }
 
 // restore undoes what a run changed.
 func (s *snapshot) restore(x *Exchange) {
-	x.Identity, x.Session, x.Err, x.run.marks = s.identity, s.session, s.err, s.marks
+	x.Identity, x.Session, x.Err = s.identity, s.session, s.err
+	x.run.answered, x.run.issuedTo, x.run.passed = false, s.issuedTo, x.run.passed[:s.passed]
 	if x.Identity != nil {
 		*x.Identity = s.content
-		copy(x.Identity.Addresses, s.addresses)
 	}
 	if x.Session != nil {
-		*x.Session = s.granted
+		*x.Session = *s.granted
 	}
 }
 
@@ -156,7 +156,7 @@ func (x *Exchange) Position() Position {
 // the exchange was answered. It is for what wraps a hook, such as Options.Wrap.
 func (x *Exchange) Answered() bool {
 	if !x.run.busy {
-		return x.run.marks.answered
+		return x.run.answered
 	}
 	status, _ := stage.Result(x.run.stage)
 	return status != 0

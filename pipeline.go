@@ -61,7 +61,7 @@ func (p *Pipeline) Run(ctx context.Context, flow Flow, phase Phase, strategy Str
 		return false, errInside
 	}
 
-	x.begin(nil)
+	x.begin(false)
 	defer x.end()
 	switch {
 	case transacted:
@@ -153,20 +153,26 @@ func (p *Pipeline) serving(x *Exchange) *Plan {
 // own makes x an exchange of p, unless it belongs to another pipeline. Reading a session does not make
 // it belong to one.
 func (p *Pipeline) own(x *Exchange) error {
-	switch x.run.owner {
-	case p:
-		return nil
-	case nil:
-		if x.run.owner = p; p.serving(x) != x.run.plan.Load() {
-			x.run.plan.Store(p.current.Load())
+	serving := p.serving(x)
+	if kept := x.run.plan.Load(); kept != serving {
+		if x.run.owned {
+			return fmt.Errorf("%w; use the pipeline whose Middleware wraps this route", ErrOtherPipeline)
 		}
-		return nil
+		x.run.plan.Store(serving)
 	}
-	return fmt.Errorf("%w; use the pipeline whose Middleware wraps this route", ErrOtherPipeline)
+	x.run.owned = true
+	return nil
 }
 
 // find returns the chains of a flow and strategy, or nil if the service does not have them.
-func (pl *Plan) find(flow Flow, s Strategy) *chains { return pl.served[Point{Flow: flow, Strategy: s}] }
+func (pl *Plan) find(flow Flow, s Strategy) *chains {
+	for i := range pl.served { // there are few flows
+		if pl.served[i].name == flow {
+			return pl.served[i].by[s]
+		}
+	}
+	return nil
+}
 
 // unknown returns the error for a point that has no chain. Only a mistake in the host's code gets
 // here, so it need not be fast.

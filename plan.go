@@ -17,8 +17,8 @@ type Plan struct {
 	loaded   time.Time
 	hash     string
 
-	served  map[Point]*chains // what runs, by flow and strategy; the phase is empty
-	tokens  *tokens           // nil if sessions are not configured
+	served  []servedFlow // what runs
+	tokens  *tokens      // nil if sessions are not configured
 	returns returns
 
 	chains   []plan.Chain // what is shown

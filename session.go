@@ -47,13 +47,13 @@ func newSession(issue func(ctx context.Context, x *Exchange) error) Hook {
 		if x.identityID() == "" {
 			return ErrNoIdentity
 		}
-		if x.run.marks.issuedTo == x.Identity.ID {
+		if x.run.issuedTo == x.Identity.ID {
 			return nil // by save, or by this hook at another point
 		}
 		if err := issue(ctx, x); err != nil {
 			return err
 		}
-		x.run.marks.issuedTo = x.Identity.ID
+		x.run.issuedTo = x.Identity.ID
 		return nil
 	})
 }
@@ -156,7 +156,7 @@ func (s *Sessions) Create(ctx context.Context, x *Exchange) (token string, err e
 	if err != nil {
 		return "", fmt.Errorf("flowhook: issuing a session: %w", err)
 	}
-	x.Session, x.run.marks.issuedTo = &fresh, fresh.IdentityID
+	x.Session, x.run.issuedTo = &fresh, fresh.IdentityID
 	return token, nil
 }
 
@@ -190,7 +190,7 @@ func (s *Sessions) End(ctx context.Context, x *Exchange) error {
 	if err != nil {
 		return fmt.Errorf("flowhook: ending a session: %w", err)
 	}
-	x.Session, x.run.marks.issuedTo = nil, ""
+	x.Session, x.run.issuedTo = nil, ""
 	t.TakeBack(x.Writer.Header())
 	return nil
 }

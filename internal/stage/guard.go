@@ -28,8 +28,8 @@ type Guard struct {
 
 // Writer returns w behind the guard.
 func (g *Guard) Writer(w http.ResponseWriter) http.ResponseWriter {
-	switch own, ok := w.(*guarded); {
-	case ok && own.guard == g:
+	switch {
+	case g.Guards(w):
 		return w
 	case g.first.guard == nil: // saves an allocation
 		g.first = guarded{w, g}
@@ -38,13 +38,19 @@ func (g *Guard) Writer(w http.ResponseWriter) http.ResponseWriter {
 	return &guarded{w, g}
 }
 
+// Guards reports whether w is a writer that Writer returned.
+func (g *Guard) Guards(w http.ResponseWriter) bool {
+	own, ok := w.(*guarded)
+	return ok && own.guard == g
+}
+
 // Used reports whether Writer was called.
 func (g *Guard) Used() bool { return g.first.guard != nil }
 
 // Shut makes every write fail until Open is called.
 func (g *Guard) Shut() {
 	g.mu.Lock()
-	g.before = g.header.Clone()
+	g.before = Copy(g.header)
 	g.mu.Unlock()
 	g.refused.Store(false)
 	g.shut.Store(true)
@@ -82,7 +88,7 @@ func (w *guarded) Header() http.Header {
 	defer g.mu.Unlock()
 	if g.header == nil {
 		if g.header = header; g.shut.Load() {
-			g.before = header.Clone() // otherwise Shut does it
+			g.before = Copy(header) // otherwise Shut does it
 		}
 	}
 	return header

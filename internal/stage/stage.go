@@ -33,7 +33,12 @@ type Stage struct {
 	mu     sync.Mutex  // guards what follows
 	base   http.Header // the real header as it was
 	header http.Header // what the hooks made of it; nil until asked for
-	status int         // 0 until answered
+	answer *answer     // nil until answered
+}
+
+// An answer is what a hook wrote. Most runs have none, so a stage does not have room for it.
+type answer struct {
+	status int
 	body   []byte
 	misuse error // the first thing that was done wrong
 }
@@ -63,10 +68,10 @@ func (s *Stage) WriteHeader(status int) {
 	case !takes:
 	case status < 200 || status > 999:
 		s.fail(fmt.Errorf("answered with status %d; a hook answers with a final one, 200 to 999", status))
-	case s.status != 0:
+	case s.answered():
 		s.fail(errSecondWrite)
 	default:
-		s.status = status
+		s.given().status = status
 	}
 }
 
@@ -76,18 +81,29 @@ func (s *Stage) Write(b []byte) (int, error) {
 	if !s.takes() {
 		return 0, errStageClosed
 	}
-	if s.status == 0 {
-		s.status = http.StatusOK
+	a := s.given()
+	if a.status == 0 {
+		a.status = http.StatusOK
 	}
-	if s.status == http.StatusNoContent || s.status == http.StatusNotModified {
+	if a.status == http.StatusNoContent || a.status == http.StatusNotModified {
 		return 0, http.ErrBodyNotAllowed
 	}
-	if len(s.body)+len(b) > maxBody {
+	if len(a.body)+len(b) > maxBody {
 		s.fail(errBodyTooBig)
 		return 0, errBodyTooBig
 	}
-	s.body = append(s.body, b...)
+	a.body = append(a.body, b...)
 	return len(b), nil
+}
+
+func (s *Stage) answered() bool { return s.answer != nil && s.answer.status != 0 }
+
+// given returns the answer, to be changed.
+func (s *Stage) given() *answer {
+	if s.answer == nil {
+		s.answer = &answer{}
+	}
+	return s.answer
 }
 
 // takes reports whether the stage is open. Each method calls it first. It marks the stage before it
@@ -97,9 +113,9 @@ func (s *Stage) takes() bool {
 	return s.open.Load()
 }
 
-// Begin opens the stage in front of w. base is a copy of w's header; nil: it is made when somebody asks for the header.
-func Begin(s *Stage, w http.ResponseWriter, base http.Header) {
-	s.real, s.base = w, base
+// Begin opens the stage in front of w, which may be nil.
+func Begin(s *Stage, w http.ResponseWriter) {
+	s.real = w
 	s.open.Store(true)
 }
 
@@ -121,8 +137,8 @@ func Touched(s *Stage) bool { return s.touched.Load() }
 func Real(s *Stage) http.ResponseWriter { return s.real }
 
 func (s *Stage) fail(err error) {
-	if s.misuse == nil {
-		s.misuse = err
+	if a := s.given(); a.misuse == nil {
+		a.misuse = err
 	}
 }
 
@@ -133,7 +149,10 @@ func Result(s *Stage) (status int, misuse error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.status, s.misuse
+	if s.answer == nil {
+		return 0, nil
+	}
+	return s.answer.status, s.answer.misuse
 }
 
 // Changed reports whether the staged header differs from the real one.
@@ -176,15 +195,23 @@ func Release(s *Stage) error {
 			}
 		}
 	}
-	if s.status == 0 {
+	if !s.answered() {
 		return nil
 	}
-	s.real.WriteHeader(s.status)
-	if len(s.body) == 0 {
+	s.real.WriteHeader(s.answer.status)
+	if len(s.answer.body) == 0 {
 		return nil
 	}
-	_, err := s.real.Write(s.body)
+	_, err := s.real.Write(s.answer.body)
 	return err
+}
+
+// Copy returns a copy of a header for Restore. It does not allocate one of an empty header.
+func Copy(h http.Header) http.Header {
+	if len(h) == 0 {
+		return nil
+	}
+	return h.Clone()
 }
 
 // Restore makes h what it was.
