@@ -18,14 +18,15 @@ type builtin struct {
 	alias       string // another name; may be empty
 	description string // one sentence for operators
 
-	// after are the flows at whose After the hook is allowed, besides the host's own flows. Nil means
-	// that it is allowed everywhere.
+	// after are the flows at whose After the hook is allowed, besides the host's own flows. Nil
+	// means that it is allowed everywhere.
 	after []Flow
 
 	// needs returns what the hook cannot work without. Nil means nothing.
 	needs func(b *builder) []requirement
 
-	// make returns the hook of an entry whose needs are met, or nil if it has reported what is wrong.
+	// make returns the hook of an entry whose needs are met, or nil if it has reported what is
+	// wrong.
 	make func(b *builder, e *conf.Entry) Hook
 }
 

@@ -17,8 +17,8 @@ import (
 // belongs to the first pipeline that runs hooks or issues a session for it; another one returns
 // [ErrOtherPipeline]. It is not safe for concurrent use.
 //
-// Writer and Request may be nil: for jobs, imports, and accounts that an administrator creates. Then
-// a hook that answers, sets a header or needs the request is an error. So is the session hook.
+// Writer and Request may be nil: for jobs, imports, and accounts that an administrator creates.
+// Then a hook that answers, sets a header or needs the request is an error. So is the session hook.
 type Exchange struct {
 	// Writer is staged while hooks run: what a hook writes leaves when all of them have succeeded.
 	Writer http.ResponseWriter
@@ -31,8 +31,8 @@ type Exchange struct {
 
 	// Session is the session just issued, at login and recovery, and elsewhere the one in use. At
 	// login, leave it nil until there is a new one. An old session here is spared by
-	// revoke_active_sessions, and the new one is not. A host that issues sessions or bearer tokens of
-	// its own sets it, in save or in Options.Issue:
+	// revoke_active_sessions, and the new one is not. A host that issues sessions or bearer tokens
+	// of its own sets it, in save or in Options.Issue:
 	//
 	//	x.Session = &flowhook.Session{ID: id, IdentityID: user.ID}
 	//
@@ -70,8 +70,9 @@ type run struct {
 	returnTo  string      // the URL that the request names, if a redirect may go there
 	tx        atomic.Bool // in a transaction; other goroutines read it
 
+	// Each run has a stage of its own, so that a writer that a hook kept from an earlier run is dead.
 	stage   *stage.Stage
-	first   stage.Stage // of the first run; each later run has a new one, so that a writer kept from an earlier run is dead
+	first   stage.Stage // of the first run
 	request *http.Request
 	header  http.Header // a copy of the real header, if restores is set
 	was     snapshot
@@ -135,8 +136,8 @@ func (x *Exchange) identityID() string {
 	return x.Identity.ID
 }
 
-// Point returns the point that is running, or the zero Point outside a run. A flow-wide hook sees the
-// strategy of the run.
+// Point returns the point that is running, or the zero Point outside a run. A flow-wide hook sees
+// the strategy of the run.
 func (x *Exchange) Point() Point {
 	if x.run.chain == nil {
 		return Point{}
@@ -152,8 +153,8 @@ func (x *Exchange) Position() Position {
 	return x.run.hook.position()
 }
 
-// Answered reports whether a hook of the current run has answered. Outside a run, it reports whether
-// the exchange was answered. It is for what wraps a hook, such as Options.Wrap.
+// Answered reports whether a hook of the current run has answered. Outside a run, it reports
+// whether the exchange was answered. It is for what wraps a hook, such as Options.Wrap.
 func (x *Exchange) Answered() bool {
 	if !x.run.busy {
 		return x.run.answered
@@ -162,12 +163,12 @@ func (x *Exchange) Answered() bool {
 	return status != 0
 }
 
-// AfterCommit calls fn after the commit (in a run without a transaction: when the run has succeeded)
-// and before the response leaves. If the run fails, fn is not called. It is for what cannot be undone,
-// such as sending email. ctx is not canceled with the request. It ends 10 seconds after the commit,
-// for all functions of a run together. An error of fn is logged, because it is too late to undo
-// anything; for the same reason, fn can neither write to x.Writer nor use the transaction.
-// AfterCommit panics outside a run.
+// AfterCommit calls fn after the commit (in a run without a transaction: when the run has
+// succeeded) and before the response leaves. If the run fails, fn is not called. It is for what
+// cannot be undone, such as sending email. ctx is not canceled with the request. It ends 10 seconds
+// after the commit, for all functions of a run together. An error of fn is logged, because it is
+// too late to undo anything; for the same reason, fn can neither write to x.Writer nor use the
+// transaction. AfterCommit panics outside a run.
 func (x *Exchange) AfterCommit(fn func(ctx context.Context) error) {
 	if !x.run.busy {
 		panic("flowhook: AfterCommit outside a run")
@@ -177,9 +178,10 @@ func (x *Exchange) AfterCommit(fn func(ctx context.Context) error) {
 
 type exchangeKey struct{}
 
-// NewContext returns a context that carries x. [Pipeline.Middleware] does so for its handlers. If you
-// call it yourself, give x.Request this context, too: x.Request.WithContext(ctx). Otherwise, reads of
-// the session with that request's context do not know that the exchange is in a transaction.
+// NewContext returns a context that carries x. [Pipeline.Middleware] does so for its handlers. If
+// you call it yourself, give x.Request this context, too: x.Request.WithContext(ctx). Otherwise,
+// reads of the session with that request's context do not know that the exchange is in a
+// transaction.
 func NewContext(ctx context.Context, x *Exchange) context.Context {
 	return context.WithValue(ctx, exchangeKey{}, x)
 }

@@ -62,7 +62,8 @@ func (u *returns) named(r *http.Request) (string, error) {
 	if err := parseForm(r); err != nil {
 		return "", err
 	}
-	named := slices.Compact(slices.DeleteFunc(slices.Clone(r.Form["return_to"]), func(to string) bool { return to == "" }))
+	empty := func(to string) bool { return to == "" }
+	named := slices.Compact(slices.DeleteFunc(slices.Clone(r.Form["return_to"]), empty))
 	switch {
 	case len(named) == 0:
 		return "", nil

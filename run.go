@@ -12,8 +12,8 @@ import (
 	"github.com/flowhook/flowhook/internal/stage"
 )
 
-// This file is the run, in the order in which it happens: enter, begin, pass the gates, run save and
-// the chain in a transaction, check each answer, commit, release the response, end.
+// This file is the run, in the order in which it happens: enter, begin, pass the gates, run save
+// and the chain in a transaction, check each answer, commit, release the response, end.
 
 // enter returns the exchange in ctx and the chains of a flow and strategy, or why the chain of the
 // phase cannot run now.
@@ -74,8 +74,8 @@ func (x *Exchange) begin(saves bool) {
 	x.Writer = r.stage
 }
 
-// end removes the stage. Unless the run succeeded, it makes the exchange what it was. It is deferred,
-// so that it also runs after a panic or a Goexit.
+// end removes the stage. Unless the run succeeded, it makes the exchange what it was. It is
+// deferred, so that it also runs after a panic or a Goexit.
 func (x *Exchange) end() {
 	r := &x.run
 	if !r.succeeded {
@@ -94,8 +94,8 @@ func (x *Exchange) end() {
 	r.tx.Store(false)
 }
 
-// pass marks a chain at Before or BeforePersist as run. The hooks of a strategy include the flow-wide
-// ones.
+// pass marks a chain at Before or BeforePersist as run. The hooks of a strategy include the
+// flow-wide ones.
 func (x *Exchange) pass(c *chain) {
 	if len(c.hooks) > 0 {
 		x.run.passed = append(x.run.passed, c)
@@ -108,8 +108,8 @@ func (x *Exchange) pass(c *chain) {
 // passed returns an error if a chain that must run before c has not: the flow's Before, or a gate.
 func (x *Exchange) passed(c *chain, gates []*chain) error {
 	if c.before != nil && !slices.Contains(x.run.passed, c.before) {
-		return fmt.Errorf("%w: %s comes before %s and has hooks; wrap the route in Middleware, or run it", ErrPhaseSkipped,
-			c.before.point, c.point)
+		return fmt.Errorf("%w: %s comes before %s and has hooks; wrap the route in Middleware, or run it",
+			ErrPhaseSkipped, c.before.point, c.point)
 	}
 	for _, gate := range gates {
 		if !slices.Contains(x.run.passed, gate) {
@@ -121,7 +121,9 @@ func (x *Exchange) passed(c *chain, gates []*chain) error {
 }
 
 // attempt is Complete without the failed hooks.
-func (p *Pipeline) attempt(ctx context.Context, x *Exchange, c *chains, save func(ctx context.Context) error) (handled bool, err error) {
+func (p *Pipeline) attempt(
+	ctx context.Context, x *Exchange, c *chains, save func(ctx context.Context) error,
+) (handled bool, err error) {
 	x.begin(true)
 	defer x.end()
 	if err := p.runHooks(ctx, x, &c.beforePersist); err != nil {
@@ -165,7 +167,9 @@ func (p *Pipeline) runAfter(ctx context.Context, x *Exchange, after *chain) erro
 type transactionKey struct{}
 
 // transaction runs fn in a transaction of the store. Without a store, it only calls fn.
-func (p *Pipeline) transaction(ctx context.Context, x *Exchange, identityID string, fn func(ctx context.Context) error) error {
+func (p *Pipeline) transaction(
+	ctx context.Context, x *Exchange, identityID string, fn func(ctx context.Context) error,
+) error {
 	if p.store == nil {
 		return fn(ctx)
 	}
@@ -189,8 +193,8 @@ func (p *Pipeline) transaction(ctx context.Context, x *Exchange, identityID stri
 	switch {
 	case cause != nil:
 		if !is(err, cause) {
-			p.log.LogAttrs(ctx, slog.LevelError, "flowhook: the store did not return why its transaction was to be rolled back",
-				slog.Any("error", err))
+			p.log.LogAttrs(ctx, slog.LevelError,
+				"flowhook: the store did not return why its transaction was to be rolled back", slog.Any("error", err))
 		}
 		return cause.err
 	case ctx.Err() != nil && is(err, ctx.Err()):
@@ -307,8 +311,8 @@ func (x *Exchange) caused(err error) error {
 	return &HookError{Point: x.Point(), Name: h.entry.Name(), Position: h.position(), Err: err}
 }
 
-// failed is called with the error of a run when everything is rolled back. If a hook wanted to abort
-// the connection, failed passes that on to the server.
+// failed is called with the error of a run when everything is rolled back. If a hook wanted to
+// abort the connection, failed passes that on to the server.
 func (x *Exchange) failed(err error) error {
 	if x.run.aborted {
 		panic(http.ErrAbortHandler)
@@ -331,7 +335,8 @@ func (x *Exchange) untouched() bool {
 	return !stage.Touched(r.stage) && !r.guard.Refused() && x.Writer == r.stage && x.Request == r.request
 }
 
-// answer checks what a hook, or save, did to the exchange, and reports whether the hook has answered.
+// answer checks what a hook, or save, did to the exchange, and reports whether the hook has
+// answered.
 func (x *Exchange) answer() (answered bool, err error) {
 	status, misuse := stage.Result(x.run.stage)
 	switch {
@@ -358,8 +363,8 @@ func (x *Exchange) answer() (answered bool, err error) {
 // mute reports whether nothing that a hook answers can reach the client.
 func (x *Exchange) mute() bool { return stage.Real(x.run.stage) == nil || x.run.guard.Begun() }
 
-// finish closes the stage after the last hook, or save. It checks once more, because a goroutine that
-// one of them started may have written meanwhile. The answer is final then.
+// finish closes the stage after the last hook, or save. It checks once more, because a goroutine
+// that one of them started may have written meanwhile. The answer is final then.
 func (x *Exchange) finish() error {
 	stage.Close(x.run.stage)
 	if x.untouched() {
@@ -440,7 +445,8 @@ func (p *Pipeline) afterFailure(ctx context.Context, x *Exchange, c *chain, caus
 	defer x.end()
 	x.Err = cause
 	if err := p.runLast(ctx, x, c); err != nil {
-		p.log.LogAttrs(ctx, slog.LevelError, "flowhook: a hook at failed has failed itself", slog.Any("error", x.failed(err)))
+		p.log.LogAttrs(ctx, slog.LevelError, "flowhook: a hook at failed has failed itself",
+			slog.Any("error", x.failed(err)))
 		return false, cause
 	}
 	if status, _ := stage.Result(x.run.stage); status == 0 {

@@ -61,22 +61,23 @@ func newSession(issue func(ctx context.Context, x *Exchange) error) Hook {
 // Sessions returns the pipeline's sessions. It is never nil.
 func (p *Pipeline) Sessions() *Sessions { return p.sessions }
 
-// Sessions issues, finds and ends sessions. What a client carries is a token: the session's ID, signed. What is stored
-// is the session; every read goes to the store, so that a revoked session is dead at once.
+// Sessions issues, finds and ends sessions. A client carries a token, which is the session's ID
+// with a signature. The session itself is in the store. Every read goes to the store, so that a
+// revoked session ends at once.
 //
-// It is safe for concurrent use, with different exchanges. Secrets and settings are those that the exchange is served by,
-// also where it is in the context of a request; without an exchange, the current ones. Where the pipeline has no
-// [SessionStore], or no secrets, all methods return ErrNotConfigured.
+// The secrets and settings are those of the exchange, or without an exchange the current ones.
+// Without a [SessionStore] or secrets, all methods return ErrNotConfigured. Sessions is safe for
+// concurrent use with different exchanges.
 type Sessions struct {
 	pipeline *Pipeline
 	store    SessionStore // nil: there is none
 }
 
-// tokens are how sessions are carried and how long they last: what a configuration says of them.
+// tokens are a configuration's settings of sessions.
 type tokens struct {
 	*token.Carrier
 	lifespan time.Duration
-	cookie   conf.Cookie // for the next Reload, which compares it with its own
+	cookie   conf.Cookie // compared by the next Reload
 }
 
 // configured returns the settings that serve x, which may be nil.
@@ -89,7 +90,7 @@ func (s *Sessions) configured(x *Exchange) (*tokens, error) {
 	return nil, fmt.Errorf("%w: sessions need a SessionStore and secrets", ErrNotConfigured)
 }
 
-// needCookie returns an error if no cookie can reach the client. Ask it before anything is stored.
+// needCookie returns an error if no cookie can reach the client. Call it before anything is stored.
 func (x *Exchange) needCookie() error {
 	switch {
 	case x.Writer == nil || x.run.busy && stage.Real(x.run.stage) == nil:
@@ -102,11 +103,13 @@ func (x *Exchange) needCookie() error {
 	return nil
 }
 
-// Issue is Create, and sets the cookie that carries the token: HttpOnly, Secure, SameSite=Lax and
-// named __Host-session unless the file says otherwise (OWASP ASVS 5.0, 3.3). Within a run, ctx
-// must be the one that the hook, or save, was given. A hook at Before or BeforePersist is in no
-// transaction: a session that it issues stays, even if the flow then fails. Without x.Writer it is
-// ErrNoExchange; in a function of AfterCommit it is an error too.
+// Issue calls Create and sets a cookie with the token. Unless the file says otherwise, the cookie
+// is HttpOnly, Secure, SameSite=Lax and named __Host-session (OWASP ASVS 5.0, 3.3).
+//
+// Within a run, ctx must be the context that the hook, or save, was given. Hooks at Before and
+// BeforePersist are not in a transaction: a session that they issue remains even if the flow then
+// fails. Without x.Writer, Issue returns ErrNoExchange. In a function of AfterCommit, it returns an
+// error.
 func (s *Sessions) Issue(ctx context.Context, x *Exchange) error {
 	t, err := s.configured(x)
 	if err != nil {
@@ -123,14 +126,15 @@ func (s *Sessions) Issue(ctx context.Context, x *Exchange) error {
 	return nil
 }
 
-// Create makes a session for x.Identity, sets x.Session and returns the token, for clients that
+// Create creates a session for x.Identity, sets x.Session and returns the token, for clients that
 // carry it themselves.
 //
-// The session has a new ID of 130 random bits. In the same transaction, Create ends x.Session and
-// every session that the request has a genuine cookie of: what an attacker planted, or saw, before
-// the sign-in is worth nothing after it (OWASP ASVS 5.0, 7.2.4). Errors: ErrNoIdentity,
-// ErrNotConfigured, and those of the store. A request with too many cookies (see FromRequest) is
-// an error too; nothing is stored.
+// The session has a new ID of 130 random bits. In the same transaction, Create deletes x.Session
+// and every session of a genuine cookie in the request. So a session that an attacker planted or
+// saw before the sign-in is worthless afterwards (OWASP ASVS 5.0, 7.2.4).
+//
+// Create returns ErrNoIdentity, ErrNotConfigured or an error of the store. A request with too many
+// cookies (see FromRequest) is an error. Then nothing is stored.
 func (s *Sessions) Create(ctx context.Context, x *Exchange) (token string, err error) {
 	t, err := s.configured(x)
 	switch {
@@ -145,7 +149,8 @@ func (s *Sessions) Create(ctx context.Context, x *Exchange) (token string, err e
 		return "", err
 	}
 	now := s.pipeline.now().UTC().Truncate(time.Microsecond)
-	fresh := Session{ID: rand.Text(), IdentityID: x.Identity.ID, AuthenticatedAt: now, IssuedAt: now, ExpiresAt: now.Add(t.lifespan)}
+	fresh := Session{ID: rand.Text(), IdentityID: x.Identity.ID,
+		AuthenticatedAt: now, IssuedAt: now, ExpiresAt: now.Add(t.lifespan)}
 	if token, err = t.Sign(fresh.ID); err != nil {
 		return "", fmt.Errorf("flowhook: signing a session token: %w", err)
 	}
@@ -160,11 +165,13 @@ func (s *Sessions) Create(ctx context.Context, x *Exchange) (token string, err e
 	return token, nil
 }
 
-// End signs the user out. In one transaction it deletes x.Session and every session that the
-// request has a genuine cookie of. Then it takes back the cookie and sets x.Session to nil. A
-// request without a session is no error. One with too many cookies (see FromRequest) is; it
-// changes nothing. Within a run, ctx must be the one that the hook, or save, was given. Without
-// x.Writer it is ErrNoExchange; in a function of AfterCommit it is an error too.
+// End signs the user out. In one transaction, it deletes x.Session and every session of a genuine
+// cookie in the request. Then it makes the browser delete the cookie, and sets x.Session to nil. A
+// request without a session is not an error. A request with too many cookies (see FromRequest) is;
+// then nothing changes.
+//
+// Within a run, ctx must be the context that the hook, or save, was given. Without x.Writer, End
+// returns ErrNoExchange. In a function of AfterCommit, it returns an error.
 func (s *Sessions) End(ctx context.Context, x *Exchange) error {
 	t, err := s.configured(x)
 	if err != nil {
@@ -195,20 +202,20 @@ func (s *Sessions) End(ctx context.Context, x *Exchange) error {
 	return nil
 }
 
-// FromRequest returns the session in the request's cookie. ErrNoSession means that the request is
-// anonymous: it has no cookie, a forged one, or one whose session has ended. Any other error means
-// that the store failed, that the context has ended, or one of the two cases below.
+// FromRequest returns the session of the request's cookie. It returns ErrNoSession if the request
+// is anonymous: it has no cookie, a forged cookie, or the cookie of a session that has ended. Any
+// other error means that the store failed, that the context has ended, or one of the cases below.
 //
-// A browser sends several cookies with the name if the cookie's domain or path has changed, or if
-// a neighboring host sets one. Forged cookies and ended sessions then do not count. If one session
-// remains, FromRequest returns it. If two different sessions are live, the request is anonymous:
-// nobody can tell which one is the user's. More than 8 genuine cookies, or more than 64 that look
-// genuine, are an error; deleting the site's cookies in the browser helps.
+// A browser sends several cookies with the same name if the cookie's domain or path has changed, or
+// if a neighboring host sets one. FromRequest ignores forged cookies and ended sessions. If one
+// session remains, it returns that one. If two different sessions are live, the request is
+// anonymous, because nobody can tell which session is the user's. More than 8 genuine cookies are
+// an error, and so are more than 64 that look genuine. The user can then delete the site's cookies.
 //
-// While the exchange that the context carries is in a transaction, the context must be the one
-// that the hook, or save, was given: FromRequest(x.Request.WithContext(ctx)). With any other it is
-// an error, since the read would be outside the transaction and might wait for the connection that
-// the transaction holds.
+// While the exchange of the request's context is in a transaction, the context must be the one that
+// the hook, or save, was given: FromRequest(x.Request.WithContext(ctx)). Otherwise FromRequest
+// returns an error, because it would read outside the transaction, and might wait for the
+// connection that the transaction holds.
 func (s *Sessions) FromRequest(r *http.Request) (*Session, error) {
 	ctx := r.Context()
 	t, err := s.reading(ctx)
@@ -240,8 +247,8 @@ func (s *Sessions) FromRequest(r *http.Request) (*Session, error) {
 }
 
 // FromToken returns the session of a token that Create returned, for clients that send it as a
-// bearer token. Its errors are those of FromRequest. In a transaction, the same holds for its
-// context.
+// bearer token. Its errors, and the rule for its context in a transaction, are those of
+// FromRequest.
 func (s *Sessions) FromToken(ctx context.Context, token string) (*Session, error) {
 	t, err := s.reading(ctx)
 	if err != nil {
@@ -258,8 +265,8 @@ func (s *Sessions) FromToken(ctx context.Context, token string) (*Session, error
 	return found, err
 }
 
-// reading returns what a read with ctx is served by. It may run on any goroutine, also during a
-// run.
+// reading returns the settings for a read with ctx. It may be called on any goroutine, also during
+// a run.
 func (s *Sessions) reading(ctx context.Context) (*tokens, error) {
 	x, ok := FromContext(ctx)
 	t, err := s.configured(x)
@@ -297,7 +304,8 @@ func (t *tokens) current(x *Exchange) (ids []string, err error) {
 	return ids, nil
 }
 
-// replace deletes the old sessions and stores the fresh one, if there is one, together. One call needs no transaction.
+// replace deletes the old sessions and stores the fresh one, if it is not nil, in one transaction.
+// If there are no old sessions, it needs none.
 func (s *Sessions) replace(ctx context.Context, owner string, old []string, fresh *Session) error {
 	if len(old) == 0 {
 		if fresh == nil {

@@ -8,7 +8,15 @@ import (
 	"github.com/flowhook/flowhook/internal/letter"
 )
 
-// An Address is where an identity can be reached.
+// An Identity is the user that an exchange concerns. Use a new one for each exchange, because a run
+// that fails restores it.
+type Identity struct {
+	ID        string    // the host's ID, of any format
+	Addresses []Address // may be empty
+	Data      any       // the host's own user value; flowhook neither reads it nor restores what it points to
+}
+
+// An Address is where a user can be reached.
 type Address struct {
 	Via      string // "email"
 	Value    string
@@ -29,12 +37,13 @@ func (a Address) Check() error {
 	return nil
 }
 
-// Key returns what two spellings of one mailbox have in common. Stores compare it to tell whether
-// an address is the same as another. If Via is "email", Key returns Value with its letter case
-// removed, by Unicode simple folding; otherwise, it returns Value unchanged. It removes no other
-// difference: composed and decomposed accents, or a domain and its xn-- form, have different keys.
-// Most mail servers ignore case, so an email is sent to a.Value, and only the limit on emails goes
-// by Key.
+// Key returns the address in a form that is equal for spellings of one mailbox that differ in case.
+// Stores compare addresses by it. If Via is "email", Key folds the case of Value by Unicode simple
+// folding. Otherwise it returns Value. It removes no other difference: composed and decomposed
+// accents have different keys, and so do a domain and its xn-- form.
+//
+// Only the limit on emails goes by Key. Emails are sent to Value, because a mail server may
+// distinguish case.
 func (a Address) Key() string {
 	if a.Via != "email" {
 		return a.Value
@@ -42,8 +51,8 @@ func (a Address) Key() string {
 	return strings.Map(folded, a.Value)
 }
 
-// folded returns the rune that stands for all those that differ from r only in case. Of ASCII
-// letters that is the lower case one.
+// folded returns the same rune for all runes that differ only in case. For ASCII letters that is
+// the lower case one.
 func folded(r rune) rune {
 	least := r
 	for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
