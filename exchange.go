@@ -29,14 +29,14 @@ type Exchange struct {
 	// Identity is nil until the host knows who the user is.
 	Identity *Identity
 
-	// Session is the session just issued, at login and recovery, and elsewhere the one in use. At
-	// login, leave it nil until there is a new one. An old session here is spared by
-	// revoke_active_sessions, and the new one is not. A host that issues sessions or bearer tokens
-	// of its own sets it, in save or in Options.Issue:
+	// Session is the session that the user has after the flow. At login and recovery, leave it nil
+	// until the new session exists; in other flows, set it to the session in use. The hook
+	// revoke_active_sessions deletes all sessions of the identity except this one.
+	//
+	// A host with sessions or bearer tokens of its own sets it in save or in Options.Issue, to an
+	// ID that the store's DeleteSessions knows:
 	//
 	//	x.Session = &flowhook.Session{ID: id, IdentityID: user.ID}
-	//
-	// The revoke_active_sessions hook spares this ID, so the store's DeleteSessions must know it.
 	Session *Session
 
 	// Err is why the flow failed. It is for hooks at Failed.
@@ -70,7 +70,8 @@ type run struct {
 	returnTo  string      // the URL that the request names, if a redirect may go there
 	tx        atomic.Bool // in a transaction; other goroutines read it
 
-	// Each run has a stage of its own, so that a writer that a hook kept from an earlier run is dead.
+	// Each run has a stage of its own, so that a writer that a hook kept from an earlier run is
+	// dead.
 	stage   *stage.Stage
 	first   stage.Stage // of the first run
 	request *http.Request
