@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -26,7 +27,7 @@ func TestComplete_Allocations(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			cfg, ran := new(flowhook.Config), 0
 			for range row.hooks {
-				cfg.Add(loginAfter, "counts", flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error { ran++; return nil }))
+				cfg.Add(flowtest.LoginAfter, "counts", flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error { ran++; return nil }))
 			}
 			p, err := flowhook.New(cfg, flowhook.Options{})
 			require.NoError(t, err)
@@ -38,7 +39,7 @@ func TestComplete_Allocations(t *testing.T) {
 					t.Fatal(handled, err)
 				}
 			}))
-			w, r := httptest.NewRecorder(), newRequest()
+			w, r := httptest.NewRecorder(), flowtest.NewRequest()
 			allocated := testing.AllocsPerRun(runs, func() { handler.ServeHTTP(w, r) })
 			require.LessOrEqual(t, int(allocated), row.max)
 			require.Equal(t, row.hooks*(runs+1), ran) // one to warm up

@@ -12,13 +12,14 @@ import (
 	"testing"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
 // noting gives options whose host hook "note" notes its name from the config, or "" without one.
 func noting(ran *[]string) flowhook.Options {
-	opts := anything()
+	opts := flowtest.AnyOptions()
 	opts.Hooks = map[string]flowhook.HookFactory{
 		"note": func(_ flowhook.Point, decode func(any) error) (flowhook.Hook, error) {
 			var config struct {
@@ -102,7 +103,7 @@ func TestWhatNeverRunsIsLogged(t *testing.T) {
 			var log bytes.Buffer
 			opts := noting(new([]string))
 			opts.Logger = slog.New(slog.NewTextHandler(&log, nil))
-			require.NoError(t, build("selfservice: "+strings.ReplaceAll(row.text, "{hook:", "\n {hook:"), opts))
+			require.NoError(t, flowtest.Build("selfservice: "+strings.ReplaceAll(row.text, "{hook:", "\n {hook:"), opts))
 			var got []string
 			for _, m := range regexp.MustCompile(`level=(\S+) msg="flowhook: hook \\"(\S+)\\" .*redirect at (\d+):9 .*rule=never-runs at=(\d+):9`).FindAllStringSubmatch(log.String(), -1) {
 				got = append(got, m[1]+" "+m[2]+" "+m[4]+" "+m[3])
@@ -113,11 +114,11 @@ func TestWhatNeverRunsIsLogged(t *testing.T) {
 }
 
 func TestEveryDeclaredPointCanRun(t *testing.T) {
-	p, err := flowhook.New(nil, anything())
+	p, err := flowhook.New(nil, flowtest.AnyOptions())
 	require.NoError(t, err)
-	for _, flow := range flows {
-		for _, phase := range phases {
-			for _, s := range strategies {
+	for _, flow := range flowtest.Flows {
+		for _, phase := range flowtest.Phases {
+			for _, s := range flowtest.Strategies {
 				x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: httptest.NewRequest("POST", "/", nil)}
 				_, err := p.Run(flowhook.NewContext(context.Background(), x), flow, phase, s)
 				assert.NoError(t, err, "%s/%s/%s", flow, phase, s)
@@ -129,24 +130,24 @@ func TestEveryDeclaredPointCanRun(t *testing.T) {
 // However many strategies a host has, each has its own hooks, and what is not declared is unknown.
 func TestOfManyStrategiesEachHasItsOwnHooks(t *testing.T) {
 	for _, many := range []int{1, 10, 20, 40} {
-		b := newBench(t)
+		b := flowtest.NewRunTest(t)
 		for i := range many {
 			s := flowhook.Strategy(fmt.Sprintf("own-%d", i))
-			b.opts.Strategies = append(b.opts.Strategies, s)
-			b.add(at(flowhook.Login, flowhook.After, s), string(s))
+			b.Options.Strategies = append(b.Options.Strategies, s)
+			b.Add(flowtest.At(flowhook.Login, flowhook.After, s), string(s))
 		}
-		p := b.pipeline()
-		for _, s := range append([]flowhook.Strategy{flowhook.Password, flowhook.FlowWide}, b.opts.Strategies...) {
-			b.ran = nil
-			_, err := p.Run(b.ctx, flowhook.Login, flowhook.After, s)
+		p := b.Pipeline()
+		for _, s := range append([]flowhook.Strategy{flowhook.Password, flowhook.FlowWide}, b.Options.Strategies...) {
+			b.Ran = nil
+			_, err := p.Run(b.Context, flowhook.Login, flowhook.After, s)
 			require.NoError(t, err, "%s of %d", s, many)
-			if slices.Contains(b.opts.Strategies, s) {
-				require.Equal(t, []string{string(s)}, b.ran)
+			if slices.Contains(b.Options.Strategies, s) {
+				require.Equal(t, []string{string(s)}, b.Ran)
 			} else {
-				require.Empty(t, b.ran)
+				require.Empty(t, b.Ran)
 			}
 		}
-		_, err := p.Run(b.ctx, flowhook.Login, flowhook.After, "own-40")
+		_, err := p.Run(b.Context, flowhook.Login, flowhook.After, "own-40")
 		require.ErrorIs(t, err, flowhook.ErrUnknownPoint)
 	}
 }
@@ -157,11 +158,11 @@ func TestErrorsStandInTheOrderOfTheirPlaces(t *testing.T) {
 	for range 3 {
 		cfg.Add(flowhook.Point{Flow: flowhook.Login, Phase: flowhook.Before}, "nobody", nil)
 	}
-	opts := anything()
+	opts := flowtest.AnyOptions()
 	opts.Flows = []flowhook.Flow{"flows"}
 	_, err = flowhook.New(cfg, opts)
 	var places []string
-	for _, e := range configErrors(err) {
+	for _, e := range flowtest.ConfigErrors(err) {
 		places = append(places, e.Path)
 	}
 	assert.Equal(t, []string{"secrets.session", "selfservice.login.before[0].hook", "selfservice.login.x", "session.x",

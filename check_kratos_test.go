@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -52,13 +53,13 @@ func TestKratosFindings(t *testing.T) {
 		{"enabled: false alone", "selfservice: {registration: {enabled: false}}", []string{"kratos-enabled"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			log := &logbook{}
+			log := &flowtest.LogBuffer{}
 			o := checked()
-			o.Secrets = []string{strong}
+			o.Secrets = []string{flowtest.StrongSecret}
 			o.Logger = slog.New(slog.NewTextHandler(log, nil))
-			cfg := parse(t, row.text)
+			cfg := flowtest.Parse(t, row.text)
 			ours := func(found []flowhook.Finding) []string {
-				return slices.DeleteFunc(rulesOf(found), func(rule string) bool { return !strings.HasPrefix(rule, "kratos-") })
+				return slices.DeleteFunc(flowtest.RulesOf(found), func(rule string) bool { return !strings.HasPrefix(rule, "kratos-") })
 			}
 			p, err := flowhook.New(cfg, o)
 			require.NoError(t, err)

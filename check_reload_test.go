@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -38,16 +39,16 @@ func TestReload_CookieScope(t *testing.T) {
 		{"no cookie", "", "", ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			log := &logbook{}
+			log := &flowtest.LogBuffer{}
 			opts := checked()
 			opts.Logger = slog.New(slog.NewTextHandler(log, nil))
-			p, err := flowhook.New(parse(t, row.was+strongYAML), opts)
+			p, err := flowhook.New(flowtest.Parse(t, row.was+StrongSecretYAML), opts)
 			require.NoError(t, err)
-			require.False(t, says(p, "cookie-scope"), "New has nothing to compare")
-			cfg := parse(t, row.is+strongYAML)
+			require.False(t, flowtest.HasFinding(p, "cookie-scope"), "New has nothing to compare")
+			cfg := flowtest.Parse(t, row.is+StrongSecretYAML)
 			require.NoError(t, p.Reload(cfg))
 			if row.want == "" {
-				require.False(t, says(p, "cookie-scope"))
+				require.False(t, flowtest.HasFinding(p, "cookie-scope"))
 				require.NotContains(t, log.String(), "cookie-scope")
 				return
 			}
@@ -64,16 +65,16 @@ func TestReload_CookieScope(t *testing.T) {
 				require.NotEqual(t, "cookie-scope", f.Rule, "Check has nothing to compare")
 			}
 			require.NoError(t, p.Reload(cfg))
-			require.False(t, says(p, "cookie-scope"), "the second time, nothing changes")
+			require.False(t, flowtest.HasFinding(p, "cookie-scope"), "the second time, nothing changes")
 		})
 	}
 
 	t.Run("needs a cookie before and after", func(t *testing.T) {
 		for _, with := range []string{cookie("domain: a.example.org"), ""} {
-			p, err := flowhook.New(parse(t, with), checked())
+			p, err := flowhook.New(flowtest.Parse(t, with), checked())
 			require.NoError(t, err)
-			require.NoError(t, p.Reload(parse(t, cookie("domain: example.org"))))
-			require.False(t, says(p, "cookie-scope"), "without secrets there is no cookie")
+			require.NoError(t, p.Reload(flowtest.Parse(t, cookie("domain: example.org"))))
+			require.False(t, flowtest.HasFinding(p, "cookie-scope"), "without secrets there is no cookie")
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -15,11 +16,11 @@ import (
 // checked is the host that the files under testdata are checked for: it has all that built-in hooks need, but for what the
 // file should say, and the hooks of today's Kratos as hooks of its own.
 func checked() flowhook.Options {
-	o := anything()
+	o := flowtest.AnyOptions()
 	o.Secrets = nil
 	for _, name := range []string{"web_hook", "show_verification_ui", "require_verified_address", "b2b_sso"} {
 		o.Hooks[name] = func(_ flowhook.Point, decode func(any) error) (flowhook.Hook, error) {
-			return flowhook.HookFunc(nothing), decode(&map[string]any{})
+			return flowhook.HookFunc(flowtest.NoOp), decode(&map[string]any{})
 		}
 	}
 	return o
@@ -37,18 +38,6 @@ func wanted(t *testing.T, file string) (want []string) {
 		want = append(want, m[1])
 	}
 	return want
-}
-
-// said gives findings as text, without the name of the file.
-func said(file string, findings []flowhook.Finding) (texts []string) {
-	for _, f := range findings {
-		text := f.String()
-		if file != "" {
-			text = strings.ReplaceAll(text, file+":", "")
-		}
-		texts = append(texts, text)
-	}
-	return texts
 }
 
 func readFile(t testing.TB, file string) *flowhook.Config {
@@ -69,7 +58,7 @@ func TestCheckFiles(t *testing.T) {
 			clean++
 		}
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			assert.Equal(t, want, said(file, readFile(t, file).Check(checked())))
+			assert.Equal(t, want, flowtest.FindingTexts(file, readFile(t, file).Check(checked())))
 		})
 	}
 	assert.Greater(t, clean, len(files)/8, "what must be silent is tested as well")
@@ -77,7 +66,6 @@ func TestCheckFiles(t *testing.T) {
 }
 
 const (
-	strong = "9b1f4e7a0c6d83255ef1a9c47d20b86e31fc5a9d7e4082b6c3d15f09ae7b2648"
 	verify = "selfservice: {settings: {after: [{hook: verify}]}}\n"
 )
 
@@ -89,12 +77,12 @@ func TestCheckOptions(t *testing.T) {
 	}{
 		{"nothing", "", func(o *flowhook.Options) {}, nil},
 		{"secrets", "", func(o *flowhook.Options) {
-			o.Secrets = []string{strong, "something-super-secret", "correct-horse-battery"}
+			o.Secrets = []string{flowtest.StrongSecret, "something-super-secret", "correct-horse-battery"}
 		}, []string{
 			"Options.Secrets[1]: warning: example-secret: this secret was copied from documentation: anyone who has read it can sign session tokens; make one by: openssl rand -hex 32",
 			"Options.Secrets[2]: warning: weak-secret: this secret is easier to guess than 32 random bytes, and anyone who guesses it can sign session tokens; make one by: openssl rand -hex 32",
 		}},
-		{"secrets beside the file's", "secrets: {session: [something-super-secret, another-weak-secret]}", func(o *flowhook.Options) { o.Secrets = []string{strong} },
+		{"secrets beside the file's", "secrets: {session: [something-super-secret, another-weak-secret]}", func(o *flowhook.Options) { o.Secrets = []string{flowtest.StrongSecret} },
 			[]string{"1:21: warning: unused-secrets: the file's secrets have no effect: Options.Secrets take their place; remove them, or set no Options.Secrets"}},
 		{"a link", verify, func(o *flowhook.Options) { o.VerificationURL = "http://auth.example.com/verify" },
 			[]string{"Options.VerificationURL: warning: plain-link: the links in verification emails are plain http: anyone on the reader's network can take the token; use https"}},
@@ -102,10 +90,10 @@ func TestCheckOptions(t *testing.T) {
 		{"a link instead of the file's", verify + "urls: {verify_ui: http://example.net/}\ncookies: {same_site: Lax}", func(o *flowhook.Options) { o.VerificationURL = "https://auth.example.com/verify" }, nil},
 		{"a foreign link", verify + "urls: {default_return_to: https://example.org/}", func(o *flowhook.Options) { o.VerificationURL = "https://auth.example.com/verify" },
 			[]string{"Options.VerificationURL: warning: foreign-link: verification mails lead to auth.example.com, and no redirect or return URL does: their readers may end up on another site; compare the host names"}},
-		{"no store", "selfservice: {login: {after: [{hook: audit}, {hook: session}]}}", func(o *flowhook.Options) { o.Store, o.Issue = nil, nothing }, nil},
-		{"a store", "selfservice: {login: {after: [{hook: audit}, {hook: session}]}}", func(o *flowhook.Options) { o.Issue = nothing }, []string{
+		{"no store", "selfservice: {login: {after: [{hook: audit}, {hook: session}]}}", func(o *flowhook.Options) { o.Store, o.Issue = nil, flowtest.NoOp }, nil},
+		{"a store", "selfservice: {login: {after: [{hook: audit}, {hook: session}]}}", func(o *flowhook.Options) { o.Issue = flowtest.NoOp }, []string{
 			`1:38: warning: slow-lock: hook "audit" runs inside the transaction, with the identity locked, in front of "session": as long as it takes, whatever else is to be saved for this user waits; what waits for another service belongs at phase: before_persist, or into AfterCommit`}},
-		{"sessions of the host's own", "session: {earliest_possible_extend: 1h}", func(o *flowhook.Options) { o.Secrets, o.Issue = []string{strong}, nothing }, []string{
+		{"sessions of the host's own", "session: {earliest_possible_extend: 1h}", func(o *flowhook.Options) { o.Secrets, o.Issue = []string{flowtest.StrongSecret}, flowtest.NoOp }, []string{
 			"1:37: warning: kratos-extend: Kratos can extend a session during this time before it expires; here this has no effect; remove it"}},
 		{"the place first, then the options", "session: {cookie: {name: app}}", func(o *flowhook.Options) { o.Secrets = []string{"something-super-secret"} }, []string{
 			"1:26: warning: cookie-prefix: without the prefix __Host-, any neighbouring host can set a session cookie in place of this one; leave name and path out: it is then called __Host-session",
@@ -117,22 +105,22 @@ func TestCheckOptions(t *testing.T) {
 			require.NoError(t, err)
 			o := checked()
 			row.change(&o)
-			assert.Equal(t, row.want, said("", cfg.Check(o)))
+			assert.Equal(t, row.want, flowtest.FindingTexts("", cfg.Check(o)))
 		})
 	}
 }
 
 // What a host adds in Go is judged as what stands in a file, but for what Kratos would have done with it.
 func TestCheckOfWhatWasAdded(t *testing.T) {
-	cfg, err := flowhook.ParseConfig([]byte("selfservice: {login: {after: {hooks: [{hook: session}], password: [{hook: session}]}}}\nsecrets: {session: [" + strong + "]}\ncourier: {}"))
+	cfg, err := flowhook.ParseConfig([]byte("selfservice: {login: {after: {hooks: [{hook: session}], password: [{hook: session}]}}}\nsecrets: {session: [" + flowtest.StrongSecret + "]}\ncourier: {}"))
 	require.NoError(t, err)
-	registered := at(flowhook.Registration, flowhook.After, flowhook.FlowWide)
+	registered := flowtest.At(flowhook.Registration, flowhook.After, flowhook.FlowWide)
 	cfg.Add(registered, "session", nil)
-	cfg.Add(registered, "mine", flowhook.HookFunc(nothing))
-	cfg.Add(at(flowhook.Registration, flowhook.After, flowhook.Password), "mine", flowhook.HookFunc(nothing))
-	cfg.Add(loginWide, "mine", flowhook.HookFunc(nothing))
-	cfg.Add(loginWide, "redirect", flowhook.Redirect("http://example.com/"))
-	cfg.Add(loginWide, "late", flowhook.HookFunc(nothing))
+	cfg.Add(registered, "mine", flowhook.HookFunc(flowtest.NoOp))
+	cfg.Add(flowtest.At(flowhook.Registration, flowhook.After, flowhook.Password), "mine", flowhook.HookFunc(flowtest.NoOp))
+	cfg.Add(flowtest.LoginWide, "mine", flowhook.HookFunc(flowtest.NoOp))
+	cfg.Add(flowtest.LoginWide, "redirect", flowhook.Redirect("http://example.com/"))
+	cfg.Add(flowtest.LoginWide, "late", flowhook.HookFunc(flowtest.NoOp))
 	var got []string
 	for _, f := range cfg.Check(checked()) {
 		where := "the file"
@@ -172,7 +160,7 @@ func TestKratosFiles(t *testing.T) {
 			require.NoError(t, err)
 			want := wanted(t, file)
 			require.NotEmpty(t, want)
-			assert.Equal(t, want, said(file, cfg.Check(checked())))
+			assert.Equal(t, want, flowtest.FindingTexts(file, cfg.Check(checked())))
 		})
 	}
 }
@@ -186,8 +174,8 @@ func TestSeverityHasAWordForEachValue(t *testing.T) {
 
 // What the file says comes first, also where its lines are further down than those of the Go source.
 func TestFindingsStandInTheOrderOfTheirPlaces(t *testing.T) {
-	cfg := parse(t, strings.Repeat("\n", 2000)+"selfservice: {login: {before: [{hook: redirect, config: {to: /closed}}]}}")
-	cfg.Add(at(flowhook.Settings, flowhook.Before, ""), "redirect", flowhook.Redirect("/closed"))
+	cfg := flowtest.Parse(t, strings.Repeat("\n", 2000)+"selfservice: {login: {before: [{hook: redirect, config: {to: /closed}}]}}")
+	cfg.Add(flowtest.At(flowhook.Settings, flowhook.Before, ""), "redirect", flowhook.Redirect("/closed"))
 	var files []string
 	for _, f := range cfg.Check(flowhook.Options{Secrets: []string{"something-super-secret"}}) {
 		files = append(files, f.Rule+" "+filepath.Ext(f.File)+" "+f.Path)
@@ -202,6 +190,6 @@ security: {account_enumeration: {mitigate: true}}
 secrets: {session: [9b1f4e7a0c6d83255ef1a9c47d20b86e31fc5a9d7e4082b6c3d15f09ae7b2648]}
 selfservice: {registration: {after: {password: [{hook: session}, {hook: nobody}]}}}
 `
-	require.Len(t, problems(build(text, anything())), 1)
-	require.ErrorContains(t, build(strings.Replace(text, ", {hook: nobody}", "", 1), anything()), "mitigate asks for the opposite")
+	require.Len(t, flowtest.Problems(flowtest.Build(text, flowtest.AnyOptions())), 1)
+	require.ErrorContains(t, flowtest.Build(strings.Replace(text, ", {hook: nobody}", "", 1), flowtest.AnyOptions()), "mitigate asks for the opposite")
 }

@@ -1,101 +1,25 @@
 package flowhook_test
 
 import (
-	"context"
 	"errors"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-// anyStore has all interfaces and does nothing: here, nothing runs.
-type anyStore struct {
-	flowhook.Store
-	flowhook.SessionStore
-	flowhook.VerificationStore
-}
-
-type anyCourier struct{ flowhook.Courier }
-
-func nothing(context.Context, *flowhook.Exchange) error { return nil }
-
-// auditConfig is the config of a host's hook, with something of every kind.
-type auditConfig struct {
-	Level uint8         `yaml:"level"`
-	On    bool          `yaml:"on"`
-	Wait  time.Duration `yaml:"wait"`
-	Tags  []string      `yaml:"tags"`
-	Sinks []struct {
-		URL     string `yaml:"url"`
-		Retries int    `yaml:"retries"`
-	} `yaml:"sinks"`
-}
-
-// anything is a host that has all that the built-in hooks need, and hooks, a flow and a strategy of its own.
-func anything() flowhook.Options {
-	return flowhook.Options{
-		Store:      anyStore{},
-		Courier:    anyCourier{},
-		Secrets:    []string{"0123456789abcdef"},
-		Logger:     slog.New(slog.DiscardHandler),
-		Flows:      []flowhook.Flow{"invite"},
-		Strategies: []flowhook.Strategy{"magic"},
-		Hooks: map[string]flowhook.HookFactory{
-			"audit": func(p flowhook.Point, decode func(any) error) (flowhook.Hook, error) {
-				return flowhook.HookFunc(nothing), decode(&auditConfig{})
-			},
-		},
-	}
-}
-
-// problems gives the texts of what New, or the reading before it, found.
-func problems(err error) (texts []string) {
-	if err == nil {
-		return nil
-	}
-	for _, e := range configErrors(err) {
-		texts = append(texts, e.Error())
-	}
-	return texts
-}
-
-func configErrors(err error) (list []*flowhook.ConfigError) {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, err := range joined.Unwrap() {
-			list = append(list, configErrors(err)...)
-		}
-		return list
-	}
-	var e *flowhook.ConfigError
-	if errors.As(err, &e) {
-		list = append(list, e)
-	}
-	return list
-}
-
-// build reads and builds, and gives what is wrong.
-func build(yaml string, opts flowhook.Options) error {
-	cfg, err := flowhook.ParseConfig([]byte(yaml))
-	if err == nil {
-		_, err = flowhook.New(cfg, opts)
-	}
-	return err
-}
 
 func TestTheDocumentsExamplesLoad(t *testing.T) {
 	files, err := filepath.Glob("testdata/document/*.yml")
 	require.NoError(t, err)
 	require.Len(t, files, 10)
-	opts := anything()
+	opts := flowtest.AnyOptions()
 	opts.Secrets = nil
 	for _, file := range files {
 		cfg, err := flowhook.LoadConfig(file)
@@ -116,7 +40,7 @@ func TestBadFiles(t *testing.T) {
 	files, err := filepath.Glob("testdata/bad/*.yml")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
-	opts := anything()
+	opts := flowtest.AnyOptions()
 	opts.Secrets = nil
 	opts.Hooks["panics"] = func(flowhook.Point, func(any) error) (flowhook.Hook, error) { panic("on purpose") }
 	opts.Hooks["makes_none"] = func(flowhook.Point, func(any) error) (flowhook.Hook, error) { return flowhook.HookFunc(nil), nil }
@@ -124,7 +48,7 @@ func TestBadFiles(t *testing.T) {
 		return nil, errors.New("refused on purpose")
 	}
 	opts.Hooks["deaf"] = func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
-		return flowhook.HookFunc(nothing), nil
+		return flowhook.HookFunc(flowtest.NoOp), nil
 	}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
@@ -139,7 +63,7 @@ func TestBadFiles(t *testing.T) {
 			if err == nil {
 				_, err = flowhook.New(cfg, opts)
 			}
-			got := problems(err)
+			got := flowtest.Problems(err)
 			for i, w := range want {
 				if start, cut := strings.CutSuffix(w, "..."); cut && i < len(got) && strings.HasPrefix(got[i], start) {
 					want[i] = got[i]
@@ -164,13 +88,13 @@ func TestNothingIsNoHooks(t *testing.T) {
 	_, err = flowhook.New(&flowhook.Config{}, flowhook.Options{})
 	assert.NoError(t, err)
 	for _, text := range []string{"", "# nothing", "---\n", "{}", "dsn: memory"} {
-		assert.NoError(t, build(text, flowhook.Options{}), text)
+		assert.NoError(t, flowtest.Build(text, flowhook.Options{}), text)
 	}
 }
 
 // A Kratos file of today, shortened: all that is not about hooks is let be.
 func TestKratosOwnKeysAreLetBe(t *testing.T) {
-	assert.NoError(t, build(`
+	assert.NoError(t, flowtest.Build(`
 version: v1.3.0
 dsn: memory
 x-laughs: &a [ha, ha]
@@ -195,11 +119,13 @@ selfservice:
     settings: {privileged_session_max_age: 15m, required_aal: aal1, before: {hooks: []}}
     verification: {enabled: true, use: code, notify_unknown_recipients: false, ui_url: https://example.com/verify}
     logout: {after: {default_browser_return_url: /login}}
-`, flowhook.Options{Store: anyStore{}}))
+`, flowhook.Options{Store: flowtest.AnyStore{}}))
 }
 
 func TestOptionsThatCannotBe(t *testing.T) {
-	factory := func(flowhook.Point, func(any) error) (flowhook.Hook, error) { return flowhook.HookFunc(nothing), nil }
+	factory := func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
+		return flowhook.HookFunc(flowtest.NoOp), nil
+	}
 	_, err := flowhook.New(nil, flowhook.Options{
 		Flows:           []flowhook.Flow{"invite", "", "flows", "methods", "error", "default_x", "login"},
 		Strategies:      []flowhook.Strategy{"magic", "", "hooks", "default_return_to"},
@@ -224,7 +150,7 @@ func TestOptionsThatCannotBe(t *testing.T) {
 		`Options.Secrets[3]: an empty secret; use the output of openssl rand -hex 32`,
 		`Options.VerificationURL: the URL must be an absolute http or https URL; ` +
 			`verification emails link to it; write it as in https://example.org/verify`,
-	}, problems(err))
+	}, flowtest.Problems(err))
 	for _, bad := range []string{"ftp://example.com/", "/verify", "verify", "", "https:///x"} {
 		_, err := flowhook.New(nil, flowhook.Options{VerificationURL: bad})
 		assert.Equal(t, bad == "", err == nil, bad)
@@ -242,13 +168,13 @@ selfservice: {flows: {login: {after: [{hook: session}, {hook: revoke_active_sess
 		`2:95: selfservice.flows.login.after[2].hook: hook "verify" needs a store that implements VerificationStore; Options.Store is nil`,
 		`2:95: selfservice.flows.login.after[2].hook: hook "verify" needs a URL for its links; set selfservice.flows.verification.ui_url in the file, or Options.VerificationURL`,
 		`2:95: selfservice.flows.login.after[2].hook: hook "verify" needs a courier; set Options.Courier`,
-	}, problems(build(text, flowhook.Options{})))
+	}, flowtest.Problems(flowtest.Build(text, flowhook.Options{})))
 
-	err := build(text, flowhook.Options{Store: struct{ flowhook.Store }{}, Issue: nothing, Courier: anyCourier{}, VerificationURL: "https://example.com/"})
+	err := flowtest.Build(text, flowhook.Options{Store: struct{ flowhook.Store }{}, Issue: flowtest.NoOp, Courier: flowtest.AnyCourier{}, VerificationURL: "https://example.com/"})
 	assert.Equal(t, []string{
 		`2:63: selfservice.flows.login.after[1].hook: hook "revoke_active_sessions" needs a store that implements SessionRevoker; struct { flowhook.Store } does not`,
 		`2:95: selfservice.flows.login.after[2].hook: hook "verify" needs a store that implements VerificationStore; struct { flowhook.Store } does not`,
-	}, problems(err))
+	}, flowtest.Problems(err))
 	var first *flowhook.ConfigError
 	require.ErrorAs(t, err, &first)
 	assert.Equal(t, flowhook.Position{Line: 2, Column: 63}, first.Position)
@@ -256,7 +182,7 @@ selfservice: {flows: {login: {after: [{hook: session}, {hook: revoke_active_sess
 
 func TestAFactorysErrorStaysItself(t *testing.T) {
 	refused := errors.New("refused")
-	opts := anything()
+	opts := flowtest.AnyOptions()
 	opts.Hooks["strict"] = func(p flowhook.Point, decode func(any) error) (flowhook.Hook, error) {
 		if p.Phase != flowhook.After {
 			return nil, refused
@@ -264,15 +190,15 @@ func TestAFactorysErrorStaysItself(t *testing.T) {
 		var config struct{ Secret secretType }
 		err := decode(&config)
 		assert.Error(t, err, "the factory hears of it as well")
-		return flowhook.HookFunc(nothing), err
+		return flowhook.HookFunc(flowtest.NoOp), err
 	}
-	err := build("selfservice: {login: {before: [{hook: strict}], after: [{hook: strict, config: {secret: canary}}]}}", opts)
+	err := flowtest.Build("selfservice: {login: {before: [{hook: strict}], after: [{hook: strict, config: {secret: canary}}]}}", opts)
 	assert.ErrorIs(t, err, refused)
 	assert.ErrorIs(t, err, errSecret)
 	assert.Equal(t, []string{
 		`1:39: selfservice.login.before[0].hook: refused`,
 		`1:80: selfservice.login.after[0].config: a value that does not fit`,
-	}, problems(err))
+	}, flowtest.Problems(err))
 }
 
 type secretType struct{}
@@ -286,14 +212,14 @@ func TestAdd(t *testing.T) {
 		return flowhook.Point{Flow: f, Phase: ph, Strategy: s}
 	}
 	cfg := &flowhook.Config{}
-	cfg.Add(at("lgin", flowhook.After, ""), "a", flowhook.HookFunc(nothing))
-	cfg.Add(at(flowhook.Login, "afer", ""), "a", flowhook.HookFunc(nothing))
-	cfg.Add(at(flowhook.Login, flowhook.After, "pasword"), "a", flowhook.HookFunc(nothing))
-	cfg.Add(at(flowhook.Login, flowhook.Before, "password"), "a", flowhook.HookFunc(nothing))
+	cfg.Add(at("lgin", flowhook.After, ""), "a", flowhook.HookFunc(flowtest.NoOp))
+	cfg.Add(at(flowhook.Login, "afer", ""), "a", flowhook.HookFunc(flowtest.NoOp))
+	cfg.Add(at(flowhook.Login, flowhook.After, "pasword"), "a", flowhook.HookFunc(flowtest.NoOp))
+	cfg.Add(at(flowhook.Login, flowhook.Before, "password"), "a", flowhook.HookFunc(flowtest.NoOp))
 	cfg.Add(at(flowhook.Login, flowhook.Before, ""), "session", nil)
 	cfg.Add(at(flowhook.Login, flowhook.Before, ""), "sesion", nil)
-	cfg.Add(at(flowhook.Login, flowhook.Before, ""), "", flowhook.HookFunc(nothing))
-	cfg.Add(at(flowhook.Login, flowhook.After, ""), "session", flowhook.HookFunc(nothing))
+	cfg.Add(at(flowhook.Login, flowhook.Before, ""), "", flowhook.HookFunc(flowtest.NoOp))
+	cfg.Add(at(flowhook.Login, flowhook.After, ""), "session", flowhook.HookFunc(flowtest.NoOp))
 	cfg.Add(at(flowhook.Login, flowhook.After, ""), "session", flowhook.Redirect("/"))
 	cfg.Add(at(flowhook.Login, flowhook.After, ""), "a", flowhook.HookFunc(nil))
 	cfg.Add(at(flowhook.Login, flowhook.After, ""), "redirect", nil)
@@ -301,8 +227,8 @@ func TestAdd(t *testing.T) {
 	cfg.Add(at("invite", flowhook.After, "magic"), "session", nil) // from here on, all is well
 	cfg.Add(at(flowhook.Login, flowhook.Failed, "magic"), "audit", nil)
 	cfg.Add(at(flowhook.Settings, flowhook.Before, ""), "redirect", flowhook.Redirect("/"))
-	_, err := flowhook.New(cfg, anything())
-	list := configErrors(err)
+	_, err := flowhook.New(cfg, flowtest.AnyOptions())
+	list := flowtest.ConfigErrors(err)
 	var texts []string
 	for i, e := range list {
 		assert.Equal(t, "config_test.go", filepath.Base(e.File))
@@ -331,7 +257,7 @@ func TestWrap(t *testing.T) {
 		name  string
 	}
 	var calls []call
-	opts := anything()
+	opts := flowtest.AnyOptions()
 	opts.Wrap = func(p flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
 		calls = append(calls, call{p.String(), name})
 		return next
@@ -345,7 +271,7 @@ selfservice:
       password: [{hook: session}, {hook: redirect, phase: after, config: {to: /}}]
   verification: {ui_url: https://example.com/}
 `
-	require.NoError(t, build(text, opts))
+	require.NoError(t, flowtest.Build(text, opts))
 	assert.Equal(t, []call{
 		{"registration/before", "audit"},
 		{"registration/before_persist", "redirect"},
@@ -357,7 +283,7 @@ selfservice:
 	for _, none := range []flowhook.Hook{nil, flowhook.HookFunc(nil)} {
 		opts.Wrap = func(flowhook.Point, string, flowhook.Hook) flowhook.Hook { return none }
 		assert.Equal(t, []string{`2:39: selfservice.login.before[0].hook: Options.Wrap made no hook of "audit"`},
-			problems(build("\nselfservice: {login: {before: [{hook: audit}]}}", opts)))
+			flowtest.Problems(flowtest.Build("\nselfservice: {login: {before: [{hook: audit}]}}", opts)))
 	}
 }
 
@@ -367,16 +293,16 @@ selfservice:
   login: {after: {hooks: [{hook: audit, config: {level: 1}}], password: [{hook: revoke_active_sessions}]}}
 `))
 	require.NoError(t, err)
-	cfg.Add(flowhook.Point{Flow: flowhook.Login, Phase: flowhook.Before}, "mine", flowhook.HookFunc(nothing))
+	cfg.Add(flowhook.Point{Flow: flowhook.Login, Phase: flowhook.Before}, "mine", flowhook.HookFunc(flowtest.NoOp))
 	var wait sync.WaitGroup
 	for i := range 16 {
 		wait.Go(func() {
-			opts := anything()
+			opts := flowtest.AnyOptions()
 			if i%2 > 0 {
 				opts.Hooks = nil
 			}
 			_, err := flowhook.New(cfg, opts)
-			assert.Len(t, problems(err), i%2)
+			assert.Len(t, flowtest.Problems(err), i%2)
 		})
 	}
 	wait.Wait()

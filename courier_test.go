@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 	"github.com/flowhook/flowhook/store/memstore"
 	"github.com/stretchr/testify/require"
 )
@@ -36,7 +37,7 @@ type mailRoom struct {
 	t        *testing.T
 	pipeline *flowhook.Pipeline
 	store    *keeping
-	log      *logbook
+	log      *flowtest.LogBuffer
 	now      func() time.Time
 
 	mu   sync.Mutex
@@ -45,7 +46,7 @@ type mailRoom struct {
 }
 
 func newMailRoom(t *testing.T, now func() time.Time, outbox bool) *mailRoom {
-	o := &mailRoom{t: t, store: &keeping{Store: memstore.New()}, log: &logbook{}, now: now}
+	o := &mailRoom{t: t, store: &keeping{Store: memstore.New()}, log: &flowtest.LogBuffer{}, now: now}
 	cfg, err := flowhook.ParseConfig([]byte(withVerify("interval: 24h")))
 	require.NoError(t, err)
 	o.pipeline, err = flowhook.New(cfg, flowhook.Options{Store: o.store, Courier: o, Outbox: outbox, Now: now,
@@ -91,7 +92,7 @@ func (o *mailRoom) register(addresses ...string) (took time.Duration) {
 	for _, value := range addresses {
 		who.Addresses = append(who.Addresses, flowhook.Address{Via: "email", Value: value})
 	}
-	x := &flowhook.Exchange{Writer: rec, Request: newRequest(), Identity: who}
+	x := &flowhook.Exchange{Writer: rec, Request: flowtest.NewRequest(), Identity: who}
 	handled, err := o.pipeline.Complete(flowhook.NewContext(o.t.Context(), x), flowhook.Registration, flowhook.Password, nil)
 	require.NoError(o.t, err)
 	require.False(o.t, handled)
@@ -100,13 +101,13 @@ func (o *mailRoom) register(addresses ...string) (took time.Duration) {
 
 func TestEmailThatNeverLeftDoesNotCount(t *testing.T) {
 	for name, send := range map[string]func(context.Context) error{
-		"error":           func(context.Context) error { return errDown },
+		"error":           func(context.Context) error { return flowtest.ErrStoreDown },
 		"panic":           func(context.Context) error { panic("carol@example.org: no such mailbox") },
 		"ErrAbortHandler": func(context.Context) error { panic(http.ErrAbortHandler) },
 		"Goexit":          func(context.Context) error { runtime.Goexit(); return nil },
 	} {
 		t.Run(name, func(t *testing.T) {
-			clock := newClock()
+			clock := flowtest.NewClock()
 			o := newMailRoom(t, clock.Now, false)
 			o.breaks(send)
 			o.register("carol@example.org")
@@ -141,7 +142,7 @@ func TestTokenThatCannotBeDeletedIsLogged(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				o := newMailRoom(t, time.Now, false)
-				o.breaks(func(context.Context) error { return errDown })
+				o.breaks(func(context.Context) error { return flowtest.ErrStoreDown })
 				o.store.deletion = deletion
 				require.Equal(t, name == "deadline", o.register("carol@example.org") == 10*time.Second)
 				require.Contains(t, o.log.String(), "still counts against the interval")
@@ -171,7 +172,7 @@ func TestTokenIsDeletedAfterATimeout(t *testing.T) {
 }
 
 func TestTokenFromTheFutureDoesNotCount(t *testing.T) {
-	clock := newClock()
+	clock := flowtest.NewClock()
 	o := newMailRoom(t, clock.Now, false)
 	clock.Add(365 * 24 * time.Hour)
 	o.register("carol@example.org")
@@ -183,7 +184,7 @@ func TestTokenFromTheFutureDoesNotCount(t *testing.T) {
 }
 
 func TestSpellingsOfOneMailboxGetOneEmail(t *testing.T) {
-	o := newMailRoom(t, newClock().Now, false)
+	o := newMailRoom(t, flowtest.NewClock().Now, false)
 	for i := range 24 {
 		address := []byte("carol@example.org")
 		for at := range 5 {
@@ -253,7 +254,7 @@ func TestCourierThatIgnoresItsContext(t *testing.T) {
 	})
 
 	for name, then := range map[string]func() error{
-		"fails":               func() error { return errDown },
+		"fails":               func() error { return flowtest.ErrStoreDown },
 		"panics":              func() error { panic("carol@example.org: no such mailbox") },
 		"aborts":              func() error { panic(http.ErrAbortHandler) },
 		"ends its goroutine":  func() error { runtime.Goexit(); return nil },
@@ -277,7 +278,7 @@ func TestCourierThatIgnoresItsContext(t *testing.T) {
 
 	t.Run("fails later and so does the deletion", func(t *testing.T) {
 		for _, deletion := range []func(context.Context) error{
-			func(context.Context) error { return errDown },
+			func(context.Context) error { return flowtest.ErrStoreDown },
 			func(context.Context) error { panic("the store's") },
 			func(context.Context) error { runtime.Goexit(); return nil },
 		} {
@@ -286,7 +287,7 @@ func TestCourierThatIgnoresItsContext(t *testing.T) {
 				o.store.deletion = deletion
 				release := stuck(o)
 				o.register("carol@example.org")
-				release(func() error { return errDown })
+				release(func() error { return flowtest.ErrStoreDown })
 				synctest.Wait()
 				require.Contains(t, o.log.String(), "still counts against the interval")
 			})
@@ -308,63 +309,63 @@ func TestAddressThatCannotBeWrittenTo(t *testing.T) {
 	email := func(value string, verified bool) flowhook.Address {
 		return flowhook.Address{Via: "email", Value: value, Verified: verified}
 	}
-	run := func(t *testing.T, h *host, flow flowhook.Flow, addresses ...flowhook.Address) error {
-		x := &flowhook.Exchange{Writer: discard{}, Request: newRequest(), Identity: &flowhook.Identity{ID: "carol", Addresses: addresses}}
-		_, err := h.pipeline.Run(flowhook.NewContext(t.Context(), x), flow, flowhook.After, flowhook.Password)
+	run := func(t *testing.T, h *flowtest.Service, flow flowhook.Flow, addresses ...flowhook.Address) error {
+		x := &flowhook.Exchange{Writer: flowtest.DiscardWriter{}, Request: flowtest.NewRequest(), Identity: &flowhook.Identity{ID: "carol", Addresses: addresses}}
+		_, err := h.Pipeline.Run(flowhook.NewContext(t.Context(), x), flow, flowhook.After, flowhook.Password)
 		return err
 	}
 	everywhere := "selfservice: {login: {after: [{hook: verify}]}, settings: {after: [{hook: verify}]}, registration: {after: [{hook: verify}]}}"
 
 	t.Run("is ErrBadAddress", func(t *testing.T) {
 		for _, flow := range []flowhook.Flow{flowhook.Registration, flowhook.Settings, flowhook.Login} {
-			h := newHost(t, everywhere)
+			h := flowtest.NewService(t, everywhere)
 			err := run(t, h, flow, email(bad, false))
 			require.ErrorIs(t, err, flowhook.ErrBadAddress)
 			require.ErrorContains(t, err, "address 1 of the identity: flowhook: bad address: not one plain address")
 			require.NotContains(t, err.Error(), bad)
-			require.Empty(t, h.mail.take())
+			require.Empty(t, h.Mail.Take())
 		}
 	})
 
 	t.Run("is told from a store in trouble", func(t *testing.T) {
-		store := newWatched()
-		h := newHost(t, everywhere, func(_ *host, o *flowhook.Options) { o.Store = store })
-		store.fail["CreateVerification"] = errDown
+		store := flowtest.NewRecordingStore()
+		h := flowtest.NewService(t, everywhere, func(_ *flowtest.Service, o *flowhook.Options) { o.Store = store })
+		store.Fail["CreateVerification"] = flowtest.ErrStoreDown
 		err := run(t, h, flowhook.Registration, email("carol@example.org", false))
-		require.ErrorIs(t, err, errDown)
+		require.ErrorIs(t, err, flowtest.ErrStoreDown)
 		require.NotErrorIs(t, err, flowhook.ErrBadAddress)
 	})
 
 	t.Run("does not keep others from their emails", func(t *testing.T) {
-		h := newHost(t, everywhere)
+		h := flowtest.NewService(t, everywhere)
 		require.NoError(t, run(t, h, flowhook.Settings, email(bad, false), email("carol@example.org", false), email("c@example.org", false)))
-		mails := h.mail.take()
+		mails := h.Mail.Take()
 		require.Len(t, mails, 2)
 		require.Equal(t, "carol@example.org", mails[0].To)
 		require.Equal(t, "c@example.org", mails[1].To)
-		require.Contains(t, h.log.String(), "level=WARN")
-		require.Contains(t, h.log.String(), "address=1")
-		require.NotContains(t, h.log.String(), bad)
+		require.Contains(t, h.Log.String(), "level=WARN")
+		require.Contains(t, h.Log.String(), "address=1")
+		require.NotContains(t, h.Log.String(), bad)
 		require.NoError(t, run(t, h, flowhook.Settings, email("carol@example.org", false), email(bad, false)), "also within the interval")
 	})
 
 	t.Run("is refused beside a verified one", func(t *testing.T) {
-		err := run(t, newHost(t, everywhere), flowhook.Settings, email("carol@example.org", true), email(bad, false))
+		err := run(t, flowtest.NewService(t, everywhere), flowhook.Settings, email("carol@example.org", true), email(bad, false))
 		require.ErrorIs(t, err, flowhook.ErrBadAddress)
 		require.ErrorContains(t, err, "address 2 of the identity")
 	})
 
 	t.Run("lets a user with a verified one sign in", func(t *testing.T) {
-		h := newHost(t, everywhere)
+		h := flowtest.NewService(t, everywhere)
 		require.NoError(t, run(t, h, flowhook.Login, email(bad, false), email("carol@example.org", true)))
-		require.Empty(t, h.mail.take())
-		require.Contains(t, h.log.String(), "address=1")
+		require.Empty(t, h.Mail.Take())
+		require.Contains(t, h.Log.String(), "address=1")
 	})
 
 	t.Run("is not looked at once it is verified", func(t *testing.T) {
-		h := newHost(t, everywhere)
+		h := flowtest.NewService(t, everywhere)
 		require.NoError(t, run(t, h, flowhook.Settings, email(bad, true)))
-		require.NotContains(t, h.log.String(), "cannot be written to")
+		require.NotContains(t, h.Log.String(), "cannot be written to")
 	})
 
 	t.Run("is known to Check", func(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -28,19 +29,19 @@ func mutate(s string, place uint16, width uint8, piece string) string {
 
 // Whatever comes as a token, in a cookie or bare, is nobody's, and the store does not hear of it, unless it is genuine.
 func FuzzFromToken(f *testing.F) {
-	d := newDesk(f, "")
-	s := flowhook.Session{ID: "GENUINEGENUINEGENUINEGENUI", IdentityID: "alice", ExpiresAt: d.clock.Now().Add(time.Hour)}
-	require.NoError(f, d.store.Store.CreateSession(f.Context(), s))
-	genuine := sign(deskSecret, hostSession, "1780000000", s.ID)
+	d := flowtest.NewSessionTest(f, "")
+	s := flowhook.Session{ID: "GENUINEGENUINEGENUINEGENUI", IdentityID: "alice", ExpiresAt: d.Clock.Now().Add(time.Hour)}
+	require.NoError(f, d.Store.Store.CreateSession(f.Context(), s))
+	genuine := flowtest.SignToken(flowtest.Secret, flowtest.CookieName, "1780000000", s.ID)
 	found, err := d.FromToken(f.Context(), genuine)
 	require.NoError(f, err)
 	require.Equal(f, "alice", found.IdentityID)
 
-	for _, token := range []string{genuine, "", "=", "====", s.ID, sign("another-secret-than-that", hostSession, "1780000000", s.ID),
-		sign(deskSecret, "session", "1780000000", s.ID), sign(deskSecret, hostSession, "", ""), base64.URLEncoding.EncodeToString([]byte("1|2|3"))} {
+	for _, token := range []string{genuine, "", "=", "====", s.ID, flowtest.SignToken("another-secret-than-that", flowtest.CookieName, "1780000000", s.ID),
+		flowtest.SignToken(flowtest.Secret, "session", "1780000000", s.ID), flowtest.SignToken(flowtest.Secret, flowtest.CookieName, "", ""), base64.URLEncoding.EncodeToString([]byte("1|2|3"))} {
 		f.Add(token, uint16(0), uint8(0), "")
 	}
-	for _, m := range []string{"A", "=", "\n", "\r\n", "|", `"`, ";", "; " + hostSession + "=", "\x00", "\xff", "+", "/", "%3D", " "} {
+	for _, m := range []string{"A", "=", "\n", "\r\n", "|", `"`, ";", "; " + flowtest.CookieName + "=", "\x00", "\xff", "+", "/", "%3D", " "} {
 		for _, place := range []uint16{0, 1, 60, uint16(len(genuine) - 2), uint16(len(genuine))} {
 			f.Add(genuine, place, uint8(0), m)
 			f.Add(genuine, place, uint8(1), m)
@@ -48,21 +49,21 @@ func FuzzFromToken(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, token string, place uint16, width uint8, piece string) {
 		token = mutate(token, place, width, piece)
-		d.store.take()
+		d.Store.Take()
 		found, err := d.FromToken(t.Context(), token)
 		checkFound(t, d, s, found, err, token == genuine)
 
-		r := newRequest()
-		r.Header["Cookie"] = []string{hostSession + "=" + token}
-		parsed := r.CookiesNamed(hostSession)
+		r := flowtest.NewRequest()
+		r.Header["Cookie"] = []string{flowtest.CookieName + "=" + token}
+		parsed := r.CookiesNamed(flowtest.CookieName)
 		found, err = d.FromRequest(r)
 		checkFound(t, d, s, found, err, slices.ContainsFunc(parsed, func(c *http.Cookie) bool { return c.Value == genuine && !c.Quoted }))
 	})
 }
 
-func checkFound(t *testing.T, d *desk, s flowhook.Session, found *flowhook.Session, err error, genuine bool) {
+func checkFound(t *testing.T, d *flowtest.SessionTest, s flowhook.Session, found *flowhook.Session, err error, genuine bool) {
 	t.Helper()
-	calls := d.store.take()
+	calls := d.Store.Take()
 	if genuine {
 		require.NoError(t, err)
 		require.Equal(t, s.ID, found.ID)
@@ -87,12 +88,12 @@ func FuzzAddress(f *testing.F) {
 	}
 	f.Add("", "a@b.example\u0085")
 	f.Add("sms", "+4930\xff")
-	d := newDesk(f, "selfservice: {registration: {after: [{hook: verify, config: {interval: 0s}}]}}\n")
+	d := flowtest.NewSessionTest(f, "selfservice: {registration: {after: [{hook: verify, config: {interval: 0s}}]}}\n")
 	f.Fuzz(func(t *testing.T, via, value string) {
-		v := visit("alice")
+		v := flowtest.NewVisitor("alice")
 		v.Identity.Addresses = []flowhook.Address{{Via: via, Value: value}}
-		_, err := d.pipeline.Run(flowhook.NewContext(t.Context(), v.Exchange), flowhook.Registration, flowhook.After, flowhook.Password)
-		mails := d.mail.take()
+		_, err := d.Pipeline.Run(flowhook.NewContext(t.Context(), v.Exchange), flowhook.Registration, flowhook.After, flowhook.Password)
+		mails := d.Mail.Take()
 		if err != nil {
 			var hookError *flowhook.HookError
 			require.ErrorAs(t, err, &hookError)
@@ -126,10 +127,10 @@ func FuzzAddress(f *testing.F) {
 // Whatever comes as a verification token is ErrBadToken, and uses up nothing, unless it is the token.
 func FuzzRedeem(f *testing.F) {
 	const genuine = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
-	d := newDesk(f, "")
+	d := flowtest.NewSessionTest(f, "")
 	hash := sha256.Sum256([]byte(genuine))
-	created, err := d.store.Store.CreateVerification(f.Context(), flowhook.VerificationToken{Hash: hash[:], IdentityID: "alice",
-		Address: flowhook.Address{Via: "email", Value: "a@b.example"}, IssuedAt: d.clock.Now(), ExpiresAt: d.clock.Now().Add(time.Hour)}, time.Time{})
+	created, err := d.Store.Store.CreateVerification(f.Context(), flowhook.VerificationToken{Hash: hash[:], IdentityID: "alice",
+		Address: flowhook.Address{Via: "email", Value: "a@b.example"}, IssuedAt: d.Clock.Now(), ExpiresAt: d.Clock.Now().Add(time.Hour)}, time.Time{})
 	require.NoError(f, err)
 	require.True(f, created)
 
@@ -145,7 +146,7 @@ func FuzzRedeem(f *testing.F) {
 	}
 	errKeep := errors.New("keep the token for the next round")
 	redeem := func(t *testing.T, token string) (confirmed int, err error) {
-		err = d.pipeline.Redeem(t.Context(), token, func(_ context.Context, v flowhook.VerificationToken) error {
+		err = d.Pipeline.Redeem(t.Context(), token, func(_ context.Context, v flowhook.VerificationToken) error {
 			confirmed++
 			require.Equal(t, "alice", v.IdentityID)
 			return errKeep
@@ -154,7 +155,7 @@ func FuzzRedeem(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, token string, place uint16, width uint8, piece string) {
 		token = mutate(token, place, width, piece)
-		d.store.take()
+		d.Store.Take()
 		confirmed, err := redeem(t, token)
 		if token == genuine {
 			require.Equal(t, errKeep, err)
@@ -163,7 +164,7 @@ func FuzzRedeem(f *testing.F) {
 			require.ErrorIs(t, err, flowhook.ErrBadToken)
 			require.Zero(t, confirmed)
 			if len(token) != len(genuine) {
-				require.Empty(t, d.store.take(), "the store was asked about what cannot be a token")
+				require.Empty(t, d.Store.Take(), "the store was asked about what cannot be a token")
 			}
 		}
 		confirmed, err = redeem(t, genuine)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -58,12 +59,12 @@ func loginOver(t *testing.T, p *flowhook.Pipeline, login func(w http.ResponseWri
 		case err == nil:
 			io.WriteString(w, "done")
 		case !errors.Is(err, errHandled):
-			http.Error(w, errorPage, http.StatusInternalServerError)
+			http.Error(w, flowtest.ErrorPage, http.StatusInternalServerError)
 		}
 	})))
 	defer srv.Close()
 	var answer strings.Builder
-	for line := range strings.Lines(rawRequest(t, srv.Listener.Addr().String(), "/", "")) {
+	for line := range strings.Lines(flowtest.RawRequest(t, srv.Listener.Addr().String(), "/", "")) {
 		if !strings.HasPrefix(line, "Date: ") {
 			answer.WriteString(line)
 		}
@@ -94,22 +95,22 @@ func TestMiddleware_handler_writes_while_hooks_run(t *testing.T) {
 		} {
 			for _, wrapped := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s/%s/wrapped_%t", name, row.name, wrapped), func(t *testing.T) {
-					b := newBench(t)
-					b.add(loginAfter, "hook", func(ctx context.Context, _ *flowhook.Exchange) error {
+					b := flowtest.NewRunTest(t)
+					b.Add(flowtest.LoginAfter, "hook", func(ctx context.Context, _ *flowhook.Exchange) error {
 						if write, ok := ctx.Value(writeKey{}).(func() error); ok {
 							_ = write()
 						}
 						return nil
 					})
-					p := b.pipeline()
-					page := loginOver(t, p, func(http.ResponseWriter, *http.Request) error { return errRefused })
+					p := b.Pipeline()
+					page := loginOver(t, p, func(http.ResponseWriter, *http.Request) error { return flowtest.ErrRefused })
 					var failed, refused error
 					raw := loginOver(t, p, func(w http.ResponseWriter, r *http.Request) error {
 						if wrapped {
 							w = wrapper{w}
 							flowhook.MustFromContext(r.Context()).Writer = w
 							if name == "flush" || name == "hijack" {
-								return errRefused // a wrapper has no such method
+								return flowtest.ErrRefused // a wrapper has no such method
 							}
 						}
 						failed = row.run(r.Context(), p, func() error { refused = write(w, r); return nil })
@@ -119,7 +120,7 @@ func TestMiddleware_handler_writes_while_hooks_run(t *testing.T) {
 					if wrapped && (name == "flush" || name == "hijack") {
 						return
 					}
-					require.Equal(t, "rollback", b.store.entries[len(b.store.entries)-1])
+					require.Equal(t, "rollback", b.Store.Entries[len(b.Store.Entries)-1])
 					if row.name == "save" {
 						require.ErrorContains(t, failed, "flowhook: save: it has answered")
 					} else {
@@ -147,15 +148,15 @@ func TestMiddleware_handler_writes_outside_a_run(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			for _, phase := range []flowhook.Phase{flowhook.Before, flowhook.After} {
-				b := newBench(t)
-				b.add(loginBefore, "before")
+				b := flowtest.NewRunTest(t)
+				b.Add(flowtest.LoginBefore, "before")
 				if phase == flowhook.After {
-					b.add(loginAfter, "after", refuse)
+					b.Add(flowtest.LoginAfter, "after", flowtest.Refuse)
 				}
-				raw := loginOver(t, b.pipeline(), func(w http.ResponseWriter, r *http.Request) error {
+				raw := loginOver(t, b.Pipeline(), func(w http.ResponseWriter, r *http.Request) error {
 					if phase == flowhook.After {
-						_, err := b.made.Complete(r.Context(), flowhook.Login, flowhook.Password, nil)
-						require.ErrorIs(t, err, errRefused)
+						_, err := b.Built.Complete(r.Context(), flowhook.Login, flowhook.Password, nil)
+						require.ErrorIs(t, err, flowtest.ErrRefused)
 					}
 					require.NoError(t, write(w, r))
 					return nil
@@ -165,7 +166,7 @@ func TestMiddleware_handler_writes_outside_a_run(t *testing.T) {
 					io.WriteString(w, "done")
 				}))
 				var want strings.Builder
-				for line := range strings.Lines(rawRequest(t, direct.Listener.Addr().String(), "/", "")) {
+				for line := range strings.Lines(flowtest.RawRequest(t, direct.Listener.Addr().String(), "/", "")) {
 					if !strings.HasPrefix(line, "Date: ") {
 						want.WriteString(line)
 					}
@@ -199,23 +200,23 @@ func TestMiddleware_handler_writes_outside_a_run(t *testing.T) {
 	})
 
 	t.Run("a_writer_that_cannot_flush_or_hijack_says_so", func(t *testing.T) {
-		p := newDesk(t, sessionHookYAML).pipeline
+		p := flowtest.NewSessionTest(t, sessionHookYAML).Pipeline
 		p.Middleware(flowhook.Login)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			require.ErrorIs(t, http.NewResponseController(w).Flush(), http.ErrNotSupported)
 			_, _, err := http.NewResponseController(w).Hijack()
 			require.ErrorIs(t, err, http.ErrNotSupported)
 			require.NoError(t, p.Sessions().End(r.Context(), flowhook.MustFromContext(r.Context())), "it has not begun")
-		})).ServeHTTP(discard{}, newRequest())
+		})).ServeHTTP(flowtest.DiscardWriter{}, flowtest.NewRequest())
 	})
 }
 
 func TestMiddleware_answer_leaves_through_the_guard(t *testing.T) {
-	b := newBench(t)
-	b.add(loginAfter, "hook", answerWith(http.StatusFound, "moved"))
-	raw := loginOver(t, b.pipeline(), func(w http.ResponseWriter, r *http.Request) error {
+	b := flowtest.NewRunTest(t)
+	b.Add(flowtest.LoginAfter, "hook", flowtest.AnswerWith(http.StatusFound, "moved"))
+	raw := loginOver(t, b.Pipeline(), func(w http.ResponseWriter, r *http.Request) error {
 		outer := wrapper{w}
 		flowhook.MustFromContext(r.Context()).Writer = outer
-		handled, err := b.made.Complete(r.Context(), flowhook.Login, flowhook.Password, nil)
+		handled, err := b.Built.Complete(r.Context(), flowhook.Login, flowhook.Password, nil)
 		require.NoError(t, err)
 		require.True(t, handled)
 		return errHandled
@@ -226,8 +227,8 @@ func TestMiddleware_answer_leaves_through_the_guard(t *testing.T) {
 
 // A write that comes when nothing can fail any more is dropped and logged.
 func TestMiddleware_handler_writes_after_the_commit(t *testing.T) {
-	b := newBench(t)
-	b.add(loginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
+	b := flowtest.NewRunTest(t)
+	b.Add(flowtest.LoginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
 		x.AfterCommit(func(ctx context.Context) error {
 			_, err := ctx.Value(writeKey{}).(http.ResponseWriter).Write([]byte("late"))
 			require.Error(t, err)
@@ -235,13 +236,13 @@ func TestMiddleware_handler_writes_after_the_commit(t *testing.T) {
 		})
 		return nil
 	})
-	raw := loginOver(t, b.pipeline(), func(w http.ResponseWriter, r *http.Request) error {
-		_, err := b.made.Complete(context.WithValue(r.Context(), writeKey{}, w), flowhook.Login, flowhook.Password, nil)
+	raw := loginOver(t, b.Pipeline(), func(w http.ResponseWriter, r *http.Request) error {
+		_, err := b.Built.Complete(context.WithValue(r.Context(), writeKey{}, w), flowhook.Login, flowhook.Password, nil)
 		return err
 	})
 	require.NotContains(t, raw, "late")
 	require.Contains(t, raw, "\r\n\r\ndone")
-	require.Contains(t, b.log.String(), "a write after the chain has ended was dropped")
+	require.Contains(t, b.Log.String(), "a write after the chain has ended was dropped")
 }
 
 func TestMiddleware_response_has_begun(t *testing.T) {
@@ -266,17 +267,17 @@ func TestMiddleware_response_has_begun(t *testing.T) {
 	for name, begin := range begin {
 		for _, row := range []struct {
 			name string
-			act  act
+			act  flowtest.Act
 			want string
 		}{
-			{"an_answer_fails", answerWith(http.StatusFound, ""), "the response has already begun"},
+			{"an_answer_fails", flowtest.AnswerWith(http.StatusFound, ""), "the response has already begun"},
 			{"a_header_fails", header, "the response has already begun"},
 			{"a_hook_that_sends_nothing_runs", look, ""},
 		} {
 			t.Run(name+"/"+row.name, func(t *testing.T) {
-				b := newBench(t)
-				b.add(loginAfter, "hook", row.act)
-				p := b.pipeline()
+				b := flowtest.NewRunTest(t)
+				b.Add(flowtest.LoginAfter, "hook", row.act)
+				p := b.Pipeline()
 				loginOver(t, p, func(w http.ResponseWriter, r *http.Request) error {
 					require.NoError(t, begin(w))
 					saved := false
@@ -287,15 +288,15 @@ func TestMiddleware_response_has_begun(t *testing.T) {
 						require.NoError(t, err)
 					} else {
 						require.ErrorContains(t, err, row.want)
-						require.Equal(t, "rollback", b.store.entries[len(b.store.entries)-1])
+						require.Equal(t, "rollback", b.Store.Entries[len(b.Store.Entries)-1])
 					}
 					return errHandled
 				})
 			})
 		}
 		t.Run(name+"/no_session_is_issued_or_ended", func(t *testing.T) {
-			store := newWatched()
-			cfg, err := flowhook.ParseConfig([]byte("selfservice: {login: {after: [{hook: session}]}}" + secretYAML))
+			store := flowtest.NewRecordingStore()
+			cfg, err := flowhook.ParseConfig([]byte("selfservice: {login: {after: [{hook: session}]}}" + flowtest.SecretYAML))
 			require.NoError(t, err)
 			p, err := flowhook.New(cfg, flowhook.Options{Store: store, Logger: slog.New(slog.DiscardHandler)})
 			require.NoError(t, err)
@@ -308,19 +309,19 @@ func TestMiddleware_response_has_begun(t *testing.T) {
 				require.ErrorContains(t, err, "hook session")
 				require.ErrorIs(t, p.Sessions().Issue(r.Context(), x), flowhook.ErrAnswered)
 				require.ErrorIs(t, p.Sessions().End(r.Context(), x), flowhook.ErrAnswered)
-				require.Empty(t, store.take(), "nothing was stored")
+				require.Empty(t, store.Take(), "nothing was stored")
 				return errHandled
 			})
 		})
 	}
 
 	t.Run("early_hints_begin_nothing", func(t *testing.T) {
-		d := newDesk(t, sessionHookYAML)
-		raw := loginOver(t, d.pipeline, func(w http.ResponseWriter, r *http.Request) error {
+		d := flowtest.NewSessionTest(t, sessionHookYAML)
+		raw := loginOver(t, d.Pipeline, func(w http.ResponseWriter, r *http.Request) error {
 			w.Header().Set("Link", "</style.css>; rel=preload")
 			w.WriteHeader(http.StatusEarlyHints)
 			flowhook.MustFromContext(r.Context()).Identity = &flowhook.Identity{ID: "alice"}
-			_, err := d.pipeline.Complete(r.Context(), flowhook.Login, flowhook.Password, nil)
+			_, err := d.Pipeline.Complete(r.Context(), flowhook.Login, flowhook.Password, nil)
 			return err
 		})
 		require.Contains(t, raw, "HTTP/1.1 103 Early Hints\r\n")
@@ -333,10 +334,10 @@ func TestMiddleware_response_has_begun(t *testing.T) {
 func TestRun_writer_kept_from_an_earlier_run(t *testing.T) {
 	for _, later := range []int{1, 2, 4, 5, 8} {
 		t.Run(fmt.Sprint(later), func(t *testing.T) {
-			b := newBench(t)
+			b := flowtest.NewRunTest(t)
 			runs := 0
 			var kept http.ResponseWriter
-			b.add(loginFailed, "hook", func(_ context.Context, x *flowhook.Exchange) error {
+			b.Add(flowtest.LoginFailed, "hook", func(_ context.Context, x *flowhook.Exchange) error {
 				if runs++; runs == 1 {
 					kept = x.Writer // untouched
 				}
@@ -349,55 +350,55 @@ func TestRun_writer_kept_from_an_earlier_run(t *testing.T) {
 				return nil
 			})
 			for range 1 + later {
-				handled, err := b.run(flowhook.Failed)
+				handled, err := b.Run(flowhook.Failed)
 				require.NoError(t, err)
 				require.False(t, handled)
 			}
 			require.Equal(t, 1+later, runs)
-			b.requireUntouched()
+			b.RequireUntouched()
 		})
 	}
 }
 
 // A write to the writer of a failed run is an error, although no later run has begun.
 func TestRun_writer_kept_from_a_failed_run(t *testing.T) {
-	b := newBench(t)
+	b := flowtest.NewRunTest(t)
 	var kept http.ResponseWriter
-	b.add(loginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error { kept = x.Writer; return errRefused })
-	_, err := b.run(flowhook.After)
-	require.ErrorIs(t, err, errRefused)
+	b.Add(flowtest.LoginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error { kept = x.Writer; return flowtest.ErrRefused })
+	_, err := b.Run(flowhook.After)
+	require.ErrorIs(t, err, flowtest.ErrRefused)
 	_, err = io.WriteString(kept, "stray")
 	require.ErrorContains(t, err, "write after the chain has ended")
 }
 
 func TestWriter_copies_what_is_written(t *testing.T) {
-	b := newBench(t)
-	b.add(loginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
+	b := flowtest.NewRunTest(t)
+	b.Add(flowtest.LoginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
 		text := []byte("answer")
 		_, err := x.Writer.Write(text)
 		copy(text, "######")
 		return err
 	})
-	_, err := b.run(flowhook.After)
+	_, err := b.Run(flowhook.After)
 	require.NoError(t, err)
-	require.Equal(t, "answer", b.rec.Body.String())
+	require.Equal(t, "answer", b.Recorder.Body.String())
 }
 
 func TestWriter_reports_the_first_misuse(t *testing.T) {
-	b := newBench(t)
-	b.add(loginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
+	b := flowtest.NewRunTest(t)
+	b.Add(flowtest.LoginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
 		x.Writer.WriteHeader(99)
 		x.Writer.WriteHeader(1000)
 		return nil
 	})
-	_, err := b.run(flowhook.After)
+	_, err := b.Run(flowhook.After)
 	require.ErrorContains(t, err, "status 99;")
 }
 
 // A map that a hook keeps is not the map that leaves.
 func TestWriter_header_kept_by_a_hook(t *testing.T) {
-	b := newBench(t)
-	b.add(loginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
+	b := flowtest.NewRunTest(t)
+	b.Add(flowtest.LoginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
 		header := x.Writer.Header()
 		header.Set("X-Hook", "in time")
 		header["X-Values"] = []string{"in time"}
@@ -409,56 +410,56 @@ func TestWriter_header_kept_by_a_hook(t *testing.T) {
 		})
 		return nil
 	})
-	_, err := b.run(flowhook.After)
+	_, err := b.Run(flowhook.After)
 	require.NoError(t, err)
-	require.Equal(t, http.Header{"X-Host": {"kept"}, "X-Hook": {"in time"}, "X-Values": {"in time"}}, b.rec.Header())
+	require.Equal(t, http.Header{"X-Host": {"kept"}, "X-Hook": {"in time"}, "X-Values": {"in time"}}, b.Recorder.Header())
 }
 
 func TestRun_append_to_addresses_does_not_reach_the_hosts_array(t *testing.T) {
 	for _, fails := range []bool{true, false} {
-		b := newBench(t)
+		b := flowtest.NewRunTest(t)
 		array := [3]flowhook.Address{{Value: "a@example.org"}, {Value: "b@example.org"}, {Value: "the host's"}}
-		b.x.Identity.Addresses = array[:2]
-		b.add(loginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
+		b.Exchange.Identity.Addresses = array[:2]
+		b.Add(flowtest.LoginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
 			x.Identity.Addresses = append(x.Identity.Addresses, flowhook.Address{Value: "added"})
 			if fails {
-				return errRefused
+				return flowtest.ErrRefused
 			}
 			return nil
 		})
-		_, err := b.run(flowhook.After)
+		_, err := b.Run(flowhook.After)
 		require.Equal(t, fails, err != nil)
 		require.Equal(t, "the host's", array[2].Value)
-		require.Len(t, b.x.Identity.Addresses, map[bool]int{true: 2, false: 3}[fails])
+		require.Len(t, b.Exchange.Identity.Addresses, map[bool]int{true: 2, false: 3}[fails])
 	}
 }
 
 func TestComplete_append_to_addresses_that_save_sets(t *testing.T) {
-	b := newBench(t)
+	b := flowtest.NewRunTest(t)
 	array := [2]flowhook.Address{{Value: "a@example.org"}, {Value: "the host's"}}
-	b.add(loginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
+	b.Add(flowtest.LoginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
 		x.Identity.Addresses = append(x.Identity.Addresses, flowhook.Address{Value: "added"})
-		return errRefused
+		return flowtest.ErrRefused
 	})
-	_, err := b.complete(func(context.Context) error {
-		b.x.Identity = &flowhook.Identity{ID: "alice", Addresses: array[:1]}
+	_, err := b.Complete(func(context.Context) error {
+		b.Exchange.Identity = &flowhook.Identity{ID: "alice", Addresses: array[:1]}
 		return nil
 	})
-	require.ErrorIs(t, err, errRefused)
+	require.ErrorIs(t, err, flowtest.ErrRefused)
 	require.Equal(t, "the host's", array[1].Value)
 }
 
 // What one run noted is forgotten when the next one begins.
 func TestMiddleware_runs_after_a_refused_write(t *testing.T) {
-	b := newBench(t)
-	b.add(loginFailed, "failed")
-	b.add(at(flowhook.Settings, flowhook.Failed, flowhook.Password), "refuses", func(ctx context.Context, _ *flowhook.Exchange) error {
+	b := flowtest.NewRunTest(t)
+	b.Add(flowtest.LoginFailed, "failed")
+	b.Add(flowtest.At(flowhook.Settings, flowhook.Failed, flowhook.Password), "refuses", func(ctx context.Context, _ *flowhook.Exchange) error {
 		ctx.Value(writeKey{}).(http.ResponseWriter).Header().Del("X-Save")
-		return errRefused
+		return flowtest.ErrRefused
 	})
-	raw := loginOver(t, b.pipeline(), func(w http.ResponseWriter, r *http.Request) error {
+	raw := loginOver(t, b.Pipeline(), func(w http.ResponseWriter, r *http.Request) error {
 		login := func(save func(context.Context) error) error {
-			_, err := b.made.Complete(r.Context(), flowhook.Login, flowhook.Password, save)
+			_, err := b.Built.Complete(r.Context(), flowhook.Login, flowhook.Password, save)
 			return err
 		}
 		require.Error(t, login(func(context.Context) error {
@@ -466,13 +467,13 @@ func TestMiddleware_runs_after_a_refused_write(t *testing.T) {
 			w.WriteHeader(http.StatusTeapot)
 			return nil
 		}))
-		require.Equal(t, []string{"failed"}, b.ran, "the hooks at failed can run")
+		require.Equal(t, []string{"failed"}, b.Ran, "the hooks at failed can run")
 		require.NoError(t, login(func(context.Context) error { w.Header().Set("X-Save", "1"); return nil }))
 		w.Header().Set("X-Handler", "1")
 		ctx := context.WithValue(r.Context(), writeKey{}, w)
-		_, err := b.made.Run(ctx, flowhook.Settings, flowhook.Failed, flowhook.Password)
-		require.ErrorIs(t, err, errRefused)
-		_, err = b.made.Run(r.Context(), flowhook.Login, flowhook.Failed, flowhook.Password)
+		_, err := b.Built.Run(ctx, flowhook.Settings, flowhook.Failed, flowhook.Password)
+		require.ErrorIs(t, err, flowtest.ErrRefused)
+		_, err = b.Built.Run(r.Context(), flowhook.Login, flowhook.Failed, flowhook.Password)
 		return err
 	})
 	require.NotContains(t, raw, "X-Undone")
@@ -483,33 +484,33 @@ func TestMiddleware_runs_after_a_refused_write(t *testing.T) {
 
 // A handler that runs a flow of another handler while hooks run is refused, and can say so.
 func TestMiddleware_inside_a_run(t *testing.T) {
-	b := newBench(t)
+	b := flowtest.NewRunTest(t)
 	inner := httptest.NewRecorder()
 	var p *flowhook.Pipeline
-	b.add(loginAfter, "hook", func(ctx context.Context, x *flowhook.Exchange) error {
+	b.Add(flowtest.LoginAfter, "hook", func(ctx context.Context, x *flowhook.Exchange) error {
 		p.Middleware(flowhook.Settings)(http.NotFoundHandler()).ServeHTTP(inner, x.Request)
 		return nil
 	})
-	p = b.pipeline()
-	b.x.Request = b.x.Request.WithContext(b.ctx)
-	_, err := b.complete(nil)
+	p = b.Pipeline()
+	b.Exchange.Request = b.Exchange.Request.WithContext(b.Context)
+	_, err := b.Complete(nil)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusInternalServerError, inner.Code, "it was answered by OnError")
-	require.Contains(t, b.log.String(), "run inside a run")
+	require.Contains(t, b.Log.String(), "run inside a run")
 }
 
 // The header that a handler holds since before the run is restored, too.
 func TestMiddleware_header_asked_for_before_the_run(t *testing.T) {
-	b := newBench(t)
-	b.add(loginAfter, "hook", func(ctx context.Context, _ *flowhook.Exchange) error {
+	b := flowtest.NewRunTest(t)
+	b.Add(flowtest.LoginAfter, "hook", func(ctx context.Context, _ *flowhook.Exchange) error {
 		ctx.Value(writeKey{}).(http.Header).Set("X-Leak", "1")
-		return errRefused
+		return flowtest.ErrRefused
 	})
-	raw := loginOver(t, b.pipeline(), func(w http.ResponseWriter, r *http.Request) error {
+	raw := loginOver(t, b.Pipeline(), func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("X-Handler", "1")
 		ctx := context.WithValue(r.Context(), writeKey{}, w.Header())
-		_, err := b.made.Run(ctx, flowhook.Login, flowhook.After, flowhook.Password)
-		require.ErrorIs(t, err, errRefused)
+		_, err := b.Built.Run(ctx, flowhook.Login, flowhook.After, flowhook.Password)
+		require.ErrorIs(t, err, flowtest.ErrRefused)
 		return nil
 	})
 	require.NotContains(t, raw, "X-Leak")
@@ -531,16 +532,16 @@ func (w straying) Header() http.Header {
 
 // The guard stays shut until Complete returns, also while it turns to the hooks at failed.
 func TestMiddleware_handler_writes_between_the_runs_of_Complete(t *testing.T) {
-	b := newBench(t)
+	b := flowtest.NewRunTest(t)
 	now := false
-	b.add(loginAfter, "after", func(context.Context, *flowhook.Exchange) error { now = true; return errRefused })
-	b.add(loginFailed, "failed", func(ctx context.Context, x *flowhook.Exchange) error {
+	b.Add(flowtest.LoginAfter, "after", func(context.Context, *flowhook.Exchange) error { now = true; return flowtest.ErrRefused })
+	b.Add(flowtest.LoginFailed, "failed", func(ctx context.Context, x *flowhook.Exchange) error {
 		now = false
-		return answerWith(http.StatusFound, "moved")(ctx, x)
+		return flowtest.AnswerWith(http.StatusFound, "moved")(ctx, x)
 	})
-	raw := loginOver(t, b.pipeline(), func(w http.ResponseWriter, r *http.Request) error {
+	raw := loginOver(t, b.Pipeline(), func(w http.ResponseWriter, r *http.Request) error {
 		flowhook.MustFromContext(r.Context()).Writer = straying{w, &now}
-		handled, err := b.made.Complete(r.Context(), flowhook.Login, flowhook.Password, nil)
+		handled, err := b.Built.Complete(r.Context(), flowhook.Login, flowhook.Password, nil)
 		require.NoError(t, err)
 		require.True(t, handled)
 		return errHandled
@@ -551,13 +552,13 @@ func TestMiddleware_handler_writes_between_the_runs_of_Complete(t *testing.T) {
 
 // After a panic of save, the handler that recovers can use the exchange as before.
 func TestComplete_panic_of_save(t *testing.T) {
-	d := newDesk(t, sessionHookYAML)
-	cookie, _ := d.signIn("alice")
-	raw := loginOver(t, d.pipeline, func(w http.ResponseWriter, r *http.Request) error {
+	d := flowtest.NewSessionTest(t, sessionHookYAML)
+	cookie, _ := d.SignIn("alice")
+	raw := loginOver(t, d.Pipeline, func(w http.ResponseWriter, r *http.Request) error {
 		x := flowhook.MustFromContext(r.Context())
 		x.Identity = &flowhook.Identity{ID: "alice"}
 		require.PanicsWithValue(t, "oh no", func() {
-			d.pipeline.Complete(r.Context(), flowhook.Login, flowhook.Password, func(context.Context) error { panic("oh no") })
+			d.Pipeline.Complete(r.Context(), flowhook.Login, flowhook.Password, func(context.Context) error { panic("oh no") })
 		})
 		_, token, _ := strings.Cut(cookie, "=")
 		found, err := d.FromToken(r.Context(), token)
@@ -570,8 +571,8 @@ func TestComplete_panic_of_save(t *testing.T) {
 }
 
 func TestMiddleware_status_that_panics_begins_nothing(t *testing.T) {
-	d := newDesk(t, sessionHookYAML)
-	raw := loginOver(t, d.pipeline, func(w http.ResponseWriter, r *http.Request) error {
+	d := flowtest.NewSessionTest(t, sessionHookYAML)
+	raw := loginOver(t, d.Pipeline, func(w http.ResponseWriter, r *http.Request) error {
 		x := flowhook.MustFromContext(r.Context())
 		x.Identity = &flowhook.Identity{ID: "alice"}
 		require.Panics(t, func() { w.WriteHeader(1000) })

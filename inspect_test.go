@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -30,9 +31,9 @@ func uninspectable() map[string]error {
 func TestMiddleware_error_that_cannot_be_inspected(t *testing.T) {
 	for name, bad := range uninspectable() {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t)
-			b.add(loginBefore, "culprit", func(context.Context, *flowhook.Exchange) error { return bad })
-			srv := httptest.NewServer(b.pipeline().Middleware(flowhook.Login)(http.NotFoundHandler()))
+			b := flowtest.NewRunTest(t)
+			b.Add(flowtest.LoginBefore, "culprit", func(context.Context, *flowhook.Exchange) error { return bad })
+			srv := httptest.NewServer(b.Pipeline().Middleware(flowhook.Login)(http.NotFoundHandler()))
 			defer srv.Close()
 			res, err := http.Get(srv.URL)
 			require.NoError(t, err, "the client gets an answer")
@@ -41,7 +42,7 @@ func TestMiddleware_error_that_cannot_be_inspected(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, http.StatusInternalServerError, res.StatusCode)
 			require.Equal(t, "Internal Server Error\n", string(body))
-			require.Contains(t, b.log.String(), "hook culprit")
+			require.Contains(t, b.Log.String(), "hook culprit")
 		})
 	}
 }
@@ -51,51 +52,51 @@ func TestComplete_error_that_cannot_be_inspected(t *testing.T) {
 		for _, row := range []struct {
 			where string
 			want  []string
-			set   func(b *bench) (save func(context.Context) error)
+			set   func(b *flowtest.RunTest) (save func(context.Context) error)
 		}{
-			{"hook", []string{"after", "failed"}, func(b *bench) func(context.Context) error {
-				b.add(loginAfter, "after", func(context.Context, *flowhook.Exchange) error { return bad })
+			{"hook", []string{"after", "failed"}, func(b *flowtest.RunTest) func(context.Context) error {
+				b.Add(flowtest.LoginAfter, "after", func(context.Context, *flowhook.Exchange) error { return bad })
 				return nil
 			}},
-			{"gate", []string{"gate", "failed"}, func(b *bench) func(context.Context) error {
-				b.add(loginGate, "gate", func(context.Context, *flowhook.Exchange) error { return bad })
+			{"gate", []string{"gate", "failed"}, func(b *flowtest.RunTest) func(context.Context) error {
+				b.Add(flowtest.LoginGate, "gate", func(context.Context, *flowhook.Exchange) error { return bad })
 				return nil
 			}},
-			{"save", []string{"failed"}, func(*bench) func(context.Context) error {
+			{"save", []string{"failed"}, func(*flowtest.RunTest) func(context.Context) error {
 				return func(context.Context) error { return bad }
 			}},
-			{"panic", []string{"after", "failed"}, func(b *bench) func(context.Context) error {
-				b.add(loginAfter, "after", func(context.Context, *flowhook.Exchange) error { panic(bad) })
+			{"panic", []string{"after", "failed"}, func(b *flowtest.RunTest) func(context.Context) error {
+				b.Add(flowtest.LoginAfter, "after", func(context.Context, *flowhook.Exchange) error { panic(bad) })
 				return nil
 			}},
-			{"commit", []string{"after", "failed"}, func(b *bench) func(context.Context) error {
-				b.store.commit = bad
-				b.add(loginAfter, "after")
+			{"commit", []string{"after", "failed"}, func(b *flowtest.RunTest) func(context.Context) error {
+				b.Store.CommitErr = bad
+				b.Add(flowtest.LoginAfter, "after")
 				return nil
 			}},
-			{"after_commit", []string{"after"}, func(b *bench) func(context.Context) error {
-				b.add(loginAfter, "after", func(_ context.Context, x *flowhook.Exchange) error {
+			{"after_commit", []string{"after"}, func(b *flowtest.RunTest) func(context.Context) error {
+				b.Add(flowtest.LoginAfter, "after", func(_ context.Context, x *flowhook.Exchange) error {
 					x.AfterCommit(func(context.Context) error { return bad })
 					return nil
 				})
 				return nil
 			}},
-			{"failed", []string{"after", "failed"}, func(b *bench) func(context.Context) error {
-				b.add(loginAfter, "after", refuse)
-				b.add(loginFailed, "failed", func(context.Context, *flowhook.Exchange) error { return bad })
+			{"failed", []string{"after", "failed"}, func(b *flowtest.RunTest) func(context.Context) error {
+				b.Add(flowtest.LoginAfter, "after", flowtest.Refuse)
+				b.Add(flowtest.LoginFailed, "failed", func(context.Context, *flowhook.Exchange) error { return bad })
 				return nil
 			}},
 		} {
 			t.Run(name+"/"+row.where, func(t *testing.T) {
-				b := newBench(t)
+				b := flowtest.NewRunTest(t)
 				save := row.set(b)
 				if row.where != "failed" {
-					b.add(loginFailed, "failed")
+					b.Add(flowtest.LoginFailed, "failed")
 				}
-				_, err := b.complete(save)
+				_, err := b.Complete(save)
 				require.Equal(t, row.where != "after_commit", err != nil)
-				require.Equal(t, row.want, b.ran)
-				b.requireUntouched()
+				require.Equal(t, row.want, b.Ran)
+				b.RequireUntouched()
 			})
 		}
 	}
@@ -124,16 +125,16 @@ func TestReturnURL_body_error_that_cannot_be_inspected(t *testing.T) {
 func TestSessions_store_error_that_cannot_be_inspected(t *testing.T) {
 	for name, bad := range uninspectable() {
 		t.Run(name, func(t *testing.T) {
-			d := newDesk(t, sessionHookYAML)
-			cookie, _ := d.signIn("alice")
-			d.store.fail["FindSession"], d.store.fail["ConsumeVerification"] = bad, bad
+			d := flowtest.NewSessionTest(t, sessionHookYAML)
+			cookie, _ := d.SignIn("alice")
+			d.Store.Fail["FindSession"], d.Store.Fail["ConsumeVerification"] = bad, bad
 			require.NotPanics(t, func() {
-				_, err := d.FromRequest(visit("", cookie).Request)
+				_, err := d.FromRequest(flowtest.NewVisitor("", cookie).Request)
 				require.NotNil(t, err)
 				require.False(t, isNoSession(err))
 			})
 			require.NotPanics(t, func() {
-				err := d.pipeline.Redeem(t.Context(), "0123456789012345678901234567890123456789012", func(context.Context, flowhook.VerificationToken) error { return nil })
+				err := d.Pipeline.Redeem(t.Context(), "0123456789012345678901234567890123456789012", func(context.Context, flowhook.VerificationToken) error { return nil })
 				require.NotNil(t, err)
 			})
 		})

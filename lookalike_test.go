@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -40,7 +41,7 @@ func disguises(word string) map[string]string {
 }
 
 func TestLookAlike(t *testing.T) {
-	opts := anything()
+	opts := flowtest.AnyOptions()
 	for what, row := range map[string]struct {
 		file  string
 		words []string
@@ -75,13 +76,13 @@ func TestLookAlike(t *testing.T) {
 
 func TestLookAlikeInCode(t *testing.T) {
 	cfg := &flowhook.Config{}
-	cfg.Add(at("log\u200bin", flowhook.After, ""), "audit", nil)
-	cfg.Add(at(flowhook.Login, "аfter", ""), "audit", nil)
-	cfg.Add(at(flowhook.Login, flowhook.After, "pаssword"), "audit", nil)
-	cfg.Add(at(flowhook.Login, flowhook.After, ""), "ａudit", nil)
-	_, err := flowhook.New(cfg, anything())
+	cfg.Add(flowtest.At("log\u200bin", flowhook.After, ""), "audit", nil)
+	cfg.Add(flowtest.At(flowhook.Login, "аfter", ""), "audit", nil)
+	cfg.Add(flowtest.At(flowhook.Login, flowhook.After, "pаssword"), "audit", nil)
+	cfg.Add(flowtest.At(flowhook.Login, flowhook.After, ""), "ａudit", nil)
+	_, err := flowhook.New(cfg, flowtest.AnyOptions())
 	var got []string
-	for _, e := range configErrors(err) {
+	for _, e := range flowtest.ConfigErrors(err) {
 		got = append(got, e.Problem+"; "+e.Hint)
 	}
 	assert.Equal(t, []string{
@@ -95,33 +96,33 @@ func TestLookAlikeInCode(t *testing.T) {
 // A key in another script is the host's, and a name in another script may be declared.
 func TestOtherScript(t *testing.T) {
 	for _, key := range []string{"секреты", "настройки", "ρυθμίσεις", "設定", "schlüssel", "x-заметки", "tls", "url"} {
-		assert.NoError(t, build(key+": {}", flowhook.Options{}), key)
+		assert.NoError(t, flowtest.Build(key+": {}", flowhook.Options{}), key)
 	}
-	opts := anything()
+	opts := flowtest.AnyOptions()
 	opts.Flows = []flowhook.Flow{"приглашение"}
 	opts.Hooks["журнал"] = opts.Hooks["audit"]
-	assert.NoError(t, build("selfservice: {приглашение: {after: [{hook: журнал}]}}", opts))
+	assert.NoError(t, flowtest.Build("selfservice: {приглашение: {after: [{hook: журнал}]}}", opts))
 	assert.Equal(t, []string{
 		`1:15: selfservice."пригла\u00adшение": unknown flow "пригла\u00adшение"; did you mean "приглашение"?`,
 		`1:65: selfservice.login.after[0].hook: unknown hook "журнал2"; did you mean "журнал"?`,
-	}, problems(build("selfservice: {пригла\u00adшение: {after: []}, login: {after: [{hook: журнал2}]}}", opts)))
+	}, flowtest.Problems(flowtest.Build("selfservice: {пригла\u00adшение: {after: []}, login: {after: [{hook: журнал2}]}}", opts)))
 }
 
 func TestErrUnknownPoint(t *testing.T) {
-	p, err := flowhook.New(nil, anything())
+	p, err := flowhook.New(nil, flowtest.AnyOptions())
 	require.NoError(t, err)
 	ctx := flowhook.NewContext(t.Context(), &flowhook.Exchange{})
 	for _, row := range []struct {
 		point flowhook.Point
 		want  string
 	}{
-		{at("lgin", flowhook.After, "password"), `unknown flow "lgin"; did you mean "login"?`},
-		{at("newsletter", flowhook.After, ""), `unknown flow "newsletter"; known: login, registration, settings, verification, recovery, logout, invite; for one of the host's own, set Options.Flows`},
-		{at(flowhook.Login, "afer", "password"), `unknown phase "afer"; did you mean "after"?`},
-		{at(flowhook.Login, flowhook.After, "pasword"), `unknown strategy "pasword"; did you mean "password"?`},
-		{at(flowhook.Login, flowhook.After, "magik"), `unknown strategy "magik"; did you mean "magic"?`},
-		{at(flowhook.Login, flowhook.After, "sms"), `unknown strategy "sms"; did you mean "saml"? for one of the host's own, set Options.Strategies`},
-		{at(flowhook.Login, flowhook.After, "telegram"), `unknown strategy "telegram"; known: password, oidc, profile, link, code, totp, lookup_secret, webauthn, passkey, saml, magic; for one of the host's own, set Options.Strategies`},
+		{flowtest.At("lgin", flowhook.After, "password"), `unknown flow "lgin"; did you mean "login"?`},
+		{flowtest.At("newsletter", flowhook.After, ""), `unknown flow "newsletter"; known: login, registration, settings, verification, recovery, logout, invite; for one of the host's own, set Options.Flows`},
+		{flowtest.At(flowhook.Login, "afer", "password"), `unknown phase "afer"; did you mean "after"?`},
+		{flowtest.At(flowhook.Login, flowhook.After, "pasword"), `unknown strategy "pasword"; did you mean "password"?`},
+		{flowtest.At(flowhook.Login, flowhook.After, "magik"), `unknown strategy "magik"; did you mean "magic"?`},
+		{flowtest.At(flowhook.Login, flowhook.After, "sms"), `unknown strategy "sms"; did you mean "saml"? for one of the host's own, set Options.Strategies`},
+		{flowtest.At(flowhook.Login, flowhook.After, "telegram"), `unknown strategy "telegram"; known: password, oidc, profile, link, code, totp, lookup_secret, webauthn, passkey, saml, magic; for one of the host's own, set Options.Strategies`},
 	} {
 		if row.point.Flow != flowhook.Login && row.point.Strategy == "" {
 			assert.PanicsWithValue(t, "flowhook: unknown point: newsletter/before: "+row.want, func() { p.Middleware(row.point.Flow) })
@@ -132,19 +133,19 @@ func TestErrUnknownPoint(t *testing.T) {
 		if row.point.Phase == flowhook.After {
 			_, err = p.Complete(ctx, row.point.Flow, row.point.Strategy, func(context.Context) error { return nil })
 			assert.EqualError(t, err, "flowhook: unknown point: "+row.point.String()+": "+row.want)
-			_, err = p.ReturnURL(newRequest(), row.point.Flow, row.point.Strategy)
+			_, err = p.ReturnURL(flowtest.NewRequest(), row.point.Flow, row.point.Strategy)
 			assert.EqualError(t, err, "flowhook: unknown point: "+row.point.String()+": "+row.want)
 		}
 	}
 }
 
 func TestErrUnknownPointOutsideServes(t *testing.T) {
-	opts := anything()
+	opts := flowtest.AnyOptions()
 	opts.Serves = []flowhook.Point{{Flow: flowhook.Login, Strategy: flowhook.Password}}
 	p, err := flowhook.New(nil, opts)
 	require.NoError(t, err)
 	ctx := flowhook.NewContext(t.Context(), &flowhook.Exchange{})
-	for _, at := range []flowhook.Point{at(flowhook.Recovery, flowhook.After, flowhook.Link), at(flowhook.Login, flowhook.After, flowhook.OIDC)} {
+	for _, at := range []flowhook.Point{flowtest.At(flowhook.Recovery, flowhook.After, flowhook.Link), flowtest.At(flowhook.Login, flowhook.After, flowhook.OIDC)} {
 		_, err := p.Run(ctx, at.Flow, at.Phase, at.Strategy)
 		assert.EqualError(t, err, "flowhook: unknown point: "+at.String()+": the service does not have it; add it to Options.Serves")
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -19,9 +20,9 @@ import (
 func TestAWriterThatWasKeptUnusedIsOfNoUseInTheNextRuns(t *testing.T) {
 	for _, where := range []string{"gate", "save", "after", "commit", "failed"} {
 		t.Run(where, func(t *testing.T) {
-			b := newBench(t)
+			b := flowtest.NewRunTest(t)
 			var kept http.ResponseWriter
-			write := func(here string) act {
+			write := func(here string) flowtest.Act {
 				return func(context.Context, *flowhook.Exchange) error {
 					if here == where {
 						kept.WriteHeader(http.StatusInternalServerError)
@@ -32,55 +33,55 @@ func TestAWriterThatWasKeptUnusedIsOfNoUseInTheNextRuns(t *testing.T) {
 					return nil
 				}
 			}
-			b.add(loginBefore, "keeps", func(_ context.Context, x *flowhook.Exchange) error { kept = x.Writer; return nil })
-			b.add(loginGate, "gate", write("gate"))
-			b.add(loginAfter, "after", write("after"), func(_ context.Context, x *flowhook.Exchange) error {
+			b.Add(flowtest.LoginBefore, "keeps", func(_ context.Context, x *flowhook.Exchange) error { kept = x.Writer; return nil })
+			b.Add(flowtest.LoginGate, "gate", write("gate"))
+			b.Add(flowtest.LoginAfter, "after", write("after"), func(_ context.Context, x *flowhook.Exchange) error {
 				if where == "commit" {
 					kept = x.Writer // of this very run
 				}
 				if where == "failed" {
-					return errRefused
+					return flowtest.ErrRefused
 				}
 				return nil
 			})
-			b.add(loginFailed, "failed", write("failed"))
-			b.opts.Store = wrongStore(func(ctx context.Context, fn func(context.Context) error) error {
+			b.Add(flowtest.LoginFailed, "failed", write("failed"))
+			b.Options.Store = wrongStore(func(ctx context.Context, fn func(context.Context) error) error {
 				if err := fn(ctx); err != nil {
 					return err
 				}
 				return write("commit")(ctx, nil)
 			})
-			p := b.pipeline()
-			_, err := p.Run(b.ctx, flowhook.Login, flowhook.Before, flowhook.FlowWide)
+			p := b.Pipeline()
+			_, err := p.Run(b.Context, flowhook.Login, flowhook.Before, flowhook.FlowWide)
 			require.NoError(t, err)
 			saved := false
-			handled, err := p.Complete(b.ctx, flowhook.Login, flowhook.Password, func(ctx context.Context) error {
+			handled, err := p.Complete(b.Context, flowhook.Login, flowhook.Password, func(ctx context.Context) error {
 				saved = true
 				return write("save")(ctx, nil)
 			})
 			require.False(t, handled)
 			require.True(t, saved)
 			require.Equal(t, where == "failed", err != nil, err)
-			b.requireUntouched()
+			b.RequireUntouched()
 		})
 	}
 }
 
 // What a goroutine writes between its hook's return and the end of the chain counts as the hook's.
 func TestASecondAnswerBeforeTheCommitRollsBack(t *testing.T) {
-	b := newBench(t)
+	b := flowtest.NewRunTest(t)
 	var kept http.ResponseWriter
 	ctx := &endsAt{left: 2, do: func() { kept.WriteHeader(http.StatusTeapot) }} // asked before save, and behind the hook
-	b.add(loginAfter, "answers", func(_ context.Context, x *flowhook.Exchange) error { kept = x.Writer; return nil }, answerWith(302, ""))
-	b.opts.Store = wrongStore(func(c context.Context, fn func(context.Context) error) error {
+	b.Add(flowtest.LoginAfter, "answers", func(_ context.Context, x *flowhook.Exchange) error { kept = x.Writer; return nil }, flowtest.AnswerWith(302, ""))
+	b.Options.Store = wrongStore(func(c context.Context, fn func(context.Context) error) error {
 		ctx.Context = c
 		return fn(ctx)
 	})
-	handled, err := b.pipeline().Complete(b.ctx, flowhook.Login, flowhook.Password, nil)
+	handled, err := b.Pipeline().Complete(b.Context, flowhook.Login, flowhook.Password, nil)
 	require.False(t, handled)
 	require.ErrorContains(t, err, "answered twice")
 	require.Zero(t, ctx.left, "the moment never came")
-	b.requireUntouched()
+	b.RequireUntouched()
 }
 
 // endsAt is a context that does something when it is asked for its error for the last time.
@@ -98,34 +99,34 @@ func (c *endsAt) Err() error {
 }
 
 func TestNoRunInTheTransactionOfAnother(t *testing.T) {
-	h := newHost(t, "selfservice: {registration: {after: [{hook: verify}, {hook: session}]}, verification: {after: [{hook: session}]}}")
+	h := flowtest.NewService(t, "selfservice: {registration: {after: [{hook: verify}, {hook: session}]}, verification: {after: [{hook: session}]}}")
 	other := func(ctx context.Context) (*flowhook.Exchange, error) {
-		x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: newRequest(), Identity: bob.identity()}
-		_, err := h.pipeline.Complete(flowhook.NewContext(ctx, x), flowhook.Registration, flowhook.Password, nil)
+		x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: flowtest.NewRequest(), Identity: flowtest.Bob.Identity()}
+		_, err := h.Pipeline.Complete(flowhook.NewContext(ctx, x), flowhook.Registration, flowhook.Password, nil)
 		require.Equal(t, err == nil, x.Session != nil)
 		return x, err
 	}
-	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: newRequest(), Identity: alice.identity()}
-	_, err := h.pipeline.Complete(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Password, func(ctx context.Context) error {
+	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: flowtest.NewRequest(), Identity: flowtest.Alice.Identity()}
+	_, err := h.Pipeline.Complete(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Password, func(ctx context.Context) error {
 		y, err := other(ctx)
 		require.ErrorIs(t, err, flowhook.ErrNested)
-		require.Error(t, h.pipeline.Sessions().Issue(ctx, y), "its cookie would leave before the commit")
-		return errRefused
+		require.Error(t, h.Pipeline.Sessions().Issue(ctx, y), "its cookie would leave before the commit")
+		return flowtest.ErrRefused
 	})
-	require.Equal(t, errRefused, err)
-	require.Empty(t, h.mail.take())
+	require.Equal(t, flowtest.ErrRefused, err)
+	require.Empty(t, h.Mail.Take())
 
 	_, err = other(t.Context())
 	require.NoError(t, err)
-	token := linkToken.FindStringSubmatch(h.mail.take()[0].Link)[1]
-	err = h.pipeline.Redeem(t.Context(), token, func(ctx context.Context, v flowhook.VerificationToken) error {
+	token := flowtest.LinkToken.FindStringSubmatch(h.Mail.Take()[0].Link)[1]
+	err = h.Pipeline.Redeem(t.Context(), token, func(ctx context.Context, v flowhook.VerificationToken) error {
 		y, err := other(ctx)
 		require.ErrorIs(t, err, flowhook.ErrNested)
-		require.Error(t, h.pipeline.Sessions().Issue(ctx, y))
+		require.Error(t, h.Pipeline.Sessions().Issue(ctx, y))
 		return err
 	})
 	require.ErrorIs(t, err, flowhook.ErrNested)
-	require.Empty(t, h.mail.take())
+	require.Empty(t, h.Mail.Take())
 }
 
 // list is an error that cannot be compared, as validation libraries have.
@@ -138,28 +139,28 @@ func TestErrorsThatDoNotStandBeingLookedAt(t *testing.T) {
 	for name, cause := range map[string]error{"not comparable": list{"name", "address"}, "a nil pointer": nothing(), "wrapped": fmt.Errorf("save: %w", list{"x"})} {
 		for _, hook := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, of a hook: %t", name, hook), func(t *testing.T) {
-				b := newBench(t)
+				b := flowtest.NewRunTest(t)
 				give := func(context.Context, *flowhook.Exchange) error { return cause }
 				var save func(context.Context) error
 				if hook {
-					b.add(loginAfter, "after", give)
+					b.Add(flowtest.LoginAfter, "after", give)
 				} else {
 					save = func(ctx context.Context) error { return give(ctx, nil) }
 				}
 				failed := false
-				b.add(loginFailed, "failed", func(context.Context, *flowhook.Exchange) error { failed = true; return nil })
-				handled, err := b.complete(save)
+				b.Add(flowtest.LoginFailed, "failed", func(context.Context, *flowhook.Exchange) error { failed = true; return nil })
+				handled, err := b.Complete(save)
 				require.False(t, handled)
 				require.Error(t, err)
 				require.True(t, failed)
-				require.Empty(t, b.log.String(), "a false alarm")
-				b.requireUntouched()
+				require.Empty(t, b.Log.String(), "a false alarm")
+				b.RequireUntouched()
 			})
 		}
 	}
 	t.Run("of a factory", func(t *testing.T) {
 		cfg := new(flowhook.Config)
-		cfg.Add(loginAfter, "odd", nil)
+		cfg.Add(flowtest.LoginAfter, "odd", nil)
 		_, err := flowhook.New(cfg, flowhook.Options{Hooks: map[string]flowhook.HookFactory{
 			"odd": func(flowhook.Point, func(any) error) (flowhook.Hook, error) { return nil, nothing() }}})
 		require.ErrorContains(t, err, "mishap_test.go")
@@ -167,30 +168,30 @@ func TestErrorsThatDoNotStandBeingLookedAt(t *testing.T) {
 }
 
 func TestTheWriterOfARunThatHasEndedIsRefused(t *testing.T) {
-	b := newBench(t)
-	b.add(loginBefore, "keeps", func(_ context.Context, x *flowhook.Exchange) error {
+	b := flowtest.NewRunTest(t)
+	b.Add(flowtest.LoginBefore, "keeps", func(_ context.Context, x *flowhook.Exchange) error {
 		x.AfterCommit(func(context.Context) error { return nil })
 		return nil
 	})
 	var kept http.ResponseWriter
-	b.add(loginBefore, "keeps too", func(_ context.Context, x *flowhook.Exchange) error { kept = x.Writer; return nil })
-	p := b.pipeline()
-	_, err := p.Run(b.ctx, flowhook.Login, flowhook.Before, flowhook.FlowWide)
+	b.Add(flowtest.LoginBefore, "keeps too", func(_ context.Context, x *flowhook.Exchange) error { kept = x.Writer; return nil })
+	p := b.Pipeline()
+	_, err := p.Run(b.Context, flowhook.Login, flowhook.Before, flowhook.FlowWide)
 	require.NoError(t, err)
-	b.x.Writer = kept
-	_, err = p.Complete(b.ctx, flowhook.Login, flowhook.Password, nil)
+	b.Exchange.Writer = kept
+	_, err = p.Complete(b.Context, flowhook.Login, flowhook.Password, nil)
 	require.ErrorIs(t, err, flowhook.ErrNoExchange)
 }
 
 func TestAnErrorAfterTheCommitNamesThePointOfItsHook(t *testing.T) {
-	b := newBench(t)
-	b.add(loginGate, "gate", func(_ context.Context, x *flowhook.Exchange) error {
-		x.AfterCommit(func(context.Context) error { return errRefused })
+	b := flowtest.NewRunTest(t)
+	b.Add(flowtest.LoginGate, "gate", func(_ context.Context, x *flowhook.Exchange) error {
+		x.AfterCommit(func(context.Context) error { return flowtest.ErrRefused })
 		return nil
 	})
-	_, err := b.complete(nil)
+	_, err := b.Complete(nil)
 	require.NoError(t, err)
-	require.Contains(t, b.log.String(), "login/before_persist/password: hook gate")
+	require.Contains(t, b.Log.String(), "login/before_persist/password: hook gate")
 }
 
 // brokenPipe is a writer that panics when the answer leaves.
@@ -199,67 +200,67 @@ type brokenPipe struct{ http.ResponseWriter }
 func (brokenPipe) WriteHeader(int) { panic("broken pipe") }
 
 func TestAnAnswerThatPanickedOnItsWayWasAnAnswer(t *testing.T) {
-	b := newBench(t)
-	b.x.Writer = brokenPipe{b.rec}
-	b.add(loginAfter, "answers", answerWith(302, ""))
-	p := b.pipeline()
-	require.PanicsWithValue(t, "broken pipe", func() { p.Complete(b.ctx, flowhook.Login, flowhook.Password, nil) })
-	_, err := p.Complete(b.ctx, flowhook.Login, flowhook.Password, nil)
+	b := flowtest.NewRunTest(t)
+	b.Exchange.Writer = brokenPipe{b.Recorder}
+	b.Add(flowtest.LoginAfter, "answers", flowtest.AnswerWith(302, ""))
+	p := b.Pipeline()
+	require.PanicsWithValue(t, "broken pipe", func() { p.Complete(b.Context, flowhook.Login, flowhook.Password, nil) })
+	_, err := p.Complete(b.Context, flowhook.Login, flowhook.Password, nil)
 	require.ErrorIs(t, err, flowhook.ErrAnswered)
-	require.Equal(t, []string{"answers"}, b.ran)
+	require.Equal(t, []string{"answers"}, b.Ran)
 }
 
 func TestEveryHookBehindARedirectIsWarnedOf(t *testing.T) {
-	b := newBench(t)
-	b.cfg.Add(loginAfter, "redirect", flowhook.Redirect("/"))
+	b := flowtest.NewRunTest(t)
+	b.Config.Add(flowtest.LoginAfter, "redirect", flowhook.Redirect("/"))
 	for _, name := range []string{"one", "two", "three"} {
-		b.add(loginAfter, name)
+		b.Add(flowtest.LoginAfter, name)
 	}
-	b.opts.Logger = slog.New(slog.NewTextHandler(b.log, nil))
-	b.pipeline()
+	b.Options.Logger = slog.New(slog.NewTextHandler(b.Log, nil))
+	b.Pipeline()
 	for _, name := range []string{"one", "two", "three"} {
-		require.Equal(t, 1, strings.Count(b.log.String(), `hook \"`+name+`\" never runs`), b.log.String())
+		require.Equal(t, 1, strings.Count(b.Log.String(), `hook \"`+name+`\" never runs`), b.Log.String())
 	}
 }
 
 // A browser that somebody else is signed in with: their session is ended, and is not one that could be spared.
 func TestRevokeAtAnAccountSwitch(t *testing.T) {
-	h := newHost(t, "selfservice: {login: {after: [{hook: revoke_active_sessions}, {hook: session}]}}", withUsers(alice, bob))
-	shared, phone := h.browser(), h.browser()
-	shared.post("/login/password", "user", "bob")
-	phone.post("/login/password", "user", "alice")
-	bobs, err := h.pipeline.Sessions().FromRequest(withCookies(shared))
+	h := flowtest.NewService(t, "selfservice: {login: {after: [{hook: revoke_active_sessions}, {hook: session}]}}", flowtest.WithUsers(flowtest.Alice, flowtest.Bob))
+	shared, phone := h.Browser(), h.Browser()
+	shared.PostPath("/login/password", "user", "bob")
+	phone.PostPath("/login/password", "user", "alice")
+	bobs, err := h.Pipeline.Sessions().FromRequest(withCookies(shared))
 	require.NoError(t, err)
 
 	r := withCookies(shared)
-	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: r, Identity: alice.identity(), Session: bobs}
-	_, err = h.pipeline.Complete(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Password, nil)
+	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: r, Identity: flowtest.Alice.Identity(), Session: bobs}
+	_, err = h.Pipeline.Complete(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Password, nil)
 	require.NoError(t, err)
 	require.Equal(t, "alice", x.Session.IdentityID)
-	require.Equal(t, "anonymous", phone.who())
-	require.Equal(t, "anonymous", shared.who(), "the other user's session lives on")
+	require.Equal(t, "anonymous", phone.WhoAmI())
+	require.Equal(t, "anonymous", shared.WhoAmI(), "the other user's session lives on")
 }
 
 // Complete in the transaction of another exchange is refused before any hook runs.
 func TestComplete_in_the_transaction_of_another(t *testing.T) {
-	b, inner := newBench(t), newBench(t)
-	b.add(loginGate, "gate")
-	b.add(loginFailed, "failed")
-	p := b.pipeline()
-	_, err := p.Complete(b.ctx, flowhook.Login, flowhook.Password, func(ctx context.Context) error {
-		b.ran = nil
-		_, err := p.Complete(flowhook.NewContext(ctx, inner.x), flowhook.Login, flowhook.Password, nil)
+	b, inner := flowtest.NewRunTest(t), flowtest.NewRunTest(t)
+	b.Add(flowtest.LoginGate, "gate")
+	b.Add(flowtest.LoginFailed, "failed")
+	p := b.Pipeline()
+	_, err := p.Complete(b.Context, flowhook.Login, flowhook.Password, func(ctx context.Context) error {
+		b.Ran = nil
+		_, err := p.Complete(flowhook.NewContext(ctx, inner.Exchange), flowhook.Login, flowhook.Password, nil)
 		require.ErrorIs(t, err, flowhook.ErrNested)
-		require.Empty(t, b.ran)
+		require.Empty(t, b.Ran)
 		return nil
 	})
 	require.NoError(t, err)
 }
 
 // withCookies is a request with a browser's cookies.
-func withCookies(b *browser) *http.Request {
-	r := newRequest()
-	for name, value := range b.cookies() {
+func withCookies(b *flowtest.Browser) *http.Request {
+	r := flowtest.NewRequest()
+	for name, value := range b.Cookies() {
 		r.AddCookie(&http.Cookie{Name: name, Value: value})
 	}
 	return r
@@ -286,50 +287,50 @@ func TestMiddlewareGivesTheOuterWriterBack(t *testing.T) {
 		p.Middleware(flowhook.Registration)(http.HandlerFunc(func(again http.ResponseWriter, _ *http.Request) {
 			require.Same(t, w, again, "it is guarded once")
 		})).ServeHTTP(w, r)
-	})).ServeHTTP(outer, newRequest())
+	})).ServeHTTP(outer, flowtest.NewRequest())
 }
 
 func TestABeforeHookThatFailsIsAnsweredByOnError(t *testing.T) {
-	b := newBench(t)
-	b.add(loginBefore, "before", refuse)
+	b := flowtest.NewRunTest(t)
+	b.Add(flowtest.LoginBefore, "before", flowtest.Refuse)
 	reached := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("reached") })
-	b.pipeline().Middleware(flowhook.Login)(reached).ServeHTTP(b.rec, newRequest())
-	require.Equal(t, http.StatusInternalServerError, b.rec.Code)
-	require.Contains(t, b.log.String(), "refused")
+	b.Pipeline().Middleware(flowhook.Login)(reached).ServeHTTP(b.Recorder, flowtest.NewRequest())
+	require.Equal(t, http.StatusInternalServerError, b.Recorder.Code)
+	require.Contains(t, b.Log.String(), "refused")
 
 	var got error
-	b.opts.OnError = func(w http.ResponseWriter, _ *http.Request, err error) {
+	b.Options.OnError = func(w http.ResponseWriter, _ *http.Request, err error) {
 		got = err
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	rec := httptest.NewRecorder()
-	b.made = nil
-	b.pipeline().Middleware(flowhook.Login)(reached).ServeHTTP(rec, newRequest())
+	b.Built = nil
+	b.Pipeline().Middleware(flowhook.Login)(reached).ServeHTTP(rec, flowtest.NewRequest())
 	require.Equal(t, http.StatusServiceUnavailable, rec.Code)
-	require.True(t, errors.Is(got, errRefused))
+	require.True(t, errors.Is(got, flowtest.ErrRefused))
 }
 
 // The second lock is waited for between save and the hooks: time for a goroutine that save has left behind.
 func TestAnAnswerBehindSaveRollsBack(t *testing.T) {
-	b := newBench(t)
-	who := b.x.Identity
-	b.x.Identity = nil
+	b := flowtest.NewRunTest(t)
+	who := b.Exchange.Identity
+	b.Exchange.Identity = nil
 	var kept http.ResponseWriter
 	calls := 0
-	b.opts.Store = wrongStore(func(ctx context.Context, fn func(context.Context) error) error {
+	b.Options.Store = wrongStore(func(ctx context.Context, fn func(context.Context) error) error {
 		if calls++; calls == 2 {
 			kept.WriteHeader(http.StatusOK)
 		}
 		return fn(ctx)
 	})
-	handled, err := b.complete(func(context.Context) error {
-		kept, b.x.Identity = b.x.Writer, who
+	handled, err := b.Complete(func(context.Context) error {
+		kept, b.Exchange.Identity = b.Exchange.Writer, who
 		return nil
 	})
 	require.False(t, handled)
 	require.ErrorContains(t, err, "save: it has answered")
 	require.Equal(t, 2, calls)
-	require.Nil(t, b.x.Identity)
-	require.False(t, b.rec.Flushed)
-	require.Equal(t, http.Header{"X-Host": {"kept"}}, b.rec.Header())
+	require.Nil(t, b.Exchange.Identity)
+	require.False(t, b.Recorder.Flushed)
+	require.Equal(t, http.Header{"X-Host": {"kept"}}, b.Recorder.Header())
 }

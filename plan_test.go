@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 	"github.com/flowhook/flowhook/store/memstore"
 	"github.com/stretchr/testify/require"
 )
@@ -44,7 +45,7 @@ func (g gate) Describe() string {
 
 // withGate returns the options with a factory for the hook "gate".
 func withGate(g gate) flowhook.Options {
-	opts := anything()
+	opts := flowtest.AnyOptions()
 	opts.Hooks = map[string]flowhook.HookFactory{
 		"gate": func(flowhook.Point, func(any) error) (flowhook.Hook, error) { return g, nil },
 	}
@@ -69,7 +70,7 @@ func TestPlacer(t *testing.T) {
 		{"panic", text, "panic", "", `Place of hook "gate": panic: startled`},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			p, err := flowhook.New(parse(t, row.text), withGate(gate{phase: row.phase}))
+			p, err := flowhook.New(flowtest.Parse(t, row.text), withGate(gate{phase: row.phase}))
 			if row.err != "" {
 				require.ErrorContains(t, err, row.err)
 				return
@@ -85,13 +86,13 @@ func TestPlacer(t *testing.T) {
 
 func TestDescriber(t *testing.T) {
 	const text = "selfservice: {login: {after: [{hook: gate, timeout: 2s}]}}"
-	p, err := flowhook.New(parse(t, text), withGate(gate{flowhook.After, "Lets staff in.", nil}))
+	p, err := flowhook.New(flowtest.Parse(t, text), withGate(gate{flowhook.After, "Lets staff in.", nil}))
 	require.NoError(t, err)
 	for _, hooks := range p.Plan().Points() {
 		require.Equal(t, "Lets staff in.", hooks[0].Description)
 	}
 
-	_, err = flowhook.New(parse(t, text), withGate(gate{flowhook.After, "panic", nil}))
+	_, err = flowhook.New(flowtest.Parse(t, text), withGate(gate{flowhook.After, "panic", nil}))
 	require.ErrorContains(t, err, `Describe of hook "gate": panic: startled`)
 }
 
@@ -99,9 +100,9 @@ func TestExchange_Position(t *testing.T) {
 	var ran flowhook.Position
 	opts := withGate(gate{flowhook.After, "", &ran})
 	opts.Store = memstore.New()
-	p, err := flowhook.New(parse(t, "selfservice: {login: {after: [{hook: gate}]}}"), opts)
+	p, err := flowhook.New(flowtest.Parse(t, "selfservice: {login: {after: [{hook: gate}]}}"), opts)
 	require.NoError(t, err)
-	x := &flowhook.Exchange{Request: newRequest()}
+	x := &flowhook.Exchange{Request: flowtest.NewRequest()}
 	inSave := flowhook.Position{Line: 1}
 	_, err = p.Complete(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Password, func(context.Context) error {
 		inSave = x.Position()
@@ -146,7 +147,7 @@ func TestPlan_MermaidOfSomeFlows(t *testing.T) {
 
 func TestPipeline_LastReload(t *testing.T) {
 	now := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
-	opts := anything()
+	opts := flowtest.AnyOptions()
 	opts.Now = func() time.Time { return now }
 	p, err := flowhook.New(nil, opts)
 	require.NoError(t, err)
@@ -155,7 +156,7 @@ func TestPipeline_LastReload(t *testing.T) {
 	require.Equal(t, now, at)
 
 	now = now.Add(time.Hour)
-	bad := p.Reload(parse(t, "selfservice: {login: {after: [{hook: nobody}]}}"))
+	bad := p.Reload(flowtest.Parse(t, "selfservice: {login: {after: [{hook: nobody}]}}"))
 	require.Error(t, bad)
 	at, err = p.LastReload()
 	require.Equal(t, bad, err)
@@ -169,15 +170,15 @@ func TestPipeline_LastReload(t *testing.T) {
 }
 
 func TestPipeline_Check(t *testing.T) {
-	opts := anything()
+	opts := flowtest.AnyOptions()
 	opts.Accept = []string{"closed"}
-	p, err := flowhook.New(parse(t, "session: {cookie: {name: sid, path: /app}}"), opts)
+	p, err := flowhook.New(flowtest.Parse(t, "session: {cookie: {name: sid, path: /app}}"), opts)
 	require.NoError(t, err)
 	before := p.Plan()
-	found := p.Check(parse(t, "{session: {cookie: {name: sid, path: /}}, selfservice: {login: {before: [{hook: redirect, config: {to: /x}}]}}}"))
-	require.Contains(t, rulesOf(found), "cookie-scope", "it compares with the current configuration, as Reload does")
-	require.NotContains(t, rulesOf(found), "closed", "it has the pipeline's options")
-	require.Equal(t, []string{"invalid"}, rulesOf(p.Check(parse(t, "selfservice: {login: {after: [{hook: nobody}]}}"))))
+	found := p.Check(flowtest.Parse(t, "{session: {cookie: {name: sid, path: /}}, selfservice: {login: {before: [{hook: redirect, config: {to: /x}}]}}}"))
+	require.Contains(t, flowtest.RulesOf(found), "cookie-scope", "it compares with the current configuration, as Reload does")
+	require.NotContains(t, flowtest.RulesOf(found), "closed", "it has the pipeline's options")
+	require.Equal(t, []string{"invalid"}, flowtest.RulesOf(p.Check(flowtest.Parse(t, "selfservice: {login: {after: [{hook: nobody}]}}"))))
 	require.Same(t, before, p.Plan(), "it changes nothing")
 	at, err := p.LastReload()
 	require.NoError(t, err)

@@ -3,12 +3,12 @@ package flowhook_test
 import (
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -70,7 +70,7 @@ func configured(t *testing.T, text string, change ...func(cfg *flowhook.Config, 
 	t.Helper()
 	cfg, err := flowhook.ParseConfig([]byte(text))
 	require.NoError(t, err)
-	opts := anything()
+	opts := flowtest.AnyOptions()
 	opts.VerificationURL = "https://auth.example.org/verify"
 	for _, c := range change {
 		c(cfg, &opts)
@@ -84,13 +84,13 @@ func TestPoints(t *testing.T) {
 	p := configured(t, many)
 	line := func(line, column int) flowhook.Position { return flowhook.Position{Line: line, Column: column} }
 	var (
-		wide  = at(flowhook.Registration, flowhook.After, flowhook.FlowWide)
-		gate  = at(flowhook.Registration, flowhook.BeforePersist, flowhook.Password)
-		after = at(flowhook.Registration, flowhook.After, flowhook.Password)
-		fail  = at(flowhook.Registration, flowhook.Failed, flowhook.FlowWide)
-		oidc  = at(flowhook.Login, flowhook.After, flowhook.OIDC)
-		shut  = at(flowhook.Settings, flowhook.Before, flowhook.FlowWide)
-		saved = at(flowhook.Settings, flowhook.After, flowhook.Profile)
+		wide  = flowtest.At(flowhook.Registration, flowhook.After, flowhook.FlowWide)
+		gate  = flowtest.At(flowhook.Registration, flowhook.BeforePersist, flowhook.Password)
+		after = flowtest.At(flowhook.Registration, flowhook.After, flowhook.Password)
+		fail  = flowtest.At(flowhook.Registration, flowhook.Failed, flowhook.FlowWide)
+		oidc  = flowtest.At(flowhook.Login, flowhook.After, flowhook.OIDC)
+		shut  = flowtest.At(flowhook.Settings, flowhook.Before, flowhook.FlowWide)
+		saved = flowtest.At(flowhook.Settings, flowhook.After, flowhook.Profile)
 	)
 	verify := flowhook.HookInfo{Name: "verify", Position: line(28, 19), Point: wide}
 	verifyBehind := verify
@@ -107,7 +107,7 @@ func TestPoints(t *testing.T) {
 			{Name: "audit", Position: line(26, 21), Point: after, Custom: true, NeverRuns: true},
 			verifyBehind,
 		}},
-		{at(flowhook.Registration, flowhook.Failed, flowhook.Password), []flowhook.HookInfo{audit}},
+		{flowtest.At(flowhook.Registration, flowhook.Failed, flowhook.Password), []flowhook.HookInfo{audit}},
 		{shut, []flowhook.HookInfo{{Name: "redirect", Position: line(6, 19), Point: shut, Target: "https://www.example.org/closed"}}},
 		{saved, []flowhook.HookInfo{{Name: "audit", Position: line(12, 21), Point: saved, Custom: true, NeverRuns: true}}},
 	}
@@ -179,9 +179,9 @@ settings/after/profile                audit                                     
 }
 
 func TestPointsHasWhatWasAdded(t *testing.T) {
-	invite := at("invite", flowhook.After, "magic")
+	invite := flowtest.At("invite", flowhook.After, "magic")
 	p := configured(t, "selfservice: {flows: {invite: {after: {magic: {hooks: [{hook: audit}]}}}}}", func(cfg *flowhook.Config, _ *flowhook.Options) {
-		cfg.Add(invite, "greets", flowhook.HookFunc(nothing))
+		cfg.Add(invite, "greets", flowhook.HookFunc(flowtest.NoOp))
 		cfg.Add(invite, "session", nil)
 		cfg.Add(invite, "redirect", flowhook.Redirect("https://example.org/?token=secret"))
 		cfg.Add(invite, "redirect", flowhook.Redirect("/#secret"))
@@ -230,8 +230,8 @@ func TestPointsFollowReload(t *testing.T) {
 	require.NoError(t, p.Reload(cfg))
 	all := points(p)
 	all[0].hooks[0].Description = ""
-	require.Equal(t, []listed{{loginAfter, []flowhook.HookInfo{{Name: "session", Position: flowhook.Position{Line: 1, Column: 49}, Point: loginAfter}}}}, all)
-	require.NotContains(t, rulesOf(p.Plan().Findings()), "enumeration")
+	require.Equal(t, []listed{{flowtest.LoginAfter, []flowhook.HookInfo{{Name: "session", Position: flowhook.Position{Line: 1, Column: 49}, Point: flowtest.LoginAfter}}}}, all)
+	require.NotContains(t, flowtest.RulesOf(p.Plan().Findings()), "enumeration")
 	n := 0
 	for range before {
 		n++
@@ -239,16 +239,8 @@ func TestPointsFollowReload(t *testing.T) {
 	require.Equal(t, 8, n, "who has begun to look sees one configuration")
 }
 
-func rulesOf(found []flowhook.Finding) (rules []string) {
-	for _, f := range found {
-		rules = append(rules, f.Rule)
-	}
-	slices.Sort(rules)
-	return slices.Compact(rules)
-}
-
 func TestPointsSayWhichRedirectsAsk(t *testing.T) {
-	p, err := flowhook.New(parse(t, `
+	p, err := flowhook.New(flowtest.Parse(t, `
 selfservice:
   allowed_return_urls: [/app]
   login: {after: {oidc: [{hook: redirect, config: {to: "/home?token=x", allow_user_defined_redirect: true}}], code: [{hook: redirect, config: {to: /}}]}}

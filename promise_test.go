@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 	"github.com/flowhook/flowhook/store/memstore"
 	"github.com/stretchr/testify/require"
 )
@@ -26,18 +27,18 @@ func (n *waiting) Transaction(ctx context.Context, id string, fn func(context.Co
 }
 
 func TestWhatTransactionsAreSerialisedBy(t *testing.T) {
-	store, mail := &waiting{Store: memstore.New()}, &mailbox{}
-	cfg, err := flowhook.ParseConfig([]byte("selfservice: {registration: {after: [{hook: verify}]}}" + secretYAML))
+	store, mail := &waiting{Store: memstore.New()}, &flowtest.Mailbox{}
+	cfg, err := flowhook.ParseConfig([]byte("selfservice: {registration: {after: [{hook: verify}]}}" + flowtest.SecretYAML))
 	require.NoError(t, err)
 	p, err := flowhook.New(cfg, flowhook.Options{Store: store, Courier: mail, VerificationURL: "https://auth.example/verify"})
 	require.NoError(t, err)
-	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: newRequest(), Identity: alice.identity()}
+	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: flowtest.NewRequest(), Identity: flowtest.Alice.Identity()}
 	_, err = p.Complete(flowhook.NewContext(t.Context(), x), flowhook.Registration, flowhook.Password, nil)
 	require.NoError(t, err)
 	require.Equal(t, []string{"alice"}, store.waits)
 
 	store.waits = nil
-	token := linkToken.FindStringSubmatch(mail.take()[0].Link)[1]
+	token := flowtest.LinkToken.FindStringSubmatch(mail.Take()[0].Link)[1]
 	require.NoError(t, p.Redeem(t.Context(), token, func(context.Context, flowhook.VerificationToken) error { return nil }))
 	require.Equal(t, []string{"", "alice"}, store.waits, "whose it is, the token says")
 
@@ -61,62 +62,62 @@ func TestRedeemDoesNotTrustAStoreThatDidNothing(t *testing.T) {
 }
 
 func TestRedirectsAloneOpenNoTransaction(t *testing.T) {
-	h := newHost(t, document(t, "03-login-after-redirect.yml"), storeDown)
+	h := flowtest.NewService(t, flowtest.Document(t, "03-login-after-redirect.yml"), flowtest.WithStoreDown)
 	rec := httptest.NewRecorder()
-	x := &flowhook.Exchange{Writer: rec, Request: newRequest(), Identity: alice.identity()}
-	handled, err := h.pipeline.Run(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.After, flowhook.Password)
+	x := &flowhook.Exchange{Writer: rec, Request: flowtest.NewRequest(), Identity: flowtest.Alice.Identity()}
+	handled, err := h.Pipeline.Run(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.After, flowhook.Password)
 	require.NoError(t, err)
 	require.True(t, handled)
 	require.Equal(t, "https://url-to-redirect/to", rec.Header().Get("Location"))
 }
 
 func TestAnExchangeThatAFailedHookAnsweredIsAnswered(t *testing.T) {
-	b := newBench(t)
-	b.add(loginAfter, "after", refuse)
-	b.add(loginFailed, "failed", answerWith(http.StatusTooManyRequests, "slow down"))
-	p := b.pipeline()
-	handled, err := p.Complete(b.ctx, flowhook.Login, flowhook.Password, nil)
+	b := flowtest.NewRunTest(t)
+	b.Add(flowtest.LoginAfter, "after", flowtest.Refuse)
+	b.Add(flowtest.LoginFailed, "failed", flowtest.AnswerWith(http.StatusTooManyRequests, "slow down"))
+	p := b.Pipeline()
+	handled, err := p.Complete(b.Context, flowhook.Login, flowhook.Password, nil)
 	require.NoError(t, err)
 	require.True(t, handled)
-	_, err = p.Complete(b.ctx, flowhook.Login, flowhook.Password, nil)
+	_, err = p.Complete(b.Context, flowhook.Login, flowhook.Password, nil)
 	require.ErrorIs(t, err, flowhook.ErrAnswered)
 }
 
 // A hook that calls a wrapped handler with its own request runs inside its run.
 func TestMiddlewareInsideARunIsNested(t *testing.T) {
-	b := newBench(t)
+	b := flowtest.NewRunTest(t)
 	var p *flowhook.Pipeline
 	var got error
-	b.opts.OnError = func(_ http.ResponseWriter, _ *http.Request, err error) { got = err }
-	b.add(at(flowhook.Settings, flowhook.Before, flowhook.FlowWide), "other", refuse)
-	b.add(loginAfter, "hook", func(ctx context.Context, x *flowhook.Exchange) error {
+	b.Options.OnError = func(_ http.ResponseWriter, _ *http.Request, err error) { got = err }
+	b.Add(flowtest.At(flowhook.Settings, flowhook.Before, flowhook.FlowWide), "other", flowtest.Refuse)
+	b.Add(flowtest.LoginAfter, "hook", func(ctx context.Context, x *flowhook.Exchange) error {
 		staged := x.Writer
-		p.Middleware(flowhook.Settings)(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), newRequest().WithContext(ctx))
+		p.Middleware(flowhook.Settings)(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), flowtest.NewRequest().WithContext(ctx))
 		require.Same(t, staged, x.Writer)
 		return nil
 	})
-	p = b.pipeline()
-	_, err := p.Run(b.ctx, flowhook.Login, flowhook.After, flowhook.Password)
+	p = b.Pipeline()
+	_, err := p.Run(b.Context, flowhook.Login, flowhook.After, flowhook.Password)
 	require.NoError(t, err)
 	require.ErrorIs(t, got, flowhook.ErrNested)
 }
 
 // breaking is the host's store, of which one call goes wrong.
 type breaking struct {
-	*hostStore
+	*flowtest.UserStore
 	consume func(v flowhook.VerificationToken, err error) (flowhook.VerificationToken, error)
 	commit  error
 }
 
 func (s *breaking) ConsumeVerification(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
 	if s.consume == nil {
-		return s.hostStore.ConsumeVerification(ctx, hash, now)
+		return s.UserStore.ConsumeVerification(ctx, hash, now)
 	}
-	return s.consume(s.hostStore.ConsumeVerification(ctx, hash, now))
+	return s.consume(s.UserStore.ConsumeVerification(ctx, hash, now))
 }
 
 func (s *breaking) Transaction(ctx context.Context, id string, fn func(context.Context) error) error {
-	return s.hostStore.Transaction(ctx, id, func(ctx context.Context) error {
+	return s.UserStore.Transaction(ctx, id, func(ctx context.Context) error {
 		if err := fn(ctx); err != nil {
 			return err
 		}
@@ -136,10 +137,12 @@ func TestRedeemIsAllOrNothing(t *testing.T) {
 		returns func(err error) bool // nil: it does not return
 	}{
 		{"the token is marked, and the store reports an error", func(s scene) {
-			s.store.consume = func(v flowhook.VerificationToken, _ error) (flowhook.VerificationToken, error) { return v, errDown }
-		}, nil, func(err error) bool { return errors.Is(err, errDown) }},
-		{"the commit fails", func(s scene) { s.store.commit = errDown }, nil, func(err error) bool { return errors.Is(err, errDown) }},
-		{"confirm fails", nil, func(scene) error { return errRefused }, func(err error) bool { return err == errRefused }},
+			s.store.consume = func(v flowhook.VerificationToken, _ error) (flowhook.VerificationToken, error) {
+				return v, flowtest.ErrStoreDown
+			}
+		}, nil, func(err error) bool { return errors.Is(err, flowtest.ErrStoreDown) }},
+		{"the commit fails", func(s scene) { s.store.commit = flowtest.ErrStoreDown }, nil, func(err error) bool { return errors.Is(err, flowtest.ErrStoreDown) }},
+		{"confirm fails", nil, func(scene) error { return flowtest.ErrRefused }, func(err error) bool { return err == flowtest.ErrRefused }},
 		{"confirm finds another address", nil, func(scene) error { return flowhook.ErrBadToken }, func(err error) bool { return err == flowhook.ErrBadToken }},
 		{"the request ends in confirm", nil, func(s scene) error { s.cancel(); return nil }, func(err error) bool { return errors.Is(err, context.Canceled) }},
 		{"confirm panics", nil, func(scene) error { panic("the host's") }, nil},
@@ -147,17 +150,17 @@ func TestRedeemIsAllOrNothing(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			var s scene
-			h := newHost(t, verifyYAML, func(h *host, o *flowhook.Options) {
-				s.store = &breaking{hostStore: h.store}
+			h := flowtest.NewService(t, flowtest.VerifyYAML, func(h *flowtest.Service, o *flowhook.Options) {
+				s.store = &breaking{UserStore: h.Store}
 				o.Store = s.store
 			})
-			h.browser().post("/registration/password", "user", "carol")
-			token := linkToken.FindStringSubmatch(h.mail.take()[0].Link)[1]
+			h.Browser().PostPath("/registration/password", "user", "carol")
+			token := flowtest.LinkToken.FindStringSubmatch(h.Mail.Take()[0].Link)[1]
 			redeem := func(ctx context.Context, then func(s scene) error) error {
-				return h.pipeline.Redeem(ctx, token, func(ctx context.Context, v flowhook.VerificationToken) error {
-					u, _ := h.store.User(ctx, v.IdentityID)
+				return h.Pipeline.Redeem(ctx, token, func(ctx context.Context, v flowhook.VerificationToken) error {
+					u, _ := h.Store.User(ctx, v.IdentityID)
 					u.Verified = true
-					if err := h.store.SaveUser(ctx, u); err != nil || then == nil {
+					if err := h.Store.SaveUser(ctx, u); err != nil || then == nil {
 						return err
 					}
 					return then(s)
@@ -180,12 +183,12 @@ func TestRedeemIsAllOrNothing(t *testing.T) {
 			<-done
 			require.Equal(t, row.returns != nil, returned)
 			require.True(t, row.returns == nil || row.returns(err), err)
-			u, _ := h.store.User(t.Context(), "carol")
+			u, _ := h.Store.User(t.Context(), "carol")
 			require.False(t, u.Verified)
 
 			s.store.consume, s.store.commit = nil, nil
 			require.NoError(t, redeem(t.Context(), nil), "trying again")
-			u, _ = h.store.User(t.Context(), "carol")
+			u, _ = h.Store.User(t.Context(), "carol")
 			require.True(t, u.Verified)
 			require.ErrorIs(t, redeem(t.Context(), nil), flowhook.ErrBadToken, "and once more")
 		})

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -29,7 +30,7 @@ func TestRedirect_Config(t *testing.T) {
 			if file == "" {
 				file = "selfservice: {"
 			}
-			p, err := flowhook.New(parse(t, file+"login: {before: [{hook: redirect, config: "+row.config+"}]}}"), flowhook.Options{})
+			p, err := flowhook.New(flowtest.Parse(t, file+"login: {before: [{hook: redirect, config: "+row.config+"}]}}"), flowhook.Options{})
 			if row.problem != "" {
 				var first *flowhook.ConfigError
 				require.ErrorAs(t, err, &first)
@@ -47,7 +48,7 @@ func TestRedirect_Config(t *testing.T) {
 }
 
 func TestRedirect_ConfigReportsAllKeys(t *testing.T) {
-	_, err := flowhook.New(parse(t, "selfservice: {login: {before: [{hook: redirect, config: "+
+	_, err := flowhook.New(flowtest.Parse(t, "selfservice: {login: {before: [{hook: redirect, config: "+
 		"{to: foo, default_redirect_url: /x, allow_user_defined_redirect: true}}]}}"), flowhook.Options{})
 	var paths []string
 	for _, err := range err.(interface{ Unwrap() []error }).Unwrap() {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 	"github.com/flowhook/flowhook/store/memstore"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -79,18 +80,6 @@ func TestSecret(t *testing.T) {
 	}
 }
 
-// bodies are options whose hook "body" notes its config.
-func bodies(got *[]string) flowhook.Options {
-	opts := anything()
-	opts.Hooks["body"] = func(_ flowhook.Point, decode func(any) error) (flowhook.Hook, error) {
-		var config struct{ Body string }
-		err := decode(&config)
-		*got = append(*got, config.Body)
-		return flowhook.HookFunc(nothing), err
-	}
-	return opts
-}
-
 // What a file refers to is read with the file, and never again: a configuration is of one moment.
 func TestLoadConfig(t *testing.T) {
 	const text = `
@@ -105,7 +94,7 @@ selfservice:
 	f.write("secret", old)
 	f.write("dir/body.jsonnet", "old file\n")
 	var got []string
-	opts := bodies(&got)
+	opts := flowtest.Bodies(&got)
 	opts.Secrets, opts.Store = nil, memstore.New()
 
 	before := f.load(text)
@@ -149,9 +138,9 @@ func TestReferencesBesideAFlowNamedHook(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			opts := bodies(&got)
+			opts := flowtest.Bodies(&got)
 			opts.Flows, opts.Strategies = []flowhook.Flow{"hook"}, []flowhook.Strategy{"hook", "config"}
-			require.NoError(t, build(text, opts))
+			require.NoError(t, flowtest.Build(text, opts))
 			assert.Equal(t, []string{"the value", "the value"}, got)
 		})
 	}
@@ -166,8 +155,8 @@ func TestLoadConfigWithBadReferences(t *testing.T) {
 	f.write("late", "0123456789abcdef")
 	t.Setenv("FLOWHOOK_LATE", "x")
 	var got []string
-	_, err := flowhook.New(cfg, bodies(&got))
-	list := problems(err)
+	_, err := flowhook.New(cfg, flowtest.Bodies(&got))
+	list := flowtest.Problems(err)
 	require.Len(t, list, 2)
 	assert.Contains(t, list[0], `1:21: secrets.session[0]: the file "late" cannot be read`)
 	assert.Contains(t, list[1], `2:60: selfservice.login.before[0].config.body: the environment variable "FLOWHOOK_LATE" is not set`)
@@ -192,13 +181,13 @@ func TestLoadConfigWithTooManyReferences(t *testing.T) {
 				text += fmt.Sprintf("{hook: body, config: {body: 'file:%d/../body'}}, ", i)
 			}
 			var got []string
-			_, err := flowhook.New(f.load(text+"]}}"), bodies(&got))
+			_, err := flowhook.New(f.load(text+"]}}"), flowtest.Bodies(&got))
 			if limit.want {
 				require.NoError(t, err)
 				require.Len(t, got, limit.count)
 				return
 			}
-			list := problems(err)
+			list := flowtest.Problems(err)
 			require.Len(t, list, 1)
 			assert.Contains(t, list[0], fmt.Sprintf("selfservice.login.before[%d].config.body: the file has too many references", limit.count-1))
 		})
@@ -218,12 +207,12 @@ func TestUnresolvedSecret(t *testing.T) {
 		t.Run(text, func(t *testing.T) {
 			_, err := flowhook.New(nil, quiet(text))
 			assert.Equal(t, []string{`Options.Secrets[0]: a reference or a placeholder that nothing has resolved; pass the secret itself, ` +
-				`such as os.Getenv("NAME"); if this is the secret itself, replace it with the output of openssl rand -hex 32`}, problems(err))
+				`such as os.Getenv("NAME"); if this is the secret itself, replace it with the output of openssl rand -hex 32`}, flowtest.Problems(err))
 
 			t.Setenv("FLOWHOOK_HELD", text)
 			assert.Equal(t, []string{`1:22: secrets.session[0]: a reference or a placeholder that nothing has resolved; ` +
 				`put the secret itself into the variable or the file; if this is the secret itself, replace it with the output of openssl rand -hex 32`},
-				problems(build(`secrets: {session: [ "${FLOWHOOK_HELD}"]}`, quiet())))
+				flowtest.Problems(flowtest.Build(`secrets: {session: [ "${FLOWHOOK_HELD}"]}`, quiet())))
 		})
 	}
 }
@@ -239,11 +228,11 @@ func TestForeignReferenceAsSecret(t *testing.T) {
 		t.Run(text, func(t *testing.T) {
 			assert.Equal(t, []string{`1:22: secrets.session[0]: a reference or a placeholder that nothing has resolved; write ${NAME} for a variable ` +
 				`of the environment, or file:PATH for the content of a file; if this is the secret itself, keep it in a variable and write ${NAME}`},
-				problems(build(`secrets: {session: [ '`+text+`']}`, quiet())))
+				flowtest.Problems(flowtest.Build(`secrets: {session: [ '`+text+`']}`, quiet())))
 
 			t.Setenv("FLOWHOOK_HELD", text)
-			assert.NoError(t, build(`secrets: {session: ['${FLOWHOOK_HELD}']}`, quiet()), "the way out")
-			assert.NoError(t, build("", quiet(text)))
+			assert.NoError(t, flowtest.Build(`secrets: {session: ['${FLOWHOOK_HELD}']}`, quiet()), "the way out")
+			assert.NoError(t, flowtest.Build("", quiet(text)))
 		})
 	}
 }
@@ -268,8 +257,8 @@ func TestRandomSecret(t *testing.T) {
 			continue
 		}
 		quoted := strings.ReplaceAll(text, "'", "''")
-		require.NoError(t, build(`secrets: {session: ['`+quoted+`']}`, quiet()), text)
-		require.NoError(t, build("", quiet(text)), text)
+		require.NoError(t, flowtest.Build(`secrets: {session: ['`+quoted+`']}`, quiet()), text)
+		require.NoError(t, flowtest.Build("", quiet(text)), text)
 	}
 }
 
@@ -309,7 +298,7 @@ func TestNewRefusesTypedNil(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			_, err := flowhook.New(nil, row.opts)
-			assert.Equal(t, row.want, problems(err))
+			assert.Equal(t, row.want, flowtest.Problems(err))
 		})
 	}
 }

@@ -8,30 +8,31 @@ import (
 	"time"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 	"github.com/stretchr/testify/require"
 )
 
 // exchangeOf gives an exchange, and the context that carries it.
 func exchangeOf(ctx context.Context, id string) (context.Context, *flowhook.Exchange) {
-	r := newRequest()
+	r := flowtest.NewRequest()
 	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Identity: &flowhook.Identity{ID: id}}
-	ctx = context.WithValue(flowhook.NewContext(ctx, x), stampsKey{}, new([]int))
+	ctx = context.WithValue(flowhook.NewContext(ctx, x), flowtest.StampsKey{}, new([]int))
 	x.Request = r.WithContext(ctx)
 	return ctx, x
 }
 
-func stampsOf(ctx context.Context) []int { return *ctx.Value(stampsKey{}).(*[]int) }
+func stampsOf(ctx context.Context) []int { return *ctx.Value(flowtest.StampsKey{}).(*[]int) }
 
 func TestAnExchangeKeepsTheConfigurationThatItBeganWith(t *testing.T) {
-	opts := stamping()
-	p, err := flowhook.New(parse(t, version(1, secretOf(1))), opts)
+	opts := flowtest.StampOptions()
+	p, err := flowhook.New(flowtest.Parse(t, flowtest.VersionYAML(1, flowtest.VersionSecret(1))), opts)
 	require.NoError(t, err)
 	sessions := p.Sessions()
 	one, x := exchangeOf(t.Context(), "alice")
 	_, err = p.Run(one, flowhook.Login, flowhook.Before, flowhook.FlowWide)
 	require.NoError(t, err)
 
-	require.NoError(t, p.Reload(parse(t, version(2, secretOf(2)))))
+	require.NoError(t, p.Reload(flowtest.Parse(t, flowtest.VersionYAML(2, flowtest.VersionSecret(2)))))
 	handled, err := p.Complete(one, flowhook.Login, flowhook.Password, nil)
 	require.NoError(t, err, "its before has run, which is not that of the new configuration")
 	require.False(t, handled)
@@ -76,11 +77,11 @@ func TestWhatPinsAnExchange(t *testing.T) {
 		"nothing": func(*flowhook.Pipeline, context.Context, *flowhook.Exchange) {},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, err := flowhook.New(parse(t, version(1, secretOf(1))), stamping())
+			p, err := flowhook.New(flowtest.Parse(t, flowtest.VersionYAML(1, flowtest.VersionSecret(1))), flowtest.StampOptions())
 			require.NoError(t, err)
 			ctx, x := exchangeOf(t.Context(), "alice")
 			use(p, ctx, x)
-			require.NoError(t, p.Reload(parse(t, version(2, secretOf(2)))))
+			require.NoError(t, p.Reload(flowtest.Parse(t, flowtest.VersionYAML(2, flowtest.VersionSecret(2)))))
 			_, err = p.Run(ctx, flowhook.Login, flowhook.Before, flowhook.FlowWide)
 			require.NoError(t, err)
 			want := 1
@@ -93,14 +94,14 @@ func TestWhatPinsAnExchange(t *testing.T) {
 }
 
 func TestAReloadInTheMidstOfAChain(t *testing.T) {
-	opts := stamping()
-	p, err := flowhook.New(parse(t, version(1, secretOf(1))), opts)
+	opts := flowtest.StampOptions()
+	p, err := flowhook.New(flowtest.Parse(t, flowtest.VersionYAML(1, flowtest.VersionSecret(1))), opts)
 	require.NoError(t, err)
 	ctx, x := exchangeOf(t.Context(), "alice")
 	_, err = p.Run(ctx, flowhook.Login, flowhook.Before, flowhook.FlowWide)
 	require.NoError(t, err)
 	_, err = p.Complete(ctx, flowhook.Login, flowhook.Password, func(context.Context) error {
-		return p.Reload(parse(t, version(2, secretOf(2))))
+		return p.Reload(flowtest.Parse(t, flowtest.VersionYAML(2, flowtest.VersionSecret(2))))
 	})
 	require.NoError(t, err)
 	require.Equal(t, []int{1, 1, 1, 1}, stampsOf(ctx))
@@ -108,14 +109,14 @@ func TestAReloadInTheMidstOfAChain(t *testing.T) {
 }
 
 func TestABadReloadChangesNothing(t *testing.T) {
-	log := &logbook{}
-	opts := stamping()
+	log := &flowtest.LogBuffer{}
+	opts := flowtest.StampOptions()
 	opts.Logger = slog.New(slog.NewTextHandler(log, nil))
-	p, err := flowhook.New(parse(t, version(1, secretOf(1))), opts)
+	p, err := flowhook.New(flowtest.Parse(t, flowtest.VersionYAML(1, flowtest.VersionSecret(1))), opts)
 	require.NoError(t, err)
 	was, logged := p.Plan().String(), log.String()
-	err = p.Reload(parse(t, version(2, "short")+"\n    login2: {}\n"))
-	require.Len(t, configErrors(err), 2, "%v", err)
+	err = p.Reload(flowtest.Parse(t, flowtest.VersionYAML(2, "short")+"\n    login2: {}\n"))
+	require.Len(t, flowtest.ConfigErrors(err), 2, "%v", err)
 	require.Equal(t, was, p.Plan().String())
 	require.Equal(t, logged, log.String())
 	ctx, x := exchangeOf(t.Context(), "alice")
@@ -129,13 +130,13 @@ func TestABadReloadChangesNothing(t *testing.T) {
 
 // Sessions that were not configured are after a reload that has secrets, and the reverse; the handle is the same.
 func TestReloadBringsAndTakesSecrets(t *testing.T) {
-	opts := stamping()
+	opts := flowtest.StampOptions()
 	p, err := flowhook.New(nil, opts)
 	require.NoError(t, err)
 	sessions := p.Sessions()
 	_, err = sessions.FromToken(t.Context(), "x")
 	require.ErrorIs(t, err, flowhook.ErrNotConfigured)
-	require.NoError(t, p.Reload(parse(t, version(1, secretOf(1)))))
+	require.NoError(t, p.Reload(flowtest.Parse(t, flowtest.VersionYAML(1, flowtest.VersionSecret(1)))))
 	require.Same(t, sessions, p.Sessions())
 	_, err = sessions.FromToken(t.Context(), "x")
 	require.ErrorIs(t, err, flowhook.ErrNoSession)
@@ -146,7 +147,7 @@ func TestReloadBringsAndTakesSecrets(t *testing.T) {
 
 func TestRun_exchange_of_another_pipeline(t *testing.T) {
 	pipeline := func(n int) *flowhook.Pipeline {
-		p, err := flowhook.New(parse(t, version(n, secretOf(n))), stamping())
+		p, err := flowhook.New(flowtest.Parse(t, flowtest.VersionYAML(n, flowtest.VersionSecret(n))), flowtest.StampOptions())
 		require.NoError(t, err)
 		return p
 	}
@@ -202,36 +203,36 @@ func TestRun_exchange_of_another_pipeline(t *testing.T) {
 	})
 
 	t.Run("a_failed_hook_does_not_run", func(t *testing.T) {
-		b := newBench(t)
-		b.add(loginFailed, "failed")
-		require.NoError(t, use["Issue"](first, b.ctx, b.x))
-		_, err := b.complete(nil)
+		b := flowtest.NewRunTest(t)
+		b.Add(flowtest.LoginFailed, "failed")
+		require.NoError(t, use["Issue"](first, b.Context, b.Exchange))
+		_, err := b.Complete(nil)
 		require.ErrorIs(t, err, flowhook.ErrOtherPipeline)
-		require.Empty(t, b.ran)
+		require.Empty(t, b.Ran)
 	})
 }
 
 func TestReloadTakesTheConfigAsItIs(t *testing.T) {
-	b := newBench(t)
-	p := b.pipeline()
-	b.add(loginAfter, "one")
-	require.NoError(t, p.Reload(&b.cfg))
-	b.add(loginAfter, "two")
-	_, err := p.Run(b.ctx, flowhook.Login, flowhook.After, flowhook.Password)
+	b := flowtest.NewRunTest(t)
+	p := b.Pipeline()
+	b.Add(flowtest.LoginAfter, "one")
+	require.NoError(t, p.Reload(&b.Config))
+	b.Add(flowtest.LoginAfter, "two")
+	_, err := p.Run(b.Context, flowhook.Login, flowhook.After, flowhook.Password)
 	require.NoError(t, err)
-	require.Equal(t, []string{"one"}, b.ran)
+	require.Equal(t, []string{"one"}, b.Ran)
 }
 
 // Nor has what happens to the Options: a Reload has those that New was given.
 func TestReloadHasTheOptionsOfNew(t *testing.T) {
-	opts := stamping()
-	opts.Flows, opts.Strategies, opts.Secrets = []flowhook.Flow{"invite"}, []flowhook.Strategy{"magic"}, []string{secretOf(0)}
+	opts := flowtest.StampOptions()
+	opts.Flows, opts.Strategies, opts.Secrets = []flowhook.Flow{"invite"}, []flowhook.Strategy{"magic"}, []string{flowtest.VersionSecret(0)}
 	const text = "selfservice: {invite: {after: {magic: [{hook: stamp, config: {version: 1}}, {hook: session}]}}}"
-	p, err := flowhook.New(parse(t, text), opts)
+	p, err := flowhook.New(flowtest.Parse(t, text), opts)
 	require.NoError(t, err)
 	delete(opts.Hooks, "stamp")
-	opts.Flows[0], opts.Strategies[0], opts.Secrets[0] = "other", "other", secretOf(9)
-	require.NoError(t, p.Reload(parse(t, text)))
+	opts.Flows[0], opts.Strategies[0], opts.Secrets[0] = "other", "other", flowtest.VersionSecret(9)
+	require.NoError(t, p.Reload(flowtest.Parse(t, text)))
 
 	ctx, x := exchangeOf(t.Context(), "alice")
 	_, err = p.Run(ctx, "invite", flowhook.After, "magic")
@@ -239,7 +240,7 @@ func TestReloadHasTheOptionsOfNew(t *testing.T) {
 	require.Equal(t, []int{1}, stampsOf(ctx))
 	token, err := p.Sessions().Create(ctx, x)
 	require.NoError(t, err)
-	other, err := flowhook.New(nil, flowhook.Options{Store: opts.Store, Secrets: []string{secretOf(0)}, Logger: opts.Logger})
+	other, err := flowhook.New(nil, flowhook.Options{Store: opts.Store, Secrets: []string{flowtest.VersionSecret(0)}, Logger: opts.Logger})
 	require.NoError(t, err)
 	_, err = other.Sessions().FromToken(t.Context(), token)
 	require.NoError(t, err, "signed by the secret that New was given")
@@ -247,17 +248,17 @@ func TestReloadHasTheOptionsOfNew(t *testing.T) {
 
 // A Reload is asked for by a service that runs: what the host's Wrap makes of a new name must not end it.
 func TestAPanicOfWrapIsAnErrorOfReload(t *testing.T) {
-	opts := stamping()
+	opts := flowtest.StampOptions()
 	opts.Wrap = func(_ flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
 		if name == "redirect" {
 			panic("never heard of it")
 		}
 		return next
 	}
-	p, err := flowhook.New(parse(t, "selfservice: {login: {before: [{hook: stamp}]}}"), opts)
+	p, err := flowhook.New(flowtest.Parse(t, "selfservice: {login: {before: [{hook: stamp}]}}"), opts)
 	require.NoError(t, err)
 	was := p.Plan().String()
-	err = p.Reload(parse(t, "selfservice: {login: {before: [{hook: redirect, config: {to: /x}}]}}"))
+	err = p.Reload(flowtest.Parse(t, "selfservice: {login: {before: [{hook: redirect, config: {to: /x}}]}}"))
 	require.EqualError(t, err, "1:39: selfservice.login.before[0].hook: Options.Wrap: panic: never heard of it")
 	require.Equal(t, was, p.Plan().String())
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -28,22 +29,22 @@ const kept = "?q={a|b}^`\\#/r?100%{x}"
 // URLs with characters that a browser keeps in a query or a fragment are used as they are
 // configured.
 func TestConfiguredURLs(t *testing.T) {
-	d := newDesk(t, charactersYAML, func(d *desk) { d.opts.VerificationURL = "" })
-	require.NotContains(t, d.log.String(), "URL", "a finding")
+	d := flowtest.NewSessionTest(t, charactersYAML, func(d *flowtest.SessionTest) { d.Options.VerificationURL = "" })
+	require.NotContains(t, d.Log.String(), "URL", "a finding")
 
-	to, err := d.pipeline.ReturnURL(newRequest(), flowhook.Login, flowhook.Password)
+	to, err := d.Pipeline.ReturnURL(flowtest.NewRequest(), flowhook.Login, flowhook.Password)
 	require.NoError(t, err)
 	require.Equal(t, "https://www.example.org/home"+kept, to)
 
-	v := visit("alice")
+	v := flowtest.NewVisitor("alice")
 	v.Identity.Addresses = []flowhook.Address{{Via: "email", Value: "alice@example.org"}}
-	answered, err := d.pipeline.Complete(flowhook.NewContext(t.Context(), v.Exchange), flowhook.Login, flowhook.Password,
+	answered, err := d.Pipeline.Complete(flowhook.NewContext(t.Context(), v.Exchange), flowhook.Login, flowhook.Password,
 		func(context.Context) error { return nil })
 	require.NoError(t, err)
 	require.True(t, answered)
-	require.Equal(t, "/done"+kept, v.rec.Header().Get("Location"))
+	require.Equal(t, "/done"+kept, v.Recorder.Header().Get("Location"))
 
-	mails := d.mail.take()
+	mails := d.Mail.Take()
 	require.Len(t, mails, 1)
 	before, after, found := strings.Cut(mails[0].Link, "&token=")
 	require.True(t, found, mails[0].Link)
@@ -54,7 +55,7 @@ func TestConfiguredURLs(t *testing.T) {
 // What a handler passes to http.Redirect leads where ReturnURL says, for return URLs that browsers
 // produce.
 func TestReturnURL(t *testing.T) {
-	p, err := flowhook.New(parse(t, charactersYAML), anything())
+	p, err := flowhook.New(flowtest.Parse(t, charactersYAML), flowtest.AnyOptions())
 	require.NoError(t, err)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		to, err := p.ReturnURL(r, flowhook.Login, flowhook.Password)

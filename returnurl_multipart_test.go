@@ -16,6 +16,7 @@ import (
 	"testing/iotest"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 	"github.com/flowhook/flowhook/store/memstore"
 	"github.com/stretchr/testify/require"
 )
@@ -189,7 +190,7 @@ func TestMiddlewareParsesMultipartForms(t *testing.T) {
 	var ran []string
 	opts := noting(&ran)
 	opts.Store = memstore.New()
-	p, err := flowhook.New(parse(t, asksYAML), opts)
+	p, err := flowhook.New(flowtest.Parse(t, asksYAML), opts)
 	require.NoError(t, err)
 	picture := strings.Repeat("picture", 1<<20)
 	srv := httptest.NewServer(p.Middleware(flowhook.Login)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -235,7 +236,7 @@ func TestMiddlewareParsesMultipartForms(t *testing.T) {
 // The outermost Middleware removes the temporary files, so that its handler can still read them.
 func TestMiddleware_nested_keeps_the_files(t *testing.T) {
 	dir := tempDir(t)
-	p, err := flowhook.New(parse(t, "selfservice: {allowed_return_urls: [/app], settings: {after: "+
+	p, err := flowhook.New(flowtest.Parse(t, "selfservice: {allowed_return_urls: [/app], settings: {after: "+
 		"[{hook: redirect, config: {to: /, allow_user_defined_redirect: true}}]}}"), flowhook.Options{})
 	require.NoError(t, err)
 	body, kind := multipartBody(t, []formPart{{"picture", "me.png", strings.Repeat("x", 3<<20)}})
@@ -261,7 +262,7 @@ func TestMiddleware_nested_keeps_the_files(t *testing.T) {
 }
 
 func TestReturnURL_leaves_the_form_as_it_is(t *testing.T) {
-	p, err := flowhook.New(parse(t, "selfservice: {allowed_return_urls: [/app]}"), flowhook.Options{})
+	p, err := flowhook.New(flowtest.Parse(t, "selfservice: {allowed_return_urls: [/app]}"), flowhook.Options{})
 	require.NoError(t, err)
 	r := httptest.NewRequest(http.MethodGet, "/login?return_to=&return_to=/app", nil)
 	require.NoError(t, r.ParseForm())

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 	"github.com/flowhook/flowhook/store/memstore"
 	"github.com/stretchr/testify/require"
 )
@@ -49,7 +50,7 @@ func TestARedirectGoesWhereTheRequestSays(t *testing.T) {
 			saved := false
 			opts := noting(&ran)
 			opts.Store = memstore.New()
-			p, err := flowhook.New(parse(t, asksYAML), opts)
+			p, err := flowhook.New(flowtest.Parse(t, asksYAML), opts)
 			require.NoError(t, err)
 			mux := http.NewServeMux()
 			for path, flow := range map[string]flowhook.Flow{"/login": flowhook.Login, "/settings": flowhook.Settings} {
@@ -87,7 +88,7 @@ func TestCompleteRefusesABadReturnURLBeforeItSaves(t *testing.T) {
 	yaml := strings.Replace(asksYAML, "before: {hooks: [{hook: note}]}", "", 1)
 	opts := noting(&ran)
 	opts.Store = memstore.New()
-	p, err := flowhook.New(parse(t, yaml), opts)
+	p, err := flowhook.New(flowtest.Parse(t, yaml), opts)
 	require.NoError(t, err)
 	complete := func(to string) (*flowhook.Exchange, *httptest.ResponseRecorder, bool, error) {
 		rec := httptest.NewRecorder()
@@ -122,7 +123,7 @@ func TestCompleteRefusesABadReturnURLBeforeItSaves(t *testing.T) {
 func TestTheReturnURLIsDecidedAtTheBeginning(t *testing.T) {
 	for name, change := range map[string]string{"another good one": "https://www.example.org/app/other", "a bad one": "https://evil.example/"} {
 		t.Run(name, func(t *testing.T) {
-			p, err := flowhook.New(parse(t, strings.ReplaceAll(asksYAML, "note", "change")), flowhook.Options{
+			p, err := flowhook.New(flowtest.Parse(t, strings.ReplaceAll(asksYAML, "note", "change")), flowhook.Options{
 				Hooks: map[string]flowhook.HookFactory{"change": func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
 					return flowhook.HookFunc(func(_ context.Context, x *flowhook.Exchange) error {
 						x.Request.Form.Set("return_to", change)
@@ -148,7 +149,7 @@ func TestTheReturnURLIsDecidedAtTheBeginning(t *testing.T) {
 // Behind a failure, the user goes where the file says, if where the request says is not allowed.
 func TestARedirectAtFailedNeverFailsForAReturnURL(t *testing.T) {
 	for to, want := range map[string]string{"": "/again", "https://www.example.org/app/x": "https://www.example.org/app/x", "https://evil.example": "/again"} {
-		p, err := flowhook.New(parse(t, `
+		p, err := flowhook.New(flowtest.Parse(t, `
 selfservice:
   allowed_return_urls: [https://www.example.org/app]
   login: {failed: [{hook: redirect, config: {to: /again, allow_user_defined_redirect: true}}]}

@@ -13,6 +13,7 @@ import (
 	"testing/iotest"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -30,7 +31,7 @@ selfservice:
 
 func returnURL(t *testing.T, yaml string, r *http.Request, flow flowhook.Flow, s flowhook.Strategy) (string, error) {
 	t.Helper()
-	p, err := flowhook.New(parse(t, yaml), anything())
+	p, err := flowhook.New(flowtest.Parse(t, yaml), flowtest.AnyOptions())
 	require.NoError(t, err)
 	return p.ReturnURL(r, flow, s)
 }
@@ -48,15 +49,15 @@ func TestTheDefaultReturnURL(t *testing.T) {
 		{flowhook.Registration, flowhook.OIDC, "https://www.example.org/home"},
 		{"invite", "magic", "https://www.example.org/home"},
 	} {
-		got, err := returnURL(t, returnsYAML, newRequest(), row.flow, row.strategy)
+		got, err := returnURL(t, returnsYAML, flowtest.NewRequest(), row.flow, row.strategy)
 		require.NoError(t, err)
 		require.Equal(t, row.want, got)
 	}
-	_, err := returnURL(t, returnsYAML, newRequest(), "nosuch", "")
+	_, err := returnURL(t, returnsYAML, flowtest.NewRequest(), "nosuch", "")
 	require.ErrorIs(t, err, flowhook.ErrUnknownPoint)
-	_, err = returnURL(t, returnsYAML, newRequest(), flowhook.Login, "nosuch")
+	_, err = returnURL(t, returnsYAML, flowtest.NewRequest(), flowhook.Login, "nosuch")
 	require.ErrorIs(t, err, flowhook.ErrUnknownPoint)
-	_, err = returnURL(t, "", newRequest(), flowhook.Login, flowhook.FlowWide)
+	_, err = returnURL(t, "", flowtest.NewRequest(), flowhook.Login, flowhook.FlowWide)
 	require.ErrorIs(t, err, flowhook.ErrNotConfigured)
 }
 
@@ -73,7 +74,7 @@ func TestReturnURLsInEachLayout(t *testing.T) {
 			{Flow: flowhook.Login, Strategy: flowhook.Password}: "/login",
 			{Flow: flowhook.Recovery}:                           "/home",
 		} {
-			got, err := returnURL(t, yaml, newRequest(), at.Flow, at.Strategy)
+			got, err := returnURL(t, yaml, flowtest.NewRequest(), at.Flow, at.Strategy)
 			require.NoError(t, err, yaml)
 			require.Equal(t, want, got, yaml)
 		}
@@ -149,7 +150,7 @@ func TestAFormThatCannotBeReadIsRefusedBeforeTheHandlerTakesItForWhole(t *testin
 				said = err
 				w.WriteHeader(http.StatusBadRequest)
 			}
-			p, err := flowhook.New(parse(t, asksYAML), opts)
+			p, err := flowhook.New(flowtest.Parse(t, asksYAML), opts)
 			require.NoError(t, err)
 			h := p.Middleware(flowhook.Login)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				t.Errorf("reached; ParseForm says %v, and there are %d fields", r.ParseForm(), len(r.PostForm))
@@ -208,13 +209,13 @@ func TestNothingIsAllowedByDefault(t *testing.T) {
 // Of an empty list, nobody could name anything.
 func TestARedirectThatAsksNeedsAListWithSomethingInIt(t *testing.T) {
 	const text = "selfservice: {allowed_return_urls: %s, login: {before: [{hook: redirect, config: {to: /x, allow_user_defined_redirect: true}}]}}"
-	require.NoError(t, build(fmt.Sprintf(text, "[/app]"), anything()))
-	require.ErrorContains(t, build(fmt.Sprintf(text, "[]"), anything()), "there are no return URLs that a user could name")
-	require.Len(t, configErrors(build(fmt.Sprintf(text, "[1]"), anything())), 1, "one mistake, one error")
+	require.NoError(t, flowtest.Build(fmt.Sprintf(text, "[/app]"), flowtest.AnyOptions()))
+	require.ErrorContains(t, flowtest.Build(fmt.Sprintf(text, "[]"), flowtest.AnyOptions()), "there are no return URLs that a user could name")
+	require.Len(t, flowtest.ConfigErrors(flowtest.Build(fmt.Sprintf(text, "[1]"), flowtest.AnyOptions())), 1, "one mistake, one error")
 }
 
 func TestBadReturnURLsInTheFile(t *testing.T) {
-	err := build(`
+	err := flowtest.Build(`
 selfservice:
   default_browser_return_url: //www.example.org
   allowed_return_urls:
@@ -223,9 +224,9 @@ selfservice:
     - https://*.org
   flows:
     login: {after: {oidc: {default_browser_return_url: "javascript:alert(1)"}}}
-`, anything())
+`, flowtest.AnyOptions())
 	var places []string
-	for _, e := range configErrors(err) {
+	for _, e := range flowtest.ConfigErrors(err) {
 		places = append(places, e.Position.String()+" "+e.Path)
 	}
 	require.Equal(t, []string{
@@ -238,7 +239,7 @@ selfservice:
 
 // In a browser's hands: what ReturnURL gives is a Location that leads there, byte for byte.
 func TestReturnURLOverTheWire(t *testing.T) {
-	p, err := flowhook.New(parse(t, returnsYAML), anything())
+	p, err := flowhook.New(flowtest.Parse(t, returnsYAML), flowtest.AnyOptions())
 	require.NoError(t, err)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		to, err := p.ReturnURL(r, flowhook.Login, flowhook.Password)
@@ -270,11 +271,11 @@ func TestReturnURLOverTheWire(t *testing.T) {
 
 // The vectors that internal/whatwg checks against a parser of the standard, as a request brings them.
 func TestReturnURLVectors(t *testing.T) {
-	p, err := flowhook.New(parse(t, `
+	p, err := flowhook.New(flowtest.Parse(t, `
 selfservice:
   default_browser_return_url: /home
   allowed_return_urls: [https://example.org/app, "https://*.example.net", "http://127.0.0.1:4455", /here]
-`), anything())
+`), flowtest.AnyOptions())
 	require.NoError(t, err)
 	request := func(to string) *http.Request {
 		return httptest.NewRequest("GET", "/?return_to="+url.QueryEscape(to), nil)
@@ -300,7 +301,7 @@ selfservice:
 		if err != nil {
 			continue // no YAML
 		}
-		if p, err = flowhook.New(cfg, anything()); err == nil { // another scheme: it loads, and allows nothing
+		if p, err = flowhook.New(cfg, flowtest.AnyOptions()); err == nil { // another scheme: it loads, and allows nothing
 			_, err = p.ReturnURL(request(entry), flowhook.Login, flowhook.Password)
 		}
 		require.Error(t, err, "%q", entry)

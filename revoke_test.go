@@ -9,28 +9,32 @@ import (
 	"testing"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 	"github.com/stretchr/testify/require"
 )
 
 const revokeYAML = "selfservice: {login: {after: [{hook: revoke_active_sessions}]}}\n"
 
 // bearer stores a session of the host's own, as a service with bearer tokens does, and returns it.
-func bearer(ctx context.Context, t *testing.T, d *desk, identityID, id string) *flowhook.Session {
+func bearer(ctx context.Context, t *testing.T, d *flowtest.SessionTest, identityID, id string) *flowhook.Session {
 	t.Helper()
-	s := flowhook.Session{ID: id, IdentityID: identityID, ExpiresAt: d.clock.Now().AddDate(0, 0, 1)}
-	require.NoError(t, d.store.CreateSession(ctx, s))
+	s := flowhook.Session{ID: id, IdentityID: identityID, ExpiresAt: d.Clock.Now().AddDate(0, 0, 1)}
+	require.NoError(t, d.Store.CreateSession(ctx, s))
 	return &s
 }
 
 func TestRevoke_login_without_a_session(t *testing.T) {
 	const problem = "issue the session in save, or set x.Session"
-	alive := func(d *desk, id string) bool { _, err := d.store.Store.FindSession(t.Context(), id); return err == nil }
+	alive := func(d *flowtest.SessionTest, id string) bool {
+		_, err := d.Store.Store.FindSession(t.Context(), id)
+		return err == nil
+	}
 
 	t.Run("own_bearer_token_that_x_Session_does_not_name", func(t *testing.T) {
-		d := newDesk(t, revokeYAML)
-		_, old := d.signIn("alice")
-		v := visit("alice")
-		err := d.complete(v, func(ctx context.Context) error { bearer(ctx, t, d, "alice", "own"); return nil })
+		d := flowtest.NewSessionTest(t, revokeYAML)
+		_, old := d.SignIn("alice")
+		v := flowtest.NewVisitor("alice")
+		err := d.CompleteLogin(v, func(ctx context.Context) error { bearer(ctx, t, d, "alice", "own"); return nil })
 		require.ErrorContains(t, err, problem)
 		var hook *flowhook.HookError
 		require.ErrorAs(t, err, &hook)
@@ -43,10 +47,10 @@ func TestRevoke_login_without_a_session(t *testing.T) {
 
 	t.Run("own_bearer_token_in_x_Session", func(t *testing.T) {
 		for _, identityID := range []string{"alice", ""} {
-			d := newDesk(t, revokeYAML)
-			_, old := d.signIn("alice")
-			v := visit("alice")
-			require.NoError(t, d.complete(v, func(ctx context.Context) error {
+			d := flowtest.NewSessionTest(t, revokeYAML)
+			_, old := d.SignIn("alice")
+			v := flowtest.NewVisitor("alice")
+			require.NoError(t, d.CompleteLogin(v, func(ctx context.Context) error {
 				bearer(ctx, t, d, "alice", "own")
 				v.Session = &flowhook.Session{ID: "own", IdentityID: identityID}
 				return nil
@@ -57,66 +61,66 @@ func TestRevoke_login_without_a_session(t *testing.T) {
 	})
 
 	t.Run("session_of_another_identity_in_x_Session", func(t *testing.T) {
-		d := newDesk(t, revokeYAML)
-		_, theirs := d.signIn("bob")
-		v := visit("alice")
+		d := flowtest.NewSessionTest(t, revokeYAML)
+		_, theirs := d.SignIn("bob")
+		v := flowtest.NewVisitor("alice")
 		v.Session = &theirs
-		err := d.complete(v, nil)
+		err := d.CompleteLogin(v, nil)
 		require.ErrorContains(t, err, problem)
 		require.ErrorContains(t, err, "x.Session is of another identity")
 		require.True(t, alive(d, theirs.ID))
 	})
 
 	t.Run("x_Session_without_an_ID", func(t *testing.T) {
-		d := newDesk(t, revokeYAML)
-		_, old := d.signIn("alice")
-		v := visit("alice")
+		d := flowtest.NewSessionTest(t, revokeYAML)
+		_, old := d.SignIn("alice")
+		v := flowtest.NewVisitor("alice")
 		v.Session = &flowhook.Session{IdentityID: "alice"}
-		err := d.complete(v, nil)
+		err := d.CompleteLogin(v, nil)
 		require.ErrorContains(t, err, problem)
 		require.ErrorContains(t, err, "x.Session has no ID")
 		require.True(t, alive(d, old.ID))
 	})
 
 	t.Run("x_Session_that_the_store_does_not_know", func(t *testing.T) {
-		d := newDesk(t, revokeYAML)
-		_, old := d.signIn("alice")
-		v := visit("alice")
+		d := flowtest.NewSessionTest(t, revokeYAML)
+		_, old := d.SignIn("alice")
+		v := flowtest.NewVisitor("alice")
 		v.Session = &flowhook.Session{ID: "unknown", IdentityID: "alice"}
-		err := d.complete(v, nil)
+		err := d.CompleteLogin(v, nil)
 		require.ErrorIs(t, err, flowhook.ErrNotFound)
 		require.ErrorContains(t, err, "save must store it with its ctx")
 		require.True(t, alive(d, old.ID))
 	})
 
 	t.Run("revoke_before_session", func(t *testing.T) {
-		d := newDesk(t, "selfservice: {login: {after: [{hook: revoke_active_sessions}, {hook: session}]}}\n")
-		_, old := d.signIn("alice")
-		v := visit("alice")
-		require.NoError(t, d.complete(v, nil))
+		d := flowtest.NewSessionTest(t, "selfservice: {login: {after: [{hook: revoke_active_sessions}, {hook: session}]}}\n")
+		_, old := d.SignIn("alice")
+		v := flowtest.NewVisitor("alice")
+		require.NoError(t, d.CompleteLogin(v, nil))
 		require.False(t, alive(d, old.ID))
 		require.True(t, alive(d, v.Session.ID))
 	})
 
 	t.Run("redirect_before_session", func(t *testing.T) {
-		d := newDesk(t, "selfservice: {login: {after: [{hook: revoke_active_sessions}, {hook: redirect, config: {to: /}}, {hook: session}]}}\n")
-		err := d.complete(visit("alice"), nil)
+		d := flowtest.NewSessionTest(t, "selfservice: {login: {after: [{hook: revoke_active_sessions}, {hook: redirect, config: {to: /}}, {hook: session}]}}\n")
+		err := d.CompleteLogin(flowtest.NewVisitor("alice"), nil)
 		require.ErrorContains(t, err, problem)
 		require.ErrorContains(t, err, "hook revoke_active_sessions", "not the last one that ran")
 	})
 
 	t.Run("Options_Issue_that_does_not_set_x_Session", func(t *testing.T) {
 		for _, sets := range []bool{true, false} {
-			var d *desk
-			d = newDesk(t, "selfservice: {login: {after: [{hook: session}, {hook: revoke_active_sessions}]}}\n", func(made *desk) {
-				made.opts.Issue = func(ctx context.Context, x *flowhook.Exchange) error {
+			var d *flowtest.SessionTest
+			d = flowtest.NewSessionTest(t, "selfservice: {login: {after: [{hook: session}, {hook: revoke_active_sessions}]}}\n", func(made *flowtest.SessionTest) {
+				made.Options.Issue = func(ctx context.Context, x *flowhook.Exchange) error {
 					if s := bearer(ctx, t, d, "alice", "own"); sets {
 						x.Session = s
 					}
 					return nil
 				}
 			})
-			err := d.complete(visit("alice"), nil)
+			err := d.CompleteLogin(flowtest.NewVisitor("alice"), nil)
 			require.Equal(t, sets, alive(d, "own"))
 			if sets {
 				require.NoError(t, err)
@@ -127,9 +131,9 @@ func TestRevoke_login_without_a_session(t *testing.T) {
 	})
 
 	t.Run("identity_that_save_sets", func(t *testing.T) {
-		d := newDesk(t, revokeYAML)
-		v := visit("")
-		require.ErrorContains(t, d.complete(v, func(context.Context) error {
+		d := flowtest.NewSessionTest(t, revokeYAML)
+		v := flowtest.NewVisitor("")
+		require.ErrorContains(t, d.CompleteLogin(v, func(context.Context) error {
 			v.Identity = &flowhook.Identity{ID: "alice"}
 			return nil
 		}), problem)
@@ -137,36 +141,36 @@ func TestRevoke_login_without_a_session(t *testing.T) {
 	})
 
 	t.Run("Run_allows_it", func(t *testing.T) {
-		d := newDesk(t, revokeYAML)
-		_, old := d.signIn("alice")
-		v := visit("alice")
+		d := flowtest.NewSessionTest(t, revokeYAML)
+		_, old := d.SignIn("alice")
+		v := flowtest.NewVisitor("alice")
 		ctx := flowhook.NewContext(t.Context(), v.Exchange)
-		_, err := d.pipeline.Run(ctx, flowhook.Login, flowhook.After, flowhook.Password)
+		_, err := d.Pipeline.Run(ctx, flowhook.Login, flowhook.After, flowhook.Password)
 		require.NoError(t, err)
 		require.False(t, alive(d, old.ID))
 		require.NoError(t, d.Issue(ctx, v.Exchange), "the host issues afterwards")
 	})
 
 	t.Run("recovery_and_settings_allow_it", func(t *testing.T) {
-		d := newDesk(t, "selfservice: {recovery: {after: [{hook: revoke_active_sessions}]}, settings: {after: [{hook: revoke_active_sessions}]}}\n")
+		d := flowtest.NewSessionTest(t, "selfservice: {recovery: {after: [{hook: revoke_active_sessions}]}, settings: {after: [{hook: revoke_active_sessions}]}}\n")
 		for _, flow := range []flowhook.Flow{flowhook.Recovery, flowhook.Settings} {
-			_, old := d.signIn("alice")
-			v := visit("alice")
-			_, err := d.pipeline.Complete(flowhook.NewContext(t.Context(), v.Exchange), flow, flowhook.Link, nil)
+			_, old := d.SignIn("alice")
+			v := flowtest.NewVisitor("alice")
+			_, err := d.Pipeline.Complete(flowhook.NewContext(t.Context(), v.Exchange), flow, flowhook.Link, nil)
 			require.NoError(t, err)
 			require.False(t, alive(d, old.ID))
 		}
 	})
 
 	t.Run("no_identity", func(t *testing.T) {
-		d := newDesk(t, revokeYAML)
-		_, old := d.signIn("alice")
-		d.store.take()
+		d := flowtest.NewSessionTest(t, revokeYAML)
+		_, old := d.SignIn("alice")
+		d.Store.Take()
 		for _, who := range []*flowhook.Identity{nil, {}} {
-			v := visit("")
+			v := flowtest.NewVisitor("")
 			v.Identity = who
-			require.ErrorIs(t, d.complete(v, nil), flowhook.ErrNoIdentity)
-			require.Empty(t, d.store.take(), "the store is not asked to delete the sessions of nobody")
+			require.ErrorIs(t, d.CompleteLogin(v, nil), flowhook.ErrNoIdentity)
+			require.Empty(t, d.Store.Take(), "the store is not asked to delete the sessions of nobody")
 		}
 		require.True(t, alive(d, old.ID))
 	})
@@ -175,25 +179,25 @@ func TestRevoke_login_without_a_session(t *testing.T) {
 // The answer of a login whose bearer token would be dead is an error, over the wire.
 func TestRevoke_bearer_token_on_the_wire(t *testing.T) {
 	for _, names := range []bool{false, true} {
-		d := newDesk(t, revokeYAML)
+		d := flowtest.NewSessionTest(t, revokeYAML)
 		mux := http.NewServeMux()
-		mux.Handle("/login", d.pipeline.Middleware(flowhook.Login)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mux.Handle("/login", d.Pipeline.Middleware(flowhook.Login)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			x := flowhook.MustFromContext(r.Context())
 			x.Identity = &flowhook.Identity{ID: "alice"}
-			_, err := d.pipeline.Complete(r.Context(), flowhook.Login, flowhook.Password, func(ctx context.Context) error {
+			_, err := d.Pipeline.Complete(r.Context(), flowhook.Login, flowhook.Password, func(ctx context.Context) error {
 				if s := bearer(ctx, t, d, "alice", "token"); names {
 					x.Session = s
 				}
 				return nil
 			})
 			if err != nil {
-				http.Error(w, errorPage, http.StatusInternalServerError)
+				http.Error(w, flowtest.ErrorPage, http.StatusInternalServerError)
 				return
 			}
 			io.WriteString(w, "token")
 		})))
 		mux.HandleFunc("/me", func(w http.ResponseWriter, r *http.Request) {
-			if _, err := d.store.FindSession(r.Context(), r.Header.Get("Authorization")); err != nil {
+			if _, err := d.Store.FindSession(r.Context(), r.Header.Get("Authorization")); err != nil {
 				w.WriteHeader(http.StatusUnauthorized)
 			}
 		})

@@ -6,12 +6,13 @@ import (
 	"testing"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 	"github.com/flowhook/flowhook/store/memstore"
 	"github.com/stretchr/testify/require"
 )
 
 func served(points ...flowhook.Point) flowhook.Options {
-	o := anything()
+	o := flowtest.AnyOptions()
 	o.Serves = points
 	return o
 }
@@ -36,7 +37,7 @@ func TestServes_flow_wide(t *testing.T) {
 		p, err := flowhook.New(nil, flowhook.Options{Store: memstore.New(), Serves: row.serves})
 		require.NoError(t, err)
 		for _, phase := range []flowhook.Phase{flowhook.Before, flowhook.BeforePersist, flowhook.After, flowhook.Failed} {
-			_, err := p.Run(flowhook.NewContext(t.Context(), visit("alice").Exchange), row.flow, phase, flowhook.FlowWide)
+			_, err := p.Run(flowhook.NewContext(t.Context(), flowtest.NewVisitor("alice").Exchange), row.flow, phase, flowhook.FlowWide)
 			if row.known || phase == flowhook.Before {
 				require.NoError(t, err, phase)
 			} else {
@@ -44,7 +45,7 @@ func TestServes_flow_wide(t *testing.T) {
 				require.ErrorContains(t, err, "has only strategies of this flow; pass one of them")
 			}
 		}
-		_, err = p.Complete(flowhook.NewContext(t.Context(), visit("alice").Exchange), row.flow, flowhook.FlowWide, nil)
+		_, err = p.Complete(flowhook.NewContext(t.Context(), flowtest.NewVisitor("alice").Exchange), row.flow, flowhook.FlowWide, nil)
 		require.Equal(t, row.known, err == nil)
 		require.NotPanics(t, func() { p.Middleware(row.flow) })
 	}
@@ -91,8 +92,8 @@ selfservice:
 `
 
 	t.Run("hooks of what is served load", func(t *testing.T) {
-		require.NoError(t, build(text, served(passwordLogin, anySettings)))
-		require.NoError(t, build("selfservice: {recovery: {before: [{hook: audit}], after: {link: [{hook: audit}]}}}",
+		require.NoError(t, flowtest.Build(text, served(passwordLogin, anySettings)))
+		require.NoError(t, flowtest.Build("selfservice: {recovery: {before: [{hook: audit}], after: {link: [{hook: audit}]}}}",
 			served(passwordLogin, flowhook.Point{Flow: flowhook.Recovery})))
 	})
 
@@ -108,18 +109,18 @@ selfservice:
 				`remove it, or add {Flow: "recovery"} to Options.Serves`,
 			`19:15: selfservice.recovery.after[0].hook: hook "revoke_active_sessions" never runs: Options.Serves does not have the flow "recovery"; ` +
 				`remove it, or add {Flow: "recovery"} to Options.Serves`,
-		}, problems(build(elsewhere, served(passwordLogin, anySettings))))
-		require.NoError(t, build(elsewhere, served()), "an empty Serves limits nothing")
+		}, flowtest.Problems(flowtest.Build(elsewhere, served(passwordLogin, anySettings))))
+		require.NoError(t, flowtest.Build(elsewhere, served()), "an empty Serves limits nothing")
 	})
 
 	t.Run("added hooks elsewhere are errors", func(t *testing.T) {
 		var cfg flowhook.Config
-		cfg.Add(at(flowhook.Recovery, flowhook.After, flowhook.FlowWide), "mine", flowhook.HookFunc(nothing))
-		cfg.Add(at(flowhook.Login, flowhook.After, flowhook.OIDC), "session", nil)
-		cfg.Add(at(flowhook.Login, flowhook.After, flowhook.FlowWide), "mine", flowhook.HookFunc(nothing))
-		cfg.Add(at(flowhook.Settings, flowhook.After, flowhook.Profile), "mine", flowhook.HookFunc(nothing))
+		cfg.Add(flowtest.At(flowhook.Recovery, flowhook.After, flowhook.FlowWide), "mine", flowhook.HookFunc(flowtest.NoOp))
+		cfg.Add(flowtest.At(flowhook.Login, flowhook.After, flowhook.OIDC), "session", nil)
+		cfg.Add(flowtest.At(flowhook.Login, flowhook.After, flowhook.FlowWide), "mine", flowhook.HookFunc(flowtest.NoOp))
+		cfg.Add(flowtest.At(flowhook.Settings, flowhook.After, flowhook.Profile), "mine", flowhook.HookFunc(flowtest.NoOp))
 		_, err := flowhook.New(&cfg, served(passwordLogin, anySettings))
-		errs := configErrors(err)
+		errs := flowtest.ConfigErrors(err)
 		require.Len(t, errs, 2)
 		require.Contains(t, errs[0].Error(), `Add(recovery/after, "mine"): hook "mine" never runs: Options.Serves does not have the flow "recovery"`)
 		require.Contains(t, errs[1].Error(), `Add(login/after/oidc, "session"): hook "session" never runs: Options.Serves does not have the strategy "oidc" of login`)
@@ -135,19 +136,19 @@ selfservice:
 			`Options.Serves[1]: unknown strategy "pasword"; did you mean "password"?`,
 			`Options.Serves[2]: a point with the phase "after"; leave Phase empty: a flow is served in all its phases`,
 			`Options.Serves[4]: unknown flow ""; known: login, registration, settings, verification, recovery, logout, invite; for one of the host's own, set Options.Flows`,
-		}, problems(build(elsewhere, served(
-			flowhook.Point{Flow: "lgoin"}, flowhook.Point{Flow: flowhook.Login, Strategy: "pasword"}, at(flowhook.Login, flowhook.After, flowhook.Password),
+		}, flowtest.Problems(flowtest.Build(elsewhere, served(
+			flowhook.Point{Flow: "lgoin"}, flowhook.Point{Flow: flowhook.Login, Strategy: "pasword"}, flowtest.At(flowhook.Login, flowhook.After, flowhook.Password),
 			passwordLogin, flowhook.Point{}))))
 	})
 
 	t.Run("flows and strategies of the host's own can be served", func(t *testing.T) {
 		const own = "selfservice: {invite: {after: {magic: [{hook: audit}], password: [{hook: audit}]}}}"
-		require.NoError(t, build(own, served(flowhook.Point{Flow: "invite"})))
-		require.Len(t, problems(build(own, served(flowhook.Point{Flow: "invite", Strategy: "magic"}))), 1)
+		require.NoError(t, flowtest.Build(own, served(flowhook.Point{Flow: "invite"})))
+		require.Len(t, flowtest.Problems(flowtest.Build(own, served(flowhook.Point{Flow: "invite", Strategy: "magic"}))), 1)
 	})
 
 	t.Run("runs elsewhere fail", func(t *testing.T) {
-		cfg := parse(t, text)
+		cfg := flowtest.Parse(t, text)
 		o := served(passwordLogin, anySettings)
 		o.Store = memstore.New()
 		p, err := flowhook.New(cfg, o)
@@ -168,8 +169,8 @@ selfservice:
 				{flowhook.Recovery, flowhook.FlowWide, false},
 				{flowhook.Logout, flowhook.FlowWide, false},
 			} {
-				call := func(name string, do func(v visitor) error) {
-					v := visit("alice")
+				call := func(name string, do func(v flowtest.Visitor) error) {
+					v := flowtest.NewVisitor("alice")
 					err := do(v)
 					if row.served {
 						require.NotErrorIs(t, err, flowhook.ErrUnknownPoint, "%s of %s by %s", name, row.flow, row.strategy)
@@ -177,15 +178,15 @@ selfservice:
 						require.ErrorIs(t, err, flowhook.ErrUnknownPoint, "%s of %s by %s", name, row.flow, row.strategy)
 					}
 				}
-				call("Run", func(v visitor) error {
+				call("Run", func(v flowtest.Visitor) error {
 					_, err := p.Run(flowhook.NewContext(t.Context(), v.Exchange), row.flow, flowhook.Failed, row.strategy)
 					return err
 				})
-				call("Complete", func(v visitor) error {
+				call("Complete", func(v flowtest.Visitor) error {
 					_, err := p.Complete(flowhook.NewContext(t.Context(), v.Exchange), row.flow, row.strategy, nil)
 					return err
 				})
-				call("ReturnURL", func(v visitor) error {
+				call("ReturnURL", func(v flowtest.Visitor) error {
 					_, err := p.ReturnURL(v.Request, row.flow, row.strategy)
 					return err
 				})
@@ -198,15 +199,15 @@ selfservice:
 		rec := httptest.NewRecorder()
 		p.Middleware(flowhook.Login)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusAccepted)
-		})).ServeHTTP(rec, newRequest())
+		})).ServeHTTP(rec, flowtest.NewRequest())
 		require.Equal(t, http.StatusAccepted, rec.Code, "before has no strategy")
 	})
 
 	t.Run("findings about what Kratos serves are left out", func(t *testing.T) {
-		cfg := parse(t, "selfservice: {flows: {recovery: {enabled: false}, registration: {enabled: false}, verification: {enabled: true}}}")
+		cfg := flowtest.Parse(t, "selfservice: {flows: {recovery: {enabled: false}, registration: {enabled: false}, verification: {enabled: true}}}")
 		rules := func(o flowhook.Options) (texts []string) {
-			o.Secrets = []string{strong}
-			return said("", cfg.Check(o))
+			o.Secrets = []string{flowtest.StrongSecret}
+			return flowtest.FindingTexts("", cfg.Check(o))
 		}
 		require.Len(t, rules(served()), 3)
 		require.Equal(t, []string{`1:107: warning: kratos-verification: Kratos mails a verification link at settings where this is on; ` +

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -14,12 +15,15 @@ const sessionHookYAML = "selfservice: {login: {after: [{hook: session}]}}\n"
 
 // When the session hook signs somebody in, and when somebody else has done so.
 func TestTheSessionHookIssuesOnce(t *testing.T) {
-	type step = func(ctx context.Context, d *desk, x *flowhook.Exchange) error
-	issue := func(ctx context.Context, d *desk, x *flowhook.Exchange) error { return d.Issue(ctx, x) }
-	create := func(ctx context.Context, d *desk, x *flowhook.Exchange) error { _, err := d.Create(ctx, x); return err }
-	end := func(ctx context.Context, d *desk, x *flowhook.Exchange) error { return d.End(ctx, x) }
+	type step = func(ctx context.Context, d *flowtest.SessionTest, x *flowhook.Exchange) error
+	issue := func(ctx context.Context, d *flowtest.SessionTest, x *flowhook.Exchange) error { return d.Issue(ctx, x) }
+	create := func(ctx context.Context, d *flowtest.SessionTest, x *flowhook.Exchange) error {
+		_, err := d.Create(ctx, x)
+		return err
+	}
+	end := func(ctx context.Context, d *flowtest.SessionTest, x *flowhook.Exchange) error { return d.End(ctx, x) }
 	become := func(id string) step {
-		return func(_ context.Context, _ *desk, x *flowhook.Exchange) error {
+		return func(_ context.Context, _ *flowtest.SessionTest, x *flowhook.Exchange) error {
 			x.Identity = &flowhook.Identity{ID: id}
 			return nil
 		}
@@ -43,8 +47,8 @@ func TestTheSessionHookIssuesOnce(t *testing.T) {
 				where = " before the run"
 			}
 			t.Run(row.name+where, func(t *testing.T) {
-				d := newDesk(t, sessionHookYAML)
-				v := visit("alice")
+				d := flowtest.NewSessionTest(t, sessionHookYAML)
+				v := flowtest.NewVisitor("alice")
 				steps := func(ctx context.Context) error {
 					for _, s := range row.steps {
 						if err := s(ctx, d, v.Exchange); err != nil {
@@ -58,40 +62,40 @@ func TestTheSessionHookIssuesOnce(t *testing.T) {
 					require.NoError(t, steps(t.Context()))
 					save = nil
 				}
-				require.NoError(t, d.complete(v, save))
-				require.Len(t, setCookies(v), row.lines)
+				require.NoError(t, d.CompleteLogin(v, save))
+				require.Len(t, flowtest.SetCookies(v), row.lines)
 				require.NotNil(t, v.Session)
-				require.Equal(t, row.live, d.live("alice", "bob"))
+				require.Equal(t, row.live, d.LiveSessions("alice", "bob"))
 			})
 		}
 	}
 
 	t.Run("twice in one chain", func(t *testing.T) {
-		d := newDesk(t, "selfservice: {login: {after: {password: {hooks: [{hook: session}]}, hooks: [{hook: session}, {hook: session}]}}}\n")
-		v := visit("alice")
-		require.NoError(t, d.complete(v, nil))
-		require.Len(t, setCookies(v), 1)
-		require.Equal(t, map[string]int{"alice": 1}, d.live("alice"))
+		d := flowtest.NewSessionTest(t, "selfservice: {login: {after: {password: {hooks: [{hook: session}]}, hooks: [{hook: session}, {hook: session}]}}}\n")
+		v := flowtest.NewVisitor("alice")
+		require.NoError(t, d.CompleteLogin(v, nil))
+		require.Len(t, flowtest.SetCookies(v), 1)
+		require.Equal(t, map[string]int{"alice": 1}, d.LiveSessions("alice"))
 	})
 
 	t.Run("again where the run that issued it failed", func(t *testing.T) {
-		d := newDesk(t, sessionHookYAML)
-		v := visit("alice")
+		d := flowtest.NewSessionTest(t, sessionHookYAML)
+		v := flowtest.NewVisitor("alice")
 		errNo := errors.New("no")
-		require.ErrorIs(t, d.complete(v, func(ctx context.Context) error {
+		require.ErrorIs(t, d.CompleteLogin(v, func(ctx context.Context) error {
 			require.NoError(t, d.Issue(ctx, v.Exchange))
 			return errNo
 		}), errNo)
 		require.Nil(t, v.Session)
-		require.Empty(t, setCookies(v))
-		require.Empty(t, d.live("alice"))
-		require.NoError(t, d.complete(v, nil))
-		require.Equal(t, map[string]int{"alice": 1}, d.live("alice"))
+		require.Empty(t, flowtest.SetCookies(v))
+		require.Empty(t, d.LiveSessions("alice"))
+		require.NoError(t, d.CompleteLogin(v, nil))
+		require.Equal(t, map[string]int{"alice": 1}, d.LiveSessions("alice"))
 	})
 
 	t.Run("not without an identity", func(t *testing.T) {
-		d := newDesk(t, sessionHookYAML)
-		err := d.complete(visit(""), nil)
+		d := flowtest.NewSessionTest(t, sessionHookYAML)
+		err := d.CompleteLogin(flowtest.NewVisitor(""), nil)
 		require.ErrorIs(t, err, flowhook.ErrNoIdentity)
 		var hookError *flowhook.HookError
 		require.ErrorAs(t, err, &hookError)
@@ -99,32 +103,12 @@ func TestTheSessionHookIssuesOnce(t *testing.T) {
 	})
 }
 
-// live counts the sessions that the store has created, and has not lost, of each identity; none is left out.
-func (d *desk) live(identities ...string) map[string]int {
-	d.t.Helper()
-	d.store.mu.Lock()
-	calls := append([]string(nil), d.store.calls...)
-	d.store.mu.Unlock()
-	count := map[string]int{}
-	for _, c := range calls {
-		var id string
-		if n := len("CreateSession "); len(c) > n && c[:n] == "CreateSession " {
-			id = c[n:]
-		}
-		if s, err := d.store.Store.FindSession(d.t.Context(), id); err == nil {
-			require.Contains(d.t, identities, s.IdentityID)
-			count[s.IdentityID]++
-		}
-	}
-	return count
-}
-
 func TestOptionsIssueReplacesTheSessionHooksWork(t *testing.T) {
 	errNo := errors.New("no session today")
 	for _, fails := range []bool{false, true} {
 		called := 0
-		d := newDesk(t, "selfservice: {login: {after: [{hook: session}, {hook: session}]}}\n", func(d *desk) {
-			d.opts.Issue = func(_ context.Context, x *flowhook.Exchange) error {
+		d := flowtest.NewSessionTest(t, "selfservice: {login: {after: [{hook: session}, {hook: session}]}}\n", func(d *flowtest.SessionTest) {
+			d.Options.Issue = func(_ context.Context, x *flowhook.Exchange) error {
 				called++
 				require.Equal(t, "alice", x.Identity.ID)
 				if fails {
@@ -134,11 +118,11 @@ func TestOptionsIssueReplacesTheSessionHooksWork(t *testing.T) {
 				return nil
 			}
 		})
-		v := visit("alice")
-		err := d.complete(v, nil)
+		v := flowtest.NewVisitor("alice")
+		err := d.CompleteLogin(v, nil)
 		require.Equal(t, 1, called)
-		require.Empty(t, setCookies(v))
-		require.Empty(t, d.store.take())
+		require.Empty(t, flowtest.SetCookies(v))
+		require.Empty(t, d.Store.Take())
 		if fails {
 			require.ErrorIs(t, err, errNo)
 			require.Nil(t, v.Session)
@@ -153,38 +137,41 @@ func TestOptionsIssueReplacesTheSessionHooksWork(t *testing.T) {
 func TestSessionsNoticeAContextFromOutsideTheTransaction(t *testing.T) {
 	for _, row := range []struct {
 		name string
-		call func(ctx context.Context, d *desk, x *flowhook.Exchange) error
+		call func(ctx context.Context, d *flowtest.SessionTest, x *flowhook.Exchange) error
 	}{
-		{"Issue", func(ctx context.Context, d *desk, x *flowhook.Exchange) error { return d.Issue(ctx, x) }},
-		{"Create", func(ctx context.Context, d *desk, x *flowhook.Exchange) error { _, err := d.Create(ctx, x); return err }},
-		{"End", func(ctx context.Context, d *desk, x *flowhook.Exchange) error { return d.End(ctx, x) }},
+		{"Issue", func(ctx context.Context, d *flowtest.SessionTest, x *flowhook.Exchange) error { return d.Issue(ctx, x) }},
+		{"Create", func(ctx context.Context, d *flowtest.SessionTest, x *flowhook.Exchange) error {
+			_, err := d.Create(ctx, x)
+			return err
+		}},
+		{"End", func(ctx context.Context, d *flowtest.SessionTest, x *flowhook.Exchange) error { return d.End(ctx, x) }},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			d := newDesk(t, "")
-			cookie, _ := d.signIn("alice")
-			d.store.take()
-			v := visit("alice", cookie)
+			d := flowtest.NewSessionTest(t, "")
+			cookie, _ := d.SignIn("alice")
+			d.Store.Take()
+			v := flowtest.NewVisitor("alice", cookie)
 			soon, cancel := context.WithTimeout(context.Background(), 10*time.Second) // what is not noticed waits for the transaction
 			defer cancel()
 			outside := flowhook.NewContext(soon, v.Exchange)
-			other := visit("bob")
+			other := flowtest.NewVisitor("bob")
 			for name, ctx := range map[string]context.Context{"another": soon, "the request's": outside} {
-				err := d.complete(v, func(context.Context) error { return row.call(ctx, d, v.Exchange) })
+				err := d.CompleteLogin(v, func(context.Context) error { return row.call(ctx, d, v.Exchange) })
 				require.ErrorContains(t, err, "the context is not the transaction's", name)
-				require.Empty(t, d.store.take())
-				require.Empty(t, setCookies(v))
-				require.Equal(t, "alice", d.who(cookie))
-				d.store.take()
+				require.Empty(t, d.Store.Take())
+				require.Empty(t, flowtest.SetCookies(v))
+				require.Equal(t, "alice", d.IdentityOf(cookie))
+				d.Store.Take()
 			}
-			err := d.complete(other, func(ctx context.Context) error { // the transaction of another exchange
+			err := d.CompleteLogin(other, func(ctx context.Context) error { // the transaction of another exchange
 				ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 				defer cancel()
-				return d.complete(v, func(context.Context) error { return row.call(ctx, d, v.Exchange) })
+				return d.CompleteLogin(v, func(context.Context) error { return row.call(ctx, d, v.Exchange) })
 			})
 			require.ErrorContains(t, err, "the context is not the transaction's")
-			require.Empty(t, d.store.take())
+			require.Empty(t, d.Store.Take())
 
-			require.NoError(t, d.complete(v, func(ctx context.Context) error {
+			require.NoError(t, d.CompleteLogin(v, func(ctx context.Context) error {
 				child, cancel := context.WithCancel(ctx)
 				defer cancel()
 				return row.call(child, d, v.Exchange)

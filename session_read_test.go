@@ -13,13 +13,14 @@ import (
 
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/internal/testkit"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 	"github.com/stretchr/testify/require"
 )
 
 func TestASessionExpiresToTheMicrosecond(t *testing.T) {
 	for _, lifespan := range []time.Duration{time.Second, 90 * time.Minute, 24 * time.Hour, 8760 * time.Hour} {
-		d := newDesk(t, fmt.Sprintf("session: {lifespan: %s}\n", lifespan))
-		token, err := d.Create(t.Context(), visit("alice").Exchange)
+		d := flowtest.NewSessionTest(t, fmt.Sprintf("session: {lifespan: %s}\n", lifespan))
+		token, err := d.Create(t.Context(), flowtest.NewVisitor("alice").Exchange)
 		require.NoError(t, err)
 		cookie := "__Host-session=" + token
 		for _, row := range []struct {
@@ -32,8 +33,8 @@ func TestASessionExpiresToTheMicrosecond(t *testing.T) {
 			{time.Nanosecond, ""},
 			{time.Hour, ""},
 		} {
-			d.clock.Add(row.wait)
-			require.Equal(t, row.who, d.who(cookie), "%s, %s later", lifespan, row.wait)
+			d.Clock.Add(row.wait)
+			require.Equal(t, row.who, d.IdentityOf(cookie), "%s, %s later", lifespan, row.wait)
 			_, err := d.FromToken(t.Context(), token)
 			require.Equal(t, row.who == "", errors.Is(err, flowhook.ErrNoSession))
 		}
@@ -41,25 +42,27 @@ func TestASessionExpiresToTheMicrosecond(t *testing.T) {
 }
 
 func TestARevokedSessionIsDeadAtTheNextRequest(t *testing.T) {
-	for name, revoke := range map[string]func(d *desk, s flowhook.Session) error{
-		"by DeleteSession": func(d *desk, s flowhook.Session) error { return d.store.DeleteSession(d.t.Context(), s.ID) },
-		"by DeleteSessions": func(d *desk, s flowhook.Session) error {
-			return d.store.DeleteSessions(d.t.Context(), s.IdentityID, "")
+	for name, revoke := range map[string]func(d *flowtest.SessionTest, s flowhook.Session) error{
+		"by DeleteSession": func(d *flowtest.SessionTest, s flowhook.Session) error {
+			return d.Store.DeleteSession(d.T.Context(), s.ID)
+		},
+		"by DeleteSessions": func(d *flowtest.SessionTest, s flowhook.Session) error {
+			return d.Store.DeleteSessions(d.T.Context(), s.IdentityID, "")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDesk(t, "")
-			cookie, s := d.signIn("alice")
-			require.Equal(t, "alice", d.who(cookie))
+			d := flowtest.NewSessionTest(t, "")
+			cookie, s := d.SignIn("alice")
+			require.Equal(t, "alice", d.IdentityOf(cookie))
 			require.NoError(t, revoke(d, s))
-			require.Empty(t, d.who(cookie))
+			require.Empty(t, d.IdentityOf(cookie))
 		})
 	}
 }
 
 // otherwise is a store that gives another session than it was asked for.
 type otherwise struct {
-	*watched
+	*flowtest.RecordingStore
 	other flowhook.Session
 }
 
@@ -68,21 +71,21 @@ func (o otherwise) FindSession(context.Context, string) (flowhook.Session, error
 }
 
 func TestASessionThatWasNotAskedForIsNone(t *testing.T) {
-	d := newDesk(t, "")
-	cookie, _ := d.signIn("alice")
-	_, other := d.signIn("bob")
-	d.opts.Store = otherwise{d.store, other}
-	d = newDesk(t, "", func(n *desk) { n.opts = d.opts })
-	require.Empty(t, d.who(cookie))
+	d := flowtest.NewSessionTest(t, "")
+	cookie, _ := d.SignIn("alice")
+	_, other := d.SignIn("bob")
+	d.Options.Store = otherwise{d.Store, other}
+	d = flowtest.NewSessionTest(t, "", func(n *flowtest.SessionTest) { n.Options = d.Options })
+	require.Empty(t, d.IdentityOf(cookie))
 }
 
 func TestEveryReadAsksTheStore(t *testing.T) {
-	d := newDesk(t, "")
-	cookie, s := d.signIn("alice")
-	d.store.take()
+	d := flowtest.NewSessionTest(t, "")
+	cookie, s := d.SignIn("alice")
+	d.Store.Take()
 	for range 3 {
-		require.Equal(t, "alice", d.who(cookie))
-		require.Equal(t, []string{"FindSession " + s.ID}, d.store.take())
+		require.Equal(t, "alice", d.IdentityOf(cookie))
+		require.Equal(t, []string{"FindSession " + s.ID}, d.Store.Take())
 	}
 }
 
@@ -99,45 +102,45 @@ func TestAStoreInTrouble(t *testing.T) {
 		{"FindSession", "FromRequest"}, {"FindSession", "FromToken"},
 	} {
 		t.Run(row.method+" at "+row.call, func(t *testing.T) {
-			d := newDesk(t, "")
-			cookie, s := d.signIn("alice")
-			calls := map[string]func(v visitor) error{
-				"Issue":  func(v visitor) error { return d.Issue(t.Context(), v.Exchange) },
-				"Create": func(v visitor) error { _, err := d.Create(t.Context(), v.Exchange); return err },
-				"End":    func(v visitor) error { return d.End(t.Context(), v.Exchange) },
-				"FromRequest": func(v visitor) error {
+			d := flowtest.NewSessionTest(t, "")
+			cookie, s := d.SignIn("alice")
+			calls := map[string]func(v flowtest.Visitor) error{
+				"Issue":  func(v flowtest.Visitor) error { return d.Issue(t.Context(), v.Exchange) },
+				"Create": func(v flowtest.Visitor) error { _, err := d.Create(t.Context(), v.Exchange); return err },
+				"End":    func(v flowtest.Visitor) error { return d.End(t.Context(), v.Exchange) },
+				"FromRequest": func(v flowtest.Visitor) error {
 					got, err := d.FromRequest(v.Request)
 					require.Equal(t, err == nil, got != nil)
 					return err
 				},
-				"FromToken": func(visitor) error {
+				"FromToken": func(flowtest.Visitor) error {
 					_, token, _ := strings.Cut(cookie, "=")
 					got, err := d.FromToken(t.Context(), token)
 					require.Equal(t, err == nil, got != nil)
 					return err
 				},
 			}
-			v := visit("bob", cookie)
+			v := flowtest.NewVisitor("bob", cookie)
 			v.Session = &s
-			d.store.fail[row.method] = errTrouble
+			d.Store.Fail[row.method] = errTrouble
 			err := calls[row.call](v)
 			require.ErrorIs(t, err, errTrouble)
 			require.NotErrorIs(t, err, flowhook.ErrNoSession)
-			require.Empty(t, setCookies(v))
+			require.Empty(t, flowtest.SetCookies(v))
 			require.Equal(t, &s, v.Session)
 
-			delete(d.store.fail, row.method)
-			require.Equal(t, "alice", d.who(cookie), "something was changed")
+			delete(d.Store.Fail, row.method)
+			require.Equal(t, "alice", d.IdentityOf(cookie), "something was changed")
 			require.NoError(t, calls[row.call](v), "a second time")
 		})
 	}
 
 	t.Run("a context that has ended is trouble, too", func(t *testing.T) {
-		d := newDesk(t, "")
-		cookie, _ := d.signIn("alice")
+		d := flowtest.NewSessionTest(t, "")
+		cookie, _ := d.SignIn("alice")
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, err := d.FromRequest(visit("", cookie).Request.WithContext(ctx))
+		_, err := d.FromRequest(flowtest.NewVisitor("", cookie).Request.WithContext(ctx))
 		require.ErrorIs(t, err, context.Canceled)
 		require.NotErrorIs(t, err, flowhook.ErrNoSession)
 		_, token, _ := strings.Cut(cookie, "=")
@@ -147,19 +150,19 @@ func TestAStoreInTrouble(t *testing.T) {
 
 	t.Run("over HTTP, at login, is the handler's error page without a cookie", func(t *testing.T) {
 		for _, method := range []string{"Transaction", "CreateSession"} {
-			store := newWatched()
-			h := newHost(t, "", withUsers(alice), func(_ *host, o *flowhook.Options) { o.Store = store })
-			b := h.browser()
-			store.fail[method] = errTrouble
-			res := b.post("/login/password", "user", "alice")
+			store := flowtest.NewRecordingStore()
+			h := flowtest.NewService(t, "", flowtest.WithUsers(flowtest.Alice), func(_ *flowtest.Service, o *flowhook.Options) { o.Store = store })
+			b := h.Browser()
+			store.Fail[method] = errTrouble
+			res := b.PostPath("/login/password", "user", "alice")
 			require.Equal(t, http.StatusInternalServerError, res.StatusCode)
 			require.Empty(t, res.Header["Set-Cookie"])
-			delete(store.fail, method)
-			require.Equal(t, http.StatusOK, b.post("/login/password", "user", "alice").StatusCode)
-			require.Equal(t, "alice", b.who())
+			delete(store.Fail, method)
+			require.Equal(t, http.StatusOK, b.PostPath("/login/password", "user", "alice").StatusCode)
+			require.Equal(t, "alice", b.WhoAmI())
 
-			store.fail["FindSession"] = errTrouble
-			require.Equal(t, http.StatusServiceUnavailable, b.get("/whoami").StatusCode)
+			store.Fail["FindSession"] = errTrouble
+			require.Equal(t, http.StatusServiceUnavailable, b.GetPath("/whoami").StatusCode)
 		}
 	})
 }
@@ -170,17 +173,17 @@ type sessionless struct{ flowhook.Store }
 func TestSessionsThatAreNotConfigured(t *testing.T) {
 	for name, opts := range map[string]flowhook.Options{
 		"no store":                           {Secrets: []string{"a-secret-for-the-tests"}},
-		"a store that is no SessionStore":    {Secrets: []string{"a-secret-for-the-tests"}, Store: sessionless{newWatched()}},
-		"no secrets":                         {Store: newWatched()},
+		"a store that is no SessionStore":    {Secrets: []string{"a-secret-for-the-tests"}, Store: sessionless{flowtest.NewRecordingStore()}},
+		"no secrets":                         {Store: flowtest.NewRecordingStore()},
 		"neither":                            {},
-		"no secrets, with a logger of debug": {Store: newWatched(), Logger: slog.New(slog.DiscardHandler)},
+		"no secrets, with a logger of debug": {Store: flowtest.NewRecordingStore(), Logger: slog.New(slog.DiscardHandler)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, err := flowhook.New(&flowhook.Config{}, opts)
 			require.NoError(t, err)
 			s := p.Sessions()
 			require.NotNil(t, s)
-			v := visit("alice", "__Host-session=x", "session=x")
+			v := flowtest.NewVisitor("alice", "__Host-session=x", "session=x")
 			require.ErrorIs(t, s.Issue(t.Context(), v.Exchange), flowhook.ErrNotConfigured)
 			_, err = s.Create(t.Context(), v.Exchange)
 			require.ErrorIs(t, err, flowhook.ErrNotConfigured)
@@ -190,27 +193,27 @@ func TestSessionsThatAreNotConfigured(t *testing.T) {
 			require.NotErrorIs(t, err, flowhook.ErrNoSession)
 			_, err = s.FromToken(t.Context(), "x")
 			require.ErrorIs(t, err, flowhook.ErrNotConfigured)
-			require.Empty(t, setCookies(v))
+			require.Empty(t, flowtest.SetCookies(v))
 		})
 	}
 }
 
 func TestSessionsAreSafeForConcurrentUse(t *testing.T) {
 	const users = 64
-	d := newDesk(t, "")
+	d := flowtest.NewSessionTest(t, "")
 	rounds := testkit.Times(t, 100)
 	var wg sync.WaitGroup
 	for n := range users {
 		wg.Go(func() {
 			me := fmt.Sprintf("user %d", n%8) // eight share an identity, and wait for each other
 			for range rounds {
-				v := visit(me)
+				v := flowtest.NewVisitor(me)
 				if err := d.Issue(t.Context(), v.Exchange); err != nil {
 					t.Error(err)
 					return
 				}
-				cookie, _, _ := strings.Cut(setCookies(v)[0], ";")
-				v = visit(me, cookie)
+				cookie, _, _ := strings.Cut(flowtest.SetCookies(v)[0], ";")
+				v = flowtest.NewVisitor(me, cookie)
 				s, err := d.FromRequest(v.Request)
 				if err != nil || s.IdentityID != me {
 					t.Errorf("%s is %v, %v", me, s, err)

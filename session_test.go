@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -39,106 +40,106 @@ func TestTheCookieIsAsTheFileSays(t *testing.T) {
 			"session", "Path=/new; Domain=old.example", "HttpOnly; Secure; SameSite=Strict", "86400"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			d := newDesk(t, row.text)
-			v := visit("alice")
+			d := flowtest.NewSessionTest(t, row.text)
+			v := flowtest.NewVisitor("alice")
 			require.NoError(t, d.Issue(t.Context(), v.Exchange))
 			age := ""
 			if row.age != "" {
 				age = "Max-Age=" + row.age + "; "
 			}
-			require.Len(t, setCookies(v), 1)
-			require.Regexp(t, "^"+row.cookie+`=[A-Za-z0-9_=-]{80,200}; `+regexp.QuoteMeta(row.scope+"; "+age+row.rest)+"$", setCookies(v)[0])
-			cookie, _, _ := strings.Cut(setCookies(v)[0], ";")
-			require.Equal(t, "alice", d.who(cookie))
+			require.Len(t, flowtest.SetCookies(v), 1)
+			require.Regexp(t, "^"+row.cookie+`=[A-Za-z0-9_=-]{80,200}; `+regexp.QuoteMeta(row.scope+"; "+age+row.rest)+"$", flowtest.SetCookies(v)[0])
+			cookie, _, _ := strings.Cut(flowtest.SetCookies(v)[0], ";")
+			require.Equal(t, "alice", d.IdentityOf(cookie))
 
-			v = visit("", cookie)
+			v = flowtest.NewVisitor("", cookie)
 			require.NoError(t, d.End(t.Context(), v.Exchange))
-			require.Equal(t, []string{row.cookie + "=; " + row.scope + "; Expires=Thu, 01 Jan 1970 00:00:01 GMT; Max-Age=0; " + row.rest}, setCookies(v))
-			require.Empty(t, d.who(cookie))
+			require.Equal(t, []string{row.cookie + "=; " + row.scope + "; Expires=Thu, 01 Jan 1970 00:00:01 GMT; Max-Age=0; " + row.rest}, flowtest.SetCookies(v))
+			require.Empty(t, d.IdentityOf(cookie))
 		})
 	}
 }
 
 func TestIssue(t *testing.T) {
 	t.Run("stores a session with a new ID at each sign-in", func(t *testing.T) {
-		d := newDesk(t, "")
+		d := flowtest.NewSessionTest(t, "")
 		seen := map[string]bool{}
 		for range 1000 {
-			_, s := d.signIn("alice")
+			_, s := d.SignIn("alice")
 			require.GreaterOrEqual(t, len(s.ID), 26, "130 bits, 5 in each character")
 			require.False(t, seen[s.ID])
 			seen[s.ID] = true
-			stored, err := d.store.FindSession(t.Context(), s.ID)
+			stored, err := d.Store.FindSession(t.Context(), s.ID)
 			require.NoError(t, err)
 			require.Equal(t, "alice", stored.IdentityID)
 		}
 	})
 
 	t.Run("the cookie does not show the session's identity", func(t *testing.T) {
-		d := newDesk(t, "")
-		cookie, _ := d.signIn("alice-the-identity")
+		d := flowtest.NewSessionTest(t, "")
+		cookie, _ := d.SignIn("alice-the-identity")
 		require.NotContains(t, cookie, "alice")
 	})
 
 	t.Run("gives the session, with times in microseconds", func(t *testing.T) {
-		d := newDesk(t, "session: {lifespan: 90m}\n")
+		d := flowtest.NewSessionTest(t, "session: {lifespan: 90m}\n")
 		now := time.Date(2026, 7, 1, 12, 0, 0, 123456000, time.UTC)
-		cookie, s := d.signIn("alice")
+		cookie, s := d.SignIn("alice")
 		require.Equal(t, flowhook.Session{ID: s.ID, IdentityID: "alice", AuthenticatedAt: now, IssuedAt: now, ExpiresAt: now.Add(90 * time.Minute)}, s)
-		found, err := d.FromRequest(visit("", cookie).Request)
+		found, err := d.FromRequest(flowtest.NewVisitor("", cookie).Request)
 		require.NoError(t, err)
 		require.Equal(t, s, *found)
 	})
 
 	t.Run("twice leaves one session and one cookie, and other cookies", func(t *testing.T) {
-		d := newDesk(t, "")
-		v := visit("alice")
-		v.rec.Header()["Set-Cookie"] = []string{"theme=dark", "__Host-session-of-another=1"}
+		d := flowtest.NewSessionTest(t, "")
+		v := flowtest.NewVisitor("alice")
+		v.Recorder.Header()["Set-Cookie"] = []string{"theme=dark", "__Host-session-of-another=1"}
 		require.NoError(t, d.Issue(t.Context(), v.Exchange))
-		first := setCookies(v)[2]
+		first := flowtest.SetCookies(v)[2]
 		require.NoError(t, d.Issue(t.Context(), v.Exchange))
-		require.Len(t, setCookies(v), 3)
-		require.Equal(t, []string{"theme=dark", "__Host-session-of-another=1"}, setCookies(v)[:2])
-		require.NotEqual(t, first, setCookies(v)[2])
+		require.Len(t, flowtest.SetCookies(v), 3)
+		require.Equal(t, []string{"theme=dark", "__Host-session-of-another=1"}, flowtest.SetCookies(v)[:2])
+		require.NotEqual(t, first, flowtest.SetCookies(v)[2])
 		first, _, _ = strings.Cut(first, ";")
-		second, _, _ := strings.Cut(setCookies(v)[2], ";")
-		require.Empty(t, d.who(first))
-		require.Equal(t, "alice", d.who(second))
+		second, _, _ := strings.Cut(flowtest.SetCookies(v)[2], ";")
+		require.Empty(t, d.IdentityOf(first))
+		require.Equal(t, "alice", d.IdentityOf(second))
 	})
 
 	t.Run("then End leaves one cookie, the one that takes it back", func(t *testing.T) {
-		d := newDesk(t, "")
-		v := visit("alice")
+		d := flowtest.NewSessionTest(t, "")
+		v := flowtest.NewVisitor("alice")
 		require.NoError(t, d.Issue(t.Context(), v.Exchange))
 		require.NoError(t, d.End(t.Context(), v.Exchange))
-		require.Len(t, setCookies(v), 1)
-		require.True(t, strings.HasPrefix(setCookies(v)[0], "__Host-session=; "))
+		require.Len(t, flowtest.SetCookies(v), 1)
+		require.True(t, strings.HasPrefix(flowtest.SetCookies(v)[0], "__Host-session=; "))
 	})
 
 	t.Run("without an identity is an error", func(t *testing.T) {
-		d := newDesk(t, "")
-		empty := visit("")
+		d := flowtest.NewSessionTest(t, "")
+		empty := flowtest.NewVisitor("")
 		empty.Identity = &flowhook.Identity{}
-		for _, x := range []visitor{visit(""), empty} {
+		for _, x := range []flowtest.Visitor{flowtest.NewVisitor(""), empty} {
 			require.ErrorIs(t, d.Issue(t.Context(), x.Exchange), flowhook.ErrNoIdentity)
 			_, err := d.Create(t.Context(), x.Exchange)
 			require.ErrorIs(t, err, flowhook.ErrNoIdentity)
 		}
-		require.Empty(t, d.store.take())
+		require.Empty(t, d.Store.Take())
 	})
 
 	t.Run("without a writer is an error, and stores nothing", func(t *testing.T) {
-		d := newDesk(t, "")
-		v := visit("alice")
+		d := flowtest.NewSessionTest(t, "")
+		v := flowtest.NewVisitor("alice")
 		v.Writer = nil
 		require.ErrorIs(t, d.Issue(t.Context(), v.Exchange), flowhook.ErrNoExchange)
 		require.ErrorIs(t, d.End(t.Context(), v.Exchange), flowhook.ErrNoExchange)
-		require.Empty(t, d.store.take())
+		require.Empty(t, d.Store.Take())
 	})
 }
 
 func TestCreateNeedsNeitherWriterNorRequest(t *testing.T) {
-	d := newDesk(t, "")
+	d := flowtest.NewSessionTest(t, "")
 	x := &flowhook.Exchange{Identity: &flowhook.Identity{ID: "alice"}}
 	token, err := d.Create(t.Context(), x)
 	require.NoError(t, err)
@@ -146,17 +147,20 @@ func TestCreateNeedsNeitherWriterNorRequest(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, *x.Session, *s)
 
-	v := visit("alice")
+	v := flowtest.NewVisitor("alice")
 	_, err = d.Create(t.Context(), v.Exchange)
 	require.NoError(t, err)
-	require.Empty(t, v.rec.Header(), "Create has set a cookie")
+	require.Empty(t, v.Recorder.Header(), "Create has set a cookie")
 }
 
 // What an attacker has planted, or seen, before the sign-in is worth nothing after it.
 func TestASignInEndsTheSessionsItCameWith(t *testing.T) {
-	issue := func(d *desk, x *flowhook.Exchange) error { return d.Issue(d.t.Context(), x) }
-	create := func(d *desk, x *flowhook.Exchange) error { _, err := d.Create(d.t.Context(), x); return err }
-	for name, signIn := range map[string]func(*desk, *flowhook.Exchange) error{"Issue": issue, "Create": create} {
+	issue := func(d *flowtest.SessionTest, x *flowhook.Exchange) error { return d.Issue(d.T.Context(), x) }
+	create := func(d *flowtest.SessionTest, x *flowhook.Exchange) error {
+		_, err := d.Create(d.T.Context(), x)
+		return err
+	}
+	for name, signIn := range map[string]func(*flowtest.SessionTest, *flowhook.Exchange) error{"Issue": issue, "Create": create} {
 		for _, row := range []struct {
 			name   string
 			cookie bool   // the request brings the session in its cookie
@@ -168,47 +172,47 @@ func TestASignInEndsTheSessionsItCameWith(t *testing.T) {
 			{"by both, the same one", true, true, "mallory"},
 		} {
 			t.Run(name+" "+row.name, func(t *testing.T) {
-				d := newDesk(t, "")
-				cookie, s := d.signIn(row.owner)
-				bystander, _ := d.signIn("alice")
-				v := visit("alice")
+				d := flowtest.NewSessionTest(t, "")
+				cookie, s := d.SignIn(row.owner)
+				bystander, _ := d.SignIn("alice")
+				v := flowtest.NewVisitor("alice")
 				if row.cookie {
-					v = visit("alice", "theme=dark", cookie)
+					v = flowtest.NewVisitor("alice", "theme=dark", cookie)
 				}
 				if row.field {
 					v.Session = &s
 				}
-				d.store.take()
+				d.Store.Take()
 				require.NoError(t, signIn(d, v.Exchange))
-				require.Equal(t, []string{"DeleteSession " + s.ID, "CreateSession " + v.Session.ID}, d.store.take())
+				require.Equal(t, []string{"DeleteSession " + s.ID, "CreateSession " + v.Session.ID}, d.Store.Take())
 				require.NotEqual(t, s.ID, v.Session.ID)
-				require.Empty(t, d.who(cookie), "the session it came with lives")
-				require.Equal(t, "alice", d.who(bystander), "a session on another device is dead")
+				require.Empty(t, d.IdentityOf(cookie), "the session it came with lives")
+				require.Equal(t, "alice", d.IdentityOf(bystander), "a session on another device is dead")
 			})
 		}
 		t.Run(name+" both, where they differ", func(t *testing.T) {
-			d := newDesk(t, "")
-			inCookie, s1 := d.signIn("mallory")
-			inField, s2 := d.signIn("alice")
-			v := visit("alice", inCookie)
+			d := flowtest.NewSessionTest(t, "")
+			inCookie, s1 := d.SignIn("mallory")
+			inField, s2 := d.SignIn("alice")
+			v := flowtest.NewVisitor("alice", inCookie)
 			v.Session = &s2
-			d.store.take()
+			d.Store.Take()
 			require.NoError(t, signIn(d, v.Exchange))
-			require.Equal(t, []string{"DeleteSession " + s1.ID, "DeleteSession " + s2.ID, "CreateSession " + v.Session.ID}, d.store.take())
-			require.Empty(t, d.who(inCookie)+d.who(inField))
+			require.Equal(t, []string{"DeleteSession " + s1.ID, "DeleteSession " + s2.ID, "CreateSession " + v.Session.ID}, d.Store.Take())
+			require.Empty(t, d.IdentityOf(inCookie)+d.IdentityOf(inField))
 		})
 		t.Run(name+" but not where the cookie is forged", func(t *testing.T) {
-			d := newDesk(t, "")
-			victim, s := d.signIn("alice")
-			forged := newDesk(t, "", func(d *desk) { d.opts.Secrets = []string{"another-secret-than-that"} })
-			forged.store = d.store
-			stolen, _ := forged.signIn("alice")
+			d := flowtest.NewSessionTest(t, "")
+			victim, s := d.SignIn("alice")
+			forged := flowtest.NewSessionTest(t, "", func(d *flowtest.SessionTest) { d.Options.Secrets = []string{"another-secret-than-that"} })
+			forged.Store = d.Store
+			stolen, _ := forged.SignIn("alice")
 			for _, cookie := range []string{"__Host-session=" + s.ID, stolen, victim[:len(victim)-4] + "AAA="} {
-				d.store.take()
-				v := visit("mallory", cookie)
+				d.Store.Take()
+				v := flowtest.NewVisitor("mallory", cookie)
 				require.NoError(t, signIn(d, v.Exchange))
-				require.Equal(t, []string{"CreateSession " + v.Session.ID}, d.store.take())
-				require.Equal(t, "alice", d.who(victim))
+				require.Equal(t, []string{"CreateSession " + v.Session.ID}, d.Store.Take())
+				require.Equal(t, "alice", d.IdentityOf(victim))
 			}
 		})
 	}
@@ -217,75 +221,75 @@ func TestASignInEndsTheSessionsItCameWith(t *testing.T) {
 func TestEnd(t *testing.T) {
 	errTrouble := errors.New("trouble")
 	t.Run("deletes the session of the cookie and x.Session", func(t *testing.T) {
-		d := newDesk(t, "")
-		a, _ := d.signIn("alice")
-		b, s := d.signIn("alice")
-		c, _ := d.signIn("alice")
-		v := visit("alice", a)
+		d := flowtest.NewSessionTest(t, "")
+		a, _ := d.SignIn("alice")
+		b, s := d.SignIn("alice")
+		c, _ := d.SignIn("alice")
+		v := flowtest.NewVisitor("alice", a)
 		v.Session = &s
 		require.NoError(t, d.End(t.Context(), v.Exchange))
 		require.Nil(t, v.Session)
-		require.Equal(t, []string{"", "", "alice"}, []string{d.who(a), d.who(b), d.who(c)})
-		require.Len(t, setCookies(v), 1)
+		require.Equal(t, []string{"", "", "alice"}, []string{d.IdentityOf(a), d.IdentityOf(b), d.IdentityOf(c)})
+		require.Len(t, flowtest.SetCookies(v), 1)
 	})
 	t.Run("waits its turn with the sign-ins of the session's identity", func(t *testing.T) {
-		d := newDesk(t, "")
-		_, s := d.signIn("alice")
-		v := visit("")
+		d := flowtest.NewSessionTest(t, "")
+		_, s := d.SignIn("alice")
+		v := flowtest.NewVisitor("")
 		v.Session = &s
-		d.store.take()
+		d.Store.Take()
 		require.NoError(t, d.End(t.Context(), v.Exchange))
-		require.Equal(t, []string{"Transaction alice", "DeleteSession " + s.ID}, d.store.calls)
+		require.Equal(t, []string{"Transaction alice", "DeleteSession " + s.ID}, d.Store.Calls)
 	})
 	t.Run("of nobody's is no error, and takes the cookie back", func(t *testing.T) {
 		for _, cookies := range [][]string{nil, {"__Host-session=forged"}, {"theme=dark"}} {
-			d := newDesk(t, "")
-			v := visit("", cookies...)
+			d := flowtest.NewSessionTest(t, "")
+			v := flowtest.NewVisitor("", cookies...)
 			require.NoError(t, d.End(t.Context(), v.Exchange))
-			require.Len(t, setCookies(v), 1)
-			require.Empty(t, d.store.take())
+			require.Len(t, flowtest.SetCookies(v), 1)
+			require.Empty(t, d.Store.Take())
 		}
 	})
 	t.Run("of a session that is gone is no error", func(t *testing.T) {
-		d := newDesk(t, "")
-		cookie, _ := d.signIn("alice")
+		d := flowtest.NewSessionTest(t, "")
+		cookie, _ := d.SignIn("alice")
 		for range 2 {
-			require.NoError(t, d.End(t.Context(), visit("", cookie).Exchange))
+			require.NoError(t, d.End(t.Context(), flowtest.NewVisitor("", cookie).Exchange))
 		}
 	})
 	t.Run("is undone with the run that it is part of", func(t *testing.T) {
-		d := newDesk(t, "")
-		cookie, s := d.signIn("alice")
-		v := visit("alice", cookie)
+		d := flowtest.NewSessionTest(t, "")
+		cookie, s := d.SignIn("alice")
+		v := flowtest.NewVisitor("alice", cookie)
 		v.Session = &s
-		require.ErrorIs(t, d.complete(v, func(ctx context.Context) error {
+		require.ErrorIs(t, d.CompleteLogin(v, func(ctx context.Context) error {
 			require.NoError(t, d.End(ctx, v.Exchange))
 			return errTrouble
 		}), errTrouble)
-		require.Equal(t, "alice", d.who(cookie))
+		require.Equal(t, "alice", d.IdentityOf(cookie))
 		require.Equal(t, s, *v.Session)
-		require.Empty(t, setCookies(v))
+		require.Empty(t, flowtest.SetCookies(v))
 	})
 	t.Run("over HTTP", func(t *testing.T) {
-		h := newHost(t, "", withUsers(alice))
-		b := h.browser()
-		require.Equal(t, http.StatusOK, b.post("/login/password", "user", "alice").StatusCode)
-		require.Equal(t, "alice", b.who())
-		require.Equal(t, http.StatusOK, b.post("/logout").StatusCode)
-		require.Empty(t, b.cookies())
-		require.Equal(t, "anonymous", b.who())
+		h := flowtest.NewService(t, "", flowtest.WithUsers(flowtest.Alice))
+		b := h.Browser()
+		require.Equal(t, http.StatusOK, b.PostPath("/login/password", "user", "alice").StatusCode)
+		require.Equal(t, "alice", b.WhoAmI())
+		require.Equal(t, http.StatusOK, b.PostPath("/logout").StatusCode)
+		require.Empty(t, b.Cookies())
+		require.Equal(t, "anonymous", b.WhoAmI())
 	})
 }
 
 func TestACookieAfterTheCommitIsAnError(t *testing.T) {
-	h := newHost(t, "", withUsers(alice))
-	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: newRequest(), Identity: alice.identity()}
+	h := flowtest.NewService(t, "", flowtest.WithUsers(flowtest.Alice))
+	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: flowtest.NewRequest(), Identity: flowtest.Alice.Identity()}
 	ran := false
-	_, err := h.pipeline.Complete(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Password, func(context.Context) error {
+	_, err := h.Pipeline.Complete(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Password, func(context.Context) error {
 		x.AfterCommit(func(ctx context.Context) error {
 			ran = true
-			require.ErrorContains(t, h.pipeline.Sessions().Issue(ctx, x), "committed")
-			require.ErrorContains(t, h.pipeline.Sessions().End(ctx, x), "committed")
+			require.ErrorContains(t, h.Pipeline.Sessions().Issue(ctx, x), "committed")
+			require.ErrorContains(t, h.Pipeline.Sessions().End(ctx, x), "committed")
 			require.Nil(t, x.Session)
 			return nil
 		})
@@ -293,5 +297,5 @@ func TestACookieAfterTheCommitIsAnError(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.True(t, ran)
-	require.NoError(t, h.pipeline.Sessions().Issue(t.Context(), x), "the run is over")
+	require.NoError(t, h.Pipeline.Sessions().Issue(t.Context(), x), "the run is over")
 }

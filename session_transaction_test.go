@@ -12,6 +12,7 @@ import (
 
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/internal/testkit"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -39,30 +40,30 @@ func TestSessions_ReadInATransaction(t *testing.T) {
 			point flowhook.Point
 			in    bool // in the transaction
 		}{
-			{"before", at(flowhook.Settings, flowhook.Before, flowhook.FlowWide), false},
-			{"before_persist", at(flowhook.Settings, flowhook.BeforePersist, flowhook.FlowWide), false},
+			{"before", flowtest.At(flowhook.Settings, flowhook.Before, flowhook.FlowWide), false},
+			{"before_persist", flowtest.At(flowhook.Settings, flowhook.BeforePersist, flowhook.FlowWide), false},
 			{"save", flowhook.Point{}, true},
-			{"after", at(flowhook.Settings, flowhook.After, flowhook.FlowWide), true},
-			{"failed", at(flowhook.Settings, flowhook.Failed, flowhook.FlowWide), false},
+			{"after", flowtest.At(flowhook.Settings, flowhook.After, flowhook.FlowWide), true},
+			{"failed", flowtest.At(flowhook.Settings, flowhook.Failed, flowhook.FlowWide), false},
 			{"AfterCommit", flowhook.Point{}, false},
 		} {
 			t.Run(name+"/"+row.where, func(t *testing.T) {
-				d := newDesk(t, "")
-				cookie, s := d.signIn("alice")
+				d := flowtest.NewSessionTest(t, "")
+				cookie, s := d.SignIn("alice")
 				var x *flowhook.Exchange
 				var requests context.Context
 				visited := false
 				look := func(ctx context.Context) error {
 					visited = true
-					found, err := read(ctx, d.pipeline, x)
+					found, err := read(ctx, d.Pipeline, x)
 					require.NoError(t, err, "with the context of the hook")
 					require.Equal(t, s, *found)
 					child, cancel := context.WithCancel(ctx)
 					defer cancel()
-					_, err = read(child, d.pipeline, x)
+					_, err = read(child, d.Pipeline, x)
 					require.NoError(t, err, "with one derived from it")
 
-					found, err = read(requests, d.pipeline, x)
+					found, err = read(requests, d.Pipeline, x)
 					if row.in {
 						require.ErrorContains(t, err, outsideTheTransaction)
 						require.NotErrorIs(t, err, flowhook.ErrNoSession)
@@ -78,11 +79,11 @@ func TestSessions_ReadInATransaction(t *testing.T) {
 					hook := func(ctx context.Context, _ *flowhook.Exchange) error { return look(ctx) }
 					cfg.Add(row.point, "look", flowhook.HookFunc(hook))
 				}
-				opts := d.opts
-				opts.Secrets = []string{deskSecret}
+				opts := d.Options
+				opts.Secrets = []string{flowtest.Secret}
 				p, err := flowhook.New(&cfg, opts)
 				require.NoError(t, err)
-				d.pipeline = p
+				d.Pipeline = p
 				mux := p.Middleware(flowhook.Settings)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					_, err := p.Complete(r.Context(), flowhook.Settings, flowhook.Profile, func(ctx context.Context) error {
 						switch row.where {
@@ -91,52 +92,52 @@ func TestSessions_ReadInATransaction(t *testing.T) {
 						case "AfterCommit":
 							x.AfterCommit(look)
 						case "failed":
-							return errRefused
+							return flowtest.ErrRefused
 						}
 						return nil
 					})
-					require.Equal(t, row.where == "failed", errors.Is(err, errRefused), "%v", err)
+					require.Equal(t, row.where == "failed", errors.Is(err, flowtest.ErrRefused), "%v", err)
 					found, err := read(r.Context(), p, x)
 					require.NoError(t, err, "after the run")
 					require.Equal(t, s, *found)
 				}))
 				soon, cancel := context.WithTimeout(t.Context(), 10*time.Second) // a read that waits would wait for this
 				defer cancel()
-				v := visit("alice", cookie)
+				v := flowtest.NewVisitor("alice", cookie)
 				x, requests = v.Exchange, flowhook.NewContext(soon, v.Exchange)
 				x.Request = x.Request.WithContext(requests)
-				mux.ServeHTTP(v.rec, x.Request)
+				mux.ServeHTTP(v.Recorder, x.Request)
 				require.True(t, visited)
 			})
 		}
 	}
 
 	t.Run("Run", func(t *testing.T) {
-		d := newDesk(t, "")
-		cookie, _ := d.signIn("alice")
-		b := newBench(t)
-		b.opts.Store, b.opts.Now, b.opts.Secrets = d.store, d.clock.Now, []string{deskSecret}
-		b.x.Request.Header.Set("Cookie", cookie)
-		b.x.Request = b.x.Request.WithContext(b.ctx)
+		d := flowtest.NewSessionTest(t, "")
+		cookie, _ := d.SignIn("alice")
+		b := flowtest.NewRunTest(t)
+		b.Options.Store, b.Options.Now, b.Options.Secrets = d.Store, d.Clock.Now, []string{flowtest.Secret}
+		b.Exchange.Request.Header.Set("Cookie", cookie)
+		b.Exchange.Request = b.Exchange.Request.WithContext(b.Context)
 		var p *flowhook.Pipeline
-		b.add(loginAfter, "look", func(context.Context, *flowhook.Exchange) error {
-			_, err := p.Sessions().FromRequest(b.x.Request)
+		b.Add(flowtest.LoginAfter, "look", func(context.Context, *flowhook.Exchange) error {
+			_, err := p.Sessions().FromRequest(b.Exchange.Request)
 			return err
 		})
-		p = b.pipeline()
+		p = b.Pipeline()
 		for range 2 {
-			_, err := p.Run(b.ctx, flowhook.Login, flowhook.After, flowhook.Password)
+			_, err := p.Run(b.Context, flowhook.Login, flowhook.After, flowhook.Password)
 			require.ErrorContains(t, err, outsideTheTransaction)
-			_, err = p.Sessions().FromRequest(b.x.Request)
+			_, err = p.Sessions().FromRequest(b.Exchange.Request)
 			require.NoError(t, err, "the run is over")
 		}
 	})
 
 	t.Run("another exchange's transaction", func(t *testing.T) {
-		d := newDesk(t, "")
-		cookie, _ := d.signIn("alice")
-		require.NoError(t, d.complete(visit("bob"), func(ctx context.Context) error {
-			v := visit("", cookie)
+		d := flowtest.NewSessionTest(t, "")
+		cookie, _ := d.SignIn("alice")
+		require.NoError(t, d.CompleteLogin(flowtest.NewVisitor("bob"), func(ctx context.Context) error {
+			v := flowtest.NewVisitor("", cookie)
 			_, err := d.FromRequest(v.Request.WithContext(flowhook.NewContext(ctx, v.Exchange)))
 			return err
 		}), "a read in it is part of it")
@@ -145,11 +146,11 @@ func TestSessions_ReadInATransaction(t *testing.T) {
 
 // The handler's own goroutines may read the session while the exchange is in a run: the read succeeds or is refused.
 func TestSessions_ReadOnAnotherGoroutine(t *testing.T) {
-	h := newHost(t, "", withUsers(alice))
-	sessions := h.pipeline.Sessions()
-	settings := h.pipeline.Middleware(flowhook.Settings)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h := flowtest.NewService(t, "", flowtest.WithUsers(flowtest.Alice))
+	sessions := h.Pipeline.Sessions()
+	settings := h.Pipeline.Middleware(flowhook.Settings)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x, _ := flowhook.FromContext(r.Context())
-		x.Identity = alice.identity()
+		x.Identity = flowtest.Alice.Identity()
 		var wg sync.WaitGroup
 		done := make(chan struct{})
 		for range 2 {
@@ -168,7 +169,7 @@ func TestSessions_ReadOnAnotherGoroutine(t *testing.T) {
 			})
 		}
 		for range testkit.Times(t, 500) {
-			if _, err := h.pipeline.Complete(r.Context(), flowhook.Settings, flowhook.Profile, nil); err != nil {
+			if _, err := h.Pipeline.Complete(r.Context(), flowhook.Settings, flowhook.Profile, nil); err != nil {
 				t.Error(err)
 			}
 		}
@@ -176,11 +177,11 @@ func TestSessions_ReadOnAnotherGoroutine(t *testing.T) {
 		wg.Wait()
 		io.WriteString(w, "done")
 	}))
-	b := h.browser()
-	b.post("/login/password", "user", "alice")
-	r := newRequest()
-	r.AddCookie(&http.Cookie{Name: hostSession, Value: b.cookies()[hostSession]})
-	v := visit("")
-	settings.ServeHTTP(v.rec, r)
-	require.Equal(t, "done", v.rec.Body.String())
+	b := h.Browser()
+	b.PostPath("/login/password", "user", "alice")
+	r := flowtest.NewRequest()
+	r.AddCookie(&http.Cookie{Name: flowtest.CookieName, Value: b.Cookies()[flowtest.CookieName]})
+	v := flowtest.NewVisitor("")
+	settings.ServeHTTP(v.Recorder, r)
+	require.Equal(t, "done", v.Recorder.Body.String())
 }

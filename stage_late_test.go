@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -54,7 +55,7 @@ func TestAWriteAfterTheChainHasEnded(t *testing.T) {
 	for _, row := range []struct {
 		name  string
 		serve func(p *flowhook.Pipeline, l *latecomer, r *http.Request) (late, err error)
-		after func(l *latecomer, late *error) act // what the hook at After does
+		after func(l *latecomer, late *error) flowtest.Act // what the hook at After does
 		fails bool
 	}{
 		{name: "when the run has ended", serve: func(p *flowhook.Pipeline, l *latecomer, r *http.Request) (late, err error) {
@@ -66,7 +67,7 @@ func TestAWriteAfterTheChainHasEnded(t *testing.T) {
 		}},
 		{name: "in a later run, in its hook", serve: func(p *flowhook.Pipeline, _ *latecomer, r *http.Request) (late, err error) {
 			return nil, login(p, r.Context(), nil)
-		}, after: func(l *latecomer, late *error) act {
+		}, after: func(l *latecomer, late *error) flowtest.Act {
 			return func(_ context.Context, x *flowhook.Exchange) error {
 				x.Writer.Header().Set("X-After", "staged")
 				*late = l.writes()
@@ -75,7 +76,7 @@ func TestAWriteAfterTheChainHasEnded(t *testing.T) {
 		}},
 		{name: "in a later run, after its commit", serve: func(p *flowhook.Pipeline, _ *latecomer, r *http.Request) (late, err error) {
 			return nil, login(p, r.Context(), nil)
-		}, after: func(l *latecomer, late *error) act {
+		}, after: func(l *latecomer, late *error) flowtest.Act {
 			return func(_ context.Context, x *flowhook.Exchange) error {
 				x.AfterCommit(func(context.Context) error { *late = l.writes(); return nil })
 				return nil
@@ -84,18 +85,18 @@ func TestAWriteAfterTheChainHasEnded(t *testing.T) {
 		{name: "when a later run has failed", fails: true, serve: func(p *flowhook.Pipeline, l *latecomer, r *http.Request) (late, err error) {
 			err = login(p, r.Context(), nil)
 			return l.writes(), err
-		}, after: func(*latecomer, *error) act { return refuse }},
+		}, after: func(*latecomer, *error) flowtest.Act { return flowtest.Refuse }},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			l := &latecomer{now: make(chan bool), errs: make(chan error)}
 			defer close(l.now)
 			var late error
 			var cfg flowhook.Config
-			cfg.Add(loginBefore, "latecomer", l)
+			cfg.Add(flowtest.LoginBefore, "latecomer", l)
 			if row.after != nil {
-				cfg.Add(loginAfter, "after", flowhook.HookFunc(row.after(l, &late)))
+				cfg.Add(flowtest.LoginAfter, "after", flowhook.HookFunc(row.after(l, &late)))
 			}
-			p, err := flowhook.New(&cfg, flowhook.Options{Store: &ledger{}})
+			p, err := flowhook.New(&cfg, flowhook.Options{Store: &flowtest.TransactionLog{}})
 			require.NoError(t, err)
 			serve := p.Middleware(flowhook.Login)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				seen, err := row.serve(p, l, r)
@@ -103,20 +104,20 @@ func TestAWriteAfterTheChainHasEnded(t *testing.T) {
 					late = seen
 				}
 				if err != nil {
-					http.Error(w, errorPage, http.StatusInternalServerError)
+					http.Error(w, flowtest.ErrorPage, http.StatusInternalServerError)
 					return
 				}
 				io.WriteString(w, "done")
 			}))
 			srv := httptest.NewServer(serve)
 			defer srv.Close()
-			raw := rawRequest(t, srv.Listener.Addr().String(), "/", "")
+			raw := flowtest.RawRequest(t, srv.Listener.Addr().String(), "/", "")
 			require.ErrorContains(t, late, "write after the chain has ended")
 			require.NotContains(t, raw, "late")
 			require.Contains(t, raw, "\r\nX-Staged: in time\r\n")
 			if row.fails {
 				require.Contains(t, raw, "HTTP/1.1 500 Internal Server Error\r\n")
-				require.Contains(t, raw, errorPage)
+				require.Contains(t, raw, flowtest.ErrorPage)
 			} else {
 				require.Contains(t, raw, "HTTP/1.1 200 OK\r\n")
 				require.Contains(t, raw, "\r\n\r\ndone")
@@ -128,11 +129,11 @@ func TestAWriteAfterTheChainHasEnded(t *testing.T) {
 // TestALateWriterRacesWithNothing is for the race detector: a goroutine that is left behind writes all the time, while
 // later runs of the same exchange begin, write and end.
 func TestALateWriterRacesWithNothing(t *testing.T) {
-	b := newBench(t)
+	b := flowtest.NewRunTest(t)
 	ended := make(chan bool) // the first run
 	var stop atomic.Bool
 	var left sync.WaitGroup
-	b.add(loginBefore, "leaves one behind", func(_ context.Context, x *flowhook.Exchange) error {
+	b.Add(flowtest.LoginBefore, "leaves one behind", func(_ context.Context, x *flowhook.Exchange) error {
 		w := x.Writer
 		left.Go(func() {
 			<-ended
@@ -145,28 +146,28 @@ func TestALateWriterRacesWithNothing(t *testing.T) {
 		return nil
 	})
 	refusals := 50
-	b.add(loginAfter, "after", func(ctx context.Context, x *flowhook.Exchange) error {
+	b.Add(flowtest.LoginAfter, "after", func(ctx context.Context, x *flowhook.Exchange) error {
 		if refusals--; refusals >= 0 {
-			meddle(ctx, x)
-			return errRefused
+			flowtest.Meddle(ctx, x)
+			return flowtest.ErrRefused
 		}
-		return answerWith(http.StatusSeeOther, "answer")(ctx, x)
+		return flowtest.AnswerWith(http.StatusSeeOther, "answer")(ctx, x)
 	})
-	p := b.pipeline()
-	_, err := p.Run(b.ctx, flowhook.Login, flowhook.Before, flowhook.FlowWide)
+	p := b.Pipeline()
+	_, err := p.Run(b.Context, flowhook.Login, flowhook.Before, flowhook.FlowWide)
 	require.NoError(t, err)
 	close(ended)
 	for range refusals {
-		_, err := p.Complete(b.ctx, flowhook.Login, flowhook.Password, nil)
-		require.ErrorIs(t, err, errRefused)
-		b.requireUntouched()
+		_, err := p.Complete(b.Context, flowhook.Login, flowhook.Password, nil)
+		require.ErrorIs(t, err, flowtest.ErrRefused)
+		b.RequireUntouched()
 	}
-	handled, err := p.Complete(b.ctx, flowhook.Login, flowhook.Password, nil)
+	handled, err := p.Complete(b.Context, flowhook.Login, flowhook.Password, nil)
 	stop.Store(true)
 	left.Wait()
 	require.NoError(t, err)
 	require.True(t, handled)
-	require.Equal(t, http.Header{"X-Host": {"kept"}, "X-Hook": {"was here"}}, b.rec.Header())
-	require.Equal(t, http.StatusSeeOther, b.rec.Code)
-	require.Equal(t, "answer", b.rec.Body.String())
+	require.Equal(t, http.Header{"X-Host": {"kept"}, "X-Hook": {"was here"}}, b.Recorder.Header())
+	require.Equal(t, http.StatusSeeOther, b.Recorder.Code)
+	require.Equal(t, "answer", b.Recorder.Body.String())
 }

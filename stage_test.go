@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -39,21 +40,21 @@ var standings = map[string]func(p *flowhook.Pipeline, r *http.Request) (bool, er
 	},
 }
 
-func newStand(t *testing.T, phase string, do act) *stand {
+func newStand(t *testing.T, phase string, do flowtest.Act) *stand {
 	s := &stand{errs: make(chan error, 1)}
 	var cfg flowhook.Config
 	strategy := flowhook.Password
 	if phase == "before" {
 		strategy = flowhook.FlowWide
 	}
-	cfg.Add(at(flowhook.Login, flowhook.Phase(phase), strategy), "culprit", flowhook.HookFunc(do))
-	p, err := flowhook.New(&cfg, flowhook.Options{Store: &ledger{}})
+	cfg.Add(flowtest.At(flowhook.Login, flowhook.Phase(phase), strategy), "culprit", flowhook.HookFunc(do))
+	p, err := flowhook.New(&cfg, flowhook.Options{Store: &flowtest.TransactionLog{}})
 	require.NoError(t, err)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Host", "kept")
 		switch r.URL.Path {
 		case "/page":
-			http.Error(w, errorPage, http.StatusInternalServerError)
+			http.Error(w, flowtest.ErrorPage, http.StatusInternalServerError)
 			return
 		case "/done":
 			io.WriteString(w, "done")
@@ -65,7 +66,7 @@ func newStand(t *testing.T, phase string, do act) *stand {
 		switch {
 		case handled:
 		case err != nil:
-			http.Error(w, errorPage, http.StatusInternalServerError)
+			http.Error(w, flowtest.ErrorPage, http.StatusInternalServerError)
 		default:
 			io.WriteString(w, "done")
 		}
@@ -78,10 +79,10 @@ func newStand(t *testing.T, phase string, do act) *stand {
 
 // get gives all bytes of the answer, with one date.
 func (s *stand) get(t *testing.T, path string) string {
-	return dateLine.ReplaceAllString(rawRequest(t, s.addr, path, ""), "\r\nDate: now\r\n")
+	return flowtest.DateLine.ReplaceAllString(flowtest.RawRequest(t, s.addr, path, ""), "\r\nDate: now\r\n")
 }
 
-func write(status int, body string) act {
+func write(status int, body string) flowtest.Act {
 	return func(_ context.Context, x *flowhook.Exchange) error {
 		x.Writer.Header().Set("Set-Cookie", "stray=1")
 		x.Writer.WriteHeader(status)
@@ -97,7 +98,7 @@ func TestAnAnswerThatCannotBeGivenIsContainedAndNamed(t *testing.T) {
 	attempts := 0
 	for _, row := range []struct {
 		name string
-		do   act
+		do   flowtest.Act
 		says string
 	}{
 		{"status 0", write(0, ""), "status 0"},
@@ -165,7 +166,7 @@ func TestABodyOfOneMiBArrives(t *testing.T) {
 				_, err := io.Copy(x.Writer, strings.NewReader(body))
 				return err
 			})
-			raw := rawRequest(t, s.addr, "/", "")
+			raw := flowtest.RawRequest(t, s.addr, "/", "")
 			require.NoError(t, <-s.errs)
 			require.True(t, strings.HasPrefix(raw, "HTTP/1.1 200 OK\r\n"))
 			require.Equal(t, mib, strings.Count(raw, "~"))
@@ -236,7 +237,7 @@ func TestNothingReachesTheConnectionThroughTheStage(t *testing.T) {
 func TestNoPushThroughTheStageOnHTTP2(t *testing.T) {
 	var cfg flowhook.Config
 	pushes := true
-	cfg.Add(loginBefore, "pushes", flowhook.HookFunc(func(_ context.Context, x *flowhook.Exchange) error {
+	cfg.Add(flowtest.LoginBefore, "pushes", flowhook.HookFunc(func(_ context.Context, x *flowhook.Exchange) error {
 		_, pushes = x.Writer.(http.Pusher)
 		return http.NewResponseController(x.Writer).Flush()
 	}))
@@ -244,7 +245,7 @@ func TestNoPushThroughTheStageOnHTTP2(t *testing.T) {
 		require.ErrorIs(t, err, http.ErrNotSupported)
 		_, real := w.(interface{ Unwrap() http.ResponseWriter }).Unwrap().(http.Pusher)
 		require.True(t, real)
-		http.Error(w, errorPage, http.StatusInternalServerError)
+		http.Error(w, flowtest.ErrorPage, http.StatusInternalServerError)
 	}})
 	require.NoError(t, err)
 	srv := httptest.NewUnstartedServer(p.Middleware(flowhook.Login)(http.NotFoundHandler()))

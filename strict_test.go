@@ -8,11 +8,12 @@ import (
 	"testing"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-const strongYAML = "\nsecrets: {session: [" + strong + "]}\n"
+const StrongSecretYAML = "\nsecrets: {session: [" + flowtest.StrongSecret + "]}\n"
 
 func strict(o flowhook.Options) flowhook.Options {
 	o.Strict = true
@@ -39,7 +40,7 @@ func TestStrictMakesErrorsOfWarnings(t *testing.T) {
 		assert.Equal(t, findings, cfg.Check(strict(checked())), "Check says the same: %s", file)
 		_, err := flowhook.New(cfg, strict(checked()))
 		want := worse(findings, flowhook.SeverityWarning)
-		got := configErrors(err)
+		got := flowtest.ConfigErrors(err)
 		if len(want) == 0 {
 			assert.NoError(t, err, "notes are no errors: %s", file)
 			loaded++
@@ -58,10 +59,10 @@ func TestStrictMakesErrorsOfWarnings(t *testing.T) {
 
 // A kill switch must load, whatever it keeps from running.
 func TestStrictLetsAFlowBeClosed(t *testing.T) {
-	h := newHost(t, "selfservice: {login: {before: [{hook: redirect, config: {to: /closed}}], after: [{hook: session}]}}"+strongYAML,
-		func(_ *host, o *flowhook.Options) { o.Strict = true })
-	assert.Equal(t, []string{"/closed"}, h.browser().get("/login").Header["Location"])
-	assert.Len(t, h.pipeline.Plan().Findings(), 2)
+	h := flowtest.NewService(t, "selfservice: {login: {before: [{hook: redirect, config: {to: /closed}}], after: [{hook: session}]}}"+StrongSecretYAML,
+		func(_ *flowtest.Service, o *flowhook.Options) { o.Strict = true })
+	assert.Equal(t, []string{"/closed"}, h.Browser().GetPath("/login").Header["Location"])
+	assert.Len(t, h.Pipeline.Plan().Findings(), 2)
 }
 
 // Whatever a strict file says, each of its flows can be closed, by a page anywhere.
@@ -75,7 +76,7 @@ func TestStrictLetsEveryFlowBeClosed(t *testing.T) {
 		}
 		for _, flow := range []flowhook.Flow{"login", "registration", "settings", "verification", "recovery", "logout", "invite"} {
 			cfg := readFile(t, file)
-			cfg.Add(at(flow, flowhook.Before, flowhook.FlowWide), "redirect", flowhook.Redirect("http://status.example.net/"))
+			cfg.Add(flowtest.At(flow, flowhook.Before, flowhook.FlowWide), "redirect", flowhook.Redirect("http://status.example.net/"))
 			_, err := flowhook.New(cfg, strict(checked()))
 			assert.NoError(t, err, "%s of %s", flow, file)
 			closed++
@@ -86,27 +87,27 @@ func TestStrictLetsEveryFlowBeClosed(t *testing.T) {
 
 func TestStrictHoldsForReload(t *testing.T) {
 	const good = "selfservice: {login: {after: [{hook: redirect, config: {to: /home}}]}}"
-	h := newHost(t, good+strongYAML, withUsers(alice), func(_ *host, o *flowhook.Options) { o.Strict = true })
+	h := flowtest.NewService(t, good+StrongSecretYAML, flowtest.WithUsers(flowtest.Alice), func(_ *flowtest.Service, o *flowhook.Options) { o.Strict = true })
 	for text, want := range map[string]string{
 		"selfservice: {login: {after: [{hook: redirect, config: {to: /elsewhere}}, {hook: revoke_active_sessions}]}}": "1:82: selfservice.login.after[1].hook: " +
 			`hook "revoke_active_sessions" never runs: the redirect at 1:38 always answers before it; move it in front of the redirect, or remove it`,
 		"session: {cookie: {same_site: None}}": "1:31: session.cookie.same_site: browsers send the session cookie with the requests of every other site: " +
 			"only the service's own CSRF protection is left; Lax, unless the service is embedded in other sites",
 	} {
-		cfg, err := flowhook.ParseConfig([]byte(text + strongYAML))
+		cfg, err := flowhook.ParseConfig([]byte(text + StrongSecretYAML))
 		require.NoError(t, err)
-		assert.Equal(t, []string{want}, problems(h.pipeline.Reload(cfg)))
-		assert.Empty(t, h.pipeline.Plan().Findings(), "nothing has changed")
-		assert.Equal(t, []string{"/home"}, h.browser().post("/login/password", "user", "alice").Header["Location"])
+		assert.Equal(t, []string{want}, flowtest.Problems(h.Pipeline.Reload(cfg)))
+		assert.Empty(t, h.Pipeline.Plan().Findings(), "nothing has changed")
+		assert.Equal(t, []string{"/home"}, h.Browser().PostPath("/login/password", "user", "alice").Header["Location"])
 	}
 	cfg, err := flowhook.ParseConfig([]byte("selfservice: {login: {before: [{hook: redirect, config: {to: /closed}}]}}"))
 	require.NoError(t, err)
-	require.NoError(t, h.pipeline.Reload(cfg))
-	assert.Equal(t, []string{"/closed"}, h.browser().post("/login/password", "user", "alice").Header["Location"])
+	require.NoError(t, h.Pipeline.Reload(cfg))
+	assert.Equal(t, []string{"/closed"}, h.Browser().PostPath("/login/password", "user", "alice").Header["Location"])
 }
 
 func TestFindingsAreLogged(t *testing.T) {
-	log := &logbook{}
+	log := &flowtest.LogBuffer{}
 	o := checked()
 	o.Secrets = []string{"something-super-secret"}
 	o.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
@@ -143,7 +144,7 @@ func TestCheckGivesErrorsAlone(t *testing.T) {
 		}
 		opts := checked()
 		_, err = flowhook.New(cfg, opts)
-		want := configErrors(err)
+		want := flowtest.ConfigErrors(err)
 		got := cfg.Check(opts)
 		require.Len(t, got, len(want), file)
 		for i, f := range got {
@@ -169,24 +170,24 @@ func TestCheckGivesErrorsAlone(t *testing.T) {
 
 // Wherever a secret may stand, nothing that is found shows it.
 func TestFindingsShowNoSecret(t *testing.T) {
-	log := &logbook{}
+	log := &flowtest.LogBuffer{}
 	o := checked()
 	o.Logger = slog.New(slog.NewTextHandler(log, nil))
-	o.VerificationURL = "http://verify.example.net/?key=" + canary + "#" + canary
+	o.VerificationURL = "http://verify.example.net/?key=" + flowtest.Canary + "#" + flowtest.Canary
 	cfg, err := flowhook.ParseConfig([]byte(`
-secrets: {session: [something-super-secret-` + canary + `, ` + canary + canary + canary + `]}
-urls: {default_return_to: "http://example.com/?key=` + canary + `", whitelisted_return_to_urls: ["exp://` + canary + `/"]}
+secrets: {session: [something-super-secret-` + flowtest.Canary + `, ` + flowtest.Canary + flowtest.Canary + flowtest.Canary + `]}
+urls: {default_return_to: "http://example.com/?key=` + flowtest.Canary + `", whitelisted_return_to_urls: ["exp://` + flowtest.Canary + `/"]}
 session: {cookie: {secure: true, same_site: None, path: /app}}
 selfservice:
-  default_return_to: "http://example.com/?newer=` + canary + `"
-  allowed_return_urls: ["exp://` + canary + `/", "http://example.org/` + canary + `"]
+  default_return_to: "http://example.com/?newer=` + flowtest.Canary + `"
+  allowed_return_urls: ["exp://` + flowtest.Canary + `/", "http://example.org/` + flowtest.Canary + `"]
   registration: {after: [{hook: session}, {hook: verify}]}
   login:
-    before: [{hook: redirect, config: {to: "http://example.com/?key=` + canary + `"}}, {hook: audit}]
-    after: [{hook: web_hook, config: {token: ` + canary + `}}, {hook: session}]
+    before: [{hook: redirect, config: {to: "http://example.com/?key=` + flowtest.Canary + `"}}, {hook: audit}]
+    after: [{hook: web_hook, config: {token: ` + flowtest.Canary + `}}, {hook: session}]
   settings:
-    after: [{hook: web_hook, config: {token: ` + canary + `}}, {hook: revoke_active_sessions}, {hook: redirect, config: {to: "http://example.com/#` + canary + `"}}]
-    failed: [{hook: web_hook, timeout: 1m, config: {token: ` + canary + `}}]
+    after: [{hook: web_hook, config: {token: ` + flowtest.Canary + `}}, {hook: revoke_active_sessions}, {hook: redirect, config: {to: "http://example.com/#` + flowtest.Canary + `"}}]
+    failed: [{hook: web_hook, timeout: 1m, config: {token: ` + flowtest.Canary + `}}]
   verification: {enabled: true}
 `))
 	require.NoError(t, err)
@@ -194,9 +195,9 @@ selfservice:
 	require.NoError(t, err)
 	found := p.Plan().Findings()
 	assert.Greater(t, len(found), 15)
-	text := strings.Join(said("", found), "\n") + log.String() + p.Plan().String() + p.Plan().Mermaid()
+	text := strings.Join(flowtest.FindingTexts("", found), "\n") + log.String() + p.Plan().String() + p.Plan().Mermaid()
 	_, err = flowhook.New(cfg, strict(o))
 	require.Error(t, err)
 	text += err.Error()
-	requireSilent(t, text, "super-secret")
+	flowtest.RequireSilent(t, text, "super-secret")
 }

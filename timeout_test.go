@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -30,23 +31,6 @@ func waits(ctx context.Context, _ *flowhook.Exchange) error {
 func ignores(ctx context.Context, _ *flowhook.Exchange) error {
 	<-ctx.Done()
 	return nil
-}
-
-// file gives the bench a file's text, and makes hooks of the acts for the names that it has there.
-func (b *bench) file(text string, hooks map[string]act) {
-	b.t.Helper()
-	cfg, err := flowhook.ParseConfig([]byte(text))
-	require.NoError(b.t, err)
-	b.cfg, b.made = *cfg, nil
-	b.opts.Hooks = map[string]flowhook.HookFactory{}
-	for name, a := range hooks {
-		b.opts.Hooks[name] = func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
-			return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
-				b.ran = append(b.ran, name)
-				return a(ctx, x)
-			}), nil
-		}
-	}
 }
 
 // one is a file with a hook named slow at a point of login by password. The hook is at slowAt.
@@ -81,7 +65,7 @@ func TestTimeout(t *testing.T) {
 	for _, row := range []struct {
 		name  string
 		phase flowhook.Phase
-		hook  act
+		hook  flowtest.Act
 	}{
 		{"a hook that ends with its context, at before", flowhook.Before, waits},
 		{"a hook that ends with its context, at before_persist", flowhook.BeforePersist, waits},
@@ -89,91 +73,91 @@ func TestTimeout(t *testing.T) {
 		{"a hook that ends with its context, at failed", flowhook.Failed, waits},
 		{"a hook that ignores its context and succeeds too late", flowhook.After, ignores},
 		{"a hook that has done everything when it is too late", flowhook.After, func(ctx context.Context, x *flowhook.Exchange) error {
-			if err := meddle(ctx, x); err != nil {
+			if err := flowtest.Meddle(ctx, x); err != nil {
 				return err
 			}
 			x.AfterCommit(func(context.Context) error { panic("after a commit that never was") })
-			return errors.Join(answerWith(http.StatusFound, "elsewhere")(ctx, x), ignores(ctx, x))
+			return errors.Join(flowtest.AnswerWith(http.StatusFound, "elsewhere")(ctx, x), ignores(ctx, x))
 		}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			b := newBench(t)
-			b.file(one(row.phase, brief), map[string]act{"slow": row.hook})
-			handled, err := b.run(row.phase)
+			b := flowtest.NewRunTest(t)
+			b.AddYAML(one(row.phase, brief), map[string]flowtest.Act{"slow": row.hook})
+			handled, err := b.Run(row.phase)
 			require.False(t, handled)
-			p := at(flowhook.Login, row.phase, flowhook.Password)
+			p := flowtest.At(flowhook.Login, row.phase, flowhook.Password)
 			requireTimeout(t, err, p, "slow", slowAt, brief)
 			require.Regexp(t, "timeout of "+brief+": context deadline exceeded$", err.Error(), "and nothing of an error that says no more")
-			require.Equal(t, []string{"slow"}, b.ran)
-			b.requireUntouched()
+			require.Equal(t, []string{"slow"}, b.Ran)
+			b.RequireUntouched()
 			if row.phase == flowhook.After {
-				require.Equal(t, []string{"begin alice", "rollback"}, b.store.entries)
+				require.Equal(t, []string{"begin alice", "rollback"}, b.Store.Entries)
 			}
 		})
 	}
 
 	t.Run("an error of the hook's own, too late, is in it", func(t *testing.T) {
-		b := newBench(t)
-		b.file(one(flowhook.After, brief), map[string]act{"slow": func(ctx context.Context, x *flowhook.Exchange) error {
+		b := flowtest.NewRunTest(t)
+		b.AddYAML(one(flowhook.After, brief), map[string]flowtest.Act{"slow": func(ctx context.Context, x *flowhook.Exchange) error {
 			<-ctx.Done()
-			return errRefused
+			return flowtest.ErrRefused
 		}})
-		_, err := b.run(flowhook.After)
-		requireTimeout(t, err, loginAfter, "slow", slowAt, brief)
-		require.ErrorIs(t, err, errRefused)
+		_, err := b.Run(flowhook.After)
+		requireTimeout(t, err, flowtest.LoginAfter, "slow", slowAt, brief)
+		require.ErrorIs(t, err, flowtest.ErrRefused)
 		require.ErrorContains(t, err, "refused")
 	})
 
 	t.Run("an error in time is the hook's own", func(t *testing.T) {
-		b := newBench(t)
-		b.file(one(flowhook.After, ample), map[string]act{"slow": refuse})
-		_, err := b.run(flowhook.After)
-		require.ErrorIs(t, err, errRefused)
+		b := flowtest.NewRunTest(t)
+		b.AddYAML(one(flowhook.After, ample), map[string]flowtest.Act{"slow": flowtest.Refuse})
+		_, err := b.Run(flowhook.After)
+		require.ErrorIs(t, err, flowtest.ErrRefused)
 		require.NotContains(t, err.Error(), "timeout")
 		require.NotErrorIs(t, err, context.DeadlineExceeded)
 	})
 
 	t.Run("a panic in time is a panic", func(t *testing.T) {
-		b := newBench(t)
-		b.file(one(flowhook.After, ample), map[string]act{"slow": func(context.Context, *flowhook.Exchange) error { panic("startled") }})
-		_, err := b.run(flowhook.After)
+		b := flowtest.NewRunTest(t)
+		b.AddYAML(one(flowhook.After, ample), map[string]flowtest.Act{"slow": func(context.Context, *flowhook.Exchange) error { panic("startled") }})
+		_, err := b.Run(flowhook.After)
 		require.ErrorContains(t, err, "panic: startled")
 	})
 
 	t.Run("the end of the request is the request's", func(t *testing.T) {
-		for name, hook := range map[string]act{"honoured": waits, "ignored": ignores} {
-			b := newBench(t)
-			b.file(one(flowhook.After, ample), map[string]act{"slow": func(ctx context.Context, x *flowhook.Exchange) error {
-				b.cancel()
+		for name, hook := range map[string]flowtest.Act{"honoured": waits, "ignored": ignores} {
+			b := flowtest.NewRunTest(t)
+			b.AddYAML(one(flowhook.After, ample), map[string]flowtest.Act{"slow": func(ctx context.Context, x *flowhook.Exchange) error {
+				b.Cancel()
 				return hook(ctx, x)
 			}})
-			_, err := b.run(flowhook.After)
+			_, err := b.Run(flowhook.After)
 			require.ErrorIs(t, err, context.Canceled, name)
 			require.NotContains(t, err.Error(), "timeout", name)
 			if name == "ignored" {
 				require.Equal(t, context.Canceled, err, "no hook is to blame")
 			}
-			require.Equal(t, []string{"begin alice", "rollback"}, b.store.entries, name)
+			require.Equal(t, []string{"begin alice", "rollback"}, b.Store.Entries, name)
 		}
 	})
 
 	t.Run("without one there is no deadline; with one it is as far away as it says", func(t *testing.T) {
 		for timeout, want := range map[string]time.Duration{"": 0, "90s": 90 * time.Second} {
-			b := newBench(t)
-			b.file(one(flowhook.After, timeout), map[string]act{"slow": func(ctx context.Context, _ *flowhook.Exchange) error {
+			b := flowtest.NewRunTest(t)
+			b.AddYAML(one(flowhook.After, timeout), map[string]flowtest.Act{"slow": func(ctx context.Context, _ *flowhook.Exchange) error {
 				deadline, limited := ctx.Deadline()
 				require.Equal(t, want > 0, limited)
 				if limited {
 					require.WithinDuration(t, time.Now().Add(want), deadline, 10*time.Second)
 				}
-				require.NotNil(t, ctx.Value(inLedger{}), "it is the transaction's context all the same")
+				require.NotNil(t, ctx.Value(flowtest.InTransactionKey{}), "it is the transaction's context all the same")
 				x, _ := flowhook.FromContext(ctx)
-				require.Same(t, b.x, x)
+				require.Same(t, b.Exchange, x)
 				return nil
 			}})
-			_, err := b.run(flowhook.After)
+			_, err := b.Run(flowhook.After)
 			require.NoError(t, err)
-			require.Equal(t, []string{"slow"}, b.ran)
+			require.Equal(t, []string{"slow"}, b.Ran)
 		}
 	})
 }
@@ -181,10 +165,10 @@ func TestTimeout(t *testing.T) {
 func TestTimeoutIsOfOneHook(t *testing.T) {
 	const text = "selfservice:\n  login:\n    after:\n      password:\n        - {hook: quick, timeout: 1h}\n" +
 		"        - {hook: free}\n        - {hook: slow, timeout: 10ms}\n        - {hook: last, timeout: 2h}\n"
-	b := newBench(t)
+	b := flowtest.NewRunTest(t)
 	left := map[string]time.Duration{}
 	var quick context.Context
-	look := func(name string) act {
+	look := func(name string) flowtest.Act {
 		return func(ctx context.Context, _ *flowhook.Exchange) error {
 			if name == "quick" {
 				quick = ctx
@@ -198,42 +182,42 @@ func TestTimeoutIsOfOneHook(t *testing.T) {
 			return nil
 		}
 	}
-	b.file(text, map[string]act{"quick": look("quick"), "free": look("free"), "slow": ignores, "last": look("last")})
-	_, err := b.run(flowhook.After)
-	requireTimeout(t, err, loginAfter, "slow", flowhook.Position{Line: 7, Column: 18}, "10ms")
-	require.Equal(t, []string{"quick", "free", "slow"}, b.ran, "nothing runs behind it")
+	b.AddYAML(text, map[string]flowtest.Act{"quick": look("quick"), "free": look("free"), "slow": ignores, "last": look("last")})
+	_, err := b.Run(flowhook.After)
+	requireTimeout(t, err, flowtest.LoginAfter, "slow", flowhook.Position{Line: 7, Column: 18}, "10ms")
+	require.Equal(t, []string{"quick", "free", "slow"}, b.Ran, "nothing runs behind it")
 
-	b = newBench(t)
-	b.file(strings.Replace(text, "10ms", "3h", 1), map[string]act{"quick": look("quick"), "free": look("free"), "slow": look("slow"), "last": look("last")})
-	_, err = b.run(flowhook.After)
+	b = flowtest.NewRunTest(t)
+	b.AddYAML(strings.Replace(text, "10ms", "3h", 1), map[string]flowtest.Act{"quick": look("quick"), "free": look("free"), "slow": look("slow"), "last": look("last")})
+	_, err = b.Run(flowhook.After)
 	require.NoError(t, err)
-	require.Equal(t, []string{"quick", "free", "slow", "last"}, b.ran)
+	require.Equal(t, []string{"quick", "free", "slow", "last"}, b.Ran)
 	require.Equal(t, map[string]time.Duration{"quick": time.Hour, "slow": 3 * time.Hour, "last": 2 * time.Hour}, left)
 }
 
 func TestTimeoutOfBuiltinHook(t *testing.T) {
-	b := newBench(t)
-	b.file("selfservice: {login: {after: {password: [{hook: session, timeout: 10ms}]}}}", nil)
-	b.opts.Issue = waits
-	_, err := b.run(flowhook.After)
-	requireTimeout(t, err, loginAfter, "session", flowhook.Position{Line: 1, Column: 49}, brief)
+	b := flowtest.NewRunTest(t)
+	b.AddYAML("selfservice: {login: {after: {password: [{hook: session, timeout: 10ms}]}}}", nil)
+	b.Options.Issue = waits
+	_, err := b.Run(flowhook.After)
+	requireTimeout(t, err, flowtest.LoginAfter, "session", flowhook.Position{Line: 1, Column: 49}, brief)
 }
 
 // A redirect does not wait, and what is behind it relies on its answer: it has all the time that it needs.
 func TestATimeoutDoesNotKeepARedirectFromAnswering(t *testing.T) {
-	b := newBench(t)
-	b.file("selfservice: {login: {before: [{hook: redirect, timeout: 1ns, config: {to: /maintenance}}, {hook: slow}]}}", map[string]act{"slow": nothing})
-	handled, err := b.run(flowhook.Before)
+	b := flowtest.NewRunTest(t)
+	b.AddYAML("selfservice: {login: {before: [{hook: redirect, timeout: 1ns, config: {to: /maintenance}}, {hook: slow}]}}", map[string]flowtest.Act{"slow": flowtest.NoOp})
+	handled, err := b.Run(flowhook.Before)
 	require.NoError(t, err)
 	require.True(t, handled)
-	require.Empty(t, b.ran)
+	require.Empty(t, b.Ran)
 }
 
 // The hook's context ends before, or when, it returns; that of AfterCommit is another.
 func TestTimeoutDoesNotReachAfterCommit(t *testing.T) {
-	b := newBench(t)
+	b := flowtest.NewRunTest(t)
 	done := false
-	b.file(one(flowhook.After, "1m"), map[string]act{"slow": func(hook context.Context, x *flowhook.Exchange) error {
+	b.AddYAML(one(flowhook.After, "1m"), map[string]flowtest.Act{"slow": func(hook context.Context, x *flowhook.Exchange) error {
 		x.AfterCommit(func(ctx context.Context) error {
 			require.ErrorIs(t, hook.Err(), context.Canceled)
 			require.NoError(t, ctx.Err())
@@ -245,17 +229,17 @@ func TestTimeoutDoesNotReachAfterCommit(t *testing.T) {
 		})
 		return nil
 	}})
-	_, err := b.run(flowhook.After)
+	_, err := b.Run(flowhook.After)
 	require.NoError(t, err)
 	require.True(t, done)
-	require.NotContains(t, b.log.String(), "failed after the commit")
+	require.NotContains(t, b.Log.String(), "failed after the commit")
 }
 
 func TestWrapStandsAroundTheTimeout(t *testing.T) {
-	b := newBench(t)
-	b.file(one(flowhook.After, brief), map[string]act{"slow": ignores})
+	b := flowtest.NewRunTest(t)
+	b.AddYAML(one(flowhook.After, brief), map[string]flowtest.Act{"slow": ignores})
 	var seen error
-	b.opts.Wrap = func(_ flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
+	b.Options.Wrap = func(_ flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
 		return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
 			_, limited := ctx.Deadline()
 			require.False(t, limited, "what stands around a hook has time")
@@ -264,7 +248,7 @@ func TestWrapStandsAroundTheTimeout(t *testing.T) {
 			return seen
 		})
 	}
-	_, err := b.run(flowhook.After)
+	_, err := b.Run(flowhook.After)
 	require.ErrorIs(t, seen, context.DeadlineExceeded)
 	require.ErrorContains(t, seen, "not done within its timeout of 10ms")
 	require.ErrorIs(t, err, seen)
@@ -272,36 +256,36 @@ func TestWrapStandsAroundTheTimeout(t *testing.T) {
 
 func TestTimeoutInComplete(t *testing.T) {
 	t.Run("of a gate: save does not run, and failed is told why", func(t *testing.T) {
-		b := newBench(t)
+		b := flowtest.NewRunTest(t)
 		var why error
-		b.file("selfservice: {login: {after: {password: [{hook: slow, phase: before_persist, timeout: 10ms}]}, failed: {hooks: [{hook: audit}]}}}",
-			map[string]act{"slow": ignores, "audit": func(ctx context.Context, x *flowhook.Exchange) error {
+		b.AddYAML("selfservice: {login: {after: {password: [{hook: slow, phase: before_persist, timeout: 10ms}]}, failed: {hooks: [{hook: audit}]}}}",
+			map[string]flowtest.Act{"slow": ignores, "audit": func(ctx context.Context, x *flowhook.Exchange) error {
 				why = x.Err
 				return ctx.Err()
 			}})
-		_, err := b.complete(func(context.Context) error { t.Error("saved"); return nil })
-		requireTimeout(t, err, loginGate, "slow", flowhook.Position{Line: 1, Column: 49}, brief)
+		_, err := b.Complete(func(context.Context) error { t.Error("saved"); return nil })
+		requireTimeout(t, err, flowtest.LoginGate, "slow", flowhook.Position{Line: 1, Column: 49}, brief)
 		require.Equal(t, err, why)
-		require.Equal(t, []string{"slow", "audit"}, b.ran)
-		require.Empty(t, b.store.entries)
+		require.Equal(t, []string{"slow", "audit"}, b.Ran)
+		require.Empty(t, b.Store.Entries)
 	})
 
 	t.Run("at after: save is rolled back", func(t *testing.T) {
-		b := newBench(t)
-		b.file(one(flowhook.After, brief), map[string]act{"slow": ignores})
-		_, err := b.complete(func(context.Context) error { b.x.Writer.Header().Set("X-Save", "1"); return nil })
-		requireTimeout(t, err, loginAfter, "slow", slowAt, brief)
-		require.Equal(t, []string{"begin alice", "rollback"}, b.store.entries)
-		b.requireUntouched()
+		b := flowtest.NewRunTest(t)
+		b.AddYAML(one(flowhook.After, brief), map[string]flowtest.Act{"slow": ignores})
+		_, err := b.Complete(func(context.Context) error { b.Exchange.Writer.Header().Set("X-Save", "1"); return nil })
+		requireTimeout(t, err, flowtest.LoginAfter, "slow", slowAt, brief)
+		require.Equal(t, []string{"begin alice", "rollback"}, b.Store.Entries)
+		b.RequireUntouched()
 	})
 
 	t.Run("at failed: it is only logged, also where the request has ended", func(t *testing.T) {
-		b := newBench(t)
-		b.cancel()
-		b.file(one(flowhook.Failed, brief), map[string]act{"slow": ignores})
-		_, err := b.complete(nil)
+		b := flowtest.NewRunTest(t)
+		b.Cancel()
+		b.AddYAML(one(flowhook.Failed, brief), map[string]flowtest.Act{"slow": ignores})
+		_, err := b.Complete(nil)
 		require.Equal(t, context.Canceled, err)
-		require.Contains(t, b.log.String(), "not done within its timeout of 10ms")
+		require.Contains(t, b.Log.String(), "not done within its timeout of 10ms")
 	})
 }
 
@@ -313,11 +297,11 @@ func TestTimeoutsAtOnce(t *testing.T) {
 	}})
 	require.NoError(t, err)
 	errs := make([]error, 32)
-	together(len(errs), func(i int) {
-		x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: newRequest()}
+	flowtest.Concurrently(len(errs), func(i int) {
+		x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: flowtest.NewRequest()}
 		_, errs[i] = p.Run(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.BeforePersist, flowhook.Password)
 	})
 	for _, err := range errs {
-		requireTimeout(t, err, loginGate, "slow", slowAt, brief)
+		requireTimeout(t, err, flowtest.LoginGate, "slow", slowAt, brief)
 	}
 }

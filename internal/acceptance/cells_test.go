@@ -1,0 +1,174 @@
+package acceptance_test
+
+import (
+	"fmt"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
+	"github.com/flowhook/flowhook/store/memstore"
+	"github.com/stretchr/testify/assert"
+)
+
+// A cell is a hook at a point, as one of the layouts writes it.
+type cell struct {
+	layout string
+	hook   string
+	point  flowhook.Point // where it is written; "phase" in the entry is for the gates of the host's own
+}
+
+// mayStand is the table of the document for the hooks that cannot stand everywhere: at after, of these and of the host's
+// own flows, with every strategy and without.
+var mayStand = map[string][]flowhook.Flow{
+	"session":                {"login", "registration", "verification", "recovery", "invite"},
+	"revoke_active_sessions": {"login", "recovery", "settings", "invite"},
+	"verify":                 {"registration", "settings", "login", "invite"},
+	"verification":           {"registration", "settings", "login", "invite"},
+}
+
+var (
+	layouts = []string{"document", "v0.3", "v0.4"}
+	hooks   = []string{"redirect", "session", "revoke_active_sessions", "verify", "verification"}
+)
+
+// cells gives every built-in hook at each flow, phase and strategy, in each layout.
+func cells() (all []cell) {
+	for _, layout := range layouts {
+		for _, hook := range hooks {
+			for _, flow := range flowtest.Flows {
+				for _, phase := range flowtest.Phases {
+					for _, s := range flowtest.Strategies {
+						all = append(all, cell{layout, hook, flowhook.Point{Flow: flow, Phase: phase, Strategy: s}})
+					}
+				}
+			}
+		}
+	}
+	return all
+}
+
+// yaml writes the cell down.
+func (c cell) yaml() string {
+	entry := "hook: " + c.hook
+	if c.hook == "redirect" {
+		entry += ", config: {to: /there}"
+	}
+	section := string(c.point.Phase)
+	if c.point.Phase == flowhook.BeforePersist {
+		section, entry = "after", entry+", phase: before_persist"
+	}
+	hooks := fmt.Sprintf("[{%s}]", entry)
+	if c.layout != "document" {
+		hooks = fmt.Sprintf("{hooks: %s}", hooks)
+	}
+	if s := c.point.Strategy; s != "" {
+		hooks = fmt.Sprintf("{%s: %s}", s, hooks)
+	}
+	flow := fmt.Sprintf("{%s: {%s: %s}}", c.point.Flow, section, hooks)
+	if c.layout == "v0.4" {
+		flow = fmt.Sprintf("{flows: %s}", flow)
+	}
+	return "selfservice: " + flow
+}
+
+// want gives the error that New has for the cell, or "".
+func (c cell) want() string {
+	p := c.point
+	switch {
+	case p.Flow == "settings" && p.Phase == "before" && c.layout != "v0.4":
+		return "settings flows do not have before hooks"
+	case p.Phase == "before" && p.Strategy != "":
+		return "no strategy can stand here"
+	case c.hook == "redirect" || p.Phase == "after" && slices.Contains(mayStand[c.hook], p.Flow):
+		return ""
+	}
+	at := p.String()
+	own := []string{}
+	for _, f := range mayStand[c.hook] {
+		if f != "invite" {
+			own = append(own, string(f))
+		}
+	}
+	return fmt.Sprintf("hook %q cannot be at %s; it is allowed at after of %s, and of the host's own flows", c.hook, at, strings.Join(own, ", "))
+}
+
+// registered gives the point where the hook of a cell that New accepts is found.
+func (c cell) registered() flowhook.Point {
+	p := c.point
+	if c.hook == "redirect" && p.Flow == "registration" && p.Phase == "after" {
+		p.Phase = flowhook.BeforePersist
+	}
+	return p
+}
+
+// run does what a handler would do at the point where the hook is found, and says what came of it.
+func (c cell) run(t *testing.T) string {
+	store, mail, ctx := memstore.New(), &flowtest.Mailbox{}, t.Context()
+	old := flowhook.Session{ID: "old", IdentityID: "alice", ExpiresAt: time.Now().Add(time.Hour)}
+	assert.NoError(t, store.CreateSession(ctx, old))
+	cfg, err := flowhook.ParseConfig([]byte(c.yaml()))
+	assert.NoError(t, err)
+	opts := flowtest.AnyOptions()
+	opts.Store, opts.Courier, opts.VerificationURL = store, mail, "https://example.com/verify"
+	p, err := flowhook.New(cfg, opts)
+	assert.NoError(t, err)
+
+	rec := httptest.NewRecorder()
+	x := &flowhook.Exchange{Writer: rec, Request: flowtest.NewRequest(), Identity: flowtest.Alice.Identity()}
+	at := c.registered()
+	if at.Strategy == flowhook.FlowWide {
+		at.Strategy = "magic" // a flow-wide hook runs for each
+	}
+	handled, err := p.Run(flowhook.NewContext(ctx, x), at.Flow, at.Phase, at.Strategy)
+	assert.NoError(t, err)
+
+	var effects []string
+	if handled {
+		effects = append(effects, fmt.Sprint(rec.Code, " to ", rec.Header().Get("Location")))
+	}
+	if cookies := rec.Result().Cookies(); len(cookies) > 0 {
+		r := flowtest.NewRequest()
+		r.AddCookie(cookies[0])
+		s, err := p.Sessions().FromRequest(r)
+		assert.NoError(t, err)
+		effects = append(effects, "signed in as "+s.IdentityID)
+	}
+	if _, err := store.FindSession(ctx, "old"); err != nil {
+		effects = append(effects, "old session gone")
+	}
+	for _, m := range mail.Take() {
+		effects = append(effects, "mail to "+m.To)
+	}
+	return strings.Join(effects, ", ")
+}
+
+func TestEveryCell(t *testing.T) {
+	effect := map[string]string{"redirect": "302 to /there", "session": "signed in as alice", "revoke_active_sessions": "old session gone",
+		"verify": "mail to alice@example.org", "verification": "mail to alice@example.org"}
+	opts := flowtest.AnyOptions()
+	opts.VerificationURL = "https://example.com/verify"
+	var placed []flowhook.Point
+	opts.Wrap = func(p flowhook.Point, _ string, next flowhook.Hook) flowhook.Hook {
+		placed = append(placed, p)
+		return next
+	}
+	accepted := 0
+	for _, c := range cells() {
+		placed = nil
+		err := flowtest.Build(c.yaml(), opts)
+		if want := c.want(); want != "" {
+			assert.ErrorContains(t, err, want, c.yaml())
+			assert.Len(t, flowtest.Problems(err), 1, c.yaml())
+			continue
+		}
+		accepted++
+		assert.NoError(t, err, c.yaml())
+		assert.Equal(t, []flowhook.Point{c.registered()}, placed, c.yaml())
+		assert.Equal(t, effect[c.hook], c.run(t), c.yaml())
+	}
+	t.Logf("every cell: %d, of which %d load and have their effect when they run, and the rest is refused with the place where it may stand", len(cells()), accepted)
+}

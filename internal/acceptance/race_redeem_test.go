@@ -1,0 +1,191 @@
+package acceptance_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http/httptest"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
+	"github.com/stretchr/testify/require"
+)
+
+// postOffice is a pipeline that mails at every login.
+type postOffice struct {
+	*flowhook.Pipeline
+	t     *testing.T
+	store *faultStore
+	mail  *flowtest.Mailbox
+}
+
+func newPostOffice(t *testing.T) *postOffice {
+	o := &postOffice{t: t, store: &faultStore{}, mail: &flowtest.Mailbox{}}
+	o.store.clear()
+	cfg, err := flowhook.ParseConfig([]byte(`
+selfservice:
+  login:
+    after:
+      - {hook: verify, config: {interval: 0s}}
+      - {hook: revoke_active_sessions}
+      - {hook: session}
+` + flowtest.SecretYAML))
+	require.NoError(t, err)
+	o.Pipeline, err = flowhook.New(cfg, flowhook.Options{Store: o.store, Courier: o.mail, VerificationURL: "https://auth.example/verify",
+		Now: flowtest.NewClock().Now, Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	return o
+}
+
+// login signs somebody in who has one address. It gives what save has made of it too.
+func (o *postOffice) login(ctx context.Context, id string, save func(ctx context.Context) error) (*flowhook.Session, error) {
+	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: flowtest.NewRequest(), Identity: flowtest.User{ID: id, Email: id + "@example.org"}.Identity()}
+	_, err := o.Complete(flowhook.NewContext(ctx, x), flowhook.Login, flowhook.Password, save)
+	return x.Session, err
+}
+
+// tokens gives what was mailed since the last call.
+func (o *postOffice) tokens() (tokens []string) {
+	for _, m := range o.mail.Take() {
+		u, err := url.Parse(m.Link)
+		require.NoError(o.t, err)
+		tokens = append(tokens, u.Query().Get("token"))
+	}
+	return tokens
+}
+
+// confirm marks the user as verified.
+func (o *postOffice) confirm(ctx context.Context, v flowhook.VerificationToken) error {
+	return o.store.SaveUser(ctx, flowtest.User{ID: v.IdentityID, Email: v.Address.Value, Verified: true})
+}
+
+// bounded ends what waits for ever.
+func bounded(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestATokenIsRedeemedOnce(t *testing.T) {
+	chance, seed := newSeed()
+	o, ctx := newPostOffice(t), bounded(t)
+	tokens, successes, refusals := testkit.Times(t, 1000), 0, 0
+	for n := range tokens {
+		id := fmt.Sprint("user-", n)
+		_, err := o.login(ctx, id, nil)
+		require.NoError(t, err)
+		token := o.tokens()[0]
+
+		var redeemed, confirmed atomic.Int32
+		refuses := chance.IntN(10) == 0 // the host refuses the first who comes, when all others have been sent away
+		var others sync.WaitGroup
+		if refuses {
+			others.Add(atOnce - 1)
+		}
+		flowtest.Concurrently(atOnce, func(int) {
+			err := o.Redeem(ctx, token, func(ctx context.Context, v flowhook.VerificationToken) error {
+				if err := o.confirm(ctx, v); err != nil {
+					return err
+				}
+				if confirmed.Add(1) == 1 && refuses {
+					others.Wait()
+					return flowtest.ErrRefused
+				}
+				return nil
+			})
+			if refuses && err == flowtest.ErrRefused {
+				return
+			}
+			if refuses {
+				others.Done()
+			}
+			if err == nil {
+				redeemed.Add(1)
+			} else if !errors.Is(err, flowhook.ErrBadToken) {
+				t.Error(err)
+			}
+		})
+		if refuses {
+			require.Zero(t, redeemed.Load())
+			_, known := o.store.User(ctx, id)
+			require.False(t, known)
+			require.NoError(t, o.Redeem(ctx, token, o.confirm), "what was refused is not used up")
+			redeemed.Add(1)
+			refusals++
+		}
+		u, _ := o.store.User(ctx, id)
+		require.EqualValues(t, 1, redeemed.Load())
+		require.Equal(t, flowtest.User{ID: id, Email: id + "@example.org", Verified: true}, u)
+		require.ErrorIs(t, o.Redeem(ctx, token, o.confirm), flowhook.ErrBadToken)
+		successes++
+	}
+	require.Equal(t, tokens, successes)
+	t.Logf("%d tokens, %d redeemers each: exactly %d successes, %d of them at the second try (seed %d)", tokens, atOnce, successes, refusals, seed)
+}
+
+// TestLoginsAndRedeemersCross has logins that mail, redeemers, and logins that redeem, meet at one identity and one token.
+func TestLoginsAndRedeemersCross(t *testing.T) {
+	chance, seed := newSeed()
+	o, ctx := newPostOffice(t), bounded(t)
+	_, err := o.login(ctx, identityID, nil)
+	require.NoError(t, err)
+	token := o.tokens()[0]
+	rounds := testkit.Times(t, 1000)
+	const each = 5
+	for range rounds {
+		var redeemed, signedIn atomic.Int32
+		var issued [3 * each]*flowhook.Session
+		turns := chance.Perm(3 * each)
+		redeem := func(ctx context.Context) error { return o.Redeem(ctx, token, o.confirm) }
+		flowtest.Concurrently(3*each, func(i int) {
+			var err error
+			switch kind := turns[i] / each; kind {
+			case 0:
+				issued[i], err = o.login(ctx, identityID, nil)
+			case 1:
+				issued[i], err = o.login(ctx, identityID, redeem)
+			default:
+				err = redeem(ctx)
+			}
+			switch {
+			case err != nil && (turns[i] < each || !errors.Is(err, flowhook.ErrBadToken)):
+				t.Error(err)
+			case err != nil:
+				if issued[i] != nil {
+					t.Error("a login that failed leaves a session in its exchange")
+				}
+			default:
+				if turns[i] >= each {
+					redeemed.Add(1)
+				}
+				if issued[i] != nil {
+					signedIn.Add(1)
+				}
+			}
+		})
+		require.EqualValues(t, 1, redeemed.Load())
+		is, err := o.store.contents(flowtest.NewClock().Now())
+		require.NoError(t, err)
+		require.Len(t, is.sessions, 1)
+		survivor := ""
+		for _, s := range issued {
+			if s != nil && is.sessions[s.ID] == *s {
+				survivor = s.ID
+			}
+		}
+		require.NotEmpty(t, survivor, "what survives belongs to nobody who has succeeded")
+		mailed := o.tokens()
+		require.Len(t, mailed, int(signedIn.Load()))
+		require.Len(t, is.tokens, len(mailed))
+		token = mailed[chance.IntN(len(mailed))]
+		o.store.forget(survivor)
+	}
+	t.Logf("logins that mail, redeemers, and logins that redeem, crossing %d times for one identity: no deadlock (seed %d)", rounds, seed)
+}

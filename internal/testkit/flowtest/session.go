@@ -1,0 +1,156 @@
+package flowtest
+
+import (
+	"context"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/flowhook/flowhook"
+	"github.com/stretchr/testify/require"
+)
+
+const CookieName = "__Host-session"
+
+// desk is a pipeline, with its sessions, over a store that is watched.
+type SessionTest struct {
+	*flowhook.Sessions
+	T        testing.TB
+	Pipeline *flowhook.Pipeline
+	Store    *RecordingStore
+	Clock    *Clock
+	Mail     *Mailbox
+	Log      *LogBuffer
+	Options  flowhook.Options
+}
+
+// newDesk makes one with a file's text. Where the text has no secrets, it gets one.
+func NewSessionTest(t testing.TB, text string, change ...func(d *SessionTest)) *SessionTest {
+	t.Helper()
+	d := &SessionTest{T: t, Store: NewRecordingStore(), Clock: NewClock(), Mail: &Mailbox{}, Log: &LogBuffer{}}
+	d.Options = flowhook.Options{Store: d.Store, Courier: d.Mail, VerificationURL: "https://auth.example/verify", Now: d.Clock.Now,
+		Logger: slog.New(slog.NewTextHandler(d.Log, nil))}
+	for _, c := range change {
+		c(d)
+	}
+	if !strings.Contains(text, "secrets:") && d.Options.Secrets == nil {
+		text += SecretYAML
+	}
+	cfg, err := flowhook.ParseConfig([]byte(text))
+	require.NoError(t, err)
+	d.Pipeline, err = flowhook.New(cfg, d.Options)
+	require.NoError(t, err)
+	d.Sessions = d.Pipeline.Sessions()
+	return d
+}
+
+// visitor is a request and what has become of it.
+type Visitor struct {
+	*flowhook.Exchange
+	Recorder *httptest.ResponseRecorder
+}
+
+// visit is a request of an identity ("": of nobody yet), with cookies in one header.
+func NewVisitor(identity string, cookies ...string) Visitor {
+	v := Visitor{&flowhook.Exchange{Request: NewRequest()}, httptest.NewRecorder()}
+	v.Writer = v.Recorder
+	if identity != "" {
+		v.Identity = &flowhook.Identity{ID: identity}
+	}
+	if len(cookies) > 0 {
+		v.Request.Header.Set("Cookie", strings.Join(cookies, "; "))
+	}
+	return v
+}
+
+// signIn issues a session and gives the cookie, as "name=value", and the session.
+func (d *SessionTest) SignIn(identity string) (cookie string, s flowhook.Session) {
+	d.T.Helper()
+	v := NewVisitor(identity)
+	require.NoError(d.T, d.Issue(d.T.Context(), v.Exchange))
+	require.Len(d.T, v.Recorder.Result().Cookies(), 1)
+	c := v.Recorder.Result().Cookies()[0]
+	return c.Name + "=" + c.Value, *v.Session
+}
+
+// who gives the identity that a request with these cookies is signed in as, "" for nobody.
+func (d *SessionTest) IdentityOf(cookies ...string) string {
+	d.T.Helper()
+	s, err := d.FromRequest(NewVisitor("", cookies...).Request)
+	if err != nil {
+		require.ErrorIs(d.T, err, flowhook.ErrNoSession)
+		require.Nil(d.T, s)
+		return ""
+	}
+	return s.IdentityID
+}
+
+// complete is a login by password.
+func (d *SessionTest) CompleteLogin(v Visitor, save func(ctx context.Context) error) error {
+	d.T.Helper()
+	handled, err := d.Pipeline.Complete(flowhook.NewContext(d.T.Context(), v.Exchange), flowhook.Login, flowhook.Password, save)
+	require.False(d.T, handled)
+	return err
+}
+
+func SetCookies(v Visitor) []string { return v.Recorder.Header()["Set-Cookie"] }
+
+const Secret = "a-secret-for-the-tests"
+
+// sign makes a token as flowhook does: gorilla/securecookie's format, under a key that is expanded from the secret.
+// Where it changes, all users are signed out by the upgrade.
+func SignToken(secret, name, date, content string) string {
+	return EncodeToken(date, content, func(signed string) []byte {
+		mac := hmac.New(sha256.New, ExpandKey(secret))
+		mac.Write([]byte(name + "|" + signed))
+		return mac.Sum(nil)
+	})
+}
+
+func EncodeToken(date, content string, mac func(signed string) []byte) string {
+	signed := date + "|" + base64.URLEncoding.EncodeToString([]byte(content))
+	return base64.URLEncoding.EncodeToString([]byte(signed + "|" + string(mac(signed))))
+}
+
+func ExpandKey(secret string) []byte {
+	key, err := hkdf.Key(sha256.New, []byte(secret), nil, "flowhook session token", 64)
+	if err != nil {
+		panic(err)
+	}
+	return key
+}
+
+// cookiesOf signs an identity in n times and returns the cookies and the IDs of the sessions.
+func (d *SessionTest) CookiesOf(identity string, n int) (cookies, ids []string) {
+	d.T.Helper()
+	for range n {
+		cookie, s := d.SignIn(identity)
+		cookies, ids = append(cookies, cookie), append(ids, s.ID)
+	}
+	return cookies, ids
+}
+
+// live counts the sessions that the store has created, and has not lost, of each identity; none is left out.
+func (d *SessionTest) LiveSessions(identities ...string) map[string]int {
+	d.T.Helper()
+	d.Store.Mu.Lock()
+	calls := append([]string(nil), d.Store.Calls...)
+	d.Store.Mu.Unlock()
+	count := map[string]int{}
+	for _, c := range calls {
+		var id string
+		if n := len("CreateSession "); len(c) > n && c[:n] == "CreateSession " {
+			id = c[n:]
+		}
+		if s, err := d.Store.Store.FindSession(d.T.Context(), id); err == nil {
+			require.Contains(d.T, identities, s.IdentityID)
+			count[s.IdentityID]++
+		}
+	}
+	return count
+}

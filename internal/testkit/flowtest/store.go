@@ -1,0 +1,216 @@
+package flowtest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/store/memstore"
+)
+
+// watched is a store that notes what it is asked, and fails where a test wants it to.
+type RecordingStore struct {
+	*memstore.Store
+	Mu    sync.Mutex
+	Calls []string         // "FindSession <id>"
+	Fail  map[string]error // by method, or by call
+}
+
+func NewRecordingStore() *RecordingStore {
+	return &RecordingStore{Store: memstore.New(), Fail: map[string]error{}}
+}
+
+func (w *RecordingStore) record(method, about string) error {
+	w.Mu.Lock()
+	defer w.Mu.Unlock()
+	call := strings.TrimSpace(method + " " + about)
+	w.Calls = append(w.Calls, call)
+	return cmp.Or(w.Fail[method], w.Fail[call])
+}
+
+// take gives the calls since the last time, without those of Transaction.
+func (w *RecordingStore) Take() (calls []string) {
+	w.Mu.Lock()
+	defer w.Mu.Unlock()
+	for _, c := range w.Calls {
+		if !strings.HasPrefix(c, "Transaction") {
+			calls = append(calls, c)
+		}
+	}
+	w.Calls = nil
+	return calls
+}
+
+func (w *RecordingStore) Transaction(ctx context.Context, id string, fn func(context.Context) error) error {
+	if err := w.record("Transaction", id); err != nil {
+		return err
+	}
+	return w.Store.Transaction(ctx, id, fn)
+}
+
+func (w *RecordingStore) CreateSession(ctx context.Context, s flowhook.Session) error {
+	if err := w.record("CreateSession", s.ID); err != nil {
+		return err
+	}
+	return w.Store.CreateSession(ctx, s)
+}
+
+func (w *RecordingStore) FindSession(ctx context.Context, id string) (flowhook.Session, error) {
+	if err := w.record("FindSession", id); err != nil {
+		return flowhook.Session{}, err
+	}
+	return w.Store.FindSession(ctx, id)
+}
+
+func (w *RecordingStore) DeleteSession(ctx context.Context, id string) error {
+	if err := w.record("DeleteSession", id); err != nil {
+		return err
+	}
+	return w.Store.DeleteSession(ctx, id)
+}
+
+func (w *RecordingStore) DeleteSessions(ctx context.Context, identityID, exceptID string) error {
+	if err := w.record("DeleteSessions", identityID); err != nil {
+		return err
+	}
+	return w.Store.DeleteSessions(ctx, identityID, exceptID)
+}
+
+func (w *RecordingStore) CreateVerification(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (bool, error) {
+	if err := w.record("CreateVerification", ""); err != nil {
+		return false, err
+	}
+	return w.Store.CreateVerification(ctx, v, notSince)
+}
+
+func (w *RecordingStore) ConsumeVerification(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
+	if err := w.record("ConsumeVerification", ""); err != nil {
+		return flowhook.VerificationToken{}, err
+	}
+	return w.Store.ConsumeVerification(ctx, hash, now)
+}
+
+func (w *RecordingStore) DeleteVerification(ctx context.Context, hash []byte) error {
+	if err := w.record("DeleteVerification", ""); err != nil {
+		return err
+	}
+	return w.Store.DeleteVerification(ctx, hash)
+}
+
+// down is a store that is down, whatever is asked of it.
+type DownStore struct{ *UserStore }
+
+var ErrStoreDown = errors.New("the database is down")
+
+func (DownStore) Transaction(context.Context, string, func(context.Context) error) error {
+	return ErrStoreDown
+}
+
+func (DownStore) FindSession(context.Context, string) (flowhook.Session, error) {
+	return flowhook.Session{}, ErrStoreDown
+}
+
+func (DownStore) CreateSession(context.Context, flowhook.Session) error { return ErrStoreDown }
+
+func (DownStore) DeleteSession(context.Context, string) error { return ErrStoreDown }
+
+func (DownStore) DeleteSessions(ctx context.Context, _, _ string) error { return ErrStoreDown }
+
+// hostStore is memstore with the host's own table in the same transactions.
+type UserStore struct {
+	*memstore.Store
+	Mu    sync.Mutex
+	Users map[string]User
+}
+
+func NewUserStore() *UserStore {
+	return &UserStore{Store: memstore.New(), Users: map[string]User{}}
+}
+
+type PendingUsersKey struct{}
+
+func (s *UserStore) Transaction(ctx context.Context, id string, fn func(context.Context) error) error {
+	if ctx.Value(PendingUsersKey{}) != nil {
+		return s.Store.Transaction(ctx, id, fn)
+	}
+	pending := map[string]User{}
+	var was map[string]User
+	err := s.Store.Transaction(context.WithValue(ctx, PendingUsersKey{}, pending), id, func(ctx context.Context) error {
+		if err := fn(ctx); err != nil {
+			return err
+		}
+		s.Mu.Lock()
+		defer s.Mu.Unlock()
+		was = maps.Clone(s.Users)
+		maps.Copy(s.Users, pending)
+		return nil
+	})
+	if err != nil && was != nil {
+		s.Mu.Lock()
+		defer s.Mu.Unlock()
+		for id := range pending {
+			delete(s.Users, id)
+			if u, ok := was[id]; ok {
+				s.Users[id] = u
+			}
+		}
+	}
+	return err
+}
+
+func (s *UserStore) SaveUser(ctx context.Context, u User) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if pending, ok := ctx.Value(PendingUsersKey{}).(map[string]User); ok {
+		pending[u.ID] = u
+		return nil
+	}
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	s.Users[u.ID] = u
+	return nil
+}
+
+func (s *UserStore) User(ctx context.Context, id string) (User, bool) {
+	if pending, ok := ctx.Value(PendingUsersKey{}).(map[string]User); ok {
+		if u, ok := pending[id]; ok {
+			return u, true
+		}
+	}
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	u, ok := s.Users[id]
+	return u, ok
+}
+
+// ledger is a store that writes down what becomes of its transactions.
+type TransactionLog struct {
+	Entries   []string
+	CommitErr error // what a commit that fails reports
+}
+
+type InTransactionKey struct{}
+
+func (l *TransactionLog) Transaction(ctx context.Context, id string, fn func(context.Context) error) error {
+	if ctx.Value(InTransactionKey{}) != nil {
+		l.Entries = append(l.Entries, "join "+id)
+		return fn(ctx)
+	}
+	l.Entries = append(l.Entries, "begin "+id)
+	end := "rollback"
+	defer func() { l.Entries = append(l.Entries, end) }()
+	err := fn(context.WithValue(ctx, InTransactionKey{}, true))
+	if err == nil {
+		err = l.CommitErr
+	}
+	if err == nil {
+		end = "commit"
+	}
+	return err
+}

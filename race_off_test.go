@@ -1,6 +1,0 @@
-//go:build !race
-
-package flowhook_test
-
-// raceOn says that the race detector is on.
-const raceOn = false
