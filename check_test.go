@@ -1,9 +1,13 @@
 package flowhook_test
 
 import (
+	"errors"
+	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -192,4 +196,390 @@ selfservice: {registration: {after: {password: [{hook: session}, {hook: nobody}]
 `
 	require.Len(t, flowtest.Problems(flowtest.Build(text, flowtest.AnyOptions())), 1)
 	require.ErrorContains(t, flowtest.Build(strings.Replace(text, ", {hook: nobody}", "", 1), flowtest.AnyOptions()), "mitigate asks for the opposite")
+}
+
+// notOfOneFile are the rules that no file alone comes under; TestCheckOptions and TestReload_CookieScope have them.
+var notOfOneFile = []string{"cookie-scope", "unused-secrets"}
+
+func TestEveryRuleHasAFile(t *testing.T) {
+	found := map[string]bool{}
+	files, err := filepath.Glob("testdata/check/*.yml")
+	require.NoError(t, err)
+	for _, file := range files {
+		for _, line := range wanted(t, file) {
+			found[strings.Split(line, ": ")[2]] = true
+		}
+	}
+	for _, rule := range notOfOneFile {
+		assert.False(t, found[rule], rule)
+		found[rule] = true
+	}
+	assert.Equal(t, flowtest.Rules(t), slices.Sorted(maps.Keys(found)))
+}
+
+// Rules that begin with kratos- apply to a file with a key that Kratos uses and flowhook does not.
+func TestKratosFindings(t *testing.T) {
+	const hooks = "{flows: {registration: {after: {oidc: {hooks: [{hook: session}, {hook: audit}]}}}}}"
+	in := func(extra string) string { // inside of selfservice
+		return "selfservice: " + strings.Replace(hooks, "{flows:", "{"+extra+", flows:", 1)
+	}
+	with := func(extra string) string { return "selfservice: " + hooks + "\n" + extra }
+	for _, row := range []struct {
+		name, text string
+		want       []string
+	}{
+		{"no other key", with(""), nil},
+		{"keys that any service may have", with("log: {level: info}\nversion: '1.2'\n$schema: ./auth.schema.json\ntracing: {}\ndatabase: x\nclients: {}\ndev: true"), nil},
+		{"keys of Kratos that flowhook uses", with("session: {lifespan: 1h, cookie: {path: /}}\nsecurity: {account_enumeration: {mitigate: false}}\nurls: {default_return_to: /}"), nil},
+		{"keys that are deeper", with("kratos: {dsn: memory, identity: {}, version: v1.3.0}"), nil},
+		{"a version of another kind", with("version: v3.1.0"), nil},
+		{"dsn", with("dsn: memory"), nil},
+		{"identity", with("identity: {schemas: []}"), nil},
+		{"courier", with("courier: {smtp: {}}"), []string{"kratos-session-last"}},
+		{"serve", with("serve: {public: {}}"), nil},
+		{"ciphers", with("ciphers: {algorithm: noop}"), []string{"kratos-session-last"}},
+		{"hashers", with("hashers: {algorithm: bcrypt}"), []string{"kratos-session-last"}},
+		{"oauth2_provider", with("oauth2_provider: {url: http://hydra/}"), []string{"kratos-session-last"}},
+		{"feature_flags", with("feature_flags: {}"), []string{"kratos-session-last"}},
+		{"version v0", with("version: v0.13.0"), nil},
+		{"version v1", with("version: v1.3.1"), nil},
+		{"version v26", with("version: v26.2.0"), nil},
+		{"dsn and a version", with("dsn: memory\nversion: v1.3.1"), []string{"kratos-session-last"}},
+		{"dsn and a version of another kind", with("dsn: memory\nversion: v3.1.0"), nil},
+		{"dsn and identity", with("dsn: memory\nidentity: {schemas: []}"), []string{"kratos-session-last"}},
+		{"serve and version", with("serve: {public: {}}\nversion: v26.2.0"), []string{"kratos-session-last"}},
+		{"$schema", with("$schema: https://raw.githubusercontent.com/ory/kratos/v1.3.0/.schemastore/config.schema.json"), []string{"kratos-session-last"}},
+		{"methods", in("methods: {password: {enabled: true}}"), []string{"kratos-session-last"}},
+		{"strategies", in("strategies: {password: {enabled: true}}"), []string{"kratos-session-last"}},
+		{"enabled", strings.Replace(with(""), "{registration: {after", "{registration: {enabled: true, after", 1), []string{"kratos-session-last"}},
+		{"secrets.cipher", with("secrets: {cipher: [x]}"), []string{"kratos-session-last"}},
+		{"session.whoami", with("session: {whoami: {}}"), []string{"kratos-session-last"}},
+		{"session.earliest_possible_extend", with("session: {earliest_possible_extend: 1h}"), []string{"kratos-session-last", "kratos-extend"}},
+		// A key that flowhook does not use is never ignored without a word, even if it is the only one.
+		{"enabled: false alone", "selfservice: {registration: {enabled: false}}", []string{"kratos-enabled"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			log := &flowtest.LogBuffer{}
+			o := checked()
+			o.Secrets = []string{flowtest.StrongSecret}
+			o.Logger = slog.New(slog.NewTextHandler(log, nil))
+			cfg := flowtest.Parse(t, row.text)
+			ours := func(found []flowhook.Finding) []string {
+				return slices.DeleteFunc(flowtest.RulesOf(found), func(rule string) bool { return !strings.HasPrefix(rule, "kratos-") })
+			}
+			p, err := flowhook.New(cfg, o)
+			require.NoError(t, err)
+			require.NoError(t, p.Reload(cfg))
+			require.ElementsMatch(t, row.want, ours(p.Plan().Findings()))
+			require.ElementsMatch(t, row.want, ours(cfg.Check(o)))
+			require.Equal(t, 2*len(row.want), strings.Count(log.String(), "rule=kratos-"), "%s", log)
+		})
+	}
+}
+
+const StrongSecretYAML = "\nsecrets: {session: [" + flowtest.StrongSecret + "]}\n"
+
+func strict(o flowhook.Options) flowhook.Options {
+	o.Strict = true
+	return o
+}
+
+// worse gives the findings that are at least that bad.
+func worse(findings []flowhook.Finding, than flowhook.Severity) (list []flowhook.Finding) {
+	for _, f := range findings {
+		if f.Severity >= than {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+func TestStrictMakesErrorsOfWarnings(t *testing.T) {
+	files, err := filepath.Glob("testdata/[ck]*/*.yml")
+	require.NoError(t, err)
+	refused, loaded := 0, 0
+	for _, file := range files {
+		cfg := readFile(t, file)
+		findings := cfg.Check(checked())
+		assert.Equal(t, findings, cfg.Check(strict(checked())), "Check says the same: %s", file)
+		_, err := flowhook.New(cfg, strict(checked()))
+		want := worse(findings, flowhook.SeverityWarning)
+		got := flowtest.ConfigErrors(err)
+		if len(want) == 0 {
+			assert.NoError(t, err, "notes are no errors: %s", file)
+			loaded++
+			continue
+		}
+		refused++
+		require.Len(t, got, len(want), file)
+		for i, f := range want {
+			assert.Equal(t, (&flowhook.ConfigError{Position: f.Position, Path: f.Path, Problem: f.Problem, Hint: f.Hint}).Error(), got[i].Error(), file)
+			assert.Equal(t, f.Position, got[i].Position, file)
+		}
+	}
+	assert.Greater(t, refused, 40)
+	assert.Greater(t, loaded, 20)
+}
+
+// A kill switch must load, whatever it keeps from running.
+func TestStrictLetsAFlowBeClosed(t *testing.T) {
+	h := flowtest.NewService(t, "selfservice: {login: {before: [{hook: redirect, config: {to: /closed}}], after: [{hook: session}]}}"+StrongSecretYAML,
+		func(_ *flowtest.Service, o *flowhook.Options) { o.Strict = true })
+	assert.Equal(t, []string{"/closed"}, h.Browser().GetPath("/login").Header["Location"])
+	assert.Len(t, h.Pipeline.Plan().Findings(), 2)
+}
+
+// Whatever a strict file says, each of its flows can be closed, by a page anywhere.
+func TestStrictLetsEveryFlowBeClosed(t *testing.T) {
+	files, err := filepath.Glob("testdata/check/*.yml")
+	require.NoError(t, err)
+	closed := 0
+	for _, file := range files {
+		if _, err := flowhook.New(readFile(t, file), strict(checked())); err != nil {
+			continue
+		}
+		for _, flow := range []flowhook.Flow{"login", "registration", "settings", "verification", "recovery", "logout", "invite"} {
+			cfg := readFile(t, file)
+			cfg.Add(flowtest.At(flow, flowhook.Before, flowhook.FlowWide), "redirect", flowhook.Redirect("http://status.example.net/"))
+			_, err := flowhook.New(cfg, strict(checked()))
+			assert.NoError(t, err, "%s of %s", flow, file)
+			closed++
+		}
+	}
+	assert.Greater(t, closed, 100)
+}
+
+func TestStrictHoldsForReload(t *testing.T) {
+	const good = "selfservice: {login: {after: [{hook: redirect, config: {to: /home}}]}}"
+	h := flowtest.NewService(t, good+StrongSecretYAML, flowtest.WithUsers(flowtest.Alice), func(_ *flowtest.Service, o *flowhook.Options) { o.Strict = true })
+	for text, want := range map[string]string{
+		"selfservice: {login: {after: [{hook: redirect, config: {to: /elsewhere}}, {hook: revoke_active_sessions}]}}": "1:82: selfservice.login.after[1].hook: " +
+			`hook "revoke_active_sessions" never runs: the redirect at 1:38 always answers before it; move it in front of the redirect, or remove it`,
+		"session: {cookie: {same_site: None}}": "1:31: session.cookie.same_site: browsers send the session cookie with the requests of every other site: " +
+			"only the service's own CSRF protection is left; Lax, unless the service is embedded in other sites",
+	} {
+		cfg, err := flowhook.ParseConfig([]byte(text + StrongSecretYAML))
+		require.NoError(t, err)
+		assert.Equal(t, []string{want}, flowtest.Problems(h.Pipeline.Reload(cfg)))
+		assert.Empty(t, h.Pipeline.Plan().Findings(), "nothing has changed")
+		assert.Equal(t, []string{"/home"}, h.Browser().PostPath("/login/password", "user", "alice").Header["Location"])
+	}
+	cfg, err := flowhook.ParseConfig([]byte("selfservice: {login: {before: [{hook: redirect, config: {to: /closed}}]}}"))
+	require.NoError(t, err)
+	require.NoError(t, h.Pipeline.Reload(cfg))
+	assert.Equal(t, []string{"/closed"}, h.Browser().PostPath("/login/password", "user", "alice").Header["Location"])
+}
+
+func TestFindingsAreLogged(t *testing.T) {
+	log := &flowtest.LogBuffer{}
+	o := checked()
+	o.Secrets = []string{"something-super-secret"}
+	o.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
+	cfg, err := flowhook.ParseConfig([]byte("selfservice: {login: {before: [{hook: redirect, config: {to: /closed}}]}, settings: {after: [{hook: audit}, {hook: revoke_active_sessions}]}}"))
+	require.NoError(t, err)
+	want := `level=INFO msg="flowhook: login is closed: every request to it is redirected to /closed" rule=closed at=1:39 hint="take it out when the flow is to be open again"
+level=WARN msg="flowhook: hook \"audit\" runs inside the transaction, with the identity locked, in front of \"revoke_active_sessions\": as long as it takes, whatever else is to be saved for this user waits" rule=slow-lock at=1:101 hint="what waits for another service belongs at phase: before_persist, or into AfterCommit"
+level=INFO msg="flowhook: a user who changes settings is signed out of this browser as well, unless the handler sets x.Session" rule=signs-out at=1:116 hint="have the handler set x.Session to the session in use"
+level=WARN msg="flowhook: this secret was copied from documentation: anyone who has read it can sign session tokens" rule=example-secret at=Options.Secrets[0] hint="make one by: openssl rand -hex 32"
+`
+	p, err := flowhook.New(cfg, o)
+	require.NoError(t, err)
+	assert.Equal(t, want, log.String())
+	require.NoError(t, p.Reload(cfg))
+	assert.Equal(t, want+want, log.String(), "a reload says it again")
+	cfg.Check(o)
+	assert.Equal(t, want+want, log.String(), "Check logs nothing")
+}
+
+// Where there are errors, Check gives these, as New does, and nothing else.
+func TestCheckGivesErrorsAlone(t *testing.T) {
+	files, err := filepath.Glob("testdata/bad/*.yml")
+	require.NoError(t, err)
+	compared := 0
+	for _, file := range files {
+		cfg, err := flowhook.LoadConfig(file)
+		if err != nil {
+			continue // it cannot be read at all
+		}
+		opts := checked()
+		_, err = flowhook.New(cfg, opts)
+		want := flowtest.ConfigErrors(err)
+		got := cfg.Check(opts)
+		require.Len(t, got, len(want), file)
+		for i, f := range got {
+			assert.Equal(t, flowhook.Finding{Position: want[i].Position, Path: want[i].Path, Severity: flowhook.SeverityError, Rule: "invalid",
+				Problem: want[i].Problem, Hint: want[i].Hint}, f)
+			compared++
+		}
+	}
+	assert.Greater(t, compared, 100)
+
+	const text = "selfservice: {registration: {after: [{hook: session}, {hook: audit}]}}\nsecurity: {account_enumeration: {mitigate: true}}\nsecrets: {session: [something-super-secret]}"
+	cfg, err := flowhook.ParseConfig([]byte(text))
+	require.NoError(t, err)
+	found := cfg.Check(checked())
+	require.Len(t, found, 1, "what contradicts itself is an error as well")
+	assert.Equal(t, flowhook.SeverityError, found[0].Severity)
+	assert.Equal(t, "enumeration", found[0].Rule)
+	_, err = flowhook.New(cfg, checked())
+	var first *flowhook.ConfigError
+	require.True(t, errors.As(err, &first))
+	assert.Equal(t, found[0].Position, first.Position)
+}
+
+// Wherever a secret may stand, nothing that is found shows it.
+func TestFindingsShowNoSecret(t *testing.T) {
+	log := &flowtest.LogBuffer{}
+	o := checked()
+	o.Logger = slog.New(slog.NewTextHandler(log, nil))
+	o.VerificationURL = "http://verify.example.net/?key=" + flowtest.Canary + "#" + flowtest.Canary
+	cfg, err := flowhook.ParseConfig([]byte(`
+secrets: {session: [something-super-secret-` + flowtest.Canary + `, ` + flowtest.Canary + flowtest.Canary + flowtest.Canary + `]}
+urls: {default_return_to: "http://example.com/?key=` + flowtest.Canary + `", whitelisted_return_to_urls: ["exp://` + flowtest.Canary + `/"]}
+session: {cookie: {secure: true, same_site: None, path: /app}}
+selfservice:
+  default_return_to: "http://example.com/?newer=` + flowtest.Canary + `"
+  allowed_return_urls: ["exp://` + flowtest.Canary + `/", "http://example.org/` + flowtest.Canary + `"]
+  registration: {after: [{hook: session}, {hook: verify}]}
+  login:
+    before: [{hook: redirect, config: {to: "http://example.com/?key=` + flowtest.Canary + `"}}, {hook: audit}]
+    after: [{hook: web_hook, config: {token: ` + flowtest.Canary + `}}, {hook: session}]
+  settings:
+    after: [{hook: web_hook, config: {token: ` + flowtest.Canary + `}}, {hook: revoke_active_sessions}, {hook: redirect, config: {to: "http://example.com/#` + flowtest.Canary + `"}}]
+    failed: [{hook: web_hook, timeout: 1m, config: {token: ` + flowtest.Canary + `}}]
+  verification: {enabled: true}
+`))
+	require.NoError(t, err)
+	p, err := flowhook.New(cfg, o)
+	require.NoError(t, err)
+	found := p.Plan().Findings()
+	assert.Greater(t, len(found), 15)
+	text := strings.Join(flowtest.FindingTexts("", found), "\n") + log.String() + p.Plan().String() + p.Plan().Mermaid()
+	_, err = flowhook.New(cfg, strict(o))
+	require.Error(t, err)
+	text += err.Error()
+	flowtest.RequireSilent(t, text, "super-secret")
+}
+
+func TestAccept(t *testing.T) {
+	const text = `
+selfservice:
+  settings: {after: [{hook: audit}, {hook: revoke_active_sessions}]}
+secrets: {session: [something-super-secret]}
+`
+	accepting := func(rules ...string) flowhook.Options {
+		o := checked()
+		o.Accept = rules
+		return o
+	}
+	cfg := flowtest.Parse(t, text)
+	require.Equal(t, []string{"example-secret", "signs-out", "slow-lock"}, flowtest.RulesOf(cfg.Check(checked())))
+
+	t.Run("drops findings everywhere", func(t *testing.T) {
+		log := &flowtest.LogBuffer{}
+		o := accepting("signs-out", "slow-lock", "never-runs")
+		o.Logger = slog.New(slog.NewTextHandler(log, nil))
+		p, err := flowhook.New(cfg, o)
+		require.NoError(t, err)
+		o.Accept[0] = "example-secret" // the caller's slice, not the pipeline's
+		require.NoError(t, p.Reload(cfg))
+		require.Equal(t, []string{"example-secret"}, flowtest.RulesOf(p.Plan().Findings()))
+		require.Equal(t, []string{"example-secret"}, flowtest.RulesOf(cfg.Check(accepting("signs-out", "slow-lock"))))
+		for _, hooks := range p.Plan().Points() {
+			for _, h := range hooks {
+				require.Empty(t, h.Findings)
+			}
+		}
+		require.Contains(t, log.String(), "rule=example-secret")
+		require.NotContains(t, log.String(), "rule=slow-lock")
+		require.NotContains(t, log.String(), "rule=signs-out")
+	})
+
+	t.Run("makes no error of an accepted warning under Strict", func(t *testing.T) {
+		_, err := flowhook.New(cfg, strict(accepting("slow-lock")))
+		require.Len(t, flowtest.ConfigErrors(err), 1)
+		require.ErrorContains(t, err, "this secret was copied from documentation")
+		p, err := flowhook.New(cfg, strict(accepting("slow-lock", "example-secret")))
+		require.NoError(t, err)
+		require.Equal(t, []string{"signs-out"}, flowtest.RulesOf(p.Plan().Findings()))
+	})
+
+	t.Run("drops a finding of Reload", func(t *testing.T) {
+		for _, accept := range [][]string{nil, {"cookie-scope", "cookie-prefix"}} {
+			o := strict(accepting(append(accept, "cookie-domain")...))
+			o.Secrets = []string{flowtest.StrongSecret}
+			p, err := flowhook.New(flowtest.Parse(t, "session: {cookie: {name: app, domain: example.org}}"), o)
+			require.NoError(t, err)
+			err = p.Reload(flowtest.Parse(t, "session: {cookie: {name: app, domain: www.example.org}}"))
+			if accept == nil {
+				require.ErrorContains(t, err, "keeps its name but changes its domain or path")
+			} else {
+				require.NoError(t, err)
+			}
+		}
+	})
+
+	t.Run("knows every rule", func(t *testing.T) {
+		require.NoError(t, flowtest.Build("", accepting(flowtest.Rules(t)...)))
+	})
+
+	t.Run("refuses unknown rules", func(t *testing.T) {
+		_, err := flowhook.New(cfg, accepting("sign-out", "slow-lock", "", "invalid"))
+		got := flowtest.Problems(err)
+		require.Len(t, got, 3)
+		require.Equal(t, `Options.Accept[0]: unknown rule "sign-out"; did you mean "signs-out"?`, got[0])
+		require.Contains(t, got[1], `Options.Accept[2]: unknown rule ""; known: again, closed, `)
+		require.Equal(t, `Options.Accept[3]: errors cannot be accepted; correct the configuration`, got[2])
+		require.Equal(t, []string{"invalid"}, flowtest.RulesOf(cfg.Check(accepting("sign-out", "slow-lock", "", "invalid"))))
+	})
+
+	t.Run("does not accept errors", func(t *testing.T) {
+		cfg := flowtest.Parse(t, "security: {account_enumeration: {mitigate: true}}\nselfservice: {registration: {after: [{hook: session}]}}"+StrongSecretYAML)
+		_, err := flowhook.New(cfg, accepting("enumeration"))
+		require.ErrorContains(t, err, "mitigate asks for the opposite")
+		found := cfg.Check(accepting("enumeration"))
+		require.Equal(t, []string{"enumeration"}, flowtest.RulesOf(found))
+		require.Equal(t, flowhook.SeverityError, found[0].Severity)
+	})
+}
+
+// Whatever a file says, Check says of it what New does: New takes it if no finding is an error, and, if it is strict, if
+// none is a warning either. Every finding can be shown, and its place is in the file.
+func FuzzCheck(f *testing.F) {
+	files, err := filepath.Glob("testdata/*/*.yml")
+	require.NoError(f, err)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(f, err)
+		text = []byte(findingLine.ReplaceAllString(string(text), ""))
+		f.Add(text, uint16(0), uint8(0), "")
+		for i, piece := range []string{"{hook: redirect, config: {to: /}}, ", "phase: before_persist", "[]", "false", "password: ", "http://"} {
+			f.Add(text, uint16(40*(i+1)), uint8(i), piece)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte, place uint16, width uint8, piece string) {
+		text := mutate(string(data), place, width, piece)
+		cfg, err := flowhook.ParseConfig([]byte(text))
+		if err != nil {
+			return
+		}
+		found := cfg.Check(checked())
+		_, err = flowhook.New(cfg, checked())
+		require.Equal(t, len(worse(found, flowhook.SeverityError)) == 0, err == nil, "%v", err)
+		_, err = flowhook.New(cfg, strict(checked()))
+		require.Equal(t, len(worse(found, flowhook.SeverityWarning)) == 0, err == nil, "%v", err)
+		require.Equal(t, found, cfg.Check(checked()), "for the second time")
+		for _, f := range found {
+			require.Contains(t, f.String(), f.Severity.String()+": "+f.Rule+": ")
+			require.NotEmpty(t, f.Problem)
+			require.True(t, f.Path != "" || f.Rule == "invalid", "%v", f)
+			require.Positive(t, f.Line)
+			require.LessOrEqual(t, f.Line, 1+strings.Count(text, "\n")+strings.Count(text, "\r"))
+		}
+	})
 }

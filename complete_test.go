@@ -3,11 +3,18 @@ package flowhook_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"runtime"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/internal/testkit/flowtest"
+	"github.com/flowhook/flowhook/store/memstore"
 	"github.com/stretchr/testify/require"
 )
 
@@ -172,4 +179,439 @@ func TestAStoreThatBreaksItsContractIsNoSuccess(t *testing.T) {
 			b.RequireUntouched()
 		})
 	}
+}
+
+func TestAfterCommit(t *testing.T) {
+	t.Run("runs after the commit, before the response, whatever becomes of the request", func(t *testing.T) {
+		b := flowtest.NewRunTest(t)
+		var done []string
+		b.Add(flowtest.LoginAfter, "after", func(_ context.Context, x *flowhook.Exchange) error {
+			for _, name := range []string{"first", "second"} {
+				x.AfterCommit(func(ctx context.Context) error {
+					b.Cancel()
+					require.Equal(t, []string{"begin alice", "commit"}, b.Store.Entries)
+					require.False(t, b.Recorder.Flushed)
+					require.Empty(t, b.Recorder.Header().Get("X-Hook"))
+					require.NoError(t, ctx.Err())
+					deadline, ok := ctx.Deadline()
+					require.True(t, ok)
+					require.WithinDuration(t, time.Now().Add(10*time.Second), deadline, time.Second)
+					require.Nil(t, ctx.Value(flowtest.InTransactionKey{}))
+					got, _ := flowhook.FromContext(ctx)
+					require.Same(t, x, got)
+					done = append(done, name)
+					return nil
+				})
+			}
+			return nil
+		}, flowtest.AnswerWith(302, ""))
+		handled, err := b.Complete(nil)
+		require.NoError(t, err)
+		require.True(t, handled)
+		require.Equal(t, []string{"first", "second"}, done)
+		require.Equal(t, "was here", b.Recorder.Header().Get("X-Hook"))
+	})
+
+	t.Run("what goes wrong in it is logged, and the rest goes on", func(t *testing.T) {
+		b := flowtest.NewRunTest(t)
+		last := false
+		b.Add(flowtest.LoginAfter, "mailer", func(_ context.Context, x *flowhook.Exchange) error {
+			x.AfterCommit(func(context.Context) error { return flowtest.ErrRefused })
+			x.AfterCommit(func(context.Context) error { panic("in the post") })
+			x.AfterCommit(func(context.Context) error { runtime.Goexit(); return nil })
+			x.AfterCommit(func(context.Context) error { panic(http.ErrAbortHandler) })
+			x.AfterCommit(func(context.Context) error {
+				if _, err := x.Writer.Write([]byte("too late")); err != nil {
+					x.Writer.WriteHeader(500)
+					x.Writer.Header().Set("X-Late", "1")
+					x.AfterCommit(func(context.Context) error { last = true; return nil })
+				}
+				return nil
+			})
+			return nil
+		}, flowtest.AnswerWith(303, "body"))
+		handled, err := b.Complete(nil)
+		require.NoError(t, err)
+		require.True(t, handled)
+		require.True(t, last)
+		require.Equal(t, 303, b.Recorder.Code)
+		require.Equal(t, "body", b.Recorder.Body.String())
+		require.Empty(t, b.Recorder.Header().Get("X-Late"))
+		for _, says := range []string{"refused", "in the post", "ended its goroutine", "abort Handler", "mailer", "flowtest/run.go:"} {
+			require.Contains(t, b.Log.String(), says)
+		}
+		require.Equal(t, 2, strings.Count(b.Log.String(), "a hook panicked"), "each panic, and nothing else, with its stack")
+		require.Contains(t, b.Log.String(), "complete_test.go:")
+	})
+
+	t.Run("of a gate waits for the commit, of a before for the run, of save too", func(t *testing.T) {
+		b := flowtest.NewRunTest(t)
+		leave := func(name string) flowtest.Act {
+			return func(_ context.Context, x *flowhook.Exchange) error {
+				x.AfterCommit(func(context.Context) error { b.Ran = append(b.Ran, "later: "+name); return nil })
+				return nil
+			}
+		}
+		b.Add(flowtest.LoginBefore, "before", leave("before"))
+		b.Add(flowtest.LoginGate, "gate", leave("gate"))
+		p := b.Pipeline()
+		_, err := p.Run(b.Context, flowhook.Login, flowhook.Before, flowhook.FlowWide)
+		require.NoError(t, err)
+		_, err = p.Complete(b.Context, flowhook.Login, flowhook.Password, func(ctx context.Context) error {
+			b.Ran = append(b.Ran, "save")
+			return leave("save")(ctx, b.Exchange)
+		})
+		require.NoError(t, err)
+		require.Equal(t, []string{"before", "later: before", "gate", "save", "later: gate", "later: save"}, b.Ran)
+	})
+
+	t.Run("does not run when the run fails, and not at the next try", func(t *testing.T) {
+		b := flowtest.NewRunTest(t)
+		fail := true
+		count := 0
+		b.Add(flowtest.LoginAfter, "mailer", func(_ context.Context, x *flowhook.Exchange) error {
+			x.AfterCommit(func(context.Context) error { count++; return nil })
+			if fail {
+				return flowtest.ErrRefused
+			}
+			return nil
+		})
+		p := b.Pipeline()
+		_, err := p.Run(b.Context, flowhook.Login, flowhook.After, flowhook.Password)
+		require.Error(t, err)
+		require.Zero(t, count)
+		fail = false
+		_, err = p.Run(b.Context, flowhook.Login, flowhook.After, flowhook.Password)
+		require.NoError(t, err)
+		require.Equal(t, 1, count)
+	})
+
+	t.Run("panics outside a run", func(t *testing.T) {
+		require.Panics(t, func() { new(flowhook.Exchange).AfterCommit(func(context.Context) error { return nil }) })
+	})
+}
+
+func TestComplete_exchange_without_writer_and_request(t *testing.T) {
+	t.Run("saves_and_runs_hooks", func(t *testing.T) {
+		b := flowtest.NewRunTest(t)
+		done := false
+		b.Add(flowtest.LoginBefore, "before")
+		b.Add(flowtest.LoginGate, "gate")
+		b.Add(flowtest.LoginAfter, "after", func(_ context.Context, x *flowhook.Exchange) error {
+			require.Nil(t, x.Request)
+			require.Empty(t, x.Writer.Header())
+			x.AfterCommit(func(context.Context) error { done = true; return nil })
+			return nil
+		})
+		p, ctx := b.Pipeline(), b.Detach()
+		handled, err := p.Run(ctx, flowhook.Login, flowhook.Before, flowhook.FlowWide)
+		require.NoError(t, err)
+		require.False(t, handled)
+		handled, err = p.Complete(ctx, flowhook.Login, flowhook.Password, func(context.Context) error {
+			b.Ran = append(b.Ran, "save")
+			return nil
+		})
+		require.NoError(t, err)
+		require.False(t, handled)
+		require.Equal(t, []string{"before", "gate", "save", "after"}, b.Ran)
+		require.Equal(t, []string{"begin alice", "commit"}, b.Store.Entries)
+		require.True(t, done)
+		require.Nil(t, b.Exchange.Writer)
+		require.Nil(t, b.Exchange.Request)
+	})
+
+	for name, act := range map[string]flowtest.Act{
+		"an_answer_is_an_error": flowtest.AnswerWith(http.StatusFound, ""),
+		"a_body_is_an_error":    func(_ context.Context, x *flowhook.Exchange) error { _, err := x.Writer.Write(nil); return err },
+		"a_header_is_an_error":  func(_ context.Context, x *flowhook.Exchange) error { x.Writer.Header().Set("A", "b"); return nil },
+		"redirect_is_an_error":  flowhook.Redirect("/welcome").Run,
+	} {
+		for _, phase := range []flowhook.Phase{flowhook.BeforePersist, flowhook.After} {
+			t.Run(name+"/"+string(phase), func(t *testing.T) {
+				b := flowtest.NewRunTest(t)
+				b.Add(flowtest.At(flowhook.Login, phase, flowhook.Password), "hook", act)
+				b.Add(flowtest.LoginFailed, "failed")
+				_, err := b.Pipeline().Complete(b.Detach(), flowhook.Login, flowhook.Password, nil)
+				require.ErrorContains(t, err, "hook hook")
+				require.ErrorContains(t, err, "the exchange has no Writer")
+				require.Equal(t, []string{"hook", "failed"}, b.Ran)
+				if phase == flowhook.After {
+					require.Equal(t, []string{"begin alice", "rollback"}, b.Store.Entries)
+				}
+				require.Nil(t, b.Exchange.Writer)
+			})
+		}
+	}
+
+	t.Run("session_is_an_error", func(t *testing.T) {
+		d := flowtest.NewSessionTest(t, sessionHookYAML)
+		v := flowtest.NewVisitor("alice")
+		v.Writer, v.Request = nil, nil
+		err := d.CompleteLogin(v, nil)
+		require.ErrorIs(t, err, flowhook.ErrNoExchange)
+		require.ErrorContains(t, err, "hook session")
+		require.ErrorContains(t, err, "flowhook: the exchange has no Writer, so no cookie can be sent")
+		require.NotContains(t, err.Error(), "no exchange in the context")
+		require.Empty(t, d.Store.Take())
+	})
+
+	t.Run("verify_sends_its_email", func(t *testing.T) {
+		d := flowtest.NewSessionTest(t, "selfservice: {login: {after: [{hook: verify}]}}\n")
+		v := flowtest.NewVisitor("alice")
+		v.Writer, v.Request = nil, nil
+		v.Identity.Addresses = []flowhook.Address{{Via: "email", Value: "alice@example.org"}}
+		require.NoError(t, d.CompleteLogin(v, nil))
+		require.Len(t, d.Mail.Take(), 1)
+	})
+
+	t.Run("a_hook_that_reads_the_request_is_an_error", func(t *testing.T) {
+		b := flowtest.NewRunTest(t)
+		b.Add(flowtest.LoginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error { _ = x.Request.Header; return nil })
+		_, err := b.Pipeline().Complete(b.Detach(), flowhook.Login, flowhook.Password, nil)
+		require.ErrorContains(t, err, "hook hook")
+		require.ErrorContains(t, err, "nil pointer dereference (the exchange has no Request)")
+	})
+
+	t.Run("a_panic_with_a_request_does_not_mention_it", func(t *testing.T) {
+		b := flowtest.NewRunTest(t)
+		b.Add(flowtest.LoginAfter, "hook", func(context.Context, *flowhook.Exchange) error { panic("oh no") })
+		_, err := b.Complete(nil)
+		require.ErrorContains(t, err, "oh no")
+		require.NotContains(t, err.Error(), "has no Request")
+	})
+
+	t.Run("a_redirect_that_asks_the_request_goes_to_its_default", func(t *testing.T) {
+		cfg, err := flowhook.ParseConfig([]byte("selfservice: {allowed_return_urls: [/app], login: {after: " +
+			"[{hook: redirect, config: {to: /welcome, allow_user_defined_redirect: true}}]}}"))
+		require.NoError(t, err)
+		p, err := flowhook.New(cfg, flowhook.Options{})
+		require.NoError(t, err)
+		rec := httptest.NewRecorder()
+		ctx := flowhook.NewContext(t.Context(), &flowhook.Exchange{Writer: rec})
+		handled, err := p.Complete(ctx, flowhook.Login, flowhook.Password, nil)
+		require.NoError(t, err)
+		require.True(t, handled)
+		require.Equal(t, "/welcome", rec.Header().Get("Location"))
+	})
+}
+
+func TestComplete_append_to_addresses_that_save_sets(t *testing.T) {
+	b := flowtest.NewRunTest(t)
+	array := [2]flowhook.Address{{Value: "a@example.org"}, {Value: "the host's"}}
+	b.Add(flowtest.LoginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
+		x.Identity.Addresses = append(x.Identity.Addresses, flowhook.Address{Value: "added"})
+		return flowtest.ErrRefused
+	})
+	_, err := b.Complete(func(context.Context) error {
+		b.Exchange.Identity = &flowhook.Identity{ID: "alice", Addresses: array[:1]}
+		return nil
+	})
+	require.ErrorIs(t, err, flowtest.ErrRefused)
+	require.Equal(t, "the host's", array[1].Value)
+}
+
+// After a panic of save, the handler that recovers can use the exchange as before.
+func TestComplete_panic_of_save(t *testing.T) {
+	d := flowtest.NewSessionTest(t, sessionHookYAML)
+	cookie, _ := d.SignIn("alice")
+	raw := loginOver(t, d.Pipeline, func(w http.ResponseWriter, r *http.Request) error {
+		x := flowhook.MustFromContext(r.Context())
+		x.Identity = &flowhook.Identity{ID: "alice"}
+		require.PanicsWithValue(t, "oh no", func() {
+			d.Pipeline.Complete(r.Context(), flowhook.Login, flowhook.Password, func(context.Context) error { panic("oh no") })
+		})
+		_, token, _ := strings.Cut(cookie, "=")
+		found, err := d.FromToken(r.Context(), token)
+		require.NoError(t, err)
+		require.Equal(t, "alice", found.IdentityID)
+		return d.Issue(r.Context(), x)
+	})
+	require.Contains(t, raw, "Set-Cookie: __Host-session=")
+	require.Contains(t, raw, "\r\n\r\ndone")
+}
+
+// What a goroutine writes between its hook's return and the end of the chain counts as the hook's.
+func TestASecondAnswerBeforeTheCommitRollsBack(t *testing.T) {
+	b := flowtest.NewRunTest(t)
+	var kept http.ResponseWriter
+	ctx := &endsAt{left: 2, do: func() { kept.WriteHeader(http.StatusTeapot) }} // asked before save, and behind the hook
+	b.Add(flowtest.LoginAfter, "answers", func(_ context.Context, x *flowhook.Exchange) error { kept = x.Writer; return nil }, flowtest.AnswerWith(302, ""))
+	b.Options.Store = wrongStore(func(c context.Context, fn func(context.Context) error) error {
+		ctx.Context = c
+		return fn(ctx)
+	})
+	handled, err := b.Pipeline().Complete(b.Context, flowhook.Login, flowhook.Password, nil)
+	require.False(t, handled)
+	require.ErrorContains(t, err, "answered twice")
+	require.Zero(t, ctx.left, "the moment never came")
+	b.RequireUntouched()
+}
+
+// endsAt is a context that does something when it is asked for its error for the last time.
+type endsAt struct {
+	context.Context
+	left int
+	do   func()
+}
+
+func (c *endsAt) Err() error {
+	if c.left--; c.left == 0 {
+		c.do()
+	}
+	return nil
+}
+
+func TestNoRunInTheTransactionOfAnother(t *testing.T) {
+	h := flowtest.NewService(t, "selfservice: {registration: {after: [{hook: verify}, {hook: session}]}, verification: {after: [{hook: session}]}}")
+	other := func(ctx context.Context) (*flowhook.Exchange, error) {
+		x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: flowtest.NewRequest(), Identity: flowtest.Bob.Identity()}
+		_, err := h.Pipeline.Complete(flowhook.NewContext(ctx, x), flowhook.Registration, flowhook.Password, nil)
+		require.Equal(t, err == nil, x.Session != nil)
+		return x, err
+	}
+	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: flowtest.NewRequest(), Identity: flowtest.Alice.Identity()}
+	_, err := h.Pipeline.Complete(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Password, func(ctx context.Context) error {
+		y, err := other(ctx)
+		require.ErrorIs(t, err, flowhook.ErrNested)
+		require.Error(t, h.Pipeline.Sessions().Issue(ctx, y), "its cookie would leave before the commit")
+		return flowtest.ErrRefused
+	})
+	require.Equal(t, flowtest.ErrRefused, err)
+	require.Empty(t, h.Mail.Take())
+
+	_, err = other(t.Context())
+	require.NoError(t, err)
+	token := flowtest.LinkToken.FindStringSubmatch(h.Mail.Take()[0].Link)[1]
+	err = h.Pipeline.Redeem(t.Context(), token, func(ctx context.Context, v flowhook.VerificationToken) error {
+		y, err := other(ctx)
+		require.ErrorIs(t, err, flowhook.ErrNested)
+		require.Error(t, h.Pipeline.Sessions().Issue(ctx, y))
+		return err
+	})
+	require.ErrorIs(t, err, flowhook.ErrNested)
+	require.Empty(t, h.Mail.Take())
+}
+
+// list is an error that cannot be compared, as validation libraries have.
+type list []string
+
+func (l list) Error() string { return strings.Join(l, ", ") }
+
+func TestErrorsThatDoNotStandBeingLookedAt(t *testing.T) {
+	nothing := func() error { var e *url.Error; return e }
+	for name, cause := range map[string]error{"not comparable": list{"name", "address"}, "a nil pointer": nothing(), "wrapped": fmt.Errorf("save: %w", list{"x"})} {
+		for _, hook := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, of a hook: %t", name, hook), func(t *testing.T) {
+				b := flowtest.NewRunTest(t)
+				give := func(context.Context, *flowhook.Exchange) error { return cause }
+				var save func(context.Context) error
+				if hook {
+					b.Add(flowtest.LoginAfter, "after", give)
+				} else {
+					save = func(ctx context.Context) error { return give(ctx, nil) }
+				}
+				failed := false
+				b.Add(flowtest.LoginFailed, "failed", func(context.Context, *flowhook.Exchange) error { failed = true; return nil })
+				handled, err := b.Complete(save)
+				require.False(t, handled)
+				require.Error(t, err)
+				require.True(t, failed)
+				require.Empty(t, b.Log.String(), "a false alarm")
+				b.RequireUntouched()
+			})
+		}
+	}
+	t.Run("of a factory", func(t *testing.T) {
+		cfg := new(flowhook.Config)
+		cfg.Add(flowtest.LoginAfter, "odd", nil)
+		_, err := flowhook.New(cfg, flowhook.Options{Hooks: map[string]flowhook.HookFactory{
+			"odd": func(flowhook.Point, func(any) error) (flowhook.Hook, error) { return nil, nothing() }}})
+		require.ErrorContains(t, err, "complete_test.go")
+	})
+}
+
+func TestAnErrorAfterTheCommitNamesThePointOfItsHook(t *testing.T) {
+	b := flowtest.NewRunTest(t)
+	b.Add(flowtest.LoginGate, "gate", func(_ context.Context, x *flowhook.Exchange) error {
+		x.AfterCommit(func(context.Context) error { return flowtest.ErrRefused })
+		return nil
+	})
+	_, err := b.Complete(nil)
+	require.NoError(t, err)
+	require.Contains(t, b.Log.String(), "login/before_persist/password: hook gate")
+}
+
+// Complete in the transaction of another exchange is refused before any hook runs.
+func TestComplete_in_the_transaction_of_another(t *testing.T) {
+	b, inner := flowtest.NewRunTest(t), flowtest.NewRunTest(t)
+	b.Add(flowtest.LoginGate, "gate")
+	b.Add(flowtest.LoginFailed, "failed")
+	p := b.Pipeline()
+	_, err := p.Complete(b.Context, flowhook.Login, flowhook.Password, func(ctx context.Context) error {
+		b.Ran = nil
+		_, err := p.Complete(flowhook.NewContext(ctx, inner.Exchange), flowhook.Login, flowhook.Password, nil)
+		require.ErrorIs(t, err, flowhook.ErrNested)
+		require.Empty(t, b.Ran)
+		return nil
+	})
+	require.NoError(t, err)
+}
+
+// The second lock is waited for between save and the hooks: time for a goroutine that save has left behind.
+func TestAnAnswerBehindSaveRollsBack(t *testing.T) {
+	b := flowtest.NewRunTest(t)
+	who := b.Exchange.Identity
+	b.Exchange.Identity = nil
+	var kept http.ResponseWriter
+	calls := 0
+	b.Options.Store = wrongStore(func(ctx context.Context, fn func(context.Context) error) error {
+		if calls++; calls == 2 {
+			kept.WriteHeader(http.StatusOK)
+		}
+		return fn(ctx)
+	})
+	handled, err := b.Complete(func(context.Context) error {
+		kept, b.Exchange.Identity = b.Exchange.Writer, who
+		return nil
+	})
+	require.False(t, handled)
+	require.ErrorContains(t, err, "save: it has answered")
+	require.Equal(t, 2, calls)
+	require.Nil(t, b.Exchange.Identity)
+	require.False(t, b.Recorder.Flushed)
+	require.Equal(t, http.Header{"X-Host": {"kept"}}, b.Recorder.Header())
+}
+
+// waiting is memstore with the identities that its transactions wait for.
+type waiting struct {
+	*memstore.Store
+	waits []string
+}
+
+func (n *waiting) Transaction(ctx context.Context, id string, fn func(context.Context) error) error {
+	n.waits = append(n.waits, id)
+	return n.Store.Transaction(ctx, id, fn)
+}
+
+func TestWhatTransactionsAreSerialisedBy(t *testing.T) {
+	store, mail := &waiting{Store: memstore.New()}, &flowtest.Mailbox{}
+	cfg, err := flowhook.ParseConfig([]byte("selfservice: {registration: {after: [{hook: verify}]}}" + flowtest.SecretYAML))
+	require.NoError(t, err)
+	p, err := flowhook.New(cfg, flowhook.Options{Store: store, Courier: mail, VerificationURL: "https://auth.example/verify"})
+	require.NoError(t, err)
+	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: flowtest.NewRequest(), Identity: flowtest.Alice.Identity()}
+	_, err = p.Complete(flowhook.NewContext(t.Context(), x), flowhook.Registration, flowhook.Password, nil)
+	require.NoError(t, err)
+	require.Equal(t, []string{"alice"}, store.waits)
+
+	store.waits = nil
+	token := flowtest.LinkToken.FindStringSubmatch(mail.Take()[0].Link)[1]
+	require.NoError(t, p.Redeem(t.Context(), token, func(context.Context, flowhook.VerificationToken) error { return nil }))
+	require.Equal(t, []string{"", "alice"}, store.waits, "whose it is, the token says")
+
+	store.waits = nil
+	require.NoError(t, p.Sessions().Issue(t.Context(), x))
+	require.Empty(t, store.waits, "one call needs no transaction")
+	require.NoError(t, p.Sessions().Issue(t.Context(), x))
+	require.Equal(t, []string{"alice"}, store.waits, "the old session ends with the new one's beginning")
 }

@@ -1,7 +1,11 @@
 package flowhook_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -11,6 +15,7 @@ import (
 
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/internal/testkit/flowtest"
+	"github.com/flowhook/flowhook/store/memstore"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -306,4 +311,347 @@ selfservice:
 		})
 	}
 	wait.Wait()
+}
+
+func served(points ...flowhook.Point) flowhook.Options {
+	o := flowtest.AnyOptions()
+	o.Serves = points
+	return o
+}
+
+var (
+	passwordLogin = flowhook.Point{Flow: flowhook.Login, Strategy: flowhook.Password}
+	anySettings   = flowhook.Point{Flow: flowhook.Settings}
+)
+
+// With an empty strategy, which a handler may take from a form, no hook under a strategy would run.
+func TestServes_flow_wide(t *testing.T) {
+	for _, row := range []struct {
+		serves []flowhook.Point
+		flow   flowhook.Flow
+		known  bool
+	}{
+		{[]flowhook.Point{passwordLogin, anySettings}, flowhook.Login, false},
+		{[]flowhook.Point{passwordLogin, anySettings}, flowhook.Settings, true},
+		{[]flowhook.Point{passwordLogin, {Flow: flowhook.Login}}, flowhook.Login, true},
+		{nil, flowhook.Login, true},
+	} {
+		p, err := flowhook.New(nil, flowhook.Options{Store: memstore.New(), Serves: row.serves})
+		require.NoError(t, err)
+		for _, phase := range []flowhook.Phase{flowhook.Before, flowhook.BeforePersist, flowhook.After, flowhook.Failed} {
+			_, err := p.Run(flowhook.NewContext(t.Context(), flowtest.NewVisitor("alice").Exchange), row.flow, phase, flowhook.FlowWide)
+			if row.known || phase == flowhook.Before {
+				require.NoError(t, err, phase)
+			} else {
+				require.ErrorIs(t, err, flowhook.ErrUnknownPoint, phase)
+				require.ErrorContains(t, err, "has only strategies of this flow; pass one of them")
+			}
+		}
+		_, err = p.Complete(flowhook.NewContext(t.Context(), flowtest.NewVisitor("alice").Exchange), row.flow, flowhook.FlowWide, nil)
+		require.Equal(t, row.known, err == nil)
+		require.NotPanics(t, func() { p.Middleware(row.flow) })
+	}
+}
+
+func TestServes(t *testing.T) {
+	const text = `
+selfservice:
+  login:
+    before:
+      - hook: audit
+    after:
+      hooks:
+        - hook: audit
+      password:
+        - hook: revoke_active_sessions
+  settings:
+    after:
+      profile:
+        - hook: audit
+    failed:
+      password:
+        - hook: audit
+`
+	const elsewhere = `
+selfservice:
+  login:
+    after:
+      oidc:
+        - hook: audit
+        - hook: audit
+          phase: before_persist
+      password:
+        - hook: audit
+    failed:
+      totp:
+        - hook: audit
+  recovery:
+    before:
+      - hook: redirect
+        config: {to: /closed}
+    after:
+      - hook: revoke_active_sessions
+`
+
+	t.Run("hooks of what is served load", func(t *testing.T) {
+		require.NoError(t, flowtest.Build(text, served(passwordLogin, anySettings)))
+		require.NoError(t, flowtest.Build("selfservice: {recovery: {before: [{hook: audit}], after: {link: [{hook: audit}]}}}",
+			served(passwordLogin, flowhook.Point{Flow: flowhook.Recovery})))
+	})
+
+	t.Run("hooks elsewhere are errors", func(t *testing.T) {
+		require.Equal(t, []string{
+			`6:17: selfservice.login.after.oidc[0].hook: hook "audit" never runs: Options.Serves does not have the strategy "oidc" of login; ` +
+				`remove it, or add {Flow: "login", Strategy: "oidc"} to Options.Serves`,
+			`7:17: selfservice.login.after.oidc[1].hook: hook "audit" never runs: Options.Serves does not have the strategy "oidc" of login; ` +
+				`remove it, or add {Flow: "login", Strategy: "oidc"} to Options.Serves`,
+			`13:17: selfservice.login.failed.totp[0].hook: hook "audit" never runs: Options.Serves does not have the strategy "totp" of login; ` +
+				`remove it, or add {Flow: "login", Strategy: "totp"} to Options.Serves`,
+			`16:15: selfservice.recovery.before[0].hook: hook "redirect" never runs: Options.Serves does not have the flow "recovery"; ` +
+				`remove it, or add {Flow: "recovery"} to Options.Serves`,
+			`19:15: selfservice.recovery.after[0].hook: hook "revoke_active_sessions" never runs: Options.Serves does not have the flow "recovery"; ` +
+				`remove it, or add {Flow: "recovery"} to Options.Serves`,
+		}, flowtest.Problems(flowtest.Build(elsewhere, served(passwordLogin, anySettings))))
+		require.NoError(t, flowtest.Build(elsewhere, served()), "an empty Serves limits nothing")
+	})
+
+	t.Run("added hooks elsewhere are errors", func(t *testing.T) {
+		var cfg flowhook.Config
+		cfg.Add(flowtest.At(flowhook.Recovery, flowhook.After, flowhook.FlowWide), "mine", flowhook.HookFunc(flowtest.NoOp))
+		cfg.Add(flowtest.At(flowhook.Login, flowhook.After, flowhook.OIDC), "session", nil)
+		cfg.Add(flowtest.At(flowhook.Login, flowhook.After, flowhook.FlowWide), "mine", flowhook.HookFunc(flowtest.NoOp))
+		cfg.Add(flowtest.At(flowhook.Settings, flowhook.After, flowhook.Profile), "mine", flowhook.HookFunc(flowtest.NoOp))
+		_, err := flowhook.New(&cfg, served(passwordLogin, anySettings))
+		errs := flowtest.ConfigErrors(err)
+		require.Len(t, errs, 2)
+		require.Contains(t, errs[0].Error(), `Add(recovery/after, "mine"): hook "mine" never runs: Options.Serves does not have the flow "recovery"`)
+		require.Contains(t, errs[1].Error(), `Add(login/after/oidc, "session"): hook "session" never runs: Options.Serves does not have the strategy "oidc" of login`)
+		for _, e := range errs {
+			require.Contains(t, e.File, "config_test.go")
+			require.Positive(t, e.Line)
+		}
+	})
+
+	t.Run("wrong points are errors and cause no others", func(t *testing.T) {
+		require.Equal(t, []string{
+			`Options.Serves[0]: unknown flow "lgoin"; did you mean "login"?`,
+			`Options.Serves[1]: unknown strategy "pasword"; did you mean "password"?`,
+			`Options.Serves[2]: a point with the phase "after"; leave Phase empty: a flow is served in all its phases`,
+			`Options.Serves[4]: unknown flow ""; known: login, registration, settings, verification, recovery, logout, invite; for one of the host's own, set Options.Flows`,
+		}, flowtest.Problems(flowtest.Build(elsewhere, served(
+			flowhook.Point{Flow: "lgoin"}, flowhook.Point{Flow: flowhook.Login, Strategy: "pasword"}, flowtest.At(flowhook.Login, flowhook.After, flowhook.Password),
+			passwordLogin, flowhook.Point{}))))
+	})
+
+	t.Run("flows and strategies of the host's own can be served", func(t *testing.T) {
+		const own = "selfservice: {invite: {after: {magic: [{hook: audit}], password: [{hook: audit}]}}}"
+		require.NoError(t, flowtest.Build(own, served(flowhook.Point{Flow: "invite"})))
+		require.Len(t, flowtest.Problems(flowtest.Build(own, served(flowhook.Point{Flow: "invite", Strategy: "magic"}))), 1)
+	})
+
+	t.Run("runs elsewhere fail", func(t *testing.T) {
+		cfg := flowtest.Parse(t, text)
+		o := served(passwordLogin, anySettings)
+		o.Store = memstore.New()
+		p, err := flowhook.New(cfg, o)
+		require.NoError(t, err)
+		o.Serves[0] = flowhook.Point{Flow: flowhook.Recovery} // the caller's slice, not the pipeline's
+		for range 2 {
+			for _, row := range []struct {
+				flow     flowhook.Flow
+				strategy flowhook.Strategy
+				served   bool
+			}{
+				{flowhook.Login, flowhook.Password, true},
+				{flowhook.Login, flowhook.OIDC, false},
+				{flowhook.Login, flowhook.TOTP, false},
+				{flowhook.Settings, flowhook.Profile, true},
+				{flowhook.Settings, "magic", true},
+				{flowhook.Recovery, flowhook.Link, false},
+				{flowhook.Recovery, flowhook.FlowWide, false},
+				{flowhook.Logout, flowhook.FlowWide, false},
+			} {
+				call := func(name string, do func(v flowtest.Visitor) error) {
+					v := flowtest.NewVisitor("alice")
+					err := do(v)
+					if row.served {
+						require.NotErrorIs(t, err, flowhook.ErrUnknownPoint, "%s of %s by %s", name, row.flow, row.strategy)
+					} else {
+						require.ErrorIs(t, err, flowhook.ErrUnknownPoint, "%s of %s by %s", name, row.flow, row.strategy)
+					}
+				}
+				call("Run", func(v flowtest.Visitor) error {
+					_, err := p.Run(flowhook.NewContext(t.Context(), v.Exchange), row.flow, flowhook.Failed, row.strategy)
+					return err
+				})
+				call("Complete", func(v flowtest.Visitor) error {
+					_, err := p.Complete(flowhook.NewContext(t.Context(), v.Exchange), row.flow, row.strategy, nil)
+					return err
+				})
+				call("ReturnURL", func(v flowtest.Visitor) error {
+					_, err := p.ReturnURL(v.Request, row.flow, row.strategy)
+					return err
+				})
+			}
+			require.NoError(t, p.Reload(cfg))
+		}
+
+		require.PanicsWithValue(t, "flowhook: unknown point: recovery/before: the service does not have it; add it to Options.Serves",
+			func() { p.Middleware(flowhook.Recovery) })
+		rec := httptest.NewRecorder()
+		p.Middleware(flowhook.Login)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusAccepted)
+		})).ServeHTTP(rec, flowtest.NewRequest())
+		require.Equal(t, http.StatusAccepted, rec.Code, "before has no strategy")
+	})
+
+	t.Run("findings about what Kratos serves are left out", func(t *testing.T) {
+		cfg := flowtest.Parse(t, "selfservice: {flows: {recovery: {enabled: false}, registration: {enabled: false}, verification: {enabled: true}}}")
+		rules := func(o flowhook.Options) (texts []string) {
+			o.Secrets = []string{flowtest.StrongSecret}
+			return flowtest.FindingTexts("", cfg.Check(o))
+		}
+		require.Len(t, rules(served()), 3)
+		require.Equal(t, []string{`1:107: warning: kratos-verification: Kratos mails a verification link at settings where this is on; ` +
+			`here nobody gets one there without a verify hook; add - hook: verify at after of settings`}, rules(served(passwordLogin, anySettings)))
+	})
+}
+
+// hidden are characters that show nothing.
+var hidden = []rune{'\u00ad', '\u034f', '\u061c', '\u115f', '\u180e', '\u200b', '\u200c', '\u200d', '\u200e', '\u202e', '\u2060', '\u2063',
+	'\u2800', '\u3164', '\ufe0f', '\ufeff', '\u00a0', '\u3000', '\U000e0061'}
+
+// resembling are letters that look like ASCII letters.
+var resembling = map[rune]string{'a': "аαɑａ𝐚á", 'c': "сϲｃç", 'e': "еεｅé", 'i': "іιıｉì", 'k': "кκｋ", 'o': "оοｏö", 'p': "рρｐ", 's': "ѕｓ𝖘š", 't': "тτｔ",
+	'u': "υｕü", 'v': "νѵｖ", 'y': "уｙý", 'r': "гｒř", 'n': "ηｎñ", 'f': "ｆ𝒇"}
+
+// disguises returns words that look like word, each with the code point that an error must show, or
+// "" if it is visible.
+func disguises(word string) map[string]string {
+	all := map[string]string{}
+	for i, c := range word {
+		for _, h := range hidden {
+			all[word[:i]+string(h)+word[i:]] = fmt.Sprintf("%U", h)
+		}
+		for _, r := range resembling[c] {
+			all[word[:i]+string(r)+word[i+1:]] = ""
+		}
+	}
+	var wide strings.Builder
+	for _, c := range word {
+		wide.WriteRune(c - '!' + 0xff01)
+	}
+	all[wide.String()] = "U+FF"
+	return all
+}
+
+func TestLookAlike(t *testing.T) {
+	opts := flowtest.AnyOptions()
+	for what, row := range map[string]struct {
+		file  string
+		words []string
+	}{
+		"top level":         {"%q: {}", []string{"selfservice", "secrets", "session", "cookies", "security", "urls", "login", "invite"}},
+		"flow":              {"selfservice: {%q: {}}", []string{"login", "registration", "invite", "flows"}},
+		"phase key":         {"selfservice: {login: {%q: []}}", []string{"before", "after", "failed"}},
+		"strategy":          {"selfservice: {login: {after: {%q: []}}}", []string{"password", "oidc", "magic", "hooks"}},
+		"hook":              {"selfservice: {login: {after: [{hook: %q}]}}", []string{"session", "verify", "audit"}},
+		"phase":             {"selfservice: {login: {after: [{hook: audit, phase: %q}]}}", []string{"after"}},
+		"key of an entry":   {"selfservice: {login: {after: [{hook: audit, %q: {}}]}}", []string{"config"}},
+		"key of a config":   {"selfservice: {login: {after: [{hook: audit, config: {%q: []}}]}}", []string{"tags", "sinks"}},
+		"list of secrets":   {"secrets: {%q: [0123456789abcdef]}", []string{"session", "default"}},
+		"cookie":            {"session: {%q: {}}", []string{"cookie"}},
+		"oldest return URL": {"urls: {%q: /}", []string{"default_return_to"}},
+	} {
+		t.Run(what+"/is an error", func(t *testing.T) {
+			for _, word := range row.words {
+				for wrong, code := range disguises(word) {
+					cfg, err := flowhook.ParseConfig([]byte(fmt.Sprintf(row.file, wrong)))
+					if err == nil {
+						_, err = flowhook.New(cfg, opts)
+					}
+					require.Error(t, err, "%+q", wrong)
+					assert.ErrorContains(t, err, code)
+					assert.Contains(t, err.Error(), word, "%+q: the plain word is suggested", wrong)
+				}
+			}
+		})
+	}
+}
+
+func TestLookAlikeInCode(t *testing.T) {
+	cfg := &flowhook.Config{}
+	cfg.Add(flowtest.At("log\u200bin", flowhook.After, ""), "audit", nil)
+	cfg.Add(flowtest.At(flowhook.Login, "аfter", ""), "audit", nil)
+	cfg.Add(flowtest.At(flowhook.Login, flowhook.After, "pаssword"), "audit", nil)
+	cfg.Add(flowtest.At(flowhook.Login, flowhook.After, ""), "ａudit", nil)
+	_, err := flowhook.New(cfg, flowtest.AnyOptions())
+	var got []string
+	for _, e := range flowtest.ConfigErrors(err) {
+		got = append(got, e.Problem+"; "+e.Hint)
+	}
+	assert.Equal(t, []string{
+		`unknown flow "log\u200bin" (with U+200B, which is invisible); did you mean "login"?`,
+		`unknown phase "\u0430fter" (with U+0430, a Cyrillic letter); did you mean "after"?`,
+		`unknown strategy "p\u0430ssword" (with U+0430, a Cyrillic letter); did you mean "password"?`,
+		`unknown hook "\uff41udit" (with U+FF41, a full-width character); did you mean "audit"?`,
+	}, got)
+}
+
+// A key in another script is the host's, and a name in another script may be declared.
+func TestOtherScript(t *testing.T) {
+	for _, key := range []string{"секреты", "настройки", "ρυθμίσεις", "設定", "schlüssel", "x-заметки", "tls", "url"} {
+		assert.NoError(t, flowtest.Build(key+": {}", flowhook.Options{}), key)
+	}
+	opts := flowtest.AnyOptions()
+	opts.Flows = []flowhook.Flow{"приглашение"}
+	opts.Hooks["журнал"] = opts.Hooks["audit"]
+	assert.NoError(t, flowtest.Build("selfservice: {приглашение: {after: [{hook: журнал}]}}", opts))
+	assert.Equal(t, []string{
+		`1:15: selfservice."пригла\u00adшение": unknown flow "пригла\u00adшение"; did you mean "приглашение"?`,
+		`1:65: selfservice.login.after[0].hook: unknown hook "журнал2"; did you mean "журнал"?`,
+	}, flowtest.Problems(flowtest.Build("selfservice: {пригла\u00adшение: {after: []}, login: {after: [{hook: журнал2}]}}", opts)))
+}
+
+func TestErrUnknownPoint(t *testing.T) {
+	p, err := flowhook.New(nil, flowtest.AnyOptions())
+	require.NoError(t, err)
+	ctx := flowhook.NewContext(t.Context(), &flowhook.Exchange{})
+	for _, row := range []struct {
+		point flowhook.Point
+		want  string
+	}{
+		{flowtest.At("lgin", flowhook.After, "password"), `unknown flow "lgin"; did you mean "login"?`},
+		{flowtest.At("newsletter", flowhook.After, ""), `unknown flow "newsletter"; known: login, registration, settings, verification, recovery, logout, invite; for one of the host's own, set Options.Flows`},
+		{flowtest.At(flowhook.Login, "afer", "password"), `unknown phase "afer"; did you mean "after"?`},
+		{flowtest.At(flowhook.Login, flowhook.After, "pasword"), `unknown strategy "pasword"; did you mean "password"?`},
+		{flowtest.At(flowhook.Login, flowhook.After, "magik"), `unknown strategy "magik"; did you mean "magic"?`},
+		{flowtest.At(flowhook.Login, flowhook.After, "sms"), `unknown strategy "sms"; did you mean "saml"? for one of the host's own, set Options.Strategies`},
+		{flowtest.At(flowhook.Login, flowhook.After, "telegram"), `unknown strategy "telegram"; known: password, oidc, profile, link, code, totp, lookup_secret, webauthn, passkey, saml, magic; for one of the host's own, set Options.Strategies`},
+	} {
+		if row.point.Flow != flowhook.Login && row.point.Strategy == "" {
+			assert.PanicsWithValue(t, "flowhook: unknown point: newsletter/before: "+row.want, func() { p.Middleware(row.point.Flow) })
+		}
+		_, err := p.Run(ctx, row.point.Flow, row.point.Phase, row.point.Strategy)
+		assert.ErrorIs(t, err, flowhook.ErrUnknownPoint)
+		assert.EqualError(t, err, "flowhook: unknown point: "+row.point.String()+": "+row.want)
+		if row.point.Phase == flowhook.After {
+			_, err = p.Complete(ctx, row.point.Flow, row.point.Strategy, func(context.Context) error { return nil })
+			assert.EqualError(t, err, "flowhook: unknown point: "+row.point.String()+": "+row.want)
+			_, err = p.ReturnURL(flowtest.NewRequest(), row.point.Flow, row.point.Strategy)
+			assert.EqualError(t, err, "flowhook: unknown point: "+row.point.String()+": "+row.want)
+		}
+	}
+}
+
+func TestErrUnknownPointOutsideServes(t *testing.T) {
+	opts := flowtest.AnyOptions()
+	opts.Serves = []flowhook.Point{{Flow: flowhook.Login, Strategy: flowhook.Password}}
+	p, err := flowhook.New(nil, opts)
+	require.NoError(t, err)
+	ctx := flowhook.NewContext(t.Context(), &flowhook.Exchange{})
+	for _, at := range []flowhook.Point{flowtest.At(flowhook.Recovery, flowhook.After, flowhook.Link), flowtest.At(flowhook.Login, flowhook.After, flowhook.OIDC)} {
+		_, err := p.Run(ctx, at.Flow, at.Phase, at.Strategy)
+		assert.EqualError(t, err, "flowhook: unknown point: "+at.String()+": the service does not have it; add it to Options.Serves")
+	}
 }

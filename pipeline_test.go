@@ -3,13 +3,16 @@ package flowhook_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/internal/testkit/flowtest"
@@ -390,4 +393,429 @@ func TestWrapStandsAroundEveryHook(t *testing.T) {
 	slices.Sort(wrapped)
 	require.Equal(t, []string{"login/after wide", "login/after/password own"}, wrapped)
 	require.Equal(t, []string{"around own", "own", "around wide", "wide"}, b.Ran)
+}
+
+func TestAnswered(t *testing.T) {
+	require.False(t, new(flowhook.Exchange).Answered())
+
+	// said is what Answered says in front of each hook, and behind it.
+	watch := func(b *flowtest.RunTest) *[]string {
+		said := new([]string)
+		b.Options.Wrap = func(_ flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
+			return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
+				require.False(t, x.Answered(), "nothing runs behind an answer")
+				err := next.Run(ctx, x)
+				if x.Answered() {
+					name += " answered"
+				}
+				*said = append(*said, name)
+				return err
+			})
+		}
+		return said
+	}
+	header := func(_ context.Context, x *flowhook.Exchange) error {
+		x.Writer.Header().Set("X-Hook", "1")
+		return nil
+	}
+
+	t.Run("of the hook that did, while it runs and after", func(t *testing.T) {
+		b := flowtest.NewRunTest(t)
+		said := watch(b)
+		later := false
+		b.Add(flowtest.LoginGate, "header", header)
+		b.Add(flowtest.LoginAfter, "leaves work", func(_ context.Context, x *flowhook.Exchange) error {
+			x.AfterCommit(func(context.Context) error { later = x.Answered(); return nil })
+			return nil
+		})
+		b.Add(flowtest.LoginAfter, "writes", func(_ context.Context, x *flowhook.Exchange) error {
+			require.False(t, x.Answered())
+			_, err := x.Writer.Write(nil)
+			require.True(t, x.Answered(), "without a body and without WriteHeader, too")
+			return err
+		})
+		b.Add(flowtest.LoginAfter, "not reached")
+		handled, err := b.Complete(func(context.Context) error { require.False(t, b.Exchange.Answered()); return nil })
+		require.NoError(t, err)
+		require.True(t, handled)
+		require.Equal(t, []string{"header", "leaves work", "writes answered"}, *said)
+		require.True(t, later)
+		require.True(t, b.Exchange.Answered())
+	})
+
+	t.Run("not of an answer that did not leave", func(t *testing.T) {
+		b := flowtest.NewRunTest(t)
+		said := watch(b)
+		b.Add(flowtest.LoginAfter, "fails", flowtest.AnswerWith(302, ""), flowtest.Refuse)
+		b.Add(flowtest.LoginFailed, "looks")
+		_, err := b.Complete(nil)
+		require.ErrorIs(t, err, flowtest.ErrRefused)
+		require.Equal(t, []string{"fails answered", "looks"}, *said, "failed hooks are another run")
+		require.False(t, b.Exchange.Answered())
+	})
+
+	t.Run("not of one of a run that failed, when it is over", func(t *testing.T) {
+		b := flowtest.NewRunTest(t)
+		b.Add(flowtest.LoginAfter, "fails", flowtest.AnswerWith(302, ""), flowtest.Refuse)
+		_, err := b.Run(flowhook.After)
+		require.ErrorIs(t, err, flowtest.ErrRefused)
+		require.False(t, b.Exchange.Answered())
+	})
+
+	t.Run("not of headers alone, or of a status that is none", func(t *testing.T) {
+		b := flowtest.NewRunTest(t)
+		said := watch(b)
+		b.Add(flowtest.LoginAfter, "header", header)
+		b.Add(flowtest.LoginAfter, "misuse", func(_ context.Context, x *flowhook.Exchange) error { x.Writer.WriteHeader(100); return nil })
+		_, err := b.Run(flowhook.After)
+		require.Error(t, err)
+		require.Equal(t, []string{"header", "misuse"}, *said)
+		require.False(t, b.Exchange.Answered())
+	})
+
+	t.Run("of a failed hook that answers", func(t *testing.T) {
+		b := flowtest.NewRunTest(t)
+		said := watch(b)
+		b.Add(flowtest.LoginAfter, "refuses", flowtest.Refuse)
+		b.Add(flowtest.LoginFailed, "slows down", flowtest.AnswerWith(429, ""))
+		handled, err := b.Complete(nil)
+		require.NoError(t, err)
+		require.True(t, handled)
+		require.Equal(t, []string{"refuses", "slows down answered"}, *said)
+		require.True(t, b.Exchange.Answered())
+	})
+}
+
+func TestFailedHooks(t *testing.T) {
+	t.Run("run once an attempt, outside the transaction, with the cause", func(t *testing.T) {
+		b := flowtest.NewRunTest(t)
+		b.Add(flowtest.LoginAfter, "after", flowtest.Refuse)
+		b.Add(flowtest.LoginFailed, "failed", func(ctx context.Context, x *flowhook.Exchange) error {
+			require.ErrorIs(t, x.Err, flowtest.ErrRefused)
+			require.Equal(t, flowtest.LoginFailed, x.Point())
+			require.Nil(t, ctx.Value(flowtest.InTransactionKey{}))
+			require.Equal(t, []string{"begin alice", "rollback"}, b.Store.Entries)
+			x.Writer.Header().Set("Retry-After", "10")
+			return nil
+		})
+		handled, err := b.Complete(nil)
+		require.False(t, handled)
+		require.ErrorIs(t, err, flowtest.ErrRefused)
+		require.Equal(t, []string{"after", "failed"}, b.Ran)
+		b.RequireUntouched() // the header too: the handler answers
+	})
+
+	t.Run("are not cancelled with the request, and end", func(t *testing.T) {
+		b := flowtest.NewRunTest(t)
+		b.Cancel()
+		b.Add(flowtest.LoginFailed, "failed", func(ctx context.Context, x *flowhook.Exchange) error {
+			require.NoError(t, ctx.Err())
+			deadline, ok := ctx.Deadline()
+			require.True(t, ok)
+			require.WithinDuration(t, time.Now().Add(10*time.Second), deadline, time.Second)
+			require.Equal(t, context.Canceled, x.Err)
+			return nil
+		})
+		_, err := b.Complete(nil)
+		require.Equal(t, context.Canceled, err)
+		require.Equal(t, []string{"failed"}, b.Ran)
+		b.Ran = nil
+		b.Exchange.Err = context.Canceled
+		_, err = b.Run(flowhook.Failed)
+		require.NoError(t, err)
+		require.Equal(t, []string{"failed"}, b.Ran)
+	})
+
+	t.Run("may answer, and the cause is logged", func(t *testing.T) {
+		b := flowtest.NewRunTest(t)
+		b.Add(flowtest.LoginAfter, "after", flowtest.Refuse)
+		b.Add(flowtest.LoginFailed, "failed", flowtest.AnswerWith(http.StatusTooManyRequests, "slow down"))
+		handled, err := b.Complete(nil)
+		require.NoError(t, err)
+		require.True(t, handled)
+		require.Equal(t, http.StatusTooManyRequests, b.Recorder.Code)
+		require.Contains(t, b.Log.String(), "refused")
+	})
+
+	t.Run("do not run after an answer at before_persist", func(t *testing.T) {
+		b := flowtest.NewRunTest(t)
+		b.Add(flowtest.LoginGate, "gate", flowtest.AnswerWith(http.StatusForbidden, "not today"))
+		b.Add(flowtest.LoginFailed, "failed")
+		handled, err := b.Complete(nil)
+		require.NoError(t, err)
+		require.True(t, handled)
+		require.Equal(t, http.StatusForbidden, b.Recorder.Code)
+		require.Equal(t, []string{"gate"}, b.Ran)
+	})
+
+	t.Run("that fail themselves are only logged", func(t *testing.T) {
+		b := flowtest.NewRunTest(t)
+		b.Add(flowtest.LoginAfter, "after", flowtest.Refuse)
+		b.Add(flowtest.LoginFailed, "failed", flowtest.AnswerWith(302, ""), flowtest.Meddle, func(context.Context, *flowhook.Exchange) error { panic("as well") })
+		handled, err := b.Complete(nil)
+		require.False(t, handled)
+		require.ErrorIs(t, err, flowtest.ErrRefused)
+		require.NotContains(t, err.Error(), "as well")
+		require.Contains(t, b.Log.String(), "as well")
+		b.RequireUntouched()
+	})
+
+	t.Run("do not run if Complete refuses the call", func(t *testing.T) {
+		b := flowtest.NewRunTest(t)
+		b.Add(flowtest.LoginBefore, "before")
+		b.Add(flowtest.LoginFailed, "failed")
+		_, err := b.Complete(nil)
+		require.ErrorIs(t, err, flowhook.ErrPhaseSkipped)
+		require.Empty(t, b.Ran)
+
+	})
+
+	t.Run("run for any error of save", func(t *testing.T) {
+		for _, wrong := range []error{flowhook.ErrAnswered, flowhook.ErrOtherPipeline, flowhook.ErrNested,
+			flowhook.ErrPhaseSkipped, flowhook.ErrUnknownPoint} {
+			b := flowtest.NewRunTest(t)
+			b.Add(flowtest.LoginFailed, "failed")
+			_, err := b.Complete(func(context.Context) error { return fmt.Errorf("save: %w", wrong) })
+			require.ErrorIs(t, err, wrong)
+			require.Equal(t, []string{"failed"}, b.Ran)
+		}
+		b := flowtest.NewRunTest(t)
+		b.Add(flowtest.LoginFailed, "failed")
+		p := b.Pipeline()
+		_, err := p.Complete(b.Context, flowhook.Login, flowhook.Password, func(ctx context.Context) error {
+			_, err := p.Complete(ctx, flowhook.Login, flowhook.Password, nil)
+			return err
+		})
+		require.ErrorIs(t, err, flowhook.ErrNested)
+		require.Equal(t, []string{"failed"}, b.Ran)
+	})
+}
+
+func TestMustFromContext(t *testing.T) {
+	const forgotten = "flowhook: no exchange in the context; wrap the route in Middleware"
+
+	t.Run("panics without an exchange", func(t *testing.T) {
+		require.PanicsWithValue(t, forgotten, func() { flowhook.MustFromContext(t.Context()) })
+	})
+
+	t.Run("panics with a nil exchange", func(t *testing.T) {
+		ctx := flowhook.NewContext(t.Context(), nil)
+		require.PanicsWithValue(t, forgotten, func() { flowhook.MustFromContext(ctx) })
+	})
+
+	t.Run("returns the exchange of NewContext", func(t *testing.T) {
+		x := &flowhook.Exchange{}
+		require.Same(t, x, flowhook.MustFromContext(flowhook.NewContext(t.Context(), x)))
+	})
+
+	t.Run("returns the exchange of Middleware", func(t *testing.T) {
+		pipeline, err := flowhook.New(nil, flowhook.Options{})
+		require.NoError(t, err)
+		var want, got *flowhook.Exchange
+		handler := pipeline.Middleware(flowhook.Login)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			want, _ = flowhook.FromContext(r.Context())
+			got = flowhook.MustFromContext(r.Context())
+		}))
+		handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/login", nil))
+		require.NotNil(t, got)
+		require.Same(t, want, got)
+	})
+}
+
+func TestRun_append_to_addresses_does_not_reach_the_hosts_array(t *testing.T) {
+	for _, fails := range []bool{true, false} {
+		b := flowtest.NewRunTest(t)
+		array := [3]flowhook.Address{{Value: "a@example.org"}, {Value: "b@example.org"}, {Value: "the host's"}}
+		b.Exchange.Identity.Addresses = array[:2]
+		b.Add(flowtest.LoginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
+			x.Identity.Addresses = append(x.Identity.Addresses, flowhook.Address{Value: "added"})
+			if fails {
+				return flowtest.ErrRefused
+			}
+			return nil
+		})
+		_, err := b.Run(flowhook.After)
+		require.Equal(t, fails, err != nil)
+		require.Equal(t, "the host's", array[2].Value)
+		require.Len(t, b.Exchange.Identity.Addresses, map[bool]int{true: 2, false: 3}[fails])
+	}
+}
+
+func TestAnExchangeThatAFailedHookAnsweredIsAnswered(t *testing.T) {
+	b := flowtest.NewRunTest(t)
+	b.Add(flowtest.LoginAfter, "after", flowtest.Refuse)
+	b.Add(flowtest.LoginFailed, "failed", flowtest.AnswerWith(http.StatusTooManyRequests, "slow down"))
+	p := b.Pipeline()
+	handled, err := p.Complete(b.Context, flowhook.Login, flowhook.Password, nil)
+	require.NoError(t, err)
+	require.True(t, handled)
+	_, err = p.Complete(b.Context, flowhook.Login, flowhook.Password, nil)
+	require.ErrorIs(t, err, flowhook.ErrAnswered)
+}
+
+// A hostileError panics when errors.Is or errors.As inspects it, and when it is printed.
+type hostileError struct{}
+
+func (hostileError) Error() string                { panic("printed") }
+func (hostileError) Is(error) bool                { panic("inspected") }
+func (hostileError) As(any) bool                  { panic("inspected") }
+func (hostileError) Unwrap() []error              { panic("unwrapped") }
+func (hostileError) Timeout() bool                { panic("asked") }
+func (hostileError) MarshalText() ([]byte, error) { panic("marshaled") }
+
+// uninspectable are errors that the standard library's functions panic on.
+func uninspectable() map[string]error {
+	return map[string]error{"nil_url_error": (*url.Error)(nil), "hostile_error": hostileError{}}
+}
+
+func TestMiddleware_error_that_cannot_be_inspected(t *testing.T) {
+	for name, bad := range uninspectable() {
+		t.Run(name, func(t *testing.T) {
+			b := flowtest.NewRunTest(t)
+			b.Add(flowtest.LoginBefore, "culprit", func(context.Context, *flowhook.Exchange) error { return bad })
+			srv := httptest.NewServer(b.Pipeline().Middleware(flowhook.Login)(http.NotFoundHandler()))
+			defer srv.Close()
+			res, err := http.Get(srv.URL)
+			require.NoError(t, err, "the client gets an answer")
+			defer res.Body.Close()
+			body, err := io.ReadAll(res.Body)
+			require.NoError(t, err)
+			require.Equal(t, http.StatusInternalServerError, res.StatusCode)
+			require.Equal(t, "Internal Server Error\n", string(body))
+			require.Contains(t, b.Log.String(), "hook culprit")
+		})
+	}
+}
+
+func TestComplete_error_that_cannot_be_inspected(t *testing.T) {
+	for name, bad := range uninspectable() {
+		for _, row := range []struct {
+			where string
+			want  []string
+			set   func(b *flowtest.RunTest) (save func(context.Context) error)
+		}{
+			{"hook", []string{"after", "failed"}, func(b *flowtest.RunTest) func(context.Context) error {
+				b.Add(flowtest.LoginAfter, "after", func(context.Context, *flowhook.Exchange) error { return bad })
+				return nil
+			}},
+			{"gate", []string{"gate", "failed"}, func(b *flowtest.RunTest) func(context.Context) error {
+				b.Add(flowtest.LoginGate, "gate", func(context.Context, *flowhook.Exchange) error { return bad })
+				return nil
+			}},
+			{"save", []string{"failed"}, func(*flowtest.RunTest) func(context.Context) error {
+				return func(context.Context) error { return bad }
+			}},
+			{"panic", []string{"after", "failed"}, func(b *flowtest.RunTest) func(context.Context) error {
+				b.Add(flowtest.LoginAfter, "after", func(context.Context, *flowhook.Exchange) error { panic(bad) })
+				return nil
+			}},
+			{"commit", []string{"after", "failed"}, func(b *flowtest.RunTest) func(context.Context) error {
+				b.Store.CommitErr = bad
+				b.Add(flowtest.LoginAfter, "after")
+				return nil
+			}},
+			{"after_commit", []string{"after"}, func(b *flowtest.RunTest) func(context.Context) error {
+				b.Add(flowtest.LoginAfter, "after", func(_ context.Context, x *flowhook.Exchange) error {
+					x.AfterCommit(func(context.Context) error { return bad })
+					return nil
+				})
+				return nil
+			}},
+			{"failed", []string{"after", "failed"}, func(b *flowtest.RunTest) func(context.Context) error {
+				b.Add(flowtest.LoginAfter, "after", flowtest.Refuse)
+				b.Add(flowtest.LoginFailed, "failed", func(context.Context, *flowhook.Exchange) error { return bad })
+				return nil
+			}},
+		} {
+			t.Run(name+"/"+row.where, func(t *testing.T) {
+				b := flowtest.NewRunTest(t)
+				save := row.set(b)
+				if row.where != "failed" {
+					b.Add(flowtest.LoginFailed, "failed")
+				}
+				_, err := b.Complete(save)
+				require.Equal(t, row.where != "after_commit", err != nil)
+				require.Equal(t, row.want, b.Ran)
+				b.RequireUntouched()
+			})
+		}
+	}
+}
+
+// badBody is the body of a request whose reader fails with err.
+type badBody struct{ err error }
+
+func (b badBody) Read([]byte) (int, error) { return 0, b.err }
+func (badBody) Close() error               { return nil }
+
+func TestReturnURL_body_error_that_cannot_be_inspected(t *testing.T) {
+	p, err := flowhook.New(nil, flowhook.Options{})
+	require.NoError(t, err)
+	for name, bad := range uninspectable() {
+		t.Run(name, func(t *testing.T) {
+			r := httptest.NewRequest(http.MethodPost, "/login", badBody{bad})
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			_, err := p.ReturnURL(r, flowhook.Login, flowhook.FlowWide)
+			require.ErrorIs(t, err, flowhook.ErrBadReturnURL)
+		})
+	}
+}
+
+// A store whose errors cannot be inspected is in trouble; it does not take the request down.
+func TestSessions_store_error_that_cannot_be_inspected(t *testing.T) {
+	for name, bad := range uninspectable() {
+		t.Run(name, func(t *testing.T) {
+			d := flowtest.NewSessionTest(t, sessionHookYAML)
+			cookie, _ := d.SignIn("alice")
+			d.Store.Fail["FindSession"], d.Store.Fail["ConsumeVerification"] = bad, bad
+			require.NotPanics(t, func() {
+				_, err := d.FromRequest(flowtest.NewVisitor("", cookie).Request)
+				require.NotNil(t, err)
+				require.False(t, isNoSession(err))
+			})
+			require.NotPanics(t, func() {
+				err := d.Pipeline.Redeem(t.Context(), "0123456789012345678901234567890123456789012", func(context.Context, flowhook.VerificationToken) error { return nil })
+				require.NotNil(t, err)
+			})
+		})
+	}
+}
+
+// isNoSession reports whether err is ErrNoSession itself; errors.Is could panic.
+func isNoSession(err error) bool { return err == flowhook.ErrNoSession }
+
+// A request allocates the exchange, the copies of its request and of its context that carry the
+// exchange, the closure of the transaction, and a copy of the identity's addresses.
+func TestComplete_Allocations(t *testing.T) {
+	const runs = 100
+	for _, row := range []struct {
+		name       string
+		addresses  []flowhook.Address
+		hooks, max int
+	}{
+		{"three_hooks", []flowhook.Address{{Via: "email", Value: "alice@example.com"}}, 3, 5},
+		{"three_hooks_without_addresses", nil, 3, 4},
+		{"no_hooks", nil, 0, 4},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			cfg, ran := new(flowhook.Config), 0
+			for range row.hooks {
+				cfg.Add(flowtest.LoginAfter, "counts", flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error { ran++; return nil }))
+			}
+			p, err := flowhook.New(cfg, flowhook.Options{})
+			require.NoError(t, err)
+			identity := &flowhook.Identity{ID: "alice"}
+			handler := p.Middleware(flowhook.Login)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				identity.Addresses = row.addresses
+				flowhook.MustFromContext(r.Context()).Identity = identity
+				if handled, err := p.Complete(r.Context(), flowhook.Login, flowhook.Password, nil); handled || err != nil {
+					t.Fatal(handled, err)
+				}
+			}))
+			w, r := httptest.NewRecorder(), flowtest.NewRequest()
+			allocated := testing.AllocsPerRun(runs, func() { handler.ServeHTTP(w, r) })
+			require.LessOrEqual(t, int(allocated), row.max)
+			require.Equal(t, row.hooks*(runs+1), ran) // one to warm up
+		})
+	}
 }

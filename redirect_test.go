@@ -3,7 +3,9 @@ package flowhook_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +16,8 @@ import (
 
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/internal/testkit"
+	"github.com/flowhook/flowhook/internal/testkit/flowtest"
+	"github.com/flowhook/flowhook/store/memstore"
 	"github.com/stretchr/testify/require"
 )
 
@@ -181,3 +185,211 @@ func ExampleRedirect() {
 	// <nil> 302 [/maintenance]
 	// the target must be an absolute http or https URL, or a path on the same site such as /maintenance; "//other.example" names another host without a scheme; put https: in front
 }
+
+func TestRedirect_Config(t *testing.T) {
+	const returns = "selfservice: {allowed_return_urls: [/app], "
+	for _, row := range []struct{ name, file, config, target, key, problem string }{
+		{"to", "", "{to: https://www.ory.sh/maintenance}", "https://www.ory.sh/maintenance", "", ""},
+		{"default_redirect_url", "", "{default_redirect_url: /x}", "/x", "", ""},
+		{"return_to_off", "", "{to: /x, allow_user_defined_redirect: false}", "/x", "", ""},
+		{"return_to_without_urls", "", "{to: /x, allow_user_defined_redirect: true}", "", ".allow_user_defined_redirect", "selfservice.allowed_return_urls"},
+		{"return_to_with_urls", returns, "{to: /x, allow_user_defined_redirect: true}", "/x", "", ""},
+		{"both", "", "{to: /x, default_redirect_url: /y}", "", ".default_redirect_url", `"to" is set as well`},
+		{"both_one_empty", "", `{to: "/z", default_redirect_url: ""}`, "", ".default_redirect_url", `"to" is set as well`},
+		{"none", "", "{}", "", "", `"to" is missing`},
+		{"null", "", "{to: }", "", ".to", "found null"},
+		{"empty", "", `{to: ""}`, "", ".to", "is empty"},
+		{"bad_target", "", "{to: //other.example}", "", ".to", "another host"},
+		{"bad_target_under_the_other_key", "", "{default_redirect_url: //other.example}", "", ".default_redirect_url", "another host"},
+		{"misspelled_key", "", "{too: /x}", "", ".too", `unknown key "too"`},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			file := row.file
+			if file == "" {
+				file = "selfservice: {"
+			}
+			p, err := flowhook.New(flowtest.Parse(t, file+"login: {before: [{hook: redirect, config: "+row.config+"}]}}"), flowhook.Options{})
+			if row.problem != "" {
+				var first *flowhook.ConfigError
+				require.ErrorAs(t, err, &first)
+				require.Equal(t, "selfservice.login.before[0].config"+row.key, first.Path)
+				require.Contains(t, first.Problem, row.problem)
+				return
+			}
+			require.NoError(t, err)
+			for _, hooks := range p.Plan().Points() {
+				require.Equal(t, row.target, hooks[0].Target)
+				require.Equal(t, row.file != "", hooks[0].FollowsReturnTo)
+			}
+		})
+	}
+}
+
+func TestRedirect_ConfigReportsAllKeys(t *testing.T) {
+	_, err := flowhook.New(flowtest.Parse(t, "selfservice: {login: {before: [{hook: redirect, config: "+
+		"{to: foo, default_redirect_url: /x, allow_user_defined_redirect: true}}]}}"), flowhook.Options{})
+	var paths []string
+	for _, err := range err.(interface{ Unwrap() []error }).Unwrap() {
+		paths = append(paths, err.(*flowhook.ConfigError).Path)
+	}
+	const config = "selfservice.login.before[0].config."
+	require.Equal(t, []string{config + "to", config + "default_redirect_url", config + "allow_user_defined_redirect"}, paths)
+}
+
+func TestRedirectsAloneOpenNoTransaction(t *testing.T) {
+	h := flowtest.NewService(t, flowtest.Document(t, "03-login-after-redirect.yml"), flowtest.WithStoreDown)
+	rec := httptest.NewRecorder()
+	x := &flowhook.Exchange{Writer: rec, Request: flowtest.NewRequest(), Identity: flowtest.Alice.Identity()}
+	handled, err := h.Pipeline.Run(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.After, flowhook.Password)
+	require.NoError(t, err)
+	require.True(t, handled)
+	require.Equal(t, "https://url-to-redirect/to", rec.Header().Get("Location"))
+}
+
+// A redirect that goes where the request says: over a real server, as the client sees it.
+func TestARedirectGoesWhereTheRequestSays(t *testing.T) {
+	const good, bad = "https://www.example.org/app/x?y=z", "https://www.example.org.evil.example/app"
+	for _, row := range []struct {
+		name, path, form string
+		status           int
+		location         string
+		ran              int // the note hook
+		saved            bool
+	}{
+		{"nothing named", "/login", "", http.StatusFound, "/home", 2, true},
+		{"a good one", "/login?return_to=" + url.QueryEscape(good), "", http.StatusFound, good, 2, true},
+		{"a good one in the form", "/login", "return_to=" + url.QueryEscape(good), http.StatusFound, good, 2, true},
+		{"a bad one is refused before anything runs", "/login?return_to=" + url.QueryEscape(bad), "", http.StatusBadRequest, "", 0, false},
+		{"a bad one in the form", "/login", "return_to=" + url.QueryEscape(bad), http.StatusBadRequest, "", 0, false},
+		{"two of them", "/login?return_to=" + url.QueryEscape(good), "return_to=" + url.QueryEscape(bad), http.StatusBadRequest, "", 0, false},
+		{"a flow whose redirect does not ask", "/settings?return_to=" + url.QueryEscape(bad), "", http.StatusFound, "/settings", 0, true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			var ran []string
+			saved := false
+			opts := noting(&ran)
+			opts.Store = memstore.New()
+			p, err := flowhook.New(flowtest.Parse(t, asksYAML), opts)
+			require.NoError(t, err)
+			mux := http.NewServeMux()
+			for path, flow := range map[string]flowhook.Flow{"/login": flowhook.Login, "/settings": flowhook.Settings} {
+				mux.Handle(path, p.Middleware(flow)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					handled, err := p.Run(r.Context(), flow, flowhook.BeforePersist, flowhook.Password)
+					require.NoError(t, err)
+					require.False(t, handled)
+					saved = true
+					if handled, err = p.Run(r.Context(), flow, flowhook.After, flowhook.Password); err != nil || !handled {
+						http.Error(w, "not as expected", http.StatusTeapot)
+					}
+				})))
+			}
+			srv := httptest.NewServer(mux)
+			defer srv.Close()
+			client := srv.Client()
+			client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+			res, err := client.Post(srv.URL+row.path, "application/x-www-form-urlencoded", strings.NewReader(row.form))
+			require.NoError(t, err)
+			body, err := io.ReadAll(res.Body)
+			require.NoError(t, err)
+			require.NoError(t, res.Body.Close())
+			require.Equal(t, row.status, res.StatusCode)
+			require.Equal(t, row.location, res.Header.Get("Location"))
+			require.NotContains(t, string(body), "evil")
+			require.Equal(t, row.saved, saved)
+			require.Len(t, ran, row.ran)
+		})
+	}
+}
+
+// Without Middleware, Complete is the first to look. Nothing is saved, and it is no failed attempt.
+func TestCompleteRefusesABadReturnURLBeforeItSaves(t *testing.T) {
+	var ran []string
+	yaml := strings.Replace(asksYAML, "before: {hooks: [{hook: note}]}", "", 1)
+	opts := noting(&ran)
+	opts.Store = memstore.New()
+	p, err := flowhook.New(flowtest.Parse(t, yaml), opts)
+	require.NoError(t, err)
+	complete := func(to string) (*flowhook.Exchange, *httptest.ResponseRecorder, bool, error) {
+		rec := httptest.NewRecorder()
+		x := &flowhook.Exchange{Writer: rec, Request: httptest.NewRequest("POST", "/?return_to="+url.QueryEscape(to), nil)}
+		saved := false
+		_, err := p.Complete(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Password, func(context.Context) error {
+			saved = true
+			return nil
+		})
+		return x, rec, saved, err
+	}
+	for _, run := range []flowhook.Phase{flowhook.BeforePersist, flowhook.After} {
+		x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: httptest.NewRequest("POST", "/?return_to=//evil.example", nil)}
+		_, err := p.Run(flowhook.NewContext(t.Context(), x), flowhook.Login, run, flowhook.Password)
+		require.ErrorIs(t, err, flowhook.ErrBadReturnURL, "%s", run)
+	}
+	_, rec, saved, err := complete("https://evil.example/")
+	require.ErrorIs(t, err, flowhook.ErrBadReturnURL)
+	require.False(t, saved)
+	require.Empty(t, rec.Header())
+	require.Empty(t, ran, "a hook has run, be it at failed")
+
+	x, rec, saved, err := complete("https://www.example.org/app")
+	require.NoError(t, err)
+	require.True(t, saved)
+	require.Equal(t, "https://www.example.org/app", rec.Header().Get("Location"))
+	require.Equal(t, 302, rec.Code)
+	require.True(t, x.Answered())
+}
+
+// What a hook does to the form has no effect: where the user goes is decided before anything is saved.
+func TestTheReturnURLIsDecidedAtTheBeginning(t *testing.T) {
+	for name, change := range map[string]string{"another good one": "https://www.example.org/app/other", "a bad one": "https://evil.example/"} {
+		t.Run(name, func(t *testing.T) {
+			p, err := flowhook.New(flowtest.Parse(t, strings.ReplaceAll(asksYAML, "note", "change")), flowhook.Options{
+				Hooks: map[string]flowhook.HookFactory{"change": func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
+					return flowhook.HookFunc(func(_ context.Context, x *flowhook.Exchange) error {
+						x.Request.Form.Set("return_to", change)
+						return nil
+					}), nil
+				}}})
+			require.NoError(t, err)
+			rec := httptest.NewRecorder()
+			x := &flowhook.Exchange{Writer: rec, Request: httptest.NewRequest("POST", "/?return_to=https://www.example.org/app/mine", nil)}
+			ctx := flowhook.NewContext(t.Context(), x)
+			handled, err := p.Run(ctx, flowhook.Login, flowhook.Before, flowhook.FlowWide)
+			require.NoError(t, err)
+			require.False(t, handled)
+			x.Request.Form.Set("return_to", "https://www.example.org/app/mine")
+			handled, err = p.Complete(ctx, flowhook.Login, flowhook.Password, nil)
+			require.NoError(t, err)
+			require.True(t, handled)
+			require.Equal(t, "https://www.example.org/app/mine", rec.Header().Get("Location"))
+		})
+	}
+}
+
+// Behind a failure, the user goes where the file says, if where the request says is not allowed.
+func TestARedirectAtFailedNeverFailsForAReturnURL(t *testing.T) {
+	for to, want := range map[string]string{"": "/again", "https://www.example.org/app/x": "https://www.example.org/app/x", "https://evil.example": "/again"} {
+		p, err := flowhook.New(flowtest.Parse(t, `
+selfservice:
+  allowed_return_urls: [https://www.example.org/app]
+  login: {failed: [{hook: redirect, config: {to: /again, allow_user_defined_redirect: true}}]}
+`), flowhook.Options{})
+		require.NoError(t, err)
+		rec := httptest.NewRecorder()
+		x := &flowhook.Exchange{Writer: rec, Request: httptest.NewRequest("POST", "/?return_to="+url.QueryEscape(to), nil), Err: errors.New("wrong password")}
+		handled, err := p.Run(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Failed, flowhook.Password)
+		require.NoError(t, err)
+		require.True(t, handled)
+		require.Equal(t, want, rec.Header().Get("Location"))
+	}
+}
+
+const asksYAML = `
+selfservice:
+  allowed_return_urls: [https://www.example.org/app]
+  flows:
+    login:
+      before: {hooks: [{hook: note}]}
+      after: {password: {hooks: [{hook: note}, {hook: redirect, config: {to: /home, allow_user_defined_redirect: true}}]}}
+      failed: [{hook: note}]
+    settings: {after: [{hook: redirect, config: {to: /settings}}]}
+`

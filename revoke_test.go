@@ -226,3 +226,30 @@ func TestRevoke_bearer_token_on_the_wire(t *testing.T) {
 		srv.Close()
 	}
 }
+
+// A browser that somebody else is signed in with: their session is ended, and is not one that could be spared.
+func TestRevokeAtAnAccountSwitch(t *testing.T) {
+	h := flowtest.NewService(t, "selfservice: {login: {after: [{hook: revoke_active_sessions}, {hook: session}]}}", flowtest.WithUsers(flowtest.Alice, flowtest.Bob))
+	shared, phone := h.Browser(), h.Browser()
+	shared.PostPath("/login/password", "user", "bob")
+	phone.PostPath("/login/password", "user", "alice")
+	bobs, err := h.Pipeline.Sessions().FromRequest(withCookies(shared))
+	require.NoError(t, err)
+
+	r := withCookies(shared)
+	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: r, Identity: flowtest.Alice.Identity(), Session: bobs}
+	_, err = h.Pipeline.Complete(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Password, nil)
+	require.NoError(t, err)
+	require.Equal(t, "alice", x.Session.IdentityID)
+	require.Equal(t, "anonymous", phone.WhoAmI())
+	require.Equal(t, "anonymous", shared.WhoAmI(), "the other user's session lives on")
+}
+
+// withCookies is a request with a browser's cookies.
+func withCookies(b *flowtest.Browser) *http.Request {
+	r := flowtest.NewRequest()
+	for name, value := range b.Cookies() {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	return r
+}

@@ -330,125 +330,6 @@ func TestMiddleware_response_has_begun(t *testing.T) {
 	})
 }
 
-// A writer kept from the first run is dead in every later one, however many there are.
-func TestRun_writer_kept_from_an_earlier_run(t *testing.T) {
-	for _, later := range []int{1, 2, 4, 5, 8} {
-		t.Run(fmt.Sprint(later), func(t *testing.T) {
-			b := flowtest.NewRunTest(t)
-			runs := 0
-			var kept http.ResponseWriter
-			b.Add(flowtest.LoginFailed, "hook", func(_ context.Context, x *flowhook.Exchange) error {
-				if runs++; runs == 1 {
-					kept = x.Writer // untouched
-				}
-				if runs == 1+later {
-					_, err := io.WriteString(kept, "stray")
-					require.ErrorContains(t, err, "write after the chain has ended")
-					kept.Header().Set("X-Stray", "1")
-					kept.WriteHeader(http.StatusTeapot)
-				}
-				return nil
-			})
-			for range 1 + later {
-				handled, err := b.Run(flowhook.Failed)
-				require.NoError(t, err)
-				require.False(t, handled)
-			}
-			require.Equal(t, 1+later, runs)
-			b.RequireUntouched()
-		})
-	}
-}
-
-// A write to the writer of a failed run is an error, although no later run has begun.
-func TestRun_writer_kept_from_a_failed_run(t *testing.T) {
-	b := flowtest.NewRunTest(t)
-	var kept http.ResponseWriter
-	b.Add(flowtest.LoginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error { kept = x.Writer; return flowtest.ErrRefused })
-	_, err := b.Run(flowhook.After)
-	require.ErrorIs(t, err, flowtest.ErrRefused)
-	_, err = io.WriteString(kept, "stray")
-	require.ErrorContains(t, err, "write after the chain has ended")
-}
-
-func TestWriter_copies_what_is_written(t *testing.T) {
-	b := flowtest.NewRunTest(t)
-	b.Add(flowtest.LoginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
-		text := []byte("answer")
-		_, err := x.Writer.Write(text)
-		copy(text, "######")
-		return err
-	})
-	_, err := b.Run(flowhook.After)
-	require.NoError(t, err)
-	require.Equal(t, "answer", b.Recorder.Body.String())
-}
-
-func TestWriter_reports_the_first_misuse(t *testing.T) {
-	b := flowtest.NewRunTest(t)
-	b.Add(flowtest.LoginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
-		x.Writer.WriteHeader(99)
-		x.Writer.WriteHeader(1000)
-		return nil
-	})
-	_, err := b.Run(flowhook.After)
-	require.ErrorContains(t, err, "status 99;")
-}
-
-// A map that a hook keeps is not the map that leaves.
-func TestWriter_header_kept_by_a_hook(t *testing.T) {
-	b := flowtest.NewRunTest(t)
-	b.Add(flowtest.LoginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
-		header := x.Writer.Header()
-		header.Set("X-Hook", "in time")
-		header["X-Values"] = []string{"in time"}
-		x.AfterCommit(func(context.Context) error {
-			header.Set("X-Late", "1")
-			header["X-Values"][0] = "late"
-			header.Del("X-Hook")
-			return nil
-		})
-		return nil
-	})
-	_, err := b.Run(flowhook.After)
-	require.NoError(t, err)
-	require.Equal(t, http.Header{"X-Host": {"kept"}, "X-Hook": {"in time"}, "X-Values": {"in time"}}, b.Recorder.Header())
-}
-
-func TestRun_append_to_addresses_does_not_reach_the_hosts_array(t *testing.T) {
-	for _, fails := range []bool{true, false} {
-		b := flowtest.NewRunTest(t)
-		array := [3]flowhook.Address{{Value: "a@example.org"}, {Value: "b@example.org"}, {Value: "the host's"}}
-		b.Exchange.Identity.Addresses = array[:2]
-		b.Add(flowtest.LoginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
-			x.Identity.Addresses = append(x.Identity.Addresses, flowhook.Address{Value: "added"})
-			if fails {
-				return flowtest.ErrRefused
-			}
-			return nil
-		})
-		_, err := b.Run(flowhook.After)
-		require.Equal(t, fails, err != nil)
-		require.Equal(t, "the host's", array[2].Value)
-		require.Len(t, b.Exchange.Identity.Addresses, map[bool]int{true: 2, false: 3}[fails])
-	}
-}
-
-func TestComplete_append_to_addresses_that_save_sets(t *testing.T) {
-	b := flowtest.NewRunTest(t)
-	array := [2]flowhook.Address{{Value: "a@example.org"}, {Value: "the host's"}}
-	b.Add(flowtest.LoginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
-		x.Identity.Addresses = append(x.Identity.Addresses, flowhook.Address{Value: "added"})
-		return flowtest.ErrRefused
-	})
-	_, err := b.Complete(func(context.Context) error {
-		b.Exchange.Identity = &flowhook.Identity{ID: "alice", Addresses: array[:1]}
-		return nil
-	})
-	require.ErrorIs(t, err, flowtest.ErrRefused)
-	require.Equal(t, "the host's", array[1].Value)
-}
-
 // What one run noted is forgotten when the next one begins.
 func TestMiddleware_runs_after_a_refused_write(t *testing.T) {
 	b := flowtest.NewRunTest(t)
@@ -550,26 +431,6 @@ func TestMiddleware_handler_writes_between_the_runs_of_Complete(t *testing.T) {
 	require.Contains(t, raw, "HTTP/1.1 302 Found\r\n")
 }
 
-// After a panic of save, the handler that recovers can use the exchange as before.
-func TestComplete_panic_of_save(t *testing.T) {
-	d := flowtest.NewSessionTest(t, sessionHookYAML)
-	cookie, _ := d.SignIn("alice")
-	raw := loginOver(t, d.Pipeline, func(w http.ResponseWriter, r *http.Request) error {
-		x := flowhook.MustFromContext(r.Context())
-		x.Identity = &flowhook.Identity{ID: "alice"}
-		require.PanicsWithValue(t, "oh no", func() {
-			d.Pipeline.Complete(r.Context(), flowhook.Login, flowhook.Password, func(context.Context) error { panic("oh no") })
-		})
-		_, token, _ := strings.Cut(cookie, "=")
-		found, err := d.FromToken(r.Context(), token)
-		require.NoError(t, err)
-		require.Equal(t, "alice", found.IdentityID)
-		return d.Issue(r.Context(), x)
-	})
-	require.Contains(t, raw, "Set-Cookie: __Host-session=")
-	require.Contains(t, raw, "\r\n\r\ndone")
-}
-
 func TestMiddleware_status_that_panics_begins_nothing(t *testing.T) {
 	d := flowtest.NewSessionTest(t, sessionHookYAML)
 	raw := loginOver(t, d.Pipeline, func(w http.ResponseWriter, r *http.Request) error {
@@ -579,4 +440,67 @@ func TestMiddleware_status_that_panics_begins_nothing(t *testing.T) {
 		return d.Issue(r.Context(), x)
 	})
 	require.Contains(t, raw, "Set-Cookie: __Host-session=")
+}
+
+func TestMiddlewareGivesTheOuterWriterBack(t *testing.T) {
+	p, err := flowhook.New(nil, flowhook.Options{})
+	require.NoError(t, err)
+	outer, inner := httptest.NewRecorder(), httptest.NewRecorder()
+	behind := func(w http.ResponseWriter) http.ResponseWriter {
+		return w.(interface{ Unwrap() http.ResponseWriter }).Unwrap()
+	}
+	p.Middleware(flowhook.Login)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x, _ := flowhook.FromContext(r.Context())
+		p.Middleware(flowhook.Registration)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			got, _ := flowhook.FromContext(r.Context())
+			require.Same(t, x, got)
+			require.Same(t, w, x.Writer)
+			require.Same(t, inner, behind(w))
+		})).ServeHTTP(inner, r)
+		require.Same(t, w, x.Writer)
+		require.Same(t, outer, behind(w))
+		require.Same(t, r, x.Request)
+		p.Middleware(flowhook.Registration)(http.HandlerFunc(func(again http.ResponseWriter, _ *http.Request) {
+			require.Same(t, w, again, "it is guarded once")
+		})).ServeHTTP(w, r)
+	})).ServeHTTP(outer, flowtest.NewRequest())
+}
+
+func TestABeforeHookThatFailsIsAnsweredByOnError(t *testing.T) {
+	b := flowtest.NewRunTest(t)
+	b.Add(flowtest.LoginBefore, "before", flowtest.Refuse)
+	reached := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("reached") })
+	b.Pipeline().Middleware(flowhook.Login)(reached).ServeHTTP(b.Recorder, flowtest.NewRequest())
+	require.Equal(t, http.StatusInternalServerError, b.Recorder.Code)
+	require.Contains(t, b.Log.String(), "refused")
+
+	var got error
+	b.Options.OnError = func(w http.ResponseWriter, _ *http.Request, err error) {
+		got = err
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	rec := httptest.NewRecorder()
+	b.Built = nil
+	b.Pipeline().Middleware(flowhook.Login)(reached).ServeHTTP(rec, flowtest.NewRequest())
+	require.Equal(t, http.StatusServiceUnavailable, rec.Code)
+	require.True(t, errors.Is(got, flowtest.ErrRefused))
+}
+
+// A hook that calls a wrapped handler with its own request runs inside its run.
+func TestMiddlewareInsideARunIsNested(t *testing.T) {
+	b := flowtest.NewRunTest(t)
+	var p *flowhook.Pipeline
+	var got error
+	b.Options.OnError = func(_ http.ResponseWriter, _ *http.Request, err error) { got = err }
+	b.Add(flowtest.At(flowhook.Settings, flowhook.Before, flowhook.FlowWide), "other", flowtest.Refuse)
+	b.Add(flowtest.LoginAfter, "hook", func(ctx context.Context, x *flowhook.Exchange) error {
+		staged := x.Writer
+		p.Middleware(flowhook.Settings)(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), flowtest.NewRequest().WithContext(ctx))
+		require.Same(t, staged, x.Writer)
+		return nil
+	})
+	p = b.Pipeline()
+	_, err := p.Run(b.Context, flowhook.Login, flowhook.After, flowhook.Password)
+	require.NoError(t, err)
+	require.ErrorIs(t, got, flowhook.ErrNested)
 }

@@ -302,3 +302,73 @@ func TestNewRefusesTypedNil(t *testing.T) {
 		})
 	}
 }
+
+// The document's four secrets, and every rotation of one to five.
+func TestSecretsRotate(t *testing.T) {
+	inDocument := []string{"something-super-secret", "old-session-secret", "older-session-secret", "ancient-session-secret"}
+	file := flowtest.Document(t, "07-session-secrets.yml")
+	for _, s := range inDocument {
+		require.Contains(t, file, "- "+s)
+	}
+	store := flowtest.NewUserStore()
+	sessions := func(t *testing.T, text string, secrets ...string) *flowhook.Sessions {
+		cfg, err := flowhook.ParseConfig([]byte(text))
+		require.NoError(t, err)
+		p, err := flowhook.New(cfg, flowhook.Options{Store: store, Secrets: secrets})
+		require.NoError(t, err)
+		return p.Sessions()
+	}
+	issue := func(t *testing.T, s *flowhook.Sessions) string {
+		token, err := s.Create(t.Context(), &flowhook.Exchange{Identity: flowtest.Alice.Identity()})
+		require.NoError(t, err)
+		return token
+	}
+	accepts := func(t *testing.T, s *flowhook.Sessions, token string) bool {
+		got, err := s.FromToken(t.Context(), token)
+		if err != nil {
+			require.ErrorIs(t, err, flowhook.ErrNoSession)
+			return false
+		}
+		require.Equal(t, "alice", got.IdentityID)
+		return true
+	}
+
+	t.Run("as in the document", func(t *testing.T) {
+		document := sessions(t, file)
+		for _, secret := range inDocument {
+			require.True(t, accepts(t, document, issue(t, sessions(t, "", secret))), "signed earlier under %s", secret)
+		}
+		token := issue(t, document)
+		require.True(t, accepts(t, sessions(t, "", inDocument[0]), token), "signed with the first")
+		require.False(t, accepts(t, sessions(t, "", inDocument[1:]...), token), "signed with another")
+		require.False(t, accepts(t, document, issue(t, sessions(t, "", "a-secret-that-was-removed"))))
+	})
+
+	for n := 1; n <= 5; n++ {
+		t.Run(fmt.Sprintf("%d secrets", n), func(t *testing.T) {
+			var all []string
+			for i := range 2 * n {
+				all = append(all, fmt.Sprintf("secret-number-%03d", i))
+			}
+			t.Logf("rotation: %d secrets, each of them taking its turn at the front and falling off the end", n)
+			// At each step the newest comes to the front and the oldest falls off.
+			tokens := map[int]string{}
+			for step := range n + 1 {
+				var now []string
+				for i := n - 1 + step; i >= step; i-- {
+					if i < len(all) {
+						now = append(now, all[i])
+					}
+				}
+				s := sessions(t, "", now...)
+				tokens[n-1+step] = issue(t, s)
+				for signed, token := range tokens {
+					require.Equal(t, signed >= step, accepts(t, s, token), "step %d, signed with %d", step, signed)
+				}
+				for i, secret := range now {
+					require.Equal(t, i == 0, accepts(t, sessions(t, "", secret), tokens[n-1+step]), "new tokens are signed with the first only")
+				}
+			}
+		})
+	}
+}
