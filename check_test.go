@@ -51,7 +51,7 @@ func readFile(t testing.TB, file string) *flowhook.Config {
 	return cfg
 }
 
-func TestCheckFiles(t *testing.T) {
+func TestCheck_Files(t *testing.T) {
 	files, err := filepath.Glob("testdata/check/*.yml")
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, len(files), 60)
@@ -73,7 +73,7 @@ const (
 	verify = "selfservice: {settings: {after: [{hook: verify}]}}\n"
 )
 
-func TestCheckOptions(t *testing.T) {
+func TestCheck_Options(t *testing.T) {
 	for _, row := range []struct {
 		name, text string
 		change     func(o *flowhook.Options)
@@ -115,7 +115,7 @@ func TestCheckOptions(t *testing.T) {
 }
 
 // What a host adds in Go is judged as what stands in a file, but for what Kratos would have done with it.
-func TestCheckOfWhatWasAdded(t *testing.T) {
+func TestCheck_AddedHooks(t *testing.T) {
 	cfg, err := flowhook.ParseConfig([]byte("selfservice: {login: {after: {hooks: [{hook: session}], password: [{hook: session}]}}}\nsecrets: {session: [" + flowtest.StrongSecret + "]}\ncourier: {}"))
 	require.NoError(t, err)
 	registered := flowtest.At(flowhook.Registration, flowhook.After, flowhook.FlowWide)
@@ -144,7 +144,7 @@ func TestCheckOfWhatWasAdded(t *testing.T) {
 	}, got)
 }
 
-func TestNothingIsNothingToFind(t *testing.T) {
+func TestCheck_EmptyConfig(t *testing.T) {
 	assert.Empty(t, (*flowhook.Config)(nil).Check(flowhook.Options{}))
 	assert.Empty(t, (&flowhook.Config{}).Check(flowhook.Options{}))
 	p, err := flowhook.New(nil, flowhook.Options{})
@@ -153,7 +153,7 @@ func TestNothingIsNothingToFind(t *testing.T) {
 }
 
 // Whole files in the shape of Ory Kratos' own, of each layout that it has had.
-func TestKratosFiles(t *testing.T) {
+func TestCheck_KratosFilesAreClean(t *testing.T) {
 	files, err := filepath.Glob("testdata/kratos/*.yml")
 	require.NoError(t, err)
 	require.Len(t, files, 5)
@@ -169,7 +169,7 @@ func TestKratosFiles(t *testing.T) {
 	}
 }
 
-func TestSeverityHasAWordForEachValue(t *testing.T) {
+func TestSeverity_String(t *testing.T) {
 	for s, want := range map[flowhook.Severity]string{flowhook.SeverityNote: "note", flowhook.SeverityWarning: "warning", flowhook.SeverityError: "error",
 		-1: "Severity(-1)", 3: "Severity(3)"} {
 		assert.Equal(t, want, s.String())
@@ -177,7 +177,7 @@ func TestSeverityHasAWordForEachValue(t *testing.T) {
 }
 
 // What the file says comes first, also where its lines are further down than those of the Go source.
-func TestFindingsStandInTheOrderOfTheirPlaces(t *testing.T) {
+func TestCheck_FindingsAreSortedByPosition(t *testing.T) {
 	cfg := flowtest.Parse(t, strings.Repeat("\n", 2000)+"selfservice: {login: {before: [{hook: redirect, config: {to: /closed}}]}}")
 	cfg.Add(flowtest.At(flowhook.Settings, flowhook.Before, ""), "redirect", flowhook.Redirect("/closed"))
 	var files []string
@@ -188,7 +188,7 @@ func TestFindingsStandInTheOrderOfTheirPlaces(t *testing.T) {
 }
 
 // Where hooks could not be made, the chains are not what they will be: nothing is found in them yet.
-func TestFindingsWaitUntilNothingIsWrong(t *testing.T) {
+func TestCheck_FindingsOnlyIfConfigIsValid(t *testing.T) {
 	const text = `
 security: {account_enumeration: {mitigate: true}}
 secrets: {session: [9b1f4e7a0c6d83255ef1a9c47d20b86e31fc5a9d7e4082b6c3d15f09ae7b2648]}
@@ -198,10 +198,10 @@ selfservice: {registration: {after: {password: [{hook: session}, {hook: nobody}]
 	require.ErrorContains(t, flowtest.Build(strings.Replace(text, ", {hook: nobody}", "", 1), flowtest.AnyOptions()), "mitigate asks for the opposite")
 }
 
-// notOfOneFile are the rules that no file alone comes under; TestCheckOptions and TestReload_CookieScope have them.
+// notOfOneFile are the rules that no file alone comes under; TestCheck_Options and TestReload_CookieScope have them.
 var notOfOneFile = []string{"cookie-scope", "unused-secrets"}
 
-func TestEveryRuleHasAFile(t *testing.T) {
+func TestCheck_RulesHaveFiles(t *testing.T) {
 	found := map[string]bool{}
 	files, err := filepath.Glob("testdata/check/*.yml")
 	require.NoError(t, err)
@@ -218,7 +218,7 @@ func TestEveryRuleHasAFile(t *testing.T) {
 }
 
 // Rules that begin with kratos- apply to a file with a key that Kratos uses and flowhook does not.
-func TestKratosFindings(t *testing.T) {
+func TestCheck_KratosRules(t *testing.T) {
 	const hooks = "{flows: {registration: {after: {oidc: {hooks: [{hook: session}, {hook: audit}]}}}}}"
 	in := func(extra string) string { // inside of selfservice
 		return "selfservice: " + strings.Replace(hooks, "{flows:", "{"+extra+", flows:", 1)
@@ -294,7 +294,7 @@ func worse(findings []flowhook.Finding, than flowhook.Severity) (list []flowhook
 	return list
 }
 
-func TestStrictMakesErrorsOfWarnings(t *testing.T) {
+func TestStrict_WarningsAreErrors(t *testing.T) {
 	files, err := filepath.Glob("testdata/[ck]*/*.yml")
 	require.NoError(t, err)
 	refused, loaded := 0, 0
@@ -322,7 +322,7 @@ func TestStrictMakesErrorsOfWarnings(t *testing.T) {
 }
 
 // A kill switch must load, whatever it keeps from running.
-func TestStrictLetsAFlowBeClosed(t *testing.T) {
+func TestStrict_FlowMayBeClosed(t *testing.T) {
 	h := flowtest.NewService(t, "selfservice: {login: {before: [{hook: redirect, config: {to: /closed}}], after: [{hook: session}]}}"+StrongSecretYAML,
 		func(_ *flowtest.Service, o *flowhook.Options) { o.Strict = true })
 	assert.Equal(t, []string{"/closed"}, h.Browser().GetPath("/login").Header["Location"])
@@ -330,7 +330,7 @@ func TestStrictLetsAFlowBeClosed(t *testing.T) {
 }
 
 // Whatever a strict file says, each of its flows can be closed, by a page anywhere.
-func TestStrictLetsEveryFlowBeClosed(t *testing.T) {
+func TestStrict_AllFlowsMayBeClosed(t *testing.T) {
 	files, err := filepath.Glob("testdata/check/*.yml")
 	require.NoError(t, err)
 	closed := 0
@@ -349,7 +349,7 @@ func TestStrictLetsEveryFlowBeClosed(t *testing.T) {
 	assert.Greater(t, closed, 100)
 }
 
-func TestStrictHoldsForReload(t *testing.T) {
+func TestStrict_Reload(t *testing.T) {
 	const good = "selfservice: {login: {after: [{hook: redirect, config: {to: /home}}]}}"
 	h := flowtest.NewService(t, good+StrongSecretYAML, flowtest.WithUsers(flowtest.Alice), func(_ *flowtest.Service, o *flowhook.Options) { o.Strict = true })
 	for text, want := range map[string]string{
@@ -370,7 +370,7 @@ func TestStrictHoldsForReload(t *testing.T) {
 	assert.Equal(t, []string{"/closed"}, h.Browser().PostPath("/login/password", "user", "alice").Header["Location"])
 }
 
-func TestFindingsAreLogged(t *testing.T) {
+func TestCheck_NewLogsFindings(t *testing.T) {
 	log := &flowtest.LogBuffer{}
 	o := checked()
 	o.Secrets = []string{"something-super-secret"}
@@ -397,7 +397,7 @@ level=WARN msg="flowhook: this secret was copied from documentation: anyone who 
 }
 
 // Where there are errors, Check gives these, as New does, and nothing else.
-func TestCheckGivesErrorsAlone(t *testing.T) {
+func TestCheck_ErrorsWithoutFindings(t *testing.T) {
 	files, err := filepath.Glob("testdata/bad/*.yml")
 	require.NoError(t, err)
 	compared := 0
@@ -433,7 +433,7 @@ func TestCheckGivesErrorsAlone(t *testing.T) {
 }
 
 // Wherever a secret may stand, nothing that is found shows it.
-func TestFindingsShowNoSecret(t *testing.T) {
+func TestCheck_FindingsHideSecrets(t *testing.T) {
 	log := &flowtest.LogBuffer{}
 	o := checked()
 	o.Logger = slog.New(slog.NewTextHandler(log, nil))
@@ -466,7 +466,7 @@ selfservice:
 	flowtest.RequireSilent(t, text, "super-secret")
 }
 
-func TestAccept(t *testing.T) {
+func TestCheck_Accept(t *testing.T) {
 	const text = `
 selfservice:
   settings: {after: [{hook: audit}, {hook: revoke_active_sessions}]}

@@ -147,7 +147,7 @@ func (s wrongStore) Transaction(ctx context.Context, _ string, fn func(context.C
 	return s(ctx, fn)
 }
 
-func TestAStoreThatBreaksItsContractIsNoSuccess(t *testing.T) {
+func TestComplete_StoreBreaksContract(t *testing.T) {
 	for _, row := range []struct {
 		name  string
 		store wrongStore
@@ -291,7 +291,7 @@ func TestAfterCommit(t *testing.T) {
 	})
 }
 
-func TestComplete_exchange_without_writer_and_request(t *testing.T) {
+func TestComplete_WithoutWriterAndRequest(t *testing.T) {
 	t.Run("saves_and_runs_hooks", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		done := false
@@ -395,7 +395,7 @@ func TestComplete_exchange_without_writer_and_request(t *testing.T) {
 	})
 }
 
-func TestComplete_append_to_addresses_that_save_sets(t *testing.T) {
+func TestComplete_SaveSetsAddressesHookAppends(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	array := [2]flowhook.Address{{Value: "a@example.org"}, {Value: "the host's"}}
 	b.Add(flowtest.LoginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
@@ -411,7 +411,7 @@ func TestComplete_append_to_addresses_that_save_sets(t *testing.T) {
 }
 
 // After a panic of save, the handler that recovers can use the exchange as before.
-func TestComplete_panic_of_save(t *testing.T) {
+func TestComplete_SavePanics(t *testing.T) {
 	d := flowtest.NewSessionTest(t, sessionHookYAML)
 	cookie, _ := d.SignIn("alice")
 	raw := loginOver(t, d.Pipeline, func(w http.ResponseWriter, r *http.Request) error {
@@ -431,7 +431,7 @@ func TestComplete_panic_of_save(t *testing.T) {
 }
 
 // What a goroutine writes between its hook's return and the end of the chain counts as the hook's.
-func TestASecondAnswerBeforeTheCommitRollsBack(t *testing.T) {
+func TestComplete_SecondAnswerRollsBack(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	var kept http.ResponseWriter
 	ctx := &endsAt{left: 2, do: func() { kept.WriteHeader(http.StatusTeapot) }} // asked before save, and behind the hook
@@ -461,7 +461,7 @@ func (c *endsAt) Err() error {
 	return nil
 }
 
-func TestNoRunInTheTransactionOfAnother(t *testing.T) {
+func TestComplete_InsideSaveOfAnotherExchange(t *testing.T) {
 	h := flowtest.NewService(t, "selfservice: {registration: {after: [{hook: verify}, {hook: session}]}, verification: {after: [{hook: session}]}}")
 	other := func(ctx context.Context) (*flowhook.Exchange, error) {
 		x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: flowtest.NewRequest(), Identity: flowtest.Bob.Identity()}
@@ -497,7 +497,7 @@ type list []string
 
 func (l list) Error() string { return strings.Join(l, ", ") }
 
-func TestErrorsThatDoNotStandBeingLookedAt(t *testing.T) {
+func TestComplete_IncomparableErrors(t *testing.T) {
 	nothing := func() error { var e *url.Error; return e }
 	for name, cause := range map[string]error{"not comparable": list{"name", "address"}, "a nil pointer": nothing(), "wrapped": fmt.Errorf("save: %w", list{"x"})} {
 		for _, hook := range []bool{true, false} {
@@ -530,7 +530,7 @@ func TestErrorsThatDoNotStandBeingLookedAt(t *testing.T) {
 	})
 }
 
-func TestAnErrorAfterTheCommitNamesThePointOfItsHook(t *testing.T) {
+func TestAfterCommit_ErrorNamesPoint(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	b.Add(flowtest.LoginGate, "gate", func(_ context.Context, x *flowhook.Exchange) error {
 		x.AfterCommit(func(context.Context) error { return flowtest.ErrRefused })
@@ -542,7 +542,7 @@ func TestAnErrorAfterTheCommitNamesThePointOfItsHook(t *testing.T) {
 }
 
 // Complete in the transaction of another exchange is refused before any hook runs.
-func TestComplete_in_the_transaction_of_another(t *testing.T) {
+func TestComplete_InTransactionOfAnotherExchange(t *testing.T) {
 	b, inner := flowtest.NewRunTest(t), flowtest.NewRunTest(t)
 	b.Add(flowtest.LoginGate, "gate")
 	b.Add(flowtest.LoginFailed, "failed")
@@ -558,7 +558,7 @@ func TestComplete_in_the_transaction_of_another(t *testing.T) {
 }
 
 // The second lock is waited for between save and the hooks: time for a goroutine that save has left behind.
-func TestAnAnswerBehindSaveRollsBack(t *testing.T) {
+func TestComplete_AnswerAfterSaveRollsBack(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	who := b.Exchange.Identity
 	b.Exchange.Identity = nil
@@ -593,7 +593,7 @@ func (n *waiting) Transaction(ctx context.Context, id string, fn func(context.Co
 	return n.Store.Transaction(ctx, id, fn)
 }
 
-func TestWhatTransactionsAreSerialisedBy(t *testing.T) {
+func TestTransactions_SerializedByIdentity(t *testing.T) {
 	store, mail := &waiting{Store: memstore.New()}, &flowtest.Mailbox{}
 	cfg, err := flowhook.ParseConfig([]byte("selfservice: {registration: {after: [{hook: verify}]}}" + flowtest.SecretYAML))
 	require.NoError(t, err)

@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTheDocumentsExamplesLoad(t *testing.T) {
+func TestConfig_DocumentExamplesLoad(t *testing.T) {
 	files, err := filepath.Glob("testdata/document/*.yml")
 	require.NoError(t, err)
 	require.Len(t, files, 10)
@@ -41,7 +41,7 @@ func TestTheDocumentsExamplesLoad(t *testing.T) {
 }
 
 // Each bad file ends with its errors, in order: "#! line:column: path: problem; hint". A trailing "..." is any rest.
-func TestBadFiles(t *testing.T) {
+func TestConfig_BadFiles(t *testing.T) {
 	files, err := filepath.Glob("testdata/bad/*.yml")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
@@ -80,14 +80,14 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeRead(t *testing.T) {
+func TestConfig_UnreadableFile(t *testing.T) {
 	_, err := flowhook.LoadConfig("testdata/none.yml")
 	assert.ErrorIs(t, err, os.ErrNotExist)
 	_, err = flowhook.LoadConfig("testdata")
 	assert.Error(t, err)
 }
 
-func TestNothingIsNoHooks(t *testing.T) {
+func TestConfig_Empty(t *testing.T) {
 	_, err := flowhook.New(nil, flowhook.Options{})
 	assert.NoError(t, err)
 	_, err = flowhook.New(&flowhook.Config{}, flowhook.Options{})
@@ -98,7 +98,7 @@ func TestNothingIsNoHooks(t *testing.T) {
 }
 
 // A Kratos file of today, shortened: all that is not about hooks is let be.
-func TestKratosOwnKeysAreLetBe(t *testing.T) {
+func TestConfig_KratosKeysAreIgnored(t *testing.T) {
 	assert.NoError(t, flowtest.Build(`
 version: v1.3.0
 dsn: memory
@@ -127,7 +127,7 @@ selfservice:
 `, flowhook.Options{Store: flowtest.AnyStore{}}))
 }
 
-func TestOptionsThatCannotBe(t *testing.T) {
+func TestNew_InvalidOptions(t *testing.T) {
 	factory := func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
 		return flowhook.HookFunc(flowtest.NoOp), nil
 	}
@@ -162,7 +162,7 @@ func TestOptionsThatCannotBe(t *testing.T) {
 	}
 }
 
-func TestWhatHooksNeed(t *testing.T) {
+func TestNew_HooksNeedOptions(t *testing.T) {
 	const text = `
 selfservice: {flows: {login: {after: [{hook: session}, {hook: revoke_active_sessions}, {hook: verify}]}}}
 `
@@ -185,7 +185,7 @@ selfservice: {flows: {login: {after: [{hook: session}, {hook: revoke_active_sess
 	assert.Equal(t, flowhook.Position{Line: 2, Column: 63}, first.Position)
 }
 
-func TestAFactorysErrorStaysItself(t *testing.T) {
+func TestNew_FactoryErrorIsUnwrapped(t *testing.T) {
 	refused := errors.New("refused")
 	opts := flowtest.AnyOptions()
 	opts.Hooks["strict"] = func(p flowhook.Point, decode func(any) error) (flowhook.Hook, error) {
@@ -212,7 +212,7 @@ var errSecret = errors.New("quotes its value")
 
 func (*secretType) UnmarshalText([]byte) error { return errSecret }
 
-func TestAdd(t *testing.T) {
+func TestConfig_Add(t *testing.T) {
 	at := func(f flowhook.Flow, ph flowhook.Phase, s flowhook.Strategy) flowhook.Point {
 		return flowhook.Point{Flow: f, Phase: ph, Strategy: s}
 	}
@@ -256,7 +256,7 @@ func TestAdd(t *testing.T) {
 	}, texts[:10])
 }
 
-func TestWrap(t *testing.T) {
+func TestNew_Wrap(t *testing.T) {
 	type call struct {
 		point string
 		name  string
@@ -292,7 +292,7 @@ selfservice:
 	}
 }
 
-func TestNewChangesNothing(t *testing.T) {
+func TestNew_ArgumentsAreUnchanged(t *testing.T) {
 	cfg, err := flowhook.ParseConfig([]byte(`
 selfservice:
   login: {after: {hooks: [{hook: audit, config: {level: 1}}], password: [{hook: revoke_active_sessions}]}}
@@ -325,7 +325,7 @@ var (
 )
 
 // With an empty strategy, which a handler may take from a form, no hook under a strategy would run.
-func TestServes_flow_wide(t *testing.T) {
+func TestServes_FlowWide(t *testing.T) {
 	for _, row := range []struct {
 		serves []flowhook.Point
 		flow   flowhook.Flow
@@ -545,7 +545,7 @@ func disguises(word string) map[string]string {
 	return all
 }
 
-func TestLookAlike(t *testing.T) {
+func TestConfig_LookAlikeNames(t *testing.T) {
 	opts := flowtest.AnyOptions()
 	for what, row := range map[string]struct {
 		file  string
@@ -579,7 +579,7 @@ func TestLookAlike(t *testing.T) {
 	}
 }
 
-func TestLookAlikeInCode(t *testing.T) {
+func TestNew_LookAlikeNames(t *testing.T) {
 	cfg := &flowhook.Config{}
 	cfg.Add(flowtest.At("log\u200bin", flowhook.After, ""), "audit", nil)
 	cfg.Add(flowtest.At(flowhook.Login, "аfter", ""), "audit", nil)
@@ -599,7 +599,7 @@ func TestLookAlikeInCode(t *testing.T) {
 }
 
 // A key in another script is the host's, and a name in another script may be declared.
-func TestOtherScript(t *testing.T) {
+func TestConfig_NamesInOtherScripts(t *testing.T) {
 	for _, key := range []string{"секреты", "настройки", "ρυθμίσεις", "設定", "schlüssel", "x-заметки", "tls", "url"} {
 		assert.NoError(t, flowtest.Build(key+": {}", flowhook.Options{}), key)
 	}
@@ -613,7 +613,7 @@ func TestOtherScript(t *testing.T) {
 	}, flowtest.Problems(flowtest.Build("selfservice: {пригла\u00adшение: {after: []}, login: {after: [{hook: журнал2}]}}", opts)))
 }
 
-func TestErrUnknownPoint(t *testing.T) {
+func TestRun_UnknownPoint(t *testing.T) {
 	p, err := flowhook.New(nil, flowtest.AnyOptions())
 	require.NoError(t, err)
 	ctx := flowhook.NewContext(t.Context(), &flowhook.Exchange{})
@@ -644,7 +644,7 @@ func TestErrUnknownPoint(t *testing.T) {
 	}
 }
 
-func TestErrUnknownPointOutsideServes(t *testing.T) {
+func TestRun_PointOutsideServes(t *testing.T) {
 	opts := flowtest.AnyOptions()
 	opts.Serves = []flowhook.Point{{Flow: flowhook.Login, Strategy: flowhook.Password}}
 	p, err := flowhook.New(nil, opts)

@@ -101,7 +101,7 @@ func (o *mailRoom) register(addresses ...string) (took time.Duration) {
 	return time.Since(began)
 }
 
-func TestEmailThatNeverLeftDoesNotCount(t *testing.T) {
+func TestCourier_UnsentEmailDoesNotCount(t *testing.T) {
 	for name, send := range map[string]func(context.Context) error{
 		"error":           func(context.Context) error { return flowtest.ErrStoreDown },
 		"panic":           func(context.Context) error { panic("carol@example.org: no such mailbox") },
@@ -131,7 +131,7 @@ func TestEmailThatNeverLeftDoesNotCount(t *testing.T) {
 	}
 }
 
-func TestTokenThatCannotBeDeletedIsLogged(t *testing.T) {
+func TestCourier_TokenCannotBeDeleted(t *testing.T) {
 	for name, deletion := range map[string]func(context.Context) error{
 		"error":  func(context.Context) error { return errors.New("the store is away") },
 		"panic":  func(context.Context) error { panic("the store is away") },
@@ -160,7 +160,7 @@ func TestTokenThatCannotBeDeletedIsLogged(t *testing.T) {
 }
 
 // The deletion has a context of its own: that of the courier has just ended.
-func TestTokenIsDeletedAfterATimeout(t *testing.T) {
+func TestCourier_TimeoutDeletesToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newMailRoom(t, time.Now, false)
 		o.breaks(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
@@ -173,7 +173,7 @@ func TestTokenIsDeletedAfterATimeout(t *testing.T) {
 	})
 }
 
-func TestTokenFromTheFutureDoesNotCount(t *testing.T) {
+func TestCourier_TokenFromFutureDoesNotCount(t *testing.T) {
 	clock := flowtest.NewClock()
 	o := newMailRoom(t, clock.Now, false)
 	clock.Add(365 * 24 * time.Hour)
@@ -185,7 +185,7 @@ func TestTokenFromTheFutureDoesNotCount(t *testing.T) {
 	require.Equal(t, 2, o.emails())
 }
 
-func TestSpellingsOfOneMailboxGetOneEmail(t *testing.T) {
+func TestCourier_SpellingsOfOneMailbox(t *testing.T) {
 	o := newMailRoom(t, flowtest.NewClock().Now, false)
 	for i := range 24 {
 		address := []byte("carol@example.org")
@@ -199,7 +199,7 @@ func TestSpellingsOfOneMailboxGetOneEmail(t *testing.T) {
 	require.Equal(t, 1, o.emails())
 }
 
-func TestCourierThatIgnoresItsContext(t *testing.T) {
+func TestCourier_IgnoresContext(t *testing.T) {
 	// stuck returns a courier that returns what it is sent, whatever becomes of its context.
 	stuck := func(o *mailRoom) (release func(then func() error)) {
 		ch := make(chan func() error, 1)
@@ -306,7 +306,7 @@ func TestCourierThatIgnoresItsContext(t *testing.T) {
 	})
 }
 
-func TestAddressThatCannotBeWrittenTo(t *testing.T) {
+func TestAddress_Undeliverable(t *testing.T) {
 	const bad = "user..name@example.jp"
 	email := func(value string, verified bool) flowhook.Address {
 		return flowhook.Address{Via: "email", Value: value, Verified: verified}
@@ -379,7 +379,7 @@ func TestAddressThatCannotBeWrittenTo(t *testing.T) {
 	})
 }
 
-func TestAddressKey(t *testing.T) {
+func TestAddress_Key(t *testing.T) {
 	email := func(value string) string { return flowhook.Address{Via: "email", Value: value}.Key() }
 
 	t.Run("is the same in any letter case", func(t *testing.T) {
@@ -429,7 +429,7 @@ func TestAddressKey(t *testing.T) {
 }
 
 // The text of an error says what is wrong with the address, and does not show it.
-func TestAddress_Check_says_what_is_wrong(t *testing.T) {
+func TestAddress_CheckNamesProblem(t *testing.T) {
 	for value, want := range map[string]string{
 		"":                                     "it is empty",
 		strings.Repeat("a", 255):               "it is longer than 254 bytes",

@@ -74,7 +74,7 @@ func loginOver(t *testing.T, p *flowhook.Pipeline, login func(w http.ResponseWri
 
 var errHandled = errors.New("a hook has answered")
 
-func TestMiddleware_handler_writes_while_hooks_run(t *testing.T) {
+func TestMiddleware_HandlerWritesDuringRun(t *testing.T) {
 	for name, write := range handlerWrites {
 		for _, row := range []struct {
 			name string
@@ -141,7 +141,7 @@ func TestMiddleware_handler_writes_while_hooks_run(t *testing.T) {
 
 type writeKey struct{}
 
-func TestMiddleware_handler_writes_outside_a_run(t *testing.T) {
+func TestMiddleware_HandlerWritesOutsideRun(t *testing.T) {
 	for name, write := range handlerWrites {
 		if strings.Contains(name, "hijack") {
 			continue
@@ -210,7 +210,7 @@ func TestMiddleware_handler_writes_outside_a_run(t *testing.T) {
 	})
 }
 
-func TestMiddleware_answer_leaves_through_the_guard(t *testing.T) {
+func TestMiddleware_AnswerPassesGuard(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	b.Add(flowtest.LoginAfter, "hook", flowtest.AnswerWith(http.StatusFound, "moved"))
 	raw := loginOver(t, b.Pipeline(), func(w http.ResponseWriter, r *http.Request) error {
@@ -226,7 +226,7 @@ func TestMiddleware_answer_leaves_through_the_guard(t *testing.T) {
 }
 
 // A write that comes when nothing can fail any more is dropped and logged.
-func TestMiddleware_handler_writes_after_the_commit(t *testing.T) {
+func TestMiddleware_HandlerWritesAfterCommit(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	b.Add(flowtest.LoginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
 		x.AfterCommit(func(ctx context.Context) error {
@@ -245,7 +245,7 @@ func TestMiddleware_handler_writes_after_the_commit(t *testing.T) {
 	require.Contains(t, b.Log.String(), "a write after the chain has ended was dropped")
 }
 
-func TestMiddleware_response_has_begun(t *testing.T) {
+func TestMiddleware_ResponseHasBegun(t *testing.T) {
 	begin := map[string]func(w http.ResponseWriter) error{
 		"write_header": func(w http.ResponseWriter) error { w.WriteHeader(http.StatusOK); return nil },
 		"write":        func(w http.ResponseWriter) error { _, err := io.WriteString(w, "begun "); return err },
@@ -331,7 +331,7 @@ func TestMiddleware_response_has_begun(t *testing.T) {
 }
 
 // What one run noted is forgotten when the next one begins.
-func TestMiddleware_runs_after_a_refused_write(t *testing.T) {
+func TestMiddleware_RunsAfterRejectedWrite(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	b.Add(flowtest.LoginFailed, "failed")
 	b.Add(flowtest.At(flowhook.Settings, flowhook.Failed, flowhook.Password), "refuses", func(ctx context.Context, _ *flowhook.Exchange) error {
@@ -364,7 +364,7 @@ func TestMiddleware_runs_after_a_refused_write(t *testing.T) {
 }
 
 // A handler that runs a flow of another handler while hooks run is refused, and can say so.
-func TestMiddleware_inside_a_run(t *testing.T) {
+func TestMiddleware_InsideRun(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	inner := httptest.NewRecorder()
 	var p *flowhook.Pipeline
@@ -381,7 +381,7 @@ func TestMiddleware_inside_a_run(t *testing.T) {
 }
 
 // The header that a handler holds since before the run is restored, too.
-func TestMiddleware_header_asked_for_before_the_run(t *testing.T) {
+func TestMiddleware_HeaderFetchedBeforeRun(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	b.Add(flowtest.LoginAfter, "hook", func(ctx context.Context, _ *flowhook.Exchange) error {
 		ctx.Value(writeKey{}).(http.Header).Set("X-Leak", "1")
@@ -412,7 +412,7 @@ func (w straying) Header() http.Header {
 }
 
 // The guard stays shut until Complete returns, also while it turns to the hooks at failed.
-func TestMiddleware_handler_writes_between_the_runs_of_Complete(t *testing.T) {
+func TestMiddleware_HandlerWritesBetweenRunsOfComplete(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	now := false
 	b.Add(flowtest.LoginAfter, "after", func(context.Context, *flowhook.Exchange) error { now = true; return flowtest.ErrRefused })
@@ -431,7 +431,7 @@ func TestMiddleware_handler_writes_between_the_runs_of_Complete(t *testing.T) {
 	require.Contains(t, raw, "HTTP/1.1 302 Found\r\n")
 }
 
-func TestMiddleware_status_that_panics_begins_nothing(t *testing.T) {
+func TestMiddleware_InvalidStatusPanics(t *testing.T) {
 	d := flowtest.NewSessionTest(t, sessionHookYAML)
 	raw := loginOver(t, d.Pipeline, func(w http.ResponseWriter, r *http.Request) error {
 		x := flowhook.MustFromContext(r.Context())
@@ -442,7 +442,7 @@ func TestMiddleware_status_that_panics_begins_nothing(t *testing.T) {
 	require.Contains(t, raw, "Set-Cookie: __Host-session=")
 }
 
-func TestMiddlewareGivesTheOuterWriterBack(t *testing.T) {
+func TestMiddleware_NestedRestoresWriter(t *testing.T) {
 	p, err := flowhook.New(nil, flowhook.Options{})
 	require.NoError(t, err)
 	outer, inner := httptest.NewRecorder(), httptest.NewRecorder()
@@ -466,7 +466,7 @@ func TestMiddlewareGivesTheOuterWriterBack(t *testing.T) {
 	})).ServeHTTP(outer, flowtest.NewRequest())
 }
 
-func TestABeforeHookThatFailsIsAnsweredByOnError(t *testing.T) {
+func TestMiddleware_BeforeHookFails(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	b.Add(flowtest.LoginBefore, "before", flowtest.Refuse)
 	reached := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("reached") })
@@ -487,7 +487,7 @@ func TestABeforeHookThatFailsIsAnsweredByOnError(t *testing.T) {
 }
 
 // A hook that calls a wrapped handler with its own request runs inside its run.
-func TestMiddlewareInsideARunIsNested(t *testing.T) {
+func TestMiddleware_InsideRunIsNested(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	var p *flowhook.Pipeline
 	var got error

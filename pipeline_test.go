@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestHooksRunInOrder(t *testing.T) {
+func TestRun_HookOrder(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	for _, name := range []string{"wide 1", "wide 2"} {
 		b.Add(flowtest.LoginWide, name)
@@ -36,7 +36,7 @@ func TestHooksRunInOrder(t *testing.T) {
 	require.Equal(t, []string{"begin alice", "commit"}, b.Store.Entries)
 }
 
-func TestFirstAnswerEndsTheChain(t *testing.T) {
+func TestRun_FirstAnswerEndsChain(t *testing.T) {
 	for name, answer := range map[string]flowtest.Act{
 		"by status": flowtest.AnswerWith(http.StatusSeeOther, ""),
 		"by body": func(_ context.Context, x *flowhook.Exchange) error {
@@ -69,7 +69,7 @@ func TestFirstAnswerEndsTheChain(t *testing.T) {
 	}
 }
 
-func TestHeadersLeaveAsADifference(t *testing.T) {
+func TestRun_HeaderChangesAreMerged(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	b.Recorder.Header()["Set-Cookie"] = []string{"host=1"}
 	b.Recorder.Header().Set("X-Gone", "soon")
@@ -86,7 +86,7 @@ func TestHeadersLeaveAsADifference(t *testing.T) {
 		"X-Meanwhile": {"set by somebody who has the real writer"}}, b.Recorder.Header())
 }
 
-func TestAFailedRunLeavesNothing(t *testing.T) {
+func TestRun_FailureLeavesNoTrace(t *testing.T) {
 	replace := func(_ context.Context, x *flowhook.Exchange) error { x.Writer = httptest.NewRecorder(); return nil }
 	for _, row := range []struct {
 		name string
@@ -170,7 +170,7 @@ func TestAFailedRunLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestCancellationIsLookedAtBetweenHooks(t *testing.T) {
+func TestRun_CanceledBetweenHooks(t *testing.T) {
 	for _, last := range []bool{true, false} {
 		b := flowtest.NewRunTest(t)
 		b.Add(flowtest.LoginAfter, "meddler", flowtest.Meddle)
@@ -187,7 +187,7 @@ func TestCancellationIsLookedAtBetweenHooks(t *testing.T) {
 	}
 }
 
-func TestAbortHandlerIsPanickedAgain(t *testing.T) {
+func TestRun_AbortHandlerPanicsAgain(t *testing.T) {
 	for _, complete := range []bool{false, true} {
 		b := flowtest.NewRunTest(t)
 		b.Add(flowtest.LoginAfter, "meddler", flowtest.Meddle)
@@ -206,7 +206,7 @@ func TestAbortHandlerIsPanickedAgain(t *testing.T) {
 	}
 }
 
-func TestGoexitRollsBack(t *testing.T) {
+func TestRun_GoexitRollsBack(t *testing.T) {
 	for _, complete := range []bool{false, true} {
 		b := flowtest.NewRunTest(t)
 		b.Add(flowtest.LoginAfter, "meddler", flowtest.Meddle)
@@ -231,7 +231,7 @@ func TestGoexitRollsBack(t *testing.T) {
 	}
 }
 
-func TestRunRefuses(t *testing.T) {
+func TestRun_InvalidCalls(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	b.Options.Flows, b.Options.Strategies = []flowhook.Flow{"invitation"}, []flowhook.Strategy{"ldap"}
 	p := b.Pipeline()
@@ -253,7 +253,7 @@ func TestRunRefuses(t *testing.T) {
 	require.ErrorIs(t, err, flowhook.ErrNoExchange)
 }
 
-func TestAPhaseCannotBeSkipped(t *testing.T) {
+func TestRun_PhaseCannotBeSkipped(t *testing.T) {
 	gateWide := flowtest.At(flowhook.Login, flowhook.BeforePersist, flowhook.FlowWide)
 	type step struct {
 		phase    flowhook.Phase
@@ -310,7 +310,7 @@ func TestAPhaseCannotBeSkipped(t *testing.T) {
 	})
 }
 
-func TestANestedRunIsSeenFromAnyGoroutine(t *testing.T) {
+func TestRun_NestedOnOtherGoroutine(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	var p *flowhook.Pipeline
 	b.Add(flowtest.LoginAfter, "hook", func(ctx context.Context, x *flowhook.Exchange) error {
@@ -329,7 +329,7 @@ func TestANestedRunIsSeenFromAnyGoroutine(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestPoint(t *testing.T) {
+func TestPoint_String(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	var seen flowhook.Point
 	b.Add(flowtest.LoginWide, "wide", func(_ context.Context, x *flowhook.Exchange) error { seen = x.Point(); return nil })
@@ -341,7 +341,7 @@ func TestPoint(t *testing.T) {
 	require.Equal(t, flowhook.Point{}, b.Exchange.Point())
 }
 
-func TestAWriterThatWasKeptIsOfNoUse(t *testing.T) {
+func TestRun_KeptWriterFails(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	var kept http.ResponseWriter
 	var header http.Header
@@ -367,7 +367,7 @@ func TestAWriterThatWasKeptIsOfNoUse(t *testing.T) {
 }
 
 // A hook that could not be made is reported, and is nothing to wrap.
-func TestWrapSeesNoHookThatIsNone(t *testing.T) {
+func TestWrap_NilHook(t *testing.T) {
 	opts := flowtest.AnyOptions()
 	opts.Wrap = func(_ flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
 		require.NotNil(t, next, name)
@@ -376,7 +376,7 @@ func TestWrapSeesNoHookThatIsNone(t *testing.T) {
 	require.Len(t, flowtest.Problems(flowtest.Build("selfservice: {login: {before: [{hook: redirect, config: {to: //nowhere}}, {hook: audit}]}}", opts)), 1)
 }
 
-func TestWrapStandsAroundEveryHook(t *testing.T) {
+func TestWrap_WrapsAllHooks(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	var wrapped []string
 	b.Options.Wrap = func(p flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
@@ -486,7 +486,7 @@ func TestAnswered(t *testing.T) {
 	})
 }
 
-func TestFailedHooks(t *testing.T) {
+func TestFailed(t *testing.T) {
 	t.Run("run once an attempt, outside the transaction, with the cause", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		b.Add(flowtest.LoginAfter, "after", flowtest.Refuse)
@@ -622,7 +622,7 @@ func TestMustFromContext(t *testing.T) {
 	})
 }
 
-func TestRun_append_to_addresses_does_not_reach_the_hosts_array(t *testing.T) {
+func TestRun_HookAppendsToAddresses(t *testing.T) {
 	for _, fails := range []bool{true, false} {
 		b := flowtest.NewRunTest(t)
 		array := [3]flowhook.Address{{Value: "a@example.org"}, {Value: "b@example.org"}, {Value: "the host's"}}
@@ -641,7 +641,7 @@ func TestRun_append_to_addresses_does_not_reach_the_hosts_array(t *testing.T) {
 	}
 }
 
-func TestAnExchangeThatAFailedHookAnsweredIsAnswered(t *testing.T) {
+func TestFailed_AnswerCounts(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	b.Add(flowtest.LoginAfter, "after", flowtest.Refuse)
 	b.Add(flowtest.LoginFailed, "failed", flowtest.AnswerWith(http.StatusTooManyRequests, "slow down"))
@@ -668,7 +668,7 @@ func uninspectable() map[string]error {
 	return map[string]error{"nil_url_error": (*url.Error)(nil), "hostile_error": hostileError{}}
 }
 
-func TestMiddleware_error_that_cannot_be_inspected(t *testing.T) {
+func TestMiddleware_UninspectableError(t *testing.T) {
 	for name, bad := range uninspectable() {
 		t.Run(name, func(t *testing.T) {
 			b := flowtest.NewRunTest(t)
@@ -687,7 +687,7 @@ func TestMiddleware_error_that_cannot_be_inspected(t *testing.T) {
 	}
 }
 
-func TestComplete_error_that_cannot_be_inspected(t *testing.T) {
+func TestComplete_UninspectableError(t *testing.T) {
 	for name, bad := range uninspectable() {
 		for _, row := range []struct {
 			where string
@@ -748,7 +748,7 @@ type badBody struct{ err error }
 func (b badBody) Read([]byte) (int, error) { return 0, b.err }
 func (badBody) Close() error               { return nil }
 
-func TestReturnURL_body_error_that_cannot_be_inspected(t *testing.T) {
+func TestReturnURL_UninspectableBodyError(t *testing.T) {
 	p, err := flowhook.New(nil, flowhook.Options{})
 	require.NoError(t, err)
 	for name, bad := range uninspectable() {
@@ -762,7 +762,7 @@ func TestReturnURL_body_error_that_cannot_be_inspected(t *testing.T) {
 }
 
 // A store whose errors cannot be inspected is in trouble; it does not take the request down.
-func TestSessions_store_error_that_cannot_be_inspected(t *testing.T) {
+func TestSessions_UninspectableStoreError(t *testing.T) {
 	for name, bad := range uninspectable() {
 		t.Run(name, func(t *testing.T) {
 			d := flowtest.NewSessionTest(t, sessionHookYAML)

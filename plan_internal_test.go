@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPlan_goroutines_of_one_request has several goroutines be the first to use an exchange while the
+// TestPlan_GoroutinesOfOneRequest has several goroutines be the first to use an exchange while the
 // pipeline is reloaded. It is a test from inside, because the moment is too short for anything else.
-func TestPlan_goroutines_of_one_request(t *testing.T) {
+func TestPlan_GoroutinesOfOneRequest(t *testing.T) {
 	p, err := New(nil, Options{})
 	require.NoError(t, err)
 	plans := [2]*Plan{{pipeline: p}, {pipeline: p}}

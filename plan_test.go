@@ -60,7 +60,7 @@ func withGate(g gate) flowhook.Options {
 	return opts
 }
 
-func TestPlacer(t *testing.T) {
+func TestPlan_Placer(t *testing.T) {
 	const text = "selfservice: {login: {after: {password: [{hook: gate}]}}}"
 	for _, row := range []struct {
 		name, text string
@@ -92,7 +92,7 @@ func TestPlacer(t *testing.T) {
 	}
 }
 
-func TestDescriber(t *testing.T) {
+func TestPlan_Describer(t *testing.T) {
 	const text = "selfservice: {login: {after: [{hook: gate, timeout: 2s}]}}"
 	p, err := flowhook.New(flowtest.Parse(t, text), withGate(gate{flowhook.After, "Lets staff in.", nil}))
 	require.NoError(t, err)
@@ -144,7 +144,7 @@ func TestPlan_LoadedAndHash(t *testing.T) {
 	require.Equal(t, loaded, first.Loaded(), "a plan never changes")
 }
 
-func TestPlan_MermaidOfSomeFlows(t *testing.T) {
+func TestPlan_MermaidSelectedFlows(t *testing.T) {
 	p := configured(t, many)
 	require.Contains(t, p.Plan().Mermaid(flowhook.Login, flowhook.Settings), `"login by oidc"`)
 	require.Contains(t, p.Plan().Mermaid(flowhook.Login, flowhook.Settings), `"settings by profile"`)
@@ -261,7 +261,7 @@ func configured(t *testing.T, text string, change ...func(cfg *flowhook.Config, 
 	return p
 }
 
-func TestPoints(t *testing.T) {
+func TestPlan_Points(t *testing.T) {
 	p := configured(t, many)
 	line := func(line, column int) flowhook.Position { return flowhook.Position{Line: line, Column: column} }
 	var (
@@ -359,7 +359,7 @@ settings/after/profile                audit                                     
 	})
 }
 
-func TestPointsHasWhatWasAdded(t *testing.T) {
+func TestPlan_PointsOfAddedHooks(t *testing.T) {
 	invite := flowtest.At("invite", flowhook.After, "magic")
 	p := configured(t, "selfservice: {flows: {invite: {after: {magic: {hooks: [{hook: audit}]}}}}}", func(cfg *flowhook.Config, _ *flowhook.Options) {
 		cfg.Add(invite, "greets", flowhook.HookFunc(flowtest.NoOp))
@@ -385,7 +385,7 @@ func TestPointsHasWhatWasAdded(t *testing.T) {
 }
 
 // A host may declare what flowhook knows, or one thing twice: it is there once.
-func TestWhatIsDeclaredTwiceIsThereOnce(t *testing.T) {
+func TestPlan_DuplicateDeclarations(t *testing.T) {
 	const text = "selfservice: {login: {after: {password: [{hook: session}], magic: [{hook: session}]}}, invite: {after: [{hook: session}]}}"
 	once := configured(t, text)
 	twice := configured(t, text, func(_ *flowhook.Config, o *flowhook.Options) {
@@ -397,7 +397,7 @@ func TestWhatIsDeclaredTwiceIsThereOnce(t *testing.T) {
 	require.Equal(t, 3, strings.Count(twice.Plan().String(), "session"), twice)
 }
 
-func TestPointsFollowReload(t *testing.T) {
+func TestPlan_PointsAfterReload(t *testing.T) {
 	p := configured(t, many)
 	before := p.Plan().Points()
 	cfg, err := flowhook.ParseConfig([]byte("selfservice: {login: {after: {password: [{hook: sesion}]}}}"))
@@ -420,7 +420,7 @@ func TestPointsFollowReload(t *testing.T) {
 	require.Equal(t, 8, n, "who has begun to look sees one configuration")
 }
 
-func TestPointsSayWhichRedirectsAsk(t *testing.T) {
+func TestPlan_FollowsReturnTo(t *testing.T) {
 	p, err := flowhook.New(flowtest.Parse(t, `
 selfservice:
   allowed_return_urls: [/app]
@@ -454,7 +454,7 @@ func noting(ran *[]string) flowhook.Options {
 	return opts
 }
 
-func TestTheOrderOfHooks(t *testing.T) {
+func TestPlan_HookOrder(t *testing.T) {
 	const text = `
 selfservice:
   flows:
@@ -500,7 +500,7 @@ selfservice:
 	}
 }
 
-func TestWhatNeverRunsIsLogged(t *testing.T) {
+func TestPlan_NeverRunsIsLogged(t *testing.T) {
 	for _, row := range []struct {
 		name, text string
 		want       []string // level, hook, its line, and the redirect's; each hook is on a line of its own
@@ -532,7 +532,7 @@ func TestWhatNeverRunsIsLogged(t *testing.T) {
 	}
 }
 
-func TestEveryDeclaredPointCanRun(t *testing.T) {
+func TestPlan_DeclaredPointsRun(t *testing.T) {
 	p, err := flowhook.New(nil, flowtest.AnyOptions())
 	require.NoError(t, err)
 	for _, flow := range flowtest.Flows {
@@ -547,7 +547,7 @@ func TestEveryDeclaredPointCanRun(t *testing.T) {
 }
 
 // However many strategies a host has, each has its own hooks, and what is not declared is unknown.
-func TestOfManyStrategiesEachHasItsOwnHooks(t *testing.T) {
+func TestPlan_ManyStrategies(t *testing.T) {
 	for _, many := range []int{1, 10, 20, 40} {
 		b := flowtest.NewRunTest(t)
 		for i := range many {
@@ -571,7 +571,7 @@ func TestOfManyStrategiesEachHasItsOwnHooks(t *testing.T) {
 	}
 }
 
-func TestErrorsStandInTheOrderOfTheirPlaces(t *testing.T) {
+func TestNew_ErrorsAreSortedByPosition(t *testing.T) {
 	cfg, err := flowhook.ParseConfig([]byte("secrets: {session: []}\nselfservice: {login: {before: [{hook: nobody}], x: 1}}\nsession: {x: 1}"))
 	require.NoError(t, err)
 	for range 3 {
@@ -588,7 +588,7 @@ func TestErrorsStandInTheOrderOfTheirPlaces(t *testing.T) {
 		`Add(login/before, "nobody")`, `Add(login/before, "nobody")`, `Add(login/before, "nobody")`, "Options.Flows[0]"}, places)
 }
 
-func TestEveryHookBehindARedirectIsWarnedOf(t *testing.T) {
+func TestPlan_HooksAfterRedirectNeverRun(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	b.Config.Add(flowtest.LoginAfter, "redirect", flowhook.Redirect("/"))
 	for _, name := range []string{"one", "two", "three"} {

@@ -24,14 +24,14 @@ import (
 // vectors reads a list in testdata.
 func vectors(t testing.TB, name string) []string { return testkit.Vectors(t, "testdata/"+name) }
 
-func TestRedirectVectorsAreMany(t *testing.T) {
+func TestRedirect_VectorCount(t *testing.T) {
 	accepted, refused := vectors(t, "redirect/accepted.txt"), vectors(t, "redirect/refused.txt")
 	require.GreaterOrEqual(t, len(accepted), 60)
 	require.GreaterOrEqual(t, len(accepted)+len(refused), 280)
 }
 
 // The response is read from the socket: no client stands between the header and what is compared.
-func TestRedirectSendsTheTargetAsConfigured(t *testing.T) {
+func TestRedirect_TargetIsSentAsConfigured(t *testing.T) {
 	vectors := vectors(t, "redirect/accepted.txt")
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		i, err := strconv.Atoi(r.URL.Query().Get("vector"))
@@ -68,7 +68,7 @@ func TestRedirectSendsTheTargetAsConfigured(t *testing.T) {
 	}
 }
 
-func TestRedirectRefuses(t *testing.T) {
+func TestRedirect_RejectedTargets(t *testing.T) {
 	for _, to := range vectors(t, "redirect/refused.txt") {
 		t.Run(strconv.Quote(to), func(t *testing.T) {
 			w := httptest.NewRecorder()
@@ -79,7 +79,7 @@ func TestRedirectRefuses(t *testing.T) {
 	}
 }
 
-func TestRedirectSaysWhatIsWrong(t *testing.T) {
+func TestRedirect_ErrorTexts(t *testing.T) {
 	const rule = "the target must be an absolute http or https URL, or a path on the same site such as /maintenance; "
 	for to, want := range map[string]string{
 		"":                         `"" is empty`,
@@ -110,7 +110,7 @@ func TestRedirectSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestRedirectDoesNotShowAPassword(t *testing.T) {
+func TestRedirect_PasswordIsHidden(t *testing.T) {
 	for _, to := range []string{
 		"https://user:hunter2@example.com/", "https://user:hunter2/x@example.com/", "https://hunter2:x^y@example.com/",
 		"https:\\\\user:hunter2@example.com/", "//user:hunter2@example.com/", "hunter2://user@example.com/",
@@ -225,7 +225,7 @@ func TestRedirect_Config(t *testing.T) {
 	}
 }
 
-func TestRedirect_ConfigReportsAllKeys(t *testing.T) {
+func TestRedirect_ConfigReportsAllProblems(t *testing.T) {
 	_, err := flowhook.New(flowtest.Parse(t, "selfservice: {login: {before: [{hook: redirect, config: "+
 		"{to: foo, default_redirect_url: /x, allow_user_defined_redirect: true}}]}}"), flowhook.Options{})
 	var paths []string
@@ -236,7 +236,7 @@ func TestRedirect_ConfigReportsAllKeys(t *testing.T) {
 	require.Equal(t, []string{config + "to", config + "default_redirect_url", config + "allow_user_defined_redirect"}, paths)
 }
 
-func TestRedirectsAloneOpenNoTransaction(t *testing.T) {
+func TestRedirect_NeedsNoTransaction(t *testing.T) {
 	h := flowtest.NewService(t, flowtest.Document(t, "03-login-after-redirect.yml"), flowtest.WithStoreDown)
 	rec := httptest.NewRecorder()
 	x := &flowhook.Exchange{Writer: rec, Request: flowtest.NewRequest(), Identity: flowtest.Alice.Identity()}
@@ -247,7 +247,7 @@ func TestRedirectsAloneOpenNoTransaction(t *testing.T) {
 }
 
 // A redirect that goes where the request says: over a real server, as the client sees it.
-func TestARedirectGoesWhereTheRequestSays(t *testing.T) {
+func TestRedirect_FollowsReturnTo(t *testing.T) {
 	const good, bad = "https://www.example.org/app/x?y=z", "https://www.example.org.evil.example/app"
 	for _, row := range []struct {
 		name, path, form string
@@ -302,7 +302,7 @@ func TestARedirectGoesWhereTheRequestSays(t *testing.T) {
 }
 
 // Without Middleware, Complete is the first to look. Nothing is saved, and it is no failed attempt.
-func TestCompleteRefusesABadReturnURLBeforeItSaves(t *testing.T) {
+func TestComplete_BadReturnURLIsRejectedBeforeSave(t *testing.T) {
 	var ran []string
 	yaml := strings.Replace(asksYAML, "before: {hooks: [{hook: note}]}", "", 1)
 	opts := noting(&ran)
@@ -339,7 +339,7 @@ func TestCompleteRefusesABadReturnURLBeforeItSaves(t *testing.T) {
 }
 
 // What a hook does to the form has no effect: where the user goes is decided before anything is saved.
-func TestTheReturnURLIsDecidedAtTheBeginning(t *testing.T) {
+func TestReturnURL_ReadAtBeginning(t *testing.T) {
 	for name, change := range map[string]string{"another good one": "https://www.example.org/app/other", "a bad one": "https://evil.example/"} {
 		t.Run(name, func(t *testing.T) {
 			p, err := flowhook.New(flowtest.Parse(t, strings.ReplaceAll(asksYAML, "note", "change")), flowhook.Options{
@@ -366,7 +366,7 @@ func TestTheReturnURLIsDecidedAtTheBeginning(t *testing.T) {
 }
 
 // Behind a failure, the user goes where the file says, if where the request says is not allowed.
-func TestARedirectAtFailedNeverFailsForAReturnURL(t *testing.T) {
+func TestRedirect_FailedIgnoresBadReturnURL(t *testing.T) {
 	for to, want := range map[string]string{"": "/again", "https://www.example.org/app/x": "https://www.example.org/app/x", "https://evil.example": "/again"} {
 		p, err := flowhook.New(flowtest.Parse(t, `
 selfservice:

@@ -24,7 +24,7 @@ func exchangeOf(ctx context.Context, id string) (context.Context, *flowhook.Exch
 
 func stampsOf(ctx context.Context) []int { return *ctx.Value(flowtest.StampsKey{}).(*[]int) }
 
-func TestAnExchangeKeepsTheConfigurationThatItBeganWith(t *testing.T) {
+func TestReload_ExchangeKeepsItsConfig(t *testing.T) {
 	opts := flowtest.StampOptions()
 	p, err := flowhook.New(flowtest.Parse(t, flowtest.VersionYAML(1, flowtest.VersionSecret(1))), opts)
 	require.NoError(t, err)
@@ -59,7 +59,7 @@ func TestAnExchangeKeepsTheConfigurationThatItBeganWith(t *testing.T) {
 }
 
 // Any first use counts: a read of the session, too, or a run that is refused.
-func TestWhatPinsAnExchange(t *testing.T) {
+func TestReload_CallsThatPinExchange(t *testing.T) {
 	for name, use := range map[string]func(p *flowhook.Pipeline, ctx context.Context, x *flowhook.Exchange){
 		"FromRequest": func(p *flowhook.Pipeline, ctx context.Context, x *flowhook.Exchange) {
 			p.Sessions().FromRequest(x.Request)
@@ -94,7 +94,7 @@ func TestWhatPinsAnExchange(t *testing.T) {
 	}
 }
 
-func TestAReloadInTheMidstOfAChain(t *testing.T) {
+func TestReload_DuringChain(t *testing.T) {
 	opts := flowtest.StampOptions()
 	p, err := flowhook.New(flowtest.Parse(t, flowtest.VersionYAML(1, flowtest.VersionSecret(1))), opts)
 	require.NoError(t, err)
@@ -109,7 +109,7 @@ func TestAReloadInTheMidstOfAChain(t *testing.T) {
 	require.Equal(t, 3601*time.Second, x.Session.ExpiresAt.Sub(x.Session.IssuedAt))
 }
 
-func TestABadReloadChangesNothing(t *testing.T) {
+func TestReload_BadConfigChangesNothing(t *testing.T) {
 	log := &flowtest.LogBuffer{}
 	opts := flowtest.StampOptions()
 	opts.Logger = slog.New(slog.NewTextHandler(log, nil))
@@ -130,7 +130,7 @@ func TestABadReloadChangesNothing(t *testing.T) {
 }
 
 // Sessions that were not configured are after a reload that has secrets, and the reverse; the handle is the same.
-func TestReloadBringsAndTakesSecrets(t *testing.T) {
+func TestReload_SecretsChange(t *testing.T) {
 	opts := flowtest.StampOptions()
 	p, err := flowhook.New(nil, opts)
 	require.NoError(t, err)
@@ -146,7 +146,7 @@ func TestReloadBringsAndTakesSecrets(t *testing.T) {
 	require.ErrorIs(t, err, flowhook.ErrNotConfigured)
 }
 
-func TestRun_exchange_of_another_pipeline(t *testing.T) {
+func TestRun_ExchangeOfAnotherPipeline(t *testing.T) {
 	pipeline := func(n int) *flowhook.Pipeline {
 		p, err := flowhook.New(flowtest.Parse(t, flowtest.VersionYAML(n, flowtest.VersionSecret(n))), flowtest.StampOptions())
 		require.NoError(t, err)
@@ -213,7 +213,7 @@ func TestRun_exchange_of_another_pipeline(t *testing.T) {
 	})
 }
 
-func TestReloadTakesTheConfigAsItIs(t *testing.T) {
+func TestReload_ConfigIsCopied(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	p := b.Pipeline()
 	b.Add(flowtest.LoginAfter, "one")
@@ -225,7 +225,7 @@ func TestReloadTakesTheConfigAsItIs(t *testing.T) {
 }
 
 // Nor has what happens to the Options: a Reload has those that New was given.
-func TestReloadHasTheOptionsOfNew(t *testing.T) {
+func TestReload_UsesOptionsOfNew(t *testing.T) {
 	opts := flowtest.StampOptions()
 	opts.Flows, opts.Strategies, opts.Secrets = []flowhook.Flow{"invite"}, []flowhook.Strategy{"magic"}, []string{flowtest.VersionSecret(0)}
 	const text = "selfservice: {invite: {after: {magic: [{hook: stamp, config: {version: 1}}, {hook: session}]}}}"
@@ -248,7 +248,7 @@ func TestReloadHasTheOptionsOfNew(t *testing.T) {
 }
 
 // A Reload is asked for by a service that runs: what the host's Wrap makes of a new name must not end it.
-func TestAPanicOfWrapIsAnErrorOfReload(t *testing.T) {
+func TestReload_WrapPanics(t *testing.T) {
 	opts := flowtest.StampOptions()
 	opts.Wrap = func(_ flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
 		if name == "redirect" {

@@ -98,7 +98,7 @@ func write(status int, body string) flowtest.Act {
 // mib is as much as a hook may answer with.
 const mib = 1 << 20
 
-func TestAnAnswerThatCannotBeGivenIsContainedAndNamed(t *testing.T) {
+func TestResponse_InvalidAnswerIsReported(t *testing.T) {
 	attempts := 0
 	for _, row := range []struct {
 		name string
@@ -162,7 +162,7 @@ type endless struct{}
 
 func (endless) Read(b []byte) (int, error) { return copy(b, bytes.Repeat([]byte("x"), len(b))), nil }
 
-func TestABodyOfOneMiBArrives(t *testing.T) {
+func TestResponse_LargeBody(t *testing.T) {
 	body := strings.Repeat("~", mib)
 	for phase := range standings {
 		t.Run(phase, func(t *testing.T) {
@@ -178,7 +178,7 @@ func TestABodyOfOneMiBArrives(t *testing.T) {
 	}
 }
 
-func TestNothingReachesTheConnectionThroughTheStage(t *testing.T) {
+func TestResponse_ConnectionIsUnreachable(t *testing.T) {
 	flatly := func(is func(w http.ResponseWriter) bool) func(w http.ResponseWriter) error {
 		return func(w http.ResponseWriter) error {
 			if is(w) {
@@ -238,7 +238,7 @@ func TestNothingReachesTheConnectionThroughTheStage(t *testing.T) {
 	t.Logf("the stage: %d ways to the connection refused, not a byte on the wire", attempts)
 }
 
-func TestNoPushThroughTheStageOnHTTP2(t *testing.T) {
+func TestResponse_PushIsUnsupported(t *testing.T) {
 	var cfg flowhook.Config
 	pushes := true
 	cfg.Add(flowtest.LoginBefore, "pushes", flowhook.HookFunc(func(_ context.Context, x *flowhook.Exchange) error {
@@ -296,8 +296,8 @@ func (l *latecomer) writes() error {
 	return <-l.errs
 }
 
-// TestAWriteAfterTheChainHasEnded has a goroutine that a hook has left behind write at every later moment of a request.
-func TestAWriteAfterTheChainHasEnded(t *testing.T) {
+// TestResponse_WriteAfterRun has a goroutine that a hook has left behind write at every later moment of a request.
+func TestResponse_WriteAfterRun(t *testing.T) {
 	login := func(p *flowhook.Pipeline, ctx context.Context, save func(context.Context) error) error {
 		_, err := p.Complete(ctx, flowhook.Login, flowhook.Password, save)
 		return err
@@ -376,9 +376,9 @@ func TestAWriteAfterTheChainHasEnded(t *testing.T) {
 	}
 }
 
-// TestALateWriterRacesWithNothing is for the race detector: a goroutine that is left behind writes all the time, while
+// TestResponse_LateWriterDoesNotRace is for the race detector: a goroutine that is left behind writes all the time, while
 // later runs of the same exchange begin, write and end.
-func TestALateWriterRacesWithNothing(t *testing.T) {
+func TestResponse_LateWriterDoesNotRace(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	ended := make(chan bool) // the first run
 	var stop atomic.Bool
@@ -422,7 +422,7 @@ func TestALateWriterRacesWithNothing(t *testing.T) {
 	require.Equal(t, "answer", b.Recorder.Body.String())
 }
 
-func TestStatusesWithoutABody(t *testing.T) {
+func TestResponse_StatusesWithoutBody(t *testing.T) {
 	for _, status := range []int{http.StatusNoContent, http.StatusNotModified} {
 		b := flowtest.NewRunTest(t)
 		b.Add(flowtest.LoginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
@@ -439,7 +439,7 @@ func TestStatusesWithoutABody(t *testing.T) {
 	}
 }
 
-func TestTheLastStatusThatThereIsCanBeGiven(t *testing.T) {
+func TestResponse_HighestStatus(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	b.Add(flowtest.LoginGate, "hook", flowtest.AnswerWith(999, "odd"))
 	handled, err := b.Complete(nil)
@@ -448,7 +448,7 @@ func TestTheLastStatusThatThereIsCanBeGiven(t *testing.T) {
 	require.Equal(t, 999, b.Recorder.Code)
 }
 
-func TestWhatIsReplacedIsNoticedWhereNothingIsWritten(t *testing.T) {
+func TestResponse_ReplacedWriterIsReported(t *testing.T) {
 	for name, replace := range map[string]flowtest.Act{
 		"the writer":  func(_ context.Context, x *flowhook.Exchange) error { x.Writer = httptest.NewRecorder(); return nil },
 		"the request": func(_ context.Context, x *flowhook.Exchange) error { x.Request = flowtest.NewRequest(); return nil },
@@ -475,7 +475,7 @@ type hungUp struct{ *httptest.ResponseRecorder }
 
 func (hungUp) Write([]byte) (int, error) { return 0, net.ErrClosed }
 
-func TestAnAnswerThatDoesNotReachTheClientIsLogged(t *testing.T) {
+func TestResponse_UndeliveredAnswerIsLogged(t *testing.T) {
 	for _, gone := range []bool{true, false} {
 		b := flowtest.NewRunTest(t)
 		if gone {
@@ -490,7 +490,7 @@ func TestAnAnswerThatDoesNotReachTheClientIsLogged(t *testing.T) {
 }
 
 // A writer kept from the first run is dead in every later one, however many there are.
-func TestRun_writer_kept_from_an_earlier_run(t *testing.T) {
+func TestResponse_WriterKeptFromEarlierRun(t *testing.T) {
 	for _, later := range []int{1, 2, 4, 5, 8} {
 		t.Run(fmt.Sprint(later), func(t *testing.T) {
 			b := flowtest.NewRunTest(t)
@@ -520,7 +520,7 @@ func TestRun_writer_kept_from_an_earlier_run(t *testing.T) {
 }
 
 // A write to the writer of a failed run is an error, although no later run has begun.
-func TestRun_writer_kept_from_a_failed_run(t *testing.T) {
+func TestResponse_WriterKeptFromFailedRun(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	var kept http.ResponseWriter
 	b.Add(flowtest.LoginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error { kept = x.Writer; return flowtest.ErrRefused })
@@ -530,7 +530,7 @@ func TestRun_writer_kept_from_a_failed_run(t *testing.T) {
 	require.ErrorContains(t, err, "write after the chain has ended")
 }
 
-func TestWriter_copies_what_is_written(t *testing.T) {
+func TestResponse_WrittenBytesAreCopied(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	b.Add(flowtest.LoginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
 		text := []byte("answer")
@@ -543,7 +543,7 @@ func TestWriter_copies_what_is_written(t *testing.T) {
 	require.Equal(t, "answer", b.Recorder.Body.String())
 }
 
-func TestWriter_reports_the_first_misuse(t *testing.T) {
+func TestResponse_FirstMisuseIsReported(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	b.Add(flowtest.LoginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
 		x.Writer.WriteHeader(99)
@@ -555,7 +555,7 @@ func TestWriter_reports_the_first_misuse(t *testing.T) {
 }
 
 // A map that a hook keeps is not the map that leaves.
-func TestWriter_header_kept_by_a_hook(t *testing.T) {
+func TestResponse_HeaderKeptByHook(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	b.Add(flowtest.LoginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
 		header := x.Writer.Header()
@@ -575,7 +575,7 @@ func TestWriter_header_kept_by_a_hook(t *testing.T) {
 }
 
 // A hook leaves a goroutine behind that has the writer, and has not used it. It writes when a later run is at work.
-func TestAWriterThatWasKeptUnusedIsOfNoUseInTheNextRuns(t *testing.T) {
+func TestResponse_UnusedWriterKeptForLaterRuns(t *testing.T) {
 	for _, where := range []string{"gate", "save", "after", "commit", "failed"} {
 		t.Run(where, func(t *testing.T) {
 			b := flowtest.NewRunTest(t)
@@ -625,7 +625,7 @@ func TestAWriterThatWasKeptUnusedIsOfNoUseInTheNextRuns(t *testing.T) {
 	}
 }
 
-func TestTheWriterOfARunThatHasEndedIsRefused(t *testing.T) {
+func TestResponse_WriterOfEndedRunIsRejected(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	b.Add(flowtest.LoginBefore, "keeps", func(_ context.Context, x *flowhook.Exchange) error {
 		x.AfterCommit(func(context.Context) error { return nil })
@@ -646,7 +646,7 @@ type brokenPipe struct{ http.ResponseWriter }
 
 func (brokenPipe) WriteHeader(int) { panic("broken pipe") }
 
-func TestAnAnswerThatPanickedOnItsWayWasAnAnswer(t *testing.T) {
+func TestResponse_AnswerPanicsOnDelivery(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	b.Exchange.Writer = brokenPipe{b.Recorder}
 	b.Add(flowtest.LoginAfter, "answers", flowtest.AnswerWith(302, ""))

@@ -42,7 +42,7 @@ func returnURL(t *testing.T, yaml string, r *http.Request, flow flowhook.Flow, s
 	return p.ReturnURL(r, flow, s)
 }
 
-func TestTheDefaultReturnURL(t *testing.T) {
+func TestReturnURL_Default(t *testing.T) {
 	for _, row := range []struct {
 		flow     flowhook.Flow
 		strategy flowhook.Strategy
@@ -68,7 +68,7 @@ func TestTheDefaultReturnURL(t *testing.T) {
 }
 
 // Kratos' names for the same, in its three layouts.
-func TestReturnURLsInEachLayout(t *testing.T) {
+func TestReturnURL_Layouts(t *testing.T) {
 	for _, yaml := range []string{
 		"urls: {default_return_to: /home, whitelisted_return_to_urls: [/app]}\nselfservice: {login: {after: {default_return_to: /login, oidc: {default_return_to: /oidc}}}}",
 		"selfservice: {default_return_to: /home, whitelisted_return_to_urls: [/app], login: {after: {default_return_to: /login, oidc: {default_return_to: /oidc}}}}",
@@ -93,7 +93,7 @@ func TestReturnURLsInEachLayout(t *testing.T) {
 }
 
 // What a browser sends: as a query, as a form, or both.
-func TestWhereReturnToIsReadFrom(t *testing.T) {
+func TestReturnURL_Sources(t *testing.T) {
 	form := func(target, body string) *http.Request {
 		r := httptest.NewRequest("POST", target, strings.NewReader(body))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -138,7 +138,7 @@ func TestWhereReturnToIsReadFrom(t *testing.T) {
 }
 
 // The form is parsed once. Who parses it again, the handler, is told nothing of what went wrong the first time.
-func TestAFormThatCannotBeReadIsRefusedBeforeTheHandlerTakesItForWhole(t *testing.T) {
+func TestReturnURL_UnreadableForm(t *testing.T) {
 	for name, row := range map[string]struct {
 		body  string
 		limit int64
@@ -181,7 +181,7 @@ func TestAFormThatCannotBeReadIsRefusedBeforeTheHandlerTakesItForWhole(t *testin
 }
 
 // A handler that has parsed the form itself has seen what went wrong, and what it has read counts.
-func TestAFormThatTheHandlerHasParsedIsTakenAsItIs(t *testing.T) {
+func TestReturnURL_ParsedForm(t *testing.T) {
 	r := httptest.NewRequest("POST", "/", strings.NewReader("return_to=/here&bio=%zz"))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	require.Error(t, r.ParseForm())
@@ -191,7 +191,7 @@ func TestAFormThatTheHandlerHasParsedIsTakenAsItIs(t *testing.T) {
 }
 
 // What is no form is left to the handler, to the last byte.
-func TestABodyThatIsNoFormIsNotTouched(t *testing.T) {
+func TestReturnURL_OtherBodyIsUnread(t *testing.T) {
 	for _, kind := range []string{"", "application/json", "application/json; charset", "/", "text/plain"} {
 		r := httptest.NewRequest("POST", "/?return_to=/here", strings.NewReader(`{"return_to": "/elsewhere"}`))
 		r.Header.Set("Content-Type", kind)
@@ -205,7 +205,7 @@ func TestABodyThatIsNoFormIsNotTouched(t *testing.T) {
 }
 
 // Where the file allows nothing, nothing that a request names is taken, instead of being ignored.
-func TestNothingIsAllowedByDefault(t *testing.T) {
+func TestReturnURL_NoneAllowedByDefault(t *testing.T) {
 	for _, yaml := range []string{"selfservice: {default_browser_return_url: /home}", "selfservice: {default_browser_return_url: /home, allowed_return_urls: []}"} {
 		_, err := returnURL(t, yaml, httptest.NewRequest("GET", "/?return_to=/home", nil), flowhook.Login, flowhook.FlowWide)
 		require.ErrorIs(t, err, flowhook.ErrBadReturnURL)
@@ -213,14 +213,14 @@ func TestNothingIsAllowedByDefault(t *testing.T) {
 }
 
 // Of an empty list, nobody could name anything.
-func TestARedirectThatAsksNeedsAListWithSomethingInIt(t *testing.T) {
+func TestReturnURL_RedirectNeedsAllowedURLs(t *testing.T) {
 	const text = "selfservice: {allowed_return_urls: %s, login: {before: [{hook: redirect, config: {to: /x, allow_user_defined_redirect: true}}]}}"
 	require.NoError(t, flowtest.Build(fmt.Sprintf(text, "[/app]"), flowtest.AnyOptions()))
 	require.ErrorContains(t, flowtest.Build(fmt.Sprintf(text, "[]"), flowtest.AnyOptions()), "there are no return URLs that a user could name")
 	require.Len(t, flowtest.ConfigErrors(flowtest.Build(fmt.Sprintf(text, "[1]"), flowtest.AnyOptions())), 1, "one mistake, one error")
 }
 
-func TestBadReturnURLsInTheFile(t *testing.T) {
+func TestReturnURL_BadConfig(t *testing.T) {
 	err := flowtest.Build(`
 selfservice:
   default_browser_return_url: //www.example.org
@@ -244,7 +244,7 @@ selfservice:
 }
 
 // In a browser's hands: what ReturnURL gives is a Location that leads there, byte for byte.
-func TestReturnURLOverTheWire(t *testing.T) {
+func TestReturnURL_OverHTTP(t *testing.T) {
 	p, err := flowhook.New(flowtest.Parse(t, returnsYAML), flowtest.AnyOptions())
 	require.NoError(t, err)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -276,7 +276,7 @@ func TestReturnURLOverTheWire(t *testing.T) {
 }
 
 // The vectors that internal/whatwg checks against a parser of the standard, as a request brings them.
-func TestReturnURLVectors(t *testing.T) {
+func TestReturnURL_Vectors(t *testing.T) {
 	p, err := flowhook.New(flowtest.Parse(t, `
 selfservice:
   default_browser_return_url: /home
@@ -330,7 +330,7 @@ const kept = "?q={a|b}^`\\#/r?100%{x}"
 
 // URLs with characters that a browser keeps in a query or a fragment are used as they are
 // configured.
-func TestConfiguredURLs(t *testing.T) {
+func TestReturnURL_ConfiguredURLs(t *testing.T) {
 	d := flowtest.NewSessionTest(t, charactersYAML, func(d *flowtest.SessionTest) { d.Options.VerificationURL = "" })
 	require.NotContains(t, d.Log.String(), "URL", "a finding")
 
@@ -356,7 +356,7 @@ func TestConfiguredURLs(t *testing.T) {
 
 // What a handler passes to http.Redirect leads where ReturnURL says, for return URLs that browsers
 // produce.
-func TestReturnURL(t *testing.T) {
+func TestReturnURL_Requested(t *testing.T) {
 	p, err := flowhook.New(flowtest.Parse(t, charactersYAML), flowtest.AnyOptions())
 	require.NoError(t, err)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -445,7 +445,7 @@ var parsers = map[string]func(r *http.Request){
 }
 
 // The answer for a multipart form does not depend on whether the handler has parsed it.
-func TestMultipartForm(t *testing.T) {
+func TestReturnURL_MultipartForm(t *testing.T) {
 	tempDir(t)
 	const good, bad = "https://www.example.org/app/x?q={y}#z", "https://evil.example/"
 	picture := formPart{"picture", "picture.png", strings.Repeat("p", 2<<20)}
@@ -491,7 +491,7 @@ func TestMultipartForm(t *testing.T) {
 }
 
 // A multipart form that cannot be read is an error, whether the handler or ReturnURL parsed it first.
-func TestMultipartFormCannotBeRead(t *testing.T) {
+func TestReturnURL_UnreadableMultipartForm(t *testing.T) {
 	dir := tempDir(t)
 	picture := formPart{"picture", "p.png", strings.Repeat("p", 2<<20)}
 	body, contentType := multipartBody(t, []formPart{{"return_to", "", "/here"}, picture})
@@ -549,7 +549,7 @@ func TestMultipartFormCannotBeRead(t *testing.T) {
 }
 
 // A host's limit may be above that of 32 MiB.
-func TestMultipartFormWithinTheHostsLimit(t *testing.T) {
+func TestReturnURL_MultipartFormWithinLimit(t *testing.T) {
 	tempDir(t)
 	film := formPart{"film", "f.mp4", strings.Repeat("f", 33<<20)}
 	body, contentType := multipartBody(t, []formPart{film, {"return_to", "", "/here"}})
@@ -564,7 +564,7 @@ func TestMultipartFormWithinTheHostsLimit(t *testing.T) {
 
 // The handler reads values and files after Middleware has parsed the form. The temporary files go
 // when it has returned.
-func TestMiddlewareParsesMultipartForms(t *testing.T) {
+func TestMiddleware_ParsesMultipartForm(t *testing.T) {
 	dir := tempDir(t)
 	files := func() []string {
 		all, err := filepath.Glob(filepath.Join(dir, "*"))
@@ -618,7 +618,7 @@ func TestMiddlewareParsesMultipartForms(t *testing.T) {
 }
 
 // The outermost Middleware removes the temporary files, so that its handler can still read them.
-func TestMiddleware_nested_keeps_the_files(t *testing.T) {
+func TestMiddleware_NestedKeepsFiles(t *testing.T) {
 	dir := tempDir(t)
 	p, err := flowhook.New(flowtest.Parse(t, "selfservice: {allowed_return_urls: [/app], settings: {after: "+
 		"[{hook: redirect, config: {to: /, allow_user_defined_redirect: true}}]}}"), flowhook.Options{})
@@ -645,7 +645,7 @@ func TestMiddleware_nested_keeps_the_files(t *testing.T) {
 	require.Empty(t, left)
 }
 
-func TestReturnURL_leaves_the_form_as_it_is(t *testing.T) {
+func TestReturnURL_LeavesFormUnchanged(t *testing.T) {
 	p, err := flowhook.New(flowtest.Parse(t, "selfservice: {allowed_return_urls: [/app]}"), flowhook.Options{})
 	require.NoError(t, err)
 	r := httptest.NewRequest(http.MethodGet, "/login?return_to=&return_to=/app", nil)

@@ -23,7 +23,7 @@ func bearer(ctx context.Context, t *testing.T, d *flowtest.SessionTest, identity
 	return &s
 }
 
-func TestRevoke_login_without_a_session(t *testing.T) {
+func TestRevoke_LoginWithoutSession(t *testing.T) {
 	const problem = "issue the session in save, or set x.Session"
 	alive := func(d *flowtest.SessionTest, id string) bool {
 		_, err := d.Store.Store.FindSession(t.Context(), id)
@@ -177,7 +177,7 @@ func TestRevoke_login_without_a_session(t *testing.T) {
 }
 
 // The answer of a login whose bearer token would be dead is an error, over the wire.
-func TestRevoke_bearer_token_on_the_wire(t *testing.T) {
+func TestRevoke_BearerTokenOverHTTP(t *testing.T) {
 	for _, names := range []bool{false, true} {
 		d := flowtest.NewSessionTest(t, revokeYAML)
 		mux := http.NewServeMux()
@@ -228,7 +228,7 @@ func TestRevoke_bearer_token_on_the_wire(t *testing.T) {
 }
 
 // A browser that somebody else is signed in with: their session is ended, and is not one that could be spared.
-func TestRevokeAtAnAccountSwitch(t *testing.T) {
+func TestRevoke_AccountSwitch(t *testing.T) {
 	h := flowtest.NewService(t, "selfservice: {login: {after: [{hook: revoke_active_sessions}, {hook: session}]}}", flowtest.WithUsers(flowtest.Alice, flowtest.Bob))
 	shared, phone := h.Browser(), h.Browser()
 	shared.PostPath("/login/password", "user", "bob")

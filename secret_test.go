@@ -39,7 +39,7 @@ func (f folder) load(text string) *flowhook.Config {
 }
 
 // A secret is one key, wherever it is kept: nobody is signed out when it moves.
-func TestSecret(t *testing.T) {
+func TestSecret_References(t *testing.T) {
 	const secret = "9b1f4e7a0c6d83255ef1a9c47d20b86e"
 	f := folder{t, t.TempDir()}
 	f.write("bare", secret)
@@ -126,7 +126,7 @@ selfservice:
 }
 
 // References are read in the entries of every flow and strategy, whatever they are named.
-func TestReferencesBesideAFlowNamedHook(t *testing.T) {
+func TestSecret_ReferencesBesideFlowNamedHook(t *testing.T) {
 	t.Setenv("FLOWHOOK_BODY", "the value")
 	const hooks = "[{hook: body, config: {body: '${FLOWHOOK_BODY}'}}]"
 	for name, text := range map[string]string{
@@ -148,7 +148,7 @@ func TestReferencesBesideAFlowNamedHook(t *testing.T) {
 
 // What was wrong with a reference when the file was loaded is reported by New, also if it has been
 // mended since.
-func TestLoadConfigWithBadReferences(t *testing.T) {
+func TestLoadConfig_BadReferences(t *testing.T) {
 	require.NoError(t, os.Unsetenv("FLOWHOOK_LATE"))
 	f := folder{t, t.TempDir()}
 	cfg := f.load("secrets: {session: ['file:late']}\nselfservice: {login: {before: [{hook: body, config: {body: '${FLOWHOOK_LATE}'}}]}}")
@@ -162,7 +162,7 @@ func TestLoadConfigWithBadReferences(t *testing.T) {
 	assert.Contains(t, list[1], `2:60: selfservice.login.before[0].config.body: the environment variable "FLOWHOOK_LATE" is not set`)
 }
 
-func TestLoadConfigWithTooManyReferences(t *testing.T) {
+func TestLoadConfig_TooManyReferences(t *testing.T) {
 	f := folder{t, t.TempDir()}
 	for _, limit := range []struct {
 		name         string
@@ -200,7 +200,7 @@ func quiet(secrets ...string) flowhook.Options {
 }
 
 // What is unmistakably a reference or a placeholder is not a secret, wherever it comes from.
-func TestUnresolvedSecret(t *testing.T) {
+func TestSecret_UnresolvedReference(t *testing.T) {
 	for _, text := range []string{"$(FLOWHOOK_SECRET)", "${FLOWHOOK_SECRET}", "${FLOWHOOK_SECRET:-x}", "<your-secret-goes-here>",
 		"<YOUR_SECRET_GOES_HERE>", "<Insert 32 random characters here>", "{{ .Values.flowhook.secret }}", "{{.Values.flowhook.secret}}",
 		"prefix-{{ secret }}-suffix", " $(FLOWHOOK_SECRET)\n"} {
@@ -219,7 +219,7 @@ func TestUnresolvedSecret(t *testing.T) {
 
 // In a file, what another system would have replaced is an error that shows the way out: a variable
 // holds any of them.
-func TestForeignReferenceAsSecret(t *testing.T) {
+func TestSecret_ForeignReference(t *testing.T) {
 	for _, text := range []string{"$FLOWHOOK_SECRET_OF_A_SERVICE", "env://FLOWHOOK_SECRET", "env:FLOWHOOK_SECRET", "$env:FLOWHOOK_SECRET",
 		"{env.FLOWHOOK_SECRET}", "{$FLOWHOOK_SECRET}", "%FLOWHOOK_SECRET%", "%env(resolve:FLOWHOOK_SECRET)%", "prefix-$(FLOWHOOK_SECRET)-suffix",
 		"$$(FLOWHOOK_SECRET)", "vault://secret/data/flowhook", "op://vault/flowhook/key", "ref+awssecrets://flowhook/key", "FILE:/run/secrets/flowhook",
@@ -238,7 +238,7 @@ func TestForeignReferenceAsSecret(t *testing.T) {
 }
 
 // A random secret is a secret, whichever characters it has.
-func TestRandomSecret(t *testing.T) {
+func TestSecret_Random(t *testing.T) {
 	texts := []string{"$Pa55word-of-a-service", "$lower_case_password", "$5up3rlongpassword", "100%-secret-and-100%", "%QXJ0ZW1pcyBGb3ds%",
 		"%aHJ3ZW1wcyBGb3ds%", "<b>secret</b>-of-a-service", "<kJ8sQm2xVt0aLr5wZc>", "<correcthorsebatterystaple>", "a@b.example-secret@",
 		"$2a$10$abcdefghijklmnopqrstuv", "{a}-and-{b}-and-{c}", "{FLOWHOOKSECRET}", "{abcdefghijklmnopqrst}", "a{{b}}c-a{{b}}c-a{{b}}c",
@@ -263,7 +263,7 @@ func TestRandomSecret(t *testing.T) {
 }
 
 // A reference to a secret may have white space around it, as a secret may.
-func TestSecretReferenceWithSpaces(t *testing.T) {
+func TestSecret_ReferenceWithSpaces(t *testing.T) {
 	f := folder{t, t.TempDir()}
 	f.write("key", "9b1f4e7a0c6d83255ef1a9c47d20b86e")
 	t.Setenv("FLOWHOOK_HELD", "8b1f4e7a0c6d83255ef1a9c47d20b86e")
@@ -281,7 +281,7 @@ func (funcStore) Transaction(ctx context.Context, _ string, fn func(context.Cont
 	return fn(ctx)
 }
 
-func TestNewRefusesTypedNil(t *testing.T) {
+func TestNew_TypedNil(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		opts flowhook.Options
@@ -304,7 +304,7 @@ func TestNewRefusesTypedNil(t *testing.T) {
 }
 
 // The document's four secrets, and every rotation of one to five.
-func TestSecretsRotate(t *testing.T) {
+func TestSecret_Rotation(t *testing.T) {
 	inDocument := []string{"something-super-secret", "old-session-secret", "older-session-secret", "ancient-session-secret"}
 	file := flowtest.Document(t, "07-session-secrets.yml")
 	for _, s := range inDocument {

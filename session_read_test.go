@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestASessionExpiresToTheMicrosecond(t *testing.T) {
+func TestSessions_ExpireToTheMicrosecond(t *testing.T) {
 	for _, lifespan := range []time.Duration{time.Second, 90 * time.Minute, 24 * time.Hour, 8760 * time.Hour} {
 		d := flowtest.NewSessionTest(t, fmt.Sprintf("session: {lifespan: %s}\n", lifespan))
 		token, err := d.Create(t.Context(), flowtest.NewVisitor("alice").Exchange)
@@ -42,7 +42,7 @@ func TestASessionExpiresToTheMicrosecond(t *testing.T) {
 	}
 }
 
-func TestARevokedSessionIsDeadAtTheNextRequest(t *testing.T) {
+func TestSessions_RevokedAtNextRequest(t *testing.T) {
 	for name, revoke := range map[string]func(d *flowtest.SessionTest, s flowhook.Session) error{
 		"by DeleteSession": func(d *flowtest.SessionTest, s flowhook.Session) error {
 			return d.Store.DeleteSession(d.T.Context(), s.ID)
@@ -71,7 +71,7 @@ func (o otherwise) FindSession(context.Context, string) (flowhook.Session, error
 	return o.other, nil
 }
 
-func TestASessionThatWasNotAskedForIsNone(t *testing.T) {
+func TestSessions_StoreReturnsAnotherSession(t *testing.T) {
 	d := flowtest.NewSessionTest(t, "")
 	cookie, _ := d.SignIn("alice")
 	_, other := d.SignIn("bob")
@@ -80,7 +80,7 @@ func TestASessionThatWasNotAskedForIsNone(t *testing.T) {
 	require.Empty(t, d.IdentityOf(cookie))
 }
 
-func TestEveryReadAsksTheStore(t *testing.T) {
+func TestSessions_ReadsAskStore(t *testing.T) {
 	d := flowtest.NewSessionTest(t, "")
 	cookie, s := d.SignIn("alice")
 	d.Store.Take()
@@ -91,7 +91,7 @@ func TestEveryReadAsksTheStore(t *testing.T) {
 }
 
 // The store in trouble is an error, not an anonymous request, and not a cookie.
-func TestAStoreInTrouble(t *testing.T) {
+func TestSessions_StoreFails(t *testing.T) {
 	errTrouble := errors.New("trouble")
 	for _, row := range []struct {
 		method string
@@ -171,7 +171,7 @@ func TestAStoreInTrouble(t *testing.T) {
 // sessionless is a store with nothing but transactions.
 type sessionless struct{ flowhook.Store }
 
-func TestSessionsThatAreNotConfigured(t *testing.T) {
+func TestSessions_NotConfigured(t *testing.T) {
 	for name, opts := range map[string]flowhook.Options{
 		"no store":                           {Secrets: []string{"a-secret-for-the-tests"}},
 		"a store that is no SessionStore":    {Secrets: []string{"a-secret-for-the-tests"}, Store: sessionless{flowtest.NewRecordingStore()}},
@@ -199,7 +199,7 @@ func TestSessionsThatAreNotConfigured(t *testing.T) {
 	}
 }
 
-func TestSessionsAreSafeForConcurrentUse(t *testing.T) {
+func TestSessions_ConcurrentUse(t *testing.T) {
 	const users = 64
 	d := flowtest.NewSessionTest(t, "")
 	rounds := testkit.Times(t, 100)
@@ -250,7 +250,7 @@ var readers = map[string]read{
 
 // In save and in hooks at after, a session is read with the transaction's context. A read with the
 // request's context would wait for the connection that the transaction holds, until that context ends.
-func TestSessions_ReadInATransaction(t *testing.T) {
+func TestSessions_ReadInTransaction(t *testing.T) {
 	for name, read := range readers {
 		for _, row := range []struct {
 			where string
@@ -362,7 +362,7 @@ func TestSessions_ReadInATransaction(t *testing.T) {
 }
 
 // The handler's own goroutines may read the session while the exchange is in a run: the read succeeds or is refused.
-func TestSessions_ReadOnAnotherGoroutine(t *testing.T) {
+func TestSessions_ReadOnOtherGoroutine(t *testing.T) {
 	h := flowtest.NewService(t, "", flowtest.WithUsers(flowtest.Alice))
 	sessions := h.Pipeline.Sessions()
 	settings := h.Pipeline.Middleware(flowhook.Settings)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

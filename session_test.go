@@ -18,7 +18,7 @@ import (
 )
 
 // What a cookie says, for every setting, when it is set and when it is taken back.
-func TestTheCookieIsAsTheFileSays(t *testing.T) {
+func TestSessions_CookieAttributes(t *testing.T) {
 	cookie := func(settings string) string { return "session: {cookie: {" + settings + "}}\n" }
 	const older = "cookies: {domain: old.example, path: /old, same_site: Strict}\n"
 	for _, row := range []struct{ name, text, cookie, scope, rest, age string }{
@@ -62,7 +62,7 @@ func TestTheCookieIsAsTheFileSays(t *testing.T) {
 	}
 }
 
-func TestIssue(t *testing.T) {
+func TestSessions_Issue(t *testing.T) {
 	t.Run("stores a session with a new ID at each sign-in", func(t *testing.T) {
 		d := flowtest.NewSessionTest(t, "")
 		seen := map[string]bool{}
@@ -140,7 +140,7 @@ func TestIssue(t *testing.T) {
 	})
 }
 
-func TestCreateNeedsNeitherWriterNorRequest(t *testing.T) {
+func TestSessions_CreateWithoutRequest(t *testing.T) {
 	d := flowtest.NewSessionTest(t, "")
 	x := &flowhook.Exchange{Identity: &flowhook.Identity{ID: "alice"}}
 	token, err := d.Create(t.Context(), x)
@@ -156,7 +156,7 @@ func TestCreateNeedsNeitherWriterNorRequest(t *testing.T) {
 }
 
 // What an attacker has planted, or seen, before the sign-in is worth nothing after it.
-func TestASignInEndsTheSessionsItCameWith(t *testing.T) {
+func TestSessions_SignInEndsPresentedSessions(t *testing.T) {
 	issue := func(d *flowtest.SessionTest, x *flowhook.Exchange) error { return d.Issue(d.T.Context(), x) }
 	create := func(d *flowtest.SessionTest, x *flowhook.Exchange) error {
 		_, err := d.Create(d.T.Context(), x)
@@ -220,7 +220,7 @@ func TestASignInEndsTheSessionsItCameWith(t *testing.T) {
 	}
 }
 
-func TestEnd(t *testing.T) {
+func TestSessions_End(t *testing.T) {
 	errTrouble := errors.New("trouble")
 	t.Run("deletes the session of the cookie and x.Session", func(t *testing.T) {
 		d := flowtest.NewSessionTest(t, "")
@@ -283,7 +283,7 @@ func TestEnd(t *testing.T) {
 	})
 }
 
-func TestACookieAfterTheCommitIsAnError(t *testing.T) {
+func TestSessions_CookieAfterCommit(t *testing.T) {
 	h := flowtest.NewService(t, "", flowtest.WithUsers(flowtest.Alice))
 	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: flowtest.NewRequest(), Identity: flowtest.Alice.Identity()}
 	ran := false
@@ -305,7 +305,7 @@ func TestACookieAfterTheCommitIsAnError(t *testing.T) {
 const sessionHookYAML = "selfservice: {login: {after: [{hook: session}]}}\n"
 
 // When the session hook signs somebody in, and when somebody else has done so.
-func TestTheSessionHookIssuesOnce(t *testing.T) {
+func TestSessionHook_IssuesOnce(t *testing.T) {
 	type step = func(ctx context.Context, d *flowtest.SessionTest, x *flowhook.Exchange) error
 	issue := func(ctx context.Context, d *flowtest.SessionTest, x *flowhook.Exchange) error { return d.Issue(ctx, x) }
 	create := func(ctx context.Context, d *flowtest.SessionTest, x *flowhook.Exchange) error {
@@ -394,7 +394,7 @@ func TestTheSessionHookIssuesOnce(t *testing.T) {
 	})
 }
 
-func TestOptionsIssueReplacesTheSessionHooksWork(t *testing.T) {
+func TestSessionHook_OptionsIssue(t *testing.T) {
 	errNo := errors.New("no session today")
 	for _, fails := range []bool{false, true} {
 		called := 0
@@ -425,7 +425,7 @@ func TestOptionsIssueReplacesTheSessionHooksWork(t *testing.T) {
 }
 
 // A context that is not the transaction's would let a session stand that the transaction takes back.
-func TestSessionsNoticeAContextFromOutsideTheTransaction(t *testing.T) {
+func TestSessions_ContextFromOutsideTransaction(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		call func(ctx context.Context, d *flowtest.SessionTest, x *flowhook.Exchange) error

@@ -162,7 +162,7 @@ func TestTimeout(t *testing.T) {
 	})
 }
 
-func TestTimeoutIsOfOneHook(t *testing.T) {
+func TestTimeout_PerHook(t *testing.T) {
 	const text = "selfservice:\n  login:\n    after:\n      password:\n        - {hook: quick, timeout: 1h}\n" +
 		"        - {hook: free}\n        - {hook: slow, timeout: 10ms}\n        - {hook: last, timeout: 2h}\n"
 	b := flowtest.NewRunTest(t)
@@ -195,7 +195,7 @@ func TestTimeoutIsOfOneHook(t *testing.T) {
 	require.Equal(t, map[string]time.Duration{"quick": time.Hour, "slow": 3 * time.Hour, "last": 2 * time.Hour}, left)
 }
 
-func TestTimeoutOfBuiltinHook(t *testing.T) {
+func TestTimeout_BuiltinHook(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	b.AddYAML("selfservice: {login: {after: {password: [{hook: session, timeout: 10ms}]}}}", nil)
 	b.Options.Issue = waits
@@ -204,7 +204,7 @@ func TestTimeoutOfBuiltinHook(t *testing.T) {
 }
 
 // A redirect does not wait, and what is behind it relies on its answer: it has all the time that it needs.
-func TestATimeoutDoesNotKeepARedirectFromAnswering(t *testing.T) {
+func TestTimeout_RedirectStillAnswers(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	b.AddYAML("selfservice: {login: {before: [{hook: redirect, timeout: 1ns, config: {to: /maintenance}}, {hook: slow}]}}", map[string]flowtest.Act{"slow": flowtest.NoOp})
 	handled, err := b.Run(flowhook.Before)
@@ -214,7 +214,7 @@ func TestATimeoutDoesNotKeepARedirectFromAnswering(t *testing.T) {
 }
 
 // The hook's context ends before, or when, it returns; that of AfterCommit is another.
-func TestTimeoutDoesNotReachAfterCommit(t *testing.T) {
+func TestTimeout_AfterCommitIsUnaffected(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	done := false
 	b.AddYAML(one(flowhook.After, "1m"), map[string]flowtest.Act{"slow": func(hook context.Context, x *flowhook.Exchange) error {
@@ -235,7 +235,7 @@ func TestTimeoutDoesNotReachAfterCommit(t *testing.T) {
 	require.NotContains(t, b.Log.String(), "failed after the commit")
 }
 
-func TestWrapStandsAroundTheTimeout(t *testing.T) {
+func TestTimeout_InsideWrap(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	b.AddYAML(one(flowhook.After, brief), map[string]flowtest.Act{"slow": ignores})
 	var seen error
@@ -254,7 +254,7 @@ func TestWrapStandsAroundTheTimeout(t *testing.T) {
 	require.ErrorIs(t, err, seen)
 }
 
-func TestTimeoutInComplete(t *testing.T) {
+func TestTimeout_Complete(t *testing.T) {
 	t.Run("of a gate: save does not run, and failed is told why", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		var why error
@@ -289,7 +289,7 @@ func TestTimeoutInComplete(t *testing.T) {
 	})
 }
 
-func TestTimeoutsAtOnce(t *testing.T) {
+func TestTimeout_Concurrent(t *testing.T) {
 	cfg, err := flowhook.ParseConfig([]byte(one(flowhook.BeforePersist, brief)))
 	require.NoError(t, err)
 	p, err := flowhook.New(cfg, flowhook.Options{Hooks: map[string]flowhook.HookFactory{

@@ -28,7 +28,7 @@ func withVerify(config string) string {
 	return strings.ReplaceAll(flowtest.VerifyYAML, "{hook: verify}", "{hook: verify, config: {"+config+"}}")
 }
 
-func TestAMailSaysHowLongItsLinkIsGood(t *testing.T) {
+func TestVerify_EmailNamesLifespan(t *testing.T) {
 	for _, row := range []struct{ lifespan, says string }{
 		{"1s", "for one second."}, {"1m", "for one minute."}, {"1h", "for one hour."}, {"60m", "for one hour."},
 		{"90s", "for 90 seconds."}, {"90m", "for 90 minutes."}, {"48h", "for 48 hours."}, {"1500ms", "for 1.5s."},
@@ -41,7 +41,7 @@ func TestAMailSaysHowLongItsLinkIsGood(t *testing.T) {
 	}
 }
 
-func TestVerifyRefusesWhatIsNoDurationForIt(t *testing.T) {
+func TestVerify_InvalidDurations(t *testing.T) {
 	for config, says := range map[string]string{
 		"lifespan: 999ms": "lifespan: must be a duration of at least a second",
 		"lifespan: 24":    "lifespan: must be a duration of at least a second",
@@ -55,7 +55,7 @@ func TestVerifyRefusesWhatIsNoDurationForIt(t *testing.T) {
 	}
 }
 
-func TestTheLongestAddressGetsItsMail(t *testing.T) {
+func TestVerify_LongestAddress(t *testing.T) {
 	h := flowtest.NewService(t, flowtest.VerifyYAML)
 	local := strings.Repeat("a", 254-len("@example.org"))
 	h.Browser().PostPath("/registration/password", "user", local)
@@ -225,7 +225,7 @@ func TestVerify(t *testing.T) {
 }
 
 // A courier that aborts the request inside the transaction does so as a handler would.
-func TestVerify_outbox_courier_panics_with_ErrAbortHandler(t *testing.T) {
+func TestVerify_OutboxCourierPanicsWithErrAbortHandler(t *testing.T) {
 	saved := false
 	d := flowtest.NewSessionTest(t, "selfservice: {login: {after: [{hook: verify}]}}\n", func(d *flowtest.SessionTest) {
 		d.Options.Outbox = true
@@ -346,14 +346,14 @@ func FuzzRedeem(f *testing.F) {
 	})
 }
 
-func TestRedeemDoesNotTrustAStoreThatDidNothing(t *testing.T) {
+func TestRedeem_StoreDidNothing(t *testing.T) {
 	p, err := flowhook.New(nil, flowhook.Options{Store: forgetful{memstore.New()}})
 	require.NoError(t, err)
 	err = p.Redeem(t.Context(), "0123456789012345678901234567890123456789012", func(context.Context, flowhook.VerificationToken) error { return nil })
 	require.ErrorContains(t, err, "did not run")
 }
 
-func TestRedeemIsAllOrNothing(t *testing.T) {
+func TestRedeem_AllOrNothing(t *testing.T) {
 	type scene struct {
 		store  *breaking
 		cancel context.CancelFunc

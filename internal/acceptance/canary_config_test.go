@@ -73,7 +73,7 @@ func canaryHook(_ flowhook.Point, decode func(any) error) (flowhook.Hook, error)
 var refuseHook = flowhook.HookFunc(flowtest.Refuse)
 
 // No secret is in what a wrong file's errors say, whatever is wrong with it.
-func TestSecretsAreNotInTheErrorsOfAFile(t *testing.T) {
+func TestSecrecy_ConfigErrors(t *testing.T) {
 	const long, short = flowtest.Canary + "-long-enough", flowtest.Canary
 	session := func(list string) string { return "secrets: {session: " + list + "}" }
 	config := func(c string) string { return "selfservice: {login: {before: [{hook: canary, config: " + c + "}]}}" }
@@ -211,7 +211,7 @@ func load(t *testing.T, text string, log *slog.Logger) error {
 	return errors.Join(errs...)
 }
 
-func TestSecretsAreNotInTheErrorsOfOptions(t *testing.T) {
+func TestSecrecy_OptionErrors(t *testing.T) {
 	const long, short = flowtest.Canary + "-long-enough", flowtest.Canary
 	for name, opts := range map[string]flowhook.Options{
 		"short":                  {Secrets: []string{short}},

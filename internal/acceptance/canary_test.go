@@ -126,7 +126,7 @@ func play(t *testing.T, name string, act func(t *testing.T, s *scene) []error, c
 	}
 }
 
-func TestStoreErrorsShowNothingOfOurs(t *testing.T) {
+func TestSecrecy_StoreErrors(t *testing.T) {
 	errStore := errors.New("the database is away")
 	for _, method := range []string{"Transaction", "CreateSession", "DeleteSession", "DeleteSessions", "FindSession", "CreateVerification", "ConsumeVerification"} {
 		play(t, method, func(t *testing.T, s *scene) []error {
@@ -152,7 +152,7 @@ func TestStoreErrorsShowNothingOfOurs(t *testing.T) {
 	}
 }
 
-func TestACouriersErrorIsWithheldAndStillReached(t *testing.T) {
+func TestSecrecy_CourierErrors(t *testing.T) {
 	for _, row := range []struct {
 		name    string
 		fail    func(m flowhook.Message) error
@@ -191,7 +191,7 @@ func TestACouriersErrorIsWithheldAndStillReached(t *testing.T) {
 		func(s *scene) { s.courier.fail = func(flowhook.Message) error { runtime.Goexit(); return nil } })
 }
 
-func TestBadTokensAndCookiesAreNotShown(t *testing.T) {
+func TestSecrecy_BadTokensAndCookies(t *testing.T) {
 	play(t, "tokens", func(t *testing.T, s *scene) (errs []error) {
 		require.NoError(t, s.login(nil))
 		_, used, _ := strings.Cut(s.courier.sent[0].Link, "token=")
@@ -219,7 +219,7 @@ func TestBadTokensAndCookiesAreNotShown(t *testing.T) {
 }
 
 // What the host's code does wrong is said without what the exchange holds.
-func TestErrorsOfARunShowNothingOfTheExchange(t *testing.T) {
+func TestSecrecy_RunErrors(t *testing.T) {
 	ctx := func(s *scene) context.Context { return flowhook.NewContext(t.Context(), s.Exchange) }
 	answer := flowtest.AnswerWith(http.StatusOK, flowtest.Canary)
 	for _, row := range []struct {

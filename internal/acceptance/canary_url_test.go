@@ -95,7 +95,7 @@ var written = map[string]string{
 
 // No secret of a URL gets into an error, a finding, a log, the table, the diagram, Points or the
 // hook page.
-func TestURLSecrets(t *testing.T) {
+func TestSecrecy_URLs(t *testing.T) {
 	refused, loaded := 0, 0
 	for key, text := range urlKeys {
 		t.Run(strings.ReplaceAll(key, " ", "_"), func(t *testing.T) {
@@ -157,7 +157,7 @@ func secretsStaySecret(t *testing.T, key, text, to string) (loaded bool) {
 }
 
 // An error shows as much of a URL as helps to find it.
-func TestURLInErrors(t *testing.T) {
+func TestSecrecy_URLsInErrors(t *testing.T) {
 	for to, want := range map[string]string{
 		"https://example.org/a b?token=x":   `"https://example.org/a b?..." contains a character`,
 		"https://example.org/a?token=x y":   `"https://example.org/a?..." contains a character`,

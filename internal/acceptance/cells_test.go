@@ -146,7 +146,7 @@ func (c cell) run(t *testing.T) string {
 	return strings.Join(effects, ", ")
 }
 
-func TestEveryCell(t *testing.T) {
+func TestBuiltins_AllPoints(t *testing.T) {
 	effect := map[string]string{"redirect": "302 to /there", "session": "signed in as alice", "revoke_active_sessions": "old session gone",
 		"verify": "mail to alice@example.org", "verification": "mail to alice@example.org"}
 	opts := flowtest.AnyOptions()

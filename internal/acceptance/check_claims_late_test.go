@@ -63,7 +63,7 @@ func provesLateGate(t *testing.T) {
 	}
 }
 
-func TestLateGate(t *testing.T) {
+func TestFindings_LateGate(t *testing.T) {
 	t.Run("hint for an added hook names the phase to add it at", func(t *testing.T) {
 		var cfg flowhook.Config
 		cfg.Add(flowtest.LoginWide, "require_verified_address", flowhook.HookFunc(flowtest.NoOp))

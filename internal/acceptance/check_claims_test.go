@@ -47,7 +47,7 @@ var claims = map[string]func(t *testing.T){
 	"weak-secret":         provesWeakSecret,
 }
 
-func TestEveryClaimHolds(t *testing.T) {
+func TestFindings_ClaimsHold(t *testing.T) {
 	all := flowtest.Rules(t)
 	require.Len(t, claims, len(all))
 	for _, rule := range all {

@@ -71,7 +71,7 @@ var mutations = []struct {
 
 // Every change of one byte, and every piece, of 100 cookies: what Go's parser reads as another value is anonymous, and
 // the store does not hear of it. Where it reads the same value (a space behind it, say), the user is who they are.
-func TestChangedCookiesAreAnonymous(t *testing.T) {
+func TestCookies_ChangedAreAnonymous(t *testing.T) {
 	d := flowtest.NewSessionTest(t, "")
 	counts := make([][2]int, len(mutations)) // anonymous, and the same value
 	var mu sync.Mutex
@@ -132,7 +132,7 @@ func TestChangedCookiesAreAnonymous(t *testing.T) {
 }
 
 // The same, where a cookie ends sessions instead of finding them.
-func TestChangedCookiesEndNothing(t *testing.T) {
+func TestCookies_ChangedEndNothing(t *testing.T) {
 	d := flowtest.NewSessionTest(t, "")
 	cookie, _ := d.SignIn("alice")
 	value := strings.TrimPrefix(cookie, flowtest.CookieName+"=")
@@ -158,7 +158,7 @@ func TestChangedCookiesEndNothing(t *testing.T) {
 }
 
 // A part of the changes over a connection, written as bytes: Go's client would not send them all.
-func TestChangedCookiesOnTheWire(t *testing.T) {
+func TestCookies_ChangedOverHTTP(t *testing.T) {
 	h := flowtest.NewService(t, "", flowtest.WithUsers(flowtest.Alice))
 	b := h.Browser()
 	require.Equal(t, http.StatusOK, b.PostPath("/login/password", "user", "alice").StatusCode)

@@ -161,7 +161,7 @@ func (r *rig) inject(i injection) (times int) {
 	return 2
 }
 
-func TestAllOrNothing(t *testing.T) {
+func TestFaults_AllOrNothing(t *testing.T) {
 	var total atomic.Int64
 	t.Run("plans", func(t *testing.T) {
 		for _, p := range plans() {

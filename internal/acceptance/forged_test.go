@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestForgedCookiesAreAnonymous(t *testing.T) {
+func TestCookies_ForgedAreAnonymous(t *testing.T) {
 	d := flowtest.NewSessionTest(t, "")
 	cookie, s := d.SignIn("alice")
 	value := strings.TrimPrefix(cookie, flowtest.CookieName+"=")
@@ -132,7 +132,7 @@ func must[T any](v T, err error) T {
 }
 
 // What the secret has signed is genuine; when it was signed does not count, only what the store says of the session.
-func TestWhatIsSignedIsAskedFor(t *testing.T) {
+func TestCookies_SignedIDsAreLookedUp(t *testing.T) {
 	d := flowtest.NewSessionTest(t, "")
 	_, s := d.SignIn("alice")
 	for _, date := range []string{"0", "1", "-9223372036854775808", "9223372036854775807", "4102444800", fmt.Sprint(time.Now().Unix())} {

@@ -107,7 +107,7 @@ func longConfig() string {
 	return b.String()
 }
 
-func TestHostileYAML(t *testing.T) {
+func TestConfig_HostileYAML(t *testing.T) {
 	opts := flowtest.AnyOptions()
 	for name, text := range bombs() {
 		t.Run(name, func(t *testing.T) {
@@ -137,7 +137,7 @@ func TestHostileYAML(t *testing.T) {
 	}
 }
 
-func TestA64MiBFileIsNotRead(t *testing.T) {
+func TestConfig_OversizedFileIsNotRead(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "big.yml")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	require.NoError(t, os.Truncate(file, 64<<20))
@@ -150,7 +150,7 @@ func TestA64MiBFileIsNotRead(t *testing.T) {
 }
 
 // A file as big as a file may be, of the kind that people write, loads.
-func TestABigFileLoads(t *testing.T) {
+func TestConfig_LargestFileLoads(t *testing.T) {
 	text := fill("selfservice:\n  login:\n    before:\n", "      - hook: audit\n        config:\n          level: 7 # as in RFC 5424\n", "")
 	assert.NoError(t, flowtest.Build(text, flowtest.AnyOptions()))
 }

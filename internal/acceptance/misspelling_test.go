@@ -33,7 +33,7 @@ func misspellings(word string) []string {
 
 // Each row is a file with one word left out, and what may stand there. The file is fine with each of the words, and New
 // names every word that is one edit away from one of them.
-func TestEveryMisspelling(t *testing.T) {
+func TestConfig_Misspellings(t *testing.T) {
 	opts := flowtest.AnyOptions()
 	opts.VerificationURL = "https://example.com/verify"
 	rows := []struct {

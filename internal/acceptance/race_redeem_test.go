@@ -73,7 +73,7 @@ func bounded(t *testing.T) context.Context {
 	return ctx
 }
 
-func TestATokenIsRedeemedOnce(t *testing.T) {
+func TestRaces_TokenIsRedeemedOnce(t *testing.T) {
 	chance, seed := newSeed()
 	o, ctx := newPostOffice(t), bounded(t)
 	tokens, successes, refusals := testkit.Times(t, 1000), 0, 0
@@ -130,8 +130,8 @@ func TestATokenIsRedeemedOnce(t *testing.T) {
 	t.Logf("%d tokens, %d redeemers each: exactly %d successes, %d of them at the second try (seed %d)", tokens, atOnce, successes, refusals, seed)
 }
 
-// TestLoginsAndRedeemersCross has logins that mail, redeemers, and logins that redeem, meet at one identity and one token.
-func TestLoginsAndRedeemersCross(t *testing.T) {
+// TestRaces_LoginsAndRedeemers has logins that mail, redeemers, and logins that redeem, meet at one identity and one token.
+func TestRaces_LoginsAndRedeemers(t *testing.T) {
 	chance, seed := newSeed()
 	o, ctx := newPostOffice(t), bounded(t)
 	_, err := o.login(ctx, identityID, nil)

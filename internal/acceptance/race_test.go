@@ -135,7 +135,7 @@ func (c *crowd) visit(client int, method, path string) (status int, body, token 
 	return res.StatusCode, string(b), token, err
 }
 
-func TestOfManyLoginsAtOnceOneSessionSurvives(t *testing.T) {
+func TestRaces_OneSessionSurvivesLogins(t *testing.T) {
 	chance, seed := newSeed()
 	rounds := testkit.Times(t, 200)
 	for _, s := range signingsIn {

@@ -82,13 +82,13 @@ func blocksOf(t *testing.T, page string) (blocks []block) {
 	return blocks
 }
 
-// TestREADMECode builds every block of Go in the README and the other pages. It uses a module of its
+// TestREADME_Code builds every block of Go in the README and the other pages. It uses a module of its
 // own, which replaces flowhook by this checkout. A block that begins with "package" is a program: it
 // prints the next text block, and logs nothing. All other blocks are parts of one package:
 // declarations are compiled unchanged, and statements in a function with the parameters of around.
 // The tests among them run next to the auth.yml of docs/hooks.md. A part imports those packages of
 // imports that it mentions.
-func TestREADMECode(t *testing.T) {
+func TestREADME_Code(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {
 		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700))
@@ -174,13 +174,13 @@ func part(text string) string {
 	return head + text
 }
 
-// TestREADMEYAML loads every block of YAML. A block marked as refused fails with the errors in the
+// TestREADME_YAML loads every block of YAML. A block marked as refused fails with the errors in the
 // next text block. A block marked as findings has those of the next text block, and the table after.
-func TestREADMEYAML(t *testing.T) {
+func TestREADME_YAML(t *testing.T) {
 	blocks := readme(t)
 	refused, findings := 0, 0
 	for i, b := range blocks {
-		if b.language != "yaml" || b.marked == "<!-- auth.yml -->" { // with hooks that TestREADMECode has
+		if b.language != "yaml" || b.marked == "<!-- auth.yml -->" { // with hooks that TestREADME_Code has
 			continue
 		}
 		cfg, err := flowhook.ParseConfig([]byte(b.text))
@@ -213,8 +213,8 @@ func TestREADMEYAML(t *testing.T) {
 	require.Equal(t, 1, findings)
 }
 
-// TestREADMETables compares the tables of strategies, hooks, errors and rules with the library.
-func TestREADMETables(t *testing.T) {
+// TestREADME_Tables compares the tables of strategies, hooks, errors and rules with the library.
+func TestREADME_Tables(t *testing.T) {
 	read := func(page string) string {
 		text, err := os.ReadFile(page)
 		require.NoError(t, err)
@@ -255,9 +255,9 @@ func TestREADMETables(t *testing.T) {
 	}
 }
 
-// TestREADMELinks follows every relative link of the README and the other pages, to its anchor. The
+// TestREADME_Links follows every relative link of the README and the other pages, to its anchor. The
 // README links to every page of docs.
-func TestREADMELinks(t *testing.T) {
+func TestREADME_Links(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	linked := map[string]bool{} // from the README
 	for _, page := range pages(t) {

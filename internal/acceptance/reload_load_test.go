@@ -51,9 +51,9 @@ func (s *reloaded) login(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, seen, " ", to)
 }
 
-// TestReloadsUnderLoad has clients sign in, over and over, while the configuration is replaced: each request is served by
+// TestReload_UnderLoad has clients sign in, over and over, while the configuration is replaced: each request is served by
 // one version from its first hook to its cookie, and nobody is signed out by a rotation of secrets.
-func TestReloadsUnderLoad(t *testing.T) {
+func TestReload_UnderLoad(t *testing.T) {
 	reloads, requests := testkit.Times(t, 1000), testkit.Times(t, 100_000)
 	const clients = 32
 	opts := flowtest.StampOptions()

@@ -34,8 +34,8 @@ func forgedCookies(n int) (cookies []string) {
 	return cookies
 }
 
-// TestSeveralCookies sends every pair over a connection, in both orders.
-func TestSeveralCookies(t *testing.T) {
+// TestCookies_Several sends every pair over a connection, in both orders.
+func TestCookies_Several(t *testing.T) {
 	h := flowtest.NewService(t, "", flowtest.WithUsers(flowtest.Alice, flowtest.Bob))
 	login := func(user string) (value string) {
 		b := h.Browser()
@@ -88,7 +88,7 @@ func TestSeveralCookies(t *testing.T) {
 }
 
 // A browser keeps the cookie of the old path and sends it together with the new one.
-func TestSeveralCookies_AfterTheCookiePathChanged(t *testing.T) {
+func TestCookies_SeveralAfterPathChange(t *testing.T) {
 	const cookie = "session: {cookie: {name: sid, path: %s}}" + flowtest.SecretYAML
 	h := flowtest.NewService(t, fmt.Sprintf(cookie, "/"), flowtest.WithUsers(flowtest.Alice))
 	b := h.Browser()
@@ -104,7 +104,7 @@ func TestSeveralCookies_AfterTheCookiePathChanged(t *testing.T) {
 	require.Equal(t, "alice", b.WhoAmI(), "signing in ended the session of the old cookie")
 }
 
-func TestFromRequest_SeveralCookies(t *testing.T) {
+func TestCookies_SeveralInFromRequest(t *testing.T) {
 	errTrouble := errors.New("trouble")
 
 	t.Run("an expired session does not count", func(t *testing.T) {
@@ -182,7 +182,7 @@ func TestFromRequest_SeveralCookies(t *testing.T) {
 }
 
 // A request with more than eight genuine cookies is an error of all methods, and nothing changes.
-func TestNineGenuineCookies(t *testing.T) {
+func TestCookies_NineGenuine(t *testing.T) {
 	for name, call := range map[string]func(d *flowtest.SessionTest, v flowtest.Visitor) error{
 		"FromRequest": func(d *flowtest.SessionTest, v flowtest.Visitor) error {
 			_, err := d.FromRequest(v.Request)
@@ -221,7 +221,7 @@ func TestNineGenuineCookies(t *testing.T) {
 }
 
 // Issue, Create and End end every session that a genuine cookie of the request is for.
-func TestSeveralCookies_AllSessionsEnd(t *testing.T) {
+func TestCookies_SeveralSessionsEnd(t *testing.T) {
 	errTrouble := errors.New("trouble")
 	for name, call := range map[string]func(d *flowtest.SessionTest, v flowtest.Visitor) error{
 		"Issue": func(d *flowtest.SessionTest, v flowtest.Visitor) error { return d.Issue(d.T.Context(), v.Exchange) },
@@ -290,7 +290,7 @@ func TestSeveralCookies_AllSessionsEnd(t *testing.T) {
 }
 
 // While one of two live sessions ends, the request is anonymous or signed in by the other one.
-func TestSeveralCookies_OneEndsMeanwhile(t *testing.T) {
+func TestCookies_OneSessionEndsMeanwhile(t *testing.T) {
 	d := flowtest.NewSessionTest(t, "")
 	for range testkit.Times(t, 200) {
 		ending, _ := d.SignIn("mallory")

@@ -11,9 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAWriteWhileTheChainEnds has a goroutine that a hook has left behind write at just about the time when the run ends:
+// TestRaces_WriteWhileRunEnds has a goroutine that a hook has left behind write at just about the time when the run ends:
 // what it was told, and what the client gets, are the same.
-func TestAWriteWhileTheChainEnds(t *testing.T) {
+func TestRaces_WriteWhileRunEnds(t *testing.T) {
 	delivered := 0
 	var spin atomic.Int64
 	rounds := testkit.Times(t, 20000)
