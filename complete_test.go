@@ -141,16 +141,16 @@ func TestComplete(t *testing.T) {
 }
 
 // wrongStore has a Transaction that breaks its contract.
-type wrongStore func(ctx context.Context, fn func(context.Context) error) error
+type transactionFunc func(ctx context.Context, fn func(context.Context) error) error
 
-func (s wrongStore) Transaction(ctx context.Context, _ string, fn func(context.Context) error) error {
+func (s transactionFunc) Transaction(ctx context.Context, _ string, fn func(context.Context) error) error {
 	return s(ctx, fn)
 }
 
 func TestComplete_StoreBreaksContract(t *testing.T) {
 	for _, row := range []struct {
 		name  string
-		store wrongStore
+		store transactionFunc
 		fails bool // the hook
 		says  string
 	}{
@@ -434,9 +434,9 @@ func TestComplete_SavePanics(t *testing.T) {
 func TestComplete_SecondAnswerRollsBack(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	var kept http.ResponseWriter
-	ctx := &endsAt{left: 2, do: func() { kept.WriteHeader(http.StatusTeapot) }} // asked before save, and behind the hook
+	ctx := &contextAtEnd{left: 2, do: func() { kept.WriteHeader(http.StatusTeapot) }} // asked before save, and behind the hook
 	b.Add(flowtest.LoginAfter, "answers", func(_ context.Context, x *flowhook.Exchange) error { kept = x.Writer; return nil }, flowtest.AnswerWith(302, ""))
-	b.Options.Store = wrongStore(func(c context.Context, fn func(context.Context) error) error {
+	b.Options.Store = transactionFunc(func(c context.Context, fn func(context.Context) error) error {
 		ctx.Context = c
 		return fn(ctx)
 	})
@@ -448,13 +448,13 @@ func TestComplete_SecondAnswerRollsBack(t *testing.T) {
 }
 
 // endsAt is a context that does something when it is asked for its error for the last time.
-type endsAt struct {
+type contextAtEnd struct {
 	context.Context
 	left int
 	do   func()
 }
 
-func (c *endsAt) Err() error {
+func (c *contextAtEnd) Err() error {
 	if c.left--; c.left == 0 {
 		c.do()
 	}
@@ -493,13 +493,13 @@ func TestComplete_InsideSaveOfAnotherExchange(t *testing.T) {
 }
 
 // list is an error that cannot be compared, as validation libraries have.
-type list []string
+type errorList []string
 
-func (l list) Error() string { return strings.Join(l, ", ") }
+func (l errorList) Error() string { return strings.Join(l, ", ") }
 
 func TestComplete_IncomparableErrors(t *testing.T) {
 	nothing := func() error { var e *url.Error; return e }
-	for name, cause := range map[string]error{"not comparable": list{"name", "address"}, "a nil pointer": nothing(), "wrapped": fmt.Errorf("save: %w", list{"x"})} {
+	for name, cause := range map[string]error{"not comparable": errorList{"name", "address"}, "a nil pointer": nothing(), "wrapped": fmt.Errorf("save: %w", errorList{"x"})} {
 		for _, hook := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, of a hook: %t", name, hook), func(t *testing.T) {
 				b := flowtest.NewRunTest(t)
@@ -564,7 +564,7 @@ func TestComplete_AnswerAfterSaveRollsBack(t *testing.T) {
 	b.Exchange.Identity = nil
 	var kept http.ResponseWriter
 	calls := 0
-	b.Options.Store = wrongStore(func(ctx context.Context, fn func(context.Context) error) error {
+	b.Options.Store = transactionFunc(func(ctx context.Context, fn func(context.Context) error) error {
 		if calls++; calls == 2 {
 			kept.WriteHeader(http.StatusOK)
 		}
@@ -583,18 +583,18 @@ func TestComplete_AnswerAfterSaveRollsBack(t *testing.T) {
 }
 
 // waiting is memstore with the identities that its transactions wait for.
-type waiting struct {
+type lockRecorder struct {
 	*memstore.Store
 	waits []string
 }
 
-func (n *waiting) Transaction(ctx context.Context, id string, fn func(context.Context) error) error {
+func (n *lockRecorder) Transaction(ctx context.Context, id string, fn func(context.Context) error) error {
 	n.waits = append(n.waits, id)
 	return n.Store.Transaction(ctx, id, fn)
 }
 
 func TestTransactions_SerializedByIdentity(t *testing.T) {
-	store, mail := &waiting{Store: memstore.New()}, &flowtest.Mailbox{}
+	store, mail := &lockRecorder{Store: memstore.New()}, &flowtest.Mailbox{}
 	cfg, err := flowhook.ParseConfig([]byte("selfservice: {registration: {after: [{hook: verify}]}}" + flowtest.SecretYAML))
 	require.NoError(t, err)
 	p, err := flowhook.New(cfg, flowhook.Options{Store: store, Courier: mail, VerificationURL: "https://auth.example/verify"})

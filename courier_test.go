@@ -22,12 +22,12 @@ import (
 )
 
 // keeping is a store whose DeleteVerification a test breaks.
-type keeping struct {
+type undeletableStore struct {
 	*memstore.Store
 	deletion func(ctx context.Context) error // nil: it works
 }
 
-func (f *keeping) DeleteVerification(ctx context.Context, hash []byte) error {
+func (f *undeletableStore) DeleteVerification(ctx context.Context, hash []byte) error {
 	if f.deletion != nil {
 		return f.deletion(ctx)
 	}
@@ -35,10 +35,10 @@ func (f *keeping) DeleteVerification(ctx context.Context, hash []byte) error {
 }
 
 // A mailRoom is a pipeline with a verify hook at registration, whose courier a test breaks.
-type mailRoom struct {
+type emailService struct {
 	t        *testing.T
 	pipeline *flowhook.Pipeline
-	store    *keeping
+	store    *undeletableStore
 	log      *flowtest.LogBuffer
 	now      func() time.Time
 
@@ -47,8 +47,8 @@ type mailRoom struct {
 	sent int
 }
 
-func newMailRoom(t *testing.T, now func() time.Time, outbox bool) *mailRoom {
-	o := &mailRoom{t: t, store: &keeping{Store: memstore.New()}, log: &flowtest.LogBuffer{}, now: now}
+func newEmailService(t *testing.T, now func() time.Time, outbox bool) *emailService {
+	o := &emailService{t: t, store: &undeletableStore{Store: memstore.New()}, log: &flowtest.LogBuffer{}, now: now}
 	cfg, err := flowhook.ParseConfig([]byte(withVerify("interval: 24h")))
 	require.NoError(t, err)
 	o.pipeline, err = flowhook.New(cfg, flowhook.Options{Store: o.store, Courier: o, Outbox: outbox, Now: now,
@@ -57,7 +57,7 @@ func newMailRoom(t *testing.T, now func() time.Time, outbox bool) *mailRoom {
 	return o
 }
 
-func (o *mailRoom) Send(ctx context.Context, _ flowhook.Message) error {
+func (o *emailService) Send(ctx context.Context, _ flowhook.Message) error {
 	o.mu.Lock()
 	send := o.send
 	o.mu.Unlock()
@@ -73,20 +73,20 @@ func (o *mailRoom) Send(ctx context.Context, _ flowhook.Message) error {
 }
 
 // breaks has the courier do something else from now on; nil: it works again.
-func (o *mailRoom) breaks(send func(ctx context.Context) error) {
+func (o *emailService) breaks(send func(ctx context.Context) error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.send = send
 }
 
-func (o *mailRoom) emails() int {
+func (o *emailService) emails() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.sent
 }
 
 // register registers a user with an unverified address, and returns how long that took.
-func (o *mailRoom) register(addresses ...string) (took time.Duration) {
+func (o *emailService) register(addresses ...string) (took time.Duration) {
 	o.t.Helper()
 	began := time.Now()
 	rec := httptest.NewRecorder()
@@ -110,7 +110,7 @@ func TestCourier_UnsentEmailDoesNotCount(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			clock := flowtest.NewClock()
-			o := newMailRoom(t, clock.Now, false)
+			o := newEmailService(t, clock.Now, false)
 			o.breaks(send)
 			o.register("carol@example.org")
 			require.Zero(t, o.emails())
@@ -143,7 +143,7 @@ func TestCourier_TokenCannotBeDeleted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				o := newMailRoom(t, time.Now, false)
+				o := newEmailService(t, time.Now, false)
 				o.breaks(func(context.Context) error { return flowtest.ErrStoreDown })
 				o.store.deletion = deletion
 				require.Equal(t, name == "deadline", o.register("carol@example.org") == 10*time.Second)
@@ -162,7 +162,7 @@ func TestCourier_TokenCannotBeDeleted(t *testing.T) {
 // The deletion has a context of its own: that of the courier has just ended.
 func TestCourier_TimeoutDeletesToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := newMailRoom(t, time.Now, false)
+		o := newEmailService(t, time.Now, false)
 		o.breaks(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
 		require.Equal(t, 10*time.Second, o.register("carol@example.org"))
 		require.Contains(t, o.log.String(), "did not send the email")
@@ -175,7 +175,7 @@ func TestCourier_TimeoutDeletesToken(t *testing.T) {
 
 func TestCourier_TokenFromFutureDoesNotCount(t *testing.T) {
 	clock := flowtest.NewClock()
-	o := newMailRoom(t, clock.Now, false)
+	o := newEmailService(t, clock.Now, false)
 	clock.Add(365 * 24 * time.Hour)
 	o.register("carol@example.org")
 	clock.Add(-365 * 24 * time.Hour)
@@ -186,7 +186,7 @@ func TestCourier_TokenFromFutureDoesNotCount(t *testing.T) {
 }
 
 func TestCourier_SpellingsOfOneMailbox(t *testing.T) {
-	o := newMailRoom(t, flowtest.NewClock().Now, false)
+	o := newEmailService(t, flowtest.NewClock().Now, false)
 	for i := range 24 {
 		address := []byte("carol@example.org")
 		for at := range 5 {
@@ -201,7 +201,7 @@ func TestCourier_SpellingsOfOneMailbox(t *testing.T) {
 
 func TestCourier_IgnoresContext(t *testing.T) {
 	// stuck returns a courier that returns what it is sent, whatever becomes of its context.
-	stuck := func(o *mailRoom) (release func(then func() error)) {
+	stuck := func(o *emailService) (release func(then func() error)) {
 		ch := make(chan func() error, 1)
 		o.breaks(func(context.Context) error { return (<-ch)() })
 		return func(then func() error) { ch <- then }
@@ -210,7 +210,7 @@ func TestCourier_IgnoresContext(t *testing.T) {
 
 	t.Run("is not waited for", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			o := newMailRoom(t, time.Now, false)
+			o := newEmailService(t, time.Now, false)
 			release := stuck(o)
 			took := o.register("carol@example.org")
 			require.GreaterOrEqual(t, took, 10*time.Second)
@@ -231,7 +231,7 @@ func TestCourier_IgnoresContext(t *testing.T) {
 
 	t.Run("delays the answer once for all addresses", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			o := newMailRoom(t, time.Now, false)
+			o := newEmailService(t, time.Now, false)
 			release := stuck(o)
 			addresses := []string{"a@example.org", "b@example.org", "c@example.org"}
 			require.Less(t, o.register(addresses...), limit)
@@ -245,7 +245,7 @@ func TestCourier_IgnoresContext(t *testing.T) {
 
 	t.Run("keeps its token while nobody knows whether the email left", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			o := newMailRoom(t, time.Now, false)
+			o := newEmailService(t, time.Now, false)
 			release := stuck(o)
 			o.register("carol@example.org")
 			o.breaks(nil)
@@ -264,7 +264,7 @@ func TestCourier_IgnoresContext(t *testing.T) {
 	} {
 		t.Run(name+" later, and its token is deleted", func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				o := newMailRoom(t, time.Now, false)
+				o := newEmailService(t, time.Now, false)
 				release := stuck(o)
 				o.register("carol@example.org")
 				release(then)
@@ -285,7 +285,7 @@ func TestCourier_IgnoresContext(t *testing.T) {
 			func(context.Context) error { runtime.Goexit(); return nil },
 		} {
 			synctest.Test(t, func(t *testing.T) {
-				o := newMailRoom(t, time.Now, false)
+				o := newEmailService(t, time.Now, false)
 				o.store.deletion = deletion
 				release := stuck(o)
 				o.register("carol@example.org")
@@ -298,7 +298,7 @@ func TestCourier_IgnoresContext(t *testing.T) {
 
 	t.Run("is waited for with an outbox", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			o := newMailRoom(t, time.Now, true)
+			o := newEmailService(t, time.Now, true)
 			o.breaks(func(context.Context) error { time.Sleep(time.Minute); return nil })
 			require.Equal(t, time.Minute, o.register("carol@example.org"))
 			require.Equal(t, 1, o.emails())

@@ -399,12 +399,12 @@ func TestMiddleware_HeaderFetchedBeforeRun(t *testing.T) {
 }
 
 // A straying wrapper writes to the handler's ResponseWriter whenever it is asked for its header.
-type straying struct {
+type strayHeader struct {
 	http.ResponseWriter
 	now *bool
 }
 
-func (w straying) Header() http.Header {
+func (w strayHeader) Header() http.Header {
 	if *w.now {
 		io.WriteString(w.ResponseWriter, "stray")
 	}
@@ -421,7 +421,7 @@ func TestMiddleware_HandlerWritesBetweenRunsOfComplete(t *testing.T) {
 		return flowtest.AnswerWith(http.StatusFound, "moved")(ctx, x)
 	})
 	raw := loginOver(t, b.Pipeline(), func(w http.ResponseWriter, r *http.Request) error {
-		flowhook.MustFromContext(r.Context()).Writer = straying{w, &now}
+		flowhook.MustFromContext(r.Context()).Writer = strayHeader{w, &now}
 		handled, err := b.Built.Complete(r.Context(), flowhook.Login, flowhook.Password, nil)
 		require.NoError(t, err)
 		require.True(t, handled)

@@ -145,7 +145,7 @@ func TestPlan_LoadedAndHash(t *testing.T) {
 }
 
 func TestPlan_MermaidSelectedFlows(t *testing.T) {
-	p := configured(t, many)
+	p := configured(t, everyPlaceYAML)
 	require.Contains(t, p.Plan().Mermaid(flowhook.Login, flowhook.Settings), `"login by oidc"`)
 	require.Contains(t, p.Plan().Mermaid(flowhook.Login, flowhook.Settings), `"settings by profile"`)
 	require.NotContains(t, p.Plan().Mermaid(flowhook.Login, flowhook.Settings), "registration")
@@ -194,7 +194,7 @@ func TestPipeline_Check(t *testing.T) {
 }
 
 // many has every kind of place: a flow that is closed, hooks of a strategy and flow-wide ones, one that never runs.
-const many = `selfservice:
+const everyPlaceYAML = `selfservice:
   flows:
     settings:
       before:
@@ -234,14 +234,14 @@ courier: {}
 `
 
 // A listed is what Points gives of one point.
-type listed struct {
+type pointHooks struct {
 	at    flowhook.Point
 	hooks []flowhook.HookInfo
 }
 
-func points(p *flowhook.Pipeline) (all []listed) {
+func points(p *flowhook.Pipeline) (all []pointHooks) {
 	for at, hooks := range p.Plan().Points() {
-		all = append(all, listed{at, hooks})
+		all = append(all, pointHooks{at, hooks})
 	}
 	return all
 }
@@ -262,7 +262,7 @@ func configured(t *testing.T, text string, change ...func(cfg *flowhook.Config, 
 }
 
 func TestPlan_Points(t *testing.T) {
-	p := configured(t, many)
+	p := configured(t, everyPlaceYAML)
 	line := func(line, column int) flowhook.Position { return flowhook.Position{Line: line, Column: column} }
 	var (
 		wide  = flowtest.At(flowhook.Registration, flowhook.After, flowhook.FlowWide)
@@ -277,7 +277,7 @@ func TestPlan_Points(t *testing.T) {
 	verifyBehind := verify
 	verifyBehind.NeverRuns = true
 	audit := flowhook.HookInfo{Name: "audit", Position: line(31, 19), Point: fail, Custom: true}
-	want := []listed{ // flows in the order of their constants
+	want := []pointHooks{ // flows in the order of their constants
 		{oidc, []flowhook.HookInfo{{Name: "session", Position: line(36, 21), Point: oidc}}},
 		{wide, []flowhook.HookInfo{verify}},
 		{fail, []flowhook.HookInfo{audit}},
@@ -398,7 +398,7 @@ func TestPlan_DuplicateDeclarations(t *testing.T) {
 }
 
 func TestPlan_PointsAfterReload(t *testing.T) {
-	p := configured(t, many)
+	p := configured(t, everyPlaceYAML)
 	before := p.Plan().Points()
 	cfg, err := flowhook.ParseConfig([]byte("selfservice: {login: {after: {password: [{hook: sesion}]}}}"))
 	require.NoError(t, err)
@@ -411,7 +411,7 @@ func TestPlan_PointsAfterReload(t *testing.T) {
 	require.NoError(t, p.Reload(cfg))
 	all := points(p)
 	all[0].hooks[0].Description = ""
-	require.Equal(t, []listed{{flowtest.LoginAfter, []flowhook.HookInfo{{Name: "session", Position: flowhook.Position{Line: 1, Column: 49}, Point: flowtest.LoginAfter}}}}, all)
+	require.Equal(t, []pointHooks{{flowtest.LoginAfter, []flowhook.HookInfo{{Name: "session", Position: flowhook.Position{Line: 1, Column: 49}, Point: flowtest.LoginAfter}}}}, all)
 	require.NotContains(t, flowtest.RulesOf(p.Plan().Findings()), "enumeration")
 	n := 0
 	for range before {

@@ -21,7 +21,7 @@ import (
 )
 
 // stand is a host whose one hook does something to its writer, at one phase, on a real server.
-type stand struct {
+type responseTest struct {
 	addr string
 	page string // the bytes of the handler's error page
 	done string // the bytes where all is well
@@ -29,7 +29,7 @@ type stand struct {
 }
 
 // standings are the ways in which a hook comes to its writer.
-var standings = map[string]func(p *flowhook.Pipeline, r *http.Request) (bool, error){
+var runAtPhase = map[string]func(p *flowhook.Pipeline, r *http.Request) (bool, error){
 	"before": func(p *flowhook.Pipeline, r *http.Request) (bool, error) {
 		return p.Run(r.Context(), flowhook.Login, flowhook.Before, flowhook.FlowWide)
 	},
@@ -44,8 +44,8 @@ var standings = map[string]func(p *flowhook.Pipeline, r *http.Request) (bool, er
 	},
 }
 
-func newStand(t *testing.T, phase string, do flowtest.Act) *stand {
-	s := &stand{errs: make(chan error, 1)}
+func newResponseTest(t *testing.T, phase string, do flowtest.Act) *responseTest {
+	s := &responseTest{errs: make(chan error, 1)}
 	var cfg flowhook.Config
 	strategy := flowhook.Password
 	if phase == "before" {
@@ -65,7 +65,7 @@ func newStand(t *testing.T, phase string, do flowtest.Act) *stand {
 			return
 		}
 		r = r.WithContext(flowhook.NewContext(r.Context(), &flowhook.Exchange{Writer: w, Request: r}))
-		handled, err := standings[phase](p, r)
+		handled, err := runAtPhase[phase](p, r)
 		s.errs <- err
 		switch {
 		case handled:
@@ -82,7 +82,7 @@ func newStand(t *testing.T, phase string, do flowtest.Act) *stand {
 }
 
 // get gives all bytes of the answer, with one date.
-func (s *stand) get(t *testing.T, path string) string {
+func (s *responseTest) get(t *testing.T, path string) string {
 	return flowtest.DateLine.ReplaceAllString(flowtest.RawRequest(t, s.addr, path, ""), "\r\nDate: now\r\n")
 }
 
@@ -140,9 +140,9 @@ func TestResponse_InvalidAnswerIsReported(t *testing.T) {
 			return err
 		}, "1048576"},
 	} {
-		for phase := range standings {
+		for phase := range runAtPhase {
 			t.Run(row.name+" at "+phase, func(t *testing.T) {
-				s := newStand(t, phase, row.do)
+				s := newResponseTest(t, phase, row.do)
 				require.Equal(t, s.page, s.get(t, "/"))
 				err := <-s.errs
 				var culprit *flowhook.HookError
@@ -164,9 +164,9 @@ func (endless) Read(b []byte) (int, error) { return copy(b, bytes.Repeat([]byte(
 
 func TestResponse_LargeBody(t *testing.T) {
 	body := strings.Repeat("~", mib)
-	for phase := range standings {
+	for phase := range runAtPhase {
 		t.Run(phase, func(t *testing.T) {
-			s := newStand(t, phase, func(_ context.Context, x *flowhook.Exchange) error {
+			s := newResponseTest(t, phase, func(_ context.Context, x *flowhook.Exchange) error {
 				_, err := io.Copy(x.Writer, strings.NewReader(body))
 				return err
 			})
@@ -220,10 +220,10 @@ func TestResponse_ConnectionIsUnreachable(t *testing.T) {
 		"SetWriteDeadline of a controller": func(w http.ResponseWriter) error { return http.NewResponseController(w).SetWriteDeadline(soon) },
 		"EnableFullDuplex of a controller": func(w http.ResponseWriter) error { return http.NewResponseController(w).EnableFullDuplex() },
 	} {
-		for phase := range standings {
+		for phase := range runAtPhase {
 			t.Run(name+" at "+phase, func(t *testing.T) {
 				var got error
-				s := newStand(t, phase, func(_ context.Context, x *flowhook.Exchange) error {
+				s := newResponseTest(t, phase, func(_ context.Context, x *flowhook.Exchange) error {
 					got = try(x.Writer)
 					return nil
 				})
@@ -265,12 +265,12 @@ func TestResponse_PushIsUnsupported(t *testing.T) {
 }
 
 // latecomer is a hook that leaves a goroutine behind, which writes when it is told to.
-type latecomer struct {
+type lateWriter struct {
 	now  chan bool
 	errs chan error // of its Writes
 }
 
-func (l *latecomer) Run(_ context.Context, x *flowhook.Exchange) error {
+func (l *lateWriter) Run(_ context.Context, x *flowhook.Exchange) error {
 	w := x.Writer
 	early := w.Header()
 	early.Set("X-Staged", "in time")
@@ -291,7 +291,7 @@ func (l *latecomer) Run(_ context.Context, x *flowhook.Exchange) error {
 }
 
 // writes has the goroutine write, and gives what came of it.
-func (l *latecomer) writes() error {
+func (l *lateWriter) writes() error {
 	l.now <- true
 	return <-l.errs
 }
@@ -304,41 +304,41 @@ func TestResponse_WriteAfterRun(t *testing.T) {
 	}
 	for _, row := range []struct {
 		name  string
-		serve func(p *flowhook.Pipeline, l *latecomer, r *http.Request) (late, err error)
-		after func(l *latecomer, late *error) flowtest.Act // what the hook at After does
+		serve func(p *flowhook.Pipeline, l *lateWriter, r *http.Request) (late, err error)
+		after func(l *lateWriter, late *error) flowtest.Act // what the hook at After does
 		fails bool
 	}{
-		{name: "when the run has ended", serve: func(p *flowhook.Pipeline, l *latecomer, r *http.Request) (late, err error) {
+		{name: "when the run has ended", serve: func(p *flowhook.Pipeline, l *lateWriter, r *http.Request) (late, err error) {
 			return l.writes(), nil
 		}},
-		{name: "in a later run, in save", serve: func(p *flowhook.Pipeline, l *latecomer, r *http.Request) (late, err error) {
+		{name: "in a later run, in save", serve: func(p *flowhook.Pipeline, l *lateWriter, r *http.Request) (late, err error) {
 			err = login(p, r.Context(), func(context.Context) error { late = l.writes(); return nil })
 			return late, err
 		}},
-		{name: "in a later run, in its hook", serve: func(p *flowhook.Pipeline, _ *latecomer, r *http.Request) (late, err error) {
+		{name: "in a later run, in its hook", serve: func(p *flowhook.Pipeline, _ *lateWriter, r *http.Request) (late, err error) {
 			return nil, login(p, r.Context(), nil)
-		}, after: func(l *latecomer, late *error) flowtest.Act {
+		}, after: func(l *lateWriter, late *error) flowtest.Act {
 			return func(_ context.Context, x *flowhook.Exchange) error {
 				x.Writer.Header().Set("X-After", "staged")
 				*late = l.writes()
 				return nil
 			}
 		}},
-		{name: "in a later run, after its commit", serve: func(p *flowhook.Pipeline, _ *latecomer, r *http.Request) (late, err error) {
+		{name: "in a later run, after its commit", serve: func(p *flowhook.Pipeline, _ *lateWriter, r *http.Request) (late, err error) {
 			return nil, login(p, r.Context(), nil)
-		}, after: func(l *latecomer, late *error) flowtest.Act {
+		}, after: func(l *lateWriter, late *error) flowtest.Act {
 			return func(_ context.Context, x *flowhook.Exchange) error {
 				x.AfterCommit(func(context.Context) error { *late = l.writes(); return nil })
 				return nil
 			}
 		}},
-		{name: "when a later run has failed", fails: true, serve: func(p *flowhook.Pipeline, l *latecomer, r *http.Request) (late, err error) {
+		{name: "when a later run has failed", fails: true, serve: func(p *flowhook.Pipeline, l *lateWriter, r *http.Request) (late, err error) {
 			err = login(p, r.Context(), nil)
 			return l.writes(), err
-		}, after: func(*latecomer, *error) flowtest.Act { return flowtest.Refuse }},
+		}, after: func(*lateWriter, *error) flowtest.Act { return flowtest.Refuse }},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			l := &latecomer{now: make(chan bool), errs: make(chan error)}
+			l := &lateWriter{now: make(chan bool), errs: make(chan error)}
 			defer close(l.now)
 			var late error
 			var cfg flowhook.Config
@@ -471,15 +471,15 @@ func TestResponse_ReplacedWriterIsReported(t *testing.T) {
 }
 
 // hungUp is a writer whose client is gone.
-type hungUp struct{ *httptest.ResponseRecorder }
+type closedWriter struct{ *httptest.ResponseRecorder }
 
-func (hungUp) Write([]byte) (int, error) { return 0, net.ErrClosed }
+func (closedWriter) Write([]byte) (int, error) { return 0, net.ErrClosed }
 
 func TestResponse_UndeliveredAnswerIsLogged(t *testing.T) {
 	for _, gone := range []bool{true, false} {
 		b := flowtest.NewRunTest(t)
 		if gone {
-			b.Exchange.Writer = hungUp{b.Recorder}
+			b.Exchange.Writer = closedWriter{b.Recorder}
 		}
 		b.Add(flowtest.LoginAfter, "hook", flowtest.AnswerWith(http.StatusOK, "body"))
 		handled, err := b.Run(flowhook.After)
@@ -603,7 +603,7 @@ func TestResponse_UnusedWriterKeptForLaterRuns(t *testing.T) {
 				return nil
 			})
 			b.Add(flowtest.LoginFailed, "failed", write("failed"))
-			b.Options.Store = wrongStore(func(ctx context.Context, fn func(context.Context) error) error {
+			b.Options.Store = transactionFunc(func(ctx context.Context, fn func(context.Context) error) error {
 				if err := fn(ctx); err != nil {
 					return err
 				}

@@ -326,7 +326,7 @@ selfservice:
     verification: {ui_url: "https://www.example.org/confirm?q={a|b}^` + "`" + `\\#/r?100%{x}"}
 `
 
-const kept = "?q={a|b}^`\\#/r?100%{x}"
+const keptCharacters = "?q={a|b}^`\\#/r?100%{x}"
 
 // URLs with characters that a browser keeps in a query or a fragment are used as they are
 // configured.
@@ -336,7 +336,7 @@ func TestReturnURL_ConfiguredURLs(t *testing.T) {
 
 	to, err := d.Pipeline.ReturnURL(flowtest.NewRequest(), flowhook.Login, flowhook.Password)
 	require.NoError(t, err)
-	require.Equal(t, "https://www.example.org/home"+kept, to)
+	require.Equal(t, "https://www.example.org/home"+keptCharacters, to)
 
 	v := flowtest.NewVisitor("alice")
 	v.Identity.Addresses = []flowhook.Address{{Via: "email", Value: "alice@example.org"}}
@@ -344,7 +344,7 @@ func TestReturnURL_ConfiguredURLs(t *testing.T) {
 		func(context.Context) error { return nil })
 	require.NoError(t, err)
 	require.True(t, answered)
-	require.Equal(t, "/done"+kept, v.Recorder.Header().Get("Location"))
+	require.Equal(t, "/done"+keptCharacters, v.Recorder.Header().Get("Location"))
 
 	mails := d.Mail.Take()
 	require.Len(t, mails, 1)
@@ -437,7 +437,7 @@ func tempDir(t *testing.T) string {
 }
 
 // parsers are what a handler may have done with the form before it calls ReturnURL.
-var parsers = map[string]func(r *http.Request){
+var formParsers = map[string]func(r *http.Request){
 	"nothing":            func(*http.Request) {},
 	"ParseForm":          func(r *http.Request) { _ = r.ParseForm() },
 	"ParseMultipartForm": func(r *http.Request) { _ = r.ParseMultipartForm(32 << 20) },
@@ -469,7 +469,7 @@ func TestReturnURL_MultipartForm(t *testing.T) {
 		{"line end", "", []formPart{{"return_to", "", "/here\r\n"}}, ""},
 		{"file of that name", "", []formPart{{"return_to", "x.txt", bad}}, "/signed-in"},
 	} {
-		for parser, before := range parsers {
+		for parser, before := range formParsers {
 			t.Run(strings.ReplaceAll(row.name, " ", "_")+"/after_"+parser, func(t *testing.T) {
 				body, contentType := multipartBody(t, row.parts)
 				r := httptest.NewRequest("POST", "/"+row.query, bytes.NewReader(body))
@@ -534,7 +534,7 @@ func TestReturnURL_UnreadableMultipartForm(t *testing.T) {
 					_, err := r.MultipartReader()
 					require.NoError(t, err)
 				} else {
-					parsers[parser](r)
+					formParsers[parser](r)
 				}
 				_, err := returnURL(t, returnsYAML, r, flowhook.Login, flowhook.Password)
 				require.ErrorIs(t, err, flowhook.ErrBadReturnURL)

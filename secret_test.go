@@ -19,18 +19,18 @@ import (
 )
 
 // folder is a folder with files, by their names, and one that is loaded.
-type folder struct {
+type configDir struct {
 	t   *testing.T
 	dir string
 }
 
-func (f folder) write(name, text string) {
+func (f configDir) write(name, text string) {
 	path := filepath.Join(f.dir, name)
 	require.NoError(f.t, os.MkdirAll(filepath.Dir(path), 0o700))
 	require.NoError(f.t, os.WriteFile(path, []byte(text), 0o600))
 }
 
-func (f folder) load(text string) *flowhook.Config {
+func (f configDir) load(text string) *flowhook.Config {
 	f.t.Helper()
 	f.write("auth.yml", text)
 	cfg, err := flowhook.LoadConfig(filepath.Join(f.dir, "auth.yml"))
@@ -41,7 +41,7 @@ func (f folder) load(text string) *flowhook.Config {
 // A secret is one key, wherever it is kept: nobody is signed out when it moves.
 func TestSecret_References(t *testing.T) {
 	const secret = "9b1f4e7a0c6d83255ef1a9c47d20b86e"
-	f := folder{t, t.TempDir()}
+	f := configDir{t, t.TempDir()}
 	f.write("bare", secret)
 	f.write("line", secret+"\n")
 	f.write("windows", "\ufeff"+secret+"\r\n\r\n")
@@ -89,7 +89,7 @@ selfservice:
   invite: {after: {magic: {hooks: [{hook: body, config: {body: "file:dir/body.jsonnet"}}]}}}
 `
 	const old, fresh = "the-old-secret-0123456789", "the-new-secret-0123456789"
-	f := folder{t, t.TempDir()}
+	f := configDir{t, t.TempDir()}
 	t.Setenv("FLOWHOOK_BODY", "old variable")
 	f.write("secret", old)
 	f.write("dir/body.jsonnet", "old file\n")
@@ -150,7 +150,7 @@ func TestSecret_ReferencesBesideFlowNamedHook(t *testing.T) {
 // mended since.
 func TestLoadConfig_BadReferences(t *testing.T) {
 	require.NoError(t, os.Unsetenv("FLOWHOOK_LATE"))
-	f := folder{t, t.TempDir()}
+	f := configDir{t, t.TempDir()}
 	cfg := f.load("secrets: {session: ['file:late']}\nselfservice: {login: {before: [{hook: body, config: {body: '${FLOWHOOK_LATE}'}}]}}")
 	f.write("late", "0123456789abcdef")
 	t.Setenv("FLOWHOOK_LATE", "x")
@@ -163,7 +163,7 @@ func TestLoadConfig_BadReferences(t *testing.T) {
 }
 
 func TestLoadConfig_TooManyReferences(t *testing.T) {
-	f := folder{t, t.TempDir()}
+	f := configDir{t, t.TempDir()}
 	for _, limit := range []struct {
 		name         string
 		count, bytes int
@@ -264,7 +264,7 @@ func TestSecret_Random(t *testing.T) {
 
 // A reference to a secret may have white space around it, as a secret may.
 func TestSecret_ReferenceWithSpaces(t *testing.T) {
-	f := folder{t, t.TempDir()}
+	f := configDir{t, t.TempDir()}
 	f.write("key", "9b1f4e7a0c6d83255ef1a9c47d20b86e")
 	t.Setenv("FLOWHOOK_HELD", "8b1f4e7a0c6d83255ef1a9c47d20b86e")
 	_, err := flowhook.New(f.load(`secrets: {session: [" file:key ", "\t${FLOWHOOK_HELD}\n"]}`), quiet())

@@ -62,12 +62,12 @@ func TestSessions_RevokedAtNextRequest(t *testing.T) {
 }
 
 // otherwise is a store that gives another session than it was asked for.
-type otherwise struct {
+type substituteStore struct {
 	*flowtest.RecordingStore
 	other flowhook.Session
 }
 
-func (o otherwise) FindSession(context.Context, string) (flowhook.Session, error) {
+func (o substituteStore) FindSession(context.Context, string) (flowhook.Session, error) {
 	return o.other, nil
 }
 
@@ -75,7 +75,7 @@ func TestSessions_StoreReturnsAnotherSession(t *testing.T) {
 	d := flowtest.NewSessionTest(t, "")
 	cookie, _ := d.SignIn("alice")
 	_, other := d.SignIn("bob")
-	d.Options.Store = otherwise{d.Store, other}
+	d.Options.Store = substituteStore{d.Store, other}
 	d = flowtest.NewSessionTest(t, "", func(n *flowtest.SessionTest) { n.Options = d.Options })
 	require.Empty(t, d.IdentityOf(cookie))
 }

@@ -17,8 +17,8 @@ import (
 
 // brief is a timeout that a test waits for. ample is one that never ends in a test.
 const (
-	brief = "10ms"
-	ample = "1h"
+	shortTimeout = "10ms"
+	longTimeout  = "1h"
 )
 
 // waits is a hook that honours its context.
@@ -34,7 +34,7 @@ func ignores(ctx context.Context, _ *flowhook.Exchange) error {
 }
 
 // one is a file with a hook named slow at a point of login by password. The hook is at slowAt.
-func one(phase flowhook.Phase, timeout string) string {
+func singleHook(phase flowhook.Phase, timeout string) string {
 	if timeout != "" {
 		timeout = ", timeout: " + timeout
 	}
@@ -82,12 +82,12 @@ func TestTimeout(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			b := flowtest.NewRunTest(t)
-			b.AddYAML(one(row.phase, brief), map[string]flowtest.Act{"slow": row.hook})
+			b.AddYAML(singleHook(row.phase, shortTimeout), map[string]flowtest.Act{"slow": row.hook})
 			handled, err := b.Run(row.phase)
 			require.False(t, handled)
 			p := flowtest.At(flowhook.Login, row.phase, flowhook.Password)
-			requireTimeout(t, err, p, "slow", slowAt, brief)
-			require.Regexp(t, "timeout of "+brief+": context deadline exceeded$", err.Error(), "and nothing of an error that says no more")
+			requireTimeout(t, err, p, "slow", slowAt, shortTimeout)
+			require.Regexp(t, "timeout of "+shortTimeout+": context deadline exceeded$", err.Error(), "and nothing of an error that says no more")
 			require.Equal(t, []string{"slow"}, b.Ran)
 			b.RequireUntouched()
 			if row.phase == flowhook.After {
@@ -98,19 +98,19 @@ func TestTimeout(t *testing.T) {
 
 	t.Run("an error of the hook's own, too late, is in it", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
-		b.AddYAML(one(flowhook.After, brief), map[string]flowtest.Act{"slow": func(ctx context.Context, x *flowhook.Exchange) error {
+		b.AddYAML(singleHook(flowhook.After, shortTimeout), map[string]flowtest.Act{"slow": func(ctx context.Context, x *flowhook.Exchange) error {
 			<-ctx.Done()
 			return flowtest.ErrRefused
 		}})
 		_, err := b.Run(flowhook.After)
-		requireTimeout(t, err, flowtest.LoginAfter, "slow", slowAt, brief)
+		requireTimeout(t, err, flowtest.LoginAfter, "slow", slowAt, shortTimeout)
 		require.ErrorIs(t, err, flowtest.ErrRefused)
 		require.ErrorContains(t, err, "refused")
 	})
 
 	t.Run("an error in time is the hook's own", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
-		b.AddYAML(one(flowhook.After, ample), map[string]flowtest.Act{"slow": flowtest.Refuse})
+		b.AddYAML(singleHook(flowhook.After, longTimeout), map[string]flowtest.Act{"slow": flowtest.Refuse})
 		_, err := b.Run(flowhook.After)
 		require.ErrorIs(t, err, flowtest.ErrRefused)
 		require.NotContains(t, err.Error(), "timeout")
@@ -119,7 +119,7 @@ func TestTimeout(t *testing.T) {
 
 	t.Run("a panic in time is a panic", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
-		b.AddYAML(one(flowhook.After, ample), map[string]flowtest.Act{"slow": func(context.Context, *flowhook.Exchange) error { panic("startled") }})
+		b.AddYAML(singleHook(flowhook.After, longTimeout), map[string]flowtest.Act{"slow": func(context.Context, *flowhook.Exchange) error { panic("startled") }})
 		_, err := b.Run(flowhook.After)
 		require.ErrorContains(t, err, "panic: startled")
 	})
@@ -127,7 +127,7 @@ func TestTimeout(t *testing.T) {
 	t.Run("the end of the request is the request's", func(t *testing.T) {
 		for name, hook := range map[string]flowtest.Act{"honoured": waits, "ignored": ignores} {
 			b := flowtest.NewRunTest(t)
-			b.AddYAML(one(flowhook.After, ample), map[string]flowtest.Act{"slow": func(ctx context.Context, x *flowhook.Exchange) error {
+			b.AddYAML(singleHook(flowhook.After, longTimeout), map[string]flowtest.Act{"slow": func(ctx context.Context, x *flowhook.Exchange) error {
 				b.Cancel()
 				return hook(ctx, x)
 			}})
@@ -144,7 +144,7 @@ func TestTimeout(t *testing.T) {
 	t.Run("without one there is no deadline; with one it is as far away as it says", func(t *testing.T) {
 		for timeout, want := range map[string]time.Duration{"": 0, "90s": 90 * time.Second} {
 			b := flowtest.NewRunTest(t)
-			b.AddYAML(one(flowhook.After, timeout), map[string]flowtest.Act{"slow": func(ctx context.Context, _ *flowhook.Exchange) error {
+			b.AddYAML(singleHook(flowhook.After, timeout), map[string]flowtest.Act{"slow": func(ctx context.Context, _ *flowhook.Exchange) error {
 				deadline, limited := ctx.Deadline()
 				require.Equal(t, want > 0, limited)
 				if limited {
@@ -200,7 +200,7 @@ func TestTimeout_BuiltinHook(t *testing.T) {
 	b.AddYAML("selfservice: {login: {after: {password: [{hook: session, timeout: 10ms}]}}}", nil)
 	b.Options.Issue = waits
 	_, err := b.Run(flowhook.After)
-	requireTimeout(t, err, flowtest.LoginAfter, "session", flowhook.Position{Line: 1, Column: 49}, brief)
+	requireTimeout(t, err, flowtest.LoginAfter, "session", flowhook.Position{Line: 1, Column: 49}, shortTimeout)
 }
 
 // A redirect does not wait, and what is behind it relies on its answer: it has all the time that it needs.
@@ -217,7 +217,7 @@ func TestTimeout_RedirectStillAnswers(t *testing.T) {
 func TestTimeout_AfterCommitIsUnaffected(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	done := false
-	b.AddYAML(one(flowhook.After, "1m"), map[string]flowtest.Act{"slow": func(hook context.Context, x *flowhook.Exchange) error {
+	b.AddYAML(singleHook(flowhook.After, "1m"), map[string]flowtest.Act{"slow": func(hook context.Context, x *flowhook.Exchange) error {
 		x.AfterCommit(func(ctx context.Context) error {
 			require.ErrorIs(t, hook.Err(), context.Canceled)
 			require.NoError(t, ctx.Err())
@@ -237,7 +237,7 @@ func TestTimeout_AfterCommitIsUnaffected(t *testing.T) {
 
 func TestTimeout_InsideWrap(t *testing.T) {
 	b := flowtest.NewRunTest(t)
-	b.AddYAML(one(flowhook.After, brief), map[string]flowtest.Act{"slow": ignores})
+	b.AddYAML(singleHook(flowhook.After, shortTimeout), map[string]flowtest.Act{"slow": ignores})
 	var seen error
 	b.Options.Wrap = func(_ flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
 		return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
@@ -264,7 +264,7 @@ func TestTimeout_Complete(t *testing.T) {
 				return ctx.Err()
 			}})
 		_, err := b.Complete(func(context.Context) error { t.Error("saved"); return nil })
-		requireTimeout(t, err, flowtest.LoginGate, "slow", flowhook.Position{Line: 1, Column: 49}, brief)
+		requireTimeout(t, err, flowtest.LoginGate, "slow", flowhook.Position{Line: 1, Column: 49}, shortTimeout)
 		require.Equal(t, err, why)
 		require.Equal(t, []string{"slow", "audit"}, b.Ran)
 		require.Empty(t, b.Store.Entries)
@@ -272,9 +272,9 @@ func TestTimeout_Complete(t *testing.T) {
 
 	t.Run("at after: save is rolled back", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
-		b.AddYAML(one(flowhook.After, brief), map[string]flowtest.Act{"slow": ignores})
+		b.AddYAML(singleHook(flowhook.After, shortTimeout), map[string]flowtest.Act{"slow": ignores})
 		_, err := b.Complete(func(context.Context) error { b.Exchange.Writer.Header().Set("X-Save", "1"); return nil })
-		requireTimeout(t, err, flowtest.LoginAfter, "slow", slowAt, brief)
+		requireTimeout(t, err, flowtest.LoginAfter, "slow", slowAt, shortTimeout)
 		require.Equal(t, []string{"begin alice", "rollback"}, b.Store.Entries)
 		b.RequireUntouched()
 	})
@@ -282,7 +282,7 @@ func TestTimeout_Complete(t *testing.T) {
 	t.Run("at failed: it is only logged, also where the request has ended", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		b.Cancel()
-		b.AddYAML(one(flowhook.Failed, brief), map[string]flowtest.Act{"slow": ignores})
+		b.AddYAML(singleHook(flowhook.Failed, shortTimeout), map[string]flowtest.Act{"slow": ignores})
 		_, err := b.Complete(nil)
 		require.Equal(t, context.Canceled, err)
 		require.Contains(t, b.Log.String(), "not done within its timeout of 10ms")
@@ -290,7 +290,7 @@ func TestTimeout_Complete(t *testing.T) {
 }
 
 func TestTimeout_Concurrent(t *testing.T) {
-	cfg, err := flowhook.ParseConfig([]byte(one(flowhook.BeforePersist, brief)))
+	cfg, err := flowhook.ParseConfig([]byte(singleHook(flowhook.BeforePersist, shortTimeout)))
 	require.NoError(t, err)
 	p, err := flowhook.New(cfg, flowhook.Options{Hooks: map[string]flowhook.HookFactory{
 		"slow": func(flowhook.Point, func(any) error) (flowhook.Hook, error) { return flowhook.HookFunc(ignores), nil },
@@ -302,6 +302,6 @@ func TestTimeout_Concurrent(t *testing.T) {
 		_, errs[i] = p.Run(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.BeforePersist, flowhook.Password)
 	})
 	for _, err := range errs {
-		requireTimeout(t, err, flowtest.LoginGate, "slow", slowAt, brief)
+		requireTimeout(t, err, flowtest.LoginGate, "slow", slowAt, shortTimeout)
 	}
 }

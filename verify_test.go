@@ -347,7 +347,7 @@ func FuzzRedeem(f *testing.F) {
 }
 
 func TestRedeem_StoreDidNothing(t *testing.T) {
-	p, err := flowhook.New(nil, flowhook.Options{Store: forgetful{memstore.New()}})
+	p, err := flowhook.New(nil, flowhook.Options{Store: doNothingStore{memstore.New()}})
 	require.NoError(t, err)
 	err = p.Redeem(t.Context(), "0123456789012345678901234567890123456789012", func(context.Context, flowhook.VerificationToken) error { return nil })
 	require.ErrorContains(t, err, "did not run")
@@ -355,7 +355,7 @@ func TestRedeem_StoreDidNothing(t *testing.T) {
 
 func TestRedeem_AllOrNothing(t *testing.T) {
 	type scene struct {
-		store  *breaking
+		store  *faultyStore
 		cancel context.CancelFunc
 	}
 	for _, row := range []struct {
@@ -379,7 +379,7 @@ func TestRedeem_AllOrNothing(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			var s scene
 			h := flowtest.NewService(t, flowtest.VerifyYAML, func(h *flowtest.Service, o *flowhook.Options) {
-				s.store = &breaking{UserStore: h.Store}
+				s.store = &faultyStore{UserStore: h.Store}
 				o.Store = s.store
 			})
 			h.Browser().PostPath("/registration/password", "user", "carol")
@@ -424,25 +424,27 @@ func TestRedeem_AllOrNothing(t *testing.T) {
 }
 
 // forgetful is a store whose transactions do nothing, and say that all is well.
-type forgetful struct{ *memstore.Store }
+type doNothingStore struct{ *memstore.Store }
 
-func (forgetful) Transaction(context.Context, string, func(context.Context) error) error { return nil }
+func (doNothingStore) Transaction(context.Context, string, func(context.Context) error) error {
+	return nil
+}
 
 // breaking is the host's store, of which one call goes wrong.
-type breaking struct {
+type faultyStore struct {
 	*flowtest.UserStore
 	consume func(v flowhook.VerificationToken, err error) (flowhook.VerificationToken, error)
 	commit  error
 }
 
-func (s *breaking) ConsumeVerification(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
+func (s *faultyStore) ConsumeVerification(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
 	if s.consume == nil {
 		return s.UserStore.ConsumeVerification(ctx, hash, now)
 	}
 	return s.consume(s.UserStore.ConsumeVerification(ctx, hash, now))
 }
 
-func (s *breaking) Transaction(ctx context.Context, id string, fn func(context.Context) error) error {
+func (s *faultyStore) Transaction(ctx context.Context, id string, fn func(context.Context) error) error {
 	return s.UserStore.Transaction(ctx, id, func(ctx context.Context) error {
 		if err := fn(ctx); err != nil {
 			return err

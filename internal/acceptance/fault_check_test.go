@@ -14,14 +14,14 @@ import (
 )
 
 // do sends a request, and gives the bytes of the answer and what the handler saw.
-func (r *rig) do() (raw string, o outcome) {
+func (r *faultTest) do() (raw string, o outcome) {
 	r.t.Helper()
 	raw = r.request("/")
 	return raw, <-r.outcome
 }
 
 // mails is how many mails a success sends.
-func (r *rig) mails() int {
+func (r *faultTest) mails() int {
 	if r.has("verify") && !r.outbox {
 		return 2
 	}
@@ -29,7 +29,7 @@ func (r *rig) mails() int {
 }
 
 // requireOutcome asserts that the handler saw what it should, and its exchange as it was.
-func (r *rig) requireOutcome(i injection, o outcome) {
+func (r *faultTest) requireOutcome(i injection, o outcome) {
 	r.t.Helper()
 	require.Empty(r.t, o.changed, i.name)
 	refused := 1
@@ -60,7 +60,7 @@ func (r *rig) requireOutcome(i injection, o outcome) {
 
 // requireSuccess asserts that a request in which nothing goes wrong does all that it should. commits is how many have
 // been committed with it.
-func (r *rig) requireSuccess(name string, commits, mails int) {
+func (r *faultTest) requireSuccess(name string, commits, mails int) {
 	r.t.Helper()
 	raw, o := r.do()
 	require.NoError(r.t, o.err, name)
@@ -72,7 +72,7 @@ func (r *rig) requireSuccess(name string, commits, mails int) {
 }
 
 // requireStored asserts that the whole of the transaction stands.
-func (r *rig) requireStored(name string, commits int) {
+func (r *faultTest) requireStored(name string, commits int) {
 	r.t.Helper()
 	is := r.contents()
 	issues, revokes := r.issues || r.has("session"), r.has("revoke_active_sessions")
@@ -124,7 +124,7 @@ func (r *rig) requireStored(name string, commits int) {
 }
 
 // requireOneSession asserts that nobody has issued a second session, be it to end the first.
-func (r *rig) requireOneSession(calls []storeCall) {
+func (r *faultTest) requireOneSession(calls []storeCall) {
 	r.t.Helper()
 	issued, want := 0, 0
 	for _, call := range calls {
@@ -139,7 +139,7 @@ func (r *rig) requireOneSession(calls []storeCall) {
 }
 
 // hashOf gives the hash that is stored of a link's token.
-func hashOf(r *rig, link string) string {
+func hashOf(r *faultTest, link string) string {
 	u, err := url.Parse(link)
 	require.NoError(r.t, err)
 	hash := sha256.Sum256([]byte(u.Query().Get("token")))
@@ -147,7 +147,7 @@ func hashOf(r *rig, link string) string {
 }
 
 // requireAnswer asserts that the whole of the response has reached the client, with a session that works, and the mails.
-func (r *rig) requireAnswer(name, raw string, mails int) {
+func (r *faultTest) requireAnswer(name, raw string, mails int) {
 	r.t.Helper()
 	res, err := http.ReadResponse(bufio.NewReader(strings.NewReader(raw)), nil)
 	require.NoError(r.t, err, name)

@@ -29,7 +29,7 @@ func (o outcome) failed() bool { return o.err != nil || o.ended != nil }
 var errGone = errors.New("the goroutine ended")
 
 // serve is the handler of the host.
-func (r *rig) serve(w http.ResponseWriter, req *http.Request) {
+func (r *faultTest) serve(w http.ResponseWriter, req *http.Request) {
 	w.Header().Set("X-Host", "kept")
 	w.Header().Set("Vary", "Cookie")
 	if req.URL.Path == "/page" {
@@ -50,10 +50,10 @@ func (r *rig) serve(w http.ResponseWriter, req *http.Request) {
 	o := outcome{ended: errGone}
 	ctx = flowhook.NewContext(ctx, x)
 	o.changed = r.begin(ctx)
-	was := photograph(x, w)
+	was := captureState(x, w)
 	defer func() { // also behind a Goexit
 		if o.refused = r.refused; o.ended == errGone {
-			o.changed += was.differs(photograph(x, w))
+			o.changed += was.differs(captureState(x, w))
 		}
 		r.outcome <- o
 		if o.ended == http.ErrAbortHandler {
@@ -63,7 +63,7 @@ func (r *rig) serve(w http.ResponseWriter, req *http.Request) {
 	r.attempt(ctx, x, &o)
 	last := o
 	if o.failed() {
-		o.changed += r.left(ctx, was, photograph(x, w))
+		o.changed += r.left(ctx, was, captureState(x, w))
 		if r.again {
 			o.is, _ = r.store.contents(r.clock.Now())
 			r.attempt(flowhook.NewContext(req.Context(), x), x, &last)
@@ -79,7 +79,7 @@ func (r *rig) serve(w http.ResponseWriter, req *http.Request) {
 }
 
 // begin runs what comes before the attempt.
-func (r *rig) begin(ctx context.Context) (wrong string) {
+func (r *faultTest) begin(ctx context.Context) (wrong string) {
 	phases := []flowhook.Phase{flowhook.Before, flowhook.BeforePersist}
 	if !r.run {
 		phases = phases[:1]
@@ -93,7 +93,7 @@ func (r *rig) begin(ctx context.Context) (wrong string) {
 }
 
 // left says what an attempt that returned an error has left behind.
-func (r *rig) left(ctx context.Context, was, is photo) string {
+func (r *faultTest) left(ctx context.Context, was, is exchangeState) string {
 	if changed := was.differs(is); changed != "" || r.run {
 		return changed
 	}
@@ -105,7 +105,7 @@ func (r *rig) left(ctx context.Context, was, is photo) string {
 }
 
 // attempt runs the flow once.
-func (r *rig) attempt(ctx context.Context, x *flowhook.Exchange, o *outcome) {
+func (r *faultTest) attempt(ctx context.Context, x *flowhook.Exchange, o *outcome) {
 	o.ended = errGone
 	defer func() {
 		if v := recover(); v != nil {
@@ -121,7 +121,7 @@ func (r *rig) attempt(ctx context.Context, x *flowhook.Exchange, o *outcome) {
 }
 
 // photo is an exchange at one moment, with copies of all that a hook can change.
-type photo struct {
+type exchangeState struct {
 	x        *flowhook.Exchange
 	writer   http.ResponseWriter
 	request  *http.Request
@@ -137,8 +137,8 @@ type photo struct {
 	}
 }
 
-func photograph(x *flowhook.Exchange, real http.ResponseWriter) photo {
-	p := photo{x: x, writer: x.Writer, request: x.Request, identity: x.Identity, session: x.Session}
+func captureState(x *flowhook.Exchange, real http.ResponseWriter) exchangeState {
+	p := exchangeState{x: x, writer: x.Writer, request: x.Request, identity: x.Identity, session: x.Session}
 	if x.Identity != nil {
 		p.content.Identity, p.content.Addresses = *x.Identity, slices.Clone(x.Identity.Addresses)
 		p.content.Identity.Addresses = nil
@@ -151,7 +151,7 @@ func photograph(x *flowhook.Exchange, real http.ResponseWriter) photo {
 }
 
 // differs says what is not the same; "" if all is.
-func (p photo) differs(q photo) string {
+func (p exchangeState) differs(q exchangeState) string {
 	switch {
 	case p.writer != q.writer || p.request != q.request:
 		return "the writer or the request"
@@ -164,7 +164,7 @@ func (p photo) differs(q photo) string {
 }
 
 // request gives all bytes of the answer, with one date.
-func (r *rig) request(path string) string {
+func (r *faultTest) request(path string) string {
 	r.t.Helper()
 	return flowtest.DateLine.ReplaceAllString(flowtest.RawRequest(r.t, r.addr, path, r.token), "\r\nDate: now\r\n")
 }

@@ -18,7 +18,7 @@ import (
 // injection is one thing that goes wrong, and what is to be seen of it.
 type injection struct {
 	name string
-	arm  func(r *rig)
+	arm  func(r *faultTest)
 	ends ending
 	is   error  // what the handler gets; nil: any
 	says string // what its error says
@@ -36,20 +36,20 @@ const (
 )
 
 // mishaps are the ways in which a hook goes wrong after it has done its work.
-var mishaps = []struct {
+var failures = []struct {
 	name string
-	do   mishap
+	do   failure
 	ends ending
 	is   error
 	says string
 }{
-	{"an error", func(*rig, *flowhook.Exchange) error { return flowtest.ErrRefused }, rolledBack, flowtest.ErrRefused, "refused"},
-	{"a panic", func(*rig, *flowhook.Exchange) error { panic("oh no") }, rolledBack, nil, "panic: oh no"},
-	{"a Goexit", func(*rig, *flowhook.Exchange) error { runtime.Goexit(); return nil }, cutOff, nil, ""},
-	{"ErrAbortHandler", func(*rig, *flowhook.Exchange) error { panic(http.ErrAbortHandler) }, cutOff, nil, ""},
-	{"a cancelled context", func(r *rig, _ *flowhook.Exchange) error { r.cancel(); return nil }, rolledBack, context.Canceled, ""},
-	{"a commit that fails", func(r *rig, _ *flowhook.Exchange) error { r.store.failCommit(); return nil }, rolledBack, errInjected, ""},
-	{"an answer of 403", func(_ *rig, x *flowhook.Exchange) error {
+	{"an error", func(*faultTest, *flowhook.Exchange) error { return flowtest.ErrRefused }, rolledBack, flowtest.ErrRefused, "refused"},
+	{"a panic", func(*faultTest, *flowhook.Exchange) error { panic("oh no") }, rolledBack, nil, "panic: oh no"},
+	{"a Goexit", func(*faultTest, *flowhook.Exchange) error { runtime.Goexit(); return nil }, cutOff, nil, ""},
+	{"ErrAbortHandler", func(*faultTest, *flowhook.Exchange) error { panic(http.ErrAbortHandler) }, cutOff, nil, ""},
+	{"a cancelled context", func(r *faultTest, _ *flowhook.Exchange) error { r.cancel(); return nil }, rolledBack, context.Canceled, ""},
+	{"a commit that fails", func(r *faultTest, _ *flowhook.Exchange) error { r.store.failCommit(); return nil }, rolledBack, errInjected, ""},
+	{"an answer of 403", func(_ *faultTest, x *flowhook.Exchange) error {
 		x.Writer.WriteHeader(http.StatusForbidden)
 		_, err := io.WriteString(x.Writer, "not you")
 		return err
@@ -57,15 +57,15 @@ var mishaps = []struct {
 }
 
 // failingHooks has every hook of a plan, the gate and save go wrong in every way.
-func failingHooks(p plan) (all []injection) {
+func failingHooks(p chain) (all []injection) {
 	places := p.order
 	if !p.run {
 		places = append([]string{"gate", "save"}, places...)
 	}
 	for _, place := range places {
-		for _, m := range mishaps {
+		for _, m := range failures {
 			i := injection{name: m.name + " at " + place, ends: m.ends, is: m.is, says: m.says,
-				arm: func(r *rig) { r.mishapAt, r.mishap = place, m.do }}
+				arm: func(r *faultTest) { r.failAt, r.failure = place, m.do }}
 			answer := m.name == "an answer of 403"
 			switch {
 			case place == "gate" && answer:
@@ -84,7 +84,7 @@ func failingHooks(p plan) (all []injection) {
 }
 
 // failingCalls has every call that a clean run makes go wrong, before and after it took effect.
-func failingCalls(p plan, calls []storeCall) (all []injection) {
+func failingCalls(p chain, calls []storeCall) (all []injection) {
 	for n, call := range calls {
 		faults := []fault{faultBefore, faultAfter, faultPanic}
 		if strings.HasSuffix(call.method, "Transaction") {
@@ -92,7 +92,7 @@ func failingCalls(p plan, calls []storeCall) (all []injection) {
 		}
 		for _, f := range faults {
 			i := injection{name: fmt.Sprintf("call %d, %s by %s, %s", n, call.method, call.by, f),
-				arm: func(r *rig) { r.store.arm(n, f) }, ends: rolledBack, is: errInjected}
+				arm: func(r *faultTest) { r.store.arm(n, f) }, ends: rolledBack, is: errInjected}
 			switch {
 			case call.method == "Transaction" && f == faultAfter:
 				i.ends = stands
@@ -111,7 +111,7 @@ func failingCalls(p plan, calls []storeCall) (all []injection) {
 
 // inject has something go wrong, looks at everything, and tries again: with the next request, and, from the start, within
 // the same exchange. It gives how often something went wrong.
-func (r *rig) inject(i injection) (times int) {
+func (r *faultTest) inject(i injection) (times int) {
 	was := r.seed()
 	i.arm(r)
 	raw, o := r.do()
@@ -164,10 +164,10 @@ func (r *rig) inject(i injection) (times int) {
 func TestFaults_AllOrNothing(t *testing.T) {
 	var total atomic.Int64
 	t.Run("plans", func(t *testing.T) {
-		for _, p := range plans() {
+		for _, p := range chains() {
 			t.Run(p.String(), func(t *testing.T) {
 				t.Parallel()
-				r := newRig(t, p)
+				r := newFaultTest(t, p)
 				r.seed()
 				r.do()
 				seen := r.store.seen()
@@ -184,20 +184,20 @@ func TestFaults_AllOrNothing(t *testing.T) {
 		}
 	})
 	require.GreaterOrEqual(t, total.Load(), int64(2000))
-	t.Logf("all or nothing: %d injections in %d chains", total.Load(), len(plans()))
+	t.Logf("all or nothing: %d injections in %d chains", total.Load(), len(chains()))
 }
 
 // plans are the chains that are tried: of four hooks in all their orders, and fewer where a hook may not stand.
-func plans() (all []plan) {
+func chains() (all []chain) {
 	four := []string{"session", "revoke_active_sessions", "verify", hostsHook}
 	for n, order := range permutations(four) {
 		answers := n%2 == 0
 		for _, outbox := range []bool{false, true} {
-			all = append(all, plan{flow: flowhook.Login, order: order, outbox: outbox, answers: answers},
-				plan{flow: flowhook.Login, order: order, outbox: outbox, answers: !answers, run: true})
+			all = append(all, chain{flow: flowhook.Login, order: order, outbox: outbox, answers: answers},
+				chain{flow: flowhook.Login, order: order, outbox: outbox, answers: !answers, run: true})
 		}
-		all = append(all, plan{flow: flowhook.Login, order: order, issues: true, outbox: answers, answers: answers},
-			plan{flow: "invitation", order: order, names: true, outbox: answers, answers: !answers})
+		all = append(all, chain{flow: flowhook.Login, order: order, issues: true, outbox: answers, answers: answers},
+			chain{flow: "invitation", order: order, names: true, outbox: answers, answers: !answers})
 	}
 	for _, f := range []struct {
 		flow   flowhook.Flow
@@ -212,8 +212,8 @@ func plans() (all []plan) {
 		{flowhook.Verification, []string{"session", hostsHook}, false, true},
 	} {
 		for n, order := range permutations(f.hooks) {
-			all = append(all, plan{flow: f.flow, order: order, issues: f.issues, names: f.names, outbox: n%2 == 0, answers: n%3 == 0},
-				plan{flow: f.flow, order: order, run: true, outbox: n%2 == 1, answers: n%3 == 1})
+			all = append(all, chain{flow: f.flow, order: order, issues: f.issues, names: f.names, outbox: n%2 == 0, answers: n%3 == 0},
+				chain{flow: f.flow, order: order, run: true, outbox: n%2 == 1, answers: n%3 == 1})
 		}
 	}
 	return all

@@ -16,12 +16,12 @@ import (
 )
 
 // fill repeats a piece until the text is as big as a file may be.
-func fill(head, piece, tail string) string {
+func repeatToMaxSize(head, piece, tail string) string {
 	return head + strings.Repeat(piece, (256<<10-len(head)-len(tail))/len(piece)) + tail
 }
 
 // most is fill for a piece that the limit on values, 22,000, stops before that on bytes does.
-func most(head, piece, tail string) string {
+func repeatToMaxValues(head, piece, tail string) string {
 	values := 0
 	for _, c := range "\n\r,:[{?" {
 		values += strings.Count(piece, string(c))
@@ -31,7 +31,7 @@ func most(head, piece, tail string) string {
 }
 
 // bombs are files that are small and mean to be big, or deep.
-func bombs() map[string]string {
+func hostileFiles() map[string]string {
 	laughs := "a0: &a0 [ha, ha, ha, ha, ha, ha, ha, ha, ha, ha]\n"
 	for i := 1; i < 12; i++ {
 		laughs += fmt.Sprintf("a%d: &a%d [%s*a%d]\n", i, i, strings.Repeat(fmt.Sprintf("*a%d, ", i-1), 9), i-1)
@@ -44,9 +44,9 @@ func bombs() map[string]string {
 		"10,000 levels, block keys":        strings.Repeat("? ", n) + "a",
 		"10,000 levels, both":              strings.Repeat("- ", n/2) + strings.Repeat("[", n/2) + strings.Repeat("]", n/2),
 		"101 levels in what is not ours":   "dsn: " + strings.Repeat("[", 101) + strings.Repeat("]", 101),
-		"flow never closed":                fill("", "[", ""),
-		"flow mappings never closed":       fill("", "{a: ", ""),
-		"block levels to the end":          fill("", "- ", ""),
+		"flow never closed":                repeatToMaxSize("", "[", ""),
+		"flow mappings never closed":       repeatToMaxSize("", "{a: ", ""),
+		"block levels to the end":          repeatToMaxSize("", "- ", ""),
 		"aliases of aliases, as flow":      laughs + "selfservice: {login: {before: *a11}}",
 		"aliases of aliases, as config":    laughs + "selfservice: {login: {before: [{hook: audit, config: {tags: *a11}}]}}",
 		"aliases of aliases, as settings":  laughs + "session: *a11\nsecrets: {session: *a11}\ncookies: {domain: *a11}",
@@ -54,33 +54,33 @@ func bombs() map[string]string {
 		"a merge of itself":                "selfservice: &a {<<: *a}",
 		"duplicate keys":                   "selfservice: {login: {}, login: {}}",
 		"a second document":                "selfservice: {}\n---\nselfservice: {}",
-		"many documents":                   fill("", "---\n", ""),
+		"many documents":                   repeatToMaxSize("", "---\n", ""),
 		"null for a list":                  "selfservice: {login: {before: ~}}",
 		"null for a flow":                  "selfservice: {login: ~}",
 		"a list for a flow":                "selfservice: {login: []}",
 		"a string for hooks":               "selfservice: {login: {before: session}}",
 		"a number for a hook":              "selfservice: {login: {before: [{hook: 1}]}}",
 		"64 MiB":                           strings.Repeat("a: b # padding\n", 64<<20/15),
-		"one byte too many":                fill("", "#", "") + "#",
-		"a long list":                      fill("selfservice: [", "a,", "]"),
-		"a long list of nothing":           fill("selfservice:\n", "-\n", ""),
-		"a long mapping":                   fill("selfservice: {", "a: 1,", "}"),
+		"one byte too many":                repeatToMaxSize("", "#", "") + "#",
+		"a long list":                      repeatToMaxSize("selfservice: [", "a,", "]"),
+		"a long list of nothing":           repeatToMaxSize("selfservice:\n", "-\n", ""),
+		"a long mapping":                   repeatToMaxSize("selfservice: {", "a: 1,", "}"),
 		"a long mapping of different keys": longMapping(),
-		"many entries that are wrong":      most("selfservice:\n  login:\n    before:\n", "      - {hook: x}\n", ""),
-		"many entries without a hook":      most("selfservice:\n  login:\n    before:\n", "    - {}\n", ""),
-		"many values in a list":            most("selfservice: [", "a,", "]"),
-		"many values in a mapping":         most("dsn: {", "a: 1,", "}\nsession: 1"),
-		"many empty values":                most("selfservice:\n", "-\n", ""),
-		"many pairs in what is not ours":   most("session: 1\ndsn:\n", " abcdefghi: 1\n", ""),
-		"many comments":                    most("session: 1\n", "#\n", ""),
-		"many comments at values":          most("session: 1\ndsn:\n", " - a #\n", ""),
+		"many entries that are wrong":      repeatToMaxValues("selfservice:\n  login:\n    before:\n", "      - {hook: x}\n", ""),
+		"many entries without a hook":      repeatToMaxValues("selfservice:\n  login:\n    before:\n", "    - {}\n", ""),
+		"many values in a list":            repeatToMaxValues("selfservice: [", "a,", "]"),
+		"many values in a mapping":         repeatToMaxValues("dsn: {", "a: 1,", "}\nsession: 1"),
+		"many empty values":                repeatToMaxValues("selfservice:\n", "-\n", ""),
+		"many pairs in what is not ours":   repeatToMaxValues("session: 1\ndsn:\n", " abcdefghi: 1\n", ""),
+		"many comments":                    repeatToMaxValues("session: 1\n", "#\n", ""),
+		"many comments at values":          repeatToMaxValues("session: 1\ndsn:\n", " - a #\n", ""),
 		"many secrets as keys":             strings.ReplaceAll(longMapping(), "selfservice", "secrets"),
-		"many secrets":                     most("secrets:\n  session:\n", "  - a\n", ""),
-		"a long key":                       fill("selfservice: {? ", "a", " : 1}"),
-		"a long hook":                      fill("selfservice: {login: {before: [{hook: ", "a", "}]}}"),
-		"many wrong values in a config":    most("selfservice: {login: {before: [{hook: audit, config: {sinks: [", "{url: []},", "]}}]}}"),
+		"many secrets":                     repeatToMaxValues("secrets:\n  session:\n", "  - a\n", ""),
+		"a long key":                       repeatToMaxSize("selfservice: {? ", "a", " : 1}"),
+		"a long hook":                      repeatToMaxSize("selfservice: {login: {before: [{hook: ", "a", "}]}}"),
+		"many wrong values in a config":    repeatToMaxValues("selfservice: {login: {before: [{hook: audit, config: {sinks: [", "{url: []},", "]}}]}}"),
 		"many unknown keys in a config":    longConfig(),
-		"quotes without end":               fill("selfservice: ", "\"a", ""),
+		"quotes without end":               repeatToMaxSize("selfservice: ", "\"a", ""),
 		"control characters":               "selfservice: \x01",
 		"not UTF-8":                        "selfservice: \xff\xfe",
 		"an undefined tag handle":          "selfservice: !x!y {}",
@@ -109,7 +109,7 @@ func longConfig() string {
 
 func TestConfig_HostileYAML(t *testing.T) {
 	opts := flowtest.AnyOptions()
-	for name, text := range bombs() {
+	for name, text := range hostileFiles() {
 		t.Run(name, func(t *testing.T) {
 			data := []byte(text)
 			var before, after runtime.MemStats
@@ -151,7 +151,7 @@ func TestConfig_OversizedFileIsNotRead(t *testing.T) {
 
 // A file as big as a file may be, of the kind that people write, loads.
 func TestConfig_LargestFileLoads(t *testing.T) {
-	text := fill("selfservice:\n  login:\n    before:\n", "      - hook: audit\n        config:\n          level: 7 # as in RFC 5424\n", "")
+	text := repeatToMaxSize("selfservice:\n  login:\n    before:\n", "      - hook: audit\n        config:\n          level: 7 # as in RFC 5424\n", "")
 	assert.NoError(t, flowtest.Build(text, flowtest.AnyOptions()))
 }
 
@@ -164,7 +164,7 @@ func FuzzParseConfig(f *testing.F) {
 			f.Add(text)
 		}
 	}
-	for _, text := range bombs() {
+	for _, text := range hostileFiles() {
 		if len(text) < 4096 {
 			f.Add([]byte(text))
 		}

@@ -19,15 +19,15 @@ import (
 )
 
 // postOffice is a pipeline that mails at every login.
-type postOffice struct {
+type redeemTest struct {
 	*flowhook.Pipeline
 	t     *testing.T
 	store *faultStore
 	mail  *flowtest.Mailbox
 }
 
-func newPostOffice(t *testing.T) *postOffice {
-	o := &postOffice{t: t, store: &faultStore{}, mail: &flowtest.Mailbox{}}
+func newRedeemTest(t *testing.T) *redeemTest {
+	o := &redeemTest{t: t, store: &faultStore{}, mail: &flowtest.Mailbox{}}
 	o.store.clear()
 	cfg, err := flowhook.ParseConfig([]byte(`
 selfservice:
@@ -45,14 +45,14 @@ selfservice:
 }
 
 // login signs somebody in who has one address. It gives what save has made of it too.
-func (o *postOffice) login(ctx context.Context, id string, save func(ctx context.Context) error) (*flowhook.Session, error) {
+func (o *redeemTest) login(ctx context.Context, id string, save func(ctx context.Context) error) (*flowhook.Session, error) {
 	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: flowtest.NewRequest(), Identity: flowtest.User{ID: id, Email: id + "@example.org"}.Identity()}
 	_, err := o.Complete(flowhook.NewContext(ctx, x), flowhook.Login, flowhook.Password, save)
 	return x.Session, err
 }
 
 // tokens gives what was mailed since the last call.
-func (o *postOffice) tokens() (tokens []string) {
+func (o *redeemTest) tokens() (tokens []string) {
 	for _, m := range o.mail.Take() {
 		u, err := url.Parse(m.Link)
 		require.NoError(o.t, err)
@@ -62,12 +62,12 @@ func (o *postOffice) tokens() (tokens []string) {
 }
 
 // confirm marks the user as verified.
-func (o *postOffice) confirm(ctx context.Context, v flowhook.VerificationToken) error {
+func (o *redeemTest) confirm(ctx context.Context, v flowhook.VerificationToken) error {
 	return o.store.SaveUser(ctx, flowtest.User{ID: v.IdentityID, Email: v.Address.Value, Verified: true})
 }
 
 // bounded ends what waits for ever.
-func bounded(t *testing.T) context.Context {
+func testContext(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
@@ -75,7 +75,7 @@ func bounded(t *testing.T) context.Context {
 
 func TestRaces_TokenIsRedeemedOnce(t *testing.T) {
 	chance, seed := newSeed()
-	o, ctx := newPostOffice(t), bounded(t)
+	o, ctx := newRedeemTest(t), testContext(t)
 	tokens, successes, refusals := testkit.Times(t, 1000), 0, 0
 	for n := range tokens {
 		id := fmt.Sprint("user-", n)
@@ -133,7 +133,7 @@ func TestRaces_TokenIsRedeemedOnce(t *testing.T) {
 // TestRaces_LoginsAndRedeemers has logins that mail, redeemers, and logins that redeem, meet at one identity and one token.
 func TestRaces_LoginsAndRedeemers(t *testing.T) {
 	chance, seed := newSeed()
-	o, ctx := newPostOffice(t), bounded(t)
+	o, ctx := newRedeemTest(t), testContext(t)
 	_, err := o.login(ctx, identityID, nil)
 	require.NoError(t, err)
 	token := o.tokens()[0]

@@ -27,7 +27,7 @@ func newSeed() (*rand.Rand, uint64) {
 }
 
 // crowd is many clients of one user, each with a jar of its own.
-type crowd struct {
+type loginRace struct {
 	*httptest.Server
 	t        *testing.T
 	pipeline *flowhook.Pipeline
@@ -36,15 +36,15 @@ type crowd struct {
 }
 
 // A signingIn is a chain at login, and what the handler does around it.
-type signingIn struct {
+type signInCase struct {
 	name  string
 	hooks []string
 	loses bool // one that is overtaken fails
-	login func(c *crowd, ctx context.Context, x *flowhook.Exchange) (bool, error)
+	login func(c *loginRace, ctx context.Context, x *flowhook.Exchange) (bool, error)
 }
 
-func complete(issues bool) func(c *crowd, ctx context.Context, x *flowhook.Exchange) (bool, error) {
-	return func(c *crowd, ctx context.Context, x *flowhook.Exchange) (bool, error) {
+func complete(issues bool) func(c *loginRace, ctx context.Context, x *flowhook.Exchange) (bool, error) {
+	return func(c *loginRace, ctx context.Context, x *flowhook.Exchange) (bool, error) {
 		return c.pipeline.Complete(ctx, flowhook.Login, flowhook.Password, func(ctx context.Context) error {
 			if issues {
 				return c.pipeline.Sessions().Issue(ctx, x)
@@ -54,14 +54,14 @@ func complete(issues bool) func(c *crowd, ctx context.Context, x *flowhook.Excha
 	}
 }
 
-var signingsIn = []signingIn{
+var signInCases = []signInCase{
 	{"Complete, revoking first", []string{"revoke_active_sessions", "session"}, false, complete(false)},
 	{"Complete, revoking last", []string{"session", "revoke_active_sessions"}, false, complete(false)},
 	{"Complete, issued in save", []string{"revoke_active_sessions"}, false, complete(true)},
-	{"Run, revoking first", []string{"revoke_active_sessions", "session"}, false, func(c *crowd, ctx context.Context, _ *flowhook.Exchange) (bool, error) {
+	{"Run, revoking first", []string{"revoke_active_sessions", "session"}, false, func(c *loginRace, ctx context.Context, _ *flowhook.Exchange) (bool, error) {
 		return c.pipeline.Run(ctx, flowhook.Login, flowhook.After, flowhook.Password)
 	}},
-	{"Run, issued before it", []string{"revoke_active_sessions"}, true, func(c *crowd, ctx context.Context, x *flowhook.Exchange) (bool, error) {
+	{"Run, issued before it", []string{"revoke_active_sessions"}, true, func(c *loginRace, ctx context.Context, x *flowhook.Exchange) (bool, error) {
 		if err := c.pipeline.Sessions().Issue(ctx, x); err != nil {
 			return false, err
 		}
@@ -69,8 +69,8 @@ var signingsIn = []signingIn{
 	}},
 }
 
-func newCrowd(t *testing.T, s signingIn) *crowd {
-	c := &crowd{t: t, store: &faultStore{}}
+func newLoginRace(t *testing.T, s signInCase) *loginRace {
+	c := &loginRace{t: t, store: &faultStore{}}
 	c.store.clear()
 	var cfg flowhook.Config
 	for _, hook := range s.hooks {
@@ -118,7 +118,7 @@ func newCrowd(t *testing.T, s signingIn) *crowd {
 }
 
 // visit gives status and body of a page, and the session cookie that came with it.
-func (c *crowd) visit(client int, method, path string) (status int, body, token string, err error) {
+func (c *loginRace) visit(client int, method, path string) (status int, body, token string, err error) {
 	req, err := http.NewRequestWithContext(c.t.Context(), method, c.URL+path, nil)
 	if err != nil {
 		return 0, "", "", err
@@ -138,20 +138,20 @@ func (c *crowd) visit(client int, method, path string) (status int, body, token 
 func TestRaces_OneSessionSurvivesLogins(t *testing.T) {
 	chance, seed := newSeed()
 	rounds := testkit.Times(t, 200)
-	for _, s := range signingsIn {
+	for _, s := range signInCases {
 		t.Run(s.name, func(t *testing.T) {
-			c := newCrowd(t, s)
+			c := newLoginRace(t, s)
 			for range rounds {
 				c.round(s, chance.IntN(atOnce))
 			}
 		})
 	}
 	t.Logf("%d logins at once, %d rounds each in %d ways: one session survives each round, and its cookie was delivered (seed %d)",
-		atOnce, rounds, len(signingsIn), seed)
+		atOnce, rounds, len(signInCases), seed)
 }
 
 // round has all clients log in at once. another is a client that is asked who it is, beside the one that should know.
-func (c *crowd) round(s signingIn, another int) {
+func (c *loginRace) round(s signInCase, another int) {
 	var tokens [atOnce]string
 	flowtest.Concurrently(atOnce, func(i int) {
 		status, body, token, err := c.visit(i, "POST", "/login")

@@ -19,7 +19,7 @@ import (
 )
 
 // A reloaded is a service whose configuration changes while clients sign in again and again.
-type reloaded struct {
+type reloadTest struct {
 	t        *testing.T
 	pipeline *flowhook.Pipeline
 	srv      *httptest.Server
@@ -27,7 +27,7 @@ type reloaded struct {
 
 // login answers with what it has seen of the configuration: the versions of all hooks that ran, of the lifespan, and of
 // the URL to return to; after who came is found to be signed in.
-func (s *reloaded) login(w http.ResponseWriter, r *http.Request) {
+func (s *reloadTest) login(w http.ResponseWriter, r *http.Request) {
 	x, _ := flowhook.FromContext(r.Context())
 	if _, err := r.Cookie("__Host-session"); err == nil {
 		if _, err := s.pipeline.Sessions().FromRequest(r); err != nil {
@@ -59,7 +59,7 @@ func TestReload_UnderLoad(t *testing.T) {
 	opts := flowtest.StampOptions()
 	p, err := flowhook.New(flowtest.Parse(t, flowtest.VersionYAML(0, flowtest.VersionSecret(0))), opts)
 	require.NoError(t, err)
-	s := &reloaded{t: t, pipeline: p}
+	s := &reloadTest{t: t, pipeline: p}
 	login := p.Middleware(flowhook.Login)(http.HandlerFunc(s.login))
 	s.srv = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		login.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), flowtest.StampsKey{}, new([]int))))

@@ -17,7 +17,7 @@ import (
 // A browserAt has been given cookies by some hosts; sent says what it sends to another.
 type browserAt struct{ *cookiejar.Jar }
 
-func given(t *testing.T, from string, cookies ...*http.Cookie) browserAt {
+func newBrowserAt(t *testing.T, from string, cookies ...*http.Cookie) browserAt {
 	jar, err := cookiejar.New(nil)
 	require.NoError(t, err)
 	b := browserAt{jar}
@@ -43,9 +43,9 @@ func (b browserAt) sent(t *testing.T, to string) (values []string) {
 func provesCookieInsecure(t *testing.T) {
 	const rule = "cookie-insecure"
 	c := claimed(t, rule, "session: {cookie: {secure: false}}", flowtest.WithUsers(flowtest.Alice)).LoginCookie()
-	assert.Equal(t, []string{c.Value}, given(t, "https://auth.example.org/", c).sent(t, "http://auth.example.org/"))
+	assert.Equal(t, []string{c.Value}, newBrowserAt(t, "https://auth.example.org/", c).sent(t, "http://auth.example.org/"))
 	c = mended(t, rule, "session: {cookie: {secure: true}}", flowtest.WithUsers(flowtest.Alice)).LoginCookie()
-	assert.Empty(t, given(t, "https://auth.example.org/", c).sent(t, "http://auth.example.org/"))
+	assert.Empty(t, newBrowserAt(t, "https://auth.example.org/", c).sent(t, "http://auth.example.org/"))
 }
 
 func provesCookieCrossSite(t *testing.T) {
@@ -57,13 +57,13 @@ func provesCookieCrossSite(t *testing.T) {
 func provesCookieDomain(t *testing.T) {
 	const rule = "cookie-domain"
 	c := claimed(t, rule, "session: {cookie: {domain: example.org}}", flowtest.WithUsers(flowtest.Alice)).LoginCookie()
-	b := given(t, "https://auth.example.org/", c)
+	b := newBrowserAt(t, "https://auth.example.org/", c)
 	assert.Equal(t, []string{c.Value}, b.sent(t, "https://blog.example.org/"), "every host below gets it")
 	b.give(t, "https://blog.example.org/", &http.Cookie{Name: c.Name, Value: "planted", Domain: "example.org", Path: "/"})
 	assert.Equal(t, []string{"planted"}, b.sent(t, "https://auth.example.org/"), "and can set one in its place")
 
 	c = mended(t, rule, "session: {cookie: {persistent: true}}", flowtest.WithUsers(flowtest.Alice)).LoginCookie()
-	assert.Empty(t, given(t, "https://auth.example.org/", c).sent(t, "https://blog.example.org/"))
+	assert.Empty(t, newBrowserAt(t, "https://auth.example.org/", c).sent(t, "https://blog.example.org/"))
 }
 
 func provesCookiePrefix(t *testing.T) {
@@ -71,7 +71,7 @@ func provesCookiePrefix(t *testing.T) {
 	h := claimed(t, rule, "session: {cookie: {name: app}}", flowtest.WithUsers(flowtest.Alice, flowtest.Bob))
 	planted := h.LoginCookie()
 	planted.Domain = "example.org" // a neighbour sets it for all hosts
-	b := given(t, "https://blog.example.org/", planted)
+	b := newBrowserAt(t, "https://blog.example.org/", planted)
 	assert.Equal(t, []string{planted.Value}, b.sent(t, "https://auth.example.org/"))
 	r := flowtest.NewRequest()
 	r.AddCookie(&http.Cookie{Name: "app", Value: b.sent(t, "https://auth.example.org/")[0]})
@@ -115,7 +115,7 @@ func provesPlainRedirect(t *testing.T) {
 		h := row.start(t, rule, "selfservice: {login: {after: [{hook: redirect, config: {to: '"+row.to+"'}}]}}", flowtest.WithUsers(flowtest.Alice))
 		res := h.Browser().PostPath("/login/password", "user", "alice")
 		require.Equal(t, []string{row.to}, res.Header["Location"])
-		assert.Len(t, given(t, "https://auth.example.org/login", res.Cookies()...).sent(t, row.to), row.sent)
+		assert.Len(t, newBrowserAt(t, "https://auth.example.org/login", res.Cookies()...).sent(t, row.to), row.sent)
 	}
 }
 

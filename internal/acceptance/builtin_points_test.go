@@ -15,7 +15,7 @@ import (
 )
 
 // A cell is a hook at a point, as one of the layouts writes it.
-type cell struct {
+type hookAt struct {
 	layout string
 	hook   string
 	point  flowhook.Point // where it is written; "phase" in the entry is for the gates of the host's own
@@ -23,7 +23,7 @@ type cell struct {
 
 // mayStand is the table of the document for the hooks that cannot stand everywhere: at after, of these and of the host's
 // own flows, with every strategy and without.
-var mayStand = map[string][]flowhook.Flow{
+var allowedFlows = map[string][]flowhook.Flow{
 	"session":                {"login", "registration", "verification", "recovery", "invite"},
 	"revoke_active_sessions": {"login", "recovery", "settings", "invite"},
 	"verify":                 {"registration", "settings", "login", "invite"},
@@ -36,13 +36,13 @@ var (
 )
 
 // cells gives every built-in hook at each flow, phase and strategy, in each layout.
-func cells() (all []cell) {
+func hooksAtAllPoints() (all []hookAt) {
 	for _, layout := range layouts {
 		for _, hook := range hooks {
 			for _, flow := range flowtest.Flows {
 				for _, phase := range flowtest.Phases {
 					for _, s := range flowtest.Strategies {
-						all = append(all, cell{layout, hook, flowhook.Point{Flow: flow, Phase: phase, Strategy: s}})
+						all = append(all, hookAt{layout, hook, flowhook.Point{Flow: flow, Phase: phase, Strategy: s}})
 					}
 				}
 			}
@@ -52,7 +52,7 @@ func cells() (all []cell) {
 }
 
 // yaml writes the cell down.
-func (c cell) yaml() string {
+func (c hookAt) yaml() string {
 	entry := "hook: " + c.hook
 	if c.hook == "redirect" {
 		entry += ", config: {to: /there}"
@@ -76,19 +76,19 @@ func (c cell) yaml() string {
 }
 
 // want gives the error that New has for the cell, or "".
-func (c cell) want() string {
+func (c hookAt) want() string {
 	p := c.point
 	switch {
 	case p.Flow == "settings" && p.Phase == "before" && c.layout != "v0.4":
 		return "settings flows do not have before hooks"
 	case p.Phase == "before" && p.Strategy != "":
 		return "no strategy can stand here"
-	case c.hook == "redirect" || p.Phase == "after" && slices.Contains(mayStand[c.hook], p.Flow):
+	case c.hook == "redirect" || p.Phase == "after" && slices.Contains(allowedFlows[c.hook], p.Flow):
 		return ""
 	}
 	at := p.String()
 	own := []string{}
-	for _, f := range mayStand[c.hook] {
+	for _, f := range allowedFlows[c.hook] {
 		if f != "invite" {
 			own = append(own, string(f))
 		}
@@ -97,7 +97,7 @@ func (c cell) want() string {
 }
 
 // registered gives the point where the hook of a cell that New accepts is found.
-func (c cell) registered() flowhook.Point {
+func (c hookAt) registered() flowhook.Point {
 	p := c.point
 	if c.hook == "redirect" && p.Flow == "registration" && p.Phase == "after" {
 		p.Phase = flowhook.BeforePersist
@@ -106,7 +106,7 @@ func (c cell) registered() flowhook.Point {
 }
 
 // run does what a handler would do at the point where the hook is found, and says what came of it.
-func (c cell) run(t *testing.T) string {
+func (c hookAt) run(t *testing.T) string {
 	store, mail, ctx := memstore.New(), &flowtest.Mailbox{}, t.Context()
 	old := flowhook.Session{ID: "old", IdentityID: "alice", ExpiresAt: time.Now().Add(time.Hour)}
 	assert.NoError(t, store.CreateSession(ctx, old))
@@ -157,7 +157,7 @@ func TestBuiltins_AllPoints(t *testing.T) {
 		return next
 	}
 	accepted := 0
-	for _, c := range cells() {
+	for _, c := range hooksAtAllPoints() {
 		placed = nil
 		err := flowtest.Build(c.yaml(), opts)
 		if want := c.want(); want != "" {
@@ -170,5 +170,5 @@ func TestBuiltins_AllPoints(t *testing.T) {
 		assert.Equal(t, []flowhook.Point{c.registered()}, placed, c.yaml())
 		assert.Equal(t, effect[c.hook], c.run(t), c.yaml())
 	}
-	t.Logf("every cell: %d, of which %d load and have their effect when they run, and the rest is refused with the place where it may stand", len(cells()), accepted)
+	t.Logf("every cell: %d, of which %d load and have their effect when they run, and the rest is refused with the place where it may stand", len(hooksAtAllPoints()), accepted)
 }

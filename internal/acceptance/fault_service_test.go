@@ -16,7 +16,7 @@ import (
 )
 
 // plan is a chain at a flow's After, and how the host's handler comes to it.
-type plan struct {
+type chain struct {
 	flow    flowhook.Flow
 	order   []string
 	run     bool // by Run; else by Complete
@@ -26,7 +26,7 @@ type plan struct {
 	answers bool // the last hook answers with a redirect
 }
 
-func (p plan) String() string {
+func (p chain) String() string {
 	s := string(p.flow) + " by Complete"
 	if p.run {
 		s = string(p.flow) + " by Run"
@@ -42,11 +42,11 @@ func (p plan) String() string {
 	return s + ": " + strings.Join(p.order, " ")
 }
 
-func (p plan) has(hook string) bool { return slices.Contains(p.order, hook) }
+func (p chain) has(hook string) bool { return slices.Contains(p.order, hook) }
 
 // rig is a host of one plan on a real server, whose store, courier and hooks go wrong when they are told to.
-type rig struct {
-	plan
+type faultTest struct {
+	chain
 	t        *testing.T
 	pipeline *flowhook.Pipeline
 	store    *faultStore
@@ -59,8 +59,8 @@ type rig struct {
 	fixed    []flowhook.Session
 	came     flowhook.Session // what the cookie stands for
 
-	mishapAt  string // the hook, or save, that goes wrong, once
-	mishap    mishap
+	failAt    string // the hook, or save, that goes wrong, once
+	failure   failure
 	again     bool // the handler tries again, in the same exchange
 	cancel    context.CancelFunc
 	real      http.ResponseWriter // the server's
@@ -70,12 +70,12 @@ type rig struct {
 }
 
 // mishap is a way in which a hook goes wrong after it has done its work.
-type mishap func(r *rig, x *flowhook.Exchange) error
+type failure func(r *faultTest, x *flowhook.Exchange) error
 
 const hostsHook, identityID = "greet", "alice"
 
-func newRig(t *testing.T, p plan) *rig {
-	r := &rig{plan: p, t: t, store: &faultStore{}, mail: &flowtest.Mailbox{}, clock: flowtest.NewClock(), log: &flowtest.LogBuffer{}, outcome: make(chan outcome, 1)}
+func newFaultTest(t *testing.T, p chain) *faultTest {
+	r := &faultTest{chain: p, t: t, store: &faultStore{}, mail: &flowtest.Mailbox{}, clock: flowtest.NewClock(), log: &flowtest.LogBuffer{}, outcome: make(chan outcome, 1)}
 	var cfg flowhook.Config
 	pass := func(context.Context, *flowhook.Exchange) error { return nil }
 	cfg.Add(flowtest.At(p.flow, flowhook.Before, flowhook.FlowWide), "begin", flowhook.HookFunc(pass))
@@ -112,7 +112,7 @@ func newRig(t *testing.T, p plan) *rig {
 }
 
 // makeSessions makes what is stored before a request: sessions of the user's and of another's, one of them in a cookie.
-func (r *rig) makeSessions() {
+func (r *faultTest) makeSessions() {
 	r.store.clear()
 	var err error
 	x := &flowhook.Exchange{Identity: &flowhook.Identity{ID: identityID}}
@@ -131,10 +131,10 @@ func (r *rig) makeSessions() {
 }
 
 // seed makes the store what it is before a request.
-func (r *rig) seed() contents {
+func (r *faultTest) seed() contents {
 	r.store.clear()
 	r.mail.Take()
-	r.mishapAt, r.again, r.refused, r.forgotten = "", false, 0, 0
+	r.failAt, r.again, r.refused, r.forgotten = "", false, 0, 0
 	ctx := r.t.Context()
 	for _, s := range r.fixed {
 		require.NoError(r.t, r.store.CreateSession(ctx, s))
@@ -149,14 +149,14 @@ func (r *rig) seed() contents {
 	return r.contents()
 }
 
-func (r *rig) contents() contents {
+func (r *faultTest) contents() contents {
 	c, err := r.store.contents(r.clock.Now())
 	require.NoError(r.t, err)
 	return c
 }
 
 // send is the courier. Its outbox is the host's own table.
-func (r *rig) send(ctx context.Context, m flowhook.Message) error {
+func (r *faultTest) send(ctx context.Context, m flowhook.Message) error {
 	return r.store.call("Send", func(fault) error {
 		if r.outbox {
 			return r.store.UserStore.SaveUser(ctx, flowtest.User{ID: "mail " + m.Link, Email: m.To})
@@ -166,7 +166,7 @@ func (r *rig) send(ctx context.Context, m flowhook.Message) error {
 }
 
 // greet is the host's own hook. It writes to the host's table, and changes all of the exchange that it can reach.
-func (r *rig) greet(ctx context.Context, x *flowhook.Exchange) error {
+func (r *faultTest) greet(ctx context.Context, x *flowhook.Exchange) error {
 	if err := r.store.SaveUser(ctx, flowtest.User{ID: "greeting for " + x.Identity.ID, Name: "hello"}); err != nil {
 		return err
 	}
@@ -182,14 +182,14 @@ func (r *rig) greet(ctx context.Context, x *flowhook.Exchange) error {
 }
 
 // wrap stands around every hook.
-func (r *rig) wrap(_ flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
+func (r *faultTest) wrap(_ flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
 	return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
 		r.store.running(name)
 		defer r.store.running("")
 		if err := next.Run(ctx, x); err != nil {
 			return err
 		}
-		if went, err := r.goWrong(name, x); went {
+		if went, err := r.fail(name, x); went {
 			return err
 		}
 		if r.answers && name == r.order[len(r.order)-1] {
@@ -199,16 +199,16 @@ func (r *rig) wrap(_ flowhook.Point, name string, next flowhook.Hook) flowhook.H
 	})
 }
 
-func (r *rig) goWrong(name string, x *flowhook.Exchange) (went bool, err error) {
-	if r.mishapAt != name {
+func (r *faultTest) fail(name string, x *flowhook.Exchange) (went bool, err error) {
+	if r.failAt != name {
 		return false, nil
 	}
-	r.mishapAt = ""
-	return true, r.mishap(r, x)
+	r.failAt = ""
+	return true, r.failure(r, x)
 }
 
 // save is the host's.
-func (r *rig) save(ctx context.Context, x *flowhook.Exchange) error {
+func (r *faultTest) save(ctx context.Context, x *flowhook.Exchange) error {
 	r.store.running("save")
 	defer r.store.running("")
 	if err := r.store.SaveUser(ctx, flowtest.User{ID: identityID, Name: "saved"}); err != nil {
@@ -224,7 +224,7 @@ func (r *rig) save(ctx context.Context, x *flowhook.Exchange) error {
 	}
 	x.Writer.Header().Set("X-Save", "staged")
 	r.real.Header().Set("X-Behind", "the stage")
-	_, err := r.goWrong("save", x)
+	_, err := r.fail("save", x)
 	return err
 }
 

@@ -43,7 +43,7 @@ func requireSilentError(t testing.TB, err error, planted ...string) {
 }
 
 // logs are two logs of all that is said, as text and as JSON.
-func logs() (book *flowtest.LogBuffer, loggers map[string]*slog.Logger) {
+func newLogs() (book *flowtest.LogBuffer, loggers map[string]*slog.Logger) {
 	book = &flowtest.LogBuffer{}
 	all := &slog.HandlerOptions{Level: slog.LevelDebug, AddSource: true}
 	return book, map[string]*slog.Logger{"text": slog.New(slog.NewTextHandler(book, all)), "JSON": slog.New(slog.NewJSONHandler(book, all))}
@@ -52,7 +52,7 @@ func logs() (book *flowtest.LogBuffer, loggers map[string]*slog.Logger) {
 // quotingType is a type of the host's whose decoder quotes what it cannot read.
 type quotingType struct{}
 
-func (*quotingType) UnmarshalText(text []byte) error { return quoting{text: string(text)} }
+func (*quotingType) UnmarshalText(text []byte) error { return quotingError{text: string(text)} }
 
 // canaryHook is a hook of the host's with a secret in its config.
 func canaryHook(_ flowhook.Point, decode func(any) error) (flowhook.Hook, error) {
@@ -176,7 +176,7 @@ func TestSecrecy_ConfigErrors(t *testing.T) {
 	t.Setenv("FLOWHOOK_NESTED", "$("+short+")")
 	for name, text := range rows {
 		t.Run(name, func(t *testing.T) {
-			book, loggers := logs()
+			book, loggers := newLogs()
 			for _, log := range loggers {
 				err := load(t, text, log)
 				require.Error(t, err)
@@ -223,7 +223,7 @@ func TestSecrecy_OptionErrors(t *testing.T) {
 		"with hooks that cannot": {Secrets: []string{long}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			book, loggers := logs()
+			book, loggers := newLogs()
 			for _, log := range loggers {
 				opts.Logger = log
 				cfg := &flowhook.Config{}

@@ -17,23 +17,23 @@ import (
 )
 
 // quoting is an error that says more than it should.
-type quoting struct {
+type quotingError struct {
 	text string
 	err  error
 }
 
-func (q quoting) Error() string { return "cannot: " + q.text }
-func (q quoting) Unwrap() error { return q.err }
+func (q quotingError) Error() string { return "cannot: " + q.text }
+func (q quotingError) Unwrap() error { return q.err }
 
 var errCourier = errors.New("the relay is away")
 
 // chatty is a courier that fails, and quotes all that it was given.
-type chatty struct {
+type quotingCourier struct {
 	fail func(m flowhook.Message) error
 	sent []flowhook.Message
 }
 
-func (c *chatty) Send(_ context.Context, m flowhook.Message) error {
+func (c *quotingCourier) Send(_ context.Context, m flowhook.Message) error {
 	c.sent = append(c.sent, m)
 	if c.fail == nil {
 		return nil
@@ -41,7 +41,7 @@ func (c *chatty) Send(_ context.Context, m flowhook.Message) error {
 	return c.fail(m)
 }
 
-func quote(m flowhook.Message) quoting { return quoting{fmt.Sprintf("%+v", m), errCourier} }
+func quote(m flowhook.Message) quotingError { return quotingError{fmt.Sprintf("%+v", m), errCourier} }
 
 const allHooksYAML = `
 selfservice:
@@ -51,16 +51,16 @@ secrets: {session: [` + flowtest.Canary + `-newer-secret, ` + flowtest.Canary + 
 `
 
 // scene is a pipeline with all hooks, an exchange full of what must not be seen, and a log.
-type scene struct {
+type secrecyTest struct {
 	*flowtest.SessionTest
 	flowtest.Visitor
-	courier *chatty
+	courier *quotingCourier
 	host    flowtest.Act // what the host's own hook does
 	planted []string     // what was made up while it ran, and must not be seen either
 }
 
-func newScene(t *testing.T, log *slog.Logger, change ...func(s *scene)) *scene {
-	s := &scene{courier: &chatty{}}
+func newSecrecyTest(t *testing.T, log *slog.Logger, change ...func(s *secrecyTest)) *secrecyTest {
+	s := &secrecyTest{courier: &quotingCourier{}}
 	s.SessionTest = flowtest.NewSessionTest(t, allHooksYAML, func(d *flowtest.SessionTest) {
 		s.SessionTest = d
 		d.Options.Logger, d.Options.Courier = log, s.courier
@@ -87,7 +87,7 @@ func newScene(t *testing.T, log *slog.Logger, change ...func(s *scene)) *scene {
 }
 
 // secrets are what was planted, and what has come of it: sessions, cookies and links.
-func (s *scene) secrets() []string {
+func (s *secrecyTest) secrets() []string {
 	all := s.planted
 	for _, c := range s.Recorder.Result().Cookies() {
 		all = append(all, c.Value)
@@ -106,16 +106,16 @@ func (s *scene) secrets() []string {
 	return all
 }
 
-func (s *scene) login(save func(context.Context) error) error {
+func (s *secrecyTest) login(save func(context.Context) error) error {
 	return s.CompleteLogin(s.Visitor, save)
 }
 
 // play runs a scene once with each kind of log, and then looks at the log and at all errors.
-func play(t *testing.T, name string, act func(t *testing.T, s *scene) []error, change ...func(s *scene)) {
+func forEachLogger(t *testing.T, name string, act func(t *testing.T, s *secrecyTest) []error, change ...func(s *secrecyTest)) {
 	for _, kind := range []string{"text", "JSON"} {
 		t.Run(name+", logged as "+kind, func(t *testing.T) {
-			book, loggers := logs()
-			s := newScene(t, loggers[kind], change...)
+			book, loggers := newLogs()
+			s := newSecrecyTest(t, loggers[kind], change...)
 			errs := act(t, s)
 			for _, err := range errs {
 				requireSilentError(t, err, s.secrets()...)
@@ -129,7 +129,7 @@ func play(t *testing.T, name string, act func(t *testing.T, s *scene) []error, c
 func TestSecrecy_StoreErrors(t *testing.T) {
 	errStore := errors.New("the database is away")
 	for _, method := range []string{"Transaction", "CreateSession", "DeleteSession", "DeleteSessions", "FindSession", "CreateVerification", "ConsumeVerification"} {
-		play(t, method, func(t *testing.T, s *scene) []error {
+		forEachLogger(t, method, func(t *testing.T, s *secrecyTest) []error {
 			s.Store.Fail[method] = errStore
 			token := strings.Repeat("A", 43)
 			s.planted = append(s.planted, token)
@@ -166,7 +166,7 @@ func TestSecrecy_CourierErrors(t *testing.T) {
 		{"panics with the message", func(m flowhook.Message) error { panic(m) }, false},
 		{"panics with a pointer to it", func(m flowhook.Message) error { panic(&m) }, false},
 	} {
-		inside := func(t *testing.T, s *scene) []error {
+		inside := func(t *testing.T, s *secrecyTest) []error {
 			err := s.login(nil)
 			require.Len(t, s.courier.sent, 1)
 			var hookError *flowhook.HookError
@@ -179,20 +179,20 @@ func TestSecrecy_CourierErrors(t *testing.T) {
 			s.Options.Logger.Error("the flow failed", "error", err)
 			return nil
 		}
-		play(t, row.name+", in the transaction", inside, func(s *scene) { s.Options.Outbox, s.courier.fail = true, row.fail })
-		after := func(t *testing.T, s *scene) []error {
+		forEachLogger(t, row.name+", in the transaction", inside, func(s *secrecyTest) { s.Options.Outbox, s.courier.fail = true, row.fail })
+		after := func(t *testing.T, s *secrecyTest) []error {
 			require.NoError(t, s.login(nil))
 			require.Len(t, s.courier.sent, 1)
 			return nil
 		}
-		play(t, row.name+", after the commit", after, func(s *scene) { s.courier.fail = row.fail })
+		forEachLogger(t, row.name+", after the commit", after, func(s *secrecyTest) { s.courier.fail = row.fail })
 	}
-	play(t, "ends its goroutine, after the commit", func(t *testing.T, s *scene) []error { return []error{s.login(nil)} },
-		func(s *scene) { s.courier.fail = func(flowhook.Message) error { runtime.Goexit(); return nil } })
+	forEachLogger(t, "ends its goroutine, after the commit", func(t *testing.T, s *secrecyTest) []error { return []error{s.login(nil)} },
+		func(s *secrecyTest) { s.courier.fail = func(flowhook.Message) error { runtime.Goexit(); return nil } })
 }
 
 func TestSecrecy_BadTokensAndCookies(t *testing.T) {
-	play(t, "tokens", func(t *testing.T, s *scene) (errs []error) {
+	forEachLogger(t, "tokens", func(t *testing.T, s *secrecyTest) (errs []error) {
 		require.NoError(t, s.login(nil))
 		_, used, _ := strings.Cut(s.courier.sent[0].Link, "token=")
 		confirm := func(context.Context, flowhook.VerificationToken) error { return nil }
@@ -207,7 +207,7 @@ func TestSecrecy_BadTokensAndCookies(t *testing.T) {
 		}
 		return errs
 	})
-	play(t, "addresses", func(t *testing.T, s *scene) (errs []error) {
+	forEachLogger(t, "addresses", func(t *testing.T, s *secrecyTest) (errs []error) {
 		for _, value := range []string{flowtest.Canary, flowtest.Canary + "@x.example\r\nBcc: " + flowtest.Canary + "@y.example", "<" + flowtest.Canary + "@x.example>", flowtest.Canary + "@" + strings.Repeat("x", 300)} {
 			s.Identity.Addresses[0].Value = value
 			err := s.login(nil)
@@ -220,7 +220,7 @@ func TestSecrecy_BadTokensAndCookies(t *testing.T) {
 
 // What the host's code does wrong is said without what the exchange holds.
 func TestSecrecy_RunErrors(t *testing.T) {
-	ctx := func(s *scene) context.Context { return flowhook.NewContext(t.Context(), s.Exchange) }
+	ctx := func(s *secrecyTest) context.Context { return flowhook.NewContext(t.Context(), s.Exchange) }
 	answer := flowtest.AnswerWith(http.StatusOK, flowtest.Canary)
 	for _, row := range []struct {
 		name string
@@ -236,14 +236,14 @@ func TestSecrecy_RunErrors(t *testing.T) {
 		{"another writer", func(_ context.Context, x *flowhook.Exchange) error { x.Writer = httptest.NewRecorder(); return nil }},
 		{"nobody", func(_ context.Context, x *flowhook.Exchange) error { x.Identity = nil; return flowhook.ErrNoIdentity }},
 	} {
-		play(t, row.name, func(t *testing.T, s *scene) []error {
+		forEachLogger(t, row.name, func(t *testing.T, s *secrecyTest) []error {
 			s.host = row.host
 			err := s.login(nil)
 			require.Error(t, err)
 			return []error{err}
 		})
 	}
-	play(t, "after the commit", func(t *testing.T, s *scene) []error {
+	forEachLogger(t, "after the commit", func(t *testing.T, s *secrecyTest) []error {
 		s.host = func(_ context.Context, x *flowhook.Exchange) error {
 			x.AfterCommit(func(context.Context) error { return flowtest.ErrRefused })
 			x.AfterCommit(func(context.Context) error { return panicsBelow(flowtest.Canary, x) })
@@ -251,7 +251,7 @@ func TestSecrecy_RunErrors(t *testing.T) {
 		}
 		return []error{s.login(nil)}
 	})
-	play(t, "misuse", func(t *testing.T, s *scene) (errs []error) {
+	forEachLogger(t, "misuse", func(t *testing.T, s *secrecyTest) (errs []error) {
 		_, unknown := s.Pipeline.Run(ctx(s), "nowhere", flowhook.After, flowhook.Password)
 		_, bare := s.Pipeline.Run(t.Context(), flowhook.Login, flowhook.After, flowhook.Password)
 		outside := s.login(func(context.Context) error { return s.Issue(t.Context(), s.Exchange) })
@@ -267,7 +267,7 @@ func TestSecrecy_RunErrors(t *testing.T) {
 		}
 		return errs
 	})
-	play(t, "a before hook, by Middleware's default", func(t *testing.T, s *scene) []error {
+	forEachLogger(t, "a before hook, by Middleware's default", func(t *testing.T, s *secrecyTest) []error {
 		cfg := &flowhook.Config{}
 		cfg.Add(flowtest.LoginBefore, "gate", flowhook.HookFunc(func(_ context.Context, x *flowhook.Exchange) error { return panicsBelow(flowtest.Canary, x) }))
 		s.Options.Secrets = []string{flowtest.Canary + "-long-enough"}

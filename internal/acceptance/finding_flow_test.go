@@ -52,12 +52,12 @@ func provesEnumeration(t *testing.T) {
 }
 
 // asked tells when a transaction is asked for.
-type asked struct {
+type lockStore struct {
 	*flowtest.UserStore
 	by chan string // the identity's ID
 }
 
-func (a asked) Transaction(ctx context.Context, id string, fn func(context.Context) error) error {
+func (a lockStore) Transaction(ctx context.Context, id string, fn func(context.Context) error) error {
 	if ctx.Value(flowtest.PendingUsersKey{}) == nil {
 		a.by <- id
 	}
@@ -77,7 +77,7 @@ func provesSlowLock(t *testing.T) {
 			start = claimed
 		}
 		h := start(t, rule, "selfservice: {recovery: {after: ["+row.entry+", {hook: revoke_active_sessions}]}}", func(h *flowtest.Service, o *flowhook.Options) {
-			o.Store = asked{h.Store, by}
+			o.Store = lockStore{h.Store, by}
 			o.Hooks = map[string]flowhook.HookFactory{"slow": func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
 				return flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error {
 					entered <- true

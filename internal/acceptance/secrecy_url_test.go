@@ -126,7 +126,7 @@ func TestSecrecy_URLs(t *testing.T) {
 
 func secretsStaySecret(t *testing.T, key, text, to string) (loaded bool) {
 	t.Helper()
-	book, loggers := logs()
+	book, loggers := newLogs()
 	opts := flowhook.Options{Logger: loggers["text"], Store: memstore.New(), Courier: &flowtest.Mailbox{}}
 	if key == "Options.VerificationURL" {
 		opts.VerificationURL = to
