@@ -17,8 +17,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// checked is the host that the files under testdata are checked for: it has all that built-in hooks need, but for what the
-// file should say, and the hooks of today's Kratos as hooks of its own.
+// checked returns the options that the files under testdata are checked with. They have all that
+// built-in hooks need except what the file should configure, and Kratos' current hooks as hooks of
+// the host's own.
 func checked() flowhook.Options {
 	o := flowtest.AnyOptions()
 	o.Secrets = nil
@@ -33,7 +34,7 @@ func checked() flowhook.Options {
 // Each file ends with its findings, in order: "#! line:column: severity: rule: problem; hint". One without is clean.
 var findingLine = regexp.MustCompile(`(?m)^#! (.*)$`)
 
-// wanted gives the findings that a file deserves by its own words.
+// wanted returns the findings that a file announces.
 func wanted(t *testing.T, file string) (want []string) {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -114,7 +115,7 @@ func TestCheck_Options(t *testing.T) {
 	}
 }
 
-// What a host adds in Go is judged as what stands in a file, but for what Kratos would have done with it.
+// Hooks added in Go are checked like those of a file, except for rules about Kratos.
 func TestCheck_AddedHooks(t *testing.T) {
 	cfg, err := flowhook.ParseConfig([]byte("selfservice: {login: {after: {hooks: [{hook: session}], password: [{hook: session}]}}}\nsecrets: {session: [" + flowtest.StrongSecret + "]}\ncourier: {}"))
 	require.NoError(t, err)
@@ -152,7 +153,7 @@ func TestCheck_EmptyConfig(t *testing.T) {
 	assert.Empty(t, p.Plan().Findings())
 }
 
-// Whole files in the shape of Ory Kratos' own, of each layout that it has had.
+// These are complete files in each layout of Ory Kratos.
 func TestCheck_KratosFilesAreClean(t *testing.T) {
 	files, err := filepath.Glob("testdata/kratos/*.yml")
 	require.NoError(t, err)
@@ -176,7 +177,7 @@ func TestSeverity_String(t *testing.T) {
 	}
 }
 
-// What the file says comes first, also where its lines are further down than those of the Go source.
+// Findings in the file come first, even if their lines are after those in the Go source.
 func TestCheck_FindingsAreSortedByPosition(t *testing.T) {
 	cfg := flowtest.Parse(t, strings.Repeat("\n", 2000)+"selfservice: {login: {before: [{hook: redirect, config: {to: /closed}}]}}")
 	cfg.Add(flowtest.At(flowhook.Settings, flowhook.Before, ""), "redirect", flowhook.Redirect("/closed"))
@@ -187,7 +188,7 @@ func TestCheck_FindingsAreSortedByPosition(t *testing.T) {
 	require.Equal(t, []string{"closed  selfservice.login.before[0].hook", `closed .go Add(settings/before, "redirect")`, "example-secret  Options.Secrets[0]"}, files)
 }
 
-// Where hooks could not be made, the chains are not what they will be: nothing is found in them yet.
+// If hooks could not be made, the chains are incomplete, so there are no findings yet.
 func TestCheck_FindingsOnlyIfConfigIsValid(t *testing.T) {
 	const text = `
 security: {account_enumeration: {mitigate: true}}
@@ -198,7 +199,8 @@ selfservice: {registration: {after: {password: [{hook: session}, {hook: nobody}]
 	require.ErrorContains(t, flowtest.Build(strings.Replace(text, ", {hook: nobody}", "", 1), flowtest.AnyOptions()), "mitigate asks for the opposite")
 }
 
-// notOfOneFile are the rules that no file alone comes under; TestCheck_Options and TestReload_CookieScope have them.
+// notOfOneFile are the rules that no single file triggers. TestCheck_Options and
+// TestReload_CookieScope test them.
 var notOfOneFile = []string{"cookie-scope", "unused-secrets"}
 
 func TestCheck_RulesHaveFiles(t *testing.T) {
@@ -255,7 +257,7 @@ func TestCheck_KratosRules(t *testing.T) {
 		{"secrets.cipher", with("secrets: {cipher: [x]}"), []string{"kratos-session-last"}},
 		{"session.whoami", with("session: {whoami: {}}"), []string{"kratos-session-last"}},
 		{"session.earliest_possible_extend", with("session: {earliest_possible_extend: 1h}"), []string{"kratos-session-last", "kratos-extend"}},
-		// A key that flowhook does not use is never ignored without a word, even if it is the only one.
+		// A key that flowhook does not use is never ignored silently, even if it is the only one.
 		{"enabled: false alone", "selfservice: {registration: {enabled: false}}", []string{"kratos-enabled"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -284,7 +286,7 @@ func strict(o flowhook.Options) flowhook.Options {
 	return o
 }
 
-// worse gives the findings that are at least that bad.
+// worse returns the findings of at least that severity.
 func worse(findings []flowhook.Finding, than flowhook.Severity) (list []flowhook.Finding) {
 	for _, f := range findings {
 		if f.Severity >= than {
@@ -321,7 +323,7 @@ func TestStrict_WarningsAreErrors(t *testing.T) {
 	assert.Greater(t, loaded, 20)
 }
 
-// A kill switch must load, whatever it keeps from running.
+// A redirect that closes a flow must load, whatever it keeps from running.
 func TestStrict_FlowMayBeClosed(t *testing.T) {
 	h := flowtest.NewService(t, "selfservice: {login: {before: [{hook: redirect, config: {to: /closed}}], after: [{hook: session}]}}"+StrongSecretYAML,
 		func(_ *flowtest.Service, o *flowhook.Options) { o.Strict = true })
@@ -329,7 +331,7 @@ func TestStrict_FlowMayBeClosed(t *testing.T) {
 	assert.Len(t, h.Pipeline.Plan().Findings(), 2)
 }
 
-// Whatever a strict file says, each of its flows can be closed, by a page anywhere.
+// Every flow of a strict file can be closed by a redirect.
 func TestStrict_AllFlowsMayBeClosed(t *testing.T) {
 	files, err := filepath.Glob("testdata/check/*.yml")
 	require.NoError(t, err)
@@ -396,7 +398,7 @@ level=WARN msg="flowhook: this secret was copied from documentation: anyone who 
 	assert.Equal(t, want+want, log.String(), "Check logs nothing")
 }
 
-// Where there are errors, Check gives these, as New does, and nothing else.
+// If there are errors, Check returns the errors that New returns, and nothing else.
 func TestCheck_ErrorsWithoutFindings(t *testing.T) {
 	files, err := filepath.Glob("testdata/bad/*.yml")
 	require.NoError(t, err)
@@ -432,7 +434,7 @@ func TestCheck_ErrorsWithoutFindings(t *testing.T) {
 	assert.Equal(t, found[0].Position, first.Position)
 }
 
-// Wherever a secret may stand, nothing that is found shows it.
+// Findings never show a secret, wherever it is.
 func TestCheck_FindingsHideSecrets(t *testing.T) {
 	log := &flowtest.LogBuffer{}
 	o := checked()
@@ -548,8 +550,8 @@ secrets: {session: [something-super-secret]}
 	})
 }
 
-// Whatever a file says, Check says of it what New does: New takes it if no finding is an error, and, if it is strict, if
-// none is a warning either. Every finding can be shown, and its place is in the file.
+// Check agrees with New: New accepts a file if no finding is an error, and under Strict if none is
+// a warning. Every finding can be printed, and its position is in the file.
 func FuzzCheck(f *testing.F) {
 	files, err := filepath.Glob("testdata/*/*.yml")
 	require.NoError(f, err)

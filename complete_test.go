@@ -140,7 +140,7 @@ func TestComplete(t *testing.T) {
 	})
 }
 
-// wrongStore has a Transaction that breaks its contract.
+// A transactionFunc is a store whose Transaction may break its contract.
 type transactionFunc func(ctx context.Context, fn func(context.Context) error) error
 
 func (s transactionFunc) Transaction(ctx context.Context, _ string, fn func(context.Context) error) error {
@@ -410,7 +410,7 @@ func TestComplete_SaveSetsAddressesHookAppends(t *testing.T) {
 	require.Equal(t, "the host's", array[1].Value)
 }
 
-// After a panic of save, the handler that recovers can use the exchange as before.
+// After save panics, a handler that recovers can use the exchange as before.
 func TestComplete_SavePanics(t *testing.T) {
 	d := flowtest.NewSessionTest(t, sessionHookYAML)
 	cookie, _ := d.SignIn("alice")
@@ -430,7 +430,7 @@ func TestComplete_SavePanics(t *testing.T) {
 	require.Contains(t, raw, "\r\n\r\ndone")
 }
 
-// What a goroutine writes between its hook's return and the end of the chain counts as the hook's.
+// A goroutine's write between its hook's return and the end of the chain counts as the hook's.
 func TestComplete_SecondAnswerRollsBack(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	var kept http.ResponseWriter
@@ -447,7 +447,7 @@ func TestComplete_SecondAnswerRollsBack(t *testing.T) {
 	b.RequireUntouched()
 }
 
-// endsAt is a context that does something when it is asked for its error for the last time.
+// A contextAtEnd is a context that calls a function when Err is called for the last time.
 type contextAtEnd struct {
 	context.Context
 	left int
@@ -492,7 +492,7 @@ func TestComplete_InsideSaveOfAnotherExchange(t *testing.T) {
 	require.Empty(t, h.Mail.Take())
 }
 
-// list is an error that cannot be compared, as validation libraries have.
+// An errorList is an error that cannot be compared, like those of validation libraries.
 type errorList []string
 
 func (l errorList) Error() string { return strings.Join(l, ", ") }
@@ -541,7 +541,7 @@ func TestAfterCommit_ErrorNamesPoint(t *testing.T) {
 	require.Contains(t, b.Log.String(), "login/before_persist/password: hook gate")
 }
 
-// Complete in the transaction of another exchange is refused before any hook runs.
+// Complete in the transaction of another exchange is rejected before any hook runs.
 func TestComplete_InTransactionOfAnotherExchange(t *testing.T) {
 	b, inner := flowtest.NewRunTest(t), flowtest.NewRunTest(t)
 	b.Add(flowtest.LoginGate, "gate")
@@ -557,7 +557,8 @@ func TestComplete_InTransactionOfAnotherExchange(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// The second lock is waited for between save and the hooks: time for a goroutine that save has left behind.
+// Between save and the hooks, Complete waits for the second lock. A goroutine that save started may
+// write then.
 func TestComplete_AnswerAfterSaveRollsBack(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	who := b.Exchange.Identity
@@ -582,7 +583,7 @@ func TestComplete_AnswerAfterSaveRollsBack(t *testing.T) {
 	require.Equal(t, http.Header{"X-Host": {"kept"}}, b.Recorder.Header())
 }
 
-// waiting is memstore with the identities that its transactions wait for.
+// A lockRecorder is a memstore that records which identities its transactions wait for.
 type lockRecorder struct {
 	*memstore.Store
 	waits []string

@@ -40,7 +40,8 @@ func TestConfig_DocumentExamplesLoad(t *testing.T) {
 	}
 }
 
-// Each bad file ends with its errors, in order: "#! line:column: path: problem; hint". A trailing "..." is any rest.
+// Each bad file ends with its errors, in order: "#! line:column: path: problem; hint". A trailing
+// "..." matches any rest.
 func TestConfig_BadFiles(t *testing.T) {
 	files, err := filepath.Glob("testdata/bad/*.yml")
 	require.NoError(t, err)
@@ -97,7 +98,7 @@ func TestConfig_Empty(t *testing.T) {
 	}
 }
 
-// A Kratos file of today, shortened: all that is not about hooks is let be.
+// A shortened file of current Kratos: keys that are not about hooks are ignored.
 func TestConfig_KratosKeysAreIgnored(t *testing.T) {
 	assert.NoError(t, flowtest.Build(`
 version: v1.3.0
@@ -324,7 +325,8 @@ var (
 	anySettings   = flowhook.Point{Flow: flowhook.Settings}
 )
 
-// With an empty strategy, which a handler may take from a form, no hook under a strategy would run.
+// A handler may take the strategy from a form. With an empty one, no hook under a strategy would
+// run.
 func TestServes_FlowWide(t *testing.T) {
 	for _, row := range []struct {
 		serves []flowhook.Point
@@ -517,7 +519,7 @@ selfservice:
 	})
 }
 
-// hidden are characters that show nothing.
+// hidden are invisible characters.
 var hidden = []rune{'\u00ad', '\u034f', '\u061c', '\u115f', '\u180e', '\u200b', '\u200c', '\u200d', '\u200e', '\u202e', '\u2060', '\u2063',
 	'\u2800', '\u3164', '\ufe0f', '\ufeff', '\u00a0', '\u3000', '\U000e0061'}
 

@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// keeping is a store whose DeleteVerification a test breaks.
+// An undeletableStore is a store whose DeleteVerification fails on demand.
 type undeletableStore struct {
 	*memstore.Store
 	deletion func(ctx context.Context) error // nil: it works
@@ -34,7 +34,7 @@ func (f *undeletableStore) DeleteVerification(ctx context.Context, hash []byte) 
 	return f.Store.DeleteVerification(ctx, hash)
 }
 
-// A mailRoom is a pipeline with a verify hook at registration, whose courier a test breaks.
+// An emailService is a pipeline with a verify hook at registration, whose courier fails on demand.
 type emailService struct {
 	t        *testing.T
 	pipeline *flowhook.Pipeline
@@ -72,7 +72,7 @@ func (o *emailService) Send(ctx context.Context, _ flowhook.Message) error {
 	return nil
 }
 
-// breaks has the courier do something else from now on; nil: it works again.
+// breaks replaces what the courier does; nil makes it work again.
 func (o *emailService) breaks(send func(ctx context.Context) error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -159,7 +159,7 @@ func TestCourier_TokenCannotBeDeleted(t *testing.T) {
 	}
 }
 
-// The deletion has a context of its own: that of the courier has just ended.
+// The deletion has its own context, because that of the courier has just ended.
 func TestCourier_TimeoutDeletesToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newEmailService(t, time.Now, false)
@@ -200,7 +200,7 @@ func TestCourier_SpellingsOfOneMailbox(t *testing.T) {
 }
 
 func TestCourier_IgnoresContext(t *testing.T) {
-	// stuck returns a courier that returns what it is sent, whatever becomes of its context.
+	// stuck returns a courier that ignores its context.
 	stuck := func(o *emailService) (release func(then func() error)) {
 		ch := make(chan func() error, 1)
 		o.breaks(func(context.Context) error { return (<-ch)() })
@@ -428,7 +428,7 @@ func TestAddress_Key(t *testing.T) {
 	})
 }
 
-// The text of an error says what is wrong with the address, and does not show it.
+// The error names the problem and does not show the address.
 func TestAddress_CheckNamesProblem(t *testing.T) {
 	for value, want := range map[string]string{
 		"":                                     "it is empty",

@@ -41,7 +41,7 @@ selfservice:
 	// Output: 302 /maintenance
 }
 
-// All that is wrong is reported at once.
+// New reports all problems at once.
 func ExampleNew_errors() {
 	cfg, err := flowhook.ParseConfig([]byte(`
 selfservice:
@@ -85,7 +85,7 @@ func ExampleLoadConfig() {
 	// true
 }
 
-// Text that is no YAML is an error at once; New reports the rest.
+// Text that is not YAML is an error of ParseConfig. New reports the rest.
 func ExampleParseConfig() {
 	_, err := flowhook.ParseConfig([]byte("selfservice:\n\tlogin: {}\n"))
 	fmt.Println(err)
@@ -113,7 +113,7 @@ func ExampleConfig_Add() {
 	// true <nil> /settings?saved
 }
 
-// A factory makes a hook of each entry of the file, with the entry's config.
+// A factory makes a hook for each entry of the file, with the entry's config.
 func ExampleHookFactory() {
 	allowDomains := func(p flowhook.Point, decode func(v any) error) (flowhook.Hook, error) {
 		var config struct {
@@ -166,7 +166,7 @@ selfservice:
 	// true
 }
 
-// Wrap stands around every hook, here to tell what runs.
+// Wrap wraps every hook, here to print what runs.
 func ExampleOptions_wrap() {
 	pipeline := newPipeline(`
 selfservice:

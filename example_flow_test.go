@@ -61,7 +61,7 @@ selfservice:
 	// Output: 302 /news
 }
 
-// After a wrong password, run the hooks at Failed. They read whose password it was.
+// After a wrong password, run the hooks at Failed. They see whose password it was.
 func ExamplePipeline_Run_wrongPassword() {
 	var cfg flowhook.Config
 	cfg.Add(flowhook.Point{Flow: flowhook.Login, Phase: flowhook.Failed}, "audit", flowhook.HookFunc(
@@ -128,7 +128,7 @@ selfservice:
 	// __Host-session of alice
 }
 
-// When a hook fails, the client gets nothing of what the hooks before it did, and the store keeps nothing.
+// If a hook fails, the client gets nothing from the hooks before it, and the store is rolled back.
 func ExamplePipeline_Complete_rollback() {
 	pipeline := newPipeline(`
 selfservice:
@@ -187,7 +187,7 @@ selfservice:
 	// /login 200
 }
 
-// A printer is a courier.
+// A printer is a courier that prints.
 type printer struct{ link chan string }
 
 func (p printer) Send(_ context.Context, m flowhook.Message) error {
@@ -263,7 +263,7 @@ func ExampleSessions_FromRequest() {
 	// nobody is signed in
 }
 
-// At login, save is where the session is issued.
+// At login, issue the session in save.
 func ExampleSessions_Issue() {
 	pipeline := newPipeline(`
 selfservice:
@@ -282,7 +282,7 @@ selfservice:
 	// Output: false <nil> __Host-session true true true
 }
 
-// An app carries the token itself, as a bearer token.
+// An app sends the token itself, as a bearer token.
 func ExampleSessions_Create() {
 	sessions := newPipeline("", flowhook.Options{}).Sessions()
 	x := &flowhook.Exchange{Identity: &flowhook.Identity{ID: "alice"}}
@@ -300,7 +300,7 @@ func ExampleSessions_Create() {
 	// flowhook: no session
 }
 
-// A bearer token is read with FromToken.
+// FromToken reads a bearer token.
 func ExampleSessions_FromToken() {
 	sessions := newPipeline("", flowhook.Options{}).Sessions()
 	r := httptest.NewRequest(http.MethodGet, "/whoami", nil)
@@ -357,7 +357,7 @@ func ExampleExchange_AfterCommit() {
 	// mallory true
 }
 
-// A host without Middleware makes the exchange itself.
+// Without Middleware, make the exchange yourself.
 func ExampleNewContext() {
 	pipeline := newPipeline("", flowhook.Options{})
 	login := func(w http.ResponseWriter, r *http.Request) {
@@ -375,7 +375,8 @@ func ExampleNewContext() {
 	// Output: false <nil>
 }
 
-// An import has no request. Its strategy keeps it away from the hooks that need one.
+// An import has no request. Use a strategy of its own, so that hooks that need a request do not
+// run.
 func ExampleNewContext_withoutRequest() {
 	mails := printer{make(chan string, 1)}
 	pipeline := newPipeline(`
@@ -417,7 +418,7 @@ func ExampleFromContext() {
 	// true /
 }
 
-// A handler in Middleware cannot go on without its exchange.
+// A handler in Middleware needs its exchange.
 func ExampleMustFromContext() {
 	pipeline := newPipeline("", flowhook.Options{})
 	login := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

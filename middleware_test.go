@@ -51,7 +51,7 @@ type wrapper struct{ http.ResponseWriter }
 func (w wrapper) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // loginOver serves a login under Middleware on a real server and returns all bytes that a client
-// reads, but for the date. The handler answers "done", or with errorPage.
+// reads, except the date. The handler responds with "done" or ErrorPage.
 func loginOver(t *testing.T, p *flowhook.Pipeline, login func(w http.ResponseWriter, r *http.Request) error) string {
 	t.Helper()
 	srv := httptest.NewServer(p.Middleware(flowhook.Login)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -225,7 +225,7 @@ func TestMiddleware_AnswerPassesGuard(t *testing.T) {
 	require.Contains(t, raw, "\r\n\r\nmoved")
 }
 
-// A write that comes when nothing can fail any more is dropped and logged.
+// A write after the commit is dropped and logged, because nothing can fail any more.
 func TestMiddleware_HandlerWritesAfterCommit(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	b.Add(flowtest.LoginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
@@ -330,7 +330,7 @@ func TestMiddleware_ResponseHasBegun(t *testing.T) {
 	})
 }
 
-// What one run noted is forgotten when the next one begins.
+// A new run forgets the rejected writes of the run before it.
 func TestMiddleware_RunsAfterRejectedWrite(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	b.Add(flowtest.LoginFailed, "failed")
@@ -363,7 +363,7 @@ func TestMiddleware_RunsAfterRejectedWrite(t *testing.T) {
 	require.Contains(t, raw, "\r\n\r\ndone")
 }
 
-// A handler that runs a flow of another handler while hooks run is refused, and can say so.
+// A handler that runs another flow's handler inside a hook is rejected, and can report that.
 func TestMiddleware_InsideRun(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	inner := httptest.NewRecorder()
@@ -380,7 +380,7 @@ func TestMiddleware_InsideRun(t *testing.T) {
 	require.Contains(t, b.Log.String(), "run inside a run")
 }
 
-// The header that a handler holds since before the run is restored, too.
+// A header map that the handler fetched before the run is restored, too.
 func TestMiddleware_HeaderFetchedBeforeRun(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	b.Add(flowtest.LoginAfter, "hook", func(ctx context.Context, _ *flowhook.Exchange) error {
@@ -398,7 +398,7 @@ func TestMiddleware_HeaderFetchedBeforeRun(t *testing.T) {
 	require.Contains(t, raw, "\r\nX-Handler: 1\r\n")
 }
 
-// A straying wrapper writes to the handler's ResponseWriter whenever it is asked for its header.
+// A strayHeader writes to the handler's ResponseWriter whenever its Header method is called.
 type strayHeader struct {
 	http.ResponseWriter
 	now *bool
@@ -411,7 +411,7 @@ func (w strayHeader) Header() http.Header {
 	return w.ResponseWriter.Header()
 }
 
-// The guard stays shut until Complete returns, also while it turns to the hooks at failed.
+// The guard stays closed until Complete returns, including the run of the hooks at failed.
 func TestMiddleware_HandlerWritesBetweenRunsOfComplete(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	now := false

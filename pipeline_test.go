@@ -366,7 +366,7 @@ func TestRun_KeptWriterFails(t *testing.T) {
 	b.RequireUntouched()
 }
 
-// A hook that could not be made is reported, and is nothing to wrap.
+// A hook that could not be made is reported and not wrapped.
 func TestWrap_NilHook(t *testing.T) {
 	opts := flowtest.AnyOptions()
 	opts.Wrap = func(_ flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
@@ -398,7 +398,7 @@ func TestWrap_WrapsAllHooks(t *testing.T) {
 func TestAnswered(t *testing.T) {
 	require.False(t, new(flowhook.Exchange).Answered())
 
-	// said is what Answered says in front of each hook, and behind it.
+	// said is what Answered returns before and after each hook.
 	watch := func(b *flowtest.RunTest) *[]string {
 		said := new([]string)
 		b.Options.Wrap = func(_ flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
@@ -761,7 +761,7 @@ func TestReturnURL_UninspectableBodyError(t *testing.T) {
 	}
 }
 
-// A store whose errors cannot be inspected is in trouble; it does not take the request down.
+// A store whose errors cannot be inspected fails the call but does not crash the request.
 func TestSessions_UninspectableStoreError(t *testing.T) {
 	for name, bad := range uninspectable() {
 		t.Run(name, func(t *testing.T) {

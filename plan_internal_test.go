@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPlan_GoroutinesOfOneRequest has several goroutines be the first to use an exchange while the
-// pipeline is reloaded. It is a test from inside, because the moment is too short for anything else.
+// TestPlan_GoroutinesOfOneRequest lets several goroutines be the first to use an exchange during a
+// reload. It is an internal test, because the moment is too short to hit from outside.
 func TestPlan_GoroutinesOfOneRequest(t *testing.T) {
 	p, err := New(nil, Options{})
 	require.NoError(t, err)

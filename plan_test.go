@@ -23,7 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// gate is a hook of the host's own that says where it goes and what it does.
+// A gate is a hook of the host that implements Placer and Describer.
 type gate struct {
 	phase       flowhook.Phase
 	description string
@@ -193,7 +193,8 @@ func TestPipeline_Check(t *testing.T) {
 	require.Equal(t, before.Loaded(), at)
 }
 
-// many has every kind of place: a flow that is closed, hooks of a strategy and flow-wide ones, one that never runs.
+// everyPlaceYAML has every kind of place: a closed flow, hooks of a strategy, flow-wide hooks, and
+// a hook that never runs.
 const everyPlaceYAML = `selfservice:
   flows:
     settings:
@@ -233,7 +234,7 @@ const everyPlaceYAML = `selfservice:
 courier: {}
 `
 
-// A listed is what Points gives of one point.
+// A pointHooks is one point and its hooks, as Points returns them.
 type pointHooks struct {
 	at    flowhook.Point
 	hooks []flowhook.HookInfo
@@ -246,7 +247,7 @@ func points(p *flowhook.Pipeline) (all []pointHooks) {
 	return all
 }
 
-// configured makes a pipeline of a file's text, with what any hook in it may need.
+// configured makes a pipeline from a file, with all that any hook in it needs.
 func configured(t *testing.T, text string, change ...func(cfg *flowhook.Config, o *flowhook.Options)) *flowhook.Pipeline {
 	t.Helper()
 	cfg, err := flowhook.ParseConfig([]byte(text))
@@ -384,7 +385,7 @@ func TestPlan_PointsOfAddedHooks(t *testing.T) {
 	require.NotContains(t, p.Plan().String(), "secret")
 }
 
-// A host may declare what flowhook knows, or one thing twice: it is there once.
+// A host may declare names that flowhook knows, or one name twice. Each is listed once.
 func TestPlan_DuplicateDeclarations(t *testing.T) {
 	const text = "selfservice: {login: {after: {password: [{hook: session}], magic: [{hook: session}]}}, invite: {after: [{hook: session}]}}"
 	once := configured(t, text)
@@ -436,7 +437,7 @@ selfservice:
 	require.Contains(t, p.Plan().Mermaid(), "home or return_to")
 }
 
-// noting gives options whose host hook "note" notes its name from the config, or "" without one.
+// noting returns options whose hook "note" records its name from the config.
 func noting(ran *[]string) flowhook.Options {
 	opts := flowtest.AnyOptions()
 	opts.Hooks = map[string]flowhook.HookFactory{
@@ -546,7 +547,7 @@ func TestPlan_DeclaredPointsRun(t *testing.T) {
 	}
 }
 
-// However many strategies a host has, each has its own hooks, and what is not declared is unknown.
+// Each of many strategies has its own hooks, and an undeclared one is unknown.
 func TestPlan_ManyStrategies(t *testing.T) {
 	for _, many := range []int{1, 10, 20, 40} {
 		b := flowtest.NewRunTest(t)

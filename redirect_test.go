@@ -30,7 +30,7 @@ func TestRedirect_VectorCount(t *testing.T) {
 	require.GreaterOrEqual(t, len(accepted)+len(refused), 280)
 }
 
-// The response is read from the socket: no client stands between the header and what is compared.
+// The test reads the response from the socket, because a client could change the header.
 func TestRedirect_TargetIsSentAsConfigured(t *testing.T) {
 	vectors := vectors(t, "redirect/accepted.txt")
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -124,8 +124,8 @@ func TestRedirect_PasswordIsHidden(t *testing.T) {
 	}
 }
 
-// FuzzRedirect asks for what can be known of an accepted target without a parser of the WHATWG's kind; the nested module
-// internal/whatwg has one.
+// FuzzRedirect checks what can be known of an accepted target without a WHATWG parser. The nested
+// module internal/whatwg has one.
 func FuzzRedirect(f *testing.F) {
 	for _, name := range []string{"accepted.txt", "refused.txt"} {
 		for _, to := range vectors(f, "redirect/"+name) {
@@ -246,7 +246,7 @@ func TestRedirect_NeedsNoTransaction(t *testing.T) {
 	require.Equal(t, "https://url-to-redirect/to", rec.Header().Get("Location"))
 }
 
-// A redirect that goes where the request says: over a real server, as the client sees it.
+// A redirect follows return_to, as a client of a real server sees it.
 func TestRedirect_FollowsReturnTo(t *testing.T) {
 	const good, bad = "https://www.example.org/app/x?y=z", "https://www.example.org.evil.example/app"
 	for _, row := range []struct {
@@ -301,7 +301,8 @@ func TestRedirect_FollowsReturnTo(t *testing.T) {
 	}
 }
 
-// Without Middleware, Complete is the first to look. Nothing is saved, and it is no failed attempt.
+// Without Middleware, Complete is the first to read return_to. It saves nothing, and the hooks at
+// failed do not run.
 func TestComplete_BadReturnURLIsRejectedBeforeSave(t *testing.T) {
 	var ran []string
 	yaml := strings.Replace(asksYAML, "before: {hooks: [{hook: note}]}", "", 1)
@@ -338,7 +339,7 @@ func TestComplete_BadReturnURLIsRejectedBeforeSave(t *testing.T) {
 	require.True(t, x.Answered())
 }
 
-// What a hook does to the form has no effect: where the user goes is decided before anything is saved.
+// Hooks cannot change where the user goes: that is decided before anything is saved.
 func TestReturnURL_ReadAtBeginning(t *testing.T) {
 	for name, change := range map[string]string{"another good one": "https://www.example.org/app/other", "a bad one": "https://evil.example/"} {
 		t.Run(name, func(t *testing.T) {
@@ -365,7 +366,7 @@ func TestReturnURL_ReadAtBeginning(t *testing.T) {
 	}
 }
 
-// Behind a failure, the user goes where the file says, if where the request says is not allowed.
+// After a failure, the user goes where the file says if return_to is not allowed.
 func TestRedirect_FailedIgnoresBadReturnURL(t *testing.T) {
 	for to, want := range map[string]string{"": "/again", "https://www.example.org/app/x": "https://www.example.org/app/x", "https://evil.example": "/again"} {
 		p, err := flowhook.New(flowtest.Parse(t, `

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// exchangeOf gives an exchange, and the context that carries it.
+// exchangeOf returns an exchange and the context that carries it.
 func exchangeOf(ctx context.Context, id string) (context.Context, *flowhook.Exchange) {
 	r := flowtest.NewRequest()
 	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Identity: &flowhook.Identity{ID: id}}
@@ -58,7 +58,7 @@ func TestReload_ExchangeKeepsItsConfig(t *testing.T) {
 	require.Equal(t, 3602*time.Second, x.Session.ExpiresAt.Sub(x.Session.IssuedAt))
 }
 
-// Any first use counts: a read of the session, too, or a run that is refused.
+// Any first use pins the exchange, including a read of the session or a rejected run.
 func TestReload_CallsThatPinExchange(t *testing.T) {
 	for name, use := range map[string]func(p *flowhook.Pipeline, ctx context.Context, x *flowhook.Exchange){
 		"FromRequest": func(p *flowhook.Pipeline, ctx context.Context, x *flowhook.Exchange) {
@@ -129,7 +129,8 @@ func TestReload_BadConfigChangesNothing(t *testing.T) {
 	require.Equal(t, 3601*time.Second, x.Session.ExpiresAt.Sub(x.Session.IssuedAt))
 }
 
-// Sessions that were not configured are after a reload that has secrets, and the reverse; the handle is the same.
+// A reload that adds or removes secrets configures or unconfigures sessions. The *Sessions is the
+// same.
 func TestReload_SecretsChange(t *testing.T) {
 	opts := flowtest.StampOptions()
 	p, err := flowhook.New(nil, opts)
@@ -224,7 +225,7 @@ func TestReload_ConfigIsCopied(t *testing.T) {
 	require.Equal(t, []string{"one"}, b.Ran)
 }
 
-// Nor has what happens to the Options: a Reload has those that New was given.
+// Changes to the Options after New have no effect either: Reload uses those that New got.
 func TestReload_UsesOptionsOfNew(t *testing.T) {
 	opts := flowtest.StampOptions()
 	opts.Flows, opts.Strategies, opts.Secrets = []flowhook.Flow{"invite"}, []flowhook.Strategy{"magic"}, []string{flowtest.VersionSecret(0)}
@@ -247,7 +248,7 @@ func TestReload_UsesOptionsOfNew(t *testing.T) {
 	require.NoError(t, err, "signed by the secret that New was given")
 }
 
-// A Reload is asked for by a service that runs: what the host's Wrap makes of a new name must not end it.
+// A running service calls Reload. A panic of the host's Wrap must not end it.
 func TestReload_WrapPanics(t *testing.T) {
 	opts := flowtest.StampOptions()
 	opts.Wrap = func(_ flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
@@ -267,7 +268,8 @@ func TestReload_WrapPanics(t *testing.T) {
 const changedScope = " keeps its name but changes its domain or path: browsers then send the old and the new one, " +
 	"and a user with two live sessions is anonymous; change session.cookie.name as well"
 
-// TestReload_CookieScope: a session cookie that keeps its name must keep its domain and path.
+// TestReload_CookieScope tests that a session cookie that keeps its name must keep its domain and
+// path.
 func TestReload_CookieScope(t *testing.T) {
 	cookie := func(settings string) string { return "session: {cookie: {" + settings + "}}" }
 	const older = "cookies: {domain: example.org, path: /old}"

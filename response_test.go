@@ -20,7 +20,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// stand is a host whose one hook does something to its writer, at one phase, on a real server.
+// A responseTest is a service on a real server with one hook that writes to its writer at one
+// phase.
 type responseTest struct {
 	addr string
 	page string // the bytes of the handler's error page
@@ -28,7 +29,7 @@ type responseTest struct {
 	errs chan error
 }
 
-// standings are the ways in which a hook comes to its writer.
+// runAtPhase are the ways in which the hook gets to run.
 var runAtPhase = map[string]func(p *flowhook.Pipeline, r *http.Request) (bool, error){
 	"before": func(p *flowhook.Pipeline, r *http.Request) (bool, error) {
 		return p.Run(r.Context(), flowhook.Login, flowhook.Before, flowhook.FlowWide)
@@ -81,7 +82,7 @@ func newResponseTest(t *testing.T, phase string, do flowtest.Act) *responseTest 
 	return s
 }
 
-// get gives all bytes of the answer, with one date.
+// get returns the bytes of the response, with a fixed date.
 func (s *responseTest) get(t *testing.T, path string) string {
 	return flowtest.DateLine.ReplaceAllString(flowtest.RawRequest(t, s.addr, path, ""), "\r\nDate: now\r\n")
 }
@@ -95,7 +96,7 @@ func write(status int, body string) flowtest.Act {
 	}
 }
 
-// mib is as much as a hook may answer with.
+// mib is the largest body of a hook.
 const mib = 1 << 20
 
 func TestResponse_InvalidAnswerIsReported(t *testing.T) {
@@ -157,7 +158,7 @@ func TestResponse_InvalidAnswerIsReported(t *testing.T) {
 	t.Logf("the stage: %d answers that cannot be given: contained, named, not a byte on the wire", attempts)
 }
 
-// endless is a body without an end.
+// endless is a body without end.
 type endless struct{}
 
 func (endless) Read(b []byte) (int, error) { return copy(b, bytes.Repeat([]byte("x"), len(b))), nil }
@@ -264,7 +265,7 @@ func TestResponse_PushIsUnsupported(t *testing.T) {
 	require.False(t, pushes)
 }
 
-// latecomer is a hook that leaves a goroutine behind, which writes when it is told to.
+// A lateWriter is a hook that starts a goroutine, which writes on demand.
 type lateWriter struct {
 	now  chan bool
 	errs chan error // of its Writes
@@ -290,13 +291,13 @@ func (l *lateWriter) Run(_ context.Context, x *flowhook.Exchange) error {
 	return nil
 }
 
-// writes has the goroutine write, and gives what came of it.
+// writes makes the goroutine write and returns the results.
 func (l *lateWriter) writes() error {
 	l.now <- true
 	return <-l.errs
 }
 
-// TestResponse_WriteAfterRun has a goroutine that a hook has left behind write at every later moment of a request.
+// TestResponse_WriteAfterRun lets a hook's goroutine write at every later moment of a request.
 func TestResponse_WriteAfterRun(t *testing.T) {
 	login := func(p *flowhook.Pipeline, ctx context.Context, save func(context.Context) error) error {
 		_, err := p.Complete(ctx, flowhook.Login, flowhook.Password, save)
@@ -376,8 +377,8 @@ func TestResponse_WriteAfterRun(t *testing.T) {
 	}
 }
 
-// TestResponse_LateWriterDoesNotRace is for the race detector: a goroutine that is left behind writes all the time, while
-// later runs of the same exchange begin, write and end.
+// TestResponse_LateWriterDoesNotRace is for the race detector: a hook's goroutine writes all the
+// time while later runs of the same exchange begin, write and end.
 func TestResponse_LateWriterDoesNotRace(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	ended := make(chan bool) // the first run
@@ -470,7 +471,7 @@ func TestResponse_ReplacedWriterIsReported(t *testing.T) {
 	}
 }
 
-// hungUp is a writer whose client is gone.
+// A closedWriter is a writer whose client is gone.
 type closedWriter struct{ *httptest.ResponseRecorder }
 
 func (closedWriter) Write([]byte) (int, error) { return 0, net.ErrClosed }
@@ -489,7 +490,7 @@ func TestResponse_UndeliveredAnswerIsLogged(t *testing.T) {
 	}
 }
 
-// A writer kept from the first run is dead in every later one, however many there are.
+// A writer kept from the first run fails in every later run.
 func TestResponse_WriterKeptFromEarlierRun(t *testing.T) {
 	for _, later := range []int{1, 2, 4, 5, 8} {
 		t.Run(fmt.Sprint(later), func(t *testing.T) {
@@ -519,7 +520,7 @@ func TestResponse_WriterKeptFromEarlierRun(t *testing.T) {
 	}
 }
 
-// A write to the writer of a failed run is an error, although no later run has begun.
+// A write to the writer of a failed run is an error, even if no later run has begun.
 func TestResponse_WriterKeptFromFailedRun(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	var kept http.ResponseWriter
@@ -554,7 +555,7 @@ func TestResponse_FirstMisuseIsReported(t *testing.T) {
 	require.ErrorContains(t, err, "status 99;")
 }
 
-// A map that a hook keeps is not the map that leaves.
+// The header map that a hook keeps is not the map that is sent.
 func TestResponse_HeaderKeptByHook(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	b.Add(flowtest.LoginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
@@ -574,7 +575,7 @@ func TestResponse_HeaderKeptByHook(t *testing.T) {
 	require.Equal(t, http.Header{"X-Host": {"kept"}, "X-Hook": {"in time"}, "X-Values": {"in time"}}, b.Recorder.Header())
 }
 
-// A hook leaves a goroutine behind that has the writer, and has not used it. It writes when a later run is at work.
+// A hook starts a goroutine that keeps the writer and first uses it during a later run.
 func TestResponse_UnusedWriterKeptForLaterRuns(t *testing.T) {
 	for _, where := range []string{"gate", "save", "after", "commit", "failed"} {
 		t.Run(where, func(t *testing.T) {
@@ -641,7 +642,7 @@ func TestResponse_WriterOfEndedRunIsRejected(t *testing.T) {
 	require.ErrorIs(t, err, flowhook.ErrNoExchange)
 }
 
-// brokenPipe is a writer that panics when the answer leaves.
+// A brokenPipe is a writer that panics when the response is sent.
 type brokenPipe struct{ http.ResponseWriter }
 
 func (brokenPipe) WriteHeader(int) { panic("broken pipe") }

@@ -67,7 +67,7 @@ func TestReturnURL_Default(t *testing.T) {
 	require.ErrorIs(t, err, flowhook.ErrNotConfigured)
 }
 
-// Kratos' names for the same, in its three layouts.
+// Kratos has other names for the same settings in its three layouts.
 func TestReturnURL_Layouts(t *testing.T) {
 	for _, yaml := range []string{
 		"urls: {default_return_to: /home, whitelisted_return_to_urls: [/app]}\nselfservice: {login: {after: {default_return_to: /login, oidc: {default_return_to: /oidc}}}}",
@@ -92,7 +92,7 @@ func TestReturnURL_Layouts(t *testing.T) {
 	}
 }
 
-// What a browser sends: as a query, as a form, or both.
+// A browser sends return_to in the query, in the form, or in both.
 func TestReturnURL_Sources(t *testing.T) {
 	form := func(target, body string) *http.Request {
 		r := httptest.NewRequest("POST", target, strings.NewReader(body))
@@ -137,7 +137,8 @@ func TestReturnURL_Sources(t *testing.T) {
 	}
 }
 
-// The form is parsed once. Who parses it again, the handler, is told nothing of what went wrong the first time.
+// The form is parsed only once, so a handler that parses it again would not see the error of the
+// first time.
 func TestReturnURL_UnreadableForm(t *testing.T) {
 	for name, row := range map[string]struct {
 		body  string
@@ -180,7 +181,7 @@ func TestReturnURL_UnreadableForm(t *testing.T) {
 	}
 }
 
-// A handler that has parsed the form itself has seen what went wrong, and what it has read counts.
+// A handler that has parsed the form itself has seen the error, so the form counts as parsed.
 func TestReturnURL_ParsedForm(t *testing.T) {
 	r := httptest.NewRequest("POST", "/", strings.NewReader("return_to=/here&bio=%zz"))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -190,7 +191,7 @@ func TestReturnURL_ParsedForm(t *testing.T) {
 	require.Equal(t, "/here", got)
 }
 
-// What is no form is left to the handler, to the last byte.
+// A body that is not a form is left to the handler, to the last byte.
 func TestReturnURL_OtherBodyIsUnread(t *testing.T) {
 	for _, kind := range []string{"", "application/json", "application/json; charset", "/", "text/plain"} {
 		r := httptest.NewRequest("POST", "/?return_to=/here", strings.NewReader(`{"return_to": "/elsewhere"}`))
@@ -204,7 +205,7 @@ func TestReturnURL_OtherBodyIsUnread(t *testing.T) {
 	}
 }
 
-// Where the file allows nothing, nothing that a request names is taken, instead of being ignored.
+// If the file allows no URL, a requested one is rejected and not ignored.
 func TestReturnURL_NoneAllowedByDefault(t *testing.T) {
 	for _, yaml := range []string{"selfservice: {default_browser_return_url: /home}", "selfservice: {default_browser_return_url: /home, allowed_return_urls: []}"} {
 		_, err := returnURL(t, yaml, httptest.NewRequest("GET", "/?return_to=/home", nil), flowhook.Login, flowhook.FlowWide)
@@ -212,7 +213,7 @@ func TestReturnURL_NoneAllowedByDefault(t *testing.T) {
 	}
 }
 
-// Of an empty list, nobody could name anything.
+// With an empty list, no URL could be requested.
 func TestReturnURL_RedirectNeedsAllowedURLs(t *testing.T) {
 	const text = "selfservice: {allowed_return_urls: %s, login: {before: [{hook: redirect, config: {to: /x, allow_user_defined_redirect: true}}]}}"
 	require.NoError(t, flowtest.Build(fmt.Sprintf(text, "[/app]"), flowtest.AnyOptions()))
@@ -243,7 +244,7 @@ selfservice:
 	}, places)
 }
 
-// In a browser's hands: what ReturnURL gives is a Location that leads there, byte for byte.
+// A browser that gets the result of ReturnURL as a Location goes there, byte for byte.
 func TestReturnURL_OverHTTP(t *testing.T) {
 	p, err := flowhook.New(flowtest.Parse(t, returnsYAML), flowtest.AnyOptions())
 	require.NoError(t, err)
@@ -275,7 +276,7 @@ func TestReturnURL_OverHTTP(t *testing.T) {
 	}
 }
 
-// The vectors that internal/whatwg checks against a parser of the standard, as a request brings them.
+// A request may contain any of the vectors that internal/whatwg checks against a standard parser.
 func TestReturnURL_Vectors(t *testing.T) {
 	p, err := flowhook.New(flowtest.Parse(t, `
 selfservice:
@@ -328,8 +329,7 @@ selfservice:
 
 const keptCharacters = "?q={a|b}^`\\#/r?100%{x}"
 
-// URLs with characters that a browser keeps in a query or a fragment are used as they are
-// configured.
+// URLs with characters that a browser keeps in a query or a fragment are used as configured.
 func TestReturnURL_ConfiguredURLs(t *testing.T) {
 	d := flowtest.NewSessionTest(t, charactersYAML, func(d *flowtest.SessionTest) { d.Options.VerificationURL = "" })
 	require.NotContains(t, d.Log.String(), "URL", "a finding")
@@ -354,8 +354,8 @@ func TestReturnURL_ConfiguredURLs(t *testing.T) {
 	require.Regexp(t, `^[\w-]{22,}#/r\?100%\{x\}$`, after)
 }
 
-// What a handler passes to http.Redirect leads where ReturnURL says, for return URLs that browsers
-// produce.
+// A handler that passes the result of ReturnURL to http.Redirect redirects to it, for URLs that
+// browsers produce.
 func TestReturnURL_Requested(t *testing.T) {
 	p, err := flowhook.New(flowtest.Parse(t, charactersYAML), flowtest.AnyOptions())
 	require.NoError(t, err)
@@ -428,7 +428,7 @@ func multipartBody(t *testing.T, parts []formPart) (body []byte, contentType str
 	return b.Bytes(), w.FormDataContentType()
 }
 
-// tempDir is where temporary files are in this test.
+// tempDir returns the directory of temporary files in this test.
 func tempDir(t *testing.T) string {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
@@ -436,7 +436,7 @@ func tempDir(t *testing.T) string {
 	return dir
 }
 
-// parsers are what a handler may have done with the form before it calls ReturnURL.
+// formParsers are what a handler may have done with the form before it calls ReturnURL.
 var formParsers = map[string]func(r *http.Request){
 	"nothing":            func(*http.Request) {},
 	"ParseForm":          func(r *http.Request) { _ = r.ParseForm() },
@@ -444,7 +444,7 @@ var formParsers = map[string]func(r *http.Request){
 	"FormValue":          func(r *http.Request) { r.FormValue("name") },
 }
 
-// The answer for a multipart form does not depend on whether the handler has parsed it.
+// The result for a multipart form does not depend on whether the handler has parsed it.
 func TestReturnURL_MultipartForm(t *testing.T) {
 	tempDir(t)
 	const good, bad = "https://www.example.org/app/x?q={y}#z", "https://evil.example/"
@@ -548,7 +548,7 @@ func TestReturnURL_UnreadableMultipartForm(t *testing.T) {
 	}
 }
 
-// A host's limit may be above that of 32 MiB.
+// A host's limit may be above 32 MiB.
 func TestReturnURL_MultipartFormWithinLimit(t *testing.T) {
 	tempDir(t)
 	film := formPart{"film", "f.mp4", strings.Repeat("f", 33<<20)}

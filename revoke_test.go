@@ -15,7 +15,7 @@ import (
 
 const revokeYAML = "selfservice: {login: {after: [{hook: revoke_active_sessions}]}}\n"
 
-// bearer stores a session of the host's own, as a service with bearer tokens does, and returns it.
+// bearer stores and returns a session without a cookie, as a service with bearer tokens does.
 func bearer(ctx context.Context, t *testing.T, d *flowtest.SessionTest, identityID, id string) *flowhook.Session {
 	t.Helper()
 	s := flowhook.Session{ID: id, IdentityID: identityID, ExpiresAt: d.Clock.Now().AddDate(0, 0, 1)}
@@ -176,7 +176,7 @@ func TestRevoke_LoginWithoutSession(t *testing.T) {
 	})
 }
 
-// The answer of a login whose bearer token would be dead is an error, over the wire.
+// A login that would revoke its own bearer token is an error.
 func TestRevoke_BearerTokenOverHTTP(t *testing.T) {
 	for _, names := range []bool{false, true} {
 		d := flowtest.NewSessionTest(t, revokeYAML)
@@ -227,7 +227,8 @@ func TestRevoke_BearerTokenOverHTTP(t *testing.T) {
 	}
 }
 
-// A browser that somebody else is signed in with: their session is ended, and is not one that could be spared.
+// A browser is signed in as another user. That user's session is ended, and does not count as the
+// one to spare.
 func TestRevoke_AccountSwitch(t *testing.T) {
 	h := flowtest.NewService(t, "selfservice: {login: {after: [{hook: revoke_active_sessions}, {hook: session}]}}", flowtest.WithUsers(flowtest.Alice, flowtest.Bob))
 	shared, phone := h.Browser(), h.Browser()
@@ -245,7 +246,7 @@ func TestRevoke_AccountSwitch(t *testing.T) {
 	require.Equal(t, "anonymous", shared.WhoAmI(), "the other user's session lives on")
 }
 
-// withCookies is a request with a browser's cookies.
+// withCookies returns a request with a browser's cookies.
 func withCookies(b *flowtest.Browser) *http.Request {
 	r := flowtest.NewRequest()
 	for name, value := range b.Cookies() {

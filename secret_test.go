@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// folder is a folder with files, by their names, and one that is loaded.
+// A configDir is a directory with a config file and the files that it refers to.
 type configDir struct {
 	t   *testing.T
 	dir string
@@ -38,7 +38,7 @@ func (f configDir) load(text string) *flowhook.Config {
 	return cfg
 }
 
-// A secret is one key, wherever it is kept: nobody is signed out when it moves.
+// A secret is the same key wherever it is stored: moving it signs nobody out.
 func TestSecret_References(t *testing.T) {
 	const secret = "9b1f4e7a0c6d83255ef1a9c47d20b86e"
 	f := configDir{t, t.TempDir()}
@@ -80,7 +80,7 @@ func TestSecret_References(t *testing.T) {
 	}
 }
 
-// What a file refers to is read with the file, and never again: a configuration is of one moment.
+// References are read with the file, and never again.
 func TestLoadConfig(t *testing.T) {
 	const text = `
 secrets: {session: ["file:secret"]}
@@ -125,7 +125,7 @@ selfservice:
 	assert.NoError(t, err, "the secret is the old one again")
 }
 
-// References are read in the entries of every flow and strategy, whatever they are named.
+// References are read in the entries of every flow and strategy, whatever their names are.
 func TestSecret_ReferencesBesideFlowNamedHook(t *testing.T) {
 	t.Setenv("FLOWHOOK_BODY", "the value")
 	const hooks = "[{hook: body, config: {body: '${FLOWHOOK_BODY}'}}]"
@@ -146,8 +146,8 @@ func TestSecret_ReferencesBesideFlowNamedHook(t *testing.T) {
 	}
 }
 
-// What was wrong with a reference when the file was loaded is reported by New, also if it has been
-// mended since.
+// New reports a reference that could not be read when the file was loaded, even if it could be read
+// now.
 func TestLoadConfig_BadReferences(t *testing.T) {
 	require.NoError(t, os.Unsetenv("FLOWHOOK_LATE"))
 	f := configDir{t, t.TempDir()}
@@ -194,12 +194,12 @@ func TestLoadConfig_TooManyReferences(t *testing.T) {
 	}
 }
 
-// quiet are options with secrets and without a log.
+// quiet returns options with secrets and without a log.
 func quiet(secrets ...string) flowhook.Options {
 	return flowhook.Options{Secrets: secrets, Logger: slog.New(slog.DiscardHandler)}
 }
 
-// What is unmistakably a reference or a placeholder is not a secret, wherever it comes from.
+// An unmistakable reference or placeholder is not accepted as a secret.
 func TestSecret_UnresolvedReference(t *testing.T) {
 	for _, text := range []string{"$(FLOWHOOK_SECRET)", "${FLOWHOOK_SECRET}", "${FLOWHOOK_SECRET:-x}", "<your-secret-goes-here>",
 		"<YOUR_SECRET_GOES_HERE>", "<Insert 32 random characters here>", "{{ .Values.flowhook.secret }}", "{{.Values.flowhook.secret}}",
@@ -217,8 +217,8 @@ func TestSecret_UnresolvedReference(t *testing.T) {
 	}
 }
 
-// In a file, what another system would have replaced is an error that shows the way out: a variable
-// holds any of them.
+// A file with a placeholder of another templating system is an error. Its hint is to put the secret
+// into an environment variable.
 func TestSecret_ForeignReference(t *testing.T) {
 	for _, text := range []string{"$FLOWHOOK_SECRET_OF_A_SERVICE", "env://FLOWHOOK_SECRET", "env:FLOWHOOK_SECRET", "$env:FLOWHOOK_SECRET",
 		"{env.FLOWHOOK_SECRET}", "{$FLOWHOOK_SECRET}", "%FLOWHOOK_SECRET%", "%env(resolve:FLOWHOOK_SECRET)%", "prefix-$(FLOWHOOK_SECRET)-suffix",
@@ -237,7 +237,7 @@ func TestSecret_ForeignReference(t *testing.T) {
 	}
 }
 
-// A random secret is a secret, whichever characters it has.
+// A random secret is accepted, whichever characters it has.
 func TestSecret_Random(t *testing.T) {
 	texts := []string{"$Pa55word-of-a-service", "$lower_case_password", "$5up3rlongpassword", "100%-secret-and-100%", "%QXJ0ZW1pcyBGb3ds%",
 		"%aHJ3ZW1wcyBGb3ds%", "<b>secret</b>-of-a-service", "<kJ8sQm2xVt0aLr5wZc>", "<correcthorsebatterystaple>", "a@b.example-secret@",
@@ -262,7 +262,7 @@ func TestSecret_Random(t *testing.T) {
 	}
 }
 
-// A reference to a secret may have white space around it, as a secret may.
+// A reference to a secret may be surrounded by white space, as a secret may.
 func TestSecret_ReferenceWithSpaces(t *testing.T) {
 	f := configDir{t, t.TempDir()}
 	f.write("key", "9b1f4e7a0c6d83255ef1a9c47d20b86e")
@@ -303,7 +303,7 @@ func TestNew_TypedNil(t *testing.T) {
 	}
 }
 
-// The document's four secrets, and every rotation of one to five.
+// TestSecret_Rotation tests the document's four secrets, and every rotation of one to five.
 func TestSecret_Rotation(t *testing.T) {
 	inDocument := []string{"something-super-secret", "old-session-secret", "older-session-secret", "ancient-session-secret"}
 	file := flowtest.Document(t, "07-session-secrets.yml")
@@ -351,7 +351,7 @@ func TestSecret_Rotation(t *testing.T) {
 				all = append(all, fmt.Sprintf("secret-number-%03d", i))
 			}
 			t.Logf("rotation: %d secrets, each of them taking its turn at the front and falling off the end", n)
-			// At each step the newest comes to the front and the oldest falls off.
+			// At each step, the newest is added in front, and the oldest is removed.
 			tokens := map[int]string{}
 			for step := range n + 1 {
 				var now []string

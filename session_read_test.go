@@ -61,7 +61,7 @@ func TestSessions_RevokedAtNextRequest(t *testing.T) {
 	}
 }
 
-// otherwise is a store that gives another session than it was asked for.
+// A substituteStore is a store that returns another session than the requested one.
 type substituteStore struct {
 	*flowtest.RecordingStore
 	other flowhook.Session
@@ -90,7 +90,7 @@ func TestSessions_ReadsAskStore(t *testing.T) {
 	}
 }
 
-// The store in trouble is an error, not an anonymous request, and not a cookie.
+// A failing store is an error. The request is not anonymous, and no cookie is sent.
 func TestSessions_StoreFails(t *testing.T) {
 	errTrouble := errors.New("trouble")
 	for _, row := range []struct {
@@ -168,7 +168,7 @@ func TestSessions_StoreFails(t *testing.T) {
 	})
 }
 
-// sessionless is a store with nothing but transactions.
+// A sessionless store has only transactions.
 type sessionless struct{ flowhook.Store }
 
 func TestSessions_NotConfigured(t *testing.T) {
@@ -237,7 +237,7 @@ const outsideTheTransaction = "the context is not the transaction's"
 
 type read = func(ctx context.Context, p *flowhook.Pipeline, x *flowhook.Exchange) (*flowhook.Session, error)
 
-// readers are the two ways to read a session, of a request whose cookie is the token.
+// readers are the two ways to read a session.
 var readers = map[string]read{
 	"FromRequest": func(ctx context.Context, p *flowhook.Pipeline, x *flowhook.Exchange) (*flowhook.Session, error) {
 		return p.Sessions().FromRequest(x.Request.WithContext(ctx))

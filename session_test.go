@@ -17,7 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What a cookie says, for every setting, when it is set and when it is taken back.
+// TestSessions_CookieAttributes tests the cookie of every setting, when it is set and when it is
+// deleted.
 func TestSessions_CookieAttributes(t *testing.T) {
 	cookie := func(settings string) string { return "session: {cookie: {" + settings + "}}\n" }
 	const older = "cookies: {domain: old.example, path: /old, same_site: Strict}\n"
@@ -155,7 +156,7 @@ func TestSessions_CreateWithoutRequest(t *testing.T) {
 	require.Empty(t, v.Recorder.Header(), "Create has set a cookie")
 }
 
-// What an attacker has planted, or seen, before the sign-in is worth nothing after it.
+// A session that an attacker planted or saw before the sign-in is useless after it.
 func TestSessions_SignInEndsPresentedSessions(t *testing.T) {
 	issue := func(d *flowtest.SessionTest, x *flowhook.Exchange) error { return d.Issue(d.T.Context(), x) }
 	create := func(d *flowtest.SessionTest, x *flowhook.Exchange) error {
@@ -304,7 +305,7 @@ func TestSessions_CookieAfterCommit(t *testing.T) {
 
 const sessionHookYAML = "selfservice: {login: {after: [{hook: session}]}}\n"
 
-// When the session hook signs somebody in, and when somebody else has done so.
+// The session hook signs the user in unless the session is already issued.
 func TestSessionHook_IssuesOnce(t *testing.T) {
 	type step = func(ctx context.Context, d *flowtest.SessionTest, x *flowhook.Exchange) error
 	issue := func(ctx context.Context, d *flowtest.SessionTest, x *flowhook.Exchange) error { return d.Issue(ctx, x) }
@@ -424,7 +425,7 @@ func TestSessionHook_OptionsIssue(t *testing.T) {
 	}
 }
 
-// A context that is not the transaction's would let a session stand that the transaction takes back.
+// With a context from outside the transaction, a session would outlive its rollback.
 func TestSessions_ContextFromOutsideTransaction(t *testing.T) {
 	for _, row := range []struct {
 		name string
@@ -471,7 +472,8 @@ func TestSessions_ContextFromOutsideTransaction(t *testing.T) {
 	}
 }
 
-// Whatever comes as a token, in a cookie or bare, is nobody's, and the store does not hear of it, unless it is genuine.
+// A token that is not genuine belongs to nobody, in a cookie or bare, and the store is not asked
+// for it.
 func FuzzFromToken(f *testing.F) {
 	d := flowtest.NewSessionTest(f, "")
 	s := flowhook.Session{ID: "GENUINEGENUINEGENUINEGENUI", IdentityID: "alice", ExpiresAt: d.Clock.Now().Add(time.Hour)}

@@ -15,25 +15,25 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// brief is a timeout that a test waits for. ample is one that never ends in a test.
+// shortTimeout is a timeout that a test waits for. longTimeout is one that never ends in a test.
 const (
 	shortTimeout = "10ms"
 	longTimeout  = "1h"
 )
 
-// waits is a hook that honours its context.
+// waits is a hook that honors its context.
 func waits(ctx context.Context, _ *flowhook.Exchange) error {
 	<-ctx.Done()
 	return ctx.Err()
 }
 
-// ignores is a hook that succeeds, but only when its context has ended.
+// ignores is a hook that succeeds after its context has ended.
 func ignores(ctx context.Context, _ *flowhook.Exchange) error {
 	<-ctx.Done()
 	return nil
 }
 
-// one is a file with a hook named slow at a point of login by password. The hook is at slowAt.
+// singleHook returns a file with a hook named slow at a login by password. The hook is at slowAt.
 func singleHook(phase flowhook.Phase, timeout string) string {
 	if timeout != "" {
 		timeout = ", timeout: " + timeout
@@ -47,7 +47,7 @@ func singleHook(phase flowhook.Phase, timeout string) string {
 	return "selfservice: {login: {after:   { password: [{hook: slow, phase: " + string(phase) + timeout + "}]}}}"
 }
 
-// requireTimeout asserts that err says which hook was not done, where it stands, and after how long.
+// requireTimeout asserts that err names the hook that timed out, its position, and the timeout.
 func requireTimeout(t *testing.T, err error, at flowhook.Point, name string, pos flowhook.Position, timeout string) {
 	t.Helper()
 	var hook *flowhook.HookError
@@ -203,7 +203,7 @@ func TestTimeout_BuiltinHook(t *testing.T) {
 	requireTimeout(t, err, flowtest.LoginAfter, "session", flowhook.Position{Line: 1, Column: 49}, shortTimeout)
 }
 
-// A redirect does not wait, and what is behind it relies on its answer: it has all the time that it needs.
+// A redirect does not wait, and the hooks after it rely on its answer, so it has no deadline.
 func TestTimeout_RedirectStillAnswers(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	b.AddYAML("selfservice: {login: {before: [{hook: redirect, timeout: 1ns, config: {to: /maintenance}}, {hook: slow}]}}", map[string]flowtest.Act{"slow": flowtest.NoOp})
@@ -213,7 +213,7 @@ func TestTimeout_RedirectStillAnswers(t *testing.T) {
 	require.Empty(t, b.Ran)
 }
 
-// The hook's context ends before, or when, it returns; that of AfterCommit is another.
+// The hook's context ends when it returns. AfterCommit has its own context.
 func TestTimeout_AfterCommitIsUnaffected(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	done := false

@@ -23,7 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// withVerify has a verify hook with a config.
+// withVerify adds a verify hook with a config.
 func withVerify(config string) string {
 	return strings.ReplaceAll(flowtest.VerifyYAML, "{hook: verify}", "{hook: verify, config: {"+config+"}}")
 }
@@ -224,7 +224,7 @@ func TestVerify(t *testing.T) {
 	})
 }
 
-// A courier that aborts the request inside the transaction does so as a handler would.
+// A courier that aborts the request inside the transaction behaves like a handler that aborts.
 func TestVerify_OutboxCourierPanicsWithErrAbortHandler(t *testing.T) {
 	saved := false
 	d := flowtest.NewSessionTest(t, "selfservice: {login: {after: [{hook: verify}]}}\n", func(d *flowtest.SessionTest) {
@@ -242,13 +242,13 @@ func TestVerify_OutboxCourierPanicsWithErrAbortHandler(t *testing.T) {
 	require.Same(t, v.Recorder, v.Writer, "the exchange is what it was")
 }
 
-// mutate puts a piece at a place of s, in the place of width bytes.
+// mutate replaces width bytes of s with piece.
 func mutate(s string, place uint16, width uint8, piece string) string {
 	i := int(place) % (len(s) + 1)
 	return s[:i] + piece + s[min(len(s), i+int(width)):]
 }
 
-// What the verify hook hands to the courier is one address, and can be put into a header as it stands.
+// The verify hook passes the courier a single address that is safe in a header.
 func FuzzAddress(f *testing.F) {
 	for _, value := range []string{"a@b.example", "a.b+c@b-c.example", "ü@example.org", "a@[127.0.0.1]", "a@[IPv6:::1]", "+49 30 1234", "+49301234", "", "@", "a@",
 		"@b.example", "a@b@c.example", "a b@c.example", `"a b"@c.example`, `"a"@b.example`, `"a\"b"@c.example`, `"a@b"@c.example`, "A <a@b.example>", "<a@b.example>",
@@ -297,7 +297,7 @@ func FuzzAddress(f *testing.F) {
 	})
 }
 
-// Whatever comes as a verification token is ErrBadToken, and uses up nothing, unless it is the token.
+// A token that is not genuine is ErrBadToken, and uses up nothing.
 func FuzzRedeem(f *testing.F) {
 	const genuine = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 	d := flowtest.NewSessionTest(f, "")
@@ -423,14 +423,14 @@ func TestRedeem_AllOrNothing(t *testing.T) {
 	}
 }
 
-// forgetful is a store whose transactions do nothing, and say that all is well.
+// A doNothingStore has transactions that do nothing and report success.
 type doNothingStore struct{ *memstore.Store }
 
 func (doNothingStore) Transaction(context.Context, string, func(context.Context) error) error {
 	return nil
 }
 
-// breaking is the host's store, of which one call goes wrong.
+// A faultyStore is a UserStore with one failing call.
 type faultyStore struct {
 	*flowtest.UserStore
 	consume func(v flowhook.VerificationToken, err error) (flowhook.VerificationToken, error)

@@ -14,15 +14,15 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// A cell is a hook at a point, as one of the layouts writes it.
+// A hookAt is a built-in hook at a point, written in one of the layouts.
 type hookAt struct {
 	layout string
 	hook   string
 	point  flowhook.Point // where it is written; "phase" in the entry is for the gates of the host's own
 }
 
-// mayStand is the table of the document for the hooks that cannot stand everywhere: at after, of these and of the host's
-// own flows, with every strategy and without.
+// allowedFlows are the flows whose after phase allows a hook, with every strategy and without. A
+// redirect is allowed everywhere.
 var allowedFlows = map[string][]flowhook.Flow{
 	"session":                {"login", "registration", "verification", "recovery", "invite"},
 	"revoke_active_sessions": {"login", "recovery", "settings", "invite"},
@@ -35,7 +35,7 @@ var (
 	hooks   = []string{"redirect", "session", "revoke_active_sessions", "verify", "verification"}
 )
 
-// cells gives every built-in hook at each flow, phase and strategy, in each layout.
+// hooksAtAllPoints returns every built-in hook at each flow, phase and strategy, in each layout.
 func hooksAtAllPoints() (all []hookAt) {
 	for _, layout := range layouts {
 		for _, hook := range hooks {
@@ -51,7 +51,7 @@ func hooksAtAllPoints() (all []hookAt) {
 	return all
 }
 
-// yaml writes the cell down.
+// yaml returns the file with the hook.
 func (c hookAt) yaml() string {
 	entry := "hook: " + c.hook
 	if c.hook == "redirect" {
@@ -75,7 +75,7 @@ func (c hookAt) yaml() string {
 	return "selfservice: " + flow
 }
 
-// want gives the error that New has for the cell, or "".
+// want returns the error that New must return, or "".
 func (c hookAt) want() string {
 	p := c.point
 	switch {
@@ -96,7 +96,7 @@ func (c hookAt) want() string {
 	return fmt.Sprintf("hook %q cannot be at %s; it is allowed at after of %s, and of the host's own flows", c.hook, at, strings.Join(own, ", "))
 }
 
-// registered gives the point where the hook of a cell that New accepts is found.
+// registered returns the point where an accepted hook runs.
 func (c hookAt) registered() flowhook.Point {
 	p := c.point
 	if c.hook == "redirect" && p.Flow == "registration" && p.Phase == "after" {
@@ -105,7 +105,7 @@ func (c hookAt) registered() flowhook.Point {
 	return p
 }
 
-// run does what a handler would do at the point where the hook is found, and says what came of it.
+// run runs the hook as a handler would and returns its effects.
 func (c hookAt) run(t *testing.T) string {
 	store, mail, ctx := memstore.New(), &flowtest.Mailbox{}, t.Context()
 	old := flowhook.Session{ID: "old", IdentityID: "alice", ExpiresAt: time.Now().Add(time.Hour)}

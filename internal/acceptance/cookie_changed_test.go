@@ -18,10 +18,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A mutation is a cookie's value with one thing changed.
+// A mutation yields the values that differ from a cookie's value in one place.
 type mutation func(value string, yield func(changed string))
 
-// The byte values that a position is given: all, but under the race detector one in 16, others at each position.
+// bytesAt yields the byte values for a position: all, or under the race detector one in 16,
+// different ones for each position.
 func bytesAt(position int, yield func(c byte)) {
 	step := 1
 	if raceOn {
@@ -69,8 +70,9 @@ var mutations = []struct {
 	}},
 }
 
-// Every change of one byte, and every piece, of 100 cookies: what Go's parser reads as another value is anonymous, and
-// the store does not hear of it. Where it reads the same value (a space behind it, say), the user is who they are.
+// Every change of one byte and every truncation of 100 cookies is anonymous, and the store is not
+// asked. If Go's parser reads the same value as before, for example because a space was appended,
+// the user stays signed in.
 func TestCookies_ChangedAreAnonymous(t *testing.T) {
 	d := flowtest.NewSessionTest(t, "")
 	counts := make([][2]int, len(mutations)) // anonymous, and the same value
@@ -131,7 +133,7 @@ func TestCookies_ChangedAreAnonymous(t *testing.T) {
 	require.Equal(t, asked, finds, "the store was asked about an ID that did not verify")
 }
 
-// The same, where a cookie ends sessions instead of finding them.
+// The same changes do not end a session.
 func TestCookies_ChangedEndNothing(t *testing.T) {
 	d := flowtest.NewSessionTest(t, "")
 	cookie, _ := d.SignIn("alice")
@@ -157,7 +159,8 @@ func TestCookies_ChangedEndNothing(t *testing.T) {
 	t.Logf("%d changed cookies at sign-out and at sign-in: the store was asked to delete nothing", n)
 }
 
-// A part of the changes over a connection, written as bytes: Go's client would not send them all.
+// Some of the changes go over a connection as bytes, because Go's client would not send all of
+// them.
 func TestCookies_ChangedOverHTTP(t *testing.T) {
 	h := flowtest.NewService(t, "", flowtest.WithUsers(flowtest.Alice))
 	b := h.Browser()
@@ -189,7 +192,7 @@ func TestCookies_ChangedOverHTTP(t *testing.T) {
 	t.Logf("%d changed cookies on the wire: anonymous; %d: refused by net/http", anonymous, refused)
 }
 
-// wire is a connection that is written to by hand.
+// A wire is a connection that the test writes to directly.
 type wire struct {
 	h    *flowtest.Service
 	conn net.Conn

@@ -93,7 +93,7 @@ func TestCookies_ForgedAreAnonymous(t *testing.T) {
 	}
 }
 
-// stdAlphabet gives a genuine token in the other alphabet of base64.
+// stdAlphabet returns a genuine token in the other base64 alphabet.
 func stdAlphabet(d *flowtest.SessionTest) string {
 	_, s := d.SignIn("alice")
 	for date := 1; ; date++ {
@@ -103,8 +103,9 @@ func stdAlphabet(d *flowtest.SessionTest) string {
 	}
 }
 
-// trailingBits gives a genuine token with bits set behind its last byte, which a lax decoder overlooks. There are such
-// bits where the length leaves a remainder, which the length of a date may change.
+// trailingBits returns a genuine token with bits set after its last byte, which a lax decoder
+// ignores. Such bits exist only if the length of the token is not a multiple of 3. The length of
+// the date changes that.
 func trailingBits(t *testing.T, d *flowtest.SessionTest) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	for _, date := range []string{"1", "12", "123"} {
@@ -131,7 +132,8 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// What the secret has signed is genuine; when it was signed does not count, only what the store says of the session.
+// A signed ID is looked up, whenever it was signed: only the store decides whether the session is
+// valid.
 func TestCookies_SignedIDsAreLookedUp(t *testing.T) {
 	d := flowtest.NewSessionTest(t, "")
 	_, s := d.SignIn("alice")

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// calls returns a call of the store for each ID.
+// calls returns one call of the store for each ID.
 func calls(method string, ids ...string) (list []string) {
 	for _, id := range ids {
 		list = append(list, method+" "+id)
@@ -25,7 +25,7 @@ func calls(method string, ids ...string) (list []string) {
 	return list
 }
 
-// forgedCookies returns n different cookies that only a check of the signature tells from genuine ones.
+// forgedCookies returns n different cookies that are forged in the signature only.
 func forgedCookies(n int) (cookies []string) {
 	for i := range n {
 		token := flowtest.SignToken("another-secret-than-that", flowtest.CookieName, "1780000000", fmt.Sprint("session ", i))

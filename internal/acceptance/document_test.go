@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Every sentence of the document about its ten examples, through a service on a real server.
+// TestDocument checks every sentence of the document about its ten examples, with a service on a
+// real server.
 func TestDocument(t *testing.T) {
 	used := map[string]bool{}
 	document := func(t *testing.T, name string) string { used[name] = true; return flowtest.Document(t, name) }

@@ -13,14 +13,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// do sends a request, and gives the bytes of the answer and what the handler saw.
+// do sends a request and returns the bytes of the response and what the handler saw.
 func (r *faultTest) do() (raw string, o outcome) {
 	r.t.Helper()
 	raw = r.request("/")
 	return raw, <-r.outcome
 }
 
-// mails is how many mails a success sends.
+// mails returns the number of emails that a successful request sends.
 func (r *faultTest) mails() int {
 	if r.has("verify") && !r.outbox {
 		return 2
@@ -28,7 +28,7 @@ func (r *faultTest) mails() int {
 	return 0
 }
 
-// requireOutcome asserts that the handler saw what it should, and its exchange as it was.
+// requireOutcome asserts what the handler saw, and that its exchange is unchanged.
 func (r *faultTest) requireOutcome(i injection, o outcome) {
 	r.t.Helper()
 	require.Empty(r.t, o.changed, i.name)
@@ -58,8 +58,8 @@ func (r *faultTest) requireOutcome(i injection, o outcome) {
 	require.Nil(r.t, o.ended, i.name)
 }
 
-// requireSuccess asserts that a request in which nothing goes wrong does all that it should. commits is how many have
-// been committed with it.
+// requireSuccess asserts that a request without a fault has all its effects. commits is the number
+// of commits including this request's.
 func (r *faultTest) requireSuccess(name string, commits, mails int) {
 	r.t.Helper()
 	raw, o := r.do()
@@ -71,7 +71,7 @@ func (r *faultTest) requireSuccess(name string, commits, mails int) {
 	r.requireAnswer(name, raw, mails)
 }
 
-// requireStored asserts that the whole of the transaction stands.
+// requireStored asserts that the whole transaction is committed.
 func (r *faultTest) requireStored(name string, commits int) {
 	r.t.Helper()
 	is := r.contents()
@@ -123,7 +123,7 @@ func (r *faultTest) requireStored(name string, commits int) {
 	}
 }
 
-// requireOneSession asserts that nobody has issued a second session, be it to end the first.
+// requireOneSession asserts that no second session was issued, not even one that was ended again.
 func (r *faultTest) requireOneSession(calls []storeCall) {
 	r.t.Helper()
 	issued, want := 0, 0
@@ -138,7 +138,7 @@ func (r *faultTest) requireOneSession(calls []storeCall) {
 	require.Equal(r.t, want, issued)
 }
 
-// hashOf gives the hash that is stored of a link's token.
+// hashOf returns the stored hash of a link's token.
 func hashOf(r *faultTest, link string) string {
 	u, err := url.Parse(link)
 	require.NoError(r.t, err)
@@ -146,7 +146,7 @@ func hashOf(r *faultTest, link string) string {
 	return string(hash[:])
 }
 
-// requireAnswer asserts that the whole of the response has reached the client, with a session that works, and the mails.
+// requireAnswer asserts that the client got the whole response, a working session, and the emails.
 func (r *faultTest) requireAnswer(name, raw string, mails int) {
 	r.t.Helper()
 	res, err := http.ReadResponse(bufio.NewReader(strings.NewReader(raw)), nil)

@@ -14,7 +14,7 @@ import (
 	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 )
 
-// outcome is what a handler saw.
+// An outcome is what a handler saw.
 type outcome struct {
 	handled bool
 	err     error    // of the first attempt
@@ -28,7 +28,7 @@ func (o outcome) failed() bool { return o.err != nil || o.ended != nil }
 
 var errGone = errors.New("the goroutine ended")
 
-// serve is the handler of the host.
+// serve is the host's handler.
 func (r *faultTest) serve(w http.ResponseWriter, req *http.Request) {
 	w.Header().Set("X-Host", "kept")
 	w.Header().Set("Vary", "Cookie")
@@ -78,7 +78,7 @@ func (r *faultTest) serve(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// begin runs what comes before the attempt.
+// begin runs the phases before the attempt.
 func (r *faultTest) begin(ctx context.Context) (wrong string) {
 	phases := []flowhook.Phase{flowhook.Before, flowhook.BeforePersist}
 	if !r.run {
@@ -92,12 +92,12 @@ func (r *faultTest) begin(ctx context.Context) (wrong string) {
 	return ""
 }
 
-// left says what an attempt that returned an error has left behind.
+// left describes the traces of an attempt that returned an error.
 func (r *faultTest) left(ctx context.Context, was, is exchangeState) string {
 	if changed := was.differs(is); changed != "" || r.run {
 		return changed
 	}
-	// The gate has run in the attempt, so it has not run.
+	// The failed attempt included the gate, so the gate does not count as run.
 	if _, err := r.pipeline.Run(ctx, r.flow, flowhook.After, flowhook.Password); !errors.Is(err, flowhook.ErrPhaseSkipped) {
 		return fmt.Sprint("the marks: ", err)
 	}
@@ -120,7 +120,7 @@ func (r *faultTest) attempt(ctx context.Context, x *flowhook.Exchange, o *outcom
 	o.ended = nil
 }
 
-// photo is an exchange at one moment, with copies of all that a hook can change.
+// An exchangeState is an exchange at one moment, with copies of everything that a hook can change.
 type exchangeState struct {
 	x        *flowhook.Exchange
 	writer   http.ResponseWriter
@@ -150,7 +150,7 @@ func captureState(x *flowhook.Exchange, real http.ResponseWriter) exchangeState 
 	return p
 }
 
-// differs says what is not the same; "" if all is.
+// differs describes the difference, or returns "".
 func (p exchangeState) differs(q exchangeState) string {
 	switch {
 	case p.writer != q.writer || p.request != q.request:
@@ -163,7 +163,7 @@ func (p exchangeState) differs(q exchangeState) string {
 	return ""
 }
 
-// request gives all bytes of the answer, with one date.
+// request returns the bytes of the response, with a fixed date.
 func (r *faultTest) request(path string) string {
 	r.t.Helper()
 	return flowtest.DateLine.ReplaceAllString(flowtest.RawRequest(r.t, r.addr, path, r.token), "\r\nDate: now\r\n")

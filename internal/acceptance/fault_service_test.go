@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// plan is a chain at a flow's After, and how the host's handler comes to it.
+// A chain is the hooks at After of a flow, and how the host's handler runs them.
 type chain struct {
 	flow    flowhook.Flow
 	order   []string
@@ -44,7 +44,8 @@ func (p chain) String() string {
 
 func (p chain) has(hook string) bool { return slices.Contains(p.order, hook) }
 
-// rig is a host of one plan on a real server, whose store, courier and hooks go wrong when they are told to.
+// A faultTest is a service with one chain on a real server. Its store, courier and hooks fail on
+// demand.
 type faultTest struct {
 	chain
 	t        *testing.T
@@ -69,7 +70,7 @@ type faultTest struct {
 	outcome   chan outcome
 }
 
-// mishap is a way in which a hook goes wrong after it has done its work.
+// A failure is a way in which a hook fails after it has done its work.
 type failure func(r *faultTest, x *flowhook.Exchange) error
 
 const hostsHook, identityID = "greet", "alice"
@@ -111,7 +112,8 @@ func newFaultTest(t *testing.T, p chain) *faultTest {
 	return r
 }
 
-// makeSessions makes what is stored before a request: sessions of the user's and of another's, one of them in a cookie.
+// makeSessions makes the sessions that are stored before a request, of the user and of another one.
+// One of them is in a cookie.
 func (r *faultTest) makeSessions() {
 	r.store.clear()
 	var err error
@@ -130,7 +132,7 @@ func (r *faultTest) makeSessions() {
 	}
 }
 
-// seed makes the store what it is before a request.
+// seed resets the store to its content before a request.
 func (r *faultTest) seed() contents {
 	r.store.clear()
 	r.mail.Take()
@@ -165,7 +167,8 @@ func (r *faultTest) send(ctx context.Context, m flowhook.Message) error {
 	})
 }
 
-// greet is the host's own hook. It writes to the host's table, and changes all of the exchange that it can reach.
+// greet is the host's own hook. It writes to the host's table and changes everything in the
+// exchange that it can reach.
 func (r *faultTest) greet(ctx context.Context, x *flowhook.Exchange) error {
 	if err := r.store.SaveUser(ctx, flowtest.User{ID: "greeting for " + x.Identity.ID, Name: "hello"}); err != nil {
 		return err
@@ -181,7 +184,7 @@ func (r *faultTest) greet(ctx context.Context, x *flowhook.Exchange) error {
 	return nil
 }
 
-// wrap stands around every hook.
+// wrap is Options.Wrap.
 func (r *faultTest) wrap(_ flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
 	return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
 		r.store.running(name)
@@ -207,7 +210,7 @@ func (r *faultTest) fail(name string, x *flowhook.Exchange) (went bool, err erro
 	return true, r.failure(r, x)
 }
 
-// save is the host's.
+// save is the host's save function.
 func (r *faultTest) save(ctx context.Context, x *flowhook.Exchange) error {
 	r.store.running("save")
 	defer r.store.running("")

@@ -11,7 +11,7 @@ import (
 	"github.com/flowhook/flowhook/internal/testkit/flowtest"
 )
 
-// fault is what goes wrong at one call of the store or of the courier.
+// A fault is what goes wrong at one call of the store or of the courier.
 type fault string
 
 const (
@@ -23,11 +23,11 @@ const (
 
 var errInjected = errors.New("injected")
 
-// storeCall is one call of the store or of the courier, and the hook (or save) that made it.
+// A storeCall is one call of the store or of the courier, and the hook (or save) that made it.
 type storeCall struct{ method, by string }
 
-// faultStore is a host's store of which one call goes wrong. It knows every session and every token that anybody ever
-// tried to store in it.
+// A faultStore is a host's store with one failing call. It records every session and every token
+// that was ever passed to it.
 type faultStore struct {
 	*flowtest.UserStore
 
@@ -41,7 +41,7 @@ type faultStore struct {
 	tokens   map[string]bool
 }
 
-// clear makes it a new store.
+// clear empties the store.
 func (s *faultStore) clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -49,21 +49,21 @@ func (s *faultStore) clear() {
 	s.calls, s.failAt, s.commit = nil, -1, false
 }
 
-// arm has a call go wrong, counted from now.
+// arm makes the nth call from now fail.
 func (s *faultStore) arm(call int, f fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.calls, s.failAt, s.fault = nil, call, f
 }
 
-// forget has it look for no other sessions than this one from now on.
+// forget makes contents look for no recorded session but this one.
 func (s *faultStore) forget(except string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sessions, s.tokens, s.calls = map[string]bool{except: true}, map[string]bool{}, nil
 }
 
-// seen gives the calls since the store was armed.
+// seen returns the calls since arm.
 func (s *faultStore) seen() []storeCall {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,7 +76,7 @@ func (s *faultStore) running(hook string) {
 	s.by = hook
 }
 
-// count counts a call and says what is to go wrong with it.
+// count counts a call and returns its fault.
 func (s *faultStore) count(method string) (f fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -181,7 +181,7 @@ func (s *faultStore) SaveUser(ctx context.Context, u flowtest.User) error {
 	return s.call("SaveUser", func(fault) error { return s.UserStore.SaveUser(ctx, u) })
 }
 
-// contents is what is committed, of all that anybody ever tried to store.
+// contents is what is committed, of everything that was ever passed to the store.
 type contents struct {
 	sessions map[string]flowhook.Session
 	tokens   map[string]flowhook.VerificationToken

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// injection is one thing that goes wrong, and what is to be seen of it.
+// An injection is one failure and its expected effect.
 type injection struct {
 	name string
 	arm  func(r *faultTest)
@@ -24,7 +24,7 @@ type injection struct {
 	says string // what its error says
 }
 
-// ending is how a request ends that something went wrong in.
+// An ending is how a request with a failure ends.
 type ending string
 
 const (
@@ -35,7 +35,7 @@ const (
 	onlyLogged ending = "it is logged; the transaction and the response stand"
 )
 
-// mishaps are the ways in which a hook goes wrong after it has done its work.
+// failures are the ways in which a hook fails after it has done its work.
 var failures = []struct {
 	name string
 	do   failure
@@ -56,7 +56,7 @@ var failures = []struct {
 	}, rolledBack, nil, ""},
 }
 
-// failingHooks has every hook of a plan, the gate and save go wrong in every way.
+// failingHooks makes every hook of a chain, the gate and save fail in every way.
 func failingHooks(p chain) (all []injection) {
 	places := p.order
 	if !p.run {
@@ -83,7 +83,7 @@ func failingHooks(p chain) (all []injection) {
 	return all
 }
 
-// failingCalls has every call that a clean run makes go wrong, before and after it took effect.
+// failingCalls makes every call of a clean run fail, before and after it took effect.
 func failingCalls(p chain, calls []storeCall) (all []injection) {
 	for n, call := range calls {
 		faults := []fault{faultBefore, faultAfter, faultPanic}
@@ -109,8 +109,8 @@ func failingCalls(p chain, calls []storeCall) (all []injection) {
 	return all
 }
 
-// inject has something go wrong, looks at everything, and tries again: with the next request, and, from the start, within
-// the same exchange. It gives how often something went wrong.
+// inject lets one thing fail, checks everything, and tries again: first with a new request, then
+// from the start within the same exchange. It returns the number of failures.
 func (r *faultTest) inject(i injection) (times int) {
 	was := r.seed()
 	i.arm(r)
@@ -187,7 +187,8 @@ func TestFaults_AllOrNothing(t *testing.T) {
 	t.Logf("all or nothing: %d injections in %d chains", total.Load(), len(chains()))
 }
 
-// plans are the chains that are tried: of four hooks in all their orders, and fewer where a hook may not stand.
+// chains are the tested chains: four hooks in every order, and fewer hooks where some are not
+// allowed.
 func chains() (all []chain) {
 	four := []string{"session", "revoke_active_sessions", "verify", hostsHook}
 	for n, order := range permutations(four) {

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A browserAt has been given cookies by some hosts; sent says what it sends to another.
+// A browserAt has cookies from some hosts; sent returns those that it sends to another host.
 type browserAt struct{ *cookiejar.Jar }
 
 func newBrowserAt(t *testing.T, from string, cookies ...*http.Cookie) browserAt {
@@ -79,7 +79,7 @@ func provesCookiePrefix(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "alice", s.IdentityID, "whoever uses this browser does so in the session of another")
 
-	// Browsers refuse a cookie of this name that has a Domain, so that no neighbour can set one.
+	// Browsers reject a cookie with this name and a Domain, so a neighboring host cannot set one.
 	c := mended(t, rule, "session: {cookie: {persistent: true}}", flowtest.WithUsers(flowtest.Alice)).LoginCookie()
 	assert.Equal(t, "__Host-session; /; ; true", c.Name+"; "+c.Path+"; "+c.Domain+"; "+map[bool]string{true: "true"}[c.Secure])
 }
@@ -126,7 +126,7 @@ func provesExampleSecret(t *testing.T) {
 	assert.False(t, mended(t, rule, "secrets: {session: ["+flowtest.StrongSecret+"]}").AcceptsSecret(fromTheDocument))
 }
 
-// parts gives what is signed in a token, which everybody can read who has it.
+// parts returns what is signed in a token. Everyone who has the token can read it.
 func parts(t *testing.T, token string) (date, id string) {
 	t.Helper()
 	text, err := base64.URLEncoding.DecodeString(token)

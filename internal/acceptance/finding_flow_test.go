@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// seen is all of an answer that does not change by itself.
+// seen is the part of a response that is the same for equal requests.
 func seen(t *testing.T, srv *httptest.Server, name string) (http.Header, string) {
 	t.Helper()
 	res, err := http.Get(srv.URL + "/?user=" + name)
@@ -51,7 +51,7 @@ func provesEnumeration(t *testing.T) {
 	assert.ErrorContains(t, err, "the address was already taken, and security.account_enumeration.mitigate asks for the opposite")
 }
 
-// asked tells when a transaction is asked for.
+// A lockStore reports when a transaction is requested.
 type lockStore struct {
 	*flowtest.UserStore
 	by chan string // the identity's ID

@@ -102,7 +102,7 @@ func provesKratosExtend(t *testing.T) {
 	assert.Equal(t, "alice", stays(mended(t, rule, "session: {lifespan: 48h}", flowtest.WithUsers(flowtest.Alice))))
 }
 
-// noVerificationURL lets the file say where links lead.
+// noVerificationURL leaves the URL of links to the file.
 func noVerificationURL(_ *flowtest.Service, o *flowhook.Options) { o.VerificationURL = "" }
 
 func provesPlainLink(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// gates registers hooks that send every user elsewhere, as a gate does with those that it holds back.
+// gates registers hooks that redirect every user, as a gate does with a user that it stops.
 func gates(names ...string) change {
 	return func(_ *flowtest.Service, o *flowhook.Options) {
 		o.Hooks = map[string]flowhook.HookFactory{}

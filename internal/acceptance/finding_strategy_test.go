@@ -11,7 +11,7 @@ import (
 
 func provesStrategyOnly(t *testing.T) {
 	const rule = "strategy-only"
-	// older reports whether the session of an earlier login is alive after one by the strategy.
+	// older reports whether the session of an earlier login is alive after a login by the strategy.
 	older := func(h *flowtest.Service, s flowhook.Strategy) bool {
 		first := h.Browser()
 		first.PostPath("/login/password", "user", "alice")

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// claims show, for every rule, that what its finding says happens to a running service, and, where the finding's hint can
-// be followed in the file, that then neither the finding is there nor what it says.
+// claims prove, for every rule, that the effect its finding describes occurs in a running service.
+// If the hint can be followed in the file, the effect and the finding are gone then.
 var claims = map[string]func(t *testing.T){
 	"again":               provesAgain,
 	"closed":              provesClosed,
@@ -60,7 +60,7 @@ func TestFindings_ClaimsHold(t *testing.T) {
 
 type change = func(h *flowtest.Service, o *flowhook.Options)
 
-// claimed starts a service that the rule has something to say of, mended one that it has not.
+// claimed starts a service with a finding of the rule, and mended one without.
 func claimed(t *testing.T, rule, text string, changes ...change) *flowtest.Service {
 	t.Helper()
 	h := flowtest.NewService(t, text, changes...)
@@ -75,7 +75,7 @@ func mended(t *testing.T, rule, text string, changes ...change) *flowtest.Servic
 	return h
 }
 
-// A trail is what ran, in order.
+// A trail records what ran, in order.
 type trail struct {
 	mu    sync.Mutex
 	names []string
@@ -87,7 +87,7 @@ func (tr *trail) leave(name string) {
 	tr.names = append(tr.names, name)
 }
 
-// take gives what ran since the last time.
+// take returns what ran since the last take.
 func (tr *trail) take() []string {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
@@ -96,7 +96,7 @@ func (tr *trail) take() []string {
 	return names
 }
 
-// hooks gives the host hooks of its own that leave their names.
+// hooks registers hooks that record their names.
 func (tr *trail) hooks(names ...string) change {
 	return func(_ *flowtest.Service, o *flowhook.Options) {
 		o.Hooks = map[string]flowhook.HookFactory{}

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The documents name the Go versions that the go.mod files require, and no other.
+// The documentation names the Go versions that the go.mod files require, and no others.
 func TestGoVersion(t *testing.T) {
 	find := func(file, pattern string) (found []string) {
 		text, err := os.ReadFile(file)
@@ -18,7 +18,7 @@ func TestGoVersion(t *testing.T) {
 		}
 		return found
 	}
-	// All three numbers, as make oldest takes them for the name of a toolchain.
+	// make oldest needs all three numbers for the name of a toolchain.
 	const directive = `(?m)^go (\d+\.\d+\.\d+)$`
 	library, service := find("go.mod", directive), find("examples/authservice/go.mod", directive)
 	require.Len(t, library, 1)

@@ -15,12 +15,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fill repeats a piece until the text is as big as a file may be.
+// repeatToMaxSize repeats a piece until the text has the maximum size of a file.
 func repeatToMaxSize(head, piece, tail string) string {
 	return head + strings.Repeat(piece, (256<<10-len(head)-len(tail))/len(piece)) + tail
 }
 
-// most is fill for a piece that the limit on values, 22,000, stops before that on bytes does.
+// repeatToMaxValues repeats a piece up to the limit on values, 22,000, or on size.
 func repeatToMaxValues(head, piece, tail string) string {
 	values := 0
 	for _, c := range "\n\r,:[{?" {
@@ -30,7 +30,7 @@ func repeatToMaxValues(head, piece, tail string) string {
 	return head + strings.Repeat(piece, n) + tail
 }
 
-// bombs are files that are small and mean to be big, or deep.
+// hostileFiles are files that try to exhaust memory, time or the stack, and other broken files.
 func hostileFiles() map[string]string {
 	laughs := "a0: &a0 [ha, ha, ha, ha, ha, ha, ha, ha, ha, ha]\n"
 	for i := 1; i < 12; i++ {
@@ -149,7 +149,7 @@ func TestConfig_OversizedFileIsNotRead(t *testing.T) {
 	assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(4<<20))
 }
 
-// A file as big as a file may be, of the kind that people write, loads.
+// A typical file of the maximum size loads.
 func TestConfig_LargestFileLoads(t *testing.T) {
 	text := repeatToMaxSize("selfservice:\n  login:\n    before:\n", "      - hook: audit\n        config:\n          level: 7 # as in RFC 5424\n", "")
 	assert.NoError(t, flowtest.Build(text, flowtest.AnyOptions()))

@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// misspellings gives every word at distance one: an insertion, a deletion, a substitution, or two letters exchanged.
+// misspellings returns every word at distance one: an insertion, a deletion, a substitution, or a
+// transposition.
 func misspellings(word string) []string {
 	const letters = "abcdefghijklmnopqrstuvwxyz_"
 	var all []string
@@ -31,8 +32,8 @@ func misspellings(word string) []string {
 	return slices.DeleteFunc(slices.Compact(all), func(s string) bool { return s == word })
 }
 
-// Each row is a file with one word left out, and what may stand there. The file is fine with each of the words, and New
-// names every word that is one edit away from one of them.
+// Each row is a file with one missing word, and the words that are allowed there. The file loads
+// with each of them, and New names every word that is one edit away.
 func TestConfig_Misspellings(t *testing.T) {
 	opts := flowtest.AnyOptions()
 	opts.VerificationURL = "https://example.com/verify"

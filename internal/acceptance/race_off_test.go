@@ -2,5 +2,5 @@
 
 package acceptance_test
 
-// raceOn says that the race detector is on.
+// raceOn reports whether the race detector is on.
 const raceOn = false

@@ -2,5 +2,5 @@
 
 package acceptance_test
 
-// raceOn says that the race detector is on, which makes everything about ten times as slow.
+// raceOn reports whether the race detector is on. It makes everything about ten times as slow.
 const raceOn = true

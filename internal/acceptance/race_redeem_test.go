@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// postOffice is a pipeline that mails at every login.
+// A redeemTest is a pipeline that sends an email at every login.
 type redeemTest struct {
 	*flowhook.Pipeline
 	t     *testing.T
@@ -44,14 +44,14 @@ selfservice:
 	return o
 }
 
-// login signs somebody in who has one address. It gives what save has made of it too.
+// login signs in a user with one address and returns the session, even if it fails.
 func (o *redeemTest) login(ctx context.Context, id string, save func(ctx context.Context) error) (*flowhook.Session, error) {
 	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: flowtest.NewRequest(), Identity: flowtest.User{ID: id, Email: id + "@example.org"}.Identity()}
 	_, err := o.Complete(flowhook.NewContext(ctx, x), flowhook.Login, flowhook.Password, save)
 	return x.Session, err
 }
 
-// tokens gives what was mailed since the last call.
+// tokens returns the tokens that were sent since the last call.
 func (o *redeemTest) tokens() (tokens []string) {
 	for _, m := range o.mail.Take() {
 		u, err := url.Parse(m.Link)
@@ -66,7 +66,7 @@ func (o *redeemTest) confirm(ctx context.Context, v flowhook.VerificationToken) 
 	return o.store.SaveUser(ctx, flowtest.User{ID: v.IdentityID, Email: v.Address.Value, Verified: true})
 }
 
-// bounded ends what waits for ever.
+// testContext returns a context with a timeout, so that a deadlock ends.
 func testContext(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
@@ -130,7 +130,8 @@ func TestRaces_TokenIsRedeemedOnce(t *testing.T) {
 	t.Logf("%d tokens, %d redeemers each: exactly %d successes, %d of them at the second try (seed %d)", tokens, atOnce, successes, refusals, seed)
 }
 
-// TestRaces_LoginsAndRedeemers has logins that mail, redeemers, and logins that redeem, meet at one identity and one token.
+// TestRaces_LoginsAndRedeemers lets logins that send an email, redeemers, and logins that redeem
+// compete for one identity and one token.
 func TestRaces_LoginsAndRedeemers(t *testing.T) {
 	chance, seed := newSeed()
 	o, ctx := newRedeemTest(t), testContext(t)

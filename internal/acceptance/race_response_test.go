@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRaces_WriteWhileRunEnds has a goroutine that a hook has left behind write at just about the time when the run ends:
-// what it was told, and what the client gets, are the same.
+// TestRaces_WriteWhileRunEnds lets a hook's goroutine write at about the moment when the run ends.
+// The result of the write must agree with what the client gets.
 func TestRaces_WriteWhileRunEnds(t *testing.T) {
 	delivered := 0
 	var spin atomic.Int64

@@ -20,13 +20,13 @@ import (
 
 const atOnce = 64
 
-// newSeed gives a source of chance, and the seed that it came from.
+// newSeed returns a random source and its seed.
 func newSeed() (*rand.Rand, uint64) {
 	seed := rand.Uint64()
 	return rand.New(rand.NewPCG(seed, 0)), seed
 }
 
-// crowd is many clients of one user, each with a jar of its own.
+// A loginRace is many clients of one user, each with its own cookie jar.
 type loginRace struct {
 	*httptest.Server
 	t        *testing.T
@@ -35,7 +35,7 @@ type loginRace struct {
 	clients  [atOnce]*http.Client
 }
 
-// A signingIn is a chain at login, and what the handler does around it.
+// A signInCase is a chain at login, and how the handler runs it.
 type signInCase struct {
 	name  string
 	hooks []string
@@ -117,7 +117,7 @@ func newLoginRace(t *testing.T, s signInCase) *loginRace {
 	return c
 }
 
-// visit gives status and body of a page, and the session cookie that came with it.
+// visit returns the status and body of a page, and the session cookie that came with it.
 func (c *loginRace) visit(client int, method, path string) (status int, body, token string, err error) {
 	req, err := http.NewRequestWithContext(c.t.Context(), method, c.URL+path, nil)
 	if err != nil {
@@ -150,7 +150,7 @@ func TestRaces_OneSessionSurvivesLogins(t *testing.T) {
 		atOnce, rounds, len(signInCases), seed)
 }
 
-// round has all clients log in at once. another is a client that is asked who it is, beside the one that should know.
+// round lets all clients log in at the same time.
 func (c *loginRace) round(s signInCase, another int) {
 	var tokens [atOnce]string
 	flowtest.Concurrently(atOnce, func(i int) {

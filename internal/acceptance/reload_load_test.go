@@ -18,15 +18,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A reloaded is a service whose configuration changes while clients sign in again and again.
+// A reloadTest is a service that reloads its configuration while clients sign in.
 type reloadTest struct {
 	t        *testing.T
 	pipeline *flowhook.Pipeline
 	srv      *httptest.Server
 }
 
-// login answers with what it has seen of the configuration: the versions of all hooks that ran, of the lifespan, and of
-// the URL to return to; after who came is found to be signed in.
+// login responds with the versions that it has seen of the configuration: in its hooks, in the
+// session's lifespan and in the return URL. It first checks that the client is still signed in.
 func (s *reloadTest) login(w http.ResponseWriter, r *http.Request) {
 	x, _ := flowhook.FromContext(r.Context())
 	if _, err := r.Cookie("__Host-session"); err == nil {
@@ -51,8 +51,8 @@ func (s *reloadTest) login(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, seen, " ", to)
 }
 
-// TestReload_UnderLoad has clients sign in, over and over, while the configuration is replaced: each request is served by
-// one version from its first hook to its cookie, and nobody is signed out by a rotation of secrets.
+// TestReload_UnderLoad replaces the configuration while clients sign in. Every request sees one
+// version from its first hook to its cookie, and a rotation of secrets signs nobody out.
 func TestReload_UnderLoad(t *testing.T) {
 	reloads, requests := testkit.Times(t, 1000), testkit.Times(t, 100_000)
 	const clients = 32

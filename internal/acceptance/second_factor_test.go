@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The functions and the variable that docs/second-factor.md shows are in this file as they are there.
+// The functions and the variable shown in docs/second-factor.md are in this file unchanged.
 
 var secondFactorServes = []flowhook.Point{
 	{Flow: flowhook.Login, Strategy: flowhook.Password},

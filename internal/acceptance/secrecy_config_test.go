@@ -15,7 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// requireSilentError looks at an error in every form, and at every error in it, but not below one that is a test's own.
+// requireSilentError checks an error in every format, and every error that it wraps, except errors
+// of a test's own types.
 func requireSilentError(t testing.TB, err error, planted ...string) {
 	t.Helper()
 	if err == nil {
@@ -42,19 +43,19 @@ func requireSilentError(t testing.TB, err error, planted ...string) {
 	}
 }
 
-// logs are two logs of all that is said, as text and as JSON.
+// newLogs returns a text log and a JSON log that write to the same buffer.
 func newLogs() (book *flowtest.LogBuffer, loggers map[string]*slog.Logger) {
 	book = &flowtest.LogBuffer{}
 	all := &slog.HandlerOptions{Level: slog.LevelDebug, AddSource: true}
 	return book, map[string]*slog.Logger{"text": slog.New(slog.NewTextHandler(book, all)), "JSON": slog.New(slog.NewJSONHandler(book, all))}
 }
 
-// quotingType is a type of the host's whose decoder quotes what it cannot read.
+// A quotingType is a type of the host whose decoder quotes what it cannot read.
 type quotingType struct{}
 
 func (*quotingType) UnmarshalText(text []byte) error { return quotingError{text: string(text)} }
 
-// canaryHook is a hook of the host's with a secret in its config.
+// canaryHook is a factory of the host with a secret in its config.
 func canaryHook(_ flowhook.Point, decode func(any) error) (flowhook.Hook, error) {
 	var config struct {
 		APIKey  string            `yaml:"api_key"`
@@ -72,7 +73,7 @@ func canaryHook(_ flowhook.Point, decode func(any) error) (flowhook.Hook, error)
 
 var refuseHook = flowhook.HookFunc(flowtest.Refuse)
 
-// No secret is in what a wrong file's errors say, whatever is wrong with it.
+// The errors of a bad file contain no secret.
 func TestSecrecy_ConfigErrors(t *testing.T) {
 	const long, short = flowtest.Canary + "-long-enough", flowtest.Canary
 	session := func(list string) string { return "secrets: {session: " + list + "}" }
@@ -189,7 +190,7 @@ func TestSecrecy_ConfigErrors(t *testing.T) {
 	t.Logf("%d files with a secret in the wrong place: refused, and the secret is in no error", len(rows))
 }
 
-// load reads a file, from memory and from the disk, and makes a pipeline of it.
+// load reads a file, from memory and from disk, and makes a pipeline of it.
 func load(t *testing.T, text string, log *slog.Logger) error {
 	path := filepath.Join(t.TempDir(), "hooks.yml")
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))

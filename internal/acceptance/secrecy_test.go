@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// quoting is an error that says more than it should.
+// A quotingError says more than it should.
 type quotingError struct {
 	text string
 	err  error
@@ -27,7 +27,7 @@ func (q quotingError) Unwrap() error { return q.err }
 
 var errCourier = errors.New("the relay is away")
 
-// chatty is a courier that fails, and quotes all that it was given.
+// A quotingCourier fails, and quotes everything it was given.
 type quotingCourier struct {
 	fail func(m flowhook.Message) error
 	sent []flowhook.Message
@@ -50,7 +50,7 @@ selfservice:
 secrets: {session: [` + flowtest.Canary + `-newer-secret, ` + flowtest.Canary + `-older-secret]}
 `
 
-// scene is a pipeline with all hooks, an exchange full of what must not be seen, and a log.
+// A secrecyTest is a pipeline with all hooks, an exchange full of secrets, and a log.
 type secrecyTest struct {
 	*flowtest.SessionTest
 	flowtest.Visitor
@@ -86,7 +86,7 @@ func newSecrecyTest(t *testing.T, log *slog.Logger, change ...func(s *secrecyTes
 	return s
 }
 
-// secrets are what was planted, and what has come of it: sessions, cookies and links.
+// secrets returns the planted secrets, and the sessions, cookies and links that came of them.
 func (s *secrecyTest) secrets() []string {
 	all := s.planted
 	for _, c := range s.Recorder.Result().Cookies() {
@@ -110,7 +110,7 @@ func (s *secrecyTest) login(save func(context.Context) error) error {
 	return s.CompleteLogin(s.Visitor, save)
 }
 
-// play runs a scene once with each kind of log, and then looks at the log and at all errors.
+// forEachLogger runs act once with each kind of log, and checks the log and all errors.
 func forEachLogger(t *testing.T, name string, act func(t *testing.T, s *secrecyTest) []error, change ...func(s *secrecyTest)) {
 	for _, kind := range []string{"text", "JSON"} {
 		t.Run(name+", logged as "+kind, func(t *testing.T) {
@@ -173,7 +173,7 @@ func TestSecrecy_CourierErrors(t *testing.T) {
 			require.ErrorAs(t, err, &hookError)
 			require.Equal(t, "verify", hookError.Name)
 			require.Equal(t, row.reached, errors.Is(err, errCourier))
-			// The courier's own text is the courier's. Ours is above it.
+			// The text below ours is the courier's own.
 			flowtest.RequireSilent(t, fmt.Sprintf("%v %+v %s %q", err, err, err, err), s.secrets()...)
 			flowtest.RequireSilent(t, fmt.Sprintf("%v %+v %s %q", hookError.Err, hookError.Err, hookError.Err, hookError.Err), s.secrets()...)
 			s.Options.Logger.Error("the flow failed", "error", err)
@@ -218,7 +218,7 @@ func TestSecrecy_BadTokensAndCookies(t *testing.T) {
 	})
 }
 
-// What the host's code does wrong is said without what the exchange holds.
+// Errors about the host's code contain nothing of the exchange.
 func TestSecrecy_RunErrors(t *testing.T) {
 	ctx := func(s *secrecyTest) context.Context { return flowhook.NewContext(t.Context(), s.Exchange) }
 	answer := flowtest.AnswerWith(http.StatusOK, flowtest.Canary)
@@ -282,7 +282,7 @@ func TestSecrecy_RunErrors(t *testing.T) {
 	})
 }
 
-// panicsBelow panics with arguments on the stack that must not be seen.
+// panicsBelow panics with secrets as arguments on the stack.
 //
 //go:noinline
 func panicsBelow(secret string, x *flowhook.Exchange) error {

@@ -14,7 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// urlKeys are where a URL can be configured: files with %s for it, and what a host does in code.
+// urlKeys are the places where a URL can be configured: files with %s for it, and fields of
+// Options.
 var urlKeys = map[string]string{
 	"redirect":                 "selfservice: {login: {before: [{hook: redirect, config: {to: %s}}]}}",
 	"redirect's older key":     "selfservice: {login: {after: [{hook: redirect, config: {default_redirect_url: %s}}]}}",
@@ -35,7 +36,7 @@ var urlKeys = map[string]string{
 	"key without a value":      "selfservice: {login: {before: [{hook: redirect, config: {? %s}}]}}",
 }
 
-// secretURLs are URLs with a secret in every place that can have one.
+// secretURLs are URLs with a secret in every part that can have one.
 var secretURLs = map[string]string{
 	"query":                       "https://example.org/a?token=" + flowtest.Canary,
 	"query of a host":             "https://example.org?token=" + flowtest.Canary,
@@ -57,7 +58,7 @@ var secretURLs = map[string]string{
 	"query with a space after it": "https://example.org/a?token=" + flowtest.Canary + " b",
 }
 
-// urlFaults are what can be wrong with a URL.
+// urlFaults are ways to break a URL.
 var urlFaults = map[string]func(u string) string{
 	"nothing":           func(u string) string { return u },
 	"plain http":        func(u string) string { return strings.Replace(u, "https:", "http:", 1) },
@@ -88,7 +89,7 @@ var urlFaults = map[string]func(u string) string{
 	"too long":          func(u string) string { return strings.Replace(u, "/a", "/"+strings.Repeat("a", 200), 1) },
 }
 
-// written are the ways to write a value in YAML, right and wrong.
+// written are the ways to write a value in YAML, valid and invalid.
 var written = map[string]string{
 	"string": "%s", "list": "[%s]", "mapping": "{%s: x}", "tag": "!x %s", "anchor": "&x %s", "list of lists": "[[%s]]",
 }
@@ -156,7 +157,7 @@ func secretsStaySecret(t *testing.T, key, text, to string) (loaded bool) {
 	return err == nil
 }
 
-// An error shows as much of a URL as helps to find it.
+// An error shows the parts of a URL that help to find it.
 func TestSecrecy_URLsInErrors(t *testing.T) {
 	for to, want := range map[string]string{
 		"https://example.org/a b?token=x":   `"https://example.org/a b?..." contains a character`,

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// discard is a writer for tests that look at something else.
+// DiscardWriter discards a response.
 type DiscardWriter struct{}
 
 func (DiscardWriter) Header() http.Header { return http.Header{} }
@@ -22,6 +22,7 @@ func (DiscardWriter) Write(b []byte) (int, error) { return len(b), nil }
 
 func (DiscardWriter) WriteHeader(int) {}
 
+// NewRequest returns a POST request without a body.
 func NewRequest() *http.Request {
 	r, err := http.NewRequest(http.MethodPost, "https://auth.example/", nil)
 	if err != nil {
@@ -30,9 +31,10 @@ func NewRequest() *http.Request {
 	return r
 }
 
+// DateLine matches the Date header of a raw response.
 var DateLine = regexp.MustCompile(`\r\nDate: [^\r]*\r\n`)
 
-// rawRequest sends a request and reads until the server closes the connection.
+// RawRequest sends a request and reads until the server closes the connection.
 func RawRequest(t *testing.T, addr, path, token string) string {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
@@ -46,25 +48,26 @@ func RawRequest(t *testing.T, addr, path, token string) string {
 	return string(answer)
 }
 
-// browser is a client with a cookie jar that shows redirects instead of following them.
+// A Browser is a client with a cookie jar. It returns redirects instead of following them.
 type Browser struct {
 	*http.Client
 	service *Service
 }
 
-// answer is a response that was read.
+// An Answer is a response with the text of its body.
 type Answer struct {
 	*http.Response
 	Text string
 }
 
+// GetPath requests a path of the service.
 func (b *Browser) GetPath(path string) Answer {
 	b.service.T.Helper()
 	res, err := b.Get(b.service.Server.URL + path)
 	return b.read(res, err)
 }
 
-// post sends a form of the pairs.
+// PostPath posts a form of name-value pairs.
 func (b *Browser) PostPath(path string, pairs ...string) Answer {
 	b.service.T.Helper()
 	form := url.Values{}
@@ -84,9 +87,10 @@ func (b *Browser) read(res *http.Response, err error) Answer {
 	return Answer{res, string(body)}
 }
 
+// WhoAmI returns the identity that the browser is signed in as, or "anonymous".
 func (b *Browser) WhoAmI() string { b.service.T.Helper(); return b.GetPath("/whoami").Text }
 
-// cookies gives those in the jar, by name.
+// Cookies returns the cookies in the jar by name.
 func (b *Browser) Cookies() map[string]string {
 	u, _ := url.Parse(b.service.Server.URL)
 	m := map[string]string{}

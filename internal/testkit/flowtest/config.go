@@ -21,17 +21,22 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// Flows are all flows of AnyOptions.
 var Flows = []flowhook.Flow{"login", "registration", "settings", "verification", "recovery", "logout", "invite"}
 
+// Phases are all phases of a file.
 var Phases = []flowhook.Phase{"before", "before_persist", "after", "failed"}
 
+// Strategies are all strategies of AnyOptions, with "" for flow-wide hooks.
 var Strategies = []flowhook.Strategy{"", "password", "oidc", "profile", "link", "code", "totp", "lookup_secret", "webauthn", "passkey", "saml", "magic"}
 
+// HasFinding reports whether a pipeline has a finding of the rule.
 func HasFinding(p *flowhook.Pipeline, rule string) bool {
 	return slices.ContainsFunc(p.Plan().Findings(), func(f flowhook.Finding) bool { return f.Rule == rule })
 }
 
-// rules gives every rule that the code can find: the third argument of what adds to its list.
+// Rules returns every rule that internal/check can report: the third argument of the calls that add
+// findings.
 func Rules(t *testing.T) []string {
 	t.Helper()
 	found := map[string]bool{}
@@ -75,7 +80,7 @@ func Rules(t *testing.T) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// said gives findings as text, without the name of the file.
+// FindingTexts returns findings as text, without the name of the file.
 func FindingTexts(file string, findings []flowhook.Finding) (texts []string) {
 	for _, f := range findings {
 		text := f.String()
@@ -87,20 +92,23 @@ func FindingTexts(file string, findings []flowhook.Finding) (texts []string) {
 	return texts
 }
 
+// StrongSecret is a secret without a finding.
 const StrongSecret = "9b1f4e7a0c6d83255ef1a9c47d20b86e31fc5a9d7e4082b6c3d15f09ae7b2648"
 
-// AnyStore has all interfaces and does nothing: here, nothing runs.
+// AnyStore has all store interfaces. None of its methods can be called.
 type AnyStore struct {
 	flowhook.Store
 	flowhook.SessionStore
 	flowhook.VerificationStore
 }
 
+// AnyCourier is a courier that cannot be called.
 type AnyCourier struct{ flowhook.Courier }
 
+// NoOp is a hook that does nothing.
 func NoOp(context.Context, *flowhook.Exchange) error { return nil }
 
-// auditConfig is the config of a host's hook, with something of every kind.
+// auditConfig is the config of the hook "audit", with a value of every kind.
 type auditConfig struct {
 	Level uint8         `yaml:"level"`
 	On    bool          `yaml:"on"`
@@ -112,7 +120,8 @@ type auditConfig struct {
 	} `yaml:"sinks"`
 }
 
-// anything is a host that has all that the built-in hooks need, and hooks, a flow and a strategy of its own.
+// AnyOptions returns options with all that built-in hooks need, and with a hook, a flow and a
+// strategy of the host's own.
 func AnyOptions() flowhook.Options {
 	return flowhook.Options{
 		Store:      AnyStore{},
@@ -129,7 +138,7 @@ func AnyOptions() flowhook.Options {
 	}
 }
 
-// problems gives the texts of what New, or the reading before it, found.
+// Problems returns the texts of the errors of ParseConfig or New.
 func Problems(err error) (texts []string) {
 	if err == nil {
 		return nil
@@ -140,6 +149,7 @@ func Problems(err error) (texts []string) {
 	return texts
 }
 
+// ConfigErrors returns the errors joined in err.
 func ConfigErrors(err error) (list []*flowhook.ConfigError) {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, err := range joined.Unwrap() {
@@ -154,7 +164,7 @@ func ConfigErrors(err error) (list []*flowhook.ConfigError) {
 	return list
 }
 
-// build reads and builds, and gives what is wrong.
+// Build parses a file and makes a pipeline, and returns the error of either.
 func Build(yaml string, opts flowhook.Options) error {
 	cfg, err := flowhook.ParseConfig([]byte(yaml))
 	if err == nil {
@@ -163,6 +173,7 @@ func Build(yaml string, opts flowhook.Options) error {
 	return err
 }
 
+// RulesOf returns the rules of findings, sorted, each once.
 func RulesOf(found []flowhook.Finding) (rules []string) {
 	for _, f := range found {
 		rules = append(rules, f.Rule)
@@ -171,7 +182,7 @@ func RulesOf(found []flowhook.Finding) (rules []string) {
 	return slices.Compact(rules)
 }
 
-// bodies are options whose hook "body" notes its config.
+// Bodies returns options whose hook "body" records its config.
 func Bodies(got *[]string) flowhook.Options {
 	opts := AnyOptions()
 	opts.Hooks["body"] = func(_ flowhook.Point, decode func(any) error) (flowhook.Hook, error) {
@@ -183,7 +194,7 @@ func Bodies(got *[]string) flowhook.Options {
 	return opts
 }
 
-// parse reads a configuration.
+// Parse parses a file.
 func Parse(t testing.TB, text string) *flowhook.Config {
 	t.Helper()
 	cfg, err := flowhook.ParseConfig([]byte(text))
@@ -191,7 +202,7 @@ func Parse(t testing.TB, text string) *flowhook.Config {
 	return cfg
 }
 
-// stamping gives options whose host hook "stamp" notes, in the identity's data, which version of the file it is from.
+// StampOptions returns options whose hook "stamp" records which version of the file it is from.
 func StampOptions() flowhook.Options {
 	return flowhook.Options{
 		Store: memstore.New(), Logger: slog.New(slog.DiscardHandler),
@@ -209,10 +220,11 @@ func StampOptions() flowhook.Options {
 	}
 }
 
+// StampsKey is the context key of the *[]int in which the hook "stamp" records versions.
 type StampsKey struct{}
 
-// version is a file that says its number everywhere: in hooks of three phases, in a redirect, in the session's lifespan, and
-// in the secrets, where it comes first.
+// VersionYAML returns a file with its version in the hooks of three phases, a redirect, the
+// session's lifespan and the secrets. The first secret is the newest.
 func VersionYAML(n int, secrets ...string) string {
 	return fmt.Sprintf(`
 secrets: {session: [%s]}
@@ -229,4 +241,5 @@ selfservice:
 `, strings.Join(secrets, ", "), 3600+n, n, n, n, n, n, n)
 }
 
+// VersionSecret returns the secret of a version.
 func VersionSecret(n int) string { return fmt.Sprintf("the-secret-of-version-%d", n) }

@@ -11,10 +11,10 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// A canary is in every value that must not be seen, and in nothing else.
+// Canary is part of every planted secret.
 const Canary = "cAnArY7Q"
 
-// requireSilent asserts that text has none of what must not be seen.
+// RequireSilent asserts that a text contains no planted secret.
 func RequireSilent(t testing.TB, text string, planted ...string) {
 	t.Helper()
 	for _, c := range append(planted, Canary) {
@@ -24,11 +24,12 @@ func RequireSilent(t testing.TB, text string, planted ...string) {
 	}
 }
 
+// A CourierFunc is a function that is a courier.
 type CourierFunc func(ctx context.Context, m flowhook.Message) error
 
 func (f CourierFunc) Send(ctx context.Context, m flowhook.Message) error { return f(ctx, m) }
 
-// mailbox is a courier that keeps what it is given.
+// A Mailbox is a courier that keeps its messages.
 type Mailbox struct {
 	mu    sync.Mutex
 	mails []flowhook.Message
@@ -41,7 +42,7 @@ func (m *Mailbox) Send(_ context.Context, mail flowhook.Message) error {
 	return nil
 }
 
-// take empties the mailbox.
+// Take empties the mailbox and returns its messages.
 func (m *Mailbox) Take() []flowhook.Message {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -50,12 +51,13 @@ func (m *Mailbox) Take() []flowhook.Message {
 	return mails
 }
 
-// clock is a clock that stands still until it is moved.
+// A Clock stands still until Add moves it.
 type Clock struct {
 	mu sync.Mutex
 	t  time.Time
 }
 
+// NewClock returns a Clock at a fixed time that is not a whole microsecond.
 func NewClock() *Clock { return &Clock{t: time.Date(2026, 7, 1, 12, 0, 0, 123456789, time.UTC)} }
 
 func (c *Clock) Now() time.Time {
@@ -70,7 +72,7 @@ func (c *Clock) Add(d time.Duration) {
 	c.t = c.t.Add(d)
 }
 
-// logbook is a log that tests read.
+// A LogBuffer is a log that tests read.
 type LogBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -88,7 +90,7 @@ func (l *LogBuffer) String() string {
 	return l.buf.String()
 }
 
-// together calls f so often, all at the same time, and waits for all.
+// Concurrently calls f(0) to f(n-1) at the same time and waits for all of them.
 func Concurrently(n int, f func(i int)) {
 	var all sync.WaitGroup
 	start := make(chan struct{})

@@ -13,30 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// detach returns a context with an exchange that has no client, as a job or an import has.
-func (b *RunTest) Detach() context.Context {
-	b.Exchange = &flowhook.Exchange{Identity: b.Exchange.Identity}
-	return flowhook.NewContext(b.t.Context(), b.Exchange)
-}
-
-// file gives the bench a file's text, and makes hooks of the acts for the names that it has there.
-func (b *RunTest) AddYAML(text string, hooks map[string]Act) {
-	b.t.Helper()
-	cfg, err := flowhook.ParseConfig([]byte(text))
-	require.NoError(b.t, err)
-	b.Config, b.Built = *cfg, nil
-	b.Options.Hooks = map[string]flowhook.HookFactory{}
-	for name, a := range hooks {
-		b.Options.Hooks[name] = func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
-			return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
-				b.Ran = append(b.Ran, name)
-				return a(ctx, x)
-			}), nil
-		}
-	}
-}
-
-// bench is an exchange at a pipeline whose hooks a test adds.
+// A RunTest is an exchange and a pipeline whose hooks a test adds.
 type RunTest struct {
 	t        *testing.T
 	Store    *TransactionLog
@@ -51,6 +28,7 @@ type RunTest struct {
 	Built    *flowhook.Pipeline // by the first call of pipeline
 }
 
+// NewRunTest returns a RunTest with an identity, a session and a header of the host.
 func NewRunTest(t *testing.T) *RunTest {
 	b := &RunTest{t: t, Store: &TransactionLog{}, Log: &LogBuffer{}, Recorder: httptest.NewRecorder()}
 	b.Recorder.Header().Set("X-Host", "kept")
@@ -63,9 +41,10 @@ func NewRunTest(t *testing.T) *RunTest {
 	return b
 }
 
+// An Act is what a hook does.
 type Act = func(ctx context.Context, x *flowhook.Exchange) error
 
-// add adds a hook that notes its name and does what act does.
+// Add adds a hook that records its name and does what acts do.
 func (b *RunTest) Add(p flowhook.Point, name string, acts ...Act) {
 	b.Config.Add(p, name, flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
 		b.Ran = append(b.Ran, name)
@@ -78,6 +57,7 @@ func (b *RunTest) Add(p flowhook.Point, name string, acts ...Act) {
 	}))
 }
 
+// Pipeline returns the pipeline. The first call makes it.
 func (b *RunTest) Pipeline() *flowhook.Pipeline {
 	b.t.Helper()
 	if b.Built == nil {
@@ -88,17 +68,19 @@ func (b *RunTest) Pipeline() *flowhook.Pipeline {
 	return b.Built
 }
 
+// Run runs a phase of a login by password.
 func (b *RunTest) Run(phase flowhook.Phase) (bool, error) {
 	b.t.Helper()
 	return b.Pipeline().Run(b.Context, flowhook.Login, phase, flowhook.Password)
 }
 
+// Complete completes a login by password.
 func (b *RunTest) Complete(save func(context.Context) error) (bool, error) {
 	b.t.Helper()
 	return b.Pipeline().Complete(b.Context, flowhook.Login, flowhook.Password, save)
 }
 
-// requireUntouched asserts that nothing of a run is left.
+// RequireUntouched asserts that a run has left no trace in the exchange and the response.
 func (b *RunTest) RequireUntouched() {
 	b.t.Helper()
 	require.Same(b.t, b.Recorder, b.Exchange.Writer)
@@ -110,6 +92,7 @@ func (b *RunTest) RequireUntouched() {
 	require.Equal(b.t, flowhook.Point{}, b.Exchange.Point())
 }
 
+// At returns a Point.
 func At(flow flowhook.Flow, phase flowhook.Phase, strategy flowhook.Strategy) flowhook.Point {
 	return flowhook.Point{Flow: flow, Phase: phase, Strategy: strategy}
 }
@@ -124,6 +107,7 @@ var (
 	Refuse      Act = func(context.Context, *flowhook.Exchange) error { return ErrRefused }
 )
 
+// AnswerWith returns an Act that writes a response.
 func AnswerWith(status int, body string) Act {
 	return func(_ context.Context, x *flowhook.Exchange) error {
 		x.Writer.Header().Set("X-Hook", "was here")
@@ -133,7 +117,7 @@ func AnswerWith(status int, body string) Act {
 	}
 }
 
-// meddle changes everything that a hook can reach.
+// Meddle changes everything that a hook can reach.
 func Meddle(_ context.Context, x *flowhook.Exchange) error {
 	x.Writer.Header().Set("X-Host", "changed")
 	x.Writer.Header().Add("Set-Cookie", "a=b")
@@ -145,4 +129,27 @@ func Meddle(_ context.Context, x *flowhook.Exchange) error {
 	x.Session = nil
 	x.Err = errors.New("changed")
 	return nil
+}
+
+// Detach returns a context with an exchange that has no client, such as one of a job or an import.
+func (b *RunTest) Detach() context.Context {
+	b.Exchange = &flowhook.Exchange{Identity: b.Exchange.Identity}
+	return flowhook.NewContext(b.t.Context(), b.Exchange)
+}
+
+// AddYAML adds the hooks of a file. Each name in hooks is a hook that does what its Act does.
+func (b *RunTest) AddYAML(text string, hooks map[string]Act) {
+	b.t.Helper()
+	cfg, err := flowhook.ParseConfig([]byte(text))
+	require.NoError(b.t, err)
+	b.Config, b.Built = *cfg, nil
+	b.Options.Hooks = map[string]flowhook.HookFactory{}
+	for name, a := range hooks {
+		b.Options.Hooks[name] = func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
+			return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
+				b.Ran = append(b.Ran, name)
+				return a(ctx, x)
+			}), nil
+		}
+	}
 }

@@ -9,114 +9,16 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
-	"net/url"
-	"os"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/flowhook/flowhook"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// loginCookie is the session cookie of somebody who signs in.
-func (h *Service) LoginCookie() *http.Cookie {
-	h.T.Helper()
-	cookies := h.Browser().PostPath("/login/password", "user", "alice").Cookies()
-	require.Len(h.T, cookies, 1)
-	return cookies[0]
-}
-
-// accepts says whether a token is good that somebody has made who knows no more than a secret, and the ID of a session.
-func (h *Service) AcceptsSecret(secret string) bool {
-	s := flowhook.Session{ID: "KNOWNKNOWNKNOWNKNOWNKNOWNK" + rand.Text(), IdentityID: "alice", ExpiresAt: h.Clock.Now().Add(time.Hour)}
-	require.NoError(h.T, h.Store.CreateSession(h.T.Context(), s))
-	found, err := h.Pipeline.Sessions().FromToken(h.T.Context(), SignToken(secret, CookieName, "1780000000", s.ID))
-	if err != nil {
-		require.ErrorIs(h.T, err, flowhook.ErrNoSession)
-		return false
-	}
-	return found.IdentityID == "alice"
-}
-
-// returnTo asks where a request goes that names a URL.
-func (h *Service) ReturnTo(to string) (string, error) {
-	r := NewRequest()
-	r.URL.RawQuery = url.Values{"return_to": {to}}.Encode()
-	return h.Pipeline.ReturnURL(r, flowhook.Login, flowhook.Password)
-}
-
-// A discreet service does all that it can to keep to itself who has an account: whoever registers gets the same page.
-func (h *Service) DiscreetServer() *httptest.Server {
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		u := User{ID: r.FormValue("user"), Email: r.FormValue("user") + "@example.org"}
-		if _, taken := h.Store.User(r.Context(), u.ID); !taken {
-			x := &flowhook.Exchange{Writer: w, Request: r, Identity: u.Identity()}
-			_, err := h.Pipeline.Complete(flowhook.NewContext(r.Context(), x), flowhook.Registration, flowhook.Password,
-				func(ctx context.Context) error { return h.Store.SaveUser(ctx, u) })
-			assert.NoError(h.T, err)
-		}
-		io.WriteString(w, "We have sent you a mail.")
-	}))
-	h.T.Cleanup(srv.Close)
-	return srv
-}
-
-// link gives where the mail leads that somebody gets who registers.
-func (h *Service) VerificationLink() *url.URL {
-	h.Browser().PostPath("/registration/password", "user", "carol")
-	mails := h.Mail.Take()
-	require.Len(h.T, mails, 1)
-	require.Contains(h.T, mails[0].Text, mails[0].Link)
-	u, err := url.Parse(mails[0].Link)
-	require.NoError(h.T, err)
-	require.NotEmpty(h.T, u.Query().Get("token"))
-	return u
-}
-
-func Document(t *testing.T, name string) string {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join("testdata", "document", name))
-	require.NoError(t, err)
-	return string(text)
-}
-
-func WithStoreDown(h *Service, o *flowhook.Options) { o.Store = DownStore{h.Store} }
-
-func WithUsers(users ...User) func(h *Service, o *flowhook.Options) {
-	return func(h *Service, o *flowhook.Options) {
-		for _, u := range users {
-			h.Store.Users[u.ID] = u
-		}
-	}
-}
-
-var Alice, Bob = User{ID: "alice", Email: "alice@example.org"}, User{ID: "bob", Email: "bob@example.org"}
-
-const VerifyYAML = `
-selfservice:
-  registration: {after: [{hook: verify}]}
-  settings: {after: [{hook: verification}]}
-`
-
-var LinkToken = regexp.MustCompile(`https://auth\.example/verify\?token=([A-Za-z0-9_-]{43})`)
-
-// user is a row of the host's own table.
-type User struct {
-	ID, Email, Name string
-	Verified        bool
-}
-
-func (u User) Identity() *flowhook.Identity {
-	return &flowhook.Identity{ID: u.ID, Data: u,
-		Addresses: []flowhook.Address{{Via: "email", Value: u.Email, Verified: u.Verified}}}
-}
-
-// signIn is how a host's login handler goes about it.
+// A SignInMode is how the login handler of a Service signs users in.
 type SignInMode string
 
 const (
@@ -125,7 +27,7 @@ const (
 	SignInByOwnSessions SignInMode = "sessions of the host's own"  // in a cookie of its own
 )
 
-// host is an auth service around a pipeline, as its owner would write it, on a real server.
+// A Service is a complete auth service around a pipeline, on a real server.
 type Service struct {
 	T        *testing.T
 	Pipeline *flowhook.Pipeline
@@ -136,12 +38,14 @@ type Service struct {
 	Server   *httptest.Server
 	SignIn   SignInMode
 	mu       sync.Mutex
-	reached  []string // the handlers that were reached, by path
+	reached  []string // the handlers reached, such as "POST /login/password"
 }
 
+// SecretYAML is the secret of a file without one.
 const SecretYAML = "\nsecrets:\n  session: [a-secret-for-the-tests]\n"
 
-// newHost starts a service with a file's text. Where the text has no secrets, it gets one.
+// NewService starts a service with the text of a file. If the text has no secrets, NewService adds
+// one.
 func NewService(t *testing.T, text string, change ...func(h *Service, o *flowhook.Options)) *Service {
 	t.Helper()
 	h := &Service{T: t, Store: NewUserStore(), Mail: &Mailbox{}, Clock: NewClock(), Log: &LogBuffer{}, SignIn: SignInByComplete}
@@ -200,7 +104,7 @@ func (h *Service) routes() http.Handler {
 	return mux
 }
 
-// who gives the identity that a request is signed in as.
+// who returns the identity that a request is signed in as.
 func (h *Service) who(r *http.Request) (string, error) {
 	if h.SignIn == SignInByOwnSessions {
 		c, err := r.Cookie("own")
@@ -220,7 +124,7 @@ func (h *Service) who(r *http.Request) (string, error) {
 	return s.IdentityID, nil
 }
 
-// issueOwn is a host's own way to sign somebody in.
+// issueOwn signs a user in with a session cookie of the host's own.
 func (h *Service) issueOwn(ctx context.Context, x *flowhook.Exchange) error {
 	id := "own-" + rand.Text()
 	s := flowhook.Session{ID: id, IdentityID: x.Identity.ID, IssuedAt: h.Clock.Now(), ExpiresAt: h.Clock.Now().Add(time.Hour)}
@@ -232,7 +136,8 @@ func (h *Service) issueOwn(ctx context.Context, x *flowhook.Exchange) error {
 	return nil
 }
 
-// login signs in whoever ?user= names; the callback of a provider, at GET, may find that it is nobody yet.
+// login signs in the user that ?user= names. The callback of a provider (GET) registers an unknown
+// user.
 func (h *Service) login(w http.ResponseWriter, r *http.Request, x *flowhook.Exchange) {
 	strategy := flowhook.Strategy(r.PathValue("strategy"))
 	u, known := h.Store.User(r.Context(), r.FormValue("user"))
@@ -274,7 +179,7 @@ func (h *Service) register(w http.ResponseWriter, r *http.Request, x *flowhook.E
 	h.done(w, handled, err)
 }
 
-// settings changes the name, and the address where a new one is given.
+// settings changes the name, and the address if a new one is posted.
 func (h *Service) settings(w http.ResponseWriter, r *http.Request, x *flowhook.Exchange) {
 	s, err := h.Pipeline.Sessions().FromRequest(r)
 	if err != nil {
@@ -307,12 +212,13 @@ func (h *Service) verification(w http.ResponseWriter, r *http.Request, x *flowho
 		})
 	})
 	if errors.Is(err, flowhook.ErrBadToken) {
-		http.Error(w, "this link is of no use any more", http.StatusGone)
+		http.Error(w, "this link has expired or was already used", http.StatusGone)
 		return
 	}
 	h.done(w, handled, err)
 }
 
+// ErrorPage is the response of a handler to an error.
 const ErrorPage = "something went wrong, nothing was changed"
 
 func (h *Service) done(w http.ResponseWriter, handled bool, err error) {
@@ -326,7 +232,7 @@ func (h *Service) done(w http.ResponseWriter, handled bool, err error) {
 	}
 }
 
-// handlers gives the handlers that were reached since the last call.
+// ReachedHandlers returns the handlers that were reached since the last call.
 func (h *Service) ReachedHandlers() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -335,6 +241,7 @@ func (h *Service) ReachedHandlers() []string {
 	return reached
 }
 
+// Browser returns a new browser with an empty cookie jar.
 func (h *Service) Browser() *Browser {
 	jar, err := cookiejar.New(nil)
 	require.NoError(h.T, err)

@@ -15,9 +15,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// CookieName is the default name of the session cookie.
 const CookieName = "__Host-session"
 
-// desk is a pipeline, with its sessions, over a store that is watched.
+// A SessionTest is a pipeline and its sessions over a RecordingStore.
 type SessionTest struct {
 	*flowhook.Sessions
 	T        testing.TB
@@ -29,7 +30,8 @@ type SessionTest struct {
 	Options  flowhook.Options
 }
 
-// newDesk makes one with a file's text. Where the text has no secrets, it gets one.
+// NewSessionTest makes a SessionTest with the text of a file. If the text has no secrets,
+// NewSessionTest adds one.
 func NewSessionTest(t testing.TB, text string, change ...func(d *SessionTest)) *SessionTest {
 	t.Helper()
 	d := &SessionTest{T: t, Store: NewRecordingStore(), Clock: NewClock(), Mail: &Mailbox{}, Log: &LogBuffer{}}
@@ -49,13 +51,14 @@ func NewSessionTest(t testing.TB, text string, change ...func(d *SessionTest)) *
 	return d
 }
 
-// visitor is a request and what has become of it.
+// A Visitor is an exchange and its recorded response.
 type Visitor struct {
 	*flowhook.Exchange
 	Recorder *httptest.ResponseRecorder
 }
 
-// visit is a request of an identity ("": of nobody yet), with cookies in one header.
+// NewVisitor returns a request of an identity, or of an anonymous user if identity is empty. All
+// cookies are in one header.
 func NewVisitor(identity string, cookies ...string) Visitor {
 	v := Visitor{&flowhook.Exchange{Request: NewRequest()}, httptest.NewRecorder()}
 	v.Writer = v.Recorder
@@ -68,7 +71,7 @@ func NewVisitor(identity string, cookies ...string) Visitor {
 	return v
 }
 
-// signIn issues a session and gives the cookie, as "name=value", and the session.
+// SignIn issues a session and returns it with its cookie, as "name=value".
 func (d *SessionTest) SignIn(identity string) (cookie string, s flowhook.Session) {
 	d.T.Helper()
 	v := NewVisitor(identity)
@@ -78,7 +81,7 @@ func (d *SessionTest) SignIn(identity string) (cookie string, s flowhook.Session
 	return c.Name + "=" + c.Value, *v.Session
 }
 
-// who gives the identity that a request with these cookies is signed in as, "" for nobody.
+// IdentityOf returns the identity that a request with these cookies is signed in as, or "".
 func (d *SessionTest) IdentityOf(cookies ...string) string {
 	d.T.Helper()
 	s, err := d.FromRequest(NewVisitor("", cookies...).Request)
@@ -90,7 +93,7 @@ func (d *SessionTest) IdentityOf(cookies ...string) string {
 	return s.IdentityID
 }
 
-// complete is a login by password.
+// CompleteLogin completes a login by password.
 func (d *SessionTest) CompleteLogin(v Visitor, save func(ctx context.Context) error) error {
 	d.T.Helper()
 	handled, err := d.Pipeline.Complete(flowhook.NewContext(d.T.Context(), v.Exchange), flowhook.Login, flowhook.Password, save)
@@ -98,12 +101,14 @@ func (d *SessionTest) CompleteLogin(v Visitor, save func(ctx context.Context) er
 	return err
 }
 
+// SetCookies returns the Set-Cookie headers of the response.
 func SetCookies(v Visitor) []string { return v.Recorder.Header()["Set-Cookie"] }
 
+// Secret is the secret in SecretYAML.
 const Secret = "a-secret-for-the-tests"
 
-// sign makes a token as flowhook does: gorilla/securecookie's format, under a key that is expanded from the secret.
-// Where it changes, all users are signed out by the upgrade.
+// SignToken makes a session token as flowhook does: in the format of gorilla/securecookie, with a
+// key derived from the secret. If the format changes, an upgrade signs all users out.
 func SignToken(secret, name, date, content string) string {
 	return EncodeToken(date, content, func(signed string) []byte {
 		mac := hmac.New(sha256.New, ExpandKey(secret))
@@ -112,11 +117,13 @@ func SignToken(secret, name, date, content string) string {
 	})
 }
 
+// EncodeToken encodes a token with the result of mac, in the format of gorilla/securecookie.
 func EncodeToken(date, content string, mac func(signed string) []byte) string {
 	signed := date + "|" + base64.URLEncoding.EncodeToString([]byte(content))
 	return base64.URLEncoding.EncodeToString([]byte(signed + "|" + string(mac(signed))))
 }
 
+// ExpandKey derives the signing key from a secret as flowhook does.
 func ExpandKey(secret string) []byte {
 	key, err := hkdf.Key(sha256.New, []byte(secret), nil, "flowhook session token", 64)
 	if err != nil {
@@ -125,7 +132,7 @@ func ExpandKey(secret string) []byte {
 	return key
 }
 
-// cookiesOf signs an identity in n times and returns the cookies and the IDs of the sessions.
+// CookiesOf signs an identity in n times and returns the cookies and the IDs of the sessions.
 func (d *SessionTest) CookiesOf(identity string, n int) (cookies, ids []string) {
 	d.T.Helper()
 	for range n {
@@ -135,7 +142,8 @@ func (d *SessionTest) CookiesOf(identity string, n int) (cookies, ids []string) 
 	return cookies, ids
 }
 
-// live counts the sessions that the store has created, and has not lost, of each identity; none is left out.
+// LiveSessions counts the live sessions of each identity. It requires that these identities are
+// all.
 func (d *SessionTest) LiveSessions(identities ...string) map[string]int {
 	d.T.Helper()
 	d.Store.Mu.Lock()

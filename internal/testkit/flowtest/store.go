@@ -13,7 +13,7 @@ import (
 	"github.com/flowhook/flowhook/store/memstore"
 )
 
-// watched is a store that notes what it is asked, and fails where a test wants it to.
+// A RecordingStore records its calls and fails where a test tells it to.
 type RecordingStore struct {
 	*memstore.Store
 	Mu    sync.Mutex
@@ -21,6 +21,7 @@ type RecordingStore struct {
 	Fail  map[string]error // by method, or by call
 }
 
+// NewRecordingStore returns an empty RecordingStore.
 func NewRecordingStore() *RecordingStore {
 	return &RecordingStore{Store: memstore.New(), Fail: map[string]error{}}
 }
@@ -33,7 +34,7 @@ func (w *RecordingStore) record(method, about string) error {
 	return cmp.Or(w.Fail[method], w.Fail[call])
 }
 
-// take gives the calls since the last time, without those of Transaction.
+// Take returns the calls since the last Take, except those of Transaction.
 func (w *RecordingStore) Take() (calls []string) {
 	w.Mu.Lock()
 	defer w.Mu.Unlock()
@@ -102,9 +103,10 @@ func (w *RecordingStore) DeleteVerification(ctx context.Context, hash []byte) er
 	return w.Store.DeleteVerification(ctx, hash)
 }
 
-// down is a store that is down, whatever is asked of it.
+// A DownStore fails every call.
 type DownStore struct{ *UserStore }
 
+// ErrStoreDown is the error of a DownStore.
 var ErrStoreDown = errors.New("the database is down")
 
 func (DownStore) Transaction(context.Context, string, func(context.Context) error) error {
@@ -121,17 +123,19 @@ func (DownStore) DeleteSession(context.Context, string) error { return ErrStoreD
 
 func (DownStore) DeleteSessions(ctx context.Context, _, _ string) error { return ErrStoreDown }
 
-// hostStore is memstore with the host's own table in the same transactions.
+// A UserStore is a memstore that keeps the host's own table in the same transactions.
 type UserStore struct {
 	*memstore.Store
 	Mu    sync.Mutex
 	Users map[string]User
 }
 
+// NewUserStore returns an empty UserStore.
 func NewUserStore() *UserStore {
 	return &UserStore{Store: memstore.New(), Users: map[string]User{}}
 }
 
+// PendingUsersKey is the context key of the users saved in a transaction, a map[string]User.
 type PendingUsersKey struct{}
 
 func (s *UserStore) Transaction(ctx context.Context, id string, fn func(context.Context) error) error {
@@ -163,6 +167,7 @@ func (s *UserStore) Transaction(ctx context.Context, id string, fn func(context.
 	return err
 }
 
+// SaveUser saves a user, in the transaction of ctx if there is one.
 func (s *UserStore) SaveUser(ctx context.Context, u User) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -177,6 +182,7 @@ func (s *UserStore) SaveUser(ctx context.Context, u User) error {
 	return nil
 }
 
+// User returns a user, as the transaction of ctx sees it if there is one.
 func (s *UserStore) User(ctx context.Context, id string) (User, bool) {
 	if pending, ok := ctx.Value(PendingUsersKey{}).(map[string]User); ok {
 		if u, ok := pending[id]; ok {
@@ -189,12 +195,13 @@ func (s *UserStore) User(ctx context.Context, id string) (User, bool) {
 	return u, ok
 }
 
-// ledger is a store that writes down what becomes of its transactions.
+// A TransactionLog is a store that records how its transactions end.
 type TransactionLog struct {
 	Entries   []string
 	CommitErr error // what a commit that fails reports
 }
 
+// InTransactionKey is the context key that marks the context of a transaction.
 type InTransactionKey struct{}
 
 func (l *TransactionLog) Transaction(ctx context.Context, id string, fn func(context.Context) error) error {
