@@ -91,8 +91,8 @@ func TestCheck_Options(t *testing.T) {
 			[]string{"1:21: warning: unused-secrets: the file's secrets have no effect: Options.Secrets take their place; remove them, or set no Options.Secrets"}},
 		{"a link", verify, func(o *flowhook.Options) { o.VerificationURL = "http://auth.example.com/verify" },
 			[]string{"Options.VerificationURL: warning: plain-link: the links in verification emails are plain http: anyone on the reader's network can take the token; use https"}},
-		{"a link for no mails", "", func(o *flowhook.Options) { o.VerificationURL = "http://auth.example.com/verify" }, nil},
-		{"a link instead of the file's", verify + "urls: {verify_ui: http://example.net/}\ncookies: {same_site: Lax}", func(o *flowhook.Options) { o.VerificationURL = "https://auth.example.com/verify" }, nil},
+		{"a link without verify hooks", "", func(o *flowhook.Options) { o.VerificationURL = "http://auth.example.com/verify" }, nil},
+		{"a link that replaces the file's", verify + "urls: {verify_ui: http://example.net/}\ncookies: {same_site: Lax}", func(o *flowhook.Options) { o.VerificationURL = "https://auth.example.com/verify" }, nil},
 		{"a foreign link", verify + "urls: {default_return_to: https://example.org/}", func(o *flowhook.Options) { o.VerificationURL = "https://auth.example.com/verify" },
 			[]string{"Options.VerificationURL: warning: foreign-link: verification mails lead to auth.example.com, and no redirect or return URL does: their readers may end up on another site; compare the host names"}},
 		{"no store", "selfservice: {login: {after: [{hook: audit}, {hook: session}]}}", func(o *flowhook.Options) { o.Store, o.Issue = nil, flowtest.NoOp }, nil},
@@ -100,7 +100,7 @@ func TestCheck_Options(t *testing.T) {
 			`1:38: warning: slow-lock: hook "audit" runs inside the transaction, with the identity locked, in front of "session": as long as it takes, whatever else is to be saved for this user waits; what waits for another service belongs at phase: before_persist, or into AfterCommit`}},
 		{"sessions of the host's own", "session: {earliest_possible_extend: 1h}", func(o *flowhook.Options) { o.Secrets, o.Issue = []string{flowtest.StrongSecret}, flowtest.NoOp }, []string{
 			"1:37: warning: kratos-extend: Kratos can extend a session during this time before it expires; here this has no effect; remove it"}},
-		{"the place first, then the options", "session: {cookie: {name: app}}", func(o *flowhook.Options) { o.Secrets = []string{"something-super-secret"} }, []string{
+		{"findings in the file before options", "session: {cookie: {name: app}}", func(o *flowhook.Options) { o.Secrets = []string{"something-super-secret"} }, []string{
 			"1:26: warning: cookie-prefix: without the prefix __Host-, any neighbouring host can set a session cookie in place of this one; leave name and path out: it is then called __Host-session",
 			"Options.Secrets[0]: warning: example-secret: this secret was copied from documentation: anyone who has read it can sign session tokens; make one by: openssl rand -hex 32",
 		}},
@@ -230,10 +230,10 @@ func TestCheck_KratosRules(t *testing.T) {
 		name, text string
 		want       []string
 	}{
-		{"no other key", with(""), nil},
-		{"keys that any service may have", with("log: {level: info}\nversion: '1.2'\n$schema: ./auth.schema.json\ntracing: {}\ndatabase: x\nclients: {}\ndev: true"), nil},
-		{"keys of Kratos that flowhook uses", with("session: {lifespan: 1h, cookie: {path: /}}\nsecurity: {account_enumeration: {mitigate: false}}\nurls: {default_return_to: /}"), nil},
-		{"keys that are deeper", with("kratos: {dsn: memory, identity: {}, version: v1.3.0}"), nil},
+		{"no other Kratos key", with(""), nil},
+		{"keys of any service", with("log: {level: info}\nversion: '1.2'\n$schema: ./auth.schema.json\ntracing: {}\ndatabase: x\nclients: {}\ndev: true"), nil},
+		{"Kratos keys that flowhook uses", with("session: {lifespan: 1h, cookie: {path: /}}\nsecurity: {account_enumeration: {mitigate: false}}\nurls: {default_return_to: /}"), nil},
+		{"nested keys", with("kratos: {dsn: memory, identity: {}, version: v1.3.0}"), nil},
 		{"a version of another kind", with("version: v3.1.0"), nil},
 		{"dsn", with("dsn: memory"), nil},
 		{"identity", with("identity: {schemas: []}"), nil},
@@ -482,7 +482,7 @@ secrets: {session: [something-super-secret]}
 	cfg := flowtest.Parse(t, text)
 	require.Equal(t, []string{"example-secret", "signs-out", "slow-lock"}, flowtest.RulesOf(cfg.Check(checked())))
 
-	t.Run("drops findings everywhere", func(t *testing.T) {
+	t.Run("findings are dropped", func(t *testing.T) {
 		log := &flowtest.LogBuffer{}
 		o := accepting("signs-out", "slow-lock", "never-runs")
 		o.Logger = slog.New(slog.NewTextHandler(log, nil))
@@ -502,7 +502,7 @@ secrets: {session: [something-super-secret]}
 		require.NotContains(t, log.String(), "rule=signs-out")
 	})
 
-	t.Run("makes no error of an accepted warning under Strict", func(t *testing.T) {
+	t.Run("accepted warning is no error under Strict", func(t *testing.T) {
 		_, err := flowhook.New(cfg, strict(accepting("slow-lock")))
 		require.Len(t, flowtest.ConfigErrors(err), 1)
 		require.ErrorContains(t, err, "this secret was copied from documentation")
@@ -511,7 +511,7 @@ secrets: {session: [something-super-secret]}
 		require.Equal(t, []string{"signs-out"}, flowtest.RulesOf(p.Plan().Findings()))
 	})
 
-	t.Run("drops a finding of Reload", func(t *testing.T) {
+	t.Run("finding of Reload is dropped", func(t *testing.T) {
 		for _, accept := range [][]string{nil, {"cookie-scope", "cookie-prefix"}} {
 			o := strict(accepting(append(accept, "cookie-domain")...))
 			o.Secrets = []string{flowtest.StrongSecret}
@@ -526,11 +526,11 @@ secrets: {session: [something-super-secret]}
 		}
 	})
 
-	t.Run("knows every rule", func(t *testing.T) {
+	t.Run("all rules are known", func(t *testing.T) {
 		require.NoError(t, flowtest.Build("", accepting(flowtest.Rules(t)...)))
 	})
 
-	t.Run("refuses unknown rules", func(t *testing.T) {
+	t.Run("unknown rules are errors", func(t *testing.T) {
 		_, err := flowhook.New(cfg, accepting("sign-out", "slow-lock", "", "invalid"))
 		got := flowtest.Problems(err)
 		require.Len(t, got, 3)
@@ -540,7 +540,7 @@ secrets: {session: [something-super-secret]}
 		require.Equal(t, []string{"invalid"}, flowtest.RulesOf(cfg.Check(accepting("sign-out", "slow-lock", "", "invalid"))))
 	})
 
-	t.Run("does not accept errors", func(t *testing.T) {
+	t.Run("errors cannot be accepted", func(t *testing.T) {
 		cfg := flowtest.Parse(t, "security: {account_enumeration: {mitigate: true}}\nselfservice: {registration: {after: [{hook: session}]}}"+StrongSecretYAML)
 		_, err := flowhook.New(cfg, accepting("enumeration"))
 		require.ErrorContains(t, err, "mitigate asks for the opposite")

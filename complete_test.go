@@ -23,7 +23,7 @@ func TestComplete(t *testing.T) {
 		return func(context.Context) error { b.Ran = append(b.Ran, "save"); return nil }
 	}
 
-	t.Run("gate, save and after, in this order, the last two in one transaction", func(t *testing.T) {
+	t.Run("gate runs before the transaction of save and after", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		b.Add(flowtest.LoginGate, "gate", func(ctx context.Context, _ *flowhook.Exchange) error { require.Empty(t, b.Store.Entries); return nil })
 		b.Add(flowtest.LoginAfter, "after", func(ctx context.Context, _ *flowhook.Exchange) error {
@@ -44,7 +44,7 @@ func TestComplete(t *testing.T) {
 		require.Equal(t, "staged", b.Recorder.Header().Get("X-Save"))
 	})
 
-	t.Run("a gate that answers ends it before anything is saved", func(t *testing.T) {
+	t.Run("gate answers and nothing is saved", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		b.Add(flowtest.LoginGate, "gate", flowtest.AnswerWith(http.StatusForbidden, "not you"))
 		b.Add(flowtest.LoginAfter, "after")
@@ -58,7 +58,7 @@ func TestComplete(t *testing.T) {
 		require.Equal(t, "not you", b.Recorder.Body.String())
 	})
 
-	t.Run("an error of save comes back unchanged", func(t *testing.T) {
+	t.Run("save fails and its error is returned unchanged", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		b.Add(flowtest.LoginAfter, "after")
 		handled, err := b.Complete(func(ctx context.Context) error {
@@ -73,7 +73,7 @@ func TestComplete(t *testing.T) {
 		b.RequireUntouched()
 	})
 
-	t.Run("an identity that save sets is locked before the after hooks", func(t *testing.T) {
+	t.Run("save sets the identity, which is locked before the after hooks", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		b.Exchange.Identity = nil
 		b.Add(flowtest.LoginAfter, "after", func(context.Context, *flowhook.Exchange) error {
@@ -86,7 +86,7 @@ func TestComplete(t *testing.T) {
 		require.Equal(t, []string{"begin ", "join carol", "commit"}, b.Store.Entries)
 	})
 
-	t.Run("save does not answer", func(t *testing.T) {
+	t.Run("save answers", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		handled, err := b.Complete(func(context.Context) error {
 			http.Redirect(b.Exchange.Writer, b.Exchange.Request, "/", http.StatusFound)
@@ -98,7 +98,7 @@ func TestComplete(t *testing.T) {
 		b.RequireUntouched()
 	})
 
-	t.Run("a panic of save is the host's", func(t *testing.T) {
+	t.Run("save panics", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		b.Add(flowtest.LoginFailed, "failed")
 		require.PanicsWithValue(t, "the host's", func() {
@@ -109,7 +109,7 @@ func TestComplete(t *testing.T) {
 		b.RequireUntouched()
 	})
 
-	t.Run("a commit that fails", func(t *testing.T) {
+	t.Run("commit fails", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		b.Store.CommitErr = flowtest.ErrRefused
 		b.Add(flowtest.LoginAfter, "after", flowtest.Meddle, flowtest.AnswerWith(302, ""), func(_ context.Context, x *flowhook.Exchange) error {
@@ -122,7 +122,7 @@ func TestComplete(t *testing.T) {
 		b.RequireUntouched()
 	})
 
-	t.Run("a request that has ended saves nothing", func(t *testing.T) {
+	t.Run("request has ended", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		b.Cancel()
 		_, err := b.Complete(save(b))
@@ -130,7 +130,7 @@ func TestComplete(t *testing.T) {
 		require.Empty(t, b.Ran)
 	})
 
-	t.Run("works without a store", func(t *testing.T) {
+	t.Run("store is missing", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		b.Options.Store = nil
 		b.Add(flowtest.LoginAfter, "after")
@@ -154,17 +154,17 @@ func TestComplete_StoreBreaksContract(t *testing.T) {
 		fails bool // the hook
 		says  string
 	}{
-		{"does not run fn", func(context.Context, func(context.Context) error) error { return nil }, false, "did not run"},
-		{"runs fn twice", func(ctx context.Context, fn func(context.Context) error) error {
+		{"fn does not run", func(context.Context, func(context.Context) error) error { return nil }, false, "did not run"},
+		{"fn runs twice", func(ctx context.Context, fn func(context.Context) error) error {
 			fn(ctx)
 			return fn(ctx)
 		}, false, "twice"},
-		{"forgets the error", func(ctx context.Context, fn func(context.Context) error) error { fn(ctx); return nil }, true, "refused"},
-		{"returns another error", func(ctx context.Context, fn func(context.Context) error) error {
+		{"error is lost", func(ctx context.Context, fn func(context.Context) error) error { fn(ctx); return nil }, true, "refused"},
+		{"error is replaced", func(ctx context.Context, fn func(context.Context) error) error {
 			fn(ctx)
 			return errors.New("no rollback today")
 		}, true, "refused"},
-		{"cannot begin", func(context.Context, func(context.Context) error) error { return flowtest.ErrStoreDown }, false, "database is down"},
+		{"transaction cannot begin", func(context.Context, func(context.Context) error) error { return flowtest.ErrStoreDown }, false, "database is down"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			b := flowtest.NewRunTest(t)
@@ -182,7 +182,7 @@ func TestComplete_StoreBreaksContract(t *testing.T) {
 }
 
 func TestAfterCommit(t *testing.T) {
-	t.Run("runs after the commit, before the response, whatever becomes of the request", func(t *testing.T) {
+	t.Run("functions run after the commit and before the response", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		var done []string
 		b.Add(flowtest.LoginAfter, "after", func(_ context.Context, x *flowhook.Exchange) error {
@@ -212,7 +212,7 @@ func TestAfterCommit(t *testing.T) {
 		require.Equal(t, "was here", b.Recorder.Header().Get("X-Hook"))
 	})
 
-	t.Run("what goes wrong in it is logged, and the rest goes on", func(t *testing.T) {
+	t.Run("failures are logged and the other functions run", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		last := false
 		b.Add(flowtest.LoginAfter, "mailer", func(_ context.Context, x *flowhook.Exchange) error {
@@ -244,7 +244,7 @@ func TestAfterCommit(t *testing.T) {
 		require.Contains(t, b.Log.String(), "complete_test.go:")
 	})
 
-	t.Run("of a gate waits for the commit, of a before for the run, of save too", func(t *testing.T) {
+	t.Run("functions of a gate and of save wait for the commit", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		leave := func(name string) flowtest.Act {
 			return func(_ context.Context, x *flowhook.Exchange) error {
@@ -265,7 +265,7 @@ func TestAfterCommit(t *testing.T) {
 		require.Equal(t, []string{"before", "later: before", "gate", "save", "later: gate", "later: save"}, b.Ran)
 	})
 
-	t.Run("does not run when the run fails, and not at the next try", func(t *testing.T) {
+	t.Run("functions of a failed run never run", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		fail := true
 		count := 0
@@ -286,13 +286,13 @@ func TestAfterCommit(t *testing.T) {
 		require.Equal(t, 1, count)
 	})
 
-	t.Run("panics outside a run", func(t *testing.T) {
+	t.Run("call outside a run panics", func(t *testing.T) {
 		require.Panics(t, func() { new(flowhook.Exchange).AfterCommit(func(context.Context) error { return nil }) })
 	})
 }
 
 func TestComplete_WithoutWriterAndRequest(t *testing.T) {
-	t.Run("saves_and_runs_hooks", func(t *testing.T) {
+	t.Run("save and hooks run", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		done := false
 		b.Add(flowtest.LoginBefore, "before")
@@ -343,7 +343,7 @@ func TestComplete_WithoutWriterAndRequest(t *testing.T) {
 		}
 	}
 
-	t.Run("session_is_an_error", func(t *testing.T) {
+	t.Run("session is an error", func(t *testing.T) {
 		d := flowtest.NewSessionTest(t, sessionHookYAML)
 		v := flowtest.NewVisitor("alice")
 		v.Writer, v.Request = nil, nil
@@ -355,7 +355,7 @@ func TestComplete_WithoutWriterAndRequest(t *testing.T) {
 		require.Empty(t, d.Store.Take())
 	})
 
-	t.Run("verify_sends_its_email", func(t *testing.T) {
+	t.Run("verify sends its email", func(t *testing.T) {
 		d := flowtest.NewSessionTest(t, "selfservice: {login: {after: [{hook: verify}]}}\n")
 		v := flowtest.NewVisitor("alice")
 		v.Writer, v.Request = nil, nil
@@ -364,7 +364,7 @@ func TestComplete_WithoutWriterAndRequest(t *testing.T) {
 		require.Len(t, d.Mail.Take(), 1)
 	})
 
-	t.Run("a_hook_that_reads_the_request_is_an_error", func(t *testing.T) {
+	t.Run("hook that reads the request is an error", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		b.Add(flowtest.LoginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error { _ = x.Request.Header; return nil })
 		_, err := b.Pipeline().Complete(b.Detach(), flowhook.Login, flowhook.Password, nil)
@@ -372,7 +372,7 @@ func TestComplete_WithoutWriterAndRequest(t *testing.T) {
 		require.ErrorContains(t, err, "nil pointer dereference (the exchange has no Request)")
 	})
 
-	t.Run("a_panic_with_a_request_does_not_mention_it", func(t *testing.T) {
+	t.Run("panic with a request does not mention it", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		b.Add(flowtest.LoginAfter, "hook", func(context.Context, *flowhook.Exchange) error { panic("oh no") })
 		_, err := b.Complete(nil)
@@ -380,7 +380,7 @@ func TestComplete_WithoutWriterAndRequest(t *testing.T) {
 		require.NotContains(t, err.Error(), "has no Request")
 	})
 
-	t.Run("a_redirect_that_asks_the_request_goes_to_its_default", func(t *testing.T) {
+	t.Run("redirect that follows return_to goes to its default", func(t *testing.T) {
 		cfg, err := flowhook.ParseConfig([]byte("selfservice: {allowed_return_urls: [/app], login: {after: " +
 			"[{hook: redirect, config: {to: /welcome, allow_user_defined_redirect: true}}]}}"))
 		require.NoError(t, err)
@@ -521,7 +521,7 @@ func TestComplete_IncomparableErrors(t *testing.T) {
 			})
 		}
 	}
-	t.Run("of a factory", func(t *testing.T) {
+	t.Run("error of a factory", func(t *testing.T) {
 		cfg := new(flowhook.Config)
 		cfg.Add(flowtest.LoginAfter, "odd", nil)
 		_, err := flowhook.New(cfg, flowhook.Options{Hooks: map[string]flowhook.HookFactory{

@@ -395,13 +395,13 @@ selfservice:
       - hook: revoke_active_sessions
 `
 
-	t.Run("hooks of what is served load", func(t *testing.T) {
+	t.Run("hooks at served points load", func(t *testing.T) {
 		require.NoError(t, flowtest.Build(text, served(passwordLogin, anySettings)))
 		require.NoError(t, flowtest.Build("selfservice: {recovery: {before: [{hook: audit}], after: {link: [{hook: audit}]}}}",
 			served(passwordLogin, flowhook.Point{Flow: flowhook.Recovery})))
 	})
 
-	t.Run("hooks elsewhere are errors", func(t *testing.T) {
+	t.Run("hooks at other points are errors", func(t *testing.T) {
 		require.Equal(t, []string{
 			`6:17: selfservice.login.after.oidc[0].hook: hook "audit" never runs: Options.Serves does not have the strategy "oidc" of login; ` +
 				`remove it, or add {Flow: "login", Strategy: "oidc"} to Options.Serves`,
@@ -417,7 +417,7 @@ selfservice:
 		require.NoError(t, flowtest.Build(elsewhere, served()), "an empty Serves limits nothing")
 	})
 
-	t.Run("added hooks elsewhere are errors", func(t *testing.T) {
+	t.Run("added hooks at other points are errors", func(t *testing.T) {
 		var cfg flowhook.Config
 		cfg.Add(flowtest.At(flowhook.Recovery, flowhook.After, flowhook.FlowWide), "mine", flowhook.HookFunc(flowtest.NoOp))
 		cfg.Add(flowtest.At(flowhook.Login, flowhook.After, flowhook.OIDC), "session", nil)
@@ -434,7 +434,7 @@ selfservice:
 		}
 	})
 
-	t.Run("wrong points are errors and cause no others", func(t *testing.T) {
+	t.Run("unknown points are errors and cause no others", func(t *testing.T) {
 		require.Equal(t, []string{
 			`Options.Serves[0]: unknown flow "lgoin"; did you mean "login"?`,
 			`Options.Serves[1]: unknown strategy "pasword"; did you mean "password"?`,
@@ -445,13 +445,13 @@ selfservice:
 			passwordLogin, flowhook.Point{}))))
 	})
 
-	t.Run("flows and strategies of the host's own can be served", func(t *testing.T) {
+	t.Run("declared flows and strategies can be served", func(t *testing.T) {
 		const own = "selfservice: {invite: {after: {magic: [{hook: audit}], password: [{hook: audit}]}}}"
 		require.NoError(t, flowtest.Build(own, served(flowhook.Point{Flow: "invite"})))
 		require.Len(t, flowtest.Problems(flowtest.Build(own, served(flowhook.Point{Flow: "invite", Strategy: "magic"}))), 1)
 	})
 
-	t.Run("runs elsewhere fail", func(t *testing.T) {
+	t.Run("runs at other points fail", func(t *testing.T) {
 		cfg := flowtest.Parse(t, text)
 		o := served(passwordLogin, anySettings)
 		o.Store = memstore.New()
@@ -507,7 +507,7 @@ selfservice:
 		require.Equal(t, http.StatusAccepted, rec.Code, "before has no strategy")
 	})
 
-	t.Run("findings about what Kratos serves are left out", func(t *testing.T) {
+	t.Run("findings about other Kratos flows are omitted", func(t *testing.T) {
 		cfg := flowtest.Parse(t, "selfservice: {flows: {recovery: {enabled: false}, registration: {enabled: false}, verification: {enabled: true}}}")
 		rules := func(o flowhook.Options) (texts []string) {
 			o.Secrets = []string{flowtest.StrongSecret}

@@ -208,7 +208,7 @@ func TestCourier_IgnoresContext(t *testing.T) {
 	}
 	const limit = 11 * time.Second
 
-	t.Run("is not waited for", func(t *testing.T) {
+	t.Run("courier is not waited for", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			o := newEmailService(t, time.Now, false)
 			release := stuck(o)
@@ -229,7 +229,7 @@ func TestCourier_IgnoresContext(t *testing.T) {
 		})
 	})
 
-	t.Run("delays the answer once for all addresses", func(t *testing.T) {
+	t.Run("several addresses delay the answer once", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			o := newEmailService(t, time.Now, false)
 			release := stuck(o)
@@ -243,7 +243,7 @@ func TestCourier_IgnoresContext(t *testing.T) {
 		})
 	})
 
-	t.Run("keeps its token while nobody knows whether the email left", func(t *testing.T) {
+	t.Run("token is kept while the outcome is unknown", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			o := newEmailService(t, time.Now, false)
 			release := stuck(o)
@@ -278,7 +278,7 @@ func TestCourier_IgnoresContext(t *testing.T) {
 		})
 	}
 
-	t.Run("fails later and so does the deletion", func(t *testing.T) {
+	t.Run("courier and deletion fail later", func(t *testing.T) {
 		for _, deletion := range []func(context.Context) error{
 			func(context.Context) error { return flowtest.ErrStoreDown },
 			func(context.Context) error { panic("the store's") },
@@ -296,7 +296,7 @@ func TestCourier_IgnoresContext(t *testing.T) {
 		}
 	})
 
-	t.Run("is waited for with an outbox", func(t *testing.T) {
+	t.Run("courier is waited for with an outbox", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			o := newEmailService(t, time.Now, true)
 			o.breaks(func(context.Context) error { time.Sleep(time.Minute); return nil })
@@ -318,7 +318,7 @@ func TestAddress_Undeliverable(t *testing.T) {
 	}
 	everywhere := "selfservice: {login: {after: [{hook: verify}]}, settings: {after: [{hook: verify}]}, registration: {after: [{hook: verify}]}}"
 
-	t.Run("is ErrBadAddress", func(t *testing.T) {
+	t.Run("error is ErrBadAddress", func(t *testing.T) {
 		for _, flow := range []flowhook.Flow{flowhook.Registration, flowhook.Settings, flowhook.Login} {
 			h := flowtest.NewService(t, everywhere)
 			err := run(t, h, flow, email(bad, false))
@@ -329,7 +329,7 @@ func TestAddress_Undeliverable(t *testing.T) {
 		}
 	})
 
-	t.Run("is told from a store in trouble", func(t *testing.T) {
+	t.Run("store error is not ErrBadAddress", func(t *testing.T) {
 		store := flowtest.NewRecordingStore()
 		h := flowtest.NewService(t, everywhere, func(_ *flowtest.Service, o *flowhook.Options) { o.Store = store })
 		store.Fail["CreateVerification"] = flowtest.ErrStoreDown
@@ -338,7 +338,7 @@ func TestAddress_Undeliverable(t *testing.T) {
 		require.NotErrorIs(t, err, flowhook.ErrBadAddress)
 	})
 
-	t.Run("does not keep others from their emails", func(t *testing.T) {
+	t.Run("other addresses get their emails", func(t *testing.T) {
 		h := flowtest.NewService(t, everywhere)
 		require.NoError(t, run(t, h, flowhook.Settings, email(bad, false), email("carol@example.org", false), email("c@example.org", false)))
 		mails := h.Mail.Take()
@@ -351,26 +351,26 @@ func TestAddress_Undeliverable(t *testing.T) {
 		require.NoError(t, run(t, h, flowhook.Settings, email("carol@example.org", false), email(bad, false)), "also within the interval")
 	})
 
-	t.Run("is refused beside a verified one", func(t *testing.T) {
+	t.Run("bad address beside a verified one is rejected", func(t *testing.T) {
 		err := run(t, flowtest.NewService(t, everywhere), flowhook.Settings, email("carol@example.org", true), email(bad, false))
 		require.ErrorIs(t, err, flowhook.ErrBadAddress)
 		require.ErrorContains(t, err, "address 2 of the identity")
 	})
 
-	t.Run("lets a user with a verified one sign in", func(t *testing.T) {
+	t.Run("user with a verified address signs in", func(t *testing.T) {
 		h := flowtest.NewService(t, everywhere)
 		require.NoError(t, run(t, h, flowhook.Login, email(bad, false), email("carol@example.org", true)))
 		require.Empty(t, h.Mail.Take())
 		require.Contains(t, h.Log.String(), "address=1")
 	})
 
-	t.Run("is not looked at once it is verified", func(t *testing.T) {
+	t.Run("verified address is not checked", func(t *testing.T) {
 		h := flowtest.NewService(t, everywhere)
 		require.NoError(t, run(t, h, flowhook.Settings, email(bad, true)))
 		require.NotContains(t, h.Log.String(), "cannot be written to")
 	})
 
-	t.Run("is known to Check", func(t *testing.T) {
+	t.Run("Check reports the address", func(t *testing.T) {
 		require.NoError(t, email("user.name@example.jp", false).Check())
 		require.NoError(t, flowhook.Address{Via: "sms", Value: "+810000000"}.Check())
 		err := email(bad, false).Check()
@@ -382,7 +382,7 @@ func TestAddress_Undeliverable(t *testing.T) {
 func TestAddress_Key(t *testing.T) {
 	email := func(value string) string { return flowhook.Address{Via: "email", Value: value}.Key() }
 
-	t.Run("is the same in any letter case", func(t *testing.T) {
+	t.Run("letter case is ignored", func(t *testing.T) {
 		require.Equal(t, "alice+x@example.org", email("ALICE+x@Example.ORG"))
 		for _, pair := range [][2]string{
 			{"élodie@example.org", "ÉLODIE@EXAMPLE.ORG"},
@@ -393,7 +393,7 @@ func TestAddress_Key(t *testing.T) {
 		}
 	})
 
-	t.Run("tells other letters apart", func(t *testing.T) {
+	t.Run("different letters differ", func(t *testing.T) {
 		for _, pair := range [][2]string{
 			{"elodie@example.org", "élodie@example.org"},
 			{"i@example.org", "ı@example.org"},
@@ -404,7 +404,7 @@ func TestAddress_Key(t *testing.T) {
 		}
 	})
 
-	t.Run("agrees with strings.EqualFold on every rune", func(t *testing.T) {
+	t.Run("every rune agrees with strings.EqualFold", func(t *testing.T) {
 		for r := rune(0); r <= unicode.MaxRune; r++ {
 			if !utf8.ValidRune(r) {
 				continue
@@ -415,13 +415,13 @@ func TestAddress_Key(t *testing.T) {
 		}
 	})
 
-	t.Run("is the value unless Via is email", func(t *testing.T) {
+	t.Run("Via other than email keeps the value", func(t *testing.T) {
 		for _, via := range []string{"", "sms", "Email", "chat"} {
 			require.Equal(t, "Alice@Example.ORG", flowhook.Address{Via: via, Value: "Alice@Example.ORG"}.Key())
 		}
 	})
 
-	t.Run("leaves Value alone and ignores Verified", func(t *testing.T) {
+	t.Run("Value is unchanged and Verified is ignored", func(t *testing.T) {
 		a := flowhook.Address{Via: "email", Value: "Alice@Example.ORG", Verified: true}
 		require.Equal(t, "alice@example.org", a.Key())
 		require.Equal(t, "Alice@Example.ORG", a.Value)

@@ -191,7 +191,7 @@ func TestMiddleware_HandlerWritesOutsideRun(t *testing.T) {
 		require.Equal(t, "raw", raw)
 	})
 
-	t.Run("deadlines_are_reached_by_unwrapping", func(t *testing.T) {
+	t.Run("deadlines are set through Unwrap", func(t *testing.T) {
 		p, err := flowhook.New(nil, flowhook.Options{})
 		require.NoError(t, err)
 		loginOver(t, p, func(w http.ResponseWriter, _ *http.Request) error {
@@ -199,7 +199,7 @@ func TestMiddleware_HandlerWritesOutsideRun(t *testing.T) {
 		})
 	})
 
-	t.Run("a_writer_that_cannot_flush_or_hijack_says_so", func(t *testing.T) {
+	t.Run("writer without Flush or Hijack returns ErrNotSupported", func(t *testing.T) {
 		p := flowtest.NewSessionTest(t, sessionHookYAML).Pipeline
 		p.Middleware(flowhook.Login)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			require.ErrorIs(t, http.NewResponseController(w).Flush(), http.ErrNotSupported)
@@ -270,9 +270,9 @@ func TestMiddleware_ResponseHasBegun(t *testing.T) {
 			act  flowtest.Act
 			want string
 		}{
-			{"an_answer_fails", flowtest.AnswerWith(http.StatusFound, ""), "the response has already begun"},
-			{"a_header_fails", header, "the response has already begun"},
-			{"a_hook_that_sends_nothing_runs", look, ""},
+			{"answer fails", flowtest.AnswerWith(http.StatusFound, ""), "the response has already begun"},
+			{"header fails", header, "the response has already begun"},
+			{"hook without a response runs", look, ""},
 		} {
 			t.Run(name+"/"+row.name, func(t *testing.T) {
 				b := flowtest.NewRunTest(t)
@@ -315,7 +315,7 @@ func TestMiddleware_ResponseHasBegun(t *testing.T) {
 		})
 	}
 
-	t.Run("early_hints_begin_nothing", func(t *testing.T) {
+	t.Run("early hints do not begin the response", func(t *testing.T) {
 		d := flowtest.NewSessionTest(t, sessionHookYAML)
 		raw := loginOver(t, d.Pipeline, func(w http.ResponseWriter, r *http.Request) error {
 			w.Header().Set("Link", "</style.css>; rel=preload")

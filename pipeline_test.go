@@ -43,7 +43,7 @@ func TestRun_FirstAnswerEndsChain(t *testing.T) {
 			_, err := io.WriteString(x.Writer, "hello")
 			return err
 		},
-		"by an empty one": func(_ context.Context, x *flowhook.Exchange) error { _, err := x.Writer.Write(nil); return err },
+		"by an empty body": func(_ context.Context, x *flowhook.Exchange) error { _, err := x.Writer.Write(nil); return err },
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := flowtest.NewRunTest(t)
@@ -95,7 +95,7 @@ func TestRun_FailureLeavesNoTrace(t *testing.T) {
 		says string
 	}{
 		{"by an error", func(*flowtest.RunTest) flowtest.Act { return flowtest.Refuse }, flowtest.ErrRefused, "refused"},
-		{"by an error behind an answer", func(*flowtest.RunTest) flowtest.Act {
+		{"by an error after an answer", func(*flowtest.RunTest) flowtest.Act {
 			return func(ctx context.Context, x *flowhook.Exchange) error {
 				flowtest.AnswerWith(302, "x")(ctx, x)
 				return flowtest.ErrRefused
@@ -299,7 +299,7 @@ func TestRun_PhaseCannotBeSkipped(t *testing.T) {
 			}
 		})
 	}
-	t.Run("a before that failed has not run", func(t *testing.T) {
+	t.Run("failed before does not count", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		b.Add(flowtest.LoginBefore, "hook", flowtest.Refuse)
 		p := b.Pipeline()
@@ -419,7 +419,7 @@ func TestAnswered(t *testing.T) {
 		return nil
 	}
 
-	t.Run("of the hook that did, while it runs and after", func(t *testing.T) {
+	t.Run("answer of a hook is visible during and after it", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		said := watch(b)
 		later := false
@@ -443,7 +443,7 @@ func TestAnswered(t *testing.T) {
 		require.True(t, b.Exchange.Answered())
 	})
 
-	t.Run("not of an answer that did not leave", func(t *testing.T) {
+	t.Run("undelivered answer does not count", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		said := watch(b)
 		b.Add(flowtest.LoginAfter, "fails", flowtest.AnswerWith(302, ""), flowtest.Refuse)
@@ -454,7 +454,7 @@ func TestAnswered(t *testing.T) {
 		require.False(t, b.Exchange.Answered())
 	})
 
-	t.Run("not of one of a run that failed, when it is over", func(t *testing.T) {
+	t.Run("answer of a failed run does not count", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		b.Add(flowtest.LoginAfter, "fails", flowtest.AnswerWith(302, ""), flowtest.Refuse)
 		_, err := b.Run(flowhook.After)
@@ -462,7 +462,7 @@ func TestAnswered(t *testing.T) {
 		require.False(t, b.Exchange.Answered())
 	})
 
-	t.Run("not of headers alone, or of a status that is none", func(t *testing.T) {
+	t.Run("headers and invalid statuses do not count", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		said := watch(b)
 		b.Add(flowtest.LoginAfter, "header", header)
@@ -473,7 +473,7 @@ func TestAnswered(t *testing.T) {
 		require.False(t, b.Exchange.Answered())
 	})
 
-	t.Run("of a failed hook that answers", func(t *testing.T) {
+	t.Run("answer of a failed hook counts", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		said := watch(b)
 		b.Add(flowtest.LoginAfter, "refuses", flowtest.Refuse)
@@ -487,7 +487,7 @@ func TestAnswered(t *testing.T) {
 }
 
 func TestFailed(t *testing.T) {
-	t.Run("run once an attempt, outside the transaction, with the cause", func(t *testing.T) {
+	t.Run("hooks run once per attempt, outside the transaction, with the cause", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		b.Add(flowtest.LoginAfter, "after", flowtest.Refuse)
 		b.Add(flowtest.LoginFailed, "failed", func(ctx context.Context, x *flowhook.Exchange) error {
@@ -505,7 +505,7 @@ func TestFailed(t *testing.T) {
 		b.RequireUntouched() // the header too: the handler answers
 	})
 
-	t.Run("are not cancelled with the request, and end", func(t *testing.T) {
+	t.Run("hooks are not canceled with the request but end", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		b.Cancel()
 		b.Add(flowtest.LoginFailed, "failed", func(ctx context.Context, x *flowhook.Exchange) error {
@@ -526,7 +526,7 @@ func TestFailed(t *testing.T) {
 		require.Equal(t, []string{"failed"}, b.Ran)
 	})
 
-	t.Run("may answer, and the cause is logged", func(t *testing.T) {
+	t.Run("hook answers and the cause is logged", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		b.Add(flowtest.LoginAfter, "after", flowtest.Refuse)
 		b.Add(flowtest.LoginFailed, "failed", flowtest.AnswerWith(http.StatusTooManyRequests, "slow down"))
@@ -537,7 +537,7 @@ func TestFailed(t *testing.T) {
 		require.Contains(t, b.Log.String(), "refused")
 	})
 
-	t.Run("do not run after an answer at before_persist", func(t *testing.T) {
+	t.Run("hooks do not run after an answer at before_persist", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		b.Add(flowtest.LoginGate, "gate", flowtest.AnswerWith(http.StatusForbidden, "not today"))
 		b.Add(flowtest.LoginFailed, "failed")
@@ -548,7 +548,7 @@ func TestFailed(t *testing.T) {
 		require.Equal(t, []string{"gate"}, b.Ran)
 	})
 
-	t.Run("that fail themselves are only logged", func(t *testing.T) {
+	t.Run("failing hook is logged", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		b.Add(flowtest.LoginAfter, "after", flowtest.Refuse)
 		b.Add(flowtest.LoginFailed, "failed", flowtest.AnswerWith(302, ""), flowtest.Meddle, func(context.Context, *flowhook.Exchange) error { panic("as well") })
@@ -560,7 +560,7 @@ func TestFailed(t *testing.T) {
 		b.RequireUntouched()
 	})
 
-	t.Run("do not run if Complete refuses the call", func(t *testing.T) {
+	t.Run("hooks do not run if Complete rejects the call", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		b.Add(flowtest.LoginBefore, "before")
 		b.Add(flowtest.LoginFailed, "failed")
@@ -570,7 +570,7 @@ func TestFailed(t *testing.T) {
 
 	})
 
-	t.Run("run for any error of save", func(t *testing.T) {
+	t.Run("hooks run for every error of save", func(t *testing.T) {
 		for _, wrong := range []error{flowhook.ErrAnswered, flowhook.ErrOtherPipeline, flowhook.ErrNested,
 			flowhook.ErrPhaseSkipped, flowhook.ErrUnknownPoint} {
 			b := flowtest.NewRunTest(t)
@@ -594,21 +594,21 @@ func TestFailed(t *testing.T) {
 func TestMustFromContext(t *testing.T) {
 	const forgotten = "flowhook: no exchange in the context; wrap the route in Middleware"
 
-	t.Run("panics without an exchange", func(t *testing.T) {
+	t.Run("missing exchange panics", func(t *testing.T) {
 		require.PanicsWithValue(t, forgotten, func() { flowhook.MustFromContext(t.Context()) })
 	})
 
-	t.Run("panics with a nil exchange", func(t *testing.T) {
+	t.Run("nil exchange panics", func(t *testing.T) {
 		ctx := flowhook.NewContext(t.Context(), nil)
 		require.PanicsWithValue(t, forgotten, func() { flowhook.MustFromContext(ctx) })
 	})
 
-	t.Run("returns the exchange of NewContext", func(t *testing.T) {
+	t.Run("exchange of NewContext is returned", func(t *testing.T) {
 		x := &flowhook.Exchange{}
 		require.Same(t, x, flowhook.MustFromContext(flowhook.NewContext(t.Context(), x)))
 	})
 
-	t.Run("returns the exchange of Middleware", func(t *testing.T) {
+	t.Run("exchange of Middleware is returned", func(t *testing.T) {
 		pipeline, err := flowhook.New(nil, flowhook.Options{})
 		require.NoError(t, err)
 		var want, got *flowhook.Exchange

@@ -304,7 +304,7 @@ func TestPlan_Points(t *testing.T) {
 		require.Equal(t, want[i], got[i])
 	}
 
-	t.Run("as a table", func(t *testing.T) {
+	t.Run("points are a table", func(t *testing.T) {
 		require.Equal(t, strings.TrimPrefix(`
 POINT                                 HOOK                                        AT
 login/after/oidc                      session                                     36:21
@@ -322,7 +322,7 @@ settings/after/profile                audit                                     
 		require.Equal(t, "no hooks\n", configured(t, "").Plan().String())
 	})
 
-	t.Run("with the findings beside the hooks that they are about", func(t *testing.T) {
+	t.Run("findings are with their hooks", func(t *testing.T) {
 		beside := map[string][]string{}
 		for _, l := range points(p) {
 			for _, h := range l.hooks {
@@ -343,7 +343,7 @@ settings/after/profile                audit                                     
 		}, beside)
 	})
 
-	t.Run("of which the slices are the caller's", func(t *testing.T) {
+	t.Run("slices belong to the caller", func(t *testing.T) {
 		was := fmt.Sprintf("%+v", points(p))
 		for _, hooks := range p.Plan().Points() {
 			for i := range hooks {

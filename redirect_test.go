@@ -256,13 +256,13 @@ func TestRedirect_FollowsReturnTo(t *testing.T) {
 		ran              int // the note hook
 		saved            bool
 	}{
-		{"nothing named", "/login", "", http.StatusFound, "/home", 2, true},
+		{"no return_to", "/login", "", http.StatusFound, "/home", 2, true},
 		{"a good one", "/login?return_to=" + url.QueryEscape(good), "", http.StatusFound, good, 2, true},
-		{"a good one in the form", "/login", "return_to=" + url.QueryEscape(good), http.StatusFound, good, 2, true},
-		{"a bad one is refused before anything runs", "/login?return_to=" + url.QueryEscape(bad), "", http.StatusBadRequest, "", 0, false},
+		{"allowed URL in the form", "/login", "return_to=" + url.QueryEscape(good), http.StatusFound, good, 2, true},
+		{"bad URL is rejected before any hook", "/login?return_to=" + url.QueryEscape(bad), "", http.StatusBadRequest, "", 0, false},
 		{"a bad one in the form", "/login", "return_to=" + url.QueryEscape(bad), http.StatusBadRequest, "", 0, false},
-		{"two of them", "/login?return_to=" + url.QueryEscape(good), "return_to=" + url.QueryEscape(bad), http.StatusBadRequest, "", 0, false},
-		{"a flow whose redirect does not ask", "/settings?return_to=" + url.QueryEscape(bad), "", http.StatusFound, "/settings", 0, true},
+		{"two URLs", "/login?return_to=" + url.QueryEscape(good), "return_to=" + url.QueryEscape(bad), http.StatusBadRequest, "", 0, false},
+		{"redirect that ignores return_to", "/settings?return_to=" + url.QueryEscape(bad), "", http.StatusFound, "/settings", 0, true},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			var ran []string
@@ -341,7 +341,7 @@ func TestComplete_BadReturnURLIsRejectedBeforeSave(t *testing.T) {
 
 // Hooks cannot change where the user goes: that is decided before anything is saved.
 func TestReturnURL_ReadAtBeginning(t *testing.T) {
-	for name, change := range map[string]string{"another good one": "https://www.example.org/app/other", "a bad one": "https://evil.example/"} {
+	for name, change := range map[string]string{"another allowed URL": "https://www.example.org/app/other", "a bad one": "https://evil.example/"} {
 		t.Run(name, func(t *testing.T) {
 			p, err := flowhook.New(flowtest.Parse(t, strings.ReplaceAll(asksYAML, "note", "change")), flowhook.Options{
 				Hooks: map[string]flowhook.HookFactory{"change": func(flowhook.Point, func(any) error) (flowhook.Hook, error) {

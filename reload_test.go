@@ -188,7 +188,7 @@ func TestRun_ExchangeOfAnotherPipeline(t *testing.T) {
 		}
 	}
 
-	t.Run("reading_a_session_is_allowed", func(t *testing.T) {
+	t.Run("reading a session is allowed", func(t *testing.T) {
 		ctx, x := exchangeOf(t.Context(), "alice")
 		theirs, err := second.Sessions().Create(t.Context(), &flowhook.Exchange{Identity: x.Identity})
 		require.NoError(t, err)
@@ -204,7 +204,7 @@ func TestRun_ExchangeOfAnotherPipeline(t *testing.T) {
 		require.ErrorIs(t, use["Run"](second, ctx, x), flowhook.ErrOtherPipeline)
 	})
 
-	t.Run("a_failed_hook_does_not_run", func(t *testing.T) {
+	t.Run("failed hook does not run", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		b.Add(flowtest.LoginFailed, "failed")
 		require.NoError(t, use["Issue"](first, b.Context, b.Exchange))
@@ -283,14 +283,14 @@ func TestReload_CookieScope(t *testing.T) {
 		{"a path is removed", cookie("domain: example.org, path: /app"), cookie("domain: example.org"), `1:28 "session"`},
 		{"a domain instead of a path", cookie("path: /app"), cookie("domain: example.org"), `1:28 "session"`},
 		{"a path instead of a domain", cookie("domain: example.org"), cookie("path: /app"), `1:26 "session"`},
-		{"a domain is removed, and secure", cookie("domain: example.org"), cookie("secure: false"), `1:28 "session"`},
-		{"the older place", cookie("domain: example.org"), older, `1:38 "session"`},
+		{"domain and secure are removed", cookie("domain: example.org"), cookie("secure: false"), `1:28 "session"`},
+		{"older key", cookie("domain: example.org"), older, `1:38 "session"`},
 
-		{"a domain, and so the name", "", cookie("domain: example.org"), ""},
-		{"a path and the name", cookie("name: sid"), cookie("name: sid2, path: /app"), ""},
-		{"the name alone", cookie("name: sid"), cookie("name: sid2"), ""},
-		{"the domain in another case", cookie("domain: example.org"), cookie("domain: Example.ORG"), ""},
-		{"the same at another place", cookie("domain: example.org, path: /old"), older, ""},
+		{"domain changes the name", "", cookie("domain: example.org"), ""},
+		{"path and name change", cookie("name: sid"), cookie("name: sid2, path: /app"), ""},
+		{"only the name changes", cookie("name: sid"), cookie("name: sid2"), ""},
+		{"domain in another letter case", cookie("domain: example.org"), cookie("domain: Example.ORG"), ""},
+		{"same values under another key", cookie("domain: example.org, path: /old"), older, ""},
 		{"other settings", cookie("name: sid"), cookie("name: sid, same_site: Strict, persistent: false, secure: false"), ""},
 		{"no cookie", "", "", ""},
 	} {
@@ -325,7 +325,7 @@ func TestReload_CookieScope(t *testing.T) {
 		})
 	}
 
-	t.Run("needs a cookie before and after", func(t *testing.T) {
+	t.Run("cookie is needed before and after", func(t *testing.T) {
 		for _, with := range []string{cookie("domain: a.example.org"), ""} {
 			p, err := flowhook.New(flowtest.Parse(t, with), checked())
 			require.NoError(t, err)

@@ -121,13 +121,13 @@ func TestResponse_InvalidAnswerIsReported(t *testing.T) {
 			write(http.StatusSeeOther, "")(ctx, x)
 			return write(http.StatusOK, "second")(ctx, x)
 		}, "answered twice"},
-		{"a body and then a status", func(_ context.Context, x *flowhook.Exchange) error {
+		{"status after the body", func(_ context.Context, x *flowhook.Exchange) error {
 			io.WriteString(x.Writer, "body")
 			x.Writer.WriteHeader(http.StatusOK)
 			return nil
 		}, "answered twice"},
-		{"a body of one byte over 1 MiB", write(http.StatusOK, strings.Repeat("x", mib+1)), "1048576"},
-		{"a body of 1 MiB, and one byte", func(_ context.Context, x *flowhook.Exchange) error {
+		{"body of 1 MiB and one byte", write(http.StatusOK, strings.Repeat("x", mib+1)), "1048576"},
+		{"body of 1 MiB, then one byte", func(_ context.Context, x *flowhook.Exchange) error {
 			if _, err := x.Writer.Write(make([]byte, mib)); err != nil {
 				return err
 			}
@@ -136,7 +136,7 @@ func TestResponse_InvalidAnswerIsReported(t *testing.T) {
 			}
 			return nil
 		}, "1048576"},
-		{"a body that never ends, copied", func(_ context.Context, x *flowhook.Exchange) error {
+		{"endless body, copied", func(_ context.Context, x *flowhook.Exchange) error {
 			_, err := io.Copy(x.Writer, endless{})
 			return err
 		}, "1048576"},
@@ -309,14 +309,14 @@ func TestResponse_WriteAfterRun(t *testing.T) {
 		after func(l *lateWriter, late *error) flowtest.Act // what the hook at After does
 		fails bool
 	}{
-		{name: "when the run has ended", serve: func(p *flowhook.Pipeline, l *lateWriter, r *http.Request) (late, err error) {
+		{name: "after the run", serve: func(p *flowhook.Pipeline, l *lateWriter, r *http.Request) (late, err error) {
 			return l.writes(), nil
 		}},
-		{name: "in a later run, in save", serve: func(p *flowhook.Pipeline, l *lateWriter, r *http.Request) (late, err error) {
+		{name: "in save of a later run", serve: func(p *flowhook.Pipeline, l *lateWriter, r *http.Request) (late, err error) {
 			err = login(p, r.Context(), func(context.Context) error { late = l.writes(); return nil })
 			return late, err
 		}},
-		{name: "in a later run, in its hook", serve: func(p *flowhook.Pipeline, _ *lateWriter, r *http.Request) (late, err error) {
+		{name: "in a hook of a later run", serve: func(p *flowhook.Pipeline, _ *lateWriter, r *http.Request) (late, err error) {
 			return nil, login(p, r.Context(), nil)
 		}, after: func(l *lateWriter, late *error) flowtest.Act {
 			return func(_ context.Context, x *flowhook.Exchange) error {
@@ -325,7 +325,7 @@ func TestResponse_WriteAfterRun(t *testing.T) {
 				return nil
 			}
 		}},
-		{name: "in a later run, after its commit", serve: func(p *flowhook.Pipeline, _ *lateWriter, r *http.Request) (late, err error) {
+		{name: "after the commit of a later run", serve: func(p *flowhook.Pipeline, _ *lateWriter, r *http.Request) (late, err error) {
 			return nil, login(p, r.Context(), nil)
 		}, after: func(l *lateWriter, late *error) flowtest.Act {
 			return func(_ context.Context, x *flowhook.Exchange) error {
@@ -333,7 +333,7 @@ func TestResponse_WriteAfterRun(t *testing.T) {
 				return nil
 			}
 		}},
-		{name: "when a later run has failed", fails: true, serve: func(p *flowhook.Pipeline, l *lateWriter, r *http.Request) (late, err error) {
+		{name: "after a later run failed", fails: true, serve: func(p *flowhook.Pipeline, l *lateWriter, r *http.Request) (late, err error) {
 			err = login(p, r.Context(), nil)
 			return l.writes(), err
 		}, after: func(*lateWriter, *error) flowtest.Act { return flowtest.Refuse }},

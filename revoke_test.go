@@ -30,7 +30,7 @@ func TestRevoke_LoginWithoutSession(t *testing.T) {
 		return err == nil
 	}
 
-	t.Run("own_bearer_token_that_x_Session_does_not_name", func(t *testing.T) {
+	t.Run("bearer token missing in x.Session", func(t *testing.T) {
 		d := flowtest.NewSessionTest(t, revokeYAML)
 		_, old := d.SignIn("alice")
 		v := flowtest.NewVisitor("alice")

@@ -333,7 +333,7 @@ func TestSecret_Rotation(t *testing.T) {
 		return true
 	}
 
-	t.Run("as in the document", func(t *testing.T) {
+	t.Run("rotation in the document", func(t *testing.T) {
 		document := sessions(t, file)
 		for _, secret := range inDocument {
 			require.True(t, accepts(t, document, issue(t, sessions(t, "", secret))), "signed earlier under %s", secret)

@@ -136,7 +136,7 @@ func TestSessions_StoreFails(t *testing.T) {
 		})
 	}
 
-	t.Run("a context that has ended is trouble, too", func(t *testing.T) {
+	t.Run("ended context is an error", func(t *testing.T) {
 		d := flowtest.NewSessionTest(t, "")
 		cookie, _ := d.SignIn("alice")
 		ctx, cancel := context.WithCancel(t.Context())
@@ -149,7 +149,7 @@ func TestSessions_StoreFails(t *testing.T) {
 		require.ErrorIs(t, err, context.Canceled)
 	})
 
-	t.Run("over HTTP, at login, is the handler's error page without a cookie", func(t *testing.T) {
+	t.Run("login over HTTP gets the error page without a cookie", func(t *testing.T) {
 		for _, method := range []string{"Transaction", "CreateSession"} {
 			store := flowtest.NewRecordingStore()
 			h := flowtest.NewService(t, "", flowtest.WithUsers(flowtest.Alice), func(_ *flowtest.Service, o *flowhook.Options) { o.Store = store })
@@ -173,11 +173,11 @@ type sessionless struct{ flowhook.Store }
 
 func TestSessions_NotConfigured(t *testing.T) {
 	for name, opts := range map[string]flowhook.Options{
-		"no store":                           {Secrets: []string{"a-secret-for-the-tests"}},
-		"a store that is no SessionStore":    {Secrets: []string{"a-secret-for-the-tests"}, Store: sessionless{flowtest.NewRecordingStore()}},
-		"no secrets":                         {Store: flowtest.NewRecordingStore()},
-		"neither":                            {},
-		"no secrets, with a logger of debug": {Store: flowtest.NewRecordingStore(), Logger: slog.New(slog.DiscardHandler)},
+		"no store":                        {Secrets: []string{"a-secret-for-the-tests"}},
+		"store without SessionStore":      {Secrets: []string{"a-secret-for-the-tests"}, Store: sessionless{flowtest.NewRecordingStore()}},
+		"no secrets":                      {Store: flowtest.NewRecordingStore()},
+		"neither":                         {},
+		"no secrets, with a debug logger": {Store: flowtest.NewRecordingStore(), Logger: slog.New(slog.DiscardHandler)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, err := flowhook.New(&flowhook.Config{}, opts)
@@ -350,7 +350,7 @@ func TestSessions_ReadInTransaction(t *testing.T) {
 		}
 	})
 
-	t.Run("another exchange's transaction", func(t *testing.T) {
+	t.Run("transaction of another exchange", func(t *testing.T) {
 		d := flowtest.NewSessionTest(t, "")
 		cookie, _ := d.SignIn("alice")
 		require.NoError(t, d.CompleteLogin(flowtest.NewVisitor("bob"), func(ctx context.Context) error {

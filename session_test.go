@@ -64,7 +64,7 @@ func TestSessions_CookieAttributes(t *testing.T) {
 }
 
 func TestSessions_Issue(t *testing.T) {
-	t.Run("stores a session with a new ID at each sign-in", func(t *testing.T) {
+	t.Run("every sign-in stores a session with a new ID", func(t *testing.T) {
 		d := flowtest.NewSessionTest(t, "")
 		seen := map[string]bool{}
 		for range 1000 {
@@ -78,13 +78,13 @@ func TestSessions_Issue(t *testing.T) {
 		}
 	})
 
-	t.Run("the cookie does not show the session's identity", func(t *testing.T) {
+	t.Run("cookie hides the identity", func(t *testing.T) {
 		d := flowtest.NewSessionTest(t, "")
 		cookie, _ := d.SignIn("alice-the-identity")
 		require.NotContains(t, cookie, "alice")
 	})
 
-	t.Run("gives the session, with times in microseconds", func(t *testing.T) {
+	t.Run("x.Session has times in microseconds", func(t *testing.T) {
 		d := flowtest.NewSessionTest(t, "session: {lifespan: 90m}\n")
 		now := time.Date(2026, 7, 1, 12, 0, 0, 123456000, time.UTC)
 		cookie, s := d.SignIn("alice")
@@ -94,7 +94,7 @@ func TestSessions_Issue(t *testing.T) {
 		require.Equal(t, s, *found)
 	})
 
-	t.Run("twice leaves one session and one cookie, and other cookies", func(t *testing.T) {
+	t.Run("two calls leave one session and one cookie", func(t *testing.T) {
 		d := flowtest.NewSessionTest(t, "")
 		v := flowtest.NewVisitor("alice")
 		v.Recorder.Header()["Set-Cookie"] = []string{"theme=dark", "__Host-session-of-another=1"}
@@ -110,7 +110,7 @@ func TestSessions_Issue(t *testing.T) {
 		require.Equal(t, "alice", d.IdentityOf(second))
 	})
 
-	t.Run("then End leaves one cookie, the one that takes it back", func(t *testing.T) {
+	t.Run("End afterwards leaves one cookie, which deletes", func(t *testing.T) {
 		d := flowtest.NewSessionTest(t, "")
 		v := flowtest.NewVisitor("alice")
 		require.NoError(t, d.Issue(t.Context(), v.Exchange))
@@ -119,7 +119,7 @@ func TestSessions_Issue(t *testing.T) {
 		require.True(t, strings.HasPrefix(flowtest.SetCookies(v)[0], "__Host-session=; "))
 	})
 
-	t.Run("without an identity is an error", func(t *testing.T) {
+	t.Run("missing identity is an error", func(t *testing.T) {
 		d := flowtest.NewSessionTest(t, "")
 		empty := flowtest.NewVisitor("")
 		empty.Identity = &flowhook.Identity{}
@@ -131,7 +131,7 @@ func TestSessions_Issue(t *testing.T) {
 		require.Empty(t, d.Store.Take())
 	})
 
-	t.Run("without a writer is an error, and stores nothing", func(t *testing.T) {
+	t.Run("missing writer is an error and stores nothing", func(t *testing.T) {
 		d := flowtest.NewSessionTest(t, "")
 		v := flowtest.NewVisitor("alice")
 		v.Writer = nil
@@ -223,7 +223,7 @@ func TestSessions_SignInEndsPresentedSessions(t *testing.T) {
 
 func TestSessions_End(t *testing.T) {
 	errTrouble := errors.New("trouble")
-	t.Run("deletes the session of the cookie and x.Session", func(t *testing.T) {
+	t.Run("session of the cookie and x.Session are deleted", func(t *testing.T) {
 		d := flowtest.NewSessionTest(t, "")
 		a, _ := d.SignIn("alice")
 		b, s := d.SignIn("alice")
@@ -235,7 +235,7 @@ func TestSessions_End(t *testing.T) {
 		require.Equal(t, []string{"", "", "alice"}, []string{d.IdentityOf(a), d.IdentityOf(b), d.IdentityOf(c)})
 		require.Len(t, flowtest.SetCookies(v), 1)
 	})
-	t.Run("waits its turn with the sign-ins of the session's identity", func(t *testing.T) {
+	t.Run("call waits for sign-ins of the same identity", func(t *testing.T) {
 		d := flowtest.NewSessionTest(t, "")
 		_, s := d.SignIn("alice")
 		v := flowtest.NewVisitor("")
@@ -244,7 +244,7 @@ func TestSessions_End(t *testing.T) {
 		require.NoError(t, d.End(t.Context(), v.Exchange))
 		require.Equal(t, []string{"Transaction alice", "DeleteSession " + s.ID}, d.Store.Calls)
 	})
-	t.Run("of nobody's is no error, and takes the cookie back", func(t *testing.T) {
+	t.Run("anonymous request is no error and deletes the cookie", func(t *testing.T) {
 		for _, cookies := range [][]string{nil, {"__Host-session=forged"}, {"theme=dark"}} {
 			d := flowtest.NewSessionTest(t, "")
 			v := flowtest.NewVisitor("", cookies...)
@@ -253,14 +253,14 @@ func TestSessions_End(t *testing.T) {
 			require.Empty(t, d.Store.Take())
 		}
 	})
-	t.Run("of a session that is gone is no error", func(t *testing.T) {
+	t.Run("ended session is no error", func(t *testing.T) {
 		d := flowtest.NewSessionTest(t, "")
 		cookie, _ := d.SignIn("alice")
 		for range 2 {
 			require.NoError(t, d.End(t.Context(), flowtest.NewVisitor("", cookie).Exchange))
 		}
 	})
-	t.Run("is undone with the run that it is part of", func(t *testing.T) {
+	t.Run("rollback of the run restores the session", func(t *testing.T) {
 		d := flowtest.NewSessionTest(t, "")
 		cookie, s := d.SignIn("alice")
 		v := flowtest.NewVisitor("alice", cookie)
@@ -326,12 +326,12 @@ func TestSessionHook_IssuesOnce(t *testing.T) {
 		live  map[string]int // sessions of each identity in the end
 		lines int
 	}{
-		{"where nobody has", nil, map[string]int{"alice": 1}, 1},
+		{"not yet issued", nil, map[string]int{"alice": 1}, 1},
 		{"not after Issue", []step{issue}, map[string]int{"alice": 1}, 1},
 		{"not after Create", []step{create}, map[string]int{"alice": 1}, 0},
-		{"again after End", []step{issue, end}, map[string]int{"alice": 1}, 1},
-		{"for another identity", []step{issue, become("bob")}, map[string]int{"bob": 1}, 1},
-		{"for the first identity, after another", []step{issue, become("bob"), issue, become("alice")}, map[string]int{"alice": 1}, 1},
+		{"issued and ended", []step{issue, end}, map[string]int{"alice": 1}, 1},
+		{"issued for another identity", []step{issue, become("bob")}, map[string]int{"bob": 1}, 1},
+		{"issued for the first identity, then for another", []step{issue, become("bob"), issue, become("alice")}, map[string]int{"alice": 1}, 1},
 	} {
 		for _, inSave := range []bool{true, false} {
 			where := " in save"
@@ -370,7 +370,7 @@ func TestSessionHook_IssuesOnce(t *testing.T) {
 		require.Equal(t, map[string]int{"alice": 1}, d.LiveSessions("alice"))
 	})
 
-	t.Run("again where the run that issued it failed", func(t *testing.T) {
+	t.Run("run that issued it failed", func(t *testing.T) {
 		d := flowtest.NewSessionTest(t, sessionHookYAML)
 		v := flowtest.NewVisitor("alice")
 		errNo := errors.New("no")
@@ -385,7 +385,7 @@ func TestSessionHook_IssuesOnce(t *testing.T) {
 		require.Equal(t, map[string]int{"alice": 1}, d.LiveSessions("alice"))
 	})
 
-	t.Run("not without an identity", func(t *testing.T) {
+	t.Run("no identity", func(t *testing.T) {
 		d := flowtest.NewSessionTest(t, sessionHookYAML)
 		err := d.CompleteLogin(flowtest.NewVisitor(""), nil)
 		require.ErrorIs(t, err, flowhook.ErrNoIdentity)

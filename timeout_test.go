@@ -67,12 +67,12 @@ func TestTimeout(t *testing.T) {
 		phase flowhook.Phase
 		hook  flowtest.Act
 	}{
-		{"a hook that ends with its context, at before", flowhook.Before, waits},
-		{"a hook that ends with its context, at before_persist", flowhook.BeforePersist, waits},
-		{"a hook that ends with its context, at after", flowhook.After, waits},
-		{"a hook that ends with its context, at failed", flowhook.Failed, waits},
-		{"a hook that ignores its context and succeeds too late", flowhook.After, ignores},
-		{"a hook that has done everything when it is too late", flowhook.After, func(ctx context.Context, x *flowhook.Exchange) error {
+		{"hook ends with its context at before", flowhook.Before, waits},
+		{"hook ends with its context at before_persist", flowhook.BeforePersist, waits},
+		{"hook ends with its context at after", flowhook.After, waits},
+		{"hook ends with its context at failed", flowhook.Failed, waits},
+		{"hook ignores its context and succeeds too late", flowhook.After, ignores},
+		{"hook has done everything when it is too late", flowhook.After, func(ctx context.Context, x *flowhook.Exchange) error {
 			if err := flowtest.Meddle(ctx, x); err != nil {
 				return err
 			}
@@ -96,7 +96,7 @@ func TestTimeout(t *testing.T) {
 		})
 	}
 
-	t.Run("an error of the hook's own, too late, is in it", func(t *testing.T) {
+	t.Run("late error of the hook is wrapped", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		b.AddYAML(singleHook(flowhook.After, shortTimeout), map[string]flowtest.Act{"slow": func(ctx context.Context, x *flowhook.Exchange) error {
 			<-ctx.Done()
@@ -108,7 +108,7 @@ func TestTimeout(t *testing.T) {
 		require.ErrorContains(t, err, "refused")
 	})
 
-	t.Run("an error in time is the hook's own", func(t *testing.T) {
+	t.Run("error in time is returned unchanged", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		b.AddYAML(singleHook(flowhook.After, longTimeout), map[string]flowtest.Act{"slow": flowtest.Refuse})
 		_, err := b.Run(flowhook.After)
@@ -117,14 +117,14 @@ func TestTimeout(t *testing.T) {
 		require.NotErrorIs(t, err, context.DeadlineExceeded)
 	})
 
-	t.Run("a panic in time is a panic", func(t *testing.T) {
+	t.Run("panic in time is a panic", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		b.AddYAML(singleHook(flowhook.After, longTimeout), map[string]flowtest.Act{"slow": func(context.Context, *flowhook.Exchange) error { panic("startled") }})
 		_, err := b.Run(flowhook.After)
 		require.ErrorContains(t, err, "panic: startled")
 	})
 
-	t.Run("the end of the request is the request's", func(t *testing.T) {
+	t.Run("request ends first", func(t *testing.T) {
 		for name, hook := range map[string]flowtest.Act{"honoured": waits, "ignored": ignores} {
 			b := flowtest.NewRunTest(t)
 			b.AddYAML(singleHook(flowhook.After, longTimeout), map[string]flowtest.Act{"slow": func(ctx context.Context, x *flowhook.Exchange) error {
@@ -141,7 +141,7 @@ func TestTimeout(t *testing.T) {
 		}
 	})
 
-	t.Run("without one there is no deadline; with one it is as far away as it says", func(t *testing.T) {
+	t.Run("deadline of the context is the timeout", func(t *testing.T) {
 		for timeout, want := range map[string]time.Duration{"": 0, "90s": 90 * time.Second} {
 			b := flowtest.NewRunTest(t)
 			b.AddYAML(singleHook(flowhook.After, timeout), map[string]flowtest.Act{"slow": func(ctx context.Context, _ *flowhook.Exchange) error {
@@ -255,7 +255,7 @@ func TestTimeout_InsideWrap(t *testing.T) {
 }
 
 func TestTimeout_Complete(t *testing.T) {
-	t.Run("of a gate: save does not run, and failed is told why", func(t *testing.T) {
+	t.Run("gate times out, save does not run and failed gets the error", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		var why error
 		b.AddYAML("selfservice: {login: {after: {password: [{hook: slow, phase: before_persist, timeout: 10ms}]}, failed: {hooks: [{hook: audit}]}}}",
@@ -270,7 +270,7 @@ func TestTimeout_Complete(t *testing.T) {
 		require.Empty(t, b.Store.Entries)
 	})
 
-	t.Run("at after: save is rolled back", func(t *testing.T) {
+	t.Run("after times out and save is rolled back", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		b.AddYAML(singleHook(flowhook.After, shortTimeout), map[string]flowtest.Act{"slow": ignores})
 		_, err := b.Complete(func(context.Context) error { b.Exchange.Writer.Header().Set("X-Save", "1"); return nil })
@@ -279,7 +279,7 @@ func TestTimeout_Complete(t *testing.T) {
 		b.RequireUntouched()
 	})
 
-	t.Run("at failed: it is only logged, also where the request has ended", func(t *testing.T) {
+	t.Run("failed times out and is logged", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		b.Cancel()
 		b.AddYAML(singleHook(flowhook.Failed, shortTimeout), map[string]flowtest.Act{"slow": ignores})

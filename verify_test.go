@@ -73,7 +73,7 @@ func TestVerify(t *testing.T) {
 		return found[1]
 	}
 
-	t.Run("mails a link that verifies once", func(t *testing.T) {
+	t.Run("link verifies once", func(t *testing.T) {
 		h := flowtest.NewService(t, flowtest.VerifyYAML)
 		b := h.Browser()
 		require.Equal(t, http.StatusOK, b.PostPath("/registration/password", "user", "carol").StatusCode)
@@ -91,7 +91,7 @@ func TestVerify(t *testing.T) {
 		require.Equal(t, http.StatusGone, b.PostPath("/verification", "token", token(t, mails[0])).StatusCode, "a second time")
 	})
 
-	t.Run("mails to unverified addresses only", func(t *testing.T) {
+	t.Run("verified addresses get no email", func(t *testing.T) {
 		h := flowtest.NewService(t, flowtest.VerifyYAML)
 		x := &flowhook.Exchange{Writer: flowtest.DiscardWriter{}, Request: flowtest.NewRequest(), Identity: &flowhook.Identity{ID: "carol", Addresses: []flowhook.Address{
 			{Via: "email", Value: "old@example.org", Verified: true}, {Via: "email", Value: "new@example.org"}, {Via: "email", Value: "newer@example.org"},
@@ -105,7 +105,7 @@ func TestVerify(t *testing.T) {
 		require.Equal(t, []string{"new@example.org", "newer@example.org"}, to)
 	})
 
-	t.Run("an address that was changed after the mail is not verified by it", func(t *testing.T) {
+	t.Run("address changed after the email is not verified", func(t *testing.T) {
 		h := flowtest.NewService(t, flowtest.VerifyYAML, flowtest.WithUsers(flowtest.Alice))
 		b := h.Browser()
 		b.PostPath("/login/password", "user", "alice")
@@ -125,7 +125,7 @@ func TestVerify(t *testing.T) {
 		require.True(t, u.Verified)
 	})
 
-	t.Run("a token that confirm refused is not used up", func(t *testing.T) {
+	t.Run("confirm rejects the token, which stays valid", func(t *testing.T) {
 		h := flowtest.NewService(t, flowtest.VerifyYAML)
 		h.Browser().PostPath("/registration/password", "user", "carol")
 		tok := token(t, h.Mail.Take()[0])
@@ -134,7 +134,7 @@ func TestVerify(t *testing.T) {
 		require.Equal(t, http.StatusOK, h.Browser().PostPath("/verification", "token", tok).StatusCode)
 	})
 
-	t.Run("a link expires, to the microsecond", func(t *testing.T) {
+	t.Run("link expires to the microsecond", func(t *testing.T) {
 		for _, row := range []struct {
 			after  time.Duration
 			status int
@@ -147,7 +147,7 @@ func TestVerify(t *testing.T) {
 		}
 	})
 
-	t.Run("at most one mail in an interval", func(t *testing.T) {
+	t.Run("interval allows one email", func(t *testing.T) {
 		h := flowtest.NewService(t, strings.ReplaceAll(flowtest.VerifyYAML, "{hook: verify}", "{hook: verify, config: {interval: 10m, lifespan: 90m}}"))
 		b := h.Browser()
 		for _, row := range []struct {
@@ -164,7 +164,7 @@ func TestVerify(t *testing.T) {
 		}
 	})
 
-	t.Run("the token is stored as its hash only, bound to identity and address", func(t *testing.T) {
+	t.Run("token is stored as a hash, bound to identity and address", func(t *testing.T) {
 		h := flowtest.NewService(t, flowtest.VerifyYAML)
 		h.Browser().PostPath("/registration/password", "user", "carol")
 		tok := token(t, h.Mail.Take()[0])
@@ -178,7 +178,7 @@ func TestVerify(t *testing.T) {
 		require.NoError(t, err)
 	})
 
-	t.Run("an address that could smuggle a header never reaches the courier", func(t *testing.T) {
+	t.Run("address with a header injection is rejected", func(t *testing.T) {
 		for _, value := range []string{"", " ", "a@b.example\r\nBcc: c@d.example", "a@b.example\nx", "a@b.example, c@d.example", "A <a@b.example>",
 			"a@b.example (c)", "a b@c.example", "\"a b\"@c.example", "a@b.example\x00", "a@b.example\u2028", "a\u202e@b.example", "nobody", "a@b@c.example", "a@\xff.example",
 			strings.Repeat("a", 243) + "@b.example.org"} {
@@ -209,7 +209,7 @@ func TestVerify(t *testing.T) {
 		}
 	})
 
-	t.Run("the link keeps the query of its URL", func(t *testing.T) {
+	t.Run("link keeps the query of its URL", func(t *testing.T) {
 		for _, row := range []struct{ query, kept string }{
 			{"?lang=de&x=1%262", "?lang=de&x=1%262&"}, {"?b=2&a=1;c=3#/top", "?b=2&a=1;c=3&"}, {"?next=/a", "?next=/a&"}, {"?", "?"}, {"?token=old&tokens=2", "?tokens=2&"},
 		} {
@@ -364,17 +364,17 @@ func TestRedeem_AllOrNothing(t *testing.T) {
 		confirm func(s scene) error  // the host, after it has marked the address
 		returns func(err error) bool // nil: it does not return
 	}{
-		{"the token is marked, and the store reports an error", func(s scene) {
+		{"store reports an error after consuming", func(s scene) {
 			s.store.consume = func(v flowhook.VerificationToken, _ error) (flowhook.VerificationToken, error) {
 				return v, flowtest.ErrStoreDown
 			}
 		}, nil, func(err error) bool { return errors.Is(err, flowtest.ErrStoreDown) }},
-		{"the commit fails", func(s scene) { s.store.commit = flowtest.ErrStoreDown }, nil, func(err error) bool { return errors.Is(err, flowtest.ErrStoreDown) }},
+		{"commit fails", func(s scene) { s.store.commit = flowtest.ErrStoreDown }, nil, func(err error) bool { return errors.Is(err, flowtest.ErrStoreDown) }},
 		{"confirm fails", nil, func(scene) error { return flowtest.ErrRefused }, func(err error) bool { return err == flowtest.ErrRefused }},
-		{"confirm finds another address", nil, func(scene) error { return flowhook.ErrBadToken }, func(err error) bool { return err == flowhook.ErrBadToken }},
-		{"the request ends in confirm", nil, func(s scene) error { s.cancel(); return nil }, func(err error) bool { return errors.Is(err, context.Canceled) }},
+		{"confirm rejects the address", nil, func(scene) error { return flowhook.ErrBadToken }, func(err error) bool { return err == flowhook.ErrBadToken }},
+		{"request ends in confirm", nil, func(s scene) error { s.cancel(); return nil }, func(err error) bool { return errors.Is(err, context.Canceled) }},
 		{"confirm panics", nil, func(scene) error { panic("the host's") }, nil},
-		{"confirm ends its goroutine", nil, func(scene) error { runtime.Goexit(); return nil }, nil},
+		{"confirm calls Goexit", nil, func(scene) error { runtime.Goexit(); return nil }, nil},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			var s scene

@@ -47,15 +47,15 @@ func TestCookies_ForgedAreAnonymous(t *testing.T) {
 			h.Write([]byte(flowtest.CookieName + "|" + m))
 			return h.Sum(nil)
 		})),
-		"not signed":                      named(flowtest.EncodeToken(now, s.ID, func(string) []byte { return nil })),
-		"signed with a piece":             named(flowtest.EncodeToken(now, s.ID, func(m string) []byte { return []byte(m)[:16] })),
-		"a time that is none":             named(flowtest.SignToken(flowtest.Secret, flowtest.CookieName, "now", s.ID)),
-		"a time beyond all integers":      named(flowtest.SignToken(flowtest.Secret, flowtest.CookieName, strings.Repeat("9", 30), s.ID)),
-		"64 KiB":                          named(strings.Repeat("QUFB", 16<<10)),
-		"64 KiB, signed":                  named(flowtest.SignToken(flowtest.Secret, flowtest.CookieName, now, strings.Repeat("A", 36<<10))),
-		"the token, 700 times over":       named(strings.Repeat(value, 700)),
-		"4000 letters before the genuine": named(strings.Repeat("A", 4000) + value),
-		"a value of separators":           named("fHx8fHx8fHx8fHw="),
+		"not signed":                            named(flowtest.EncodeToken(now, s.ID, func(string) []byte { return nil })),
+		"signed with a piece":                   named(flowtest.EncodeToken(now, s.ID, func(m string) []byte { return []byte(m)[:16] })),
+		"invalid time":                          named(flowtest.SignToken(flowtest.Secret, flowtest.CookieName, "now", s.ID)),
+		"time too big for an integer":           named(flowtest.SignToken(flowtest.Secret, flowtest.CookieName, strings.Repeat("9", 30), s.ID)),
+		"64 KiB":                                named(strings.Repeat("QUFB", 16<<10)),
+		"64 KiB, signed":                        named(flowtest.SignToken(flowtest.Secret, flowtest.CookieName, now, strings.Repeat("A", 36<<10))),
+		"token repeated 700 times":              named(strings.Repeat(value, 700)),
+		"4000 letters before the genuine token": named(strings.Repeat("A", 4000) + value),
+		"a value of separators":                 named("fHx8fHx8fHx8fHw="),
 	} {
 		t.Run(name, func(t *testing.T) {
 			d.Store.Take()

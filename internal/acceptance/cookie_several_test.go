@@ -161,7 +161,7 @@ func TestCookies_SeveralInFromRequest(t *testing.T) {
 		require.Equal(t, calls("FindSession", ids...), d.Store.Take())
 	})
 
-	t.Run("short junk is not verified and has no limit", func(t *testing.T) {
+	t.Run("short junk is not verified and not limited", func(t *testing.T) {
 		d := flowtest.NewSessionTest(t, "")
 		live, _ := d.SignIn("alice")
 		require.Equal(t, "alice", d.IdentityOf(append(slices.Repeat([]string{flowtest.CookieName + "=junkjunk"}, 2000), live)...))

@@ -29,7 +29,7 @@ func TestDocument(t *testing.T) {
 			{"01-login-before.yml", "/login", "/login/password"},
 			{"05-registration-before.yml", "/registration", "/registration/password"},
 		} {
-			t.Run(row.file+" redirects whoever initiates the flow"+trouble.name, func(t *testing.T) {
+			t.Run(row.file+" redirects every request"+trouble.name, func(t *testing.T) {
 				h := flowtest.NewService(t, document(t, row.file), trouble.with)
 				for _, res := range []flowtest.Answer{h.Browser().GetPath(row.get), h.Browser().PostPath(row.post, "user", "alice")} {
 					require.Equal(t, http.StatusFound, res.StatusCode)
@@ -41,7 +41,7 @@ func TestDocument(t *testing.T) {
 		}
 	}
 
-	t.Run("02-login-after.yml redirects after an OIDC login, whose session arrives and works", func(t *testing.T) {
+	t.Run("02-login-after.yml redirects after an OIDC login with a session", func(t *testing.T) {
 		h := flowtest.NewService(t, document(t, "02-login-after.yml"), flowtest.WithUsers(flowtest.Alice))
 		b := h.Browser()
 		res := b.PostPath("/login/oidc", "user", "alice")
@@ -71,7 +71,7 @@ func TestDocument(t *testing.T) {
 
 	for _, file := range []string{"02-login-after.yml", "04-login-after-revoke.yml"} {
 		for _, way := range []flowtest.SignInMode{flowtest.SignInByComplete, flowtest.SignInByRun, flowtest.SignInByOwnSessions} {
-			t.Run(file+" revokes all earlier sessions of that user, through "+string(way), func(t *testing.T) {
+			t.Run(file+" revokes earlier sessions with "+string(way), func(t *testing.T) {
 				h := flowtest.NewService(t, document(t, file), flowtest.WithUsers(flowtest.Alice, flowtest.Bob), func(h *flowtest.Service, _ *flowhook.Options) { h.SignIn = way })
 				phone, laptop, other := h.Browser(), h.Browser(), h.Browser()
 				require.Equal(t, http.StatusOK, other.PostPath("/login/password", "user", "bob").StatusCode)
@@ -86,7 +86,7 @@ func TestDocument(t *testing.T) {
 		}
 	}
 
-	t.Run("05-registration-before.yml also for an OIDC callback that began as a login", func(t *testing.T) {
+	t.Run("05-registration-before.yml redirects an OIDC callback that began as a login", func(t *testing.T) {
 		h := flowtest.NewService(t, document(t, "05-registration-before.yml"))
 		res := h.Browser().GetPath("/login/oidc?user=nobody")
 		require.Equal(t, http.StatusFound, res.StatusCode)
@@ -108,7 +108,7 @@ func TestDocument(t *testing.T) {
 		})
 	}
 
-	t.Run("06-registration-after.yml runs after the identity has been saved", func(t *testing.T) {
+	t.Run("06-registration-after.yml runs after save", func(t *testing.T) {
 		saved := false
 		h := flowtest.NewService(t, document(t, "06-registration-after.yml"), func(h *flowtest.Service, o *flowhook.Options) {
 			o.Issue = func(ctx context.Context, x *flowhook.Exchange) error {
@@ -142,7 +142,7 @@ func TestDocument(t *testing.T) {
 		{"10-settings-after-strategy.yml", "profile", "https://www.ory.sh/settings-updated"},
 		{"10-settings-after-strategy.yml", "password", ""},
 	} {
-		t.Run(row.file+" saves, then redirects, by "+row.strategy, func(t *testing.T) {
+		t.Run(row.file+" saves and redirects by "+row.strategy, func(t *testing.T) {
 			h := flowtest.NewService(t, document(t, row.file), flowtest.WithUsers(flowtest.Alice))
 			b := h.Browser()
 			b.PostPath("/login/password", "user", "alice")
@@ -158,7 +158,7 @@ func TestDocument(t *testing.T) {
 		})
 	}
 
-	t.Run("settings flows do not have before hooks", func(t *testing.T) {
+	t.Run("settings have no before hooks", func(t *testing.T) {
 		for _, before := range []string{"", " []", " [{hook: redirect, config: {to: /}}]", "\n      hooks: []"} {
 			cfg, err := flowhook.ParseConfig([]byte("selfservice:\n  settings:\n    before:" + before + "\n"))
 			require.NoError(t, err)

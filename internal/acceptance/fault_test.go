@@ -47,8 +47,8 @@ var failures = []struct {
 	{"a panic", func(*faultTest, *flowhook.Exchange) error { panic("oh no") }, rolledBack, nil, "panic: oh no"},
 	{"a Goexit", func(*faultTest, *flowhook.Exchange) error { runtime.Goexit(); return nil }, cutOff, nil, ""},
 	{"ErrAbortHandler", func(*faultTest, *flowhook.Exchange) error { panic(http.ErrAbortHandler) }, cutOff, nil, ""},
-	{"a cancelled context", func(r *faultTest, _ *flowhook.Exchange) error { r.cancel(); return nil }, rolledBack, context.Canceled, ""},
-	{"a commit that fails", func(r *faultTest, _ *flowhook.Exchange) error { r.store.failCommit(); return nil }, rolledBack, errInjected, ""},
+	{"a canceled context", func(r *faultTest, _ *flowhook.Exchange) error { r.cancel(); return nil }, rolledBack, context.Canceled, ""},
+	{"commit fails", func(r *faultTest, _ *flowhook.Exchange) error { r.store.failCommit(); return nil }, rolledBack, errInjected, ""},
 	{"an answer of 403", func(_ *faultTest, x *flowhook.Exchange) error {
 		x.Writer.WriteHeader(http.StatusForbidden)
 		_, err := io.WriteString(x.Writer, "not you")

@@ -64,7 +64,7 @@ func provesLateGate(t *testing.T) {
 }
 
 func TestFindings_LateGate(t *testing.T) {
-	t.Run("hint for an added hook names the phase to add it at", func(t *testing.T) {
+	t.Run("hint for an added hook names the phase", func(t *testing.T) {
 		var cfg flowhook.Config
 		cfg.Add(flowtest.LoginWide, "require_verified_address", flowhook.HookFunc(flowtest.NoOp))
 		cfg.Add(flowtest.At(flowhook.Login, flowhook.BeforePersist, flowhook.FlowWide), "require_verified_address", flowhook.HookFunc(flowtest.NoOp))

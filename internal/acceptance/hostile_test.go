@@ -85,7 +85,7 @@ func hostileFiles() map[string]string {
 		"not UTF-8":                        "selfservice: \xff\xfe",
 		"an undefined tag handle":          "selfservice: !x!y {}",
 		"a directive":                      "%YAML 9.9\n---\nselfservice: {}",
-		"an anchor for nothing":            "selfservice: *nowhere",
+		"alias without an anchor":          "selfservice: *nowhere",
 	}
 }
 

@@ -217,7 +217,7 @@ func TestSecondFactorPage(t *testing.T) {
 		return post, who
 	}
 
-	t.Run("the password completes a login without a second factor", func(t *testing.T) {
+	t.Run("password completes a login without a second factor", func(t *testing.T) {
 		post, who := browser()
 		_, to := post("/login/password", "user", "erik", "password", "right")
 		require.Equal(t, "/", to)
@@ -226,7 +226,7 @@ func TestSecondFactorPage(t *testing.T) {
 			"login/after/password at login/after"}, s.log.take())
 	})
 
-	t.Run("the code completes a login, without the hooks under password", func(t *testing.T) {
+	t.Run("code completes a login without the hooks under password", func(t *testing.T) {
 		post, who := signIn(t)
 		_, to := post("/login/code", "code", "123456")
 		require.Equal(t, "/", to)
@@ -240,7 +240,7 @@ func TestSecondFactorPage(t *testing.T) {
 		s.log.take()
 	})
 
-	t.Run("a wrong code runs the hooks at failed", func(t *testing.T) {
+	t.Run("wrong code runs the hooks at failed", func(t *testing.T) {
 		post, who := signIn(t)
 		status, _ := post("/login/code", "code", "000000")
 		require.Equal(t, http.StatusUnauthorized, status)
@@ -248,7 +248,7 @@ func TestSecondFactorPage(t *testing.T) {
 		require.Equal(t, []string{before, "login/failed/totp at login/failed of dana"}, s.log.take())
 	})
 
-	t.Run("a wrong password runs the hooks at failed", func(t *testing.T) {
+	t.Run("wrong password runs the hooks at failed", func(t *testing.T) {
 		for user, account := range map[string]string{"dana": "dana", "erik": "erik", "mallory": "nobody"} {
 			post, who := browser()
 			status, _ := post("/login/password", "user", user, "password", "wrong")
@@ -258,7 +258,7 @@ func TestSecondFactorPage(t *testing.T) {
 		}
 	})
 
-	t.Run("the functions are those of the page", func(t *testing.T) {
+	t.Run("page shows these functions", func(t *testing.T) {
 		source, err := os.ReadFile("internal/acceptance/second_factor_test.go")
 		require.NoError(t, err)
 		blocks := secondFactorBlocks(t, "go")

@@ -100,7 +100,7 @@ func TestSecrecy_ConfigErrors(t *testing.T) {
 		"a reference of Kubernetes":     session("[$(" + short + ")]"),
 		"a URL":                         session("['vault://" + long + "']"),
 		"white space alone":             session("[' ', " + long + "]"),
-		"an alias without an anchor":    session("[*" + long + "]"),
+		"alias without an anchor":       session("[*" + long + "]"),
 		"an alias as the list":          session("*" + long),
 		"a list as a key":               "secrets: {? [" + long + "] : x}",
 		"a mapping as a key":            "secrets: {? {" + long + ": x} : x}",
@@ -215,13 +215,13 @@ func load(t *testing.T, text string, log *slog.Logger) error {
 func TestSecrecy_OptionErrors(t *testing.T) {
 	const long, short = flowtest.Canary + "-long-enough", flowtest.Canary
 	for name, opts := range map[string]flowhook.Options{
-		"short":                  {Secrets: []string{short}},
-		"a duplicate":            {Secrets: []string{long, long}},
-		"beside an empty one":    {Secrets: []string{long, ""}},
-		"a URL with user info":   {VerificationURL: "https://user:" + long + "@example.org/"},
-		"a URL that is none":     {VerificationURL: "https://user:" + long + "%zz@example.org:x/"},
-		"a URL without a host":   {VerificationURL: "/" + long},
-		"with hooks that cannot": {Secrets: []string{long}},
+		"short":                        {Secrets: []string{short}},
+		"a duplicate":                  {Secrets: []string{long, long}},
+		"beside an empty one":          {Secrets: []string{long, ""}},
+		"a URL with user info":         {VerificationURL: "https://user:" + long + "@example.org/"},
+		"a URL that is none":           {VerificationURL: "https://user:" + long + "%zz@example.org:x/"},
+		"a URL without a host":         {VerificationURL: "/" + long},
+		"with hooks that need options": {Secrets: []string{long}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			book, loggers := newLogs()

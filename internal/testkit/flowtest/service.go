@@ -22,9 +22,9 @@ import (
 type SignInMode string
 
 const (
-	SignInByComplete    SignInMode = "Complete"                    // the session is issued in save
-	SignInByRun         SignInMode = "Run after a save of its own" // the session is issued, then After runs
-	SignInByOwnSessions SignInMode = "sessions of the host's own"  // in a cookie of its own
+	SignInByComplete    SignInMode = "Complete"     // the session is issued in save
+	SignInByRun         SignInMode = "Run"          // the session is issued, then After runs
+	SignInByOwnSessions SignInMode = "own sessions" // in a cookie of its own
 )
 
 // A Service is a complete auth service around a pipeline, on a real server.
