@@ -66,7 +66,7 @@ func TestCheck_Files(t *testing.T) {
 			assert.Equal(t, want, flowtest.FindingTexts(file, readFile(t, file).Check(checked())))
 		})
 	}
-	assert.Greater(t, clean, len(files)/8, "what must be silent is tested as well")
+	assert.Greater(t, clean, len(files)/8, "there are too few files without findings")
 	t.Logf("findings: %d files, %d of them clean", len(files), clean)
 }
 
@@ -363,7 +363,7 @@ func TestStrict_Reload(t *testing.T) {
 		cfg, err := flowhook.ParseConfig([]byte(text + StrongSecretYAML))
 		require.NoError(t, err)
 		assert.Equal(t, []string{want}, flowtest.Problems(h.Pipeline.Reload(cfg)))
-		assert.Empty(t, h.Pipeline.Plan().Findings(), "nothing has changed")
+		assert.Empty(t, h.Pipeline.Plan().Findings(), "the rejected reload has changed the plan")
 		assert.Equal(t, []string{"/home"}, h.Browser().PostPath("/login/password", "user", "alice").Header["Location"])
 	}
 	cfg, err := flowhook.ParseConfig([]byte("selfservice: {login: {before: [{hook: redirect, config: {to: /closed}}]}}"))
@@ -393,7 +393,7 @@ level=WARN msg="flowhook: this secret was copied from documentation: anyone who 
 	require.NoError(t, err)
 	assert.Equal(t, want, log.String())
 	require.NoError(t, p.Reload(cfg))
-	assert.Equal(t, want+want, log.String(), "a reload says it again")
+	assert.Equal(t, want+want, log.String(), "a reload must log the findings again")
 	cfg.Check(o)
 	assert.Equal(t, want+want, log.String(), "Check logs nothing")
 }
@@ -425,7 +425,7 @@ func TestCheck_ErrorsWithoutFindings(t *testing.T) {
 	cfg, err := flowhook.ParseConfig([]byte(text))
 	require.NoError(t, err)
 	found := cfg.Check(checked())
-	require.Len(t, found, 1, "what contradicts itself is an error as well")
+	require.Len(t, found, 1, "a contradiction must be an error")
 	assert.Equal(t, flowhook.SeverityError, found[0].Severity)
 	assert.Equal(t, "enumeration", found[0].Rule)
 	_, err = flowhook.New(cfg, checked())

@@ -240,7 +240,7 @@ func TestAfterCommit(t *testing.T) {
 		for _, says := range []string{"refused", "in the post", "ended its goroutine", "abort Handler", "mailer", "flowtest/run.go:"} {
 			require.Contains(t, b.Log.String(), says)
 		}
-		require.Equal(t, 2, strings.Count(b.Log.String(), "a hook panicked"), "each panic, and nothing else, with its stack")
+		require.Equal(t, 2, strings.Count(b.Log.String(), "a hook panicked"), "want a stack for each panic only")
 		require.Contains(t, b.Log.String(), "complete_test.go:")
 	})
 
@@ -443,7 +443,7 @@ func TestComplete_SecondAnswerRollsBack(t *testing.T) {
 	handled, err := b.Pipeline().Complete(b.Context, flowhook.Login, flowhook.Password, nil)
 	require.False(t, handled)
 	require.ErrorContains(t, err, "answered twice")
-	require.Zero(t, ctx.left, "the moment never came")
+	require.Zero(t, ctx.left, "the context was not asked")
 	b.RequireUntouched()
 }
 
@@ -473,7 +473,7 @@ func TestComplete_InsideSaveOfAnotherExchange(t *testing.T) {
 	_, err := h.Pipeline.Complete(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Password, func(ctx context.Context) error {
 		y, err := other(ctx)
 		require.ErrorIs(t, err, flowhook.ErrNested)
-		require.Error(t, h.Pipeline.Sessions().Issue(ctx, y), "its cookie would leave before the commit")
+		require.Error(t, h.Pipeline.Sessions().Issue(ctx, y), "the cookie would be sent before the commit")
 		return flowtest.ErrRefused
 	})
 	require.Equal(t, flowtest.ErrRefused, err)
@@ -516,7 +516,7 @@ func TestComplete_IncomparableErrors(t *testing.T) {
 				require.False(t, handled)
 				require.Error(t, err)
 				require.True(t, failed)
-				require.Empty(t, b.Log.String(), "a false alarm")
+				require.Empty(t, b.Log.String(), "a log line without a cause")
 				b.RequireUntouched()
 			})
 		}
@@ -608,11 +608,11 @@ func TestTransactions_SerializedByIdentity(t *testing.T) {
 	store.waits = nil
 	token := flowtest.LinkToken.FindStringSubmatch(mail.Take()[0].Link)[1]
 	require.NoError(t, p.Redeem(t.Context(), token, func(context.Context, flowhook.VerificationToken) error { return nil }))
-	require.Equal(t, []string{"", "alice"}, store.waits, "whose it is, the token says")
+	require.Equal(t, []string{"", "alice"}, store.waits, "the token must name the identity to lock")
 
 	store.waits = nil
 	require.NoError(t, p.Sessions().Issue(t.Context(), x))
-	require.Empty(t, store.waits, "one call needs no transaction")
+	require.Empty(t, store.waits, "a single call needs no transaction")
 	require.NoError(t, p.Sessions().Issue(t.Context(), x))
-	require.Equal(t, []string{"alice"}, store.waits, "the old session ends with the new one's beginning")
+	require.Equal(t, []string{"alice"}, store.waits, "the old session must end in the same transaction")
 }

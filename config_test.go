@@ -195,7 +195,7 @@ func TestNew_FactoryErrorIsUnwrapped(t *testing.T) {
 		}
 		var config struct{ Secret secretType }
 		err := decode(&config)
-		assert.Error(t, err, "the factory hears of it as well")
+		assert.Error(t, err, "the factory must get the error, too")
 		return flowhook.HookFunc(flowtest.NoOp), err
 	}
 	err := flowtest.Build("selfservice: {login: {before: [{hook: strict}], after: [{hook: strict, config: {secret: canary}}]}}", opts)
@@ -414,7 +414,7 @@ selfservice:
 			`19:15: selfservice.recovery.after[0].hook: hook "revoke_active_sessions" never runs: Options.Serves does not have the flow "recovery"; ` +
 				`remove it, or add {Flow: "recovery"} to Options.Serves`,
 		}, flowtest.Problems(flowtest.Build(elsewhere, served(passwordLogin, anySettings))))
-		require.NoError(t, flowtest.Build(elsewhere, served()), "an empty Serves limits nothing")
+		require.NoError(t, flowtest.Build(elsewhere, served()), "an empty Serves must not limit anything")
 	})
 
 	t.Run("added hooks at other points are errors", func(t *testing.T) {

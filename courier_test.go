@@ -118,15 +118,15 @@ func TestCourier_UnsentEmailDoesNotCount(t *testing.T) {
 			require.NotContains(t, o.log.String(), "carol@example.org")
 			if name == "panic" {
 				require.Equal(t, 1, strings.Count(o.log.String(), "a hook panicked"))
-				require.Contains(t, o.log.String(), "courier_test.go:", "the stack of the courier")
+				require.Contains(t, o.log.String(), "courier_test.go:", "want the courier's stack")
 			}
 
 			o.breaks(nil)
 			clock.Add(time.Hour)
 			o.register("carol@example.org")
-			require.Equal(t, 1, o.emails(), "the email that never left counts against the interval")
+			require.Equal(t, 1, o.emails(), "the unsent email counts against the interval")
 			o.register("carol@example.org")
-			require.Equal(t, 1, o.emails(), "the email that left does not count")
+			require.Equal(t, 1, o.emails(), "the sent email does not count")
 		})
 	}
 }
@@ -180,7 +180,7 @@ func TestCourier_TokenFromFutureDoesNotCount(t *testing.T) {
 	o.register("carol@example.org")
 	clock.Add(-365 * 24 * time.Hour)
 	o.register("carol@example.org")
-	require.Equal(t, 2, o.emails(), "a clock that was ahead keeps a user from getting an email for a year")
+	require.Equal(t, 2, o.emails(), "a token from the future blocks emails for a year")
 	o.register("carol@example.org")
 	require.Equal(t, 2, o.emails())
 }
@@ -222,10 +222,10 @@ func TestCourier_IgnoresContext(t *testing.T) {
 			release(func() error { return nil })
 			synctest.Wait()
 			require.Equal(t, 1, o.emails())
-			require.Equal(t, before, o.log.String(), "all is well after all")
+			require.Equal(t, before, o.log.String(), "a late success must not be logged")
 			o.breaks(nil)
 			o.register("carol@example.org")
-			require.Equal(t, 1, o.emails(), "the email that left late does not count")
+			require.Equal(t, 1, o.emails(), "the email sent late does not count")
 		})
 	})
 
@@ -348,7 +348,7 @@ func TestAddress_Undeliverable(t *testing.T) {
 		require.Contains(t, h.Log.String(), "level=WARN")
 		require.Contains(t, h.Log.String(), "address=1")
 		require.NotContains(t, h.Log.String(), bad)
-		require.NoError(t, run(t, h, flowhook.Settings, email("carol@example.org", false), email(bad, false)), "also within the interval")
+		require.NoError(t, run(t, h, flowhook.Settings, email("carol@example.org", false), email(bad, false)), "the interval must not apply")
 	})
 
 	t.Run("bad address beside a verified one is rejected", func(t *testing.T) {

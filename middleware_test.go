@@ -116,7 +116,7 @@ func TestMiddleware_HandlerWritesDuringRun(t *testing.T) {
 						failed = row.run(r.Context(), p, func() error { refused = write(w, r); return nil })
 						return failed
 					})
-					require.Equal(t, page, raw, "the client reads the error page alone")
+					require.Equal(t, page, raw, "want only the error page")
 					if wrapped && (name == "flush" || name == "hijack") {
 						return
 					}
@@ -129,7 +129,7 @@ func TestMiddleware_HandlerWritesDuringRun(t *testing.T) {
 					}
 					switch name {
 					case "redirect", "write_header", "early_hints", "flush":
-						require.NoError(t, refused, "it returns none")
+						require.NoError(t, refused, "the method returns no error")
 					default:
 						require.ErrorContains(t, refused, "flowhook: write while hooks run")
 					}
@@ -172,7 +172,7 @@ func TestMiddleware_HandlerWritesOutsideRun(t *testing.T) {
 					}
 				}
 				direct.Close()
-				require.Equal(t, want.String(), raw, "the guard changes nothing")
+				require.Equal(t, want.String(), raw, "the response must be the same without Middleware")
 			}
 		})
 	}
@@ -205,7 +205,7 @@ func TestMiddleware_HandlerWritesOutsideRun(t *testing.T) {
 			require.ErrorIs(t, http.NewResponseController(w).Flush(), http.ErrNotSupported)
 			_, _, err := http.NewResponseController(w).Hijack()
 			require.ErrorIs(t, err, http.ErrNotSupported)
-			require.NoError(t, p.Sessions().End(r.Context(), flowhook.MustFromContext(r.Context())), "it has not begun")
+			require.NoError(t, p.Sessions().End(r.Context(), flowhook.MustFromContext(r.Context())), "the response has begun")
 		})).ServeHTTP(flowtest.DiscardWriter{}, flowtest.NewRequest())
 	})
 }
@@ -348,7 +348,7 @@ func TestMiddleware_RunsAfterRejectedWrite(t *testing.T) {
 			w.WriteHeader(http.StatusTeapot)
 			return nil
 		}))
-		require.Equal(t, []string{"failed"}, b.Ran, "the hooks at failed can run")
+		require.Equal(t, []string{"failed"}, b.Ran, "the hooks at failed must run")
 		require.NoError(t, login(func(context.Context) error { w.Header().Set("X-Save", "1"); return nil }))
 		w.Header().Set("X-Handler", "1")
 		ctx := context.WithValue(r.Context(), writeKey{}, w)
@@ -376,7 +376,7 @@ func TestMiddleware_InsideRun(t *testing.T) {
 	b.Exchange.Request = b.Exchange.Request.WithContext(b.Context)
 	_, err := b.Complete(nil)
 	require.NoError(t, err)
-	require.Equal(t, http.StatusInternalServerError, inner.Code, "it was answered by OnError")
+	require.Equal(t, http.StatusInternalServerError, inner.Code, "OnError must respond")
 	require.Contains(t, b.Log.String(), "run inside a run")
 }
 
@@ -461,7 +461,7 @@ func TestMiddleware_NestedRestoresWriter(t *testing.T) {
 		require.Same(t, outer, behind(w))
 		require.Same(t, r, x.Request)
 		p.Middleware(flowhook.Registration)(http.HandlerFunc(func(again http.ResponseWriter, _ *http.Request) {
-			require.Same(t, w, again, "it is guarded once")
+			require.Same(t, w, again, "the writer is guarded twice")
 		})).ServeHTTP(w, r)
 	})).ServeHTTP(outer, flowtest.NewRequest())
 }

@@ -403,7 +403,7 @@ func TestAnswered(t *testing.T) {
 		said := new([]string)
 		b.Options.Wrap = func(_ flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
 			return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
-				require.False(t, x.Answered(), "nothing runs behind an answer")
+				require.False(t, x.Answered(), "a hook ran after the answer")
 				err := next.Run(ctx, x)
 				if x.Answered() {
 					name += " answered"
@@ -431,7 +431,7 @@ func TestAnswered(t *testing.T) {
 		b.Add(flowtest.LoginAfter, "writes", func(_ context.Context, x *flowhook.Exchange) error {
 			require.False(t, x.Answered())
 			_, err := x.Writer.Write(nil)
-			require.True(t, x.Answered(), "without a body and without WriteHeader, too")
+			require.True(t, x.Answered(), "an empty body must count")
 			return err
 		})
 		b.Add(flowtest.LoginAfter, "not reached")
@@ -450,7 +450,7 @@ func TestAnswered(t *testing.T) {
 		b.Add(flowtest.LoginFailed, "looks")
 		_, err := b.Complete(nil)
 		require.ErrorIs(t, err, flowtest.ErrRefused)
-		require.Equal(t, []string{"fails answered", "looks"}, *said, "failed hooks are another run")
+		require.Equal(t, []string{"fails answered", "looks"}, *said, "failed hooks must be a run of their own")
 		require.False(t, b.Exchange.Answered())
 	})
 

@@ -141,7 +141,7 @@ func TestPlan_LoadedAndHash(t *testing.T) {
 	require.NoError(t, p.Reload(nil))
 	require.Empty(t, p.Plan().Hash())
 	require.Equal(t, now, p.Plan().Loaded())
-	require.Equal(t, loaded, first.Loaded(), "a plan never changes")
+	require.Equal(t, loaded, first.Loaded(), "the plan has changed")
 }
 
 func TestPlan_MermaidSelectedFlows(t *testing.T) {
@@ -184,10 +184,10 @@ func TestPipeline_Check(t *testing.T) {
 	require.NoError(t, err)
 	before := p.Plan()
 	found := p.Check(flowtest.Parse(t, "{session: {cookie: {name: sid, path: /}}, selfservice: {login: {before: [{hook: redirect, config: {to: /x}}]}}}"))
-	require.Contains(t, flowtest.RulesOf(found), "cookie-scope", "it compares with the current configuration, as Reload does")
-	require.NotContains(t, flowtest.RulesOf(found), "closed", "it has the pipeline's options")
+	require.Contains(t, flowtest.RulesOf(found), "cookie-scope", "Check must compare with the current configuration, as Reload does")
+	require.NotContains(t, flowtest.RulesOf(found), "closed", "Check must use the pipeline's options")
 	require.Equal(t, []string{"invalid"}, flowtest.RulesOf(p.Check(flowtest.Parse(t, "selfservice: {login: {after: [{hook: nobody}]}}"))))
-	require.Same(t, before, p.Plan(), "it changes nothing")
+	require.Same(t, before, p.Plan(), "Check has changed the plan")
 	at, err := p.LastReload()
 	require.NoError(t, err)
 	require.Equal(t, before.Loaded(), at)
@@ -298,7 +298,7 @@ func TestPlan_Points(t *testing.T) {
 	for i := range got {
 		for j := range got[i].hooks {
 			got[i].hooks[j].Findings = nil // below
-			require.Equal(t, got[i].hooks[j].Name == "audit", got[i].hooks[j].Description == "", "built-in hooks describe themselves")
+			require.Equal(t, got[i].hooks[j].Name == "audit", got[i].hooks[j].Description == "", "built-in hooks must have a description")
 			got[i].hooks[j].Description = ""
 		}
 		require.Equal(t, want[i], got[i])
@@ -418,7 +418,7 @@ func TestPlan_PointsAfterReload(t *testing.T) {
 	for range before {
 		n++
 	}
-	require.Equal(t, 8, n, "who has begun to look sees one configuration")
+	require.Equal(t, 8, n, "an iterator must see one configuration")
 }
 
 func TestPlan_FollowsReturnTo(t *testing.T) {

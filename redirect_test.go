@@ -139,7 +139,7 @@ func FuzzRedirect(f *testing.F) {
 		err := flowhook.Redirect(to).Run(t.Context(), &flowhook.Exchange{Writer: w})
 		if err != nil {
 			require.Empty(t, w.Result().Header)
-			require.False(t, strings.Contains(to, "@") && strings.Contains(err.Error(), strconv.Quote(to)), "shows what may be a password")
+			require.False(t, strings.Contains(to, "@") && strings.Contains(err.Error(), strconv.Quote(to)), "the error shows what may be a password")
 			return
 		}
 		require.Equal(t, http.StatusFound, w.Code)
@@ -329,7 +329,7 @@ func TestComplete_BadReturnURLIsRejectedBeforeSave(t *testing.T) {
 	require.ErrorIs(t, err, flowhook.ErrBadReturnURL)
 	require.False(t, saved)
 	require.Empty(t, rec.Header())
-	require.Empty(t, ran, "a hook has run, be it at failed")
+	require.Empty(t, ran, "a hook has run")
 
 	x, rec, saved, err := complete("https://www.example.org/app")
 	require.NoError(t, err)

@@ -35,7 +35,7 @@ func TestReload_ExchangeKeepsItsConfig(t *testing.T) {
 
 	require.NoError(t, p.Reload(flowtest.Parse(t, flowtest.VersionYAML(2, flowtest.VersionSecret(2)))))
 	handled, err := p.Complete(one, flowhook.Login, flowhook.Password, nil)
-	require.NoError(t, err, "its before has run, which is not that of the new configuration")
+	require.NoError(t, err, "the exchange's before has run, so the new configuration must not be used")
 	require.False(t, handled)
 	require.Equal(t, []int{1, 1, 1, 1}, stampsOf(one))
 	require.Equal(t, 3601*time.Second, x.Session.ExpiresAt.Sub(x.Session.IssuedAt))
@@ -45,9 +45,9 @@ func TestReload_ExchangeKeepsItsConfig(t *testing.T) {
 	token, err := sessions.Create(one, x)
 	require.NoError(t, err)
 	_, err = sessions.FromToken(one, token)
-	require.NoError(t, err, "the exchange's secrets are the old ones")
+	require.NoError(t, err, "the exchange must use the old secrets")
 	_, err = sessions.FromToken(t.Context(), token)
-	require.ErrorIs(t, err, flowhook.ErrNoSession, "without an exchange, the current ones count")
+	require.ErrorIs(t, err, flowhook.ErrNoSession, "without an exchange, the current secrets must be used")
 
 	two, x := exchangeOf(t.Context(), "alice")
 	_, err = p.Run(two, flowhook.Login, flowhook.Before, flowhook.FlowWide)
@@ -181,9 +181,9 @@ func TestRun_ExchangeOfAnotherPipeline(t *testing.T) {
 				require.NoError(t, own(first, ctx, x))
 				stamps, header := len(stampsOf(ctx)), x.Writer.Header().Clone()
 				require.ErrorIs(t, f(second, ctx, x), flowhook.ErrOtherPipeline)
-				require.Len(t, stampsOf(ctx), stamps, "no hook has run")
+				require.Len(t, stampsOf(ctx), stamps, "a hook has run")
 				require.Equal(t, header, x.Writer.Header())
-				require.NoError(t, f(first, ctx, x), "it still serves its owner")
+				require.NoError(t, f(first, ctx, x), "the exchange must still work with its owner")
 			})
 		}
 	}
@@ -245,7 +245,7 @@ func TestReload_UsesOptionsOfNew(t *testing.T) {
 	other, err := flowhook.New(nil, flowhook.Options{Store: opts.Store, Secrets: []string{flowtest.VersionSecret(0)}, Logger: opts.Logger})
 	require.NoError(t, err)
 	_, err = other.Sessions().FromToken(t.Context(), token)
-	require.NoError(t, err, "signed by the secret that New was given")
+	require.NoError(t, err, "the token must be signed with the secret given to New")
 }
 
 // A running service calls Reload. A panic of the host's Wrap must not end it.
@@ -321,7 +321,7 @@ func TestReload_CookieScope(t *testing.T) {
 				require.NotEqual(t, "cookie-scope", f.Rule, "Check has nothing to compare")
 			}
 			require.NoError(t, p.Reload(cfg))
-			require.False(t, flowtest.HasFinding(p, "cookie-scope"), "the second time, nothing changes")
+			require.False(t, flowtest.HasFinding(p, "cookie-scope"), "the second reload must not report a change")
 		})
 	}
 
@@ -330,7 +330,7 @@ func TestReload_CookieScope(t *testing.T) {
 			p, err := flowhook.New(flowtest.Parse(t, with), checked())
 			require.NoError(t, err)
 			require.NoError(t, p.Reload(flowtest.Parse(t, cookie("domain: example.org"))))
-			require.False(t, flowtest.HasFinding(p, "cookie-scope"), "without secrets there is no cookie")
+			require.False(t, flowtest.HasFinding(p, "cookie-scope"), "without secrets, there must be no cookie")
 		}
 	})
 }

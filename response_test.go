@@ -155,7 +155,7 @@ func TestResponse_InvalidAnswerIsReported(t *testing.T) {
 			attempts++
 		}
 	}
-	t.Logf("the stage: %d answers that cannot be given: contained, named, not a byte on the wire", attempts)
+	t.Logf("response: %d invalid answers rejected; none reached the client", attempts)
 }
 
 // endless is a body without end.
@@ -236,7 +236,7 @@ func TestResponse_ConnectionIsUnreachable(t *testing.T) {
 			attempts++
 		}
 	}
-	t.Logf("the stage: %d ways to the connection refused, not a byte on the wire", attempts)
+	t.Logf("response: %d ways to the connection rejected; no byte reached the client", attempts)
 }
 
 func TestResponse_PushIsUnsupported(t *testing.T) {

@@ -127,7 +127,7 @@ func TestReturnURL_Sources(t *testing.T) {
 			got, err := returnURL(t, returnsYAML, row.r, flowhook.Login, flowhook.Password)
 			if row.want == "" {
 				require.ErrorIs(t, err, flowhook.ErrBadReturnURL)
-				require.NotContains(t, err.Error(), "example", "the URL may hold anything")
+				require.NotContains(t, err.Error(), "example", "the error shows the URL")
 				require.Empty(t, got)
 				return
 			}
@@ -176,7 +176,7 @@ func TestReturnURL_UnreadableForm(t *testing.T) {
 			require.ErrorIs(t, said, flowhook.ErrBadReturnURL)
 			big := (*http.MaxBytesError)(nil)
 			require.Equal(t, row.big, errors.As(said, &big))
-			require.NotContains(t, said.Error(), "%zz", "it may be of a password")
+			require.NotContains(t, said.Error(), "%zz", "the error shows what may be a password")
 		})
 	}
 }
@@ -218,7 +218,7 @@ func TestReturnURL_RedirectNeedsAllowedURLs(t *testing.T) {
 	const text = "selfservice: {allowed_return_urls: %s, login: {before: [{hook: redirect, config: {to: /x, allow_user_defined_redirect: true}}]}}"
 	require.NoError(t, flowtest.Build(fmt.Sprintf(text, "[/app]"), flowtest.AnyOptions()))
 	require.ErrorContains(t, flowtest.Build(fmt.Sprintf(text, "[]"), flowtest.AnyOptions()), "there are no return URLs that a user could name")
-	require.Len(t, flowtest.ConfigErrors(flowtest.Build(fmt.Sprintf(text, "[1]"), flowtest.AnyOptions())), 1, "one mistake, one error")
+	require.Len(t, flowtest.ConfigErrors(flowtest.Build(fmt.Sprintf(text, "[1]"), flowtest.AnyOptions())), 1, "want one error for one mistake")
 }
 
 func TestReturnURL_BadConfig(t *testing.T) {
@@ -313,7 +313,7 @@ selfservice:
 		}
 		require.Error(t, err, "%q", entry)
 	}
-	t.Logf("return URLs: %d that requests name, %d of them hostile", len(accepted)+len(refused), len(refused))
+	t.Logf("return URLs: %d requested, %d of them hostile", len(accepted)+len(refused), len(refused))
 }
 
 // charactersYAML has, in every URL that the file configures, what a browser keeps in a query and in

@@ -40,7 +40,7 @@ func TestRevoke_LoginWithoutSession(t *testing.T) {
 		require.ErrorAs(t, err, &hook)
 		require.Equal(t, "revoke_active_sessions", hook.Name)
 		require.Equal(t, flowhook.Position{Line: 1, Column: 38}, hook.Position)
-		require.True(t, alive(d, old.ID), "everything is rolled back")
+		require.True(t, alive(d, old.ID), "the transaction must be rolled back")
 		require.False(t, alive(d, "own"))
 		require.Nil(t, v.Session)
 	})
@@ -56,7 +56,7 @@ func TestRevoke_LoginWithoutSession(t *testing.T) {
 				return nil
 			}))
 			require.False(t, alive(d, old.ID))
-			require.True(t, alive(d, "own"), "it is spared")
+			require.True(t, alive(d, "own"), "the session in use must not be revoked")
 		}
 	})
 
@@ -148,7 +148,7 @@ func TestRevoke_LoginWithoutSession(t *testing.T) {
 		_, err := d.Pipeline.Run(ctx, flowhook.Login, flowhook.After, flowhook.Password)
 		require.NoError(t, err)
 		require.False(t, alive(d, old.ID))
-		require.NoError(t, d.Issue(ctx, v.Exchange), "the host issues afterwards")
+		require.NoError(t, d.Issue(ctx, v.Exchange), "Run must allow a session issued later")
 	})
 
 	t.Run("recovery_and_settings_allow_it", func(t *testing.T) {
@@ -170,7 +170,7 @@ func TestRevoke_LoginWithoutSession(t *testing.T) {
 			v := flowtest.NewVisitor("")
 			v.Identity = who
 			require.ErrorIs(t, d.CompleteLogin(v, nil), flowhook.ErrNoIdentity)
-			require.Empty(t, d.Store.Take(), "the store is not asked to delete the sessions of nobody")
+			require.Empty(t, d.Store.Take(), "the store was asked to delete sessions of an empty identity")
 		}
 		require.True(t, alive(d, old.ID))
 	})
@@ -243,7 +243,7 @@ func TestRevoke_AccountSwitch(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "alice", x.Session.IdentityID)
 	require.Equal(t, "anonymous", phone.WhoAmI())
-	require.Equal(t, "anonymous", shared.WhoAmI(), "the other user's session lives on")
+	require.Equal(t, "anonymous", shared.WhoAmI(), "the other user's session must end")
 }
 
 // withCookies returns a request with a browser's cookies.

@@ -116,13 +116,13 @@ selfservice:
 	require.NoError(t, p.Reload(after))
 	assert.Equal(t, []string{"new file", "new variable", "new file"}, got)
 	_, err = p.Sessions().FromToken(t.Context(), token)
-	assert.ErrorIs(t, err, flowhook.ErrNoSession, "the secret is the new one")
+	assert.ErrorIs(t, err, flowhook.ErrNoSession, "want the new secret")
 
 	got = nil
 	require.NoError(t, p.Reload(before))
 	assert.Equal(t, []string{"old file", "old variable", "old file"}, got)
 	_, err = p.Sessions().FromToken(t.Context(), token)
-	assert.NoError(t, err, "the secret is the old one again")
+	assert.NoError(t, err, "want the old secret again")
 }
 
 // References are read in the entries of every flow and strategy, whatever their names are.
@@ -231,7 +231,7 @@ func TestSecret_ForeignReference(t *testing.T) {
 				flowtest.Problems(flowtest.Build(`secrets: {session: [ '`+text+`']}`, quiet())))
 
 			t.Setenv("FLOWHOOK_HELD", text)
-			assert.NoError(t, flowtest.Build(`secrets: {session: ['${FLOWHOOK_HELD}']}`, quiet()), "the way out")
+			assert.NoError(t, flowtest.Build(`secrets: {session: ['${FLOWHOOK_HELD}']}`, quiet()), "the hint must name environment variables")
 			assert.NoError(t, flowtest.Build("", quiet(text)))
 		})
 	}
@@ -339,8 +339,8 @@ func TestSecret_Rotation(t *testing.T) {
 			require.True(t, accepts(t, document, issue(t, sessions(t, "", secret))), "signed earlier under %s", secret)
 		}
 		token := issue(t, document)
-		require.True(t, accepts(t, sessions(t, "", inDocument[0]), token), "signed with the first")
-		require.False(t, accepts(t, sessions(t, "", inDocument[1:]...), token), "signed with another")
+		require.True(t, accepts(t, sessions(t, "", inDocument[0]), token), "the token must be signed with the first secret")
+		require.False(t, accepts(t, sessions(t, "", inDocument[1:]...), token), "the token was signed with another secret")
 		require.False(t, accepts(t, document, issue(t, sessions(t, "", "a-secret-that-was-removed"))))
 	})
 
@@ -350,7 +350,7 @@ func TestSecret_Rotation(t *testing.T) {
 			for i := range 2 * n {
 				all = append(all, fmt.Sprintf("secret-number-%03d", i))
 			}
-			t.Logf("rotation: %d secrets, each of them taking its turn at the front and falling off the end", n)
+			t.Logf("rotation: %d secrets, each first once and then removed", n)
 			// At each step, the newest is added in front, and the oldest is removed.
 			tokens := map[int]string{}
 			for step := range n + 1 {
@@ -366,7 +366,7 @@ func TestSecret_Rotation(t *testing.T) {
 					require.Equal(t, signed >= step, accepts(t, s, token), "step %d, signed with %d", step, signed)
 				}
 				for i, secret := range now {
-					require.Equal(t, i == 0, accepts(t, sessions(t, "", secret), tokens[n-1+step]), "new tokens are signed with the first only")
+					require.Equal(t, i == 0, accepts(t, sessions(t, "", secret), tokens[n-1+step]), "new tokens must be signed with the first secret only")
 				}
 			}
 		})

@@ -230,7 +230,7 @@ func TestSessions_ConcurrentUse(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	t.Logf("%d users at once, %d rounds of sign-in, request, sign-out: each was who they are, none had a mishap", users, rounds)
+	t.Logf("%d concurrent users, %d rounds of sign-in, request and sign-out: no user was mistaken for another", users, rounds)
 }
 
 const outsideTheTransaction = "the context is not the transaction's"
@@ -273,12 +273,12 @@ func TestSessions_ReadInTransaction(t *testing.T) {
 				look := func(ctx context.Context) error {
 					visited = true
 					found, err := read(ctx, d.Pipeline, x)
-					require.NoError(t, err, "with the context of the hook")
+					require.NoError(t, err, "with the hook's context")
 					require.Equal(t, s, *found)
 					child, cancel := context.WithCancel(ctx)
 					defer cancel()
 					_, err = read(child, d.Pipeline, x)
-					require.NoError(t, err, "with one derived from it")
+					require.NoError(t, err, "with a derived context")
 
 					found, err = read(requests, d.Pipeline, x)
 					if row.in {
@@ -287,7 +287,7 @@ func TestSessions_ReadInTransaction(t *testing.T) {
 						require.Nil(t, found)
 						return nil
 					}
-					require.NoError(t, err, "with the context of the request")
+					require.NoError(t, err, "with the request's context")
 					require.Equal(t, s, *found)
 					return nil
 				}

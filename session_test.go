@@ -189,8 +189,8 @@ func TestSessions_SignInEndsPresentedSessions(t *testing.T) {
 				require.NoError(t, signIn(d, v.Exchange))
 				require.Equal(t, []string{"DeleteSession " + s.ID, "CreateSession " + v.Session.ID}, d.Store.Take())
 				require.NotEqual(t, s.ID, v.Session.ID)
-				require.Empty(t, d.IdentityOf(cookie), "the session it came with lives")
-				require.Equal(t, "alice", d.IdentityOf(bystander), "a session on another device is dead")
+				require.Empty(t, d.IdentityOf(cookie), "the presented session is alive")
+				require.Equal(t, "alice", d.IdentityOf(bystander), "a session on another device was ended")
 			})
 		}
 		t.Run(name+" both, where they differ", func(t *testing.T) {

@@ -87,7 +87,7 @@ func TestTimeout(t *testing.T) {
 			require.False(t, handled)
 			p := flowtest.At(flowhook.Login, row.phase, flowhook.Password)
 			requireTimeout(t, err, p, "slow", slowAt, shortTimeout)
-			require.Regexp(t, "timeout of "+shortTimeout+": context deadline exceeded$", err.Error(), "and nothing of an error that says no more")
+			require.Regexp(t, "timeout of "+shortTimeout+": context deadline exceeded$", err.Error(), "a context error adds nothing")
 			require.Equal(t, []string{"slow"}, b.Ran)
 			b.RequireUntouched()
 			if row.phase == flowhook.After {
@@ -135,7 +135,7 @@ func TestTimeout(t *testing.T) {
 			require.ErrorIs(t, err, context.Canceled, name)
 			require.NotContains(t, err.Error(), "timeout", name)
 			if name == "ignored" {
-				require.Equal(t, context.Canceled, err, "no hook is to blame")
+				require.Equal(t, context.Canceled, err, "the error must not name a hook")
 			}
 			require.Equal(t, []string{"begin alice", "rollback"}, b.Store.Entries, name)
 		}
@@ -150,7 +150,7 @@ func TestTimeout(t *testing.T) {
 				if limited {
 					require.WithinDuration(t, time.Now().Add(want), deadline, 10*time.Second)
 				}
-				require.NotNil(t, ctx.Value(flowtest.InTransactionKey{}), "it is the transaction's context all the same")
+				require.NotNil(t, ctx.Value(flowtest.InTransactionKey{}), "the context must be the transaction's")
 				x, _ := flowhook.FromContext(ctx)
 				require.Same(t, b.Exchange, x)
 				return nil
@@ -173,7 +173,7 @@ func TestTimeout_PerHook(t *testing.T) {
 			if name == "quick" {
 				quick = ctx
 			} else {
-				require.Error(t, quick.Err(), "the one before has ended")
+				require.Error(t, quick.Err(), "the first hook's context must have ended")
 			}
 			require.NoError(t, ctx.Err())
 			if deadline, ok := ctx.Deadline(); ok {
@@ -185,7 +185,7 @@ func TestTimeout_PerHook(t *testing.T) {
 	b.AddYAML(text, map[string]flowtest.Act{"quick": look("quick"), "free": look("free"), "slow": ignores, "last": look("last")})
 	_, err := b.Run(flowhook.After)
 	requireTimeout(t, err, flowtest.LoginAfter, "slow", flowhook.Position{Line: 7, Column: 18}, "10ms")
-	require.Equal(t, []string{"quick", "free", "slow"}, b.Ran, "nothing runs behind it")
+	require.Equal(t, []string{"quick", "free", "slow"}, b.Ran, "a later hook has run")
 
 	b = flowtest.NewRunTest(t)
 	b.AddYAML(strings.Replace(text, "10ms", "3h", 1), map[string]flowtest.Act{"quick": look("quick"), "free": look("free"), "slow": look("slow"), "last": look("last")})
@@ -242,7 +242,7 @@ func TestTimeout_InsideWrap(t *testing.T) {
 	b.Options.Wrap = func(_ flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
 		return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
 			_, limited := ctx.Deadline()
-			require.False(t, limited, "what stands around a hook has time")
+			require.False(t, limited, "the wrapper must not have a deadline")
 			seen = next.Run(ctx, x)
 			require.NoError(t, ctx.Err())
 			return seen

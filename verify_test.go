@@ -238,8 +238,8 @@ func TestVerify_OutboxCourierPanicsWithErrAbortHandler(t *testing.T) {
 		d.CompleteLogin(v, func(context.Context) error { saved = true; return nil })
 	})
 	require.True(t, saved)
-	require.Equal(t, found, d.Log.String(), "it is not a panic to report")
-	require.Same(t, v.Recorder, v.Writer, "the exchange is what it was")
+	require.Equal(t, found, d.Log.String(), "the panic must not be logged")
+	require.Same(t, v.Recorder, v.Writer, "the exchange has changed")
 }
 
 // mutate replaces width bytes of s with piece.
@@ -337,7 +337,7 @@ func FuzzRedeem(f *testing.F) {
 			require.ErrorIs(t, err, flowhook.ErrBadToken)
 			require.Zero(t, confirmed)
 			if len(token) != len(genuine) {
-				require.Empty(t, d.Store.Take(), "the store was asked about what cannot be a token")
+				require.Empty(t, d.Store.Take(), "the store was asked about an invalid token")
 			}
 		}
 		confirmed, err = redeem(t, genuine)

@@ -170,5 +170,5 @@ func TestBuiltins_AllPoints(t *testing.T) {
 		assert.Equal(t, []flowhook.Point{c.registered()}, placed, c.yaml())
 		assert.Equal(t, effect[c.hook], c.run(t), c.yaml())
 	}
-	t.Logf("every cell: %d, of which %d load and have their effect when they run, and the rest is refused with the place where it may stand", len(hooksAtAllPoints()), accepted)
+	t.Logf("built-in hooks: %d placements, %d accepted with their effect; the others are errors that name the allowed flows", len(hooksAtAllPoints()), accepted)
 }

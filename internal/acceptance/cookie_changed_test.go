@@ -122,7 +122,7 @@ func TestCookies_ChangedAreAnonymous(t *testing.T) {
 	wg.Wait()
 	for i, m := range mutations {
 		asked += counts[i][1]
-		t.Logf("%d %s of %d cookies: anonymous; %d that the parser reads as the same value: signed in", counts[i][0], m.name, genuine, counts[i][1])
+		t.Logf("%d %s of %d cookies are anonymous; %d are parsed as the same value and signed in", counts[i][0], m.name, genuine, counts[i][1])
 	}
 	finds := 0
 	for _, call := range d.Store.Take() {
@@ -156,7 +156,7 @@ func TestCookies_ChangedEndNothing(t *testing.T) {
 		require.NotContains(t, call, "DeleteSession")
 	}
 	require.Equal(t, "alice", d.IdentityOf(cookie))
-	t.Logf("%d changed cookies at sign-out and at sign-in: the store was asked to delete nothing", n)
+	t.Logf("%d changed cookies at sign-out and sign-in: no session was deleted", n)
 }
 
 // Some of the changes go over a connection as bytes, because Go's client would not send all of
@@ -189,7 +189,7 @@ func TestCookies_ChangedOverHTTP(t *testing.T) {
 		})
 	}
 	require.NotZero(t, refused)
-	t.Logf("%d changed cookies on the wire: anonymous; %d: refused by net/http", anonymous, refused)
+	t.Logf("%d changed cookies over HTTP are anonymous; net/http rejects %d", anonymous, refused)
 }
 
 // A wire is a connection that the test writes to directly.

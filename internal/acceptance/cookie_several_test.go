@@ -84,7 +84,7 @@ func TestCookies_Several(t *testing.T) {
 	}
 	four := strings.Join([]string{ended, "junk", live, endedToo}, "; "+flowtest.CookieName+"=")
 	status, body := c.whoami(flowtest.CookieName + "=" + four)
-	require.Equal(t, []any{http.StatusOK, "alice"}, []any{status, body}, "one of four is live")
+	require.Equal(t, []any{http.StatusOK, "alice"}, []any{status, body}, "want one live session of four")
 }
 
 // A browser keeps the cookie of the old path and sends it together with the new one.
@@ -96,12 +96,12 @@ func TestCookies_SeveralAfterPathChange(t *testing.T) {
 	require.Equal(t, "alice", b.WhoAmI())
 
 	require.NoError(t, h.Pipeline.Reload(flowtest.Parse(t, fmt.Sprintf(cookie, "/whoami"))))
-	require.Equal(t, "alice", b.WhoAmI(), "the old cookie is good")
+	require.Equal(t, "alice", b.WhoAmI(), "the old cookie must be valid")
 	b.PostPath("/login/password", "user", "alice")
 	u, err := url.Parse(h.Server.URL + "/whoami")
 	require.NoError(t, err)
 	require.Len(t, b.Jar.Cookies(u), 2)
-	require.Equal(t, "alice", b.WhoAmI(), "signing in ended the session of the old cookie")
+	require.Equal(t, "alice", b.WhoAmI(), "the session of the old cookie must end")
 }
 
 func TestCookies_SeveralInFromRequest(t *testing.T) {
@@ -215,7 +215,7 @@ func TestCookies_NineGenuine(t *testing.T) {
 			for _, c := range cookies {
 				require.NotContains(t, err.Error(), strings.TrimPrefix(c, flowtest.CookieName+"="))
 			}
-			require.NoError(t, call(d, flowtest.NewVisitor("alice", cookies[:8]...)), "eight are not too many")
+			require.NoError(t, call(d, flowtest.NewVisitor("alice", cookies[:8]...)), "eight cookies must be allowed")
 		})
 	}
 }
@@ -243,7 +243,7 @@ func TestCookies_SeveralSessionsEnd(t *testing.T) {
 
 			d.Store.Fail["DeleteSession "+planted[1]] = errTrouble
 			require.ErrorIs(t, call(d, v), errTrouble)
-			require.Equal(t, "alice", d.IdentityOf(alices[0]), "a part of them ended")
+			require.Equal(t, "alice", d.IdentityOf(alices[0]), "only some of the sessions ended")
 			require.Equal(t, &s, v.Session)
 			require.Empty(t, flowtest.SetCookies(v))
 			delete(d.Store.Fail, "DeleteSession "+planted[1])
@@ -258,7 +258,7 @@ func TestCookies_SeveralSessionsEnd(t *testing.T) {
 			for _, c := range slices.Concat(alices, mallorys, []string{inUse}) {
 				require.Empty(t, d.IdentityOf(c))
 			}
-			require.Equal(t, "alice", d.IdentityOf(bystander), "a session that the request has no cookie of")
+			require.Equal(t, "alice", d.IdentityOf(bystander), "a session without a cookie in the request was ended")
 		})
 	}
 

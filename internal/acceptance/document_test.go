@@ -16,8 +16,8 @@ func TestDocument(t *testing.T) {
 	used := map[string]bool{}
 	document := func(t *testing.T, name string) string { used[name] = true; return flowtest.Document(t, name) }
 	t.Cleanup(func() { // when all rows have run
-		require.Len(t, used, 10, "an example of the document is driven by no row")
-		t.Logf("the document: %d examples driven over TLS", len(used))
+		require.Len(t, used, 10, "an example of the document is not tested")
+		t.Logf("document: %d examples tested over TLS", len(used))
 	})
 	const maintenance = "https://www.ory.sh/maintenance"
 
@@ -36,7 +36,7 @@ func TestDocument(t *testing.T) {
 					require.Equal(t, []string{maintenance}, res.Header["Location"])
 					require.Empty(t, res.Header["Set-Cookie"])
 				}
-				require.Empty(t, h.ReachedHandlers(), "the host's handler was reached")
+				require.Empty(t, h.ReachedHandlers(), "the handler was reached")
 			})
 		}
 	}
@@ -79,9 +79,9 @@ func TestDocument(t *testing.T) {
 				require.Equal(t, "alice", phone.WhoAmI())
 				require.Equal(t, http.StatusOK, laptop.PostPath("/login/password", "user", "alice").StatusCode)
 
-				require.Equal(t, "anonymous", phone.WhoAmI(), "an earlier session lives")
-				require.Equal(t, "alice", laptop.WhoAmI(), "the new session is dead")
-				require.Equal(t, "bob", other.WhoAmI(), "another user's session is dead")
+				require.Equal(t, "anonymous", phone.WhoAmI(), "an earlier session is alive")
+				require.Equal(t, "alice", laptop.WhoAmI(), "the new session was ended")
+				require.Equal(t, "bob", other.WhoAmI(), "another user's session was ended")
 			})
 		}
 	}

@@ -58,9 +58,9 @@ func provesCookieDomain(t *testing.T) {
 	const rule = "cookie-domain"
 	c := claimed(t, rule, "session: {cookie: {domain: example.org}}", flowtest.WithUsers(flowtest.Alice)).LoginCookie()
 	b := newBrowserAt(t, "https://auth.example.org/", c)
-	assert.Equal(t, []string{c.Value}, b.sent(t, "https://blog.example.org/"), "every host below gets it")
+	assert.Equal(t, []string{c.Value}, b.sent(t, "https://blog.example.org/"), "subdomains must get the cookie")
 	b.give(t, "https://blog.example.org/", &http.Cookie{Name: c.Name, Value: "planted", Domain: "example.org", Path: "/"})
-	assert.Equal(t, []string{"planted"}, b.sent(t, "https://auth.example.org/"), "and can set one in its place")
+	assert.Equal(t, []string{"planted"}, b.sent(t, "https://auth.example.org/"), "a subdomain must be able to replace the cookie")
 
 	c = mended(t, rule, "session: {cookie: {persistent: true}}", flowtest.WithUsers(flowtest.Alice)).LoginCookie()
 	assert.Empty(t, newBrowserAt(t, "https://auth.example.org/", c).sent(t, "https://blog.example.org/"))
@@ -77,7 +77,7 @@ func provesCookiePrefix(t *testing.T) {
 	r.AddCookie(&http.Cookie{Name: "app", Value: b.sent(t, "https://auth.example.org/")[0]})
 	s, err := h.Pipeline.Sessions().FromRequest(r)
 	require.NoError(t, err)
-	assert.Equal(t, "alice", s.IdentityID, "whoever uses this browser does so in the session of another")
+	assert.Equal(t, "alice", s.IdentityID, "the browser must be in the attacker's session")
 
 	// Browsers reject a cookie with this name and a Domain, so a neighboring host cannot set one.
 	c := mended(t, rule, "session: {cookie: {persistent: true}}", flowtest.WithUsers(flowtest.Alice)).LoginCookie()
@@ -98,11 +98,11 @@ func provesCookieScope(t *testing.T) {
 	}
 	h, b := signInTwice("name: app")
 	require.True(t, flowtest.HasFinding(h.Pipeline, rule))
-	assert.Equal(t, "anonymous", b.WhoAmI(), "the browser sends both")
+	assert.Equal(t, "anonymous", b.WhoAmI(), "the browser must send both cookies")
 
 	h, b = signInTwice("name: app2")
 	require.False(t, flowtest.HasFinding(h.Pipeline, rule))
-	assert.Equal(t, "alice", b.WhoAmI(), "only the new one counts")
+	assert.Equal(t, "alice", b.WhoAmI(), "only the new cookie must count")
 }
 
 func provesPlainRedirect(t *testing.T) {
@@ -177,7 +177,7 @@ func provesReturnScheme(t *testing.T) {
 	_, err := h.ReturnTo("exp://localhost:8081/app")
 	assert.ErrorIs(t, err, flowhook.ErrBadReturnURL)
 	to, err := h.ReturnTo("https://example.org/")
-	assert.NoError(t, err, "the others are")
+	assert.NoError(t, err, "the other secrets must be accepted")
 	assert.Equal(t, "https://example.org/", to)
 	to, err = mended(t, rule, "selfservice: {allowed_return_urls: ['https://localhost:8081/app']}").ReturnTo("https://localhost:8081/app")
 	assert.NoError(t, err)

@@ -33,7 +33,7 @@ func provesEnumeration(t *testing.T) {
 	srv := claimed(t, rule, "selfservice: {registration: {after: [{hook: session}]}}", flowtest.WithUsers(flowtest.Alice)).DiscreetServer()
 	taken, page := seen(t, srv, "alice")
 	free, samePage := seen(t, srv, "carol")
-	assert.Equal(t, page, samePage, "the service has done what it can")
+	assert.Equal(t, page, samePage, "the pages must be the same")
 	assert.Empty(t, taken["Set-Cookie"])
 	assert.Len(t, free["Set-Cookie"], 1)
 
@@ -43,7 +43,7 @@ func provesEnumeration(t *testing.T) {
 	free, samePage = seen(t, srv, "carol")
 	assert.Equal(t, page, samePage)
 	assert.Equal(t, taken, free)
-	assert.Len(t, h.Mail.Take(), 1, "only the mail tells, and it goes to who owns the address")
+	assert.Len(t, h.Mail.Take(), 1, "only the email must differ")
 
 	cfg, err := flowhook.ParseConfig([]byte("security: {account_enumeration: {mitigate: true}}\nselfservice: {registration: {after: [{hook: session}]}}"))
 	require.NoError(t, err)
@@ -106,16 +106,16 @@ func provesSlowLock(t *testing.T) {
 		}
 		settings := save(flowhook.Settings, "alice")
 		require.Equal(t, "alice", <-by)
-		require.NoError(t, <-save(flowhook.Settings, "bob"), "another user is not held up")
+		require.NoError(t, <-save(flowhook.Settings, "bob"), "another user must not wait")
 		if row.locks {
 			assert.Equal(t, []string{"recovery of alice is saved", "settings of bob is saved"}, tr.take())
 			close(release)
 			require.NoError(t, <-login)
 			require.NoError(t, <-settings)
-			assert.Equal(t, []string{"the slow hook is done", "settings of alice is saved"}, tr.take(), "it has waited")
+			assert.Equal(t, []string{"the slow hook is done", "settings of alice is saved"}, tr.take(), "the login must wait")
 			continue
 		}
-		require.NoError(t, <-settings, "not even the user")
+		require.NoError(t, <-settings, "the user must not be delayed")
 		got := tr.take()
 		slices.Sort(got)
 		assert.Equal(t, []string{"settings of alice is saved", "settings of bob is saved"}, got)
@@ -126,7 +126,7 @@ func provesSlowLock(t *testing.T) {
 
 func provesSignsOut(t *testing.T) {
 	d := flowtest.NewSessionTest(t, "selfservice: {settings: {after: [{hook: revoke_active_sessions}]}}")
-	require.True(t, flowtest.HasFinding(d.Pipeline, "signs-out"), "and no change of the file alone would end it: the handler must")
+	require.True(t, flowtest.HasFinding(d.Pipeline, "signs-out"), "only the handler can avoid the finding")
 	for _, handlerSets := range []bool{false, true} {
 		other, _ := d.SignIn("alice")
 		cookie, session := d.SignIn("alice")
@@ -136,8 +136,8 @@ func provesSignsOut(t *testing.T) {
 		}
 		_, err := d.Pipeline.Complete(flowhook.NewContext(t.Context(), v.Exchange), flowhook.Settings, flowhook.Password, nil)
 		require.NoError(t, err)
-		assert.Equal(t, handlerSets, d.IdentityOf(cookie) == "alice", "the session in use")
-		assert.Empty(t, d.IdentityOf(other), "the user's other session")
+		assert.Equal(t, handlerSets, d.IdentityOf(cookie) == "alice", "the session in use must end")
+		assert.Empty(t, d.IdentityOf(other), "the user's other session must end")
 	}
 }
 
@@ -199,5 +199,5 @@ func provesAgain(t *testing.T) {
 	_, old = d.SignIn("alice")
 	v := flowtest.NewVisitor("alice")
 	require.NoError(t, d.CompleteLogin(v, func(ctx context.Context) error { return d.Issue(ctx, v.Exchange) }))
-	assert.Equal(t, []bool{true, false, false}, lives, "what the second would revoke is gone when it comes")
+	assert.Equal(t, []bool{true, false, false}, lives, "the second hook must have nothing left to revoke")
 }

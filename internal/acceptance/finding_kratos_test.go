@@ -46,7 +46,7 @@ func provesKratosEnabled(t *testing.T) {
 		_, saved = h.Store.User(t.Context(), "carol")
 		return saved
 	}
-	assert.True(t, register(claimed(t, rule, "selfservice: {flows: {registration: {enabled: false}}}")), "it has no effect")
+	assert.True(t, register(claimed(t, rule, "selfservice: {flows: {registration: {enabled: false}}}")), "the setting must have no effect")
 	assert.False(t, register(mended(t, rule, "selfservice: {flows: {registration: {enabled: false, before: {hooks: [{hook: redirect, config: {to: /closed}}]}}}}")))
 }
 
@@ -66,7 +66,7 @@ func provesKratosFlowWide(t *testing.T) {
 
 	byPassword, byOIDC = login(mended(t, rule, "courier: {}\nselfservice: {flows: {login: {after: {oidc: {hooks: [{hook: wide}]}, password: {hooks: [{hook: own}]}}}}}",
 		flowtest.WithUsers(flowtest.Alice), tr.hooks("wide", "own")))
-	assert.Equal(t, []string{"own"}, byPassword, "as in Kratos")
+	assert.Equal(t, []string{"own"}, byPassword, "want the order of Kratos")
 	assert.Equal(t, []string{"wide"}, byOIDC)
 }
 
@@ -84,7 +84,7 @@ func provesKratosSessionLast(t *testing.T) {
 		requireSessionCookie(t, h.Browser().PostPath("/registration/oidc", "user", "carol"))
 		return before
 	}
-	assert.True(t, signedIn("courier: {}\nselfservice: {registration: {after: {oidc: [{hook: session}, {hook: looks}]}}}", claimed), "session has run before it")
+	assert.True(t, signedIn("courier: {}\nselfservice: {registration: {after: {oidc: [{hook: session}, {hook: looks}]}}}", claimed), "the session hook must run first")
 	assert.False(t, signedIn("courier: {}\nselfservice: {registration: {after: {oidc: [{hook: looks}, {hook: session}]}}}", mended))
 }
 

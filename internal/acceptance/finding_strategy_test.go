@@ -37,7 +37,7 @@ func provesStrategyOnly(t *testing.T) {
 	d := flowtest.NewSessionTest(t, "selfservice: {login: {after: {password: [{hook: revoke_active_sessions}]}}}", func(d *flowtest.SessionTest) {
 		d.Options.Serves = []flowhook.Point{{Flow: flowhook.Login, Strategy: flowhook.Password}}
 	})
-	require.False(t, flowtest.HasFinding(d.Pipeline, rule), "no other login is served")
+	require.False(t, flowtest.HasFinding(d.Pipeline, rule), "other logins must not be served")
 	_, err = d.Pipeline.Complete(flowhook.NewContext(t.Context(), flowtest.NewVisitor("alice").Exchange), flowhook.Login, flowhook.TOTP, nil)
 	assert.ErrorIs(t, err, flowhook.ErrUnknownPoint)
 	d.Options.Serves = append(d.Options.Serves, flowhook.Point{Flow: flowhook.Login, Strategy: flowhook.TOTP}, flowhook.Point{Flow: flowhook.Login, Strategy: flowhook.OIDC})

@@ -55,7 +55,7 @@ func TestFindings_ClaimsHold(t *testing.T) {
 		require.NotNil(t, proof, "%s: a claim without a proof", rule)
 		t.Run(rule, proof)
 	}
-	t.Logf("findings: the claims of %d rules, each seen to come true", len(all))
+	t.Logf("findings: the claims of %d rules hold", len(all))
 }
 
 type change = func(h *flowtest.Service, o *flowhook.Options)
@@ -127,8 +127,8 @@ func provesNeverRuns(t *testing.T) {
 
 	const strategy = "selfservice: {login: {after: {hooks: [{hook: wide}], password: [{hook: first}, {hook: redirect, config: {to: /}}]}}}"
 	h = claimed(t, rule, strategy, flowtest.WithUsers(flowtest.Alice), own)
-	assert.Equal(t, []string{"first"}, login(h, "password"), "for which it is said not to run")
-	assert.Equal(t, []string{"wide"}, login(h, "oidc"), "for all others it runs")
+	assert.Equal(t, []string{"first"}, login(h, "password"), "the hook ran for a strategy of the finding")
+	assert.Equal(t, []string{"wide"}, login(h, "oidc"), "the hook must run for the other strategies")
 	h = mended(t, rule, "selfservice: {login: {after: {hooks: [{hook: wide}], password: [{hook: first}, {hook: wide}]}}}", flowtest.WithUsers(flowtest.Alice), own)
 	assert.Equal(t, []string{"first", "wide", "wide"}, login(h, "password"))
 
@@ -145,7 +145,7 @@ func provesNeverRuns(t *testing.T) {
 
 	h = claimed(t, rule, "selfservice: {login: {before: [{hook: first}, {hook: redirect, config: {to: /closed}}, {hook: second}], after: [{hook: wide}]}}", flowtest.WithUsers(flowtest.Alice), own)
 	assert.Equal(t, []string{"first"}, login(h, "password"))
-	assert.Equal(t, http.StatusFound, h.Browser().GetPath("/login").StatusCode, "every request, the form's as well")
+	assert.Equal(t, http.StatusFound, h.Browser().GetPath("/login").StatusCode, "GET requests must be redirected, too")
 	assert.Equal(t, []string{"first"}, tr.take())
 	h = mended(t, rule, "selfservice: {login: {before: [{hook: first}, {hook: second}], after: [{hook: wide}]}}", flowtest.WithUsers(flowtest.Alice), own)
 	assert.Equal(t, []string{"first", "second", "wide"}, login(h, "password"))
@@ -181,7 +181,7 @@ func provesLoginUnsigned(t *testing.T) {
 	assert.Equal(t, http.StatusFound, b.PostPath("/login/password", "user", "alice").StatusCode)
 	assert.Equal(t, "anonymous", b.WhoAmI())
 	b.PostPath("/login/oidc", "user", "alice")
-	assert.Equal(t, "alice", b.WhoAmI(), "by another strategy")
+	assert.Equal(t, "alice", b.WhoAmI(), "another strategy must not sign in")
 }
 
 func provesClosed(t *testing.T) {
@@ -194,7 +194,7 @@ func provesClosed(t *testing.T) {
 	h := claimed(t, rule, "selfservice: {registration: {before: [{hook: redirect, config: {to: /closed}}]}}")
 	assert.False(t, register(h))
 	assert.Equal(t, []string{"/closed"}, h.Browser().GetPath("/registration").Header["Location"])
-	assert.Empty(t, h.ReachedHandlers(), "no request gets through")
+	assert.Empty(t, h.ReachedHandlers(), "a request got through")
 
 	for _, after := range []string{"{hook: redirect, config: {to: /}}", "{hook: session}, {hook: redirect, config: {to: /}}"} {
 		assert.False(t, register(claimed(t, rule, "selfservice: {registration: {after: ["+after+"]}}")), after)

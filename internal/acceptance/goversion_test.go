@@ -26,5 +26,5 @@ func TestGoVersion(t *testing.T) {
 	const orLater = `Go (\d[\d.]*) or later`
 	require.Equal(t, []string{library[0], service[0]}, find("README.md", orLater))
 	require.Equal(t, library, find("SECURITY.md", orLater))
-	require.NotEmpty(t, find(".ci/run", `(?m)^(make oldest)$`), "nothing runs the tests on the lowest version")
+	require.NotEmpty(t, find(".ci/run", `(?m)^(make oldest)$`), "CI does not test the lowest version")
 }

@@ -122,7 +122,7 @@ func TestConfig_HostileYAML(t *testing.T) {
 			took := time.Since(start)
 			runtime.ReadMemStats(&after)
 			mib := float64(after.TotalAlloc-before.TotalAlloc) / (1 << 20)
-			t.Logf("hostile YAML, %s: refused after %s, %.1f MiB allocated", name, took.Round(10*time.Microsecond), mib)
+			t.Logf("hostile YAML, %s: rejected after %s, %.1f MiB allocated", name, took.Round(10*time.Microsecond), mib)
 			assert.Less(t, mib, 32.0)
 			require.Error(t, err)
 			lines := strings.Count(text, "\n") + 1

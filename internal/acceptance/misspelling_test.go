@@ -113,5 +113,5 @@ func TestConfig_Misspellings(t *testing.T) {
 			}
 		})
 	}
-	t.Logf("misspellings at distance one: %d, each an error that names it", count)
+	t.Logf("misspellings at distance one: %d errors, each with the word", count)
 }

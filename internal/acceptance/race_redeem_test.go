@@ -116,7 +116,7 @@ func TestRaces_TokenIsRedeemedOnce(t *testing.T) {
 			require.Zero(t, redeemed.Load())
 			_, known := o.store.User(ctx, id)
 			require.False(t, known)
-			require.NoError(t, o.Redeem(ctx, token, o.confirm), "what was refused is not used up")
+			require.NoError(t, o.Redeem(ctx, token, o.confirm), "the rejected token must still be valid")
 			redeemed.Add(1)
 			refusals++
 		}
@@ -127,7 +127,7 @@ func TestRaces_TokenIsRedeemedOnce(t *testing.T) {
 		successes++
 	}
 	require.Equal(t, tokens, successes)
-	t.Logf("%d tokens, %d redeemers each: exactly %d successes, %d of them at the second try (seed %d)", tokens, atOnce, successes, refusals, seed)
+	t.Logf("%d tokens, %d redeemers each: exactly %d successes, %d of them on the second try (seed %d)", tokens, atOnce, successes, refusals, seed)
 }
 
 // TestRaces_LoginsAndRedeemers lets logins that send an email, redeemers, and logins that redeem
@@ -160,7 +160,7 @@ func TestRaces_LoginsAndRedeemers(t *testing.T) {
 				t.Error(err)
 			case err != nil:
 				if issued[i] != nil {
-					t.Error("a login that failed leaves a session in its exchange")
+					t.Error("a failed login left a session in its exchange")
 				}
 			default:
 				if turns[i] >= each {
@@ -181,12 +181,12 @@ func TestRaces_LoginsAndRedeemers(t *testing.T) {
 				survivor = s.ID
 			}
 		}
-		require.NotEmpty(t, survivor, "what survives belongs to nobody who has succeeded")
+		require.NotEmpty(t, survivor, "the surviving session was not issued by a successful login")
 		mailed := o.tokens()
 		require.Len(t, mailed, int(signedIn.Load()))
 		require.Len(t, is.tokens, len(mailed))
 		token = mailed[chance.IntN(len(mailed))]
 		o.store.forget(survivor)
 	}
-	t.Logf("logins that mail, redeemers, and logins that redeem, crossing %d times for one identity: no deadlock (seed %d)", rounds, seed)
+	t.Logf("logins, redeemers and logins that redeem, %d rounds for one identity: no deadlock (seed %d)", rounds, seed)
 }

@@ -146,7 +146,7 @@ func TestRaces_OneSessionSurvivesLogins(t *testing.T) {
 			}
 		})
 	}
-	t.Logf("%d logins at once, %d rounds each in %d ways: one session survives each round, and its cookie was delivered (seed %d)",
+	t.Logf("%d concurrent logins, %d rounds each in %d ways: one session survives each round, and its cookie was delivered (seed %d)",
 		atOnce, rounds, len(signInCases), seed)
 }
 
@@ -177,12 +177,12 @@ func (c *loginRace) round(s signInCase, another int) {
 			require.ErrorIs(c.t, err, flowhook.ErrNoSession)
 			continue
 		}
-		require.Equal(c.t, -1, winner, "two cookies are good")
+		require.Equal(c.t, -1, winner, "two cookies are valid")
 		require.Contains(c.t, is.sessions, session.ID)
 		winner = i
 		c.store.forget(session.ID)
 	}
-	require.NotEqual(c.t, -1, winner, "the one that survives was delivered to nobody")
+	require.NotEqual(c.t, -1, winner, "the surviving session was not delivered to a client")
 	for _, client := range []int{winner, another} {
 		_, body, _, err := c.visit(client, "GET", "/whoami")
 		require.NoError(c.t, err)

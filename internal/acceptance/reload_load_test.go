@@ -140,6 +140,6 @@ func TestReload_UnderLoad(t *testing.T) {
 	}
 	seen := 0
 	versions.Range(func(any, any) bool { seen++; return true })
-	require.Greater(t, seen, reloads/2, "too few versions were served to prove anything")
-	t.Logf("reload: %d reloads under %d requests, %d versions seen: no request saw two of them, and no rotation of the secrets signed anybody out", reloads, requests, seen)
+	require.Greater(t, seen, reloads/2, "too few versions were served")
+	t.Logf("reload: %d reloads during %d requests, %d versions seen: no request saw two versions, and no rotation signed a user out", reloads, requests, seen)
 }

@@ -212,7 +212,7 @@ func TestSecondFactorPage(t *testing.T) {
 		post, who = browser()
 		_, to := post("/login/password", "user", "dana", "password", "right")
 		require.Equal(t, "/login/code", to)
-		require.Empty(t, who(), "the password alone signs nobody in")
+		require.Empty(t, who(), "the password alone must not sign in")
 		require.Equal(t, []string{before}, s.log.take())
 		return post, who
 	}
@@ -236,7 +236,7 @@ func TestSecondFactorPage(t *testing.T) {
 		again, whoAgain := signIn(t)
 		again("/login/code", "code", "123456")
 		require.Equal(t, "dana", whoAgain())
-		require.Empty(t, who(), "the flow-wide revoke_active_sessions ended the older session")
+		require.Empty(t, who(), "the flow-wide revoke_active_sessions must end the older session")
 		s.log.take()
 	})
 

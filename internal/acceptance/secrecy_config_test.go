@@ -187,7 +187,7 @@ func TestSecrecy_ConfigErrors(t *testing.T) {
 			flowtest.RequireSilent(t, book.String())
 		})
 	}
-	t.Logf("%d files with a secret in the wrong place: refused, and the secret is in no error", len(rows))
+	t.Logf("%d files with a misplaced secret: rejected without showing it", len(rows))
 }
 
 // load reads a file, from memory and from disk, and makes a pipeline of it.

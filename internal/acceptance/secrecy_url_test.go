@@ -121,7 +121,7 @@ func TestSecrecy_URLs(t *testing.T) {
 	}
 	require.Greater(t, refused, 1000)
 	require.Greater(t, loaded, 100)
-	t.Logf("%d configurations with a secret in a URL, %d of them refused: the secret is shown nowhere",
+	t.Logf("%d configurations with a secret in a URL, %d of them rejected: the secret is never shown",
 		refused+loaded, refused)
 }
 

@@ -19,7 +19,7 @@ func RequireSilent(t testing.TB, text string, planted ...string) {
 	t.Helper()
 	for _, c := range append(planted, Canary) {
 		if c != "" && strings.Contains(text, c) {
-			t.Errorf("%q has got into %q", c, text)
+			t.Errorf("%q leaked into %q", c, text)
 		}
 	}
 }
