@@ -63,7 +63,7 @@ func TestComplete(t *testing.T) {
 		b.Add(flowtest.LoginAfter, "after")
 		handled, err := b.Complete(func(ctx context.Context) error {
 			flowtest.Meddle(ctx, b.Exchange)
-			b.Recorder.Header().Set("X-Host", "changed behind the stage")
+			b.Recorder.Header().Set("X-Host", "changed below the response")
 			return flowtest.ErrRefused
 		})
 		require.False(t, handled)
@@ -434,7 +434,7 @@ func TestComplete_SavePanics(t *testing.T) {
 func TestComplete_SecondAnswerRollsBack(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	var kept http.ResponseWriter
-	ctx := &contextAtEnd{left: 2, do: func() { kept.WriteHeader(http.StatusTeapot) }} // asked before save, and behind the hook
+	ctx := &contextAtEnd{left: 2, do: func() { kept.WriteHeader(http.StatusTeapot) }} // called before save and after the hook
 	b.Add(flowtest.LoginAfter, "answers", func(_ context.Context, x *flowhook.Exchange) error { kept = x.Writer; return nil }, flowtest.AnswerWith(302, ""))
 	b.Options.Store = transactionFunc(func(c context.Context, fn func(context.Context) error) error {
 		ctx.Context = c

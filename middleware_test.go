@@ -446,7 +446,7 @@ func TestMiddleware_NestedRestoresWriter(t *testing.T) {
 	p, err := flowhook.New(nil, flowhook.Options{})
 	require.NoError(t, err)
 	outer, inner := httptest.NewRecorder(), httptest.NewRecorder()
-	behind := func(w http.ResponseWriter) http.ResponseWriter {
+	unwrap := func(w http.ResponseWriter) http.ResponseWriter {
 		return w.(interface{ Unwrap() http.ResponseWriter }).Unwrap()
 	}
 	p.Middleware(flowhook.Login)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -455,10 +455,10 @@ func TestMiddleware_NestedRestoresWriter(t *testing.T) {
 			got, _ := flowhook.FromContext(r.Context())
 			require.Same(t, x, got)
 			require.Same(t, w, x.Writer)
-			require.Same(t, inner, behind(w))
+			require.Same(t, inner, unwrap(w))
 		})).ServeHTTP(inner, r)
 		require.Same(t, w, x.Writer)
-		require.Same(t, outer, behind(w))
+		require.Same(t, outer, unwrap(w))
 		require.Same(t, r, x.Request)
 		p.Middleware(flowhook.Registration)(http.HandlerFunc(func(again http.ResponseWriter, _ *http.Request) {
 			require.Same(t, w, again, "the writer is guarded twice")

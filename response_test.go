@@ -384,7 +384,7 @@ func TestResponse_LateWriterDoesNotRace(t *testing.T) {
 	ended := make(chan bool) // the first run
 	var stop atomic.Bool
 	var left sync.WaitGroup
-	b.Add(flowtest.LoginBefore, "leaves one behind", func(_ context.Context, x *flowhook.Exchange) error {
+	b.Add(flowtest.LoginBefore, "starts a goroutine", func(_ context.Context, x *flowhook.Exchange) error {
 		w := x.Writer
 		left.Go(func() {
 			<-ended

@@ -30,7 +30,7 @@ func TestSessions_ExpireToTheMicrosecond(t *testing.T) {
 		}{
 			{0, "alice"},
 			{lifespan - time.Microsecond, "alice"},
-			{210 * time.Nanosecond, "alice"}, // the last of the microsecond before: the clock stands at 789 ns
+			{210 * time.Nanosecond, "alice"}, // the last nanosecond of the microsecond before: the clock is at 789 ns
 			{time.Nanosecond, ""},
 			{time.Hour, ""},
 		} {

@@ -125,7 +125,7 @@ func TestTimeout(t *testing.T) {
 	})
 
 	t.Run("request ends first", func(t *testing.T) {
-		for name, hook := range map[string]flowtest.Act{"honoured": waits, "ignored": ignores} {
+		for name, hook := range map[string]flowtest.Act{"honored": waits, "ignored": ignores} {
 			b := flowtest.NewRunTest(t)
 			b.AddYAML(singleHook(flowhook.After, longTimeout), map[string]flowtest.Act{"slow": func(ctx context.Context, x *flowhook.Exchange) error {
 				b.Cancel()

@@ -51,7 +51,7 @@ func (r *faultTest) serve(w http.ResponseWriter, req *http.Request) {
 	ctx = flowhook.NewContext(ctx, x)
 	o.changed = r.begin(ctx)
 	was := captureState(x, w)
-	defer func() { // also behind a Goexit
+	defer func() { // after a Goexit, too
 		if o.refused = r.refused; o.ended == errGone {
 			o.changed += was.differs(captureState(x, w))
 		}

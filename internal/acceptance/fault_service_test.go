@@ -58,7 +58,7 @@ type faultTest struct {
 	page     string // the bytes of the handler's error page
 	token    string // the cookie that requests come with
 	fixed    []flowhook.Session
-	came     flowhook.Session // what the cookie stands for
+	came     flowhook.Session // the session of the cookie
 
 	failAt    string // the hook, or save, that goes wrong, once
 	failure   failure

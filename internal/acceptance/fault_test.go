@@ -31,7 +31,7 @@ const (
 	rolledBack ending = "nothing has happened, and the client gets the error page"
 	panicked   ending = "nothing has happened, the panic is the host's, and its recovery sends the error page"
 	cutOff     ending = "nothing has happened, and the connection closes without a byte"
-	stands     ending = "the transaction stands, and the client gets the error page"
+	committed  ending = "the transaction is committed, and the client gets the error page"
 	onlyLogged ending = "it is logged; the transaction and the response stand"
 )
 
@@ -95,7 +95,7 @@ func failingCalls(p chain, calls []storeCall) (all []injection) {
 				arm: func(r *faultTest) { r.store.arm(n, f) }, ends: rolledBack, is: errInjected}
 			switch {
 			case call.method == "Transaction" && f == faultAfter:
-				i.ends = stands
+				i.ends = committed
 			case call.method == "Send" && !p.outbox:
 				i.ends = onlyLogged
 			case call.method == "Send" && f == faultPanic:
@@ -126,7 +126,7 @@ func (r *faultTest) inject(i injection) (times int) {
 		require.Equal(r.t, was, r.contents(), i.name)
 		require.Empty(r.t, r.mail.Take(), i.name)
 		r.requireSuccess(i.name+", then again", 1, r.mails())
-	case stands:
+	case committed:
 		require.Equal(r.t, r.page, raw, i.name)
 		r.requireStored(i.name, 1)
 		require.Empty(r.t, r.mail.Take(), i.name)
@@ -151,7 +151,7 @@ func (r *faultTest) inject(i injection) (times int) {
 	raw, o = r.do()
 	r.requireOutcome(i, o)
 	commits, mails := 1, r.mails()
-	if i.ends == stands {
+	if i.ends == committed {
 		commits, mails = 2, 0
 	} else {
 		require.Equal(r.t, was, o.is, i.name)

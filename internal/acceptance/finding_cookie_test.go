@@ -70,7 +70,7 @@ func provesCookiePrefix(t *testing.T) {
 	const rule = "cookie-prefix"
 	h := claimed(t, rule, "session: {cookie: {name: app}}", flowtest.WithUsers(flowtest.Alice, flowtest.Bob))
 	planted := h.LoginCookie()
-	planted.Domain = "example.org" // a neighbour sets it for all hosts
+	planted.Domain = "example.org" // a neighboring host sets it for all hosts
 	b := newBrowserAt(t, "https://blog.example.org/", planted)
 	assert.Equal(t, []string{planted.Value}, b.sent(t, "https://auth.example.org/"))
 	r := flowtest.NewRequest()
@@ -142,7 +142,7 @@ func provesWeakSecret(t *testing.T) {
 	const rule = "weak-secret"
 	words := []string{"correct", "horse", "battery", "staple"}
 	guess := func(h *flowtest.Service) (found string) {
-		mine := h.LoginCookie().Value // whoever signs in has a token to try guesses on, at home
+		mine := h.LoginCookie().Value // a user who signs in has a token to test guesses with, offline
 		date, id := parts(t, mine)
 		for _, a := range words {
 			for _, b := range words {

@@ -153,17 +153,17 @@ func provesNeverRuns(t *testing.T) {
 
 func provesLoginUnsigned(t *testing.T) {
 	const rule = "login-unsigned"
-	for _, way := range []string{"a redirect before", "a session hook behind"} {
+	for _, way := range []string{"a redirect before", "a session hook after it"} {
 		text := "selfservice: {login: {after: [{hook: redirect, phase: before_persist, config: {to: /}}]}}"
 		good := "selfservice: {login: {after: [{hook: redirect, config: {to: /}}]}}"
-		if way == "a session hook behind" { // here the handler leaves signing in to the hook
+		if way == "a session hook after it" { // here the handler leaves signing in to the hook
 			text = "selfservice: {login: {after: [{hook: redirect, config: {to: /}}, {hook: session}]}}"
 			good = "selfservice: {login: {after: [{hook: session}, {hook: redirect, config: {to: /}}]}}"
 		}
 		login := func(h *flowtest.Service) flowtest.Visitor {
 			v := flowtest.NewVisitor("alice")
 			save := func(ctx context.Context) error { return h.Pipeline.Sessions().Issue(ctx, v.Exchange) }
-			if way == "a session hook behind" {
+			if way == "a session hook after it" {
 				save = nil
 			}
 			handled, err := h.Pipeline.Complete(flowhook.NewContext(t.Context(), v.Exchange), flowhook.Login, flowhook.Password, save)

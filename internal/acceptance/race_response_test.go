@@ -21,7 +21,7 @@ func TestRaces_WriteWhileRunEnds(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		b.Options.Store = nil
 		wrote := make(chan error, 1)
-		b.Add(flowtest.LoginAfter, "leaves a goroutine behind", func(_ context.Context, x *flowhook.Exchange) error {
+		b.Add(flowtest.LoginAfter, "starts a goroutine", func(_ context.Context, x *flowhook.Exchange) error {
 			w, started := x.Writer, new(atomic.Bool)
 			go func() {
 				started.Store(true)

@@ -219,7 +219,7 @@ func TestSecrecy_OptionErrors(t *testing.T) {
 		"a duplicate":                  {Secrets: []string{long, long}},
 		"beside an empty one":          {Secrets: []string{long, ""}},
 		"a URL with user info":         {VerificationURL: "https://user:" + long + "@example.org/"},
-		"a URL that is none":           {VerificationURL: "https://user:" + long + "%zz@example.org:x/"},
+		"an invalid URL":               {VerificationURL: "https://user:" + long + "%zz@example.org:x/"},
 		"a URL without a host":         {VerificationURL: "/" + long},
 		"with hooks that need options": {Secrets: []string{long}},
 	} {
