@@ -87,23 +87,31 @@ func TestCheck_Options(t *testing.T) {
 			"Options.Secrets[1]: warning: example-secret: this secret was copied from documentation: anyone who has read it can sign session tokens; make one by: openssl rand -hex 32",
 			"Options.Secrets[2]: warning: weak-secret: this secret is easier to guess than 32 random bytes, and anyone who guesses it can sign session tokens; make one by: openssl rand -hex 32",
 		}},
-		{"secrets beside the file's", "secrets: {session: [something-super-secret, another-weak-secret]}", func(o *flowhook.Options) { o.Secrets = []string{flowtest.StrongSecret} },
+		{"secrets beside the file's", "secrets: {session: [something-super-secret, another-weak-secret]}",
+			func(o *flowhook.Options) { o.Secrets = []string{flowtest.StrongSecret} },
 			[]string{"1:21: warning: unused-secrets: the file's secrets have no effect: Options.Secrets take their place; remove them, or set no Options.Secrets"}},
 		{"a link", verify, func(o *flowhook.Options) { o.VerificationURL = "http://auth.example.com/verify" },
 			[]string{"Options.VerificationURL: warning: plain-link: the links in verification emails are plain http: anyone on the reader's network can take the token; use https"}},
 		{"a link without verify hooks", "", func(o *flowhook.Options) { o.VerificationURL = "http://auth.example.com/verify" }, nil},
-		{"a link that replaces the file's", verify + "urls: {verify_ui: http://example.net/}\ncookies: {same_site: Lax}", func(o *flowhook.Options) { o.VerificationURL = "https://auth.example.com/verify" }, nil},
-		{"a foreign link", verify + "urls: {default_return_to: https://example.org/}", func(o *flowhook.Options) { o.VerificationURL = "https://auth.example.com/verify" },
+		{"a link that replaces the file's", verify +
+			"urls: {verify_ui: http://example.net/}\ncookies: {same_site: Lax}",
+			func(o *flowhook.Options) { o.VerificationURL = "https://auth.example.com/verify" }, nil},
+		{"a foreign link", verify + "urls: {default_return_to: https://example.org/}",
+			func(o *flowhook.Options) { o.VerificationURL = "https://auth.example.com/verify" },
 			[]string{"Options.VerificationURL: warning: foreign-link: verification mails lead to auth.example.com, and no redirect or return URL does: their readers may end up on another site; compare the host names"}},
-		{"no store", "selfservice: {login: {after: [{hook: audit}, {hook: session}]}}", func(o *flowhook.Options) { o.Store, o.Issue = nil, flowtest.NoOp }, nil},
-		{"a store", "selfservice: {login: {after: [{hook: audit}, {hook: session}]}}", func(o *flowhook.Options) { o.Issue = flowtest.NoOp }, []string{
-			`1:38: warning: slow-lock: hook "audit" runs inside the transaction, with the identity locked, in front of "session": as long as it takes, whatever else is to be saved for this user waits; what waits for another service belongs at phase: before_persist, or into AfterCommit`}},
-		{"sessions of the host's own", "session: {earliest_possible_extend: 1h}", func(o *flowhook.Options) { o.Secrets, o.Issue = []string{flowtest.StrongSecret}, flowtest.NoOp }, []string{
-			"1:37: warning: kratos-extend: Kratos can extend a session during this time before it expires; here this has no effect; remove it"}},
-		{"findings in the file before options", "session: {cookie: {name: app}}", func(o *flowhook.Options) { o.Secrets = []string{"something-super-secret"} }, []string{
-			"1:26: warning: cookie-prefix: without the prefix __Host-, any neighbouring host can set a session cookie in place of this one; leave name and path out: it is then called __Host-session",
-			"Options.Secrets[0]: warning: example-secret: this secret was copied from documentation: anyone who has read it can sign session tokens; make one by: openssl rand -hex 32",
-		}},
+		{"no store", "selfservice: {login: {after: [{hook: audit}, {hook: session}]}}",
+			func(o *flowhook.Options) { o.Store, o.Issue = nil, flowtest.NoOp }, nil},
+		{"a store", "selfservice: {login: {after: [{hook: audit}, {hook: session}]}}",
+			func(o *flowhook.Options) { o.Issue = flowtest.NoOp }, []string{
+				`1:38: warning: slow-lock: hook "audit" runs inside the transaction, with the identity locked, in front of "session": as long as it takes, whatever else is to be saved for this user waits; what waits for another service belongs at phase: before_persist, or into AfterCommit`}},
+		{"sessions of the host's own", "session: {earliest_possible_extend: 1h}",
+			func(o *flowhook.Options) { o.Secrets, o.Issue = []string{flowtest.StrongSecret}, flowtest.NoOp }, []string{
+				"1:37: warning: kratos-extend: Kratos can extend a session during this time before it expires; here this has no effect; remove it"}},
+		{"findings in the file before options", "session: {cookie: {name: app}}",
+			func(o *flowhook.Options) { o.Secrets = []string{"something-super-secret"} }, []string{
+				"1:26: warning: cookie-prefix: without the prefix __Host-, any neighbouring host can set a session cookie in place of this one; leave name and path out: it is then called __Host-session",
+				"Options.Secrets[0]: warning: example-secret: this secret was copied from documentation: anyone who has read it can sign session tokens; make one by: openssl rand -hex 32",
+			}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			cfg, err := flowhook.ParseConfig([]byte(row.text))
@@ -122,7 +130,8 @@ func TestCheck_AddedHooks(t *testing.T) {
 	registered := flowtest.At(flowhook.Registration, flowhook.After, flowhook.FlowWide)
 	cfg.Add(registered, "session", nil)
 	cfg.Add(registered, "mine", flowhook.HookFunc(flowtest.NoOp))
-	cfg.Add(flowtest.At(flowhook.Registration, flowhook.After, flowhook.Password), "mine", flowhook.HookFunc(flowtest.NoOp))
+	cfg.Add(flowtest.At(flowhook.Registration, flowhook.After, flowhook.Password), "mine",
+		flowhook.HookFunc(flowtest.NoOp))
 	cfg.Add(flowtest.LoginWide, "mine", flowhook.HookFunc(flowtest.NoOp))
 	cfg.Add(flowtest.LoginWide, "redirect", flowhook.Redirect("http://example.com/"))
 	cfg.Add(flowtest.LoginWide, "late", flowhook.HookFunc(flowtest.NoOp))
@@ -171,7 +180,8 @@ func TestCheck_KratosFilesAreClean(t *testing.T) {
 }
 
 func TestSeverity_String(t *testing.T) {
-	for s, want := range map[flowhook.Severity]string{flowhook.SeverityNote: "note", flowhook.SeverityWarning: "warning", flowhook.SeverityError: "error",
+	for s, want := range map[flowhook.Severity]string{flowhook.SeverityNote: "note",
+		flowhook.SeverityWarning: "warning", flowhook.SeverityError: "error",
 		-1: "Severity(-1)", 3: "Severity(3)"} {
 		assert.Equal(t, want, s.String())
 	}
@@ -179,13 +189,15 @@ func TestSeverity_String(t *testing.T) {
 
 // Findings in the file come first, even if their lines are after those in the Go source.
 func TestCheck_FindingsAreSortedByPosition(t *testing.T) {
-	cfg := flowtest.Parse(t, strings.Repeat("\n", 2000)+"selfservice: {login: {before: [{hook: redirect, config: {to: /closed}}]}}")
+	cfg := flowtest.Parse(t, strings.Repeat("\n", 2000)+
+		"selfservice: {login: {before: [{hook: redirect, config: {to: /closed}}]}}")
 	cfg.Add(flowtest.At(flowhook.Settings, flowhook.Before, ""), "redirect", flowhook.Redirect("/closed"))
 	var files []string
 	for _, f := range cfg.Check(flowhook.Options{Secrets: []string{"something-super-secret"}}) {
 		files = append(files, f.Rule+" "+filepath.Ext(f.File)+" "+f.Path)
 	}
-	require.Equal(t, []string{"closed  selfservice.login.before[0].hook", `closed .go Add(settings/before, "redirect")`, "example-secret  Options.Secrets[0]"}, files)
+	require.Equal(t, []string{"closed  selfservice.login.before[0].hook",
+		`closed .go Add(settings/before, "redirect")`, "example-secret  Options.Secrets[0]"}, files)
 }
 
 // If hooks could not be made, the chains are incomplete, so there are no findings yet.
@@ -196,7 +208,8 @@ secrets: {session: [9b1f4e7a0c6d83255ef1a9c47d20b86e31fc5a9d7e4082b6c3d15f09ae7b
 selfservice: {registration: {after: {password: [{hook: session}, {hook: nobody}]}}}
 `
 	require.Len(t, flowtest.Problems(flowtest.Build(text, flowtest.AnyOptions())), 1)
-	require.ErrorContains(t, flowtest.Build(strings.Replace(text, ", {hook: nobody}", "", 1), flowtest.AnyOptions()), "mitigate asks for the opposite")
+	require.ErrorContains(t, flowtest.Build(strings.Replace(text, ", {hook: nobody}", "", 1), flowtest.AnyOptions()),
+		"mitigate asks for the opposite")
 }
 
 // notOfOneFile are the rules that no single file triggers. TestCheck_Options and
@@ -253,10 +266,12 @@ func TestCheck_KratosRules(t *testing.T) {
 		{"$schema", with("$schema: https://raw.githubusercontent.com/ory/kratos/v1.3.0/.schemastore/config.schema.json"), []string{"kratos-session-last"}},
 		{"methods", in("methods: {password: {enabled: true}}"), []string{"kratos-session-last"}},
 		{"strategies", in("strategies: {password: {enabled: true}}"), []string{"kratos-session-last"}},
-		{"enabled", strings.Replace(with(""), "{registration: {after", "{registration: {enabled: true, after", 1), []string{"kratos-session-last"}},
+		{"enabled", strings.Replace(with(""), "{registration: {after", "{registration: {enabled: true, after", 1),
+			[]string{"kratos-session-last"}},
 		{"secrets.cipher", with("secrets: {cipher: [x]}"), []string{"kratos-session-last"}},
 		{"session.whoami", with("session: {whoami: {}}"), []string{"kratos-session-last"}},
-		{"session.earliest_possible_extend", with("session: {earliest_possible_extend: 1h}"), []string{"kratos-session-last", "kratos-extend"}},
+		{"session.earliest_possible_extend", with("session: {earliest_possible_extend: 1h}"),
+			[]string{"kratos-session-last", "kratos-extend"}},
 		// A key that flowhook does not use is never ignored silently, even if it is the only one.
 		{"enabled: false alone", "selfservice: {registration: {enabled: false}}", []string{"kratos-enabled"}},
 	} {
@@ -267,7 +282,8 @@ func TestCheck_KratosRules(t *testing.T) {
 			o.Logger = slog.New(slog.NewTextHandler(log, nil))
 			cfg := flowtest.Parse(t, row.text)
 			ours := func(found []flowhook.Finding) []string {
-				return slices.DeleteFunc(flowtest.RulesOf(found), func(rule string) bool { return !strings.HasPrefix(rule, "kratos-") })
+				return slices.DeleteFunc(flowtest.RulesOf(found),
+					func(rule string) bool { return !strings.HasPrefix(rule, "kratos-") })
 			}
 			p, err := flowhook.New(cfg, o)
 			require.NoError(t, err)
@@ -315,7 +331,8 @@ func TestStrict_WarningsAreErrors(t *testing.T) {
 		refused++
 		require.Len(t, got, len(want), file)
 		for i, f := range want {
-			assert.Equal(t, (&flowhook.ConfigError{Position: f.Position, Path: f.Path, Problem: f.Problem, Hint: f.Hint}).Error(), got[i].Error(), file)
+			assert.Equal(t, (&flowhook.ConfigError{Position: f.Position, Path: f.Path, Problem: f.Problem,
+				Hint: f.Hint}).Error(), got[i].Error(), file)
 			assert.Equal(t, f.Position, got[i].Position, file)
 		}
 	}
@@ -340,9 +357,11 @@ func TestStrict_AllFlowsMayBeClosed(t *testing.T) {
 		if _, err := flowhook.New(readFile(t, file), strict(checked())); err != nil {
 			continue
 		}
-		for _, flow := range []flowhook.Flow{"login", "registration", "settings", "verification", "recovery", "logout", "invite"} {
+		for _, flow := range []flowhook.Flow{"login", "registration", "settings", "verification", "recovery",
+			"logout", "invite"} {
 			cfg := readFile(t, file)
-			cfg.Add(flowtest.At(flow, flowhook.Before, flowhook.FlowWide), "redirect", flowhook.Redirect("http://status.example.net/"))
+			cfg.Add(flowtest.At(flow, flowhook.Before, flowhook.FlowWide), "redirect",
+				flowhook.Redirect("http://status.example.net/"))
 			_, err := flowhook.New(cfg, strict(checked()))
 			assert.NoError(t, err, "%s of %s", flow, file)
 			closed++
@@ -353,7 +372,8 @@ func TestStrict_AllFlowsMayBeClosed(t *testing.T) {
 
 func TestStrict_Reload(t *testing.T) {
 	const good = "selfservice: {login: {after: [{hook: redirect, config: {to: /home}}]}}"
-	h := flowtest.NewService(t, good+StrongSecretYAML, flowtest.WithUsers(flowtest.Alice), func(_ *flowtest.Service, o *flowhook.Options) { o.Strict = true })
+	h := flowtest.NewService(t, good+StrongSecretYAML, flowtest.WithUsers(flowtest.Alice),
+		func(_ *flowtest.Service, o *flowhook.Options) { o.Strict = true })
 	for text, want := range map[string]string{
 		"selfservice: {login: {after: [{hook: redirect, config: {to: /elsewhere}}, {hook: revoke_active_sessions}]}}": "1:82: selfservice.login.after[1].hook: " +
 			`hook "revoke_active_sessions" never runs: the redirect at 1:38 always answers before it; move it in front of the redirect, or remove it`,
@@ -376,7 +396,8 @@ func TestCheck_NewLogsFindings(t *testing.T) {
 	log := &flowtest.LogBuffer{}
 	o := checked()
 	o.Secrets = []string{"something-super-secret"}
-	o.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+	o.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{ReplaceAttr: func(_ []string,
+		a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey {
 			return slog.Attr{}
 		}
@@ -414,7 +435,8 @@ func TestCheck_ErrorsWithoutFindings(t *testing.T) {
 		got := cfg.Check(opts)
 		require.Len(t, got, len(want), file)
 		for i, f := range got {
-			assert.Equal(t, flowhook.Finding{Position: want[i].Position, Path: want[i].Path, Severity: flowhook.SeverityError, Rule: "invalid",
+			assert.Equal(t, flowhook.Finding{Position: want[i].Position, Path: want[i].Path,
+				Severity: flowhook.SeverityError, Rule: "invalid",
 				Problem: want[i].Problem, Hint: want[i].Hint}, f)
 			compared++
 		}
@@ -537,7 +559,8 @@ secrets: {session: [something-super-secret]}
 		require.Equal(t, `Options.Accept[0]: unknown rule "sign-out"; did you mean "signs-out"?`, got[0])
 		require.Contains(t, got[1], `Options.Accept[2]: unknown rule ""; known: again, closed, `)
 		require.Equal(t, `Options.Accept[3]: errors cannot be accepted; correct the configuration`, got[2])
-		require.Equal(t, []string{"invalid"}, flowtest.RulesOf(cfg.Check(accepting("sign-out", "slow-lock", "", "invalid"))))
+		require.Equal(t, []string{"invalid"}, flowtest.RulesOf(cfg.Check(accepting("sign-out", "slow-lock", "",
+			"invalid"))))
 	})
 
 	t.Run("errors cannot be accepted", func(t *testing.T) {
@@ -560,7 +583,8 @@ func FuzzCheck(f *testing.F) {
 		require.NoError(f, err)
 		text = []byte(findingLine.ReplaceAllString(string(text), ""))
 		f.Add(text, uint16(0), uint8(0), "")
-		for i, piece := range []string{"{hook: redirect, config: {to: /}}, ", "phase: before_persist", "[]", "false", "password: ", "http://"} {
+		for i, piece := range []string{"{hook: redirect, config: {to: /}}, ", "phase: before_persist", "[]", "false",
+			"password: ", "http://"} {
 			f.Add(text, uint16(40*(i+1)), uint8(i), piece)
 		}
 	}

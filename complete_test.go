@@ -25,7 +25,11 @@ func TestComplete(t *testing.T) {
 
 	t.Run("gate runs before the transaction of save and after", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
-		b.Add(flowtest.LoginGate, "gate", func(ctx context.Context, _ *flowhook.Exchange) error { require.Empty(t, b.Store.Entries); return nil })
+		b.Add(flowtest.LoginGate, "gate", func(ctx context.Context,
+			_ *flowhook.Exchange) error {
+			require.Empty(t, b.Store.Entries)
+			return nil
+		})
 		b.Add(flowtest.LoginAfter, "after", func(ctx context.Context, _ *flowhook.Exchange) error {
 			require.NotNil(t, ctx.Value(flowtest.InTransactionKey{}))
 			return nil
@@ -112,10 +116,11 @@ func TestComplete(t *testing.T) {
 	t.Run("commit fails", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		b.Store.CommitErr = flowtest.ErrRefused
-		b.Add(flowtest.LoginAfter, "after", flowtest.Meddle, flowtest.AnswerWith(302, ""), func(_ context.Context, x *flowhook.Exchange) error {
-			x.AfterCommit(func(context.Context) error { t.Error("not committed"); return nil })
-			return nil
-		})
+		b.Add(flowtest.LoginAfter, "after", flowtest.Meddle, flowtest.AnswerWith(302, ""),
+			func(_ context.Context, x *flowhook.Exchange) error {
+				x.AfterCommit(func(context.Context) error { t.Error("not committed"); return nil })
+				return nil
+			})
 		handled, err := b.Complete(nil)
 		require.False(t, handled)
 		require.ErrorIs(t, err, flowtest.ErrRefused)
@@ -154,17 +159,22 @@ func TestComplete_StoreBreaksContract(t *testing.T) {
 		fails bool // the hook
 		says  string
 	}{
-		{"fn does not run", func(context.Context, func(context.Context) error) error { return nil }, false, "did not run"},
+		{"fn does not run", func(context.Context, func(context.Context) error) error { return nil }, false,
+			"did not run"},
 		{"fn runs twice", func(ctx context.Context, fn func(context.Context) error) error {
 			fn(ctx)
 			return fn(ctx)
 		}, false, "twice"},
-		{"error is lost", func(ctx context.Context, fn func(context.Context) error) error { fn(ctx); return nil }, true, "refused"},
+		{"error is lost", func(ctx context.Context, fn func(context.Context) error) error { fn(ctx); return nil },
+			true, "refused"},
 		{"error is replaced", func(ctx context.Context, fn func(context.Context) error) error {
 			fn(ctx)
 			return errors.New("no rollback today")
 		}, true, "refused"},
-		{"transaction cannot begin", func(context.Context, func(context.Context) error) error { return flowtest.ErrStoreDown }, false, "database is down"},
+		{"transaction cannot begin", func(context.Context,
+			func(context.Context) error) error {
+			return flowtest.ErrStoreDown
+		}, false, "database is down"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			b := flowtest.NewRunTest(t)
@@ -237,7 +247,8 @@ func TestAfterCommit(t *testing.T) {
 		require.Equal(t, 303, b.Recorder.Code)
 		require.Equal(t, "body", b.Recorder.Body.String())
 		require.Empty(t, b.Recorder.Header().Get("X-Late"))
-		for _, says := range []string{"refused", "in the post", "ended its goroutine", "abort Handler", "mailer", "flowtest/run.go:"} {
+		for _, says := range []string{"refused", "in the post", "ended its goroutine", "abort Handler", "mailer",
+			"flowtest/run.go:"} {
 			require.Contains(t, b.Log.String(), says)
 		}
 		require.Equal(t, 2, strings.Count(b.Log.String(), "a hook panicked"), "want a stack for each panic only")
@@ -322,9 +333,17 @@ func TestComplete_WithoutWriterAndRequest(t *testing.T) {
 
 	for name, act := range map[string]flowtest.Act{
 		"an_answer_is_an_error": flowtest.AnswerWith(http.StatusFound, ""),
-		"a_body_is_an_error":    func(_ context.Context, x *flowhook.Exchange) error { _, err := x.Writer.Write(nil); return err },
-		"a_header_is_an_error":  func(_ context.Context, x *flowhook.Exchange) error { x.Writer.Header().Set("A", "b"); return nil },
-		"redirect_is_an_error":  flowhook.Redirect("/welcome").Run,
+		"a_body_is_an_error": func(_ context.Context, x *flowhook.Exchange) error {
+			_,
+				err := x.Writer.Write(nil)
+			return err
+		},
+		"a_header_is_an_error": func(_ context.Context,
+			x *flowhook.Exchange) error {
+			x.Writer.Header().Set("A", "b")
+			return nil
+		},
+		"redirect_is_an_error": flowhook.Redirect("/welcome").Run,
 	} {
 		for _, phase := range []flowhook.Phase{flowhook.BeforePersist, flowhook.After} {
 			t.Run(name+"/"+string(phase), func(t *testing.T) {
@@ -366,7 +385,11 @@ func TestComplete_WithoutWriterAndRequest(t *testing.T) {
 
 	t.Run("hook that reads the request is an error", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
-		b.Add(flowtest.LoginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error { _ = x.Request.Header; return nil })
+		b.Add(flowtest.LoginAfter, "hook", func(_ context.Context,
+			x *flowhook.Exchange) error {
+			_ = x.Request.Header
+			return nil
+		})
 		_, err := b.Pipeline().Complete(b.Detach(), flowhook.Login, flowhook.Password, nil)
 		require.ErrorContains(t, err, "hook hook")
 		require.ErrorContains(t, err, "nil pointer dereference (the exchange has no Request)")
@@ -418,7 +441,8 @@ func TestComplete_SavePanics(t *testing.T) {
 		x := flowhook.MustFromContext(r.Context())
 		x.Identity = &flowhook.Identity{ID: "alice"}
 		require.PanicsWithValue(t, "oh no", func() {
-			d.Pipeline.Complete(r.Context(), flowhook.Login, flowhook.Password, func(context.Context) error { panic("oh no") })
+			d.Pipeline.Complete(r.Context(), flowhook.Login, flowhook.Password,
+				func(context.Context) error { panic("oh no") })
 		})
 		_, token, _ := strings.Cut(cookie, "=")
 		found, err := d.FromToken(r.Context(), token)
@@ -435,7 +459,11 @@ func TestComplete_SecondAnswerRollsBack(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	var kept http.ResponseWriter
 	ctx := &contextAtEnd{left: 2, do: func() { kept.WriteHeader(http.StatusTeapot) }} // called before save and after the hook
-	b.Add(flowtest.LoginAfter, "answers", func(_ context.Context, x *flowhook.Exchange) error { kept = x.Writer; return nil }, flowtest.AnswerWith(302, ""))
+	b.Add(flowtest.LoginAfter, "answers", func(_ context.Context,
+		x *flowhook.Exchange) error {
+		kept = x.Writer
+		return nil
+	}, flowtest.AnswerWith(302, ""))
 	b.Options.Store = transactionFunc(func(c context.Context, fn func(context.Context) error) error {
 		ctx.Context = c
 		return fn(ctx)
@@ -464,18 +492,21 @@ func (c *contextAtEnd) Err() error {
 func TestComplete_InsideSaveOfAnotherExchange(t *testing.T) {
 	h := flowtest.NewService(t, "selfservice: {registration: {after: [{hook: verify}, {hook: session}]}, verification: {after: [{hook: session}]}}")
 	other := func(ctx context.Context) (*flowhook.Exchange, error) {
-		x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: flowtest.NewRequest(), Identity: flowtest.Bob.Identity()}
+		x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: flowtest.NewRequest(),
+			Identity: flowtest.Bob.Identity()}
 		_, err := h.Pipeline.Complete(flowhook.NewContext(ctx, x), flowhook.Registration, flowhook.Password, nil)
 		require.Equal(t, err == nil, x.Session != nil)
 		return x, err
 	}
-	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: flowtest.NewRequest(), Identity: flowtest.Alice.Identity()}
-	_, err := h.Pipeline.Complete(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Password, func(ctx context.Context) error {
-		y, err := other(ctx)
-		require.ErrorIs(t, err, flowhook.ErrNested)
-		require.Error(t, h.Pipeline.Sessions().Issue(ctx, y), "the cookie would be sent before the commit")
-		return flowtest.ErrRefused
-	})
+	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: flowtest.NewRequest(),
+		Identity: flowtest.Alice.Identity()}
+	_, err := h.Pipeline.Complete(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Password,
+		func(ctx context.Context) error {
+			y, err := other(ctx)
+			require.ErrorIs(t, err, flowhook.ErrNested)
+			require.Error(t, h.Pipeline.Sessions().Issue(ctx, y), "the cookie would be sent before the commit")
+			return flowtest.ErrRefused
+		})
 	require.Equal(t, flowtest.ErrRefused, err)
 	require.Empty(t, h.Mail.Take())
 
@@ -499,7 +530,8 @@ func (l errorList) Error() string { return strings.Join(l, ", ") }
 
 func TestComplete_IncomparableErrors(t *testing.T) {
 	nothing := func() error { var e *url.Error; return e }
-	for name, cause := range map[string]error{"not comparable": errorList{"name", "address"}, "a nil pointer": nothing(), "wrapped": fmt.Errorf("save: %w", errorList{"x"})} {
+	for name, cause := range map[string]error{"not comparable": errorList{"name", "address"},
+		"a nil pointer": nothing(), "wrapped": fmt.Errorf("save: %w", errorList{"x"})} {
 		for _, hook := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, of a hook: %t", name, hook), func(t *testing.T) {
 				b := flowtest.NewRunTest(t)
@@ -511,7 +543,8 @@ func TestComplete_IncomparableErrors(t *testing.T) {
 					save = func(ctx context.Context) error { return give(ctx, nil) }
 				}
 				failed := false
-				b.Add(flowtest.LoginFailed, "failed", func(context.Context, *flowhook.Exchange) error { failed = true; return nil })
+				b.Add(flowtest.LoginFailed, "failed",
+					func(context.Context, *flowhook.Exchange) error { failed = true; return nil })
 				handled, err := b.Complete(save)
 				require.False(t, handled)
 				require.Error(t, err)
@@ -596,18 +629,22 @@ func (n *lockRecorder) Transaction(ctx context.Context, id string, fn func(conte
 
 func TestTransactions_SerializedByIdentity(t *testing.T) {
 	store, mail := &lockRecorder{Store: memstore.New()}, &flowtest.Mailbox{}
-	cfg, err := flowhook.ParseConfig([]byte("selfservice: {registration: {after: [{hook: verify}]}}" + flowtest.SecretYAML))
+	cfg, err := flowhook.ParseConfig([]byte("selfservice: {registration: {after: [{hook: verify}]}}" +
+		flowtest.SecretYAML))
 	require.NoError(t, err)
-	p, err := flowhook.New(cfg, flowhook.Options{Store: store, Courier: mail, VerificationURL: "https://auth.example/verify"})
+	p, err := flowhook.New(cfg, flowhook.Options{Store: store, Courier: mail,
+		VerificationURL: "https://auth.example/verify"})
 	require.NoError(t, err)
-	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: flowtest.NewRequest(), Identity: flowtest.Alice.Identity()}
+	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: flowtest.NewRequest(),
+		Identity: flowtest.Alice.Identity()}
 	_, err = p.Complete(flowhook.NewContext(t.Context(), x), flowhook.Registration, flowhook.Password, nil)
 	require.NoError(t, err)
 	require.Equal(t, []string{"alice"}, store.waits)
 
 	store.waits = nil
 	token := flowtest.LinkToken.FindStringSubmatch(mail.Take()[0].Link)[1]
-	require.NoError(t, p.Redeem(t.Context(), token, func(context.Context, flowhook.VerificationToken) error { return nil }))
+	require.NoError(t, p.Redeem(t.Context(), token,
+		func(context.Context, flowhook.VerificationToken) error { return nil }))
 	require.Equal(t, []string{"", "alice"}, store.waits, "the token must name the identity to lock")
 
 	store.waits = nil

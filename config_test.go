@@ -49,7 +49,10 @@ func TestConfig_BadFiles(t *testing.T) {
 	opts := flowtest.AnyOptions()
 	opts.Secrets = nil
 	opts.Hooks["panics"] = func(flowhook.Point, func(any) error) (flowhook.Hook, error) { panic("on purpose") }
-	opts.Hooks["makes_none"] = func(flowhook.Point, func(any) error) (flowhook.Hook, error) { return flowhook.HookFunc(nil), nil }
+	opts.Hooks["makes_none"] = func(flowhook.Point, func(any) error) (flowhook.Hook,
+		error) {
+		return flowhook.HookFunc(nil), nil
+	}
 	opts.Hooks["refuses"] = func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
 		return nil, errors.New("refused on purpose")
 	}
@@ -133,9 +136,10 @@ func TestNew_InvalidOptions(t *testing.T) {
 		return flowhook.HookFunc(flowtest.NoOp), nil
 	}
 	_, err := flowhook.New(nil, flowhook.Options{
-		Flows:           []flowhook.Flow{"invite", "", "flows", "methods", "error", "default_x", "login"},
-		Strategies:      []flowhook.Strategy{"magic", "", "hooks", "default_return_to"},
-		Hooks:           map[string]flowhook.HookFactory{"": factory, "verification": factory, "none": nil, "mine": factory},
+		Flows:      []flowhook.Flow{"invite", "", "flows", "methods", "error", "default_x", "login"},
+		Strategies: []flowhook.Strategy{"magic", "", "hooks", "default_return_to"},
+		Hooks: map[string]flowhook.HookFactory{"": factory, "verification": factory, "none": nil,
+			"mine": factory},
 		Secrets:         []string{"something-super-secret", "short-secret", "something-super-secret", ""},
 		VerificationURL: "//example.com/verify",
 	})
@@ -176,7 +180,8 @@ selfservice: {flows: {login: {after: [{hook: session}, {hook: revoke_active_sess
 		`2:95: selfservice.flows.login.after[2].hook: hook "verify" needs a courier; set Options.Courier`,
 	}, flowtest.Problems(flowtest.Build(text, flowhook.Options{})))
 
-	err := flowtest.Build(text, flowhook.Options{Store: struct{ flowhook.Store }{}, Issue: flowtest.NoOp, Courier: flowtest.AnyCourier{}, VerificationURL: "https://example.com/"})
+	err := flowtest.Build(text, flowhook.Options{Store: struct{ flowhook.Store }{}, Issue: flowtest.NoOp,
+		Courier: flowtest.AnyCourier{}, VerificationURL: "https://example.com/"})
 	assert.Equal(t, []string{
 		`2:63: selfservice.flows.login.after[1].hook: hook "revoke_active_sessions" needs a store that implements SessionRevoker; struct { flowhook.Store } does not`,
 		`2:95: selfservice.flows.login.after[2].hook: hook "verify" needs a store that implements VerificationStore; struct { flowhook.Store } does not`,
@@ -340,8 +345,10 @@ func TestServes_FlowWide(t *testing.T) {
 	} {
 		p, err := flowhook.New(nil, flowhook.Options{Store: memstore.New(), Serves: row.serves})
 		require.NoError(t, err)
-		for _, phase := range []flowhook.Phase{flowhook.Before, flowhook.BeforePersist, flowhook.After, flowhook.Failed} {
-			_, err := p.Run(flowhook.NewContext(t.Context(), flowtest.NewVisitor("alice").Exchange), row.flow, phase, flowhook.FlowWide)
+		for _, phase := range []flowhook.Phase{flowhook.Before, flowhook.BeforePersist, flowhook.After,
+			flowhook.Failed} {
+			_, err := p.Run(flowhook.NewContext(t.Context(), flowtest.NewVisitor("alice").Exchange), row.flow, phase,
+				flowhook.FlowWide)
 			if row.known || phase == flowhook.Before {
 				require.NoError(t, err, phase)
 			} else {
@@ -349,7 +356,8 @@ func TestServes_FlowWide(t *testing.T) {
 				require.ErrorContains(t, err, "has only strategies of this flow; pass one of them")
 			}
 		}
-		_, err = p.Complete(flowhook.NewContext(t.Context(), flowtest.NewVisitor("alice").Exchange), row.flow, flowhook.FlowWide, nil)
+		_, err = p.Complete(flowhook.NewContext(t.Context(), flowtest.NewVisitor("alice").Exchange), row.flow,
+			flowhook.FlowWide, nil)
 		require.Equal(t, row.known, err == nil)
 		require.NotPanics(t, func() { p.Middleware(row.flow) })
 	}
@@ -419,10 +427,13 @@ selfservice:
 
 	t.Run("added hooks at other points are errors", func(t *testing.T) {
 		var cfg flowhook.Config
-		cfg.Add(flowtest.At(flowhook.Recovery, flowhook.After, flowhook.FlowWide), "mine", flowhook.HookFunc(flowtest.NoOp))
+		cfg.Add(flowtest.At(flowhook.Recovery, flowhook.After, flowhook.FlowWide), "mine",
+			flowhook.HookFunc(flowtest.NoOp))
 		cfg.Add(flowtest.At(flowhook.Login, flowhook.After, flowhook.OIDC), "session", nil)
-		cfg.Add(flowtest.At(flowhook.Login, flowhook.After, flowhook.FlowWide), "mine", flowhook.HookFunc(flowtest.NoOp))
-		cfg.Add(flowtest.At(flowhook.Settings, flowhook.After, flowhook.Profile), "mine", flowhook.HookFunc(flowtest.NoOp))
+		cfg.Add(flowtest.At(flowhook.Login, flowhook.After, flowhook.FlowWide), "mine",
+			flowhook.HookFunc(flowtest.NoOp))
+		cfg.Add(flowtest.At(flowhook.Settings, flowhook.After, flowhook.Profile), "mine",
+			flowhook.HookFunc(flowtest.NoOp))
 		_, err := flowhook.New(&cfg, served(passwordLogin, anySettings))
 		errs := flowtest.ConfigErrors(err)
 		require.Len(t, errs, 2)
@@ -441,14 +452,16 @@ selfservice:
 			`Options.Serves[2]: a point with the phase "after"; leave Phase empty: a flow is served in all its phases`,
 			`Options.Serves[4]: unknown flow ""; known: login, registration, settings, verification, recovery, logout, invite; for one of the host's own, set Options.Flows`,
 		}, flowtest.Problems(flowtest.Build(elsewhere, served(
-			flowhook.Point{Flow: "lgoin"}, flowhook.Point{Flow: flowhook.Login, Strategy: "pasword"}, flowtest.At(flowhook.Login, flowhook.After, flowhook.Password),
+			flowhook.Point{Flow: "lgoin"}, flowhook.Point{Flow: flowhook.Login, Strategy: "pasword"},
+			flowtest.At(flowhook.Login, flowhook.After, flowhook.Password),
 			passwordLogin, flowhook.Point{}))))
 	})
 
 	t.Run("declared flows and strategies can be served", func(t *testing.T) {
 		const own = "selfservice: {invite: {after: {magic: [{hook: audit}], password: [{hook: audit}]}}}"
 		require.NoError(t, flowtest.Build(own, served(flowhook.Point{Flow: "invite"})))
-		require.Len(t, flowtest.Problems(flowtest.Build(own, served(flowhook.Point{Flow: "invite", Strategy: "magic"}))), 1)
+		require.Len(t, flowtest.Problems(flowtest.Build(own,
+			served(flowhook.Point{Flow: "invite", Strategy: "magic"}))), 1)
 	})
 
 	t.Run("runs at other points fail", func(t *testing.T) {
@@ -477,13 +490,16 @@ selfservice:
 					v := flowtest.NewVisitor("alice")
 					err := do(v)
 					if row.served {
-						require.NotErrorIs(t, err, flowhook.ErrUnknownPoint, "%s of %s by %s", name, row.flow, row.strategy)
+						require.NotErrorIs(t, err, flowhook.ErrUnknownPoint, "%s of %s by %s", name, row.flow,
+							row.strategy)
 					} else {
-						require.ErrorIs(t, err, flowhook.ErrUnknownPoint, "%s of %s by %s", name, row.flow, row.strategy)
+						require.ErrorIs(t, err, flowhook.ErrUnknownPoint, "%s of %s by %s", name, row.flow,
+							row.strategy)
 					}
 				}
 				call("Run", func(v flowtest.Visitor) error {
-					_, err := p.Run(flowhook.NewContext(t.Context(), v.Exchange), row.flow, flowhook.Failed, row.strategy)
+					_, err := p.Run(flowhook.NewContext(t.Context(), v.Exchange), row.flow, flowhook.Failed,
+						row.strategy)
 					return err
 				})
 				call("Complete", func(v flowtest.Visitor) error {
@@ -515,16 +531,19 @@ selfservice:
 		}
 		require.Len(t, rules(served()), 3)
 		require.Equal(t, []string{`1:107: warning: kratos-verification: Kratos mails a verification link at settings where this is on; ` +
-			`here nobody gets one there without a verify hook; add - hook: verify at after of settings`}, rules(served(passwordLogin, anySettings)))
+			`here nobody gets one there without a verify hook; add - hook: verify at after of settings`},
+			rules(served(passwordLogin, anySettings)))
 	})
 }
 
 // hidden are invisible characters.
-var hidden = []rune{'\u00ad', '\u034f', '\u061c', '\u115f', '\u180e', '\u200b', '\u200c', '\u200d', '\u200e', '\u202e', '\u2060', '\u2063',
+var hidden = []rune{'\u00ad', '\u034f', '\u061c', '\u115f', '\u180e', '\u200b', '\u200c', '\u200d', '\u200e',
+	'\u202e', '\u2060', '\u2063',
 	'\u2800', '\u3164', '\ufe0f', '\ufeff', '\u00a0', '\u3000', '\U000e0061'}
 
 // resembling are letters that look like ASCII letters.
-var resembling = map[rune]string{'a': "аαɑａ𝐚á", 'c': "сϲｃç", 'e': "еεｅé", 'i': "іιıｉì", 'k': "кκｋ", 'o': "оοｏö", 'p': "рρｐ", 's': "ѕｓ𝖘š", 't': "тτｔ",
+var resembling = map[rune]string{'a': "аαɑａ𝐚á", 'c': "сϲｃç", 'e': "еεｅé", 'i': "іιıｉì", 'k': "кκｋ", 'o': "оοｏö",
+	'p': "рρｐ", 's': "ѕｓ𝖘š", 't': "тτｔ",
 	'u': "υｕü", 'v': "νѵｖ", 'y': "уｙý", 'r': "гｒř", 'n': "ηｎñ", 'f': "ｆ𝒇"}
 
 // disguises returns words that look like word, each with the code point that an error must show, or
@@ -553,14 +572,17 @@ func TestConfig_LookAlikeNames(t *testing.T) {
 		file  string
 		words []string
 	}{
-		"top level":         {"%q: {}", []string{"selfservice", "secrets", "session", "cookies", "security", "urls", "login", "invite"}},
-		"flow":              {"selfservice: {%q: {}}", []string{"login", "registration", "invite", "flows"}},
-		"phase key":         {"selfservice: {login: {%q: []}}", []string{"before", "after", "failed"}},
-		"strategy":          {"selfservice: {login: {after: {%q: []}}}", []string{"password", "oidc", "magic", "hooks"}},
-		"hook":              {"selfservice: {login: {after: [{hook: %q}]}}", []string{"session", "verify", "audit"}},
-		"phase":             {"selfservice: {login: {after: [{hook: audit, phase: %q}]}}", []string{"after"}},
-		"key of an entry":   {"selfservice: {login: {after: [{hook: audit, %q: {}}]}}", []string{"config"}},
-		"key of a config":   {"selfservice: {login: {after: [{hook: audit, config: {%q: []}}]}}", []string{"tags", "sinks"}},
+		"top level": {"%q: {}", []string{"selfservice", "secrets", "session", "cookies", "security", "urls",
+			"login", "invite"}},
+		"flow":      {"selfservice: {%q: {}}", []string{"login", "registration", "invite", "flows"}},
+		"phase key": {"selfservice: {login: {%q: []}}", []string{"before", "after", "failed"}},
+		"strategy": {"selfservice: {login: {after: {%q: []}}}",
+			[]string{"password", "oidc", "magic", "hooks"}},
+		"hook":            {"selfservice: {login: {after: [{hook: %q}]}}", []string{"session", "verify", "audit"}},
+		"phase":           {"selfservice: {login: {after: [{hook: audit, phase: %q}]}}", []string{"after"}},
+		"key of an entry": {"selfservice: {login: {after: [{hook: audit, %q: {}}]}}", []string{"config"}},
+		"key of a config": {"selfservice: {login: {after: [{hook: audit, config: {%q: []}}]}}",
+			[]string{"tags", "sinks"}},
 		"list of secrets":   {"secrets: {%q: [0123456789abcdef]}", []string{"session", "default"}},
 		"cookie":            {"session: {%q: {}}", []string{"cookie"}},
 		"oldest return URL": {"urls: {%q: /}", []string{"default_return_to"}},
@@ -624,15 +646,20 @@ func TestRun_UnknownPoint(t *testing.T) {
 		want  string
 	}{
 		{flowtest.At("lgin", flowhook.After, "password"), `unknown flow "lgin"; did you mean "login"?`},
-		{flowtest.At("newsletter", flowhook.After, ""), `unknown flow "newsletter"; known: login, registration, settings, verification, recovery, logout, invite; for one of the host's own, set Options.Flows`},
+		{flowtest.At("newsletter", flowhook.After, ""),
+			`unknown flow "newsletter"; known: login, registration, settings, verification, recovery, logout, invite; for one of the host's own, set Options.Flows`},
 		{flowtest.At(flowhook.Login, "afer", "password"), `unknown phase "afer"; did you mean "after"?`},
-		{flowtest.At(flowhook.Login, flowhook.After, "pasword"), `unknown strategy "pasword"; did you mean "password"?`},
+		{flowtest.At(flowhook.Login, flowhook.After, "pasword"),
+			`unknown strategy "pasword"; did you mean "password"?`},
 		{flowtest.At(flowhook.Login, flowhook.After, "magik"), `unknown strategy "magik"; did you mean "magic"?`},
-		{flowtest.At(flowhook.Login, flowhook.After, "sms"), `unknown strategy "sms"; did you mean "saml"? for one of the host's own, set Options.Strategies`},
-		{flowtest.At(flowhook.Login, flowhook.After, "telegram"), `unknown strategy "telegram"; known: password, oidc, profile, link, code, totp, lookup_secret, webauthn, passkey, saml, magic; for one of the host's own, set Options.Strategies`},
+		{flowtest.At(flowhook.Login, flowhook.After, "sms"),
+			`unknown strategy "sms"; did you mean "saml"? for one of the host's own, set Options.Strategies`},
+		{flowtest.At(flowhook.Login, flowhook.After, "telegram"),
+			`unknown strategy "telegram"; known: password, oidc, profile, link, code, totp, lookup_secret, webauthn, passkey, saml, magic; for one of the host's own, set Options.Strategies`},
 	} {
 		if row.point.Flow != flowhook.Login && row.point.Strategy == "" {
-			assert.PanicsWithValue(t, "flowhook: unknown point: newsletter/before: "+row.want, func() { p.Middleware(row.point.Flow) })
+			assert.PanicsWithValue(t, "flowhook: unknown point: newsletter/before: "+row.want,
+				func() { p.Middleware(row.point.Flow) })
 		}
 		_, err := p.Run(ctx, row.point.Flow, row.point.Phase, row.point.Strategy)
 		assert.ErrorIs(t, err, flowhook.ErrUnknownPoint)
@@ -652,8 +679,10 @@ func TestRun_PointOutsideServes(t *testing.T) {
 	p, err := flowhook.New(nil, opts)
 	require.NoError(t, err)
 	ctx := flowhook.NewContext(t.Context(), &flowhook.Exchange{})
-	for _, at := range []flowhook.Point{flowtest.At(flowhook.Recovery, flowhook.After, flowhook.Link), flowtest.At(flowhook.Login, flowhook.After, flowhook.OIDC)} {
+	for _, at := range []flowhook.Point{flowtest.At(flowhook.Recovery, flowhook.After, flowhook.Link),
+		flowtest.At(flowhook.Login, flowhook.After, flowhook.OIDC)} {
 		_, err := p.Run(ctx, at.Flow, at.Phase, at.Strategy)
-		assert.EqualError(t, err, "flowhook: unknown point: "+at.String()+": the service does not have it; add it to Options.Serves")
+		assert.EqualError(t, err, "flowhook: unknown point: "+at.String()+
+			": the service does not have it; add it to Options.Serves")
 	}
 }

@@ -95,7 +95,8 @@ func (o *emailService) register(addresses ...string) (took time.Duration) {
 		who.Addresses = append(who.Addresses, flowhook.Address{Via: "email", Value: value})
 	}
 	x := &flowhook.Exchange{Writer: rec, Request: flowtest.NewRequest(), Identity: who}
-	handled, err := o.pipeline.Complete(flowhook.NewContext(o.t.Context(), x), flowhook.Registration, flowhook.Password, nil)
+	handled, err := o.pipeline.Complete(flowhook.NewContext(o.t.Context(), x), flowhook.Registration,
+		flowhook.Password, nil)
 	require.NoError(o.t, err)
 	require.False(o.t, handled)
 	return time.Since(began)
@@ -312,7 +313,8 @@ func TestAddress_Undeliverable(t *testing.T) {
 		return flowhook.Address{Via: "email", Value: value, Verified: verified}
 	}
 	run := func(t *testing.T, h *flowtest.Service, flow flowhook.Flow, addresses ...flowhook.Address) error {
-		x := &flowhook.Exchange{Writer: flowtest.DiscardWriter{}, Request: flowtest.NewRequest(), Identity: &flowhook.Identity{ID: "carol", Addresses: addresses}}
+		x := &flowhook.Exchange{Writer: flowtest.DiscardWriter{}, Request: flowtest.NewRequest(),
+			Identity: &flowhook.Identity{ID: "carol", Addresses: addresses}}
 		_, err := h.Pipeline.Run(flowhook.NewContext(t.Context(), x), flow, flowhook.After, flowhook.Password)
 		return err
 	}
@@ -340,7 +342,8 @@ func TestAddress_Undeliverable(t *testing.T) {
 
 	t.Run("other addresses get their emails", func(t *testing.T) {
 		h := flowtest.NewService(t, everywhere)
-		require.NoError(t, run(t, h, flowhook.Settings, email(bad, false), email("carol@example.org", false), email("c@example.org", false)))
+		require.NoError(t, run(t, h, flowhook.Settings, email(bad, false), email("carol@example.org", false),
+			email("c@example.org", false)))
 		mails := h.Mail.Take()
 		require.Len(t, mails, 2)
 		require.Equal(t, "carol@example.org", mails[0].To)
@@ -348,11 +351,13 @@ func TestAddress_Undeliverable(t *testing.T) {
 		require.Contains(t, h.Log.String(), "level=WARN")
 		require.Contains(t, h.Log.String(), "address=1")
 		require.NotContains(t, h.Log.String(), bad)
-		require.NoError(t, run(t, h, flowhook.Settings, email("carol@example.org", false), email(bad, false)), "the interval must not apply")
+		require.NoError(t, run(t, h, flowhook.Settings, email("carol@example.org", false), email(bad, false)),
+			"the interval must not apply")
 	})
 
 	t.Run("bad address beside a verified one is rejected", func(t *testing.T) {
-		err := run(t, flowtest.NewService(t, everywhere), flowhook.Settings, email("carol@example.org", true), email(bad, false))
+		err := run(t, flowtest.NewService(t, everywhere), flowhook.Settings, email("carol@example.org", true),
+			email(bad, false))
 		require.ErrorIs(t, err, flowhook.ErrBadAddress)
 		require.ErrorContains(t, err, "address 2 of the identity")
 	})

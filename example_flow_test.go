@@ -139,7 +139,10 @@ selfservice:
         - hook: crm
 `, flowhook.Options{Hooks: map[string]flowhook.HookFactory{
 		"crm": func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
-			return flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error { return errors.New("no connection") }), nil
+			return flowhook.HookFunc(func(context.Context,
+				*flowhook.Exchange) error {
+				return errors.New("no connection")
+			}), nil
 		},
 	}})
 
@@ -207,7 +210,8 @@ selfservice:
 `, flowhook.Options{Courier: mails, VerificationURL: "https://www.example.org/verification"})
 
 	address := flowhook.Address{Via: "email", Value: "alice@example.org"}
-	ctx, _ := newExchange(&flowhook.Exchange{Identity: &flowhook.Identity{ID: "alice", Addresses: []flowhook.Address{address}}})
+	ctx, _ := newExchange(&flowhook.Exchange{Identity: &flowhook.Identity{ID: "alice",
+		Addresses: []flowhook.Address{address}}})
 	if _, err := pipeline.Complete(ctx, flowhook.Registration, flowhook.Password, nil); err != nil {
 		log.Fatal(err)
 	}
@@ -215,13 +219,14 @@ selfservice:
 	link, _ := url.Parse(<-mails.link) // the handler has it from the form
 	token := link.Query().Get("token")
 	for range 2 {
-		err := pipeline.Redeem(context.Background(), token, func(ctx context.Context, v flowhook.VerificationToken) error {
-			if v.Address.Value != address.Value { // read it with ctx, by v.IdentityID
-				return flowhook.ErrBadToken
-			}
-			address.Verified = true // save it with ctx
-			return nil
-		})
+		err := pipeline.Redeem(context.Background(), token,
+			func(ctx context.Context, v flowhook.VerificationToken) error {
+				if v.Address.Value != address.Value { // read it with ctx, by v.IdentityID
+					return flowhook.ErrBadToken
+				}
+				address.Verified = true // save it with ctx
+				return nil
+			})
 		fmt.Println(address.Verified, err)
 	}
 	// Output:

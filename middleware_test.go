@@ -24,8 +24,16 @@ var handlerWrites = map[string]func(w http.ResponseWriter, r *http.Request) erro
 		return nil
 	},
 	"write_header": func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(http.StatusAccepted); return nil },
-	"write":        func(w http.ResponseWriter, _ *http.Request) error { _, err := w.Write([]byte("welcome")); return err },
-	"write_string": func(w http.ResponseWriter, _ *http.Request) error { _, err := io.WriteString(w, "welcome"); return err },
+	"write": func(w http.ResponseWriter, _ *http.Request) error {
+		_,
+			err := w.Write([]byte("welcome"))
+		return err
+	},
+	"write_string": func(w http.ResponseWriter, _ *http.Request) error {
+		_,
+			err := io.WriteString(w, "welcome")
+		return err
+	},
 	"copy": func(w http.ResponseWriter, _ *http.Request) error {
 		_, err := io.Copy(w, strings.NewReader("welcome"))
 		return err
@@ -54,7 +62,8 @@ func (w wrapper) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // reads, except the date. The handler responds with "done" or ErrorPage.
 func loginOver(t *testing.T, p *flowhook.Pipeline, login func(w http.ResponseWriter, r *http.Request) error) string {
 	t.Helper()
-	srv := httptest.NewServer(p.Middleware(flowhook.Login)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv := httptest.NewServer(p.Middleware(flowhook.Login)(http.HandlerFunc(func(w http.ResponseWriter,
+		r *http.Request) {
 		switch err := login(w, r); {
 		case err == nil:
 			io.WriteString(w, "done")
@@ -103,7 +112,10 @@ func TestMiddleware_HandlerWritesDuringRun(t *testing.T) {
 						return nil
 					})
 					p := b.Pipeline()
-					page := loginOver(t, p, func(http.ResponseWriter, *http.Request) error { return flowtest.ErrRefused })
+					page := loginOver(t, p, func(http.ResponseWriter,
+						*http.Request) error {
+						return flowtest.ErrRefused
+					})
 					var failed, refused error
 					raw := loginOver(t, p, func(w http.ResponseWriter, r *http.Request) error {
 						if wrapped {
@@ -205,7 +217,8 @@ func TestMiddleware_HandlerWritesOutsideRun(t *testing.T) {
 			require.ErrorIs(t, http.NewResponseController(w).Flush(), http.ErrNotSupported)
 			_, _, err := http.NewResponseController(w).Hijack()
 			require.ErrorIs(t, err, http.ErrNotSupported)
-			require.NoError(t, p.Sessions().End(r.Context(), flowhook.MustFromContext(r.Context())), "the response has begun")
+			require.NoError(t, p.Sessions().End(r.Context(), flowhook.MustFromContext(r.Context())),
+				"the response has begun")
 		})).ServeHTTP(flowtest.DiscardWriter{}, flowtest.NewRequest())
 	})
 }
@@ -237,7 +250,8 @@ func TestMiddleware_HandlerWritesAfterCommit(t *testing.T) {
 		return nil
 	})
 	raw := loginOver(t, b.Pipeline(), func(w http.ResponseWriter, r *http.Request) error {
-		_, err := b.Built.Complete(context.WithValue(r.Context(), writeKey{}, w), flowhook.Login, flowhook.Password, nil)
+		_, err := b.Built.Complete(context.WithValue(r.Context(), writeKey{}, w), flowhook.Login, flowhook.Password,
+			nil)
 		return err
 	})
 	require.NotContains(t, raw, "late")
@@ -281,7 +295,8 @@ func TestMiddleware_ResponseHasBegun(t *testing.T) {
 				loginOver(t, p, func(w http.ResponseWriter, r *http.Request) error {
 					require.NoError(t, begin(w))
 					saved := false
-					handled, err := p.Complete(r.Context(), flowhook.Login, flowhook.Password, func(context.Context) error { saved = true; return nil })
+					handled, err := p.Complete(r.Context(), flowhook.Login, flowhook.Password,
+						func(context.Context) error { saved = true; return nil })
 					require.False(t, handled)
 					require.True(t, saved)
 					if row.want == "" {
@@ -296,7 +311,8 @@ func TestMiddleware_ResponseHasBegun(t *testing.T) {
 		}
 		t.Run(name+"/no_session_is_issued_or_ended", func(t *testing.T) {
 			store := flowtest.NewRecordingStore()
-			cfg, err := flowhook.ParseConfig([]byte("selfservice: {login: {after: [{hook: session}]}}" + flowtest.SecretYAML))
+			cfg, err := flowhook.ParseConfig([]byte("selfservice: {login: {after: [{hook: session}]}}" +
+				flowtest.SecretYAML))
 			require.NoError(t, err)
 			p, err := flowhook.New(cfg, flowhook.Options{Store: store, Logger: slog.New(slog.DiscardHandler)})
 			require.NoError(t, err)
@@ -334,10 +350,11 @@ func TestMiddleware_ResponseHasBegun(t *testing.T) {
 func TestMiddleware_RunsAfterRejectedWrite(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	b.Add(flowtest.LoginFailed, "failed")
-	b.Add(flowtest.At(flowhook.Settings, flowhook.Failed, flowhook.Password), "refuses", func(ctx context.Context, _ *flowhook.Exchange) error {
-		ctx.Value(writeKey{}).(http.ResponseWriter).Header().Del("X-Save")
-		return flowtest.ErrRefused
-	})
+	b.Add(flowtest.At(flowhook.Settings, flowhook.Failed, flowhook.Password), "refuses",
+		func(ctx context.Context, _ *flowhook.Exchange) error {
+			ctx.Value(writeKey{}).(http.ResponseWriter).Header().Del("X-Save")
+			return flowtest.ErrRefused
+		})
 	raw := loginOver(t, b.Pipeline(), func(w http.ResponseWriter, r *http.Request) error {
 		login := func(save func(context.Context) error) error {
 			_, err := b.Built.Complete(r.Context(), flowhook.Login, flowhook.Password, save)
@@ -415,7 +432,11 @@ func (w strayHeader) Header() http.Header {
 func TestMiddleware_HandlerWritesBetweenRunsOfComplete(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	now := false
-	b.Add(flowtest.LoginAfter, "after", func(context.Context, *flowhook.Exchange) error { now = true; return flowtest.ErrRefused })
+	b.Add(flowtest.LoginAfter, "after", func(context.Context,
+		*flowhook.Exchange) error {
+		now = true
+		return flowtest.ErrRefused
+	})
 	b.Add(flowtest.LoginFailed, "failed", func(ctx context.Context, x *flowhook.Exchange) error {
 		now = false
 		return flowtest.AnswerWith(http.StatusFound, "moved")(ctx, x)
@@ -495,7 +516,8 @@ func TestMiddleware_InsideRunIsNested(t *testing.T) {
 	b.Add(flowtest.At(flowhook.Settings, flowhook.Before, flowhook.FlowWide), "other", flowtest.Refuse)
 	b.Add(flowtest.LoginAfter, "hook", func(ctx context.Context, x *flowhook.Exchange) error {
 		staged := x.Writer
-		p.Middleware(flowhook.Settings)(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), flowtest.NewRequest().WithContext(ctx))
+		p.Middleware(flowhook.Settings)(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(),
+			flowtest.NewRequest().WithContext(ctx))
 		require.Same(t, staged, x.Writer)
 		return nil
 	})

@@ -43,7 +43,11 @@ func TestRun_FirstAnswerEndsChain(t *testing.T) {
 			_, err := io.WriteString(x.Writer, "hello")
 			return err
 		},
-		"by an empty body": func(_ context.Context, x *flowhook.Exchange) error { _, err := x.Writer.Write(nil); return err },
+		"by an empty body": func(_ context.Context, x *flowhook.Exchange) error {
+			_,
+				err := x.Writer.Write(nil)
+			return err
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := flowtest.NewRunTest(t)
@@ -94,7 +98,8 @@ func TestRun_FailureLeavesNoTrace(t *testing.T) {
 		is   error
 		says string
 	}{
-		{"by an error", func(*flowtest.RunTest) flowtest.Act { return flowtest.Refuse }, flowtest.ErrRefused, "refused"},
+		{"by an error", func(*flowtest.RunTest) flowtest.Act { return flowtest.Refuse }, flowtest.ErrRefused,
+			"refused"},
 		{"by an error after an answer", func(*flowtest.RunTest) flowtest.Act {
 			return func(ctx context.Context, x *flowhook.Exchange) error {
 				flowtest.AnswerWith(302, "x")(ctx, x)
@@ -114,16 +119,22 @@ func TestRun_FailureLeavesNoTrace(t *testing.T) {
 		{"by an answer of 403", func(*flowtest.RunTest) flowtest.Act { return flowtest.AnswerWith(http.StatusForbidden, "no") }, nil, "status 403"},
 		{"by status 0", func(*flowtest.RunTest) flowtest.Act { return flowtest.AnswerWith(0, "") }, nil, "status 0"},
 		{"by status 99", func(*flowtest.RunTest) flowtest.Act { return flowtest.AnswerWith(99, "") }, nil, "status 99"},
-		{"by status 100", func(*flowtest.RunTest) flowtest.Act { return flowtest.AnswerWith(100, "") }, nil, "status 100"},
-		{"by status 103", func(*flowtest.RunTest) flowtest.Act { return flowtest.AnswerWith(103, "") }, nil, "status 103"},
-		{"by status 1000", func(*flowtest.RunTest) flowtest.Act { return flowtest.AnswerWith(1000, "") }, nil, "status 1000"},
+		{"by status 100", func(*flowtest.RunTest) flowtest.Act { return flowtest.AnswerWith(100, "") }, nil,
+			"status 100"},
+		{"by status 103", func(*flowtest.RunTest) flowtest.Act { return flowtest.AnswerWith(103, "") }, nil,
+			"status 103"},
+		{"by status 1000", func(*flowtest.RunTest) flowtest.Act { return flowtest.AnswerWith(1000, "") }, nil,
+			"status 1000"},
 		{"by two answers", func(*flowtest.RunTest) flowtest.Act {
 			return func(ctx context.Context, x *flowhook.Exchange) error {
 				flowtest.AnswerWith(302, "")(ctx, x)
 				return flowtest.AnswerWith(302, "")(ctx, x)
 			}
 		}, nil, "answered twice"},
-		{"by a body over 1 MiB", func(*flowtest.RunTest) flowtest.Act { return flowtest.AnswerWith(200, strings.Repeat("x", 1<<20+1)) }, nil, "1048576"},
+		{"by a body over 1 MiB", func(*flowtest.RunTest) flowtest.Act {
+			return flowtest.AnswerWith(200,
+				strings.Repeat("x", 1<<20+1))
+		}, nil, "1048576"},
 		{"by a body over 1 MiB in pieces, errors ignored", func(*flowtest.RunTest) flowtest.Act {
 			return func(_ context.Context, x *flowhook.Exchange) error {
 				for range 1<<10 + 1 {
@@ -174,7 +185,11 @@ func TestRun_CanceledBetweenHooks(t *testing.T) {
 	for _, last := range []bool{true, false} {
 		b := flowtest.NewRunTest(t)
 		b.Add(flowtest.LoginAfter, "meddler", flowtest.Meddle)
-		b.Add(flowtest.LoginAfter, "cancels", func(context.Context, *flowhook.Exchange) error { b.Cancel(); return nil })
+		b.Add(flowtest.LoginAfter, "cancels", func(context.Context,
+			*flowhook.Exchange) error {
+			b.Cancel()
+			return nil
+		})
 		if !last {
 			b.Add(flowtest.LoginAfter, "next")
 		}
@@ -191,7 +206,10 @@ func TestRun_AbortHandlerPanicsAgain(t *testing.T) {
 	for _, complete := range []bool{false, true} {
 		b := flowtest.NewRunTest(t)
 		b.Add(flowtest.LoginAfter, "meddler", flowtest.Meddle)
-		b.Add(flowtest.LoginAfter, "aborts", func(context.Context, *flowhook.Exchange) error { panic(http.ErrAbortHandler) })
+		b.Add(flowtest.LoginAfter, "aborts", func(context.Context,
+			*flowhook.Exchange) error {
+			panic(http.ErrAbortHandler)
+		})
 		b.Add(flowtest.LoginFailed, "failed")
 		require.PanicsWithValue(t, http.ErrAbortHandler, func() {
 			if complete {
@@ -210,7 +228,11 @@ func TestRun_GoexitRollsBack(t *testing.T) {
 	for _, complete := range []bool{false, true} {
 		b := flowtest.NewRunTest(t)
 		b.Add(flowtest.LoginAfter, "meddler", flowtest.Meddle)
-		b.Add(flowtest.LoginAfter, "exits", func(context.Context, *flowhook.Exchange) error { runtime.Goexit(); return nil })
+		b.Add(flowtest.LoginAfter, "exits", func(context.Context,
+			*flowhook.Exchange) error {
+			runtime.Goexit()
+			return nil
+		})
 		b.Add(flowtest.LoginFailed, "failed")
 		p := b.Pipeline()
 		returned, done := false, make(chan struct{})
@@ -235,7 +257,9 @@ func TestRun_InvalidCalls(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	b.Options.Flows, b.Options.Strategies = []flowhook.Flow{"invitation"}, []flowhook.Strategy{"ldap"}
 	p := b.Pipeline()
-	for _, point := range []flowhook.Point{flowtest.At("logon", flowhook.After, flowhook.Password), flowtest.At(flowhook.Login, "afterwards", flowhook.Password), flowtest.At(flowhook.Login, flowhook.After, "pasword")} {
+	for _, point := range []flowhook.Point{flowtest.At("logon", flowhook.After, flowhook.Password),
+		flowtest.At(flowhook.Login, "afterwards", flowhook.Password),
+		flowtest.At(flowhook.Login, flowhook.After, "pasword")} {
 		_, err := p.Run(b.Context, point.Flow, point.Phase, point.Strategy)
 		require.ErrorIs(t, err, flowhook.ErrUnknownPoint)
 		require.ErrorContains(t, err, point.String())
@@ -271,11 +295,14 @@ func TestRun_PhaseCannotBeSkipped(t *testing.T) {
 		{"before run by strategy", flowtest.LoginBefore, []step{{flowhook.Before, flowhook.OIDC}}, nil, nil},
 		{"before_persist forgotten", flowtest.LoginGate, nil, flowhook.ErrPhaseSkipped, nil},
 		{"before_persist run", flowtest.LoginGate, []step{{flowhook.BeforePersist, flowhook.Password}}, nil, nil},
-		{"before_persist run for another strategy", flowtest.LoginGate, []step{{flowhook.BeforePersist, flowhook.OIDC}}, flowhook.ErrPhaseSkipped, nil},
+		{"before_persist run for another strategy", flowtest.LoginGate,
+			[]step{{flowhook.BeforePersist, flowhook.OIDC}}, flowhook.ErrPhaseSkipped, nil},
 		{"flow-wide before_persist forgotten", gateWide, nil, flowhook.ErrPhaseSkipped, nil},
 		{"flow-wide before_persist run", gateWide, []step{{flowhook.BeforePersist, flowhook.Password}}, nil, nil},
-		{"another strategy's before_persist", flowtest.At(flowhook.Login, flowhook.BeforePersist, flowhook.OIDC), nil, nil, nil},
-		{"another flow's before", flowtest.At(flowhook.Registration, flowhook.Before, flowhook.FlowWide), nil, nil, nil},
+		{"another strategy's before_persist", flowtest.At(flowhook.Login, flowhook.BeforePersist, flowhook.OIDC), nil,
+			nil, nil},
+		{"another flow's before", flowtest.At(flowhook.Registration, flowhook.Before, flowhook.FlowWide), nil, nil,
+			nil},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			for _, through := range []bool{false, true} {
@@ -290,7 +317,8 @@ func TestRun_PhaseCannotBeSkipped(t *testing.T) {
 				want, saved := row.run, false
 				if through {
 					want = row.through
-					_, err = p.Complete(b.Context, flowhook.Login, flowhook.Password, func(context.Context) error { saved = true; return nil })
+					_, err = p.Complete(b.Context, flowhook.Login, flowhook.Password,
+						func(context.Context) error { saved = true; return nil })
 					require.Equal(t, want == nil, saved)
 				} else {
 					_, err = p.Run(b.Context, flowhook.Login, flowhook.After, flowhook.Password)
@@ -332,7 +360,11 @@ func TestRun_NestedOnOtherGoroutine(t *testing.T) {
 func TestPoint_String(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	var seen flowhook.Point
-	b.Add(flowtest.LoginWide, "wide", func(_ context.Context, x *flowhook.Exchange) error { seen = x.Point(); return nil })
+	b.Add(flowtest.LoginWide, "wide", func(_ context.Context,
+		x *flowhook.Exchange) error {
+		seen = x.Point()
+		return nil
+	})
 	_, err := b.Run(flowhook.After)
 	require.NoError(t, err)
 	require.Equal(t, flowtest.LoginAfter, seen)
@@ -466,7 +498,11 @@ func TestAnswered(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		said := watch(b)
 		b.Add(flowtest.LoginAfter, "header", header)
-		b.Add(flowtest.LoginAfter, "misuse", func(_ context.Context, x *flowhook.Exchange) error { x.Writer.WriteHeader(100); return nil })
+		b.Add(flowtest.LoginAfter, "misuse", func(_ context.Context,
+			x *flowhook.Exchange) error {
+			x.Writer.WriteHeader(100)
+			return nil
+		})
 		_, err := b.Run(flowhook.After)
 		require.Error(t, err)
 		require.Equal(t, []string{"header", "misuse"}, *said)
@@ -551,7 +587,8 @@ func TestFailed(t *testing.T) {
 	t.Run("failing hook is logged", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		b.Add(flowtest.LoginAfter, "after", flowtest.Refuse)
-		b.Add(flowtest.LoginFailed, "failed", flowtest.AnswerWith(302, ""), flowtest.Meddle, func(context.Context, *flowhook.Exchange) error { panic("as well") })
+		b.Add(flowtest.LoginFailed, "failed", flowtest.AnswerWith(302, ""), flowtest.Meddle,
+			func(context.Context, *flowhook.Exchange) error { panic("as well") })
 		handled, err := b.Complete(nil)
 		require.False(t, handled)
 		require.ErrorIs(t, err, flowtest.ErrRefused)
@@ -774,7 +811,8 @@ func TestSessions_UninspectableStoreError(t *testing.T) {
 				require.False(t, isNoSession(err))
 			})
 			require.NotPanics(t, func() {
-				err := d.Pipeline.Redeem(t.Context(), "0123456789012345678901234567890123456789012", func(context.Context, flowhook.VerificationToken) error { return nil })
+				err := d.Pipeline.Redeem(t.Context(), "0123456789012345678901234567890123456789012",
+					func(context.Context, flowhook.VerificationToken) error { return nil })
 				require.NotNil(t, err)
 			})
 		})
@@ -800,7 +838,8 @@ func TestComplete_Allocations(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			cfg, ran := new(flowhook.Config), 0
 			for range row.hooks {
-				cfg.Add(flowtest.LoginAfter, "counts", flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error { ran++; return nil }))
+				cfg.Add(flowtest.LoginAfter, "counts",
+					flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error { ran++; return nil }))
 			}
 			p, err := flowhook.New(cfg, flowhook.Options{})
 			require.NoError(t, err)
@@ -808,7 +847,8 @@ func TestComplete_Allocations(t *testing.T) {
 			handler := p.Middleware(flowhook.Login)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				identity.Addresses = row.addresses
 				flowhook.MustFromContext(r.Context()).Identity = identity
-				if handled, err := p.Complete(r.Context(), flowhook.Login, flowhook.Password, nil); handled || err != nil {
+				if handled, err := p.Complete(r.Context(), flowhook.Login, flowhook.Password, nil); handled ||
+					err != nil {
 					t.Fatal(handled, err)
 				}
 			}))

@@ -72,7 +72,8 @@ func TestPlan_Placer(t *testing.T) {
 		{"stays", text, flowhook.After, flowhook.After, ""},
 		{"entry_says_after", "selfservice: {login: {after: {password: [{hook: gate, phase: after}]}}}",
 			flowhook.BeforePersist, flowhook.After, ""},
-		{"before_is_not_asked", "selfservice: {login: {before: [{hook: gate}]}}", flowhook.BeforePersist, flowhook.Before, ""},
+		{"before_is_not_asked", "selfservice: {login: {before: [{hook: gate}]}}", flowhook.BeforePersist,
+			flowhook.Before, ""},
 		{"bad_phase", text, flowhook.Failed, "", `1:49: selfservice.login.after.password[0].hook: ` +
 			`Place of hook "gate" returned the phase "failed"; want "after" or "before_persist"`},
 		{"panic", text, "panic", "", `Place of hook "gate": panic: startled`},
@@ -112,10 +113,11 @@ func TestExchange_Position(t *testing.T) {
 	require.NoError(t, err)
 	x := &flowhook.Exchange{Request: flowtest.NewRequest()}
 	inSave := flowhook.Position{Line: 1}
-	_, err = p.Complete(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Password, func(context.Context) error {
-		inSave = x.Position()
-		return nil
-	})
+	_, err = p.Complete(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Password,
+		func(context.Context) error {
+			inSave = x.Position()
+			return nil
+		})
 	require.NoError(t, err)
 	require.Equal(t, flowhook.Position{Line: 1, Column: 38}, ran)
 	require.Zero(t, inSave)
@@ -184,9 +186,11 @@ func TestPipeline_Check(t *testing.T) {
 	require.NoError(t, err)
 	before := p.Plan()
 	found := p.Check(flowtest.Parse(t, "{session: {cookie: {name: sid, path: /}}, selfservice: {login: {before: [{hook: redirect, config: {to: /x}}]}}}"))
-	require.Contains(t, flowtest.RulesOf(found), "cookie-scope", "Check must compare with the current configuration, as Reload does")
+	require.Contains(t, flowtest.RulesOf(found), "cookie-scope",
+		"Check must compare with the current configuration, as Reload does")
 	require.NotContains(t, flowtest.RulesOf(found), "closed", "Check must use the pipeline's options")
-	require.Equal(t, []string{"invalid"}, flowtest.RulesOf(p.Check(flowtest.Parse(t, "selfservice: {login: {after: [{hook: nobody}]}}"))))
+	require.Equal(t, []string{"invalid"}, flowtest.RulesOf(p.Check(flowtest.Parse(t,
+		"selfservice: {login: {after: [{hook: nobody}]}}"))))
 	require.Same(t, before, p.Plan(), "Check has changed the plan")
 	at, err := p.LastReload()
 	require.NoError(t, err)
@@ -248,7 +252,8 @@ func points(p *flowhook.Pipeline) (all []pointHooks) {
 }
 
 // configured makes a pipeline from a file, with all that any hook in it needs.
-func configured(t *testing.T, text string, change ...func(cfg *flowhook.Config, o *flowhook.Options)) *flowhook.Pipeline {
+func configured(t *testing.T, text string, change ...func(cfg *flowhook.Config,
+	o *flowhook.Options)) *flowhook.Pipeline {
 	t.Helper()
 	cfg, err := flowhook.ParseConfig([]byte(text))
 	require.NoError(t, err)
@@ -282,7 +287,8 @@ func TestPlan_Points(t *testing.T) {
 		{oidc, []flowhook.HookInfo{{Name: "session", Position: line(36, 21), Point: oidc}}},
 		{wide, []flowhook.HookInfo{verify}},
 		{fail, []flowhook.HookInfo{audit}},
-		{gate, []flowhook.HookInfo{{Name: "audit", Position: line(17, 21), Point: gate, Custom: true, Timeout: 2 * time.Second}}},
+		{gate, []flowhook.HookInfo{{Name: "audit", Position: line(17, 21), Point: gate, Custom: true,
+			Timeout: 2 * time.Second}}},
 		{after, []flowhook.HookInfo{
 			{Name: "session", Position: line(20, 21), Point: after},
 			{Name: "redirect", Position: line(21, 21), Point: after, Target: "/welcome", Timeout: 90 * time.Second},
@@ -290,15 +296,18 @@ func TestPlan_Points(t *testing.T) {
 			verifyBehind,
 		}},
 		{flowtest.At(flowhook.Registration, flowhook.Failed, flowhook.Password), []flowhook.HookInfo{audit}},
-		{shut, []flowhook.HookInfo{{Name: "redirect", Position: line(6, 19), Point: shut, Target: "https://www.example.org/closed"}}},
-		{saved, []flowhook.HookInfo{{Name: "audit", Position: line(12, 21), Point: saved, Custom: true, NeverRuns: true}}},
+		{shut, []flowhook.HookInfo{{Name: "redirect", Position: line(6, 19), Point: shut,
+			Target: "https://www.example.org/closed"}}},
+		{saved, []flowhook.HookInfo{{Name: "audit", Position: line(12, 21), Point: saved, Custom: true,
+			NeverRuns: true}}},
 	}
 	got := points(p)
 	require.Len(t, got, len(want))
 	for i := range got {
 		for j := range got[i].hooks {
 			got[i].hooks[j].Findings = nil // below
-			require.Equal(t, got[i].hooks[j].Name == "audit", got[i].hooks[j].Description == "", "built-in hooks must have a description")
+			require.Equal(t, got[i].hooks[j].Name == "audit", got[i].hooks[j].Description == "",
+				"built-in hooks must have a description")
 			got[i].hooks[j].Description = ""
 		}
 		require.Equal(t, want[i], got[i])
@@ -362,12 +371,13 @@ settings/after/profile                audit                                     
 
 func TestPlan_PointsOfAddedHooks(t *testing.T) {
 	invite := flowtest.At("invite", flowhook.After, "magic")
-	p := configured(t, "selfservice: {flows: {invite: {after: {magic: {hooks: [{hook: audit}]}}}}}", func(cfg *flowhook.Config, _ *flowhook.Options) {
-		cfg.Add(invite, "greets", flowhook.HookFunc(flowtest.NoOp))
-		cfg.Add(invite, "session", nil)
-		cfg.Add(invite, "redirect", flowhook.Redirect("https://example.org/?token=secret"))
-		cfg.Add(invite, "redirect", flowhook.Redirect("/#secret"))
-	})
+	p := configured(t, "selfservice: {flows: {invite: {after: {magic: {hooks: [{hook: audit}]}}}}}",
+		func(cfg *flowhook.Config, _ *flowhook.Options) {
+			cfg.Add(invite, "greets", flowhook.HookFunc(flowtest.NoOp))
+			cfg.Add(invite, "session", nil)
+			cfg.Add(invite, "redirect", flowhook.Redirect("https://example.org/?token=secret"))
+			cfg.Add(invite, "redirect", flowhook.Redirect("/#secret"))
+		})
 	all := points(p)
 	require.Len(t, all, 1)
 	require.Equal(t, invite, all[0].at)
@@ -412,7 +422,9 @@ func TestPlan_PointsAfterReload(t *testing.T) {
 	require.NoError(t, p.Reload(cfg))
 	all := points(p)
 	all[0].hooks[0].Description = ""
-	require.Equal(t, []pointHooks{{flowtest.LoginAfter, []flowhook.HookInfo{{Name: "session", Position: flowhook.Position{Line: 1, Column: 49}, Point: flowtest.LoginAfter}}}}, all)
+	require.Equal(t, []pointHooks{{flowtest.LoginAfter,
+		[]flowhook.HookInfo{{Name: "session", Position: flowhook.Position{Line: 1, Column: 49},
+			Point: flowtest.LoginAfter}}}}, all)
 	require.NotContains(t, flowtest.RulesOf(p.Plan().Findings()), "enumeration")
 	n := 0
 	for range before {
@@ -492,7 +504,8 @@ selfservice:
 		{second, flowhook.FlowWide, []string{"wide 1", "wide 2", "wide 3", ""}},
 	} {
 		ran = nil
-		x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: httptest.NewRequest("POST", "/", nil), Err: assert.AnError}
+		x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: httptest.NewRequest("POST", "/", nil),
+			Err: assert.AnError}
 		ctx := flowhook.NewContext(context.Background(), x)
 		handled, err := row.p.Run(ctx, flowhook.Login, flowhook.Failed, row.strategy)
 		assert.NoError(t, err)
@@ -523,7 +536,8 @@ func TestPlan_NeverRunsIsLogged(t *testing.T) {
 			var log bytes.Buffer
 			opts := noting(new([]string))
 			opts.Logger = slog.New(slog.NewTextHandler(&log, nil))
-			require.NoError(t, flowtest.Build("selfservice: "+strings.ReplaceAll(row.text, "{hook:", "\n {hook:"), opts))
+			require.NoError(t, flowtest.Build("selfservice: "+strings.ReplaceAll(row.text, "{hook:", "\n {hook:"),
+				opts))
 			var got []string
 			for _, m := range regexp.MustCompile(`level=(\S+) msg="flowhook: hook \\"(\S+)\\" .*redirect at (\d+):9 .*rule=never-runs at=(\d+):9`).FindAllStringSubmatch(log.String(), -1) {
 				got = append(got, m[1]+" "+m[2]+" "+m[4]+" "+m[3])
@@ -586,7 +600,8 @@ func TestNew_ErrorsAreSortedByPosition(t *testing.T) {
 		places = append(places, e.Path)
 	}
 	assert.Equal(t, []string{"secrets.session", "selfservice.login.before[0].hook", "selfservice.login.x", "session.x",
-		`Add(login/before, "nobody")`, `Add(login/before, "nobody")`, `Add(login/before, "nobody")`, "Options.Flows[0]"}, places)
+		`Add(login/before, "nobody")`, `Add(login/before, "nobody")`, `Add(login/before, "nobody")`,
+		"Options.Flows[0]"}, places)
 }
 
 func TestPlan_HooksAfterRedirectNeverRun(t *testing.T) {

@@ -139,7 +139,8 @@ func FuzzRedirect(f *testing.F) {
 		err := flowhook.Redirect(to).Run(t.Context(), &flowhook.Exchange{Writer: w})
 		if err != nil {
 			require.Empty(t, w.Result().Header)
-			require.False(t, strings.Contains(to, "@") && strings.Contains(err.Error(), strconv.Quote(to)), "the error shows what may be a password")
+			require.False(t, strings.Contains(to, "@") && strings.Contains(err.Error(), strconv.Quote(to)),
+				"the error shows what may be a password")
 			return
 		}
 		require.Equal(t, http.StatusFound, w.Code)
@@ -177,7 +178,8 @@ func FuzzRedirect(f *testing.F) {
 
 func ExampleRedirect() {
 	w := httptest.NewRecorder()
-	fmt.Println(flowhook.Redirect("/maintenance").Run(context.Background(), &flowhook.Exchange{Writer: w}), w.Code, w.Header()["Location"])
+	fmt.Println(flowhook.Redirect("/maintenance").Run(context.Background(), &flowhook.Exchange{Writer: w}), w.Code,
+		w.Header()["Location"])
 
 	fmt.Println(flowhook.Redirect("//other.example").Run(context.Background(), &flowhook.Exchange{Writer: w}))
 
@@ -192,15 +194,18 @@ func TestRedirect_Config(t *testing.T) {
 		{"to", "", "{to: https://www.ory.sh/maintenance}", "https://www.ory.sh/maintenance", "", ""},
 		{"default_redirect_url", "", "{default_redirect_url: /x}", "/x", "", ""},
 		{"return_to_off", "", "{to: /x, allow_user_defined_redirect: false}", "/x", "", ""},
-		{"return_to_without_urls", "", "{to: /x, allow_user_defined_redirect: true}", "", ".allow_user_defined_redirect", "selfservice.allowed_return_urls"},
+		{"return_to_without_urls", "", "{to: /x, allow_user_defined_redirect: true}", "",
+			".allow_user_defined_redirect", "selfservice.allowed_return_urls"},
 		{"return_to_with_urls", returns, "{to: /x, allow_user_defined_redirect: true}", "/x", "", ""},
 		{"both", "", "{to: /x, default_redirect_url: /y}", "", ".default_redirect_url", `"to" is set as well`},
-		{"both_one_empty", "", `{to: "/z", default_redirect_url: ""}`, "", ".default_redirect_url", `"to" is set as well`},
+		{"both_one_empty", "", `{to: "/z", default_redirect_url: ""}`, "", ".default_redirect_url",
+			`"to" is set as well`},
 		{"none", "", "{}", "", "", `"to" is missing`},
 		{"null", "", "{to: }", "", ".to", "found null"},
 		{"empty", "", `{to: ""}`, "", ".to", "is empty"},
 		{"bad_target", "", "{to: //other.example}", "", ".to", "another host"},
-		{"bad_target_under_the_other_key", "", "{default_redirect_url: //other.example}", "", ".default_redirect_url", "another host"},
+		{"bad_target_under_the_other_key", "", "{default_redirect_url: //other.example}", "", ".default_redirect_url",
+			"another host"},
 		{"misspelled_key", "", "{too: /x}", "", ".too", `unknown key "too"`},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -208,7 +213,8 @@ func TestRedirect_Config(t *testing.T) {
 			if file == "" {
 				file = "selfservice: {"
 			}
-			p, err := flowhook.New(flowtest.Parse(t, file+"login: {before: [{hook: redirect, config: "+row.config+"}]}}"), flowhook.Options{})
+			p, err := flowhook.New(flowtest.Parse(t, file+"login: {before: [{hook: redirect, config: "+row.config+
+				"}]}}"), flowhook.Options{})
 			if row.problem != "" {
 				var first *flowhook.ConfigError
 				require.ErrorAs(t, err, &first)
@@ -233,14 +239,16 @@ func TestRedirect_ConfigReportsAllProblems(t *testing.T) {
 		paths = append(paths, err.(*flowhook.ConfigError).Path)
 	}
 	const config = "selfservice.login.before[0].config."
-	require.Equal(t, []string{config + "to", config + "default_redirect_url", config + "allow_user_defined_redirect"}, paths)
+	require.Equal(t, []string{config + "to", config + "default_redirect_url", config + "allow_user_defined_redirect"},
+		paths)
 }
 
 func TestRedirect_NeedsNoTransaction(t *testing.T) {
 	h := flowtest.NewService(t, flowtest.Document(t, "03-login-after-redirect.yml"), flowtest.WithStoreDown)
 	rec := httptest.NewRecorder()
 	x := &flowhook.Exchange{Writer: rec, Request: flowtest.NewRequest(), Identity: flowtest.Alice.Identity()}
-	handled, err := h.Pipeline.Run(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.After, flowhook.Password)
+	handled, err := h.Pipeline.Run(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.After,
+		flowhook.Password)
 	require.NoError(t, err)
 	require.True(t, handled)
 	require.Equal(t, "https://url-to-redirect/to", rec.Header().Get("Location"))
@@ -259,10 +267,13 @@ func TestRedirect_FollowsReturnTo(t *testing.T) {
 		{"no return_to", "/login", "", http.StatusFound, "/home", 2, true},
 		{"a good one", "/login?return_to=" + url.QueryEscape(good), "", http.StatusFound, good, 2, true},
 		{"allowed URL in the form", "/login", "return_to=" + url.QueryEscape(good), http.StatusFound, good, 2, true},
-		{"bad URL is rejected before any hook", "/login?return_to=" + url.QueryEscape(bad), "", http.StatusBadRequest, "", 0, false},
+		{"bad URL is rejected before any hook", "/login?return_to=" + url.QueryEscape(bad), "", http.StatusBadRequest,
+			"", 0, false},
 		{"a bad one in the form", "/login", "return_to=" + url.QueryEscape(bad), http.StatusBadRequest, "", 0, false},
-		{"two URLs", "/login?return_to=" + url.QueryEscape(good), "return_to=" + url.QueryEscape(bad), http.StatusBadRequest, "", 0, false},
-		{"redirect that ignores return_to", "/settings?return_to=" + url.QueryEscape(bad), "", http.StatusFound, "/settings", 0, true},
+		{"two URLs", "/login?return_to=" + url.QueryEscape(good), "return_to=" + url.QueryEscape(bad),
+			http.StatusBadRequest, "", 0, false},
+		{"redirect that ignores return_to", "/settings?return_to=" + url.QueryEscape(bad), "", http.StatusFound,
+			"/settings", 0, true},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			var ran []string
@@ -278,7 +289,8 @@ func TestRedirect_FollowsReturnTo(t *testing.T) {
 					require.NoError(t, err)
 					require.False(t, handled)
 					saved = true
-					if handled, err = p.Run(r.Context(), flow, flowhook.After, flowhook.Password); err != nil || !handled {
+					if handled, err = p.Run(r.Context(), flow, flowhook.After, flowhook.Password); err != nil ||
+						!handled {
 						http.Error(w, "not as expected", http.StatusTeapot)
 					}
 				})))
@@ -312,16 +324,19 @@ func TestComplete_BadReturnURLIsRejectedBeforeSave(t *testing.T) {
 	require.NoError(t, err)
 	complete := func(to string) (*flowhook.Exchange, *httptest.ResponseRecorder, bool, error) {
 		rec := httptest.NewRecorder()
-		x := &flowhook.Exchange{Writer: rec, Request: httptest.NewRequest("POST", "/?return_to="+url.QueryEscape(to), nil)}
+		x := &flowhook.Exchange{Writer: rec, Request: httptest.NewRequest("POST", "/?return_to="+url.QueryEscape(to),
+			nil)}
 		saved := false
-		_, err := p.Complete(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Password, func(context.Context) error {
-			saved = true
-			return nil
-		})
+		_, err := p.Complete(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Password,
+			func(context.Context) error {
+				saved = true
+				return nil
+			})
 		return x, rec, saved, err
 	}
 	for _, run := range []flowhook.Phase{flowhook.BeforePersist, flowhook.After} {
-		x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: httptest.NewRequest("POST", "/?return_to=//evil.example", nil)}
+		x := &flowhook.Exchange{Writer: httptest.NewRecorder(),
+			Request: httptest.NewRequest("POST", "/?return_to=//evil.example", nil)}
 		_, err := p.Run(flowhook.NewContext(t.Context(), x), flowhook.Login, run, flowhook.Password)
 		require.ErrorIs(t, err, flowhook.ErrBadReturnURL, "%s", run)
 	}
@@ -341,10 +356,12 @@ func TestComplete_BadReturnURLIsRejectedBeforeSave(t *testing.T) {
 
 // Hooks cannot change where the user goes: that is decided before anything is saved.
 func TestReturnURL_ReadAtBeginning(t *testing.T) {
-	for name, change := range map[string]string{"another allowed URL": "https://www.example.org/app/other", "a bad one": "https://evil.example/"} {
+	for name, change := range map[string]string{"another allowed URL": "https://www.example.org/app/other",
+		"a bad one": "https://evil.example/"} {
 		t.Run(name, func(t *testing.T) {
 			p, err := flowhook.New(flowtest.Parse(t, strings.ReplaceAll(asksYAML, "note", "change")), flowhook.Options{
-				Hooks: map[string]flowhook.HookFactory{"change": func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
+				Hooks: map[string]flowhook.HookFactory{"change": func(flowhook.Point, func(any) error) (flowhook.Hook,
+					error) {
 					return flowhook.HookFunc(func(_ context.Context, x *flowhook.Exchange) error {
 						x.Request.Form.Set("return_to", change)
 						return nil
@@ -352,7 +369,8 @@ func TestReturnURL_ReadAtBeginning(t *testing.T) {
 				}}})
 			require.NoError(t, err)
 			rec := httptest.NewRecorder()
-			x := &flowhook.Exchange{Writer: rec, Request: httptest.NewRequest("POST", "/?return_to=https://www.example.org/app/mine", nil)}
+			x := &flowhook.Exchange{Writer: rec, Request: httptest.NewRequest("POST",
+				"/?return_to=https://www.example.org/app/mine", nil)}
 			ctx := flowhook.NewContext(t.Context(), x)
 			handled, err := p.Run(ctx, flowhook.Login, flowhook.Before, flowhook.FlowWide)
 			require.NoError(t, err)
@@ -368,7 +386,8 @@ func TestReturnURL_ReadAtBeginning(t *testing.T) {
 
 // After a failure, the user goes where the file says if return_to is not allowed.
 func TestRedirect_FailedIgnoresBadReturnURL(t *testing.T) {
-	for to, want := range map[string]string{"": "/again", "https://www.example.org/app/x": "https://www.example.org/app/x", "https://evil.example": "/again"} {
+	for to, want := range map[string]string{"": "/again",
+		"https://www.example.org/app/x": "https://www.example.org/app/x", "https://evil.example": "/again"} {
 		p, err := flowhook.New(flowtest.Parse(t, `
 selfservice:
   allowed_return_urls: [https://www.example.org/app]
@@ -376,7 +395,8 @@ selfservice:
 `), flowhook.Options{})
 		require.NoError(t, err)
 		rec := httptest.NewRecorder()
-		x := &flowhook.Exchange{Writer: rec, Request: httptest.NewRequest("POST", "/?return_to="+url.QueryEscape(to), nil), Err: errors.New("wrong password")}
+		x := &flowhook.Exchange{Writer: rec, Request: httptest.NewRequest("POST", "/?return_to="+url.QueryEscape(to),
+			nil), Err: errors.New("wrong password")}
 		handled, err := p.Run(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Failed, flowhook.Password)
 		require.NoError(t, err)
 		require.True(t, handled)

@@ -64,8 +64,11 @@ func TestReload_CallsThatPinExchange(t *testing.T) {
 		"FromRequest": func(p *flowhook.Pipeline, ctx context.Context, x *flowhook.Exchange) {
 			p.Sessions().FromRequest(x.Request)
 		},
-		"FromToken": func(p *flowhook.Pipeline, ctx context.Context, _ *flowhook.Exchange) { p.Sessions().FromToken(ctx, "") },
-		"End":       func(p *flowhook.Pipeline, ctx context.Context, x *flowhook.Exchange) { p.Sessions().End(ctx, x) },
+		"FromToken": func(p *flowhook.Pipeline, ctx context.Context,
+			_ *flowhook.Exchange) {
+			p.Sessions().FromToken(ctx, "")
+		},
+		"End": func(p *flowhook.Pipeline, ctx context.Context, x *flowhook.Exchange) { p.Sessions().End(ctx, x) },
 		"ReturnURL": func(p *flowhook.Pipeline, _ context.Context, x *flowhook.Exchange) {
 			p.ReturnURL(x.Request, flowhook.Login, flowhook.FlowWide)
 		},
@@ -78,7 +81,8 @@ func TestReload_CallsThatPinExchange(t *testing.T) {
 		"nothing": func(*flowhook.Pipeline, context.Context, *flowhook.Exchange) {},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, err := flowhook.New(flowtest.Parse(t, flowtest.VersionYAML(1, flowtest.VersionSecret(1))), flowtest.StampOptions())
+			p, err := flowhook.New(flowtest.Parse(t, flowtest.VersionYAML(1, flowtest.VersionSecret(1))),
+				flowtest.StampOptions())
 			require.NoError(t, err)
 			ctx, x := exchangeOf(t.Context(), "alice")
 			use(p, ctx, x)
@@ -149,7 +153,8 @@ func TestReload_SecretsChange(t *testing.T) {
 
 func TestRun_ExchangeOfAnotherPipeline(t *testing.T) {
 	pipeline := func(n int) *flowhook.Pipeline {
-		p, err := flowhook.New(flowtest.Parse(t, flowtest.VersionYAML(n, flowtest.VersionSecret(n))), flowtest.StampOptions())
+		p, err := flowhook.New(flowtest.Parse(t, flowtest.VersionYAML(n, flowtest.VersionSecret(n))),
+			flowtest.StampOptions())
 		require.NoError(t, err)
 		return p
 	}
@@ -228,7 +233,8 @@ func TestReload_ConfigIsCopied(t *testing.T) {
 // Changes to the Options after New have no effect either: Reload uses those that New got.
 func TestReload_UsesOptionsOfNew(t *testing.T) {
 	opts := flowtest.StampOptions()
-	opts.Flows, opts.Strategies, opts.Secrets = []flowhook.Flow{"invite"}, []flowhook.Strategy{"magic"}, []string{flowtest.VersionSecret(0)}
+	opts.Flows, opts.Strategies, opts.Secrets = []flowhook.Flow{"invite"}, []flowhook.Strategy{"magic"},
+		[]string{flowtest.VersionSecret(0)}
 	const text = "selfservice: {invite: {after: {magic: [{hook: stamp, config: {version: 1}}, {hook: session}]}}}"
 	p, err := flowhook.New(flowtest.Parse(t, text), opts)
 	require.NoError(t, err)
@@ -242,7 +248,8 @@ func TestReload_UsesOptionsOfNew(t *testing.T) {
 	require.Equal(t, []int{1}, stampsOf(ctx))
 	token, err := p.Sessions().Create(ctx, x)
 	require.NoError(t, err)
-	other, err := flowhook.New(nil, flowhook.Options{Store: opts.Store, Secrets: []string{flowtest.VersionSecret(0)}, Logger: opts.Logger})
+	other, err := flowhook.New(nil, flowhook.Options{Store: opts.Store, Secrets: []string{flowtest.VersionSecret(0)},
+		Logger: opts.Logger})
 	require.NoError(t, err)
 	_, err = other.Sessions().FromToken(t.Context(), token)
 	require.NoError(t, err, "the token must be signed with the secret given to New")
@@ -280,7 +287,8 @@ func TestReload_CookieScope(t *testing.T) {
 		{"another domain", cookie("domain: a.example.org"), cookie("domain: example.org"), `1:28 "session"`},
 		{"another path", cookie("name: sid, domain: example.org"),
 			cookie("name: sid, domain: example.org, path: /app"), `1:58 "sid"`},
-		{"a path is removed", cookie("domain: example.org, path: /app"), cookie("domain: example.org"), `1:28 "session"`},
+		{"a path is removed", cookie("domain: example.org, path: /app"), cookie("domain: example.org"),
+			`1:28 "session"`},
 		{"a domain instead of a path", cookie("path: /app"), cookie("domain: example.org"), `1:28 "session"`},
 		{"a path instead of a domain", cookie("domain: example.org"), cookie("path: /app"), `1:26 "session"`},
 		{"domain and secure are removed", cookie("domain: example.org"), cookie("secure: false"), `1:28 "session"`},
@@ -315,7 +323,8 @@ func TestReload_CookieScope(t *testing.T) {
 				}
 			}
 			position, name, _ := strings.Cut(row.want, " ")
-			require.Equal(t, []string{position + ": warning: cookie-scope: the session cookie " + name + changedScope}, found)
+			require.Equal(t, []string{position + ": warning: cookie-scope: the session cookie " + name +
+				changedScope}, found)
 			require.Contains(t, log.String(), "rule=cookie-scope")
 			for _, f := range cfg.Check(opts) {
 				require.NotEqual(t, "cookie-scope", f.Rule, "Check has nothing to compare")

@@ -191,8 +191,12 @@ func TestResponse_ConnectionIsUnreachable(t *testing.T) {
 	soon := time.Now().Add(time.Hour)
 	attempts := 0
 	for name, try := range map[string]func(w http.ResponseWriter) error{
-		"a Flusher":      flatly(func(w http.ResponseWriter) bool { _, ok := w.(http.Flusher); return ok }),
-		"a FlushError":   flatly(func(w http.ResponseWriter) bool { _, ok := w.(interface{ FlushError() error }); return ok }),
+		"a Flusher": flatly(func(w http.ResponseWriter) bool { _, ok := w.(http.Flusher); return ok }),
+		"a FlushError": flatly(func(w http.ResponseWriter) bool {
+			_,
+				ok := w.(interface{ FlushError() error })
+			return ok
+		}),
 		"a Hijacker":     flatly(func(w http.ResponseWriter) bool { _, ok := w.(http.Hijacker); return ok }),
 		"a Pusher":       flatly(func(w http.ResponseWriter) bool { _, ok := w.(http.Pusher); return ok }),
 		"a ReaderFrom":   flatly(func(w http.ResponseWriter) bool { _, ok := w.(io.ReaderFrom); return ok }),
@@ -312,11 +316,13 @@ func TestResponse_WriteAfterRun(t *testing.T) {
 		{name: "after the run", serve: func(p *flowhook.Pipeline, l *lateWriter, r *http.Request) (late, err error) {
 			return l.writes(), nil
 		}},
-		{name: "in save of a later run", serve: func(p *flowhook.Pipeline, l *lateWriter, r *http.Request) (late, err error) {
+		{name: "in save of a later run", serve: func(p *flowhook.Pipeline, l *lateWriter, r *http.Request) (late,
+			err error) {
 			err = login(p, r.Context(), func(context.Context) error { late = l.writes(); return nil })
 			return late, err
 		}},
-		{name: "in a hook of a later run", serve: func(p *flowhook.Pipeline, _ *lateWriter, r *http.Request) (late, err error) {
+		{name: "in a hook of a later run", serve: func(p *flowhook.Pipeline, _ *lateWriter, r *http.Request) (late,
+			err error) {
 			return nil, login(p, r.Context(), nil)
 		}, after: func(l *lateWriter, late *error) flowtest.Act {
 			return func(_ context.Context, x *flowhook.Exchange) error {
@@ -325,7 +331,8 @@ func TestResponse_WriteAfterRun(t *testing.T) {
 				return nil
 			}
 		}},
-		{name: "after the commit of a later run", serve: func(p *flowhook.Pipeline, _ *lateWriter, r *http.Request) (late, err error) {
+		{name: "after the commit of a later run", serve: func(p *flowhook.Pipeline, _ *lateWriter,
+			r *http.Request) (late, err error) {
 			return nil, login(p, r.Context(), nil)
 		}, after: func(l *lateWriter, late *error) flowtest.Act {
 			return func(_ context.Context, x *flowhook.Exchange) error {
@@ -333,10 +340,11 @@ func TestResponse_WriteAfterRun(t *testing.T) {
 				return nil
 			}
 		}},
-		{name: "after a later run failed", fails: true, serve: func(p *flowhook.Pipeline, l *lateWriter, r *http.Request) (late, err error) {
-			err = login(p, r.Context(), nil)
-			return l.writes(), err
-		}, after: func(*lateWriter, *error) flowtest.Act { return flowtest.Refuse }},
+		{name: "after a later run failed", fails: true,
+			serve: func(p *flowhook.Pipeline, l *lateWriter, r *http.Request) (late, err error) {
+				err = login(p, r.Context(), nil)
+				return l.writes(), err
+			}, after: func(*lateWriter, *error) flowtest.Act { return flowtest.Refuse }},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			l := &lateWriter{now: make(chan bool), errs: make(chan error)}
@@ -524,7 +532,11 @@ func TestResponse_WriterKeptFromEarlierRun(t *testing.T) {
 func TestResponse_WriterKeptFromFailedRun(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	var kept http.ResponseWriter
-	b.Add(flowtest.LoginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error { kept = x.Writer; return flowtest.ErrRefused })
+	b.Add(flowtest.LoginAfter, "hook", func(_ context.Context,
+		x *flowhook.Exchange) error {
+		kept = x.Writer
+		return flowtest.ErrRefused
+	})
 	_, err := b.Run(flowhook.After)
 	require.ErrorIs(t, err, flowtest.ErrRefused)
 	_, err = io.WriteString(kept, "stray")
@@ -572,7 +584,8 @@ func TestResponse_HeaderKeptByHook(t *testing.T) {
 	})
 	_, err := b.Run(flowhook.After)
 	require.NoError(t, err)
-	require.Equal(t, http.Header{"X-Host": {"kept"}, "X-Hook": {"in time"}, "X-Values": {"in time"}}, b.Recorder.Header())
+	require.Equal(t, http.Header{"X-Host": {"kept"}, "X-Hook": {"in time"}, "X-Values": {"in time"}},
+		b.Recorder.Header())
 }
 
 // A hook starts a goroutine that keeps the writer and first uses it during a later run.
@@ -592,7 +605,11 @@ func TestResponse_UnusedWriterKeptForLaterRuns(t *testing.T) {
 					return nil
 				}
 			}
-			b.Add(flowtest.LoginBefore, "keeps", func(_ context.Context, x *flowhook.Exchange) error { kept = x.Writer; return nil })
+			b.Add(flowtest.LoginBefore, "keeps", func(_ context.Context,
+				x *flowhook.Exchange) error {
+				kept = x.Writer
+				return nil
+			})
 			b.Add(flowtest.LoginGate, "gate", write("gate"))
 			b.Add(flowtest.LoginAfter, "after", write("after"), func(_ context.Context, x *flowhook.Exchange) error {
 				if where == "commit" {
@@ -633,7 +650,11 @@ func TestResponse_WriterOfEndedRunIsRejected(t *testing.T) {
 		return nil
 	})
 	var kept http.ResponseWriter
-	b.Add(flowtest.LoginBefore, "keeps too", func(_ context.Context, x *flowhook.Exchange) error { kept = x.Writer; return nil })
+	b.Add(flowtest.LoginBefore, "keeps too", func(_ context.Context,
+		x *flowhook.Exchange) error {
+		kept = x.Writer
+		return nil
+	})
 	p := b.Pipeline()
 	_, err := p.Run(b.Context, flowhook.Login, flowhook.Before, flowhook.FlowWide)
 	require.NoError(t, err)

@@ -84,10 +84,12 @@ func TestReturnURL_Layouts(t *testing.T) {
 			require.NoError(t, err, yaml)
 			require.Equal(t, want, got, yaml)
 		}
-		got, err := returnURL(t, yaml, httptest.NewRequest("GET", "/?return_to=/app/x", nil), flowhook.Login, flowhook.OIDC)
+		got, err := returnURL(t, yaml, httptest.NewRequest("GET", "/?return_to=/app/x", nil), flowhook.Login,
+			flowhook.OIDC)
 		require.NoError(t, err, yaml)
 		require.Equal(t, "/app/x", got, yaml)
-		_, err = returnURL(t, yaml, httptest.NewRequest("GET", "/?return_to=/other", nil), flowhook.Login, flowhook.OIDC)
+		_, err = returnURL(t, yaml, httptest.NewRequest("GET", "/?return_to=/other", nil), flowhook.Login,
+			flowhook.OIDC)
 		require.ErrorIs(t, err, flowhook.ErrBadReturnURL, yaml)
 	}
 }
@@ -207,8 +209,10 @@ func TestReturnURL_OtherBodyIsUnread(t *testing.T) {
 
 // If the file allows no URL, a requested one is rejected and not ignored.
 func TestReturnURL_NoneAllowedByDefault(t *testing.T) {
-	for _, yaml := range []string{"selfservice: {default_browser_return_url: /home}", "selfservice: {default_browser_return_url: /home, allowed_return_urls: []}"} {
-		_, err := returnURL(t, yaml, httptest.NewRequest("GET", "/?return_to=/home", nil), flowhook.Login, flowhook.FlowWide)
+	for _, yaml := range []string{"selfservice: {default_browser_return_url: /home}",
+		"selfservice: {default_browser_return_url: /home, allowed_return_urls: []}"} {
+		_, err := returnURL(t, yaml, httptest.NewRequest("GET", "/?return_to=/home", nil), flowhook.Login,
+			flowhook.FlowWide)
 		require.ErrorIs(t, err, flowhook.ErrBadReturnURL)
 	}
 }
@@ -217,8 +221,10 @@ func TestReturnURL_NoneAllowedByDefault(t *testing.T) {
 func TestReturnURL_RedirectNeedsAllowedURLs(t *testing.T) {
 	const text = "selfservice: {allowed_return_urls: %s, login: {before: [{hook: redirect, config: {to: /x, allow_user_defined_redirect: true}}]}}"
 	require.NoError(t, flowtest.Build(fmt.Sprintf(text, "[/app]"), flowtest.AnyOptions()))
-	require.ErrorContains(t, flowtest.Build(fmt.Sprintf(text, "[]"), flowtest.AnyOptions()), "there are no return URLs that a user could name")
-	require.Len(t, flowtest.ConfigErrors(flowtest.Build(fmt.Sprintf(text, "[1]"), flowtest.AnyOptions())), 1, "want one error for one mistake")
+	require.ErrorContains(t, flowtest.Build(fmt.Sprintf(text, "[]"), flowtest.AnyOptions()),
+		"there are no return URLs that a user could name")
+	require.Len(t, flowtest.ConfigErrors(flowtest.Build(fmt.Sprintf(text, "[1]"), flowtest.AnyOptions())), 1,
+		"want one error for one mistake")
 }
 
 func TestReturnURL_BadConfig(t *testing.T) {
@@ -340,7 +346,8 @@ func TestReturnURL_ConfiguredURLs(t *testing.T) {
 
 	v := flowtest.NewVisitor("alice")
 	v.Identity.Addresses = []flowhook.Address{{Via: "email", Value: "alice@example.org"}}
-	answered, err := d.Pipeline.Complete(flowhook.NewContext(t.Context(), v.Exchange), flowhook.Login, flowhook.Password,
+	answered, err := d.Pipeline.Complete(flowhook.NewContext(t.Context(), v.Exchange), flowhook.Login,
+		flowhook.Password,
 		func(context.Context) error { return nil })
 	require.NoError(t, err)
 	require.True(t, answered)
@@ -577,7 +584,8 @@ func TestMiddleware_ParsesMultipartForm(t *testing.T) {
 	p, err := flowhook.New(flowtest.Parse(t, asksYAML), opts)
 	require.NoError(t, err)
 	picture := strings.Repeat("picture", 1<<20)
-	srv := httptest.NewServer(p.Middleware(flowhook.Login)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv := httptest.NewServer(p.Middleware(flowhook.Login)(http.HandlerFunc(func(w http.ResponseWriter,
+		r *http.Request) {
 		if r.FormValue("name") != "Alice" {
 			http.Error(w, "no name", http.StatusTeapot)
 			return
@@ -625,8 +633,12 @@ func TestMiddleware_NestedKeepsFiles(t *testing.T) {
 	require.NoError(t, err)
 	body, kind := multipartBody(t, []formPart{{"picture", "me.png", strings.Repeat("x", 3<<20)}})
 	reached := 0
-	srv := httptest.NewServer(p.Middleware(flowhook.Login)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p.Middleware(flowhook.Settings)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached++ })).ServeHTTP(w, r)
+	srv := httptest.NewServer(p.Middleware(flowhook.Login)(http.HandlerFunc(func(w http.ResponseWriter,
+		r *http.Request) {
+		p.Middleware(flowhook.Settings)(http.HandlerFunc(func(http.ResponseWriter,
+			*http.Request) {
+			reached++
+		})).ServeHTTP(w, r)
 		file, _, err := r.FormFile("picture")
 		require.NoError(t, err)
 		defer file.Close()

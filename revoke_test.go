@@ -181,15 +181,17 @@ func TestRevoke_BearerTokenOverHTTP(t *testing.T) {
 	for _, names := range []bool{false, true} {
 		d := flowtest.NewSessionTest(t, revokeYAML)
 		mux := http.NewServeMux()
-		mux.Handle("/login", d.Pipeline.Middleware(flowhook.Login)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mux.Handle("/login", d.Pipeline.Middleware(flowhook.Login)(http.HandlerFunc(func(w http.ResponseWriter,
+			r *http.Request) {
 			x := flowhook.MustFromContext(r.Context())
 			x.Identity = &flowhook.Identity{ID: "alice"}
-			_, err := d.Pipeline.Complete(r.Context(), flowhook.Login, flowhook.Password, func(ctx context.Context) error {
-				if s := bearer(ctx, t, d, "alice", "token"); names {
-					x.Session = s
-				}
-				return nil
-			})
+			_, err := d.Pipeline.Complete(r.Context(), flowhook.Login, flowhook.Password,
+				func(ctx context.Context) error {
+					if s := bearer(ctx, t, d, "alice", "token"); names {
+						x.Session = s
+					}
+					return nil
+				})
 			if err != nil {
 				http.Error(w, flowtest.ErrorPage, http.StatusInternalServerError)
 				return
@@ -230,7 +232,8 @@ func TestRevoke_BearerTokenOverHTTP(t *testing.T) {
 // A browser is signed in as another user. That user's session is ended, and does not count as the
 // one to spare.
 func TestRevoke_AccountSwitch(t *testing.T) {
-	h := flowtest.NewService(t, "selfservice: {login: {after: [{hook: revoke_active_sessions}, {hook: session}]}}", flowtest.WithUsers(flowtest.Alice, flowtest.Bob))
+	h := flowtest.NewService(t, "selfservice: {login: {after: [{hook: revoke_active_sessions}, {hook: session}]}}",
+		flowtest.WithUsers(flowtest.Alice, flowtest.Bob))
 	shared, phone := h.Browser(), h.Browser()
 	shared.PostPath("/login/password", "user", "bob")
 	phone.PostPath("/login/password", "user", "alice")
@@ -238,7 +241,8 @@ func TestRevoke_AccountSwitch(t *testing.T) {
 	require.NoError(t, err)
 
 	r := withCookies(shared)
-	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: r, Identity: flowtest.Alice.Identity(), Session: bobs}
+	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: r, Identity: flowtest.Alice.Identity(),
+		Session: bobs}
 	_, err = h.Pipeline.Complete(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Password, nil)
 	require.NoError(t, err)
 	require.Equal(t, "alice", x.Session.IdentityID)

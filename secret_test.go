@@ -58,7 +58,8 @@ func TestSecret_References(t *testing.T) {
 	x := &flowhook.Exchange{Identity: &flowhook.Identity{ID: "alice"}}
 	token, err := pipeline(secret).Sessions().Create(t.Context(), x)
 	require.NoError(t, err)
-	for _, reference := range []string{"file:bare", "file:line", "file:windows", "file:spaces", "file://bare", "file://./line",
+	for _, reference := range []string{"file:bare", "file:line", "file:windows", "file:spaces", "file://bare",
+		"file://./line",
 		"${FLOWHOOK_BARE}", "${FLOWHOOK_LINE}", "${FLOWHOOK_SPACES}", " " + secret + " ", "\ufeff" + secret} {
 		t.Run(reference+"/is the same key", func(t *testing.T) {
 			found, err := pipeline(reference).Sessions().FromToken(t.Context(), token)
@@ -66,7 +67,8 @@ func TestSecret_References(t *testing.T) {
 			assert.Equal(t, "alice", found.IdentityID)
 		})
 	}
-	for name, cfg := range map[string]*flowhook.Config{"a block": f.load("secrets:\n  session:\n    - |\n      " + secret + "\n"), "an option": nil} {
+	for name, cfg := range map[string]*flowhook.Config{"a block": f.load("secrets:\n  session:\n    - |\n      " +
+		secret + "\n"), "an option": nil} {
 		t.Run(name+"/is the same key", func(t *testing.T) {
 			opts := opts
 			if cfg == nil {
@@ -130,8 +132,9 @@ func TestSecret_ReferencesBesideFlowNamedHook(t *testing.T) {
 	t.Setenv("FLOWHOOK_BODY", "the value")
 	const hooks = "[{hook: body, config: {body: '${FLOWHOOK_BODY}'}}]"
 	for name, text := range map[string]string{
-		"a flow":            "selfservice: {hook: {after: " + hooks + "}, login: {before: " + hooks + "}}",
-		"a flow in flows":   "selfservice: {flows: {hook: {after: {hooks: " + hooks + "}}, login: {before: {hooks: " + hooks + "}}}}",
+		"a flow": "selfservice: {hook: {after: " + hooks + "}, login: {before: " + hooks + "}}",
+		"a flow in flows": "selfservice: {flows: {hook: {after: {hooks: " + hooks + "}}, login: {before: {hooks: " +
+			hooks + "}}}}",
 		"a strategy":        "selfservice: {login: {after: {hook: {hooks: " + hooks + "}, password: " + hooks + "}}}",
 		"a list":            "selfservice: {login: {after: {hook: " + hooks + ", hooks: " + hooks + "}}}",
 		"a strategy config": "selfservice: {login: {after: {hook: " + hooks + ", config: " + hooks + "}}}",
@@ -201,8 +204,10 @@ func quiet(secrets ...string) flowhook.Options {
 
 // An unmistakable reference or placeholder is not accepted as a secret.
 func TestSecret_UnresolvedReference(t *testing.T) {
-	for _, text := range []string{"$(FLOWHOOK_SECRET)", "${FLOWHOOK_SECRET}", "${FLOWHOOK_SECRET:-x}", "<your-secret-goes-here>",
-		"<YOUR_SECRET_GOES_HERE>", "<Insert 32 random characters here>", "{{ .Values.flowhook.secret }}", "{{.Values.flowhook.secret}}",
+	for _, text := range []string{"$(FLOWHOOK_SECRET)", "${FLOWHOOK_SECRET}", "${FLOWHOOK_SECRET:-x}",
+		"<your-secret-goes-here>",
+		"<YOUR_SECRET_GOES_HERE>", "<Insert 32 random characters here>", "{{ .Values.flowhook.secret }}",
+		"{{.Values.flowhook.secret}}",
 		"prefix-{{ secret }}-suffix", " $(FLOWHOOK_SECRET)\n"} {
 		t.Run(text, func(t *testing.T) {
 			_, err := flowhook.New(nil, quiet(text))
@@ -220,18 +225,24 @@ func TestSecret_UnresolvedReference(t *testing.T) {
 // A file with a placeholder of another templating system is an error. Its hint is to put the secret
 // into an environment variable.
 func TestSecret_ForeignReference(t *testing.T) {
-	for _, text := range []string{"$FLOWHOOK_SECRET_OF_A_SERVICE", "env://FLOWHOOK_SECRET", "env:FLOWHOOK_SECRET", "$env:FLOWHOOK_SECRET",
-		"{env.FLOWHOOK_SECRET}", "{$FLOWHOOK_SECRET}", "%FLOWHOOK_SECRET%", "%env(resolve:FLOWHOOK_SECRET)%", "prefix-$(FLOWHOOK_SECRET)-suffix",
-		"$$(FLOWHOOK_SECRET)", "vault://secret/data/flowhook", "op://vault/flowhook/key", "ref+awssecrets://flowhook/key", "FILE:/run/secrets/flowhook",
-		"File:secrets/flowhook", "/run/secrets/flowhook", "/var/run/secrets/flowhook", "/etc/flowhook/secret", "ENC[AES256_GCM,data:Zm9v]", "ENC(Zm9vYmFyYmF6)",
-		"{cipher}682bc583f4641835fa2d", "arn:aws:secretsmanager:eu-central-1:123456789012:secret:flowhook", "projects/1/secrets/flowhook/versions/latest"} {
+	for _, text := range []string{"$FLOWHOOK_SECRET_OF_A_SERVICE", "env://FLOWHOOK_SECRET", "env:FLOWHOOK_SECRET",
+		"$env:FLOWHOOK_SECRET",
+		"{env.FLOWHOOK_SECRET}", "{$FLOWHOOK_SECRET}", "%FLOWHOOK_SECRET%", "%env(resolve:FLOWHOOK_SECRET)%",
+		"prefix-$(FLOWHOOK_SECRET)-suffix",
+		"$$(FLOWHOOK_SECRET)", "vault://secret/data/flowhook", "op://vault/flowhook/key",
+		"ref+awssecrets://flowhook/key", "FILE:/run/secrets/flowhook",
+		"File:secrets/flowhook", "/run/secrets/flowhook", "/var/run/secrets/flowhook", "/etc/flowhook/secret",
+		"ENC[AES256_GCM,data:Zm9v]", "ENC(Zm9vYmFyYmF6)",
+		"{cipher}682bc583f4641835fa2d", "arn:aws:secretsmanager:eu-central-1:123456789012:secret:flowhook",
+		"projects/1/secrets/flowhook/versions/latest"} {
 		t.Run(text, func(t *testing.T) {
 			assert.Equal(t, []string{`1:22: secrets.session[0]: a reference or a placeholder that nothing has resolved; write ${NAME} for a variable ` +
 				`of the environment, or file:PATH for the content of a file; if this is the secret itself, keep it in a variable and write ${NAME}`},
 				flowtest.Problems(flowtest.Build(`secrets: {session: [ '`+text+`']}`, quiet())))
 
 			t.Setenv("FLOWHOOK_HELD", text)
-			assert.NoError(t, flowtest.Build(`secrets: {session: ['${FLOWHOOK_HELD}']}`, quiet()), "the hint must name environment variables")
+			assert.NoError(t, flowtest.Build(`secrets: {session: ['${FLOWHOOK_HELD}']}`, quiet()),
+				"the hint must name environment variables")
 			assert.NoError(t, flowtest.Build("", quiet(text)))
 		})
 	}
@@ -239,10 +250,14 @@ func TestSecret_ForeignReference(t *testing.T) {
 
 // A random secret is accepted, whichever characters it has.
 func TestSecret_Random(t *testing.T) {
-	texts := []string{"$Pa55word-of-a-service", "$lower_case_password", "$5up3rlongpassword", "100%-secret-and-100%", "%QXJ0ZW1pcyBGb3ds%",
-		"%aHJ3ZW1wcyBGb3ds%", "<b>secret</b>-of-a-service", "<kJ8sQm2xVt0aLr5wZc>", "<correcthorsebatterystaple>", "a@b.example-secret@",
-		"$2a$10$abcdefghijklmnopqrstuv", "{a}-and-{b}-and-{c}", "{FLOWHOOKSECRET}", "{abcdefghijklmnopqrst}", "a{{b}}c-a{{b}}c-a{{b}}c",
-		"__secret__of__a_service", "__FLOWHOOK_SECRET__", "@FLOWHOOK_SECRET@", "#{FLOWHOOK_SECRET}", "x://kJ8sQm2xVt0aLr5w", "/kJ8s/Qm2xVt0aLr5w==",
+	texts := []string{"$Pa55word-of-a-service", "$lower_case_password", "$5up3rlongpassword", "100%-secret-and-100%",
+		"%QXJ0ZW1pcyBGb3ds%",
+		"%aHJ3ZW1wcyBGb3ds%", "<b>secret</b>-of-a-service", "<kJ8sQm2xVt0aLr5wZc>", "<correcthorsebatterystaple>",
+		"a@b.example-secret@",
+		"$2a$10$abcdefghijklmnopqrstuv", "{a}-and-{b}-and-{c}", "{FLOWHOOKSECRET}", "{abcdefghijklmnopqrst}",
+		"a{{b}}c-a{{b}}c-a{{b}}c",
+		"__secret__of__a_service", "__FLOWHOOK_SECRET__", "@FLOWHOOK_SECRET@", "#{FLOWHOOK_SECRET}",
+		"x://kJ8sQm2xVt0aLr5w", "/kJ8s/Qm2xVt0aLr5w==",
 		"$(kJ8s)Qm2x(Vt0aLr5w)"}
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 3000 {
@@ -305,7 +320,8 @@ func TestNew_TypedNil(t *testing.T) {
 
 // TestSecret_Rotation tests the document's four secrets, and every rotation of one to five.
 func TestSecret_Rotation(t *testing.T) {
-	inDocument := []string{"something-super-secret", "old-session-secret", "older-session-secret", "ancient-session-secret"}
+	inDocument := []string{"something-super-secret", "old-session-secret", "older-session-secret",
+		"ancient-session-secret"}
 	file := flowtest.Document(t, "07-session-secrets.yml")
 	for _, s := range inDocument {
 		require.Contains(t, file, "- "+s)
@@ -339,8 +355,10 @@ func TestSecret_Rotation(t *testing.T) {
 			require.True(t, accepts(t, document, issue(t, sessions(t, "", secret))), "signed earlier under %s", secret)
 		}
 		token := issue(t, document)
-		require.True(t, accepts(t, sessions(t, "", inDocument[0]), token), "the token must be signed with the first secret")
-		require.False(t, accepts(t, sessions(t, "", inDocument[1:]...), token), "the token was signed with another secret")
+		require.True(t, accepts(t, sessions(t, "", inDocument[0]), token),
+			"the token must be signed with the first secret")
+		require.False(t, accepts(t, sessions(t, "", inDocument[1:]...), token),
+			"the token was signed with another secret")
 		require.False(t, accepts(t, document, issue(t, sessions(t, "", "a-secret-that-was-removed"))))
 	})
 
@@ -366,7 +384,8 @@ func TestSecret_Rotation(t *testing.T) {
 					require.Equal(t, signed >= step, accepts(t, s, token), "step %d, signed with %d", step, signed)
 				}
 				for i, secret := range now {
-					require.Equal(t, i == 0, accepts(t, sessions(t, "", secret), tokens[n-1+step]), "new tokens must be signed with the first secret only")
+					require.Equal(t, i == 0, accepts(t, sessions(t, "", secret), tokens[n-1+step]),
+						"new tokens must be signed with the first secret only")
 				}
 			}
 		})

@@ -152,7 +152,8 @@ func TestSessions_StoreFails(t *testing.T) {
 	t.Run("login over HTTP gets the error page without a cookie", func(t *testing.T) {
 		for _, method := range []string{"Transaction", "CreateSession"} {
 			store := flowtest.NewRecordingStore()
-			h := flowtest.NewService(t, "", flowtest.WithUsers(flowtest.Alice), func(_ *flowtest.Service, o *flowhook.Options) { o.Store = store })
+			h := flowtest.NewService(t, "", flowtest.WithUsers(flowtest.Alice),
+				func(_ *flowtest.Service, o *flowhook.Options) { o.Store = store })
 			b := h.Browser()
 			store.Fail[method] = errTrouble
 			res := b.PostPath("/login/password", "user", "alice")
@@ -173,8 +174,9 @@ type sessionless struct{ flowhook.Store }
 
 func TestSessions_NotConfigured(t *testing.T) {
 	for name, opts := range map[string]flowhook.Options{
-		"no store":                        {Secrets: []string{"a-secret-for-the-tests"}},
-		"store without SessionStore":      {Secrets: []string{"a-secret-for-the-tests"}, Store: sessionless{flowtest.NewRecordingStore()}},
+		"no store": {Secrets: []string{"a-secret-for-the-tests"}},
+		"store without SessionStore": {Secrets: []string{"a-secret-for-the-tests"},
+			Store: sessionless{flowtest.NewRecordingStore()}},
 		"no secrets":                      {Store: flowtest.NewRecordingStore()},
 		"neither":                         {},
 		"no secrets, with a debug logger": {Store: flowtest.NewRecordingStore(), Logger: slog.New(slog.DiscardHandler)},
@@ -230,7 +232,8 @@ func TestSessions_ConcurrentUse(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	t.Logf("%d concurrent users, %d rounds of sign-in, request and sign-out: no user was mistaken for another", users, rounds)
+	t.Logf("%d concurrent users, %d rounds of sign-in, request and sign-out: no user was mistaken for another", users,
+		rounds)
 }
 
 const outsideTheTransaction = "the context is not the transaction's"
@@ -302,23 +305,25 @@ func TestSessions_ReadInTransaction(t *testing.T) {
 				require.NoError(t, err)
 				d.Pipeline = p
 				mux := p.Middleware(flowhook.Settings)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					_, err := p.Complete(r.Context(), flowhook.Settings, flowhook.Profile, func(ctx context.Context) error {
-						switch row.where {
-						case "save":
-							return look(ctx)
-						case "AfterCommit":
-							x.AfterCommit(look)
-						case "failed":
-							return flowtest.ErrRefused
-						}
-						return nil
-					})
+					_, err := p.Complete(r.Context(), flowhook.Settings, flowhook.Profile,
+						func(ctx context.Context) error {
+							switch row.where {
+							case "save":
+								return look(ctx)
+							case "AfterCommit":
+								x.AfterCommit(look)
+							case "failed":
+								return flowtest.ErrRefused
+							}
+							return nil
+						})
 					require.Equal(t, row.where == "failed", errors.Is(err, flowtest.ErrRefused), "%v", err)
 					found, err := read(r.Context(), p, x)
 					require.NoError(t, err, "after the run")
 					require.Equal(t, s, *found)
 				}))
-				soon, cancel := context.WithTimeout(t.Context(), 10*time.Second) // a read that waits would wait for this
+				soon, cancel := context.WithTimeout(t.Context(),
+					10*time.Second) // a read that waits would wait for this
 				defer cancel()
 				v := flowtest.NewVisitor("alice", cookie)
 				x, requests = v.Exchange, flowhook.NewContext(soon, v.Exchange)

@@ -24,17 +24,25 @@ func TestSessions_CookieAttributes(t *testing.T) {
 	const older = "cookies: {domain: old.example, path: /old, same_site: Strict}\n"
 	for _, row := range []struct{ name, text, cookie, scope, rest, age string }{
 		{"nothing", "", "__Host-session", "Path=/", "HttpOnly; Secure; SameSite=Lax", "86400"},
-		{"a lifespan", "session: {lifespan: 90m}\n", "__Host-session", "Path=/", "HttpOnly; Secure; SameSite=Lax", "5400"},
+		{"a lifespan", "session: {lifespan: 90m}\n", "__Host-session", "Path=/", "HttpOnly; Secure; SameSite=Lax",
+			"5400"},
 		{"a name", cookie("name: sid"), "sid", "Path=/", "HttpOnly; Secure; SameSite=Lax", "86400"},
-		{"a name with a prefix", cookie("name: __Secure-sid, path: /a"), "__Secure-sid", "Path=/a", "HttpOnly; Secure; SameSite=Lax", "86400"},
-		{"a domain", cookie("domain: example.org"), "session", "Path=/; Domain=example.org", "HttpOnly; Secure; SameSite=Lax", "86400"},
+		{"a name with a prefix", cookie("name: __Secure-sid, path: /a"), "__Secure-sid", "Path=/a",
+			"HttpOnly; Secure; SameSite=Lax", "86400"},
+		{"a domain", cookie("domain: example.org"), "session", "Path=/; Domain=example.org",
+			"HttpOnly; Secure; SameSite=Lax", "86400"},
 		{"a path", cookie("path: /auth"), "session", "Path=/auth", "HttpOnly; Secure; SameSite=Lax", "86400"},
-		{"same_site Strict", cookie("same_site: Strict"), "__Host-session", "Path=/", "HttpOnly; Secure; SameSite=Strict", "86400"},
-		{"same_site None", cookie("same_site: None"), "__Host-session", "Path=/", "HttpOnly; Secure; SameSite=None", "86400"},
-		{"not persistent", cookie("persistent: false"), "__Host-session", "Path=/", "HttpOnly; Secure; SameSite=Lax", ""},
+		{"same_site Strict", cookie("same_site: Strict"), "__Host-session", "Path=/",
+			"HttpOnly; Secure; SameSite=Strict", "86400"},
+		{"same_site None", cookie("same_site: None"), "__Host-session", "Path=/", "HttpOnly; Secure; SameSite=None",
+			"86400"},
+		{"not persistent", cookie("persistent: false"), "__Host-session", "Path=/", "HttpOnly; Secure; SameSite=Lax",
+			""},
 		{"not secure", cookie("secure: false"), "session", "Path=/", "HttpOnly; SameSite=Lax", "86400"},
-		{"the older cookies", older, "session", "Path=/old; Domain=old.example", "HttpOnly; Secure; SameSite=Strict", "86400"},
-		{"the oldest same_site", "security: {session: {cookie: {same_site: None}}}\n", "__Host-session", "Path=/", "HttpOnly; Secure; SameSite=None", "86400"},
+		{"the older cookies", older, "session", "Path=/old; Domain=old.example", "HttpOnly; Secure; SameSite=Strict",
+			"86400"},
+		{"the oldest same_site", "security: {session: {cookie: {same_site: None}}}\n", "__Host-session", "Path=/",
+			"HttpOnly; Secure; SameSite=None", "86400"},
 		{"the older over the oldest", older + "security: {session: {cookie: {same_site: None}}}\n",
 			"session", "Path=/old; Domain=old.example", "HttpOnly; Secure; SameSite=Strict", "86400"},
 		{"the newer over the older", cookie("domain: new.example, path: /new, same_site: Lax") + older,
@@ -51,13 +59,15 @@ func TestSessions_CookieAttributes(t *testing.T) {
 				age = "Max-Age=" + row.age + "; "
 			}
 			require.Len(t, flowtest.SetCookies(v), 1)
-			require.Regexp(t, "^"+row.cookie+`=[A-Za-z0-9_=-]{80,200}; `+regexp.QuoteMeta(row.scope+"; "+age+row.rest)+"$", flowtest.SetCookies(v)[0])
+			require.Regexp(t, "^"+row.cookie+`=[A-Za-z0-9_=-]{80,200}; `+
+				regexp.QuoteMeta(row.scope+"; "+age+row.rest)+"$", flowtest.SetCookies(v)[0])
 			cookie, _, _ := strings.Cut(flowtest.SetCookies(v)[0], ";")
 			require.Equal(t, "alice", d.IdentityOf(cookie))
 
 			v = flowtest.NewVisitor("", cookie)
 			require.NoError(t, d.End(t.Context(), v.Exchange))
-			require.Equal(t, []string{row.cookie + "=; " + row.scope + "; Expires=Thu, 01 Jan 1970 00:00:01 GMT; Max-Age=0; " + row.rest}, flowtest.SetCookies(v))
+			require.Equal(t, []string{row.cookie + "=; " + row.scope +
+				"; Expires=Thu, 01 Jan 1970 00:00:01 GMT; Max-Age=0; " + row.rest}, flowtest.SetCookies(v))
 			require.Empty(t, d.IdentityOf(cookie))
 		})
 	}
@@ -88,7 +98,8 @@ func TestSessions_Issue(t *testing.T) {
 		d := flowtest.NewSessionTest(t, "session: {lifespan: 90m}\n")
 		now := time.Date(2026, 7, 1, 12, 0, 0, 123456000, time.UTC)
 		cookie, s := d.SignIn("alice")
-		require.Equal(t, flowhook.Session{ID: s.ID, IdentityID: "alice", AuthenticatedAt: now, IssuedAt: now, ExpiresAt: now.Add(90 * time.Minute)}, s)
+		require.Equal(t, flowhook.Session{ID: s.ID, IdentityID: "alice", AuthenticatedAt: now, IssuedAt: now,
+			ExpiresAt: now.Add(90 * time.Minute)}, s)
 		found, err := d.FromRequest(flowtest.NewVisitor("", cookie).Request)
 		require.NoError(t, err)
 		require.Equal(t, s, *found)
@@ -163,7 +174,8 @@ func TestSessions_SignInEndsPresentedSessions(t *testing.T) {
 		_, err := d.Create(d.T.Context(), x)
 		return err
 	}
-	for name, signIn := range map[string]func(*flowtest.SessionTest, *flowhook.Exchange) error{"Issue": issue, "Create": create} {
+	for name, signIn := range map[string]func(*flowtest.SessionTest, *flowhook.Exchange) error{"Issue": issue,
+		"Create": create} {
 		for _, row := range []struct {
 			name   string
 			cookie bool   // the request brings the session in its cookie
@@ -201,13 +213,15 @@ func TestSessions_SignInEndsPresentedSessions(t *testing.T) {
 			v.Session = &s2
 			d.Store.Take()
 			require.NoError(t, signIn(d, v.Exchange))
-			require.Equal(t, []string{"DeleteSession " + s1.ID, "DeleteSession " + s2.ID, "CreateSession " + v.Session.ID}, d.Store.Take())
+			require.Equal(t, []string{"DeleteSession " + s1.ID, "DeleteSession " + s2.ID, "CreateSession " +
+				v.Session.ID}, d.Store.Take())
 			require.Empty(t, d.IdentityOf(inCookie)+d.IdentityOf(inField))
 		})
 		t.Run(name+" but not where the cookie is forged", func(t *testing.T) {
 			d := flowtest.NewSessionTest(t, "")
 			victim, s := d.SignIn("alice")
-			forged := flowtest.NewSessionTest(t, "", func(d *flowtest.SessionTest) { d.Options.Secrets = []string{"another-secret-than-that"} })
+			forged := flowtest.NewSessionTest(t, "",
+				func(d *flowtest.SessionTest) { d.Options.Secrets = []string{"another-secret-than-that"} })
 			forged.Store = d.Store
 			stolen, _ := forged.SignIn("alice")
 			for _, cookie := range []string{"__Host-session=" + s.ID, stolen, victim[:len(victim)-4] + "AAA="} {
@@ -286,18 +300,20 @@ func TestSessions_End(t *testing.T) {
 
 func TestSessions_CookieAfterCommit(t *testing.T) {
 	h := flowtest.NewService(t, "", flowtest.WithUsers(flowtest.Alice))
-	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: flowtest.NewRequest(), Identity: flowtest.Alice.Identity()}
+	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: flowtest.NewRequest(),
+		Identity: flowtest.Alice.Identity()}
 	ran := false
-	_, err := h.Pipeline.Complete(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Password, func(context.Context) error {
-		x.AfterCommit(func(ctx context.Context) error {
-			ran = true
-			require.ErrorContains(t, h.Pipeline.Sessions().Issue(ctx, x), "committed")
-			require.ErrorContains(t, h.Pipeline.Sessions().End(ctx, x), "committed")
-			require.Nil(t, x.Session)
+	_, err := h.Pipeline.Complete(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Password,
+		func(context.Context) error {
+			x.AfterCommit(func(ctx context.Context) error {
+				ran = true
+				require.ErrorContains(t, h.Pipeline.Sessions().Issue(ctx, x), "committed")
+				require.ErrorContains(t, h.Pipeline.Sessions().End(ctx, x), "committed")
+				require.Nil(t, x.Session)
+				return nil
+			})
 			return nil
 		})
-		return nil
-	})
 	require.NoError(t, err)
 	require.True(t, ran)
 	require.NoError(t, h.Pipeline.Sessions().Issue(t.Context(), x), "the run is over")
@@ -331,7 +347,8 @@ func TestSessionHook_IssuesOnce(t *testing.T) {
 		{"not after Create", []step{create}, map[string]int{"alice": 1}, 0},
 		{"issued and ended", []step{issue, end}, map[string]int{"alice": 1}, 1},
 		{"issued for another identity", []step{issue, become("bob")}, map[string]int{"bob": 1}, 1},
-		{"issued for the first identity, then for another", []step{issue, become("bob"), issue, become("alice")}, map[string]int{"alice": 1}, 1},
+		{"issued for the first identity, then for another", []step{issue, become("bob"), issue, become("alice")},
+			map[string]int{"alice": 1}, 1},
 	} {
 		for _, inSave := range []bool{true, false} {
 			where := " in save"
@@ -399,17 +416,18 @@ func TestSessionHook_OptionsIssue(t *testing.T) {
 	errNo := errors.New("no session today")
 	for _, fails := range []bool{false, true} {
 		called := 0
-		d := flowtest.NewSessionTest(t, "selfservice: {login: {after: [{hook: session}, {hook: session}]}}\n", func(d *flowtest.SessionTest) {
-			d.Options.Issue = func(_ context.Context, x *flowhook.Exchange) error {
-				called++
-				require.Equal(t, "alice", x.Identity.ID)
-				if fails {
-					return errNo
+		d := flowtest.NewSessionTest(t, "selfservice: {login: {after: [{hook: session}, {hook: session}]}}\n",
+			func(d *flowtest.SessionTest) {
+				d.Options.Issue = func(_ context.Context, x *flowhook.Exchange) error {
+					called++
+					require.Equal(t, "alice", x.Identity.ID)
+					if fails {
+						return errNo
+					}
+					x.Session = &flowhook.Session{ID: "the host's own", IdentityID: "alice"}
+					return nil
 				}
-				x.Session = &flowhook.Session{ID: "the host's own", IdentityID: "alice"}
-				return nil
-			}
-		})
+			})
 		v := flowtest.NewVisitor("alice")
 		err := d.CompleteLogin(v, nil)
 		require.Equal(t, 1, called)
@@ -431,19 +449,26 @@ func TestSessions_ContextFromOutsideTransaction(t *testing.T) {
 		name string
 		call func(ctx context.Context, d *flowtest.SessionTest, x *flowhook.Exchange) error
 	}{
-		{"Issue", func(ctx context.Context, d *flowtest.SessionTest, x *flowhook.Exchange) error { return d.Issue(ctx, x) }},
+		{"Issue", func(ctx context.Context, d *flowtest.SessionTest,
+			x *flowhook.Exchange) error {
+			return d.Issue(ctx, x)
+		}},
 		{"Create", func(ctx context.Context, d *flowtest.SessionTest, x *flowhook.Exchange) error {
 			_, err := d.Create(ctx, x)
 			return err
 		}},
-		{"End", func(ctx context.Context, d *flowtest.SessionTest, x *flowhook.Exchange) error { return d.End(ctx, x) }},
+		{"End", func(ctx context.Context, d *flowtest.SessionTest,
+			x *flowhook.Exchange) error {
+			return d.End(ctx, x)
+		}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			d := flowtest.NewSessionTest(t, "")
 			cookie, _ := d.SignIn("alice")
 			d.Store.Take()
 			v := flowtest.NewVisitor("alice", cookie)
-			soon, cancel := context.WithTimeout(context.Background(), 10*time.Second) // what is not noticed waits for the transaction
+			soon, cancel := context.WithTimeout(context.Background(),
+				10*time.Second) // what is not noticed waits for the transaction
 			defer cancel()
 			outside := flowhook.NewContext(soon, v.Exchange)
 			other := flowtest.NewVisitor("bob")
@@ -476,18 +501,23 @@ func TestSessions_ContextFromOutsideTransaction(t *testing.T) {
 // for it.
 func FuzzFromToken(f *testing.F) {
 	d := flowtest.NewSessionTest(f, "")
-	s := flowhook.Session{ID: "GENUINEGENUINEGENUINEGENUI", IdentityID: "alice", ExpiresAt: d.Clock.Now().Add(time.Hour)}
+	s := flowhook.Session{ID: "GENUINEGENUINEGENUINEGENUI", IdentityID: "alice",
+		ExpiresAt: d.Clock.Now().Add(time.Hour)}
 	require.NoError(f, d.Store.Store.CreateSession(f.Context(), s))
 	genuine := flowtest.SignToken(flowtest.Secret, flowtest.CookieName, "1780000000", s.ID)
 	found, err := d.FromToken(f.Context(), genuine)
 	require.NoError(f, err)
 	require.Equal(f, "alice", found.IdentityID)
 
-	for _, token := range []string{genuine, "", "=", "====", s.ID, flowtest.SignToken("another-secret-than-that", flowtest.CookieName, "1780000000", s.ID),
-		flowtest.SignToken(flowtest.Secret, "session", "1780000000", s.ID), flowtest.SignToken(flowtest.Secret, flowtest.CookieName, "", ""), base64.URLEncoding.EncodeToString([]byte("1|2|3"))} {
+	for _, token := range []string{genuine, "", "=", "====", s.ID,
+		flowtest.SignToken("another-secret-than-that", flowtest.CookieName, "1780000000", s.ID),
+		flowtest.SignToken(flowtest.Secret, "session", "1780000000", s.ID),
+		flowtest.SignToken(flowtest.Secret, flowtest.CookieName, "", ""),
+		base64.URLEncoding.EncodeToString([]byte("1|2|3"))} {
 		f.Add(token, uint16(0), uint8(0), "")
 	}
-	for _, m := range []string{"A", "=", "\n", "\r\n", "|", `"`, ";", "; " + flowtest.CookieName + "=", "\x00", "\xff", "+", "/", "%3D", " "} {
+	for _, m := range []string{"A", "=", "\n", "\r\n", "|", `"`, ";", "; " + flowtest.CookieName + "=", "\x00",
+		"\xff", "+", "/", "%3D", " "} {
 		for _, place := range []uint16{0, 1, 60, uint16(len(genuine) - 2), uint16(len(genuine))} {
 			f.Add(genuine, place, uint8(0), m)
 			f.Add(genuine, place, uint8(1), m)
@@ -503,11 +533,13 @@ func FuzzFromToken(f *testing.F) {
 		r.Header["Cookie"] = []string{flowtest.CookieName + "=" + token}
 		parsed := r.CookiesNamed(flowtest.CookieName)
 		found, err = d.FromRequest(r)
-		checkFound(t, d, s, found, err, slices.ContainsFunc(parsed, func(c *http.Cookie) bool { return c.Value == genuine && !c.Quoted }))
+		checkFound(t, d, s, found, err, slices.ContainsFunc(parsed,
+			func(c *http.Cookie) bool { return c.Value == genuine && !c.Quoted }))
 	})
 }
 
-func checkFound(t *testing.T, d *flowtest.SessionTest, s flowhook.Session, found *flowhook.Session, err error, genuine bool) {
+func checkFound(t *testing.T, d *flowtest.SessionTest, s flowhook.Session, found *flowhook.Session, err error,
+	genuine bool) {
 	t.Helper()
 	calls := d.Store.Take()
 	if genuine {

@@ -56,7 +56,8 @@ func requireTimeout(t *testing.T, err error, at flowhook.Point, name string, pos
 	require.Equal(t, name, hook.Name)
 	require.Equal(t, pos, hook.Position)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.Contains(t, err.Error(), fmt.Sprintf("hook %s (%s): not done within its timeout of %s: ", name, pos, timeout))
+	require.Contains(t, err.Error(), fmt.Sprintf("hook %s (%s): not done within its timeout of %s: ", name, pos,
+		timeout))
 }
 
 var slowAt = flowhook.Position{Line: 1, Column: 52}
@@ -72,13 +73,14 @@ func TestTimeout(t *testing.T) {
 		{"hook ends with its context at after", flowhook.After, waits},
 		{"hook ends with its context at failed", flowhook.Failed, waits},
 		{"hook ignores its context and succeeds too late", flowhook.After, ignores},
-		{"hook has done everything when it is too late", flowhook.After, func(ctx context.Context, x *flowhook.Exchange) error {
-			if err := flowtest.Meddle(ctx, x); err != nil {
-				return err
-			}
-			x.AfterCommit(func(context.Context) error { panic("after a commit that never was") })
-			return errors.Join(flowtest.AnswerWith(http.StatusFound, "elsewhere")(ctx, x), ignores(ctx, x))
-		}},
+		{"hook has done everything when it is too late", flowhook.After,
+			func(ctx context.Context, x *flowhook.Exchange) error {
+				if err := flowtest.Meddle(ctx, x); err != nil {
+					return err
+				}
+				x.AfterCommit(func(context.Context) error { panic("after a commit that never was") })
+				return errors.Join(flowtest.AnswerWith(http.StatusFound, "elsewhere")(ctx, x), ignores(ctx, x))
+			}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			b := flowtest.NewRunTest(t)
@@ -87,7 +89,8 @@ func TestTimeout(t *testing.T) {
 			require.False(t, handled)
 			p := flowtest.At(flowhook.Login, row.phase, flowhook.Password)
 			requireTimeout(t, err, p, "slow", slowAt, shortTimeout)
-			require.Regexp(t, "timeout of "+shortTimeout+": context deadline exceeded$", err.Error(), "a context error adds nothing")
+			require.Regexp(t, "timeout of "+shortTimeout+": context deadline exceeded$", err.Error(),
+				"a context error adds nothing")
 			require.Equal(t, []string{"slow"}, b.Ran)
 			b.RequireUntouched()
 			if row.phase == flowhook.After {
@@ -98,10 +101,11 @@ func TestTimeout(t *testing.T) {
 
 	t.Run("late error of the hook is wrapped", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
-		b.AddYAML(singleHook(flowhook.After, shortTimeout), map[string]flowtest.Act{"slow": func(ctx context.Context, x *flowhook.Exchange) error {
-			<-ctx.Done()
-			return flowtest.ErrRefused
-		}})
+		b.AddYAML(singleHook(flowhook.After, shortTimeout),
+			map[string]flowtest.Act{"slow": func(ctx context.Context, x *flowhook.Exchange) error {
+				<-ctx.Done()
+				return flowtest.ErrRefused
+			}})
 		_, err := b.Run(flowhook.After)
 		requireTimeout(t, err, flowtest.LoginAfter, "slow", slowAt, shortTimeout)
 		require.ErrorIs(t, err, flowtest.ErrRefused)
@@ -119,7 +123,8 @@ func TestTimeout(t *testing.T) {
 
 	t.Run("panic in time is a panic", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
-		b.AddYAML(singleHook(flowhook.After, longTimeout), map[string]flowtest.Act{"slow": func(context.Context, *flowhook.Exchange) error { panic("startled") }})
+		b.AddYAML(singleHook(flowhook.After, longTimeout),
+			map[string]flowtest.Act{"slow": func(context.Context, *flowhook.Exchange) error { panic("startled") }})
 		_, err := b.Run(flowhook.After)
 		require.ErrorContains(t, err, "panic: startled")
 	})
@@ -127,10 +132,11 @@ func TestTimeout(t *testing.T) {
 	t.Run("request ends first", func(t *testing.T) {
 		for name, hook := range map[string]flowtest.Act{"honored": waits, "ignored": ignores} {
 			b := flowtest.NewRunTest(t)
-			b.AddYAML(singleHook(flowhook.After, longTimeout), map[string]flowtest.Act{"slow": func(ctx context.Context, x *flowhook.Exchange) error {
-				b.Cancel()
-				return hook(ctx, x)
-			}})
+			b.AddYAML(singleHook(flowhook.After, longTimeout),
+				map[string]flowtest.Act{"slow": func(ctx context.Context, x *flowhook.Exchange) error {
+					b.Cancel()
+					return hook(ctx, x)
+				}})
 			_, err := b.Run(flowhook.After)
 			require.ErrorIs(t, err, context.Canceled, name)
 			require.NotContains(t, err.Error(), "timeout", name)
@@ -144,17 +150,18 @@ func TestTimeout(t *testing.T) {
 	t.Run("deadline of the context is the timeout", func(t *testing.T) {
 		for timeout, want := range map[string]time.Duration{"": 0, "90s": 90 * time.Second} {
 			b := flowtest.NewRunTest(t)
-			b.AddYAML(singleHook(flowhook.After, timeout), map[string]flowtest.Act{"slow": func(ctx context.Context, _ *flowhook.Exchange) error {
-				deadline, limited := ctx.Deadline()
-				require.Equal(t, want > 0, limited)
-				if limited {
-					require.WithinDuration(t, time.Now().Add(want), deadline, 10*time.Second)
-				}
-				require.NotNil(t, ctx.Value(flowtest.InTransactionKey{}), "the context must be the transaction's")
-				x, _ := flowhook.FromContext(ctx)
-				require.Same(t, b.Exchange, x)
-				return nil
-			}})
+			b.AddYAML(singleHook(flowhook.After, timeout),
+				map[string]flowtest.Act{"slow": func(ctx context.Context, _ *flowhook.Exchange) error {
+					deadline, limited := ctx.Deadline()
+					require.Equal(t, want > 0, limited)
+					if limited {
+						require.WithinDuration(t, time.Now().Add(want), deadline, 10*time.Second)
+					}
+					require.NotNil(t, ctx.Value(flowtest.InTransactionKey{}), "the context must be the transaction's")
+					x, _ := flowhook.FromContext(ctx)
+					require.Same(t, b.Exchange, x)
+					return nil
+				}})
 			_, err := b.Run(flowhook.After)
 			require.NoError(t, err)
 			require.Equal(t, []string{"slow"}, b.Ran)
@@ -182,13 +189,16 @@ func TestTimeout_PerHook(t *testing.T) {
 			return nil
 		}
 	}
-	b.AddYAML(text, map[string]flowtest.Act{"quick": look("quick"), "free": look("free"), "slow": ignores, "last": look("last")})
+	b.AddYAML(text, map[string]flowtest.Act{"quick": look("quick"), "free": look("free"), "slow": ignores,
+		"last": look("last")})
 	_, err := b.Run(flowhook.After)
 	requireTimeout(t, err, flowtest.LoginAfter, "slow", flowhook.Position{Line: 7, Column: 18}, "10ms")
 	require.Equal(t, []string{"quick", "free", "slow"}, b.Ran, "a later hook has run")
 
 	b = flowtest.NewRunTest(t)
-	b.AddYAML(strings.Replace(text, "10ms", "3h", 1), map[string]flowtest.Act{"quick": look("quick"), "free": look("free"), "slow": look("slow"), "last": look("last")})
+	b.AddYAML(strings.Replace(text, "10ms", "3h", 1),
+		map[string]flowtest.Act{"quick": look("quick"), "free": look("free"), "slow": look("slow"),
+			"last": look("last")})
 	_, err = b.Run(flowhook.After)
 	require.NoError(t, err)
 	require.Equal(t, []string{"quick", "free", "slow", "last"}, b.Ran)
@@ -217,7 +227,8 @@ func TestTimeout_RedirectStillAnswers(t *testing.T) {
 func TestTimeout_AfterCommitIsUnaffected(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	done := false
-	b.AddYAML(singleHook(flowhook.After, "1m"), map[string]flowtest.Act{"slow": func(hook context.Context, x *flowhook.Exchange) error {
+	b.AddYAML(singleHook(flowhook.After, "1m"), map[string]flowtest.Act{"slow": func(hook context.Context,
+		x *flowhook.Exchange) error {
 		x.AfterCommit(func(ctx context.Context) error {
 			require.ErrorIs(t, hook.Err(), context.Canceled)
 			require.NoError(t, ctx.Err())
@@ -299,7 +310,8 @@ func TestTimeout_Concurrent(t *testing.T) {
 	errs := make([]error, 32)
 	flowtest.Concurrently(len(errs), func(i int) {
 		x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: flowtest.NewRequest()}
-		_, errs[i] = p.Run(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.BeforePersist, flowhook.Password)
+		_, errs[i] = p.Run(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.BeforePersist,
+			flowhook.Password)
 	})
 	for _, err := range errs {
 		requireTimeout(t, err, flowtest.LoginGate, "slow", slowAt, shortTimeout)

@@ -50,7 +50,8 @@ func TestVerify_InvalidDurations(t *testing.T) {
 	} {
 		cfg, err := flowhook.ParseConfig([]byte(withVerify(config)))
 		require.NoError(t, err)
-		_, err = flowhook.New(cfg, flowhook.Options{Store: flowtest.NewUserStore(), Courier: &flowtest.Mailbox{}, VerificationURL: "https://auth.example/verify"})
+		_, err = flowhook.New(cfg, flowhook.Options{Store: flowtest.NewUserStore(), Courier: &flowtest.Mailbox{},
+			VerificationURL: "https://auth.example/verify"})
 		require.ErrorContains(t, err, says, config)
 	}
 }
@@ -88,15 +89,19 @@ func TestVerify(t *testing.T) {
 		require.Equal(t, http.StatusOK, b.PostPath("/verification", "token", token(t, mails[0])).StatusCode)
 		u, _ = h.Store.User(t.Context(), "carol")
 		require.True(t, u.Verified)
-		require.Equal(t, http.StatusGone, b.PostPath("/verification", "token", token(t, mails[0])).StatusCode, "a second time")
+		require.Equal(t, http.StatusGone, b.PostPath("/verification", "token", token(t, mails[0])).StatusCode,
+			"a second time")
 	})
 
 	t.Run("verified addresses get no email", func(t *testing.T) {
 		h := flowtest.NewService(t, flowtest.VerifyYAML)
-		x := &flowhook.Exchange{Writer: flowtest.DiscardWriter{}, Request: flowtest.NewRequest(), Identity: &flowhook.Identity{ID: "carol", Addresses: []flowhook.Address{
-			{Via: "email", Value: "old@example.org", Verified: true}, {Via: "email", Value: "new@example.org"}, {Via: "email", Value: "newer@example.org"},
-		}}}
-		_, err := h.Pipeline.Run(flowhook.NewContext(t.Context(), x), flowhook.Registration, flowhook.After, flowhook.Password)
+		x := &flowhook.Exchange{Writer: flowtest.DiscardWriter{}, Request: flowtest.NewRequest(),
+			Identity: &flowhook.Identity{ID: "carol", Addresses: []flowhook.Address{
+				{Via: "email", Value: "old@example.org", Verified: true}, {Via: "email", Value: "new@example.org"},
+				{Via: "email", Value: "newer@example.org"},
+			}}}
+		_, err := h.Pipeline.Run(flowhook.NewContext(t.Context(), x), flowhook.Registration, flowhook.After,
+			flowhook.Password)
 		require.NoError(t, err)
 		var to []string
 		for _, m := range h.Mail.Take() {
@@ -143,12 +148,14 @@ func TestVerify(t *testing.T) {
 			h.Browser().PostPath("/registration/password", "user", "carol")
 			tok := token(t, h.Mail.Take()[0])
 			h.Clock.Add(row.after)
-			require.Equal(t, row.status, h.Browser().PostPath("/verification", "token", tok).StatusCode, "after %s", row.after)
+			require.Equal(t, row.status, h.Browser().PostPath("/verification", "token", tok).StatusCode, "after %s",
+				row.after)
 		}
 	})
 
 	t.Run("interval allows one email", func(t *testing.T) {
-		h := flowtest.NewService(t, strings.ReplaceAll(flowtest.VerifyYAML, "{hook: verify}", "{hook: verify, config: {interval: 10m, lifespan: 90m}}"))
+		h := flowtest.NewService(t, strings.ReplaceAll(flowtest.VerifyYAML, "{hook: verify}",
+			"{hook: verify, config: {interval: 10m, lifespan: 90m}}"))
 		b := h.Browser()
 		for _, row := range []struct {
 			wait  time.Duration
@@ -179,8 +186,10 @@ func TestVerify(t *testing.T) {
 	})
 
 	t.Run("address with a header injection is rejected", func(t *testing.T) {
-		for _, value := range []string{"", " ", "a@b.example\r\nBcc: c@d.example", "a@b.example\nx", "a@b.example, c@d.example", "A <a@b.example>",
-			"a@b.example (c)", "a b@c.example", "\"a b\"@c.example", "a@b.example\x00", "a@b.example\u2028", "a\u202e@b.example", "nobody", "a@b@c.example", "a@\xff.example",
+		for _, value := range []string{"", " ", "a@b.example\r\nBcc: c@d.example", "a@b.example\nx",
+			"a@b.example, c@d.example", "A <a@b.example>",
+			"a@b.example (c)", "a b@c.example", "\"a b\"@c.example", "a@b.example\x00", "a@b.example\u2028",
+			"a\u202e@b.example", "nobody", "a@b@c.example", "a@\xff.example",
 			strings.Repeat("a", 243) + "@b.example.org"} {
 			for _, via := range []string{"email", ""} {
 				if via == "" && !strings.Contains(value, "@") {
@@ -188,11 +197,14 @@ func TestVerify(t *testing.T) {
 				}
 				h := flowtest.NewService(t, flowtest.VerifyYAML)
 				run := func(addresses ...flowhook.Address) error {
-					x := &flowhook.Exchange{Writer: flowtest.DiscardWriter{}, Request: flowtest.NewRequest(), Identity: &flowhook.Identity{ID: "carol", Addresses: addresses}}
-					_, err := h.Pipeline.Run(flowhook.NewContext(t.Context(), x), flowhook.Registration, flowhook.After, flowhook.Password)
+					x := &flowhook.Exchange{Writer: flowtest.DiscardWriter{}, Request: flowtest.NewRequest(),
+						Identity: &flowhook.Identity{ID: "carol", Addresses: addresses}}
+					_, err := h.Pipeline.Run(flowhook.NewContext(t.Context(), x), flowhook.Registration,
+						flowhook.After, flowhook.Password)
 					return err
 				}
-				fine, bad := flowhook.Address{Via: "email", Value: "fine@example.org"}, flowhook.Address{Via: via, Value: value}
+				fine, bad := flowhook.Address{Via: "email", Value: "fine@example.org"},
+					flowhook.Address{Via: via, Value: value}
 				err := run(bad)
 				require.ErrorIs(t, err, flowhook.ErrBadAddress, "%q", value)
 				require.ErrorContains(t, err, "address 1 of the identity", "%q", value)
@@ -211,14 +223,16 @@ func TestVerify(t *testing.T) {
 
 	t.Run("link keeps the query of its URL", func(t *testing.T) {
 		for _, row := range []struct{ query, kept string }{
-			{"?lang=de&x=1%262", "?lang=de&x=1%262&"}, {"?b=2&a=1;c=3#/top", "?b=2&a=1;c=3&"}, {"?next=/a", "?next=/a&"}, {"?", "?"}, {"?token=old&tokens=2", "?tokens=2&"},
+			{"?lang=de&x=1%262", "?lang=de&x=1%262&"}, {"?b=2&a=1;c=3#/top", "?b=2&a=1;c=3&"},
+			{"?next=/a", "?next=/a&"}, {"?", "?"}, {"?token=old&tokens=2", "?tokens=2&"},
 		} {
 			h := flowtest.NewService(t, flowtest.VerifyYAML, func(_ *flowtest.Service, o *flowhook.Options) {
 				o.VerificationURL = "https://auth.example/verify" + row.query
 			})
 			h.Browser().PostPath("/registration/password", "user", "carol")
 			link := h.Mail.Take()[0].Link
-			require.Regexp(t, "^"+regexp.QuoteMeta("https://auth.example/verify"+row.kept)+"token=[A-Za-z0-9_-]{43}(#/top)?$", link)
+			require.Regexp(t, "^"+regexp.QuoteMeta("https://auth.example/verify"+row.kept)+
+				"token=[A-Za-z0-9_-]{43}(#/top)?$", link)
 			require.Equal(t, strings.Contains(row.query, "#"), strings.Contains(link, "#"))
 		}
 	})
@@ -229,7 +243,10 @@ func TestVerify_OutboxCourierPanicsWithErrAbortHandler(t *testing.T) {
 	saved := false
 	d := flowtest.NewSessionTest(t, "selfservice: {login: {after: [{hook: verify}]}}\n", func(d *flowtest.SessionTest) {
 		d.Options.Outbox = true
-		d.Options.Courier = flowtest.CourierFunc(func(context.Context, flowhook.Message) error { panic(http.ErrAbortHandler) })
+		d.Options.Courier = flowtest.CourierFunc(func(context.Context,
+			flowhook.Message) error {
+			panic(http.ErrAbortHandler)
+		})
 	})
 	found := d.Log.String() // by New
 	v := flowtest.NewVisitor("alice")
@@ -250,12 +267,18 @@ func mutate(s string, place uint16, width uint8, piece string) string {
 
 // The verify hook passes the courier a single address that is safe in a header.
 func FuzzAddress(f *testing.F) {
-	for _, value := range []string{"a@b.example", "a.b+c@b-c.example", "ü@example.org", "a@[127.0.0.1]", "a@[IPv6:::1]", "+49 30 1234", "+49301234", "", "@", "a@",
-		"@b.example", "a@b@c.example", "a b@c.example", `"a b"@c.example`, `"a"@b.example`, `"a\"b"@c.example`, `"a@b"@c.example`, "A <a@b.example>", "<a@b.example>",
-		"a@b.example,c@d.example", "a@b.example;", "g:a@b.example;", "a@b.example (c)", "(c)a@b.example", "a@b.example\r\nBcc: c@d.example", "a@b.example\n c",
-		"a@b.example\x00", "a@b.example\u2028x", "a\u202e@b.example", "a\u00a0b@c.example", "a@\xff.example", "=?utf-8?q?a?=@b.example", "=?utf-8?q?a=0D=0A?= <a@b.example>",
-		"a@b..example", ".a@b.example", "a.@b.example", "a..b@c.example", "a@b.example.", "a@-b.example", "a:b@c.example", "a@b.example:25", `a\@b@c.example`, "a%b@c.example",
-		"a!b@c.example", "mailto:a@b.example", "a@xn--bcher-kva.example", strings.Repeat("a", 242) + "@b.example", strings.Repeat("a", 243) + "@b.example"} {
+	for _, value := range []string{"a@b.example", "a.b+c@b-c.example", "ü@example.org", "a@[127.0.0.1]",
+		"a@[IPv6:::1]", "+49 30 1234", "+49301234", "", "@", "a@",
+		"@b.example", "a@b@c.example", "a b@c.example", `"a b"@c.example`, `"a"@b.example`, `"a\"b"@c.example`,
+		`"a@b"@c.example`, "A <a@b.example>", "<a@b.example>",
+		"a@b.example,c@d.example", "a@b.example;", "g:a@b.example;", "a@b.example (c)", "(c)a@b.example",
+		"a@b.example\r\nBcc: c@d.example", "a@b.example\n c",
+		"a@b.example\x00", "a@b.example\u2028x", "a\u202e@b.example", "a\u00a0b@c.example", "a@\xff.example",
+		"=?utf-8?q?a?=@b.example", "=?utf-8?q?a=0D=0A?= <a@b.example>",
+		"a@b..example", ".a@b.example", "a.@b.example", "a..b@c.example", "a@b.example.", "a@-b.example",
+		"a:b@c.example", "a@b.example:25", `a\@b@c.example`, "a%b@c.example",
+		"a!b@c.example", "mailto:a@b.example", "a@xn--bcher-kva.example", strings.Repeat("a", 242) + "@b.example",
+		strings.Repeat("a", 243) + "@b.example"} {
 		f.Add("email", value)
 		f.Add("sms", value)
 	}
@@ -265,7 +288,8 @@ func FuzzAddress(f *testing.F) {
 	f.Fuzz(func(t *testing.T, via, value string) {
 		v := flowtest.NewVisitor("alice")
 		v.Identity.Addresses = []flowhook.Address{{Via: via, Value: value}}
-		_, err := d.Pipeline.Run(flowhook.NewContext(t.Context(), v.Exchange), flowhook.Registration, flowhook.After, flowhook.Password)
+		_, err := d.Pipeline.Run(flowhook.NewContext(t.Context(), v.Exchange), flowhook.Registration, flowhook.After,
+			flowhook.Password)
 		mails := d.Mail.Take()
 		if err != nil {
 			var hookError *flowhook.HookError
@@ -302,12 +326,15 @@ func FuzzRedeem(f *testing.F) {
 	const genuine = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 	d := flowtest.NewSessionTest(f, "")
 	hash := sha256.Sum256([]byte(genuine))
-	created, err := d.Store.Store.CreateVerification(f.Context(), flowhook.VerificationToken{Hash: hash[:], IdentityID: "alice",
-		Address: flowhook.Address{Via: "email", Value: "a@b.example"}, IssuedAt: d.Clock.Now(), ExpiresAt: d.Clock.Now().Add(time.Hour)}, time.Time{})
+	created, err := d.Store.Store.CreateVerification(f.Context(),
+		flowhook.VerificationToken{Hash: hash[:], IdentityID: "alice",
+			Address: flowhook.Address{Via: "email", Value: "a@b.example"}, IssuedAt: d.Clock.Now(),
+			ExpiresAt: d.Clock.Now().Add(time.Hour)}, time.Time{})
 	require.NoError(f, err)
 	require.True(f, created)
 
-	for _, token := range []string{genuine, "", genuine + "=", genuine[:42] + "9", strings.ToLower(genuine), string(hash[:]), fmt.Sprintf("%x", hash),
+	for _, token := range []string{genuine, "", genuine + "=", genuine[:42] + "9", strings.ToLower(genuine),
+		string(hash[:]), fmt.Sprintf("%x", hash),
 		base64.RawURLEncoding.EncodeToString(hash[:]), strings.Repeat("A", 43), strings.Repeat("A", 1<<16)} {
 		f.Add(token, uint16(0), uint8(0), "")
 	}
@@ -349,7 +376,8 @@ func FuzzRedeem(f *testing.F) {
 func TestRedeem_StoreDidNothing(t *testing.T) {
 	p, err := flowhook.New(nil, flowhook.Options{Store: doNothingStore{memstore.New()}})
 	require.NoError(t, err)
-	err = p.Redeem(t.Context(), "0123456789012345678901234567890123456789012", func(context.Context, flowhook.VerificationToken) error { return nil })
+	err = p.Redeem(t.Context(), "0123456789012345678901234567890123456789012",
+		func(context.Context, flowhook.VerificationToken) error { return nil })
 	require.ErrorContains(t, err, "did not run")
 }
 
@@ -369,10 +397,14 @@ func TestRedeem_AllOrNothing(t *testing.T) {
 				return v, flowtest.ErrStoreDown
 			}
 		}, nil, func(err error) bool { return errors.Is(err, flowtest.ErrStoreDown) }},
-		{"commit fails", func(s scene) { s.store.commit = flowtest.ErrStoreDown }, nil, func(err error) bool { return errors.Is(err, flowtest.ErrStoreDown) }},
-		{"confirm fails", nil, func(scene) error { return flowtest.ErrRefused }, func(err error) bool { return err == flowtest.ErrRefused }},
-		{"confirm rejects the address", nil, func(scene) error { return flowhook.ErrBadToken }, func(err error) bool { return err == flowhook.ErrBadToken }},
-		{"request ends in confirm", nil, func(s scene) error { s.cancel(); return nil }, func(err error) bool { return errors.Is(err, context.Canceled) }},
+		{"commit fails", func(s scene) { s.store.commit = flowtest.ErrStoreDown }, nil,
+			func(err error) bool { return errors.Is(err, flowtest.ErrStoreDown) }},
+		{"confirm fails", nil, func(scene) error { return flowtest.ErrRefused },
+			func(err error) bool { return err == flowtest.ErrRefused }},
+		{"confirm rejects the address", nil, func(scene) error { return flowhook.ErrBadToken },
+			func(err error) bool { return err == flowhook.ErrBadToken }},
+		{"request ends in confirm", nil, func(s scene) error { s.cancel(); return nil },
+			func(err error) bool { return errors.Is(err, context.Canceled) }},
 		{"confirm panics", nil, func(scene) error { panic("the host's") }, nil},
 		{"confirm calls Goexit", nil, func(scene) error { runtime.Goexit(); return nil }, nil},
 	} {
@@ -437,7 +469,8 @@ type faultyStore struct {
 	commit  error
 }
 
-func (s *faultyStore) ConsumeVerification(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
+func (s *faultyStore) ConsumeVerification(ctx context.Context, hash []byte,
+	now time.Time) (flowhook.VerificationToken, error) {
 	if s.consume == nil {
 		return s.UserStore.ConsumeVerification(ctx, hash, now)
 	}

@@ -93,7 +93,8 @@ func (c hookAt) want() string {
 			own = append(own, string(f))
 		}
 	}
-	return fmt.Sprintf("hook %q cannot be at %s; it is allowed at after of %s, and of the host's own flows", c.hook, at, strings.Join(own, ", "))
+	return fmt.Sprintf("hook %q cannot be at %s; it is allowed at after of %s, and of the host's own flows", c.hook,
+		at, strings.Join(own, ", "))
 }
 
 // registered returns the point where an accepted hook runs.
@@ -147,8 +148,9 @@ func (c hookAt) run(t *testing.T) string {
 }
 
 func TestBuiltins_AllPoints(t *testing.T) {
-	effect := map[string]string{"redirect": "302 to /there", "session": "signed in as alice", "revoke_active_sessions": "old session gone",
-		"verify": "mail to alice@example.org", "verification": "mail to alice@example.org"}
+	effect := map[string]string{"redirect": "302 to /there", "session": "signed in as alice",
+		"revoke_active_sessions": "old session gone",
+		"verify":                 "mail to alice@example.org", "verification": "mail to alice@example.org"}
 	opts := flowtest.AnyOptions()
 	opts.VerificationURL = "https://example.com/verify"
 	var placed []flowhook.Point

@@ -122,7 +122,8 @@ func TestCookies_ChangedAreAnonymous(t *testing.T) {
 	wg.Wait()
 	for i, m := range mutations {
 		asked += counts[i][1]
-		t.Logf("%d %s of %d cookies are anonymous; %d are parsed as the same value and signed in", counts[i][0], m.name, genuine, counts[i][1])
+		t.Logf("%d %s of %d cookies are anonymous; %d are parsed as the same value and signed in", counts[i][0],
+			m.name, genuine, counts[i][1])
 	}
 	finds := 0
 	for _, call := range d.Store.Take() {
@@ -210,7 +211,8 @@ func (w *wire) whoami(cookie string) (status int, body string) {
 	t := w.h.T
 	t.Helper()
 	if w.conn == nil {
-		conn, err := tls.Dial("tcp", w.h.Server.Listener.Addr().String(), w.h.Server.Client().Transport.(*http.Transport).TLSClientConfig)
+		conn, err := tls.Dial("tcp", w.h.Server.Listener.Addr().String(),
+			w.h.Server.Client().Transport.(*http.Transport).TLSClientConfig)
 		require.NoError(t, err)
 		w.conn, w.r = conn, bufio.NewReader(conn)
 	}

@@ -22,37 +22,45 @@ func TestCookies_ForgedAreAnonymous(t *testing.T) {
 	cookie, s := d.SignIn("alice")
 	value := strings.TrimPrefix(cookie, flowtest.CookieName+"=")
 	now := fmt.Sprint(time.Now().Unix())
-	raw, err := securecookie.New([]byte(flowtest.Secret), nil).SetSerializer(securecookie.NopEncoder{}).MaxAge(0).Encode(flowtest.CookieName, []byte(s.ID))
+	raw, err := securecookie.New([]byte(flowtest.Secret),
+		nil).SetSerializer(securecookie.NopEncoder{}).MaxAge(0).Encode(flowtest.CookieName, []byte(s.ID))
 	require.NoError(t, err)
 	unpadded := strings.TrimRight(value, "=")
 	named := func(v string) []string { return []string{flowtest.CookieName + "=" + v} }
 
 	for name, cookies := range map[string][]string{
-		"none":                          nil,
-		"under another name":            {"session=" + value},
-		"under a name in lower case":    {"__host-session=" + value},
-		"signed for another name":       named(flowtest.SignToken(flowtest.Secret, "session", now, s.ID)),
-		"two, both forged":              {flowtest.CookieName + "=forged", flowtest.CookieName + "=" + flowtest.SignToken("another-secret-than-that", flowtest.CookieName, now, s.ID)},
-		"quoted":                        {flowtest.CookieName + `="` + value + `"`},
-		"quoted on one side":            {flowtest.CookieName + `="` + value},
-		"empty":                         {flowtest.CookieName + "="},
-		"percent-encoded":               named(strings.ReplaceAll(value, "=", "%3D")),
-		"without padding":               named(unpadded),
-		"with too much padding":         named(value + "===="),
-		"the ID alone":                  named(s.ID),
-		"signed with another secret":    named(flowtest.SignToken("another-secret-than-that", flowtest.CookieName, now, s.ID)),
+		"none":                       nil,
+		"under another name":         {"session=" + value},
+		"under a name in lower case": {"__host-session=" + value},
+		"signed for another name":    named(flowtest.SignToken(flowtest.Secret, "session", now, s.ID)),
+		"two, both forged": {flowtest.CookieName + "=forged", flowtest.CookieName + "=" +
+			flowtest.SignToken("another-secret-than-that", flowtest.CookieName, now, s.ID)},
+		"quoted":                {flowtest.CookieName + `="` + value + `"`},
+		"quoted on one side":    {flowtest.CookieName + `="` + value},
+		"empty":                 {flowtest.CookieName + "="},
+		"percent-encoded":       named(strings.ReplaceAll(value, "=", "%3D")),
+		"without padding":       named(unpadded),
+		"with too much padding": named(value + "===="),
+		"the ID alone":          named(s.ID),
+		"signed with another secret": named(flowtest.SignToken("another-secret-than-that", flowtest.CookieName,
+			now, s.ID)),
 		"signed with the secret itself": named(raw),
 		"signed with an empty key": named(flowtest.EncodeToken(now, s.ID, func(m string) []byte {
 			h := hmac.New(sha256.New, nil)
 			h.Write([]byte(flowtest.CookieName + "|" + m))
 			return h.Sum(nil)
 		})),
-		"not signed":                            named(flowtest.EncodeToken(now, s.ID, func(string) []byte { return nil })),
-		"signed with a piece":                   named(flowtest.EncodeToken(now, s.ID, func(m string) []byte { return []byte(m)[:16] })),
-		"invalid time":                          named(flowtest.SignToken(flowtest.Secret, flowtest.CookieName, "now", s.ID)),
-		"time too big for an integer":           named(flowtest.SignToken(flowtest.Secret, flowtest.CookieName, strings.Repeat("9", 30), s.ID)),
-		"64 KiB":                                named(strings.Repeat("QUFB", 16<<10)),
-		"64 KiB, signed":                        named(flowtest.SignToken(flowtest.Secret, flowtest.CookieName, now, strings.Repeat("A", 36<<10))),
+		"not signed": named(flowtest.EncodeToken(now, s.ID,
+			func(string) []byte { return nil })),
+		"signed with a piece": named(flowtest.EncodeToken(now, s.ID,
+			func(m string) []byte { return []byte(m)[:16] })),
+		"invalid time": named(flowtest.SignToken(flowtest.Secret, flowtest.CookieName, "now",
+			s.ID)),
+		"time too big for an integer": named(flowtest.SignToken(flowtest.Secret, flowtest.CookieName,
+			strings.Repeat("9", 30), s.ID)),
+		"64 KiB": named(strings.Repeat("QUFB", 16<<10)),
+		"64 KiB, signed": named(flowtest.SignToken(flowtest.Secret, flowtest.CookieName, now,
+			strings.Repeat("A", 36<<10))),
 		"token repeated 700 times":              named(strings.Repeat(value, 700)),
 		"4000 letters before the genuine token": named(strings.Repeat("A", 4000) + value),
 		"a value of separators":                 named("fHx8fHx8fHx8fHw="),
@@ -97,7 +105,8 @@ func TestCookies_ForgedAreAnonymous(t *testing.T) {
 func stdAlphabet(d *flowtest.SessionTest) string {
 	_, s := d.SignIn("alice")
 	for date := 1; ; date++ {
-		if token := flowtest.SignToken(flowtest.Secret, flowtest.CookieName, fmt.Sprint(date), s.ID); strings.ContainsAny(token, "-_") {
+		if token := flowtest.SignToken(flowtest.Secret, flowtest.CookieName, fmt.Sprint(date),
+			s.ID); strings.ContainsAny(token, "-_") {
 			return strings.NewReplacer("-", "+", "_", "/").Replace(token)
 		}
 	}
@@ -137,18 +146,21 @@ func must[T any](v T, err error) T {
 func TestCookies_SignedIDsAreLookedUp(t *testing.T) {
 	d := flowtest.NewSessionTest(t, "")
 	_, s := d.SignIn("alice")
-	for _, date := range []string{"0", "1", "-9223372036854775808", "9223372036854775807", "4102444800", fmt.Sprint(time.Now().Unix())} {
+	for _, date := range []string{"0", "1", "-9223372036854775808", "9223372036854775807", "4102444800",
+		fmt.Sprint(time.Now().Unix())} {
 		found, err := d.FromToken(t.Context(), flowtest.SignToken(flowtest.Secret, flowtest.CookieName, date, s.ID))
 		require.NoError(t, err, date)
 		require.Equal(t, s, *found)
 	}
 	d.Clock.Add(24 * time.Hour)
-	_, err := d.FromToken(t.Context(), flowtest.SignToken(flowtest.Secret, flowtest.CookieName, "9223372036854775807", s.ID))
+	_, err := d.FromToken(t.Context(), flowtest.SignToken(flowtest.Secret, flowtest.CookieName, "9223372036854775807",
+		s.ID))
 	require.ErrorIs(t, err, flowhook.ErrNoSession)
 
 	var other strings.Builder
 	require.NoError(t, gob.NewEncoder(&other).Encode(map[string]any{"id": s.ID}))
-	for _, content := range []string{"", "\x00", other.String(), `{"id":"x"}`, "\xff\xfe", s.ID + " ", strings.ToLower(s.ID), strings.Repeat("x", 2000), s.ID + "\x00"} {
+	for _, content := range []string{"", "\x00", other.String(), `{"id":"x"}`, "\xff\xfe", s.ID + " ",
+		strings.ToLower(s.ID), strings.Repeat("x", 2000), s.ID + "\x00"} {
 		d.Store.Take()
 		token := flowtest.SignToken(flowtest.Secret, flowtest.CookieName, "1", content)
 		_, err := d.FromToken(t.Context(), token)

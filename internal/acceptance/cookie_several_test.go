@@ -28,7 +28,8 @@ func calls(method string, ids ...string) (list []string) {
 // forgedCookies returns n different cookies that are forged in the signature only.
 func forgedCookies(n int) (cookies []string) {
 	for i := range n {
-		token := flowtest.SignToken("another-secret-than-that", flowtest.CookieName, "1780000000", fmt.Sprint("session ", i))
+		token := flowtest.SignToken("another-secret-than-that", flowtest.CookieName, "1780000000",
+			fmt.Sprint("session ", i))
 		cookies = append(cookies, flowtest.CookieName+"="+token)
 	}
 	return cookies
@@ -164,7 +165,8 @@ func TestCookies_SeveralInFromRequest(t *testing.T) {
 	t.Run("short junk is not verified and not limited", func(t *testing.T) {
 		d := flowtest.NewSessionTest(t, "")
 		live, _ := d.SignIn("alice")
-		require.Equal(t, "alice", d.IdentityOf(append(slices.Repeat([]string{flowtest.CookieName + "=junkjunk"}, 2000), live)...))
+		require.Equal(t, "alice", d.IdentityOf(append(slices.Repeat([]string{flowtest.CookieName + "=junkjunk"},
+			2000), live)...))
 	})
 
 	t.Run("at most 64 cookies are verified", func(t *testing.T) {
@@ -237,7 +239,8 @@ func TestCookies_SeveralSessionsEnd(t *testing.T) {
 			mallorys, planted := d.CookiesOf("mallory", 2)
 			bystander, _ := d.SignIn("alice")
 			inUse, s := d.SignIn("alice")
-			v := flowtest.NewVisitor("alice", alices[0], flowtest.CookieName+"=junk", mallorys[0], alices[1], alices[0], flowtest.CookieName+"=", mallorys[1])
+			v := flowtest.NewVisitor("alice", alices[0], flowtest.CookieName+"=junk", mallorys[0], alices[1],
+				alices[0], flowtest.CookieName+"=", mallorys[1])
 			v.Session = &s
 			all := []string{ids[0], planted[0], ids[1], planted[1], s.ID}
 
@@ -306,7 +309,8 @@ func TestCookies_OneSessionEndsMeanwhile(t *testing.T) {
 				}
 			})
 			wg.Go(func() {
-				if err := d.End(t.Context(), flowtest.NewVisitor("", ending, flowtest.CookieName+"=junk").Exchange); err != nil {
+				if err := d.End(t.Context(), flowtest.NewVisitor("", ending, flowtest.CookieName+
+					"=junk").Exchange); err != nil {
 					t.Error(err)
 				}
 			})

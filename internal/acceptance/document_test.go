@@ -31,7 +31,8 @@ func TestDocument(t *testing.T) {
 		} {
 			t.Run(row.file+" redirects every request"+trouble.name, func(t *testing.T) {
 				h := flowtest.NewService(t, document(t, row.file), trouble.with)
-				for _, res := range []flowtest.Answer{h.Browser().GetPath(row.get), h.Browser().PostPath(row.post, "user", "alice")} {
+				for _, res := range []flowtest.Answer{h.Browser().GetPath(row.get),
+					h.Browser().PostPath(row.post, "user", "alice")} {
 					require.Equal(t, http.StatusFound, res.StatusCode)
 					require.Equal(t, []string{maintenance}, res.Header["Location"])
 					require.Empty(t, res.Header["Set-Cookie"])
@@ -70,9 +71,11 @@ func TestDocument(t *testing.T) {
 	})
 
 	for _, file := range []string{"02-login-after.yml", "04-login-after-revoke.yml"} {
-		for _, way := range []flowtest.SignInMode{flowtest.SignInByComplete, flowtest.SignInByRun, flowtest.SignInByOwnSessions} {
+		for _, way := range []flowtest.SignInMode{flowtest.SignInByComplete, flowtest.SignInByRun,
+			flowtest.SignInByOwnSessions} {
 			t.Run(file+" revokes earlier sessions with "+string(way), func(t *testing.T) {
-				h := flowtest.NewService(t, document(t, file), flowtest.WithUsers(flowtest.Alice, flowtest.Bob), func(h *flowtest.Service, _ *flowhook.Options) { h.SignIn = way })
+				h := flowtest.NewService(t, document(t, file), flowtest.WithUsers(flowtest.Alice, flowtest.Bob),
+					func(h *flowtest.Service, _ *flowhook.Options) { h.SignIn = way })
 				phone, laptop, other := h.Browser(), h.Browser(), h.Browser()
 				require.Equal(t, http.StatusOK, other.PostPath("/login/password", "user", "bob").StatusCode)
 				require.Equal(t, http.StatusOK, phone.PostPath("/login/password", "user", "alice").StatusCode)
@@ -110,12 +113,13 @@ func TestDocument(t *testing.T) {
 
 	t.Run("06-registration-after.yml runs after save", func(t *testing.T) {
 		saved := false
-		h := flowtest.NewService(t, document(t, "06-registration-after.yml"), func(h *flowtest.Service, o *flowhook.Options) {
-			o.Issue = func(ctx context.Context, x *flowhook.Exchange) error {
-				_, saved = h.Store.User(ctx, "carol")
-				return nil
-			}
-		})
+		h := flowtest.NewService(t, document(t, "06-registration-after.yml"),
+			func(h *flowtest.Service, o *flowhook.Options) {
+				o.Issue = func(ctx context.Context, x *flowhook.Exchange) error {
+					_, saved = h.Store.User(ctx, "carol")
+					return nil
+				}
+			})
 		require.Equal(t, http.StatusOK, h.Browser().PostPath("/registration/password", "user", "carol").StatusCode)
 		require.True(t, saved)
 	})
@@ -172,5 +176,6 @@ func TestDocument(t *testing.T) {
 func requireSessionCookie(t *testing.T, res flowtest.Answer) {
 	t.Helper()
 	require.Len(t, res.Header["Set-Cookie"], 1)
-	require.Regexp(t, `^__Host-session=[A-Za-z0-9_=-]+; Path=/; Max-Age=86400; HttpOnly; Secure; SameSite=Lax$`, res.Header.Get("Set-Cookie"))
+	require.Regexp(t, `^__Host-session=[A-Za-z0-9_=-]+; Path=/; Max-Age=86400; HttpOnly; Secure; SameSite=Lax$`,
+		res.Header.Get("Set-Cookie"))
 }

@@ -100,7 +100,8 @@ func (r *faultTest) requireStored(name string, commits int) {
 		require.Equal(r.t, identityID, s.IdentityID, name)
 	}
 
-	verified, rows := 1, map[string]flowtest.User{"greeting for " + identityID: {ID: "greeting for " + identityID, Name: "hello"},
+	verified, rows := 1, map[string]flowtest.User{"greeting for " +
+		identityID: {ID: "greeting for " + identityID, Name: "hello"},
 		identityID: {ID: identityID, Name: "saved"}}
 	if r.run {
 		rows[identityID] = flowtest.User{ID: identityID, Name: "as it was"}

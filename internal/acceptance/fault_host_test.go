@@ -98,7 +98,8 @@ func (r *faultTest) left(ctx context.Context, was, is exchangeState) string {
 		return changed
 	}
 	// The failed attempt included the gate, so the gate does not count as run.
-	if _, err := r.pipeline.Run(ctx, r.flow, flowhook.After, flowhook.Password); !errors.Is(err, flowhook.ErrPhaseSkipped) {
+	if _, err := r.pipeline.Run(ctx, r.flow, flowhook.After, flowhook.Password); !errors.Is(err,
+		flowhook.ErrPhaseSkipped) {
 		return fmt.Sprint("the marks: ", err)
 	}
 	return ""
@@ -115,7 +116,8 @@ func (r *faultTest) attempt(ctx context.Context, x *flowhook.Exchange, o *outcom
 	if r.run {
 		o.handled, o.err = r.pipeline.Run(ctx, r.flow, flowhook.After, flowhook.Password)
 	} else {
-		o.handled, o.err = r.pipeline.Complete(ctx, r.flow, flowhook.Password, func(ctx context.Context) error { return r.save(ctx, x) })
+		o.handled, o.err = r.pipeline.Complete(ctx, r.flow, flowhook.Password,
+			func(ctx context.Context) error { return r.save(ctx, x) })
 	}
 	o.ended = nil
 }

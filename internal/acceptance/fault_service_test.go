@@ -34,7 +34,8 @@ func (p chain) String() string {
 	for _, option := range []struct {
 		is  bool
 		say string
-	}{{p.issues, ", issuing in save"}, {p.names, ", identity set in save"}, {p.outbox, ", with an outbox"}, {p.answers, ", answered"}} {
+	}{{p.issues, ", issuing in save"}, {p.names, ", identity set in save"}, {p.outbox, ", with an outbox"},
+		{p.answers, ", answered"}} {
 		if option.is {
 			s += option.say
 		}
@@ -76,7 +77,8 @@ type failure func(r *faultTest, x *flowhook.Exchange) error
 const hostsHook, identityID = "greet", "alice"
 
 func newFaultTest(t *testing.T, p chain) *faultTest {
-	r := &faultTest{chain: p, t: t, store: &faultStore{}, mail: &flowtest.Mailbox{}, clock: flowtest.NewClock(), log: &flowtest.LogBuffer{}, outcome: make(chan outcome, 1)}
+	r := &faultTest{chain: p, t: t, store: &faultStore{}, mail: &flowtest.Mailbox{}, clock: flowtest.NewClock(),
+		log: &flowtest.LogBuffer{}, outcome: make(chan outcome, 1)}
 	var cfg flowhook.Config
 	pass := func(context.Context, *flowhook.Exchange) error { return nil }
 	cfg.Add(flowtest.At(p.flow, flowhook.Before, flowhook.FlowWide), "begin", flowhook.HookFunc(pass))
@@ -92,14 +94,17 @@ func newFaultTest(t *testing.T, p chain) *faultTest {
 		}
 		cfg.Add(flowtest.At(p.flow, flowhook.After, strategy), name, hook)
 	}
-	cfg.Add(flowtest.At(p.flow, flowhook.Failed, flowhook.FlowWide), "count", flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error {
-		r.refused++
-		return nil
-	}))
+	cfg.Add(flowtest.At(p.flow, flowhook.Failed, flowhook.FlowWide), "count",
+		flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error {
+			r.refused++
+			return nil
+		}))
 	var err error
-	r.pipeline, err = flowhook.New(&cfg, flowhook.Options{Store: r.store, Courier: flowtest.CourierFunc(r.send), Outbox: p.outbox,
-		Flows: []flowhook.Flow{"invitation"}, Secrets: []string{"a-secret-for-the-tests"}, VerificationURL: "https://auth.example/verify",
-		Now: r.clock.Now, Logger: slog.New(slog.NewTextHandler(r.log, nil)), Wrap: r.wrap})
+	r.pipeline, err = flowhook.New(&cfg, flowhook.Options{Store: r.store, Courier: flowtest.CourierFunc(r.send),
+		Outbox: p.outbox,
+		Flows:  []flowhook.Flow{"invitation"}, Secrets: []string{"a-secret-for-the-tests"},
+		VerificationURL: "https://auth.example/verify",
+		Now:             r.clock.Now, Logger: slog.New(slog.NewTextHandler(r.log, nil)), Wrap: r.wrap})
 	require.NoError(t, err)
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(r.serve))
 	srv.Config.ErrorLog = slog.NewLogLogger(slog.NewTextHandler(r.log, nil), slog.LevelError)
@@ -143,7 +148,8 @@ func (r *faultTest) seed() contents {
 	}
 	hash := strings.Repeat("h", 32)
 	created, err := r.store.CreateVerification(ctx, flowhook.VerificationToken{Hash: []byte(hash), IdentityID: "bob",
-		Address: flowhook.Address{Via: "email", Value: "bob@example.org"}, IssuedAt: r.came.IssuedAt, ExpiresAt: r.came.ExpiresAt}, r.came.IssuedAt)
+		Address: flowhook.Address{Via: "email", Value: "bob@example.org"}, IssuedAt: r.came.IssuedAt,
+		ExpiresAt: r.came.ExpiresAt}, r.came.IssuedAt)
 	require.NoError(r.t, err)
 	require.True(r.t, created)
 	require.NoError(r.t, r.store.SaveUser(ctx, flowtest.User{ID: identityID, Name: "as it was"}))
@@ -179,7 +185,8 @@ func (r *faultTest) greet(ctx context.Context, x *flowhook.Exchange) error {
 	h.Del("Vary")
 	h.Add("Set-Cookie", "greeting=1")
 	x.Identity.Addresses[2].Value = "changed@example.org"
-	x.Identity.Addresses = append(x.Identity.Addresses, flowhook.Address{Via: "email", Value: "added@example.org", Verified: true})
+	x.Identity.Addresses = append(x.Identity.Addresses,
+		flowhook.Address{Via: "email", Value: "added@example.org", Verified: true})
 	x.Err = errors.New("changed")
 	return nil
 }

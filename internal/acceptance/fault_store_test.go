@@ -154,7 +154,8 @@ func (s *faultStore) DeleteSessions(ctx context.Context, id, except string) erro
 	return s.call("DeleteSessions", func(fault) error { return s.UserStore.DeleteSessions(ctx, id, except) })
 }
 
-func (s *faultStore) CreateVerification(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (created bool, err error) {
+func (s *faultStore) CreateVerification(ctx context.Context, v flowhook.VerificationToken,
+	notSince time.Time) (created bool, err error) {
 	s.mu.Lock()
 	s.tokens[string(v.Hash)] = true
 	s.mu.Unlock()
@@ -165,7 +166,8 @@ func (s *faultStore) CreateVerification(ctx context.Context, v flowhook.Verifica
 	return created, err
 }
 
-func (s *faultStore) ConsumeVerification(ctx context.Context, hash []byte, now time.Time) (v flowhook.VerificationToken, err error) {
+func (s *faultStore) ConsumeVerification(ctx context.Context, hash []byte,
+	now time.Time) (v flowhook.VerificationToken, err error) {
 	err = s.call("ConsumeVerification", func(fault) (err error) {
 		v, err = s.UserStore.ConsumeVerification(ctx, hash, now)
 		return err

@@ -43,12 +43,15 @@ var failures = []struct {
 	is   error
 	says string
 }{
-	{"an error", func(*faultTest, *flowhook.Exchange) error { return flowtest.ErrRefused }, rolledBack, flowtest.ErrRefused, "refused"},
+	{"an error", func(*faultTest, *flowhook.Exchange) error { return flowtest.ErrRefused }, rolledBack,
+		flowtest.ErrRefused, "refused"},
 	{"a panic", func(*faultTest, *flowhook.Exchange) error { panic("oh no") }, rolledBack, nil, "panic: oh no"},
 	{"a Goexit", func(*faultTest, *flowhook.Exchange) error { runtime.Goexit(); return nil }, cutOff, nil, ""},
 	{"ErrAbortHandler", func(*faultTest, *flowhook.Exchange) error { panic(http.ErrAbortHandler) }, cutOff, nil, ""},
-	{"a canceled context", func(r *faultTest, _ *flowhook.Exchange) error { r.cancel(); return nil }, rolledBack, context.Canceled, ""},
-	{"commit fails", func(r *faultTest, _ *flowhook.Exchange) error { r.store.failCommit(); return nil }, rolledBack, errInjected, ""},
+	{"a canceled context", func(r *faultTest, _ *flowhook.Exchange) error { r.cancel(); return nil }, rolledBack,
+		context.Canceled, ""},
+	{"commit fails", func(r *faultTest, _ *flowhook.Exchange) error { r.store.failCommit(); return nil }, rolledBack,
+		errInjected, ""},
 	{"an answer of 403", func(_ *faultTest, x *flowhook.Exchange) error {
 		x.Writer.WriteHeader(http.StatusForbidden)
 		_, err := io.WriteString(x.Writer, "not you")
@@ -213,7 +216,8 @@ func chains() (all []chain) {
 		{flowhook.Verification, []string{"session", hostsHook}, false, true},
 	} {
 		for n, order := range permutations(f.hooks) {
-			all = append(all, chain{flow: f.flow, order: order, issues: f.issues, names: f.names, outbox: n%2 == 0, answers: n%3 == 0},
+			all = append(all, chain{flow: f.flow, order: order, issues: f.issues, names: f.names, outbox: n%2 == 0,
+				answers: n%3 == 0},
 				chain{flow: f.flow, order: order, run: true, outbox: n%2 == 1, answers: n%3 == 1})
 		}
 	}

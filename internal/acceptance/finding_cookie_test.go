@@ -43,15 +43,18 @@ func (b browserAt) sent(t *testing.T, to string) (values []string) {
 func provesCookieInsecure(t *testing.T) {
 	const rule = "cookie-insecure"
 	c := claimed(t, rule, "session: {cookie: {secure: false}}", flowtest.WithUsers(flowtest.Alice)).LoginCookie()
-	assert.Equal(t, []string{c.Value}, newBrowserAt(t, "https://auth.example.org/", c).sent(t, "http://auth.example.org/"))
+	assert.Equal(t, []string{c.Value}, newBrowserAt(t, "https://auth.example.org/", c).sent(t,
+		"http://auth.example.org/"))
 	c = mended(t, rule, "session: {cookie: {secure: true}}", flowtest.WithUsers(flowtest.Alice)).LoginCookie()
 	assert.Empty(t, newBrowserAt(t, "https://auth.example.org/", c).sent(t, "http://auth.example.org/"))
 }
 
 func provesCookieCrossSite(t *testing.T) {
 	const rule = "cookie-cross-site"
-	assert.Equal(t, http.SameSiteNoneMode, claimed(t, rule, "session: {cookie: {same_site: None}}", flowtest.WithUsers(flowtest.Alice)).LoginCookie().SameSite)
-	assert.Equal(t, http.SameSiteLaxMode, mended(t, rule, "session: {cookie: {same_site: Lax}}", flowtest.WithUsers(flowtest.Alice)).LoginCookie().SameSite)
+	assert.Equal(t, http.SameSiteNoneMode, claimed(t, rule, "session: {cookie: {same_site: None}}",
+		flowtest.WithUsers(flowtest.Alice)).LoginCookie().SameSite)
+	assert.Equal(t, http.SameSiteLaxMode, mended(t, rule, "session: {cookie: {same_site: Lax}}",
+		flowtest.WithUsers(flowtest.Alice)).LoginCookie().SameSite)
 }
 
 func provesCookieDomain(t *testing.T) {
@@ -59,8 +62,10 @@ func provesCookieDomain(t *testing.T) {
 	c := claimed(t, rule, "session: {cookie: {domain: example.org}}", flowtest.WithUsers(flowtest.Alice)).LoginCookie()
 	b := newBrowserAt(t, "https://auth.example.org/", c)
 	assert.Equal(t, []string{c.Value}, b.sent(t, "https://blog.example.org/"), "subdomains must get the cookie")
-	b.give(t, "https://blog.example.org/", &http.Cookie{Name: c.Name, Value: "planted", Domain: "example.org", Path: "/"})
-	assert.Equal(t, []string{"planted"}, b.sent(t, "https://auth.example.org/"), "a subdomain must be able to replace the cookie")
+	b.give(t, "https://blog.example.org/", &http.Cookie{Name: c.Name, Value: "planted", Domain: "example.org",
+		Path: "/"})
+	assert.Equal(t, []string{"planted"}, b.sent(t, "https://auth.example.org/"),
+		"a subdomain must be able to replace the cookie")
 
 	c = mended(t, rule, "session: {cookie: {persistent: true}}", flowtest.WithUsers(flowtest.Alice)).LoginCookie()
 	assert.Empty(t, newBrowserAt(t, "https://auth.example.org/", c).sent(t, "https://blog.example.org/"))
@@ -81,7 +86,8 @@ func provesCookiePrefix(t *testing.T) {
 
 	// Browsers reject a cookie with this name and a Domain, so a neighboring host cannot set one.
 	c := mended(t, rule, "session: {cookie: {persistent: true}}", flowtest.WithUsers(flowtest.Alice)).LoginCookie()
-	assert.Equal(t, "__Host-session; /; ; true", c.Name+"; "+c.Path+"; "+c.Domain+"; "+map[bool]string{true: "true"}[c.Secure])
+	assert.Equal(t, "__Host-session; /; ; true", c.Name+"; "+c.Path+"; "+c.Domain+"; "+
+		map[bool]string{true: "true"}[c.Secure])
 }
 
 func provesCookieScope(t *testing.T) {
@@ -112,7 +118,8 @@ func provesPlainRedirect(t *testing.T) {
 		start func(*testing.T, string, string, ...change) *flowtest.Service
 		sent  int
 	}{{"http://auth.example.org/home", claimed, 0}, {"https://auth.example.org/home", mended, 1}} {
-		h := row.start(t, rule, "selfservice: {login: {after: [{hook: redirect, config: {to: '"+row.to+"'}}]}}", flowtest.WithUsers(flowtest.Alice))
+		h := row.start(t, rule, "selfservice: {login: {after: [{hook: redirect, config: {to: '"+row.to+"'}}]}}",
+			flowtest.WithUsers(flowtest.Alice))
 		res := h.Browser().PostPath("/login/password", "user", "alice")
 		require.Equal(t, []string{row.to}, res.Header["Location"])
 		assert.Len(t, newBrowserAt(t, "https://auth.example.org/login", res.Cookies()...).sent(t, row.to), row.sent)
@@ -159,13 +166,17 @@ func provesWeakSecret(t *testing.T) {
 	h := claimed(t, rule, "secrets: {session: [battery-horse-staple]}", flowtest.WithUsers(flowtest.Alice))
 	assert.Equal(t, "battery-horse-staple", guess(h))
 	assert.True(t, h.AcceptsSecret("battery-horse-staple"))
-	assert.Empty(t, guess(mended(t, rule, "secrets: {session: ["+flowtest.StrongSecret+"]}", flowtest.WithUsers(flowtest.Alice))))
+	assert.Empty(t, guess(mended(t, rule, "secrets: {session: ["+flowtest.StrongSecret+"]}",
+		flowtest.WithUsers(flowtest.Alice))))
 }
 
 func provesUnusedSecrets(t *testing.T) {
 	const rule, inFile = "unused-secrets", "Yk3vWq8ZtB1nLx6RfDs0HgJ5mCpUa9EoTi2N4bKzVw7"
 	text := "secrets: {session: [" + inFile + "]}"
-	h := claimed(t, rule, text, func(_ *flowtest.Service, o *flowhook.Options) { o.Secrets = []string{flowtest.StrongSecret} })
+	h := claimed(t, rule, text, func(_ *flowtest.Service,
+		o *flowhook.Options) {
+		o.Secrets = []string{flowtest.StrongSecret}
+	})
 	assert.False(t, h.AcceptsSecret(inFile))
 	assert.True(t, h.AcceptsSecret(flowtest.StrongSecret))
 	assert.True(t, mended(t, rule, text).AcceptsSecret(inFile))
@@ -189,7 +200,8 @@ func provesOverruled(t *testing.T) {
 	const newer = "session: {cookie: {same_site: Lax}}\nselfservice: {default_return_to: /new, allowed_return_urls: [/new], " +
 		"registration: {after: [{hook: verify}]}, verification: {ui_url: 'https://new.example.org/'}}\n"
 	const older = "cookies: {same_site: Strict}\nurls: {default_return_to: /old, whitelisted_return_to_urls: [/old], verify_ui: 'https://old.example.org/'}\n"
-	for _, h := range []*flowtest.Service{claimed(t, rule, newer+older, flowtest.WithUsers(flowtest.Alice), noVerificationURL), mended(t, rule, newer, flowtest.WithUsers(flowtest.Alice), noVerificationURL)} {
+	for _, h := range []*flowtest.Service{claimed(t, rule, newer+older, flowtest.WithUsers(flowtest.Alice),
+		noVerificationURL), mended(t, rule, newer, flowtest.WithUsers(flowtest.Alice), noVerificationURL)} {
 		to, err := h.ReturnTo("")
 		assert.NoError(t, err)
 		assert.Equal(t, "/new", to)

@@ -30,7 +30,8 @@ func seen(t *testing.T, srv *httptest.Server, name string) (http.Header, string)
 
 func provesEnumeration(t *testing.T) {
 	const rule = "enumeration"
-	srv := claimed(t, rule, "selfservice: {registration: {after: [{hook: session}]}}", flowtest.WithUsers(flowtest.Alice)).DiscreetServer()
+	srv := claimed(t, rule, "selfservice: {registration: {after: [{hook: session}]}}",
+		flowtest.WithUsers(flowtest.Alice)).DiscreetServer()
 	taken, page := seen(t, srv, "alice")
 	free, samePage := seen(t, srv, "carol")
 	assert.Equal(t, page, samePage, "the pages must be the same")
@@ -76,25 +77,28 @@ func provesSlowLock(t *testing.T) {
 		if row.locks {
 			start = claimed
 		}
-		h := start(t, rule, "selfservice: {recovery: {after: ["+row.entry+", {hook: revoke_active_sessions}]}}", func(h *flowtest.Service, o *flowhook.Options) {
-			o.Store = lockStore{h.Store, by}
-			o.Hooks = map[string]flowhook.HookFactory{"slow": func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
-				return flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error {
-					entered <- true
-					<-release
-					tr.leave("the slow hook is done")
-					return nil
-				}), nil
-			}}
-		})
+		h := start(t, rule, "selfservice: {recovery: {after: ["+row.entry+", {hook: revoke_active_sessions}]}}",
+			func(h *flowtest.Service, o *flowhook.Options) {
+				o.Store = lockStore{h.Store, by}
+				o.Hooks = map[string]flowhook.HookFactory{"slow": func(flowhook.Point, func(any) error) (flowhook.Hook,
+					error) {
+					return flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error {
+						entered <- true
+						<-release
+						tr.leave("the slow hook is done")
+						return nil
+					}), nil
+				}}
+			})
 		save := func(flow flowhook.Flow, who string) chan error {
 			done := make(chan error, 1)
 			go func() {
 				x := flowtest.NewVisitor(who).Exchange
-				_, err := h.Pipeline.Complete(flowhook.NewContext(t.Context(), x), flow, flowhook.Password, func(context.Context) error {
-					tr.leave(string(flow) + " of " + who + " is saved")
-					return nil
-				})
+				_, err := h.Pipeline.Complete(flowhook.NewContext(t.Context(), x), flow, flowhook.Password,
+					func(context.Context) error {
+						tr.leave(string(flow) + " of " + who + " is saved")
+						return nil
+					})
 				done <- err
 			}()
 			return done
@@ -112,7 +116,8 @@ func provesSlowLock(t *testing.T) {
 			close(release)
 			require.NoError(t, <-login)
 			require.NoError(t, <-settings)
-			assert.Equal(t, []string{"the slow hook is done", "settings of alice is saved"}, tr.take(), "the login must wait")
+			assert.Equal(t, []string{"the slow hook is done", "settings of alice is saved"}, tr.take(),
+				"the login must wait")
 			continue
 		}
 		require.NoError(t, <-settings, "the user must not be delayed")
@@ -134,7 +139,8 @@ func provesSignsOut(t *testing.T) {
 		if handlerSets {
 			v.Session = &session
 		}
-		_, err := d.Pipeline.Complete(flowhook.NewContext(t.Context(), v.Exchange), flowhook.Settings, flowhook.Password, nil)
+		_, err := d.Pipeline.Complete(flowhook.NewContext(t.Context(), v.Exchange), flowhook.Settings,
+			flowhook.Password, nil)
 		require.NoError(t, err)
 		assert.Equal(t, handlerSets, d.IdentityOf(cookie) == "alice", "the session in use must end")
 		assert.Empty(t, d.IdentityOf(other), "the user's other session must end")
@@ -150,17 +156,20 @@ func provesLongTimeout(t *testing.T) {
 		start   func(*testing.T, string, string, ...change) *flowtest.Service
 	}{{"30s", 5 * time.Second, 10 * time.Second, claimed}, {"3s", time.Second, 3 * time.Second, mended}} {
 		var has time.Duration
-		h := row.start(t, rule, "selfservice: {login: {failed: [{hook: looks, timeout: "+row.timeout+"}]}}", func(_ *flowtest.Service, o *flowhook.Options) {
-			o.Hooks = map[string]flowhook.HookFactory{"looks": func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
-				return flowhook.HookFunc(func(ctx context.Context, _ *flowhook.Exchange) error {
-					until, _ := ctx.Deadline()
-					has = time.Until(until)
-					return nil
-				}), nil
-			}}
-		})
+		h := row.start(t, rule, "selfservice: {login: {failed: [{hook: looks, timeout: "+row.timeout+"}]}}",
+			func(_ *flowtest.Service, o *flowhook.Options) {
+				o.Hooks = map[string]flowhook.HookFactory{"looks": func(flowhook.Point, func(any) error) (flowhook.Hook,
+					error) {
+					return flowhook.HookFunc(func(ctx context.Context, _ *flowhook.Exchange) error {
+						until, _ := ctx.Deadline()
+						has = time.Until(until)
+						return nil
+					}), nil
+				}}
+			})
 		x := flowtest.NewVisitor("alice").Exchange
-		_, err := h.Pipeline.Complete(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Password, func(context.Context) error { return flowtest.ErrRefused })
+		_, err := h.Pipeline.Complete(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Password,
+			func(context.Context) error { return flowtest.ErrRefused })
 		require.ErrorIs(t, err, flowtest.ErrRefused)
 		assert.Greater(t, has, row.least, row.timeout)
 		assert.LessOrEqual(t, has, row.most, row.timeout)
@@ -187,7 +196,8 @@ func provesAgain(t *testing.T) {
 	var old flowhook.Session
 	var lives []bool
 	d := flowtest.NewSessionTest(t, "selfservice: {login: {after: [{hook: look}, {hook: revoke_active_sessions}, {hook: look}, {hook: revoke_active_sessions}, {hook: look}]}}", func(d *flowtest.SessionTest) {
-		d.Options.Hooks = map[string]flowhook.HookFactory{"look": func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
+		d.Options.Hooks = map[string]flowhook.HookFactory{"look": func(flowhook.Point,
+			func(any) error) (flowhook.Hook, error) {
 			return flowhook.HookFunc(func(ctx context.Context, _ *flowhook.Exchange) error {
 				_, err := d.Store.Store.FindSession(ctx, old.ID)
 				lives = append(lives, err == nil)

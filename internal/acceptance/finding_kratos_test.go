@@ -31,9 +31,11 @@ func provesKratosVerification(t *testing.T) {
 		{"", claimed, 0, 0},
 		{"registration: {after: {hooks: [{hook: verify}]}}, ", claimed, 1, 0},
 		{"settings: {after: {hooks: [{hook: verify}]}}, ", claimed, 0, 1},
-		{"registration: {after: {hooks: [{hook: verify}]}}, settings: {after: {hooks: [{hook: verify}]}}, ", mended, 1, 1},
+		{"registration: {after: {hooks: [{hook: verify}]}}, settings: {after: {hooks: [{hook: verify}]}}, ", mended,
+			1, 1},
 	} {
-		registration, settings := mails(row.start(t, rule, "selfservice: {flows: {"+row.hooks+on+"}}", flowtest.WithUsers(flowtest.Alice)))
+		registration, settings := mails(row.start(t, rule, "selfservice: {flows: {"+row.hooks+on+"}}",
+			flowtest.WithUsers(flowtest.Alice)))
 		assert.Equal(t, row.registration, registration, row.hooks)
 		assert.Equal(t, row.settings, settings, row.hooks)
 	}
@@ -46,7 +48,8 @@ func provesKratosEnabled(t *testing.T) {
 		_, saved = h.Store.User(t.Context(), "carol")
 		return saved
 	}
-	assert.True(t, register(claimed(t, rule, "selfservice: {flows: {registration: {enabled: false}}}")), "the setting must have no effect")
+	assert.True(t, register(claimed(t, rule, "selfservice: {flows: {registration: {enabled: false}}}")),
+		"the setting must have no effect")
 	assert.False(t, register(mended(t, rule, "selfservice: {flows: {registration: {enabled: false, before: {hooks: [{hook: redirect, config: {to: /closed}}]}}}}")))
 }
 
@@ -74,7 +77,8 @@ func provesKratosSessionLast(t *testing.T) {
 	const rule = "kratos-session-last"
 	signedIn := func(text string, start func(*testing.T, string, string, ...change) *flowtest.Service) (before bool) {
 		h := start(t, rule, text, func(_ *flowtest.Service, o *flowhook.Options) {
-			o.Hooks = map[string]flowhook.HookFactory{"looks": func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
+			o.Hooks = map[string]flowhook.HookFactory{"looks": func(flowhook.Point, func(any) error) (flowhook.Hook,
+				error) {
 				return flowhook.HookFunc(func(_ context.Context, x *flowhook.Exchange) error {
 					before = x.Session != nil
 					return nil
@@ -98,7 +102,8 @@ func provesKratosExtend(t *testing.T) {
 		h.Clock.Add(time.Hour)
 		return b.WhoAmI()
 	}
-	assert.Equal(t, "anonymous", stays(claimed(t, rule, "session: {lifespan: 24h, earliest_possible_extend: 1h}", flowtest.WithUsers(flowtest.Alice))))
+	assert.Equal(t, "anonymous", stays(claimed(t, rule, "session: {lifespan: 24h, earliest_possible_extend: 1h}",
+		flowtest.WithUsers(flowtest.Alice))))
 	assert.Equal(t, "alice", stays(mended(t, rule, "session: {lifespan: 48h}", flowtest.WithUsers(flowtest.Alice))))
 }
 
@@ -110,14 +115,17 @@ func provesPlainLink(t *testing.T) {
 	at := func(u string) string {
 		return "selfservice: {registration: {after: [{hook: verify}]}, verification: {ui_url: " + u + "}}"
 	}
-	assert.Equal(t, "http", claimed(t, rule, at("http://auth.example.org/verify"), noVerificationURL).VerificationLink().Scheme)
-	assert.Equal(t, "https", mended(t, rule, at("https://auth.example.org/verify"), noVerificationURL).VerificationLink().Scheme)
+	assert.Equal(t, "http", claimed(t, rule, at("http://auth.example.org/verify"),
+		noVerificationURL).VerificationLink().Scheme)
+	assert.Equal(t, "https", mended(t, rule, at("https://auth.example.org/verify"),
+		noVerificationURL).VerificationLink().Scheme)
 }
 
 func provesForeignLink(t *testing.T) {
 	const rule = "foreign-link"
 	at := func(host string) string {
-		return "selfservice: {registration: {after: [{hook: verify}]}, verification: {ui_url: 'https://" + host + "/verify'}, " +
+		return "selfservice: {registration: {after: [{hook: verify}]}, verification: {ui_url: 'https://" + host +
+			"/verify'}, " +
 			"login: {after: [{hook: redirect, config: {to: 'https://www.example.org/'}}]}}"
 	}
 	for _, row := range []struct {
@@ -126,6 +134,7 @@ func provesForeignLink(t *testing.T) {
 	}{{"auth.exarnple.org", claimed}, {"auth.example.org", mended}} {
 		h := row.start(t, rule, at(row.host), noVerificationURL, flowtest.WithUsers(flowtest.Alice))
 		assert.Equal(t, row.host, h.VerificationLink().Hostname())
-		assert.Equal(t, []string{"https://www.example.org/"}, h.Browser().PostPath("/login/password", "user", "alice").Header["Location"])
+		assert.Equal(t, []string{"https://www.example.org/"},
+			h.Browser().PostPath("/login/password", "user", "alice").Header["Location"])
 	}
 }

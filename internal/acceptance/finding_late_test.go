@@ -40,7 +40,8 @@ func provesLateGate(t *testing.T) {
 			late  bool
 		}{{"", claimed, true}, {", phase: before_persist", mended, false}} {
 			text := "[{hook: " + entry.hook + row.phase + entry.config + "}]"
-			h := row.start(t, rule, "selfservice: {login: {after: "+text+"}}", flowtest.WithUsers(flowtest.Alice), hooks)
+			h := row.start(t, rule, "selfservice: {login: {after: "+text+"}}", flowtest.WithUsers(flowtest.Alice),
+				hooks)
 			b := h.Browser()
 			res := b.PostPath("/login/password", "user", "alice")
 			assert.Equal(t, http.StatusSeeOther, res.StatusCode, text)
@@ -56,7 +57,8 @@ func provesLateGate(t *testing.T) {
 				continue
 			}
 			h = row.start(t, rule, "selfservice: {registration: {after: "+text+"}}", hooks)
-			assert.Equal(t, http.StatusSeeOther, h.Browser().PostPath("/registration/password", "user", "carol").StatusCode, text)
+			assert.Equal(t, http.StatusSeeOther, h.Browser().PostPath("/registration/password", "user",
+				"carol").StatusCode, text)
 			_, saved := h.Store.User(t.Context(), "carol")
 			assert.Equal(t, row.late, saved, text)
 		}
@@ -67,7 +69,8 @@ func TestFindings_LateGate(t *testing.T) {
 	t.Run("hint for an added hook names the phase", func(t *testing.T) {
 		var cfg flowhook.Config
 		cfg.Add(flowtest.LoginWide, "require_verified_address", flowhook.HookFunc(flowtest.NoOp))
-		cfg.Add(flowtest.At(flowhook.Login, flowhook.BeforePersist, flowhook.FlowWide), "require_verified_address", flowhook.HookFunc(flowtest.NoOp))
+		cfg.Add(flowtest.At(flowhook.Login, flowhook.BeforePersist, flowhook.FlowWide), "require_verified_address",
+			flowhook.HookFunc(flowtest.NoOp))
 		found := cfg.Check(flowhook.Options{})
 		require.Equal(t, []string{"late-gate"}, flowtest.RulesOf(found))
 		require.Len(t, found, 1)

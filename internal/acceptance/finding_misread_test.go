@@ -30,7 +30,8 @@ func provesUnresolved(t *testing.T) {
 	t.Setenv("FLOWHOOK_BODY", "the value")
 	var got []string
 	own := func(_ *flowtest.Service, o *flowhook.Options) { o.Hooks = flowtest.Bodies(&got).Hooks }
-	texts := []string{"$FLOWHOOK_BODY", "Bearer ${FLOWHOOK_BODY}", "https://${FLOWHOOK_BODY}/x", " ${FLOWHOOK_BODY} ", "a ${FLOWHOOK_BODY:-b}"}
+	texts := []string{"$FLOWHOOK_BODY", "Bearer ${FLOWHOOK_BODY}", "https://${FLOWHOOK_BODY}/x", " ${FLOWHOOK_BODY} ",
+		"a ${FLOWHOOK_BODY:-b}"}
 	for _, text := range texts {
 		claimed(t, rule, "selfservice: {login: {before: [{hook: body, config: {body: '"+text+"'}}]}}", own)
 	}

@@ -147,7 +147,8 @@ func provesNeverRuns(t *testing.T) {
 	assert.Equal(t, []string{"first"}, login(h, "password"))
 	assert.Equal(t, http.StatusFound, h.Browser().GetPath("/login").StatusCode, "GET requests must be redirected, too")
 	assert.Equal(t, []string{"first"}, tr.take())
-	h = mended(t, rule, "selfservice: {login: {before: [{hook: first}, {hook: second}], after: [{hook: wide}]}}", flowtest.WithUsers(flowtest.Alice), own)
+	h = mended(t, rule, "selfservice: {login: {before: [{hook: first}, {hook: second}], after: [{hook: wide}]}}",
+		flowtest.WithUsers(flowtest.Alice), own)
 	assert.Equal(t, []string{"first", "second", "wide"}, login(h, "password"))
 }
 
@@ -166,7 +167,8 @@ func provesLoginUnsigned(t *testing.T) {
 			if way == "a session hook after it" {
 				save = nil
 			}
-			handled, err := h.Pipeline.Complete(flowhook.NewContext(t.Context(), v.Exchange), flowhook.Login, flowhook.Password, save)
+			handled, err := h.Pipeline.Complete(flowhook.NewContext(t.Context(), v.Exchange), flowhook.Login,
+				flowhook.Password, save)
 			require.NoError(t, err)
 			require.True(t, handled)
 			require.Equal(t, http.StatusFound, v.Recorder.Code)
@@ -196,7 +198,8 @@ func provesClosed(t *testing.T) {
 	assert.Equal(t, []string{"/closed"}, h.Browser().GetPath("/registration").Header["Location"])
 	assert.Empty(t, h.ReachedHandlers(), "a request got through")
 
-	for _, after := range []string{"{hook: redirect, config: {to: /}}", "{hook: session}, {hook: redirect, config: {to: /}}"} {
+	for _, after := range []string{"{hook: redirect, config: {to: /}}",
+		"{hook: session}, {hook: redirect, config: {to: /}}"} {
 		assert.False(t, register(claimed(t, rule, "selfservice: {registration: {after: ["+after+"]}}")), after)
 	}
 	assert.True(t, register(mended(t, rule, "selfservice: {registration: {after: [{hook: redirect, phase: after, config: {to: /}}]}}")))
@@ -209,5 +212,7 @@ func provesClosed(t *testing.T) {
 		return u.Name
 	}
 	assert.Empty(t, change(claimed(t, rule, "selfservice: {settings: {after: {profile: [{hook: redirect, phase: before_persist, config: {to: /}}]}}}", flowtest.WithUsers(flowtest.Alice))))
-	assert.Equal(t, "Alice A.", change(mended(t, rule, "selfservice: {settings: {after: {profile: [{hook: redirect, config: {to: /}}]}}}", flowtest.WithUsers(flowtest.Alice))))
+	assert.Equal(t, "Alice A.", change(mended(t, rule,
+		"selfservice: {settings: {after: {profile: [{hook: redirect, config: {to: /}}]}}}",
+		flowtest.WithUsers(flowtest.Alice))))
 }

@@ -38,17 +38,19 @@ func hostileFiles() map[string]string {
 	}
 	const n = 10_000
 	return map[string]string{
-		"10,000 levels, flow":              "selfservice: " + strings.Repeat("[", n) + strings.Repeat("]", n),
-		"10,000 levels, flow mappings":     "selfservice: " + strings.Repeat("{a: ", n) + strings.Repeat("}", n),
-		"10,000 levels, block":             strings.Repeat("- ", n) + "a",
-		"10,000 levels, block keys":        strings.Repeat("? ", n) + "a",
-		"10,000 levels, both":              strings.Repeat("- ", n/2) + strings.Repeat("[", n/2) + strings.Repeat("]", n/2),
-		"101 levels in what is not ours":   "dsn: " + strings.Repeat("[", 101) + strings.Repeat("]", 101),
-		"flow never closed":                repeatToMaxSize("", "[", ""),
-		"flow mappings never closed":       repeatToMaxSize("", "{a: ", ""),
-		"block levels to the end":          repeatToMaxSize("", "- ", ""),
-		"aliases of aliases, as flow":      laughs + "selfservice: {login: {before: *a11}}",
-		"aliases of aliases, as config":    laughs + "selfservice: {login: {before: [{hook: audit, config: {tags: *a11}}]}}",
+		"10,000 levels, flow":          "selfservice: " + strings.Repeat("[", n) + strings.Repeat("]", n),
+		"10,000 levels, flow mappings": "selfservice: " + strings.Repeat("{a: ", n) + strings.Repeat("}", n),
+		"10,000 levels, block":         strings.Repeat("- ", n) + "a",
+		"10,000 levels, block keys":    strings.Repeat("? ", n) + "a",
+		"10,000 levels, both": strings.Repeat("- ", n/2) + strings.Repeat("[", n/2) +
+			strings.Repeat("]", n/2),
+		"101 levels in what is not ours": "dsn: " + strings.Repeat("[", 101) + strings.Repeat("]", 101),
+		"flow never closed":              repeatToMaxSize("", "[", ""),
+		"flow mappings never closed":     repeatToMaxSize("", "{a: ", ""),
+		"block levels to the end":        repeatToMaxSize("", "- ", ""),
+		"aliases of aliases, as flow":    laughs + "selfservice: {login: {before: *a11}}",
+		"aliases of aliases, as config": laughs +
+			"selfservice: {login: {before: [{hook: audit, config: {tags: *a11}}]}}",
 		"aliases of aliases, as settings":  laughs + "session: *a11\nsecrets: {session: *a11}\ncookies: {domain: *a11}",
 		"an alias of itself":               "selfservice: &a {login: {before: [{hook: audit, config: {tags: *a}}]}}",
 		"a merge of itself":                "selfservice: &a {<<: *a}",
@@ -66,26 +68,28 @@ func hostileFiles() map[string]string {
 		"a long list of nothing":           repeatToMaxSize("selfservice:\n", "-\n", ""),
 		"a long mapping":                   repeatToMaxSize("selfservice: {", "a: 1,", "}"),
 		"a long mapping of different keys": longMapping(),
-		"many entries that are wrong":      repeatToMaxValues("selfservice:\n  login:\n    before:\n", "      - {hook: x}\n", ""),
-		"many entries without a hook":      repeatToMaxValues("selfservice:\n  login:\n    before:\n", "    - {}\n", ""),
-		"many values in a list":            repeatToMaxValues("selfservice: [", "a,", "]"),
-		"many values in a mapping":         repeatToMaxValues("dsn: {", "a: 1,", "}\nsession: 1"),
-		"many empty values":                repeatToMaxValues("selfservice:\n", "-\n", ""),
-		"many pairs in what is not ours":   repeatToMaxValues("session: 1\ndsn:\n", " abcdefghi: 1\n", ""),
-		"many comments":                    repeatToMaxValues("session: 1\n", "#\n", ""),
-		"many comments at values":          repeatToMaxValues("session: 1\ndsn:\n", " - a #\n", ""),
-		"many secrets as keys":             strings.ReplaceAll(longMapping(), "selfservice", "secrets"),
-		"many secrets":                     repeatToMaxValues("secrets:\n  session:\n", "  - a\n", ""),
-		"a long key":                       repeatToMaxSize("selfservice: {? ", "a", " : 1}"),
-		"a long hook":                      repeatToMaxSize("selfservice: {login: {before: [{hook: ", "a", "}]}}"),
-		"many wrong values in a config":    repeatToMaxValues("selfservice: {login: {before: [{hook: audit, config: {sinks: [", "{url: []},", "]}}]}}"),
-		"many unknown keys in a config":    longConfig(),
-		"quotes without end":               repeatToMaxSize("selfservice: ", "\"a", ""),
-		"control characters":               "selfservice: \x01",
-		"not UTF-8":                        "selfservice: \xff\xfe",
-		"an undefined tag handle":          "selfservice: !x!y {}",
-		"a directive":                      "%YAML 9.9\n---\nselfservice: {}",
-		"alias without an anchor":          "selfservice: *nowhere",
+		"many entries that are wrong": repeatToMaxValues("selfservice:\n  login:\n    before:\n",
+			"      - {hook: x}\n", ""),
+		"many entries without a hook": repeatToMaxValues("selfservice:\n  login:\n    before:\n", "    - {}\n",
+			""),
+		"many values in a list":          repeatToMaxValues("selfservice: [", "a,", "]"),
+		"many values in a mapping":       repeatToMaxValues("dsn: {", "a: 1,", "}\nsession: 1"),
+		"many empty values":              repeatToMaxValues("selfservice:\n", "-\n", ""),
+		"many pairs in what is not ours": repeatToMaxValues("session: 1\ndsn:\n", " abcdefghi: 1\n", ""),
+		"many comments":                  repeatToMaxValues("session: 1\n", "#\n", ""),
+		"many comments at values":        repeatToMaxValues("session: 1\ndsn:\n", " - a #\n", ""),
+		"many secrets as keys":           strings.ReplaceAll(longMapping(), "selfservice", "secrets"),
+		"many secrets":                   repeatToMaxValues("secrets:\n  session:\n", "  - a\n", ""),
+		"a long key":                     repeatToMaxSize("selfservice: {? ", "a", " : 1}"),
+		"a long hook":                    repeatToMaxSize("selfservice: {login: {before: [{hook: ", "a", "}]}}"),
+		"many wrong values in a config":  repeatToMaxValues("selfservice: {login: {before: [{hook: audit, config: {sinks: [", "{url: []},", "]}}]}}"),
+		"many unknown keys in a config":  longConfig(),
+		"quotes without end":             repeatToMaxSize("selfservice: ", "\"a", ""),
+		"control characters":             "selfservice: \x01",
+		"not UTF-8":                      "selfservice: \xff\xfe",
+		"an undefined tag handle":        "selfservice: !x!y {}",
+		"a directive":                    "%YAML 9.9\n---\nselfservice: {}",
+		"alias without an anchor":        "selfservice: *nowhere",
 	}
 }
 
@@ -122,7 +126,8 @@ func TestConfig_HostileYAML(t *testing.T) {
 			took := time.Since(start)
 			runtime.ReadMemStats(&after)
 			mib := float64(after.TotalAlloc-before.TotalAlloc) / (1 << 20)
-			t.Logf("hostile YAML, %s: rejected after %s, %.1f MiB allocated", name, took.Round(10*time.Microsecond), mib)
+			t.Logf("hostile YAML, %s: rejected after %s, %.1f MiB allocated", name, took.Round(10*time.Microsecond),
+				mib)
 			assert.Less(t, mib, 32.0)
 			require.Error(t, err)
 			lines := strings.Count(text, "\n") + 1
@@ -151,7 +156,8 @@ func TestConfig_OversizedFileIsNotRead(t *testing.T) {
 
 // A typical file of the maximum size loads.
 func TestConfig_LargestFileLoads(t *testing.T) {
-	text := repeatToMaxSize("selfservice:\n  login:\n    before:\n", "      - hook: audit\n        config:\n          level: 7 # as in RFC 5424\n", "")
+	text := repeatToMaxSize("selfservice:\n  login:\n    before:\n",
+		"      - hook: audit\n        config:\n          level: 7 # as in RFC 5424\n", "")
 	assert.NoError(t, flowtest.Build(text, flowtest.AnyOptions()))
 }
 
@@ -176,7 +182,8 @@ func FuzzParseConfig(f *testing.F) {
 		return flowhook.HookFunc(flowtest.NoOp), decode(&anything)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		lines := strings.Count(strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n").
+		lines := strings.Count(strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029",
+			"\n").
 			Replace(string(data)), "\n") + 1
 		cfg, err := flowhook.ParseConfig(data)
 		if err == nil {

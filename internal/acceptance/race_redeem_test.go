@@ -38,15 +38,18 @@ selfservice:
       - {hook: session}
 ` + flowtest.SecretYAML))
 	require.NoError(t, err)
-	o.Pipeline, err = flowhook.New(cfg, flowhook.Options{Store: o.store, Courier: o.mail, VerificationURL: "https://auth.example/verify",
-		Now: flowtest.NewClock().Now, Logger: slog.New(slog.DiscardHandler)})
+	o.Pipeline, err = flowhook.New(cfg, flowhook.Options{Store: o.store, Courier: o.mail,
+		VerificationURL: "https://auth.example/verify",
+		Now:             flowtest.NewClock().Now, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	return o
 }
 
 // login signs in a user with one address and returns the session, even if it fails.
-func (o *redeemTest) login(ctx context.Context, id string, save func(ctx context.Context) error) (*flowhook.Session, error) {
-	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: flowtest.NewRequest(), Identity: flowtest.User{ID: id, Email: id + "@example.org"}.Identity()}
+func (o *redeemTest) login(ctx context.Context, id string, save func(ctx context.Context) error) (*flowhook.Session,
+	error) {
+	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: flowtest.NewRequest(),
+		Identity: flowtest.User{ID: id, Email: id + "@example.org"}.Identity()}
 	_, err := o.Complete(flowhook.NewContext(ctx, x), flowhook.Login, flowhook.Password, save)
 	return x.Session, err
 }
@@ -127,7 +130,8 @@ func TestRaces_TokenIsRedeemedOnce(t *testing.T) {
 		successes++
 	}
 	require.Equal(t, tokens, successes)
-	t.Logf("%d tokens, %d redeemers each: exactly %d successes, %d of them on the second try (seed %d)", tokens, atOnce, successes, refusals, seed)
+	t.Logf("%d tokens, %d redeemers each: exactly %d successes, %d of them on the second try (seed %d)", tokens,
+		atOnce, successes, refusals, seed)
 }
 
 // TestRaces_LoginsAndRedeemers lets logins that send an email, redeemers, and logins that redeem

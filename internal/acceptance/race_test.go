@@ -58,15 +58,17 @@ var signInCases = []signInCase{
 	{"Complete, revoking first", []string{"revoke_active_sessions", "session"}, false, complete(false)},
 	{"Complete, revoking last", []string{"session", "revoke_active_sessions"}, false, complete(false)},
 	{"Complete, issued in save", []string{"revoke_active_sessions"}, false, complete(true)},
-	{"Run, revoking first", []string{"revoke_active_sessions", "session"}, false, func(c *loginRace, ctx context.Context, _ *flowhook.Exchange) (bool, error) {
-		return c.pipeline.Run(ctx, flowhook.Login, flowhook.After, flowhook.Password)
-	}},
-	{"Run, issued before it", []string{"revoke_active_sessions"}, true, func(c *loginRace, ctx context.Context, x *flowhook.Exchange) (bool, error) {
-		if err := c.pipeline.Sessions().Issue(ctx, x); err != nil {
-			return false, err
-		}
-		return c.pipeline.Run(ctx, flowhook.Login, flowhook.After, flowhook.Password)
-	}},
+	{"Run, revoking first", []string{"revoke_active_sessions", "session"}, false,
+		func(c *loginRace, ctx context.Context, _ *flowhook.Exchange) (bool, error) {
+			return c.pipeline.Run(ctx, flowhook.Login, flowhook.After, flowhook.Password)
+		}},
+	{"Run, issued before it", []string{"revoke_active_sessions"}, true,
+		func(c *loginRace, ctx context.Context, x *flowhook.Exchange) (bool, error) {
+			if err := c.pipeline.Sessions().Issue(ctx, x); err != nil {
+				return false, err
+			}
+			return c.pipeline.Run(ctx, flowhook.Login, flowhook.After, flowhook.Password)
+		}},
 }
 
 func newLoginRace(t *testing.T, s signInCase) *loginRace {
@@ -77,11 +79,13 @@ func newLoginRace(t *testing.T, s signInCase) *loginRace {
 		cfg.Add(flowtest.LoginAfter, hook, nil)
 	}
 	var err error
-	c.pipeline, err = flowhook.New(&cfg, flowhook.Options{Store: c.store, Now: flowtest.NewClock().Now, Secrets: []string{"a-secret-for-the-tests"},
-		Logger: slog.New(slog.DiscardHandler)})
+	c.pipeline, err = flowhook.New(&cfg, flowhook.Options{Store: c.store, Now: flowtest.NewClock().Now,
+		Secrets: []string{"a-secret-for-the-tests"},
+		Logger:  slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	mux := http.NewServeMux()
-	mux.Handle("POST /login", c.pipeline.Middleware(flowhook.Login)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	mux.Handle("POST /login", c.pipeline.Middleware(flowhook.Login)(http.HandlerFunc(func(w http.ResponseWriter,
+		r *http.Request) {
 		x, _ := flowhook.FromContext(r.Context())
 		x.Identity = newIdentity()
 		handled, err := s.login(c, r.Context(), x)

@@ -46,7 +46,8 @@ func pages(t *testing.T) []string {
 	docs, err := filepath.Glob("docs/*.md")
 	require.NoError(t, err)
 	require.NotEmpty(t, docs)
-	return append([]string{"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md"}, docs...)
+	return append([]string{"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md"},
+		docs...)
 }
 
 // readme returns the blocks of all pages but those that are tested elsewhere.
@@ -110,9 +111,11 @@ func TestREADME_Code(t *testing.T) {
 	require.NoError(t, err)
 	sum, err := os.ReadFile("go.sum")
 	require.NoError(t, err)
-	write("go.mod", strings.Replace(string(mod), "module github.com/flowhook/flowhook\n", "module example.org/readme\n", 1))
+	write("go.mod", strings.Replace(string(mod), "module github.com/flowhook/flowhook\n",
+		"module example.org/readme\n", 1))
 	write("go.sum", string(sum))
-	run("mod", "edit", "-require=github.com/flowhook/flowhook@v0.0.0", "-replace=github.com/flowhook/flowhook="+checkout)
+	run("mod", "edit", "-require=github.com/flowhook/flowhook@v0.0.0", "-replace=github.com/flowhook/flowhook="+
+		checkout)
 
 	printed := map[string]string{} // by program
 	tests := 0
@@ -151,8 +154,9 @@ const around = "w http.ResponseWriter, r *http.Request, x *flowhook.Exchange, cf
 	"user struct{ ID, Email string; Verified bool }"
 
 var imports = map[string]string{
-	"context": "context", "errors": "errors", "fmt": "fmt", "http": "net/http", "rand": "crypto/rand", "slices": "slices",
-	"slog": "log/slog", "strings": "strings", "testing": "testing", "httptest": "net/http/httptest",
+	"context": "context", "errors": "errors", "fmt": "fmt", "http": "net/http", "rand": "crypto/rand",
+	"slices": "slices",
+	"slog":   "log/slog", "strings": "strings", "testing": "testing", "httptest": "net/http/httptest",
 	"hookpage":  "github.com/flowhook/flowhook/hookpage",
 	"hooktest":  "github.com/flowhook/flowhook/hooktest",
 	"flowhook":  "github.com/flowhook/flowhook",
@@ -185,8 +189,9 @@ func TestREADME_YAML(t *testing.T) {
 		}
 		cfg, err := flowhook.ParseConfig([]byte(b.text))
 		require.NoError(t, err, "%s", b)
-		opts := flowhook.Options{Store: memstore.New(), Courier: &flowtest.Mailbox{}, VerificationURL: "https://auth.example.org/verification",
-			Logger: slog.New(slog.DiscardHandler)}
+		opts := flowhook.Options{Store: memstore.New(), Courier: &flowtest.Mailbox{},
+			VerificationURL: "https://auth.example.org/verification",
+			Logger:          slog.New(slog.DiscardHandler)}
 		if b.marked == "<!-- findings -->" {
 			findings++
 			var lines []string
@@ -221,7 +226,8 @@ func TestREADME_Tables(t *testing.T) {
 		return string(text)
 	}
 	text, handlers, checks := read("README.md"), read("docs/handlers.md"), read("docs/checks.md")
-	for _, s := range []flowhook.Strategy{flowhook.Password, flowhook.OIDC, flowhook.Profile, flowhook.Link, flowhook.Code,
+	for _, s := range []flowhook.Strategy{flowhook.Password, flowhook.OIDC, flowhook.Profile, flowhook.Link,
+		flowhook.Code,
 		flowhook.TOTP, flowhook.LookupSecret, flowhook.WebAuthn, flowhook.Passkey, flowhook.SAML} {
 		require.Regexp(t, "(?m)^\\| strategy .*`"+string(s)+"`", text)
 	}
@@ -240,17 +246,20 @@ func TestREADME_Tables(t *testing.T) {
 	}
 	for name, flows := range mayStand {
 		row := regexp.MustCompile("(?m)^\\| `" + name + "`.*$").FindString(text)
-		for _, flow := range []flowhook.Flow{flowhook.Login, flowhook.Registration, flowhook.Settings, flowhook.Verification,
+		for _, flow := range []flowhook.Flow{flowhook.Login, flowhook.Registration, flowhook.Settings,
+			flowhook.Verification,
 			flowhook.Recovery, flowhook.Logout} {
 			var cfg flowhook.Config
 			cfg.Add(flowhook.Point{Flow: flow, Phase: flowhook.After}, name, nil)
 			_, err := flowhook.New(&cfg, flowhook.Options{
-				Store: memstore.New(), Courier: &flowtest.Mailbox{}, VerificationURL: "https://auth.example/verification",
-				Issue: func(context.Context, *flowhook.Exchange) error { return nil },
+				Store: memstore.New(), Courier: &flowtest.Mailbox{},
+				VerificationURL: "https://auth.example/verification",
+				Issue:           func(context.Context, *flowhook.Exchange) error { return nil },
 			})
 			require.Equal(t, slices.Contains(flows, flow), err == nil, "%s at %s: %v", name, flow, err)
 			_, cell, _ := strings.Cut(row, "`after` ")
-			require.Equal(t, slices.Contains(flows, flow), strings.Contains(cell, string(flow)), "%s at %s: %s", name, flow, row)
+			require.Equal(t, slices.Contains(flows, flow), strings.Contains(cell, string(flow)), "%s at %s: %s", name,
+				flow, row)
 		}
 	}
 }

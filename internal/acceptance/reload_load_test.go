@@ -103,7 +103,8 @@ func TestReload_UnderLoad(t *testing.T) {
 				body, _ := io.ReadAll(res.Body)
 				res.Body.Close()
 				var v [6]int
-				if _, err := fmt.Sscanf(string(body), "[%d %d %d %d %d] /version/%d", &v[0], &v[1], &v[2], &v[3], &v[4], &v[5]); err != nil || len(res.Cookies()) != 1 {
+				if _, err := fmt.Sscanf(string(body), "[%d %d %d %d %d] /version/%d", &v[0], &v[1], &v[2], &v[3],
+					&v[4], &v[5]); err != nil || len(res.Cookies()) != 1 {
 					complain("answered %d %q: %v", res.StatusCode, body, err)
 					return
 				}

@@ -47,7 +47,8 @@ func requireSilentError(t testing.TB, err error, planted ...string) {
 func newLogs() (book *flowtest.LogBuffer, loggers map[string]*slog.Logger) {
 	book = &flowtest.LogBuffer{}
 	all := &slog.HandlerOptions{Level: slog.LevelDebug, AddSource: true}
-	return book, map[string]*slog.Logger{"text": slog.New(slog.NewTextHandler(book, all)), "JSON": slog.New(slog.NewJSONHandler(book, all))}
+	return book, map[string]*slog.Logger{"text": slog.New(slog.NewTextHandler(book, all)),
+		"JSON": slog.New(slog.NewJSONHandler(book, all))}
 }
 
 // A quotingType is a type of the host whose decoder quotes what it cannot read.
@@ -152,9 +153,10 @@ func TestSecrecy_ConfigErrors(t *testing.T) {
 		"config: a decoder that talks": config("{own: " + long + "}"),
 		"config: not asked for":        "selfservice: {login: {after: [{hook: revoke_active_sessions, config: {api_key: " + long + "}}]}}",
 
-		"reference: of a reference":     session("['${FLOWHOOK_NESTED}']"),
-		"reference: in a cookie":        "session: {cookie: {domain: '${" + long + "}'}}",
-		"reference: in a timeout":       "selfservice: {login: {before: [{hook: canary, timeout: '${FLOWHOOK_NONE:-" + long + "}'}]}}",
+		"reference: of a reference": session("['${FLOWHOOK_NESTED}']"),
+		"reference: in a cookie":    "session: {cookie: {domain: '${" + long + "}'}}",
+		"reference: in a timeout": "selfservice: {login: {before: [{hook: canary, timeout: '${FLOWHOOK_NONE:-" +
+			long + "}'}]}}",
 		"reference: a short secret":     session("['${FLOWHOOK_SHORT}']"),
 		"reference: a secret twice":     session("['${FLOWHOOK_LONG}', '${FLOWHOOK_LONG}']"),
 		"reference: a part of a secret": session("['${FLOWHOOK_LONG}" + long + "']"),
@@ -164,13 +166,18 @@ func TestSecrecy_ConfigErrors(t *testing.T) {
 		"reference: a decoder":          config("{own: '${FLOWHOOK_LONG}'}"),
 		"reference: none at all":        config("{api_key: '${FLOWHOOK_NONE" + long + "'}"),
 
-		"return URL: user info":         "selfservice: {default_browser_return_url: 'https://user:" + long + "@example.org/'}",
-		"allowed return URL: user info": "selfservice: {allowed_return_urls: ['https://user:" + long + "@example.org/']}",
-		"timeout":                       "selfservice: {login: {before: [{hook: canary, timeout: " + long + "}]}}",
+		"return URL: user info": "selfservice: {default_browser_return_url: 'https://user:" + long +
+			"@example.org/'}",
+		"allowed return URL: user info": "selfservice: {allowed_return_urls: ['https://user:" + long +
+			"@example.org/']}",
+		"timeout": "selfservice: {login: {before: [{hook: canary, timeout: " + long + "}]}}",
 
-		"redirect: user info":      "selfservice: {login: {before: [{hook: redirect, config: {to: 'https://user:" + long + "@example.org/'}}]}}",
-		"redirect: user info, bad": "selfservice: {login: {before: [{hook: redirect, config: {to: 'https://user:" + long + "%zz@example.org:x/'}}]}}",
-		"verification: user info":  "selfservice: {flows: {verification: {ui_url: 'https://user:" + long + "@example.org/'}, login: {after: {hooks: [{hook: verify}]}}}}",
+		"redirect: user info": "selfservice: {login: {before: [{hook: redirect, config: {to: 'https://user:" +
+			long + "@example.org/'}}]}}",
+		"redirect: user info, bad": "selfservice: {login: {before: [{hook: redirect, config: {to: 'https://user:" +
+			long + "%zz@example.org:x/'}}]}}",
+		"verification: user info": "selfservice: {flows: {verification: {ui_url: 'https://user:" + long +
+			"@example.org/'}, login: {after: {hooks: [{hook: verify}]}}}}",
 	}
 	t.Setenv("FLOWHOOK_LONG", long)
 	t.Setenv("FLOWHOOK_SHORT", short)
@@ -194,7 +201,8 @@ func TestSecrecy_ConfigErrors(t *testing.T) {
 func load(t *testing.T, text string, log *slog.Logger) error {
 	path := filepath.Join(t.TempDir(), "hooks.yml")
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-	opts := flowhook.Options{Logger: log, Store: flowtest.NewRecordingStore(), Courier: &flowtest.Mailbox{}, Hooks: map[string]flowhook.HookFactory{"canary": canaryHook}}
+	opts := flowhook.Options{Logger: log, Store: flowtest.NewRecordingStore(), Courier: &flowtest.Mailbox{},
+		Hooks: map[string]flowhook.HookFactory{"canary": canaryHook}}
 	var errs []error
 	for _, read := range []func() (*flowhook.Config, error){
 		func() (*flowhook.Config, error) { return flowhook.ParseConfig([]byte(text)) },
@@ -228,7 +236,8 @@ func TestSecrecy_OptionErrors(t *testing.T) {
 			for _, log := range loggers {
 				opts.Logger = log
 				cfg := &flowhook.Config{}
-				cfg.Add(flowtest.At(flowhook.Login, flowhook.After, flowhook.FlowWide), "session", nil) // there is no store
+				cfg.Add(flowtest.At(flowhook.Login, flowhook.After, flowhook.FlowWide), "session",
+					nil) // there is no store
 				_, err := flowhook.New(cfg, opts)
 				require.Error(t, err)
 				requireSilentError(t, err)

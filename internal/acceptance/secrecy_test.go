@@ -64,7 +64,8 @@ func newSecrecyTest(t *testing.T, log *slog.Logger, change ...func(s *secrecyTes
 	s.SessionTest = flowtest.NewSessionTest(t, allHooksYAML, func(d *flowtest.SessionTest) {
 		s.SessionTest = d
 		d.Options.Logger, d.Options.Courier = log, s.courier
-		d.Options.Hooks = map[string]flowhook.HookFactory{"host": func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
+		d.Options.Hooks = map[string]flowhook.HookFactory{"host": func(flowhook.Point,
+			func(any) error) (flowhook.Hook, error) {
 			return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
 				if s.host == nil {
 					return nil
@@ -111,7 +112,8 @@ func (s *secrecyTest) login(save func(context.Context) error) error {
 }
 
 // forEachLogger runs act once with each kind of log, and checks the log and all errors.
-func forEachLogger(t *testing.T, name string, act func(t *testing.T, s *secrecyTest) []error, change ...func(s *secrecyTest)) {
+func forEachLogger(t *testing.T, name string, act func(t *testing.T, s *secrecyTest) []error,
+	change ...func(s *secrecyTest)) {
 	for _, kind := range []string{"text", "JSON"} {
 		t.Run(name+", logged as "+kind, func(t *testing.T) {
 			book, loggers := newLogs()
@@ -128,7 +130,8 @@ func forEachLogger(t *testing.T, name string, act func(t *testing.T, s *secrecyT
 
 func TestSecrecy_StoreErrors(t *testing.T) {
 	errStore := errors.New("the database is away")
-	for _, method := range []string{"Transaction", "CreateSession", "DeleteSession", "DeleteSessions", "FindSession", "CreateVerification", "ConsumeVerification"} {
+	for _, method := range []string{"Transaction", "CreateSession", "DeleteSession", "DeleteSessions", "FindSession",
+		"CreateVerification", "ConsumeVerification"} {
 		forEachLogger(t, method, func(t *testing.T, s *secrecyTest) []error {
 			s.Store.Fail[method] = errStore
 			token := strings.Repeat("A", 43)
@@ -138,8 +141,10 @@ func TestSecrecy_StoreErrors(t *testing.T) {
 			_, create := s.Create(t.Context(), s.Exchange)
 			_, find := s.FromRequest(s.Request)
 			_, fromToken := s.FromToken(t.Context(), genuine)
-			errs := []error{create, find, fromToken, s.login(nil), s.Issue(t.Context(), s.Exchange), s.End(t.Context(), s.Exchange),
-				s.Pipeline.Redeem(t.Context(), token, func(context.Context, flowhook.VerificationToken) error { return nil })}
+			errs := []error{create, find, fromToken, s.login(nil), s.Issue(t.Context(), s.Exchange),
+				s.End(t.Context(), s.Exchange),
+				s.Pipeline.Redeem(t.Context(), token,
+					func(context.Context, flowhook.VerificationToken) error { return nil })}
 			failed := 0
 			for _, err := range errs {
 				if errors.Is(err, errStore) {
@@ -175,11 +180,13 @@ func TestSecrecy_CourierErrors(t *testing.T) {
 			require.Equal(t, row.reached, errors.Is(err, errCourier))
 			// The text below ours is the courier's own.
 			flowtest.RequireSilent(t, fmt.Sprintf("%v %+v %s %q", err, err, err, err), s.secrets()...)
-			flowtest.RequireSilent(t, fmt.Sprintf("%v %+v %s %q", hookError.Err, hookError.Err, hookError.Err, hookError.Err), s.secrets()...)
+			flowtest.RequireSilent(t, fmt.Sprintf("%v %+v %s %q", hookError.Err, hookError.Err, hookError.Err,
+				hookError.Err), s.secrets()...)
 			s.Options.Logger.Error("the flow failed", "error", err)
 			return nil
 		}
-		forEachLogger(t, row.name+", in the transaction", inside, func(s *secrecyTest) { s.Options.Outbox, s.courier.fail = true, row.fail })
+		forEachLogger(t, row.name+", in the transaction", inside,
+			func(s *secrecyTest) { s.Options.Outbox, s.courier.fail = true, row.fail })
 		after := func(t *testing.T, s *secrecyTest) []error {
 			require.NoError(t, s.login(nil))
 			require.Len(t, s.courier.sent, 1)
@@ -187,7 +194,8 @@ func TestSecrecy_CourierErrors(t *testing.T) {
 		}
 		forEachLogger(t, row.name+", after the commit", after, func(s *secrecyTest) { s.courier.fail = row.fail })
 	}
-	forEachLogger(t, "ends its goroutine, after the commit", func(t *testing.T, s *secrecyTest) []error { return []error{s.login(nil)} },
+	forEachLogger(t, "ends its goroutine, after the commit",
+		func(t *testing.T, s *secrecyTest) []error { return []error{s.login(nil)} },
 		func(s *secrecyTest) { s.courier.fail = func(flowhook.Message) error { runtime.Goexit(); return nil } })
 }
 
@@ -197,18 +205,22 @@ func TestSecrecy_BadTokensAndCookies(t *testing.T) {
 		_, used, _ := strings.Cut(s.courier.sent[0].Link, "token=")
 		confirm := func(context.Context, flowhook.VerificationToken) error { return nil }
 		require.NoError(t, s.Pipeline.Redeem(t.Context(), used, confirm))
-		for _, token := range []string{used, used[1:] + "A", "", flowtest.Canary, strings.Repeat(flowtest.Canary, 1000), flowtest.Canary + strings.Repeat("x", 43-len(flowtest.Canary)), flowtest.Canary + "\r\n"} {
+		for _, token := range []string{used, used[1:] + "A", "", flowtest.Canary,
+			strings.Repeat(flowtest.Canary, 1000), flowtest.Canary + strings.Repeat("x", 43-len(flowtest.Canary)),
+			flowtest.Canary + "\r\n"} {
 			s.planted = append(s.planted, token)
 			err := s.Pipeline.Redeem(t.Context(), token, confirm)
 			require.ErrorIs(t, err, flowhook.ErrBadToken)
 			_, fromToken := s.FromToken(t.Context(), token)
 			_, fromRequest := s.FromRequest(flowtest.NewVisitor("", flowtest.CookieName+"="+token).Request)
-			errs = append(errs, err, fromToken, fromRequest, s.End(t.Context(), flowtest.NewVisitor("", flowtest.CookieName+"="+token).Exchange))
+			errs = append(errs, err, fromToken, fromRequest,
+				s.End(t.Context(), flowtest.NewVisitor("", flowtest.CookieName+"="+token).Exchange))
 		}
 		return errs
 	})
 	forEachLogger(t, "addresses", func(t *testing.T, s *secrecyTest) (errs []error) {
-		for _, value := range []string{flowtest.Canary, flowtest.Canary + "@x.example\r\nBcc: " + flowtest.Canary + "@y.example", "<" + flowtest.Canary + "@x.example>", flowtest.Canary + "@" + strings.Repeat("x", 300)} {
+		for _, value := range []string{flowtest.Canary, flowtest.Canary + "@x.example\r\nBcc: " + flowtest.Canary +
+			"@y.example", "<" + flowtest.Canary + "@x.example>", flowtest.Canary + "@" + strings.Repeat("x", 300)} {
 			s.Identity.Addresses[0].Value = value
 			err := s.login(nil)
 			require.ErrorContains(t, err, "address 1 of the identity")
@@ -230,10 +242,18 @@ func TestSecrecy_RunErrors(t *testing.T) {
 		{"a panic", func(_ context.Context, x *flowhook.Exchange) error { return panicsBelow(flowtest.Canary, x) }},
 		{"a nil pointer", func(context.Context, *flowhook.Exchange) error { var x *flowhook.Exchange; x.Err = nil; return nil }},
 		{"an answer of 403", flowtest.AnswerWith(http.StatusForbidden, flowtest.Canary)},
-		{"two answers", func(ctx context.Context, x *flowhook.Exchange) error { answer(ctx, x); return answer(ctx, x) }},
+		{"two answers", func(ctx context.Context, x *flowhook.Exchange) error {
+			answer(ctx, x)
+			return answer(ctx,
+				x)
+		}},
 		{"an invalid status", flowtest.AnswerWith(1000, flowtest.Canary)},
 		{"a body too big", flowtest.AnswerWith(http.StatusOK, strings.Repeat(flowtest.Canary, 1<<18))},
-		{"another writer", func(_ context.Context, x *flowhook.Exchange) error { x.Writer = httptest.NewRecorder(); return nil }},
+		{"another writer", func(_ context.Context,
+			x *flowhook.Exchange) error {
+			x.Writer = httptest.NewRecorder()
+			return nil
+		}},
 		{"nobody", func(_ context.Context, x *flowhook.Exchange) error { x.Identity = nil; return flowhook.ErrNoIdentity }},
 	} {
 		forEachLogger(t, row.name, func(t *testing.T, s *secrecyTest) []error {
@@ -269,7 +289,10 @@ func TestSecrecy_RunErrors(t *testing.T) {
 	})
 	forEachLogger(t, "a before hook, by Middleware's default", func(t *testing.T, s *secrecyTest) []error {
 		cfg := &flowhook.Config{}
-		cfg.Add(flowtest.LoginBefore, "gate", flowhook.HookFunc(func(_ context.Context, x *flowhook.Exchange) error { return panicsBelow(flowtest.Canary, x) }))
+		cfg.Add(flowtest.LoginBefore, "gate", flowhook.HookFunc(func(_ context.Context,
+			x *flowhook.Exchange) error {
+			return panicsBelow(flowtest.Canary, x)
+		}))
 		s.Options.Secrets = []string{flowtest.Canary + "-long-enough"}
 		p, err := flowhook.New(cfg, s.Options)
 		require.NoError(t, err)

@@ -28,7 +28,8 @@ var Flows = []flowhook.Flow{"login", "registration", "settings", "verification",
 var Phases = []flowhook.Phase{"before", "before_persist", "after", "failed"}
 
 // Strategies are all strategies of AnyOptions, with "" for flow-wide hooks.
-var Strategies = []flowhook.Strategy{"", "password", "oidc", "profile", "link", "code", "totp", "lookup_secret", "webauthn", "passkey", "saml", "magic"}
+var Strategies = []flowhook.Strategy{"", "password", "oidc", "profile", "link", "code", "totp", "lookup_secret",
+	"webauthn", "passkey", "saml", "magic"}
 
 // HasFinding reports whether a pipeline has a finding of the rule.
 func HasFinding(p *flowhook.Pipeline, rule string) bool {
@@ -206,7 +207,8 @@ func Parse(t testing.TB, text string) *flowhook.Config {
 func StampOptions() flowhook.Options {
 	return flowhook.Options{
 		Store: memstore.New(), Logger: slog.New(slog.DiscardHandler),
-		Hooks: map[string]flowhook.HookFactory{"stamp": func(_ flowhook.Point, decode func(any) error) (flowhook.Hook, error) {
+		Hooks: map[string]flowhook.HookFactory{"stamp": func(_ flowhook.Point, decode func(any) error) (flowhook.Hook,
+			error) {
 			var config struct {
 				Version int `yaml:"version"`
 			}

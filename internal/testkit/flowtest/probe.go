@@ -25,7 +25,8 @@ func (h *Service) LoginCookie() *http.Cookie {
 // AcceptsSecret reports whether the service accepts a token that was made from a secret and the ID
 // of a session.
 func (h *Service) AcceptsSecret(secret string) bool {
-	s := flowhook.Session{ID: "KNOWNKNOWNKNOWNKNOWNKNOWNK" + rand.Text(), IdentityID: "alice", ExpiresAt: h.Clock.Now().Add(time.Hour)}
+	s := flowhook.Session{ID: "KNOWNKNOWNKNOWNKNOWNKNOWNK" + rand.Text(), IdentityID: "alice",
+		ExpiresAt: h.Clock.Now().Add(time.Hour)}
 	require.NoError(h.T, h.Store.CreateSession(h.T.Context(), s))
 	found, err := h.Pipeline.Sessions().FromToken(h.T.Context(), SignToken(secret, CookieName, "1780000000", s.ID))
 	if err != nil {

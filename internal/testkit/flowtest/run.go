@@ -32,8 +32,10 @@ type RunTest struct {
 func NewRunTest(t *testing.T) *RunTest {
 	b := &RunTest{t: t, Store: &TransactionLog{}, Log: &LogBuffer{}, Recorder: httptest.NewRecorder()}
 	b.Recorder.Header().Set("X-Host", "kept")
-	b.Exchange = &flowhook.Exchange{Writer: b.Recorder, Request: NewRequest(), Session: &flowhook.Session{ID: "in-use", IdentityID: "alice"},
-		Identity: &flowhook.Identity{ID: "alice", Addresses: []flowhook.Address{{Via: "email", Value: "a@example.org"}, {Via: "email", Value: "b@example.org"}}}}
+	b.Exchange = &flowhook.Exchange{Writer: b.Recorder, Request: NewRequest(),
+		Session: &flowhook.Session{ID: "in-use", IdentityID: "alice"},
+		Identity: &flowhook.Identity{ID: "alice", Addresses: []flowhook.Address{{Via: "email",
+			Value: "a@example.org"}, {Via: "email", Value: "b@example.org"}}}}
 	ctx, cancel := context.WithCancel(t.Context())
 	b.Cancel = cancel
 	b.Context = flowhook.NewContext(ctx, b.Exchange)
@@ -86,7 +88,9 @@ func (b *RunTest) RequireUntouched() {
 	require.Same(b.t, b.Recorder, b.Exchange.Writer)
 	require.Equal(b.t, http.Header{"X-Host": {"kept"}}, b.Recorder.Header())
 	require.Empty(b.t, b.Recorder.Body.String())
-	require.Equal(b.t, &flowhook.Identity{ID: "alice", Addresses: []flowhook.Address{{Via: "email", Value: "a@example.org"}, {Via: "email", Value: "b@example.org"}}}, b.Exchange.Identity)
+	require.Equal(b.t, &flowhook.Identity{ID: "alice",
+		Addresses: []flowhook.Address{{Via: "email", Value: "a@example.org"},
+			{Via: "email", Value: "b@example.org"}}}, b.Exchange.Identity)
 	require.Equal(b.t, &flowhook.Session{ID: "in-use", IdentityID: "alice"}, b.Exchange.Session)
 	require.NoError(b.t, b.Exchange.Err)
 	require.Equal(b.t, flowhook.Point{}, b.Exchange.Point())

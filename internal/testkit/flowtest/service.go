@@ -48,13 +48,15 @@ const SecretYAML = "\nsecrets:\n  session: [a-secret-for-the-tests]\n"
 // one.
 func NewService(t *testing.T, text string, change ...func(h *Service, o *flowhook.Options)) *Service {
 	t.Helper()
-	h := &Service{T: t, Store: NewUserStore(), Mail: &Mailbox{}, Clock: NewClock(), Log: &LogBuffer{}, SignIn: SignInByComplete}
+	h := &Service{T: t, Store: NewUserStore(), Mail: &Mailbox{}, Clock: NewClock(), Log: &LogBuffer{},
+		SignIn: SignInByComplete}
 	if !strings.Contains(text, "secrets:") {
 		text += SecretYAML
 	}
 	cfg, err := flowhook.ParseConfig([]byte(text))
 	require.NoError(t, err)
-	o := flowhook.Options{Store: h.Store, Courier: h.Mail, VerificationURL: "https://auth.example/verify", Now: h.Clock.Now,
+	o := flowhook.Options{Store: h.Store, Courier: h.Mail, VerificationURL: "https://auth.example/verify",
+		Now:    h.Clock.Now,
 		Logger: slog.New(slog.NewTextHandler(h.Log, nil))}
 	for _, c := range change {
 		c(h, &o)
@@ -69,7 +71,8 @@ func NewService(t *testing.T, text string, change ...func(h *Service, o *flowhoo
 
 func (h *Service) routes() http.Handler {
 	mux := http.NewServeMux()
-	route := func(pattern string, flow flowhook.Flow, serve func(w http.ResponseWriter, r *http.Request, x *flowhook.Exchange)) {
+	route := func(pattern string, flow flowhook.Flow,
+		serve func(w http.ResponseWriter, r *http.Request, x *flowhook.Exchange)) {
 		mux.Handle(pattern, h.Pipeline.Middleware(flow)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			h.mu.Lock()
 			h.reached = append(h.reached, r.Method+" "+r.URL.Path)
@@ -127,7 +130,8 @@ func (h *Service) who(r *http.Request) (string, error) {
 // issueOwn signs a user in with a session cookie of the host's own.
 func (h *Service) issueOwn(ctx context.Context, x *flowhook.Exchange) error {
 	id := "own-" + rand.Text()
-	s := flowhook.Session{ID: id, IdentityID: x.Identity.ID, IssuedAt: h.Clock.Now(), ExpiresAt: h.Clock.Now().Add(time.Hour)}
+	s := flowhook.Session{ID: id, IdentityID: x.Identity.ID, IssuedAt: h.Clock.Now(),
+		ExpiresAt: h.Clock.Now().Add(time.Hour)}
 	if err := h.Store.CreateSession(ctx, s); err != nil {
 		return err
 	}
@@ -165,7 +169,8 @@ func (h *Service) login(w http.ResponseWriter, r *http.Request, x *flowhook.Exch
 		h.done(w, handled, err)
 		return
 	}
-	handled, err := h.Pipeline.Complete(r.Context(), flowhook.Login, strategy, func(ctx context.Context) error { return issue(ctx, x) })
+	handled, err := h.Pipeline.Complete(r.Context(), flowhook.Login, strategy,
+		func(ctx context.Context) error { return issue(ctx, x) })
 	h.done(w, handled, err)
 }
 
@@ -192,25 +197,28 @@ func (h *Service) settings(w http.ResponseWriter, r *http.Request, x *flowhook.E
 		u.Email, u.Verified = email, false
 	}
 	x.Identity, x.Session = u.Identity(), s
-	handled, err := h.Pipeline.Complete(r.Context(), flowhook.Settings, flowhook.Strategy(r.PathValue("strategy")), func(ctx context.Context) error {
-		return h.Store.SaveUser(ctx, u)
-	})
+	handled, err := h.Pipeline.Complete(r.Context(), flowhook.Settings, flowhook.Strategy(r.PathValue("strategy")),
+		func(ctx context.Context) error {
+			return h.Store.SaveUser(ctx, u)
+		})
 	h.done(w, handled, err)
 }
 
 // verification redeems ?token=.
 func (h *Service) verification(w http.ResponseWriter, r *http.Request, x *flowhook.Exchange) {
-	handled, err := h.Pipeline.Complete(r.Context(), flowhook.Verification, flowhook.Link, func(ctx context.Context) error {
-		return h.Pipeline.Redeem(ctx, r.FormValue("token"), func(ctx context.Context, v flowhook.VerificationToken) error {
-			u, ok := h.Store.User(ctx, v.IdentityID)
-			if !ok || u.Email != v.Address.Value {
-				return flowhook.ErrBadToken
-			}
-			u.Verified = true
-			x.Identity = u.Identity()
-			return h.Store.SaveUser(ctx, u)
+	handled, err := h.Pipeline.Complete(r.Context(), flowhook.Verification, flowhook.Link,
+		func(ctx context.Context) error {
+			return h.Pipeline.Redeem(ctx, r.FormValue("token"),
+				func(ctx context.Context, v flowhook.VerificationToken) error {
+					u, ok := h.Store.User(ctx, v.IdentityID)
+					if !ok || u.Email != v.Address.Value {
+						return flowhook.ErrBadToken
+					}
+					u.Verified = true
+					x.Identity = u.Identity()
+					return h.Store.SaveUser(ctx, u)
+				})
 		})
-	})
 	if errors.Is(err, flowhook.ErrBadToken) {
 		http.Error(w, "this link has expired or was already used", http.StatusGone)
 		return

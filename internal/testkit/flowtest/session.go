@@ -35,7 +35,8 @@ type SessionTest struct {
 func NewSessionTest(t testing.TB, text string, change ...func(d *SessionTest)) *SessionTest {
 	t.Helper()
 	d := &SessionTest{T: t, Store: NewRecordingStore(), Clock: NewClock(), Mail: &Mailbox{}, Log: &LogBuffer{}}
-	d.Options = flowhook.Options{Store: d.Store, Courier: d.Mail, VerificationURL: "https://auth.example/verify", Now: d.Clock.Now,
+	d.Options = flowhook.Options{Store: d.Store, Courier: d.Mail, VerificationURL: "https://auth.example/verify",
+		Now:    d.Clock.Now,
 		Logger: slog.New(slog.NewTextHandler(d.Log, nil))}
 	for _, c := range change {
 		c(d)
@@ -96,7 +97,8 @@ func (d *SessionTest) IdentityOf(cookies ...string) string {
 // CompleteLogin completes a login by password.
 func (d *SessionTest) CompleteLogin(v Visitor, save func(ctx context.Context) error) error {
 	d.T.Helper()
-	handled, err := d.Pipeline.Complete(flowhook.NewContext(d.T.Context(), v.Exchange), flowhook.Login, flowhook.Password, save)
+	handled, err := d.Pipeline.Complete(flowhook.NewContext(d.T.Context(), v.Exchange), flowhook.Login,
+		flowhook.Password, save)
 	require.False(d.T, handled)
 	return err
 }

@@ -82,14 +82,16 @@ func (w *RecordingStore) DeleteSessions(ctx context.Context, identityID, exceptI
 	return w.Store.DeleteSessions(ctx, identityID, exceptID)
 }
 
-func (w *RecordingStore) CreateVerification(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (bool, error) {
+func (w *RecordingStore) CreateVerification(ctx context.Context, v flowhook.VerificationToken,
+	notSince time.Time) (bool, error) {
 	if err := w.record("CreateVerification", ""); err != nil {
 		return false, err
 	}
 	return w.Store.CreateVerification(ctx, v, notSince)
 }
 
-func (w *RecordingStore) ConsumeVerification(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
+func (w *RecordingStore) ConsumeVerification(ctx context.Context, hash []byte,
+	now time.Time) (flowhook.VerificationToken, error) {
 	if err := w.record("ConsumeVerification", ""); err != nil {
 		return flowhook.VerificationToken{}, err
 	}
