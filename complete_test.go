@@ -25,8 +25,7 @@ func TestComplete(t *testing.T) {
 
 	t.Run("gate runs before the transaction of save and after", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
-		b.Add(flowtest.LoginGate, "gate", func(ctx context.Context,
-			_ *flowhook.Exchange) error {
+		b.Add(flowtest.LoginGate, "gate", func(ctx context.Context, _ *flowhook.Exchange) error {
 			require.Empty(t, b.Store.Entries)
 			return nil
 		})
@@ -171,8 +170,7 @@ func TestComplete_StoreBreaksContract(t *testing.T) {
 			fn(ctx)
 			return errors.New("no rollback today")
 		}, true, "refused"},
-		{"transaction cannot begin", func(context.Context,
-			func(context.Context) error) error {
+		{"transaction cannot begin", func(context.Context, func(context.Context) error) error {
 			return flowtest.ErrStoreDown
 		}, false, "database is down"},
 	} {
@@ -334,12 +332,10 @@ func TestComplete_WithoutWriterAndRequest(t *testing.T) {
 	for name, act := range map[string]flowtest.Act{
 		"an_answer_is_an_error": flowtest.AnswerWith(http.StatusFound, ""),
 		"a_body_is_an_error": func(_ context.Context, x *flowhook.Exchange) error {
-			_,
-				err := x.Writer.Write(nil)
+			_, err := x.Writer.Write(nil)
 			return err
 		},
-		"a_header_is_an_error": func(_ context.Context,
-			x *flowhook.Exchange) error {
+		"a_header_is_an_error": func(_ context.Context, x *flowhook.Exchange) error {
 			x.Writer.Header().Set("A", "b")
 			return nil
 		},
@@ -385,8 +381,7 @@ func TestComplete_WithoutWriterAndRequest(t *testing.T) {
 
 	t.Run("hook that reads the request is an error", func(t *testing.T) {
 		b := flowtest.NewRunTest(t)
-		b.Add(flowtest.LoginAfter, "hook", func(_ context.Context,
-			x *flowhook.Exchange) error {
+		b.Add(flowtest.LoginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
 			_ = x.Request.Header
 			return nil
 		})
@@ -459,8 +454,7 @@ func TestComplete_SecondAnswerRollsBack(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	var kept http.ResponseWriter
 	ctx := &contextAtEnd{left: 2, do: func() { kept.WriteHeader(http.StatusTeapot) }} // called before save and after the hook
-	b.Add(flowtest.LoginAfter, "answers", func(_ context.Context,
-		x *flowhook.Exchange) error {
+	b.Add(flowtest.LoginAfter, "answers", func(_ context.Context, x *flowhook.Exchange) error {
 		kept = x.Writer
 		return nil
 	}, flowtest.AnswerWith(302, ""))

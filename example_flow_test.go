@@ -139,8 +139,7 @@ selfservice:
         - hook: crm
 `, flowhook.Options{Hooks: map[string]flowhook.HookFactory{
 		"crm": func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
-			return flowhook.HookFunc(func(context.Context,
-				*flowhook.Exchange) error {
+			return flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error {
 				return errors.New("no connection")
 			}), nil
 		},

@@ -25,13 +25,11 @@ var handlerWrites = map[string]func(w http.ResponseWriter, r *http.Request) erro
 	},
 	"write_header": func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(http.StatusAccepted); return nil },
 	"write": func(w http.ResponseWriter, _ *http.Request) error {
-		_,
-			err := w.Write([]byte("welcome"))
+		_, err := w.Write([]byte("welcome"))
 		return err
 	},
 	"write_string": func(w http.ResponseWriter, _ *http.Request) error {
-		_,
-			err := io.WriteString(w, "welcome")
+		_, err := io.WriteString(w, "welcome")
 		return err
 	},
 	"copy": func(w http.ResponseWriter, _ *http.Request) error {
@@ -112,8 +110,7 @@ func TestMiddleware_HandlerWritesDuringRun(t *testing.T) {
 						return nil
 					})
 					p := b.Pipeline()
-					page := loginOver(t, p, func(http.ResponseWriter,
-						*http.Request) error {
+					page := loginOver(t, p, func(http.ResponseWriter, *http.Request) error {
 						return flowtest.ErrRefused
 					})
 					var failed, refused error
@@ -432,8 +429,7 @@ func (w strayHeader) Header() http.Header {
 func TestMiddleware_HandlerWritesBetweenRunsOfComplete(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	now := false
-	b.Add(flowtest.LoginAfter, "after", func(context.Context,
-		*flowhook.Exchange) error {
+	b.Add(flowtest.LoginAfter, "after", func(context.Context, *flowhook.Exchange) error {
 		now = true
 		return flowtest.ErrRefused
 	})

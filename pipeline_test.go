@@ -44,8 +44,7 @@ func TestRun_FirstAnswerEndsChain(t *testing.T) {
 			return err
 		},
 		"by an empty body": func(_ context.Context, x *flowhook.Exchange) error {
-			_,
-				err := x.Writer.Write(nil)
+			_, err := x.Writer.Write(nil)
 			return err
 		},
 	} {
@@ -185,8 +184,7 @@ func TestRun_CanceledBetweenHooks(t *testing.T) {
 	for _, last := range []bool{true, false} {
 		b := flowtest.NewRunTest(t)
 		b.Add(flowtest.LoginAfter, "meddler", flowtest.Meddle)
-		b.Add(flowtest.LoginAfter, "cancels", func(context.Context,
-			*flowhook.Exchange) error {
+		b.Add(flowtest.LoginAfter, "cancels", func(context.Context, *flowhook.Exchange) error {
 			b.Cancel()
 			return nil
 		})
@@ -206,8 +204,7 @@ func TestRun_AbortHandlerPanicsAgain(t *testing.T) {
 	for _, complete := range []bool{false, true} {
 		b := flowtest.NewRunTest(t)
 		b.Add(flowtest.LoginAfter, "meddler", flowtest.Meddle)
-		b.Add(flowtest.LoginAfter, "aborts", func(context.Context,
-			*flowhook.Exchange) error {
+		b.Add(flowtest.LoginAfter, "aborts", func(context.Context, *flowhook.Exchange) error {
 			panic(http.ErrAbortHandler)
 		})
 		b.Add(flowtest.LoginFailed, "failed")
@@ -228,8 +225,7 @@ func TestRun_GoexitRollsBack(t *testing.T) {
 	for _, complete := range []bool{false, true} {
 		b := flowtest.NewRunTest(t)
 		b.Add(flowtest.LoginAfter, "meddler", flowtest.Meddle)
-		b.Add(flowtest.LoginAfter, "exits", func(context.Context,
-			*flowhook.Exchange) error {
+		b.Add(flowtest.LoginAfter, "exits", func(context.Context, *flowhook.Exchange) error {
 			runtime.Goexit()
 			return nil
 		})
@@ -360,8 +356,7 @@ func TestRun_NestedOnOtherGoroutine(t *testing.T) {
 func TestPoint_String(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	var seen flowhook.Point
-	b.Add(flowtest.LoginWide, "wide", func(_ context.Context,
-		x *flowhook.Exchange) error {
+	b.Add(flowtest.LoginWide, "wide", func(_ context.Context, x *flowhook.Exchange) error {
 		seen = x.Point()
 		return nil
 	})
@@ -498,8 +493,7 @@ func TestAnswered(t *testing.T) {
 		b := flowtest.NewRunTest(t)
 		said := watch(b)
 		b.Add(flowtest.LoginAfter, "header", header)
-		b.Add(flowtest.LoginAfter, "misuse", func(_ context.Context,
-			x *flowhook.Exchange) error {
+		b.Add(flowtest.LoginAfter, "misuse", func(_ context.Context, x *flowhook.Exchange) error {
 			x.Writer.WriteHeader(100)
 			return nil
 		})

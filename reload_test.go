@@ -64,8 +64,7 @@ func TestReload_CallsThatPinExchange(t *testing.T) {
 		"FromRequest": func(p *flowhook.Pipeline, ctx context.Context, x *flowhook.Exchange) {
 			p.Sessions().FromRequest(x.Request)
 		},
-		"FromToken": func(p *flowhook.Pipeline, ctx context.Context,
-			_ *flowhook.Exchange) {
+		"FromToken": func(p *flowhook.Pipeline, ctx context.Context, _ *flowhook.Exchange) {
 			p.Sessions().FromToken(ctx, "")
 		},
 		"End": func(p *flowhook.Pipeline, ctx context.Context, x *flowhook.Exchange) { p.Sessions().End(ctx, x) },

@@ -193,8 +193,7 @@ func TestResponse_ConnectionIsUnreachable(t *testing.T) {
 	for name, try := range map[string]func(w http.ResponseWriter) error{
 		"a Flusher": flatly(func(w http.ResponseWriter) bool { _, ok := w.(http.Flusher); return ok }),
 		"a FlushError": flatly(func(w http.ResponseWriter) bool {
-			_,
-				ok := w.(interface{ FlushError() error })
+			_, ok := w.(interface{ FlushError() error })
 			return ok
 		}),
 		"a Hijacker":     flatly(func(w http.ResponseWriter) bool { _, ok := w.(http.Hijacker); return ok }),
@@ -532,8 +531,7 @@ func TestResponse_WriterKeptFromEarlierRun(t *testing.T) {
 func TestResponse_WriterKeptFromFailedRun(t *testing.T) {
 	b := flowtest.NewRunTest(t)
 	var kept http.ResponseWriter
-	b.Add(flowtest.LoginAfter, "hook", func(_ context.Context,
-		x *flowhook.Exchange) error {
+	b.Add(flowtest.LoginAfter, "hook", func(_ context.Context, x *flowhook.Exchange) error {
 		kept = x.Writer
 		return flowtest.ErrRefused
 	})
@@ -605,8 +603,7 @@ func TestResponse_UnusedWriterKeptForLaterRuns(t *testing.T) {
 					return nil
 				}
 			}
-			b.Add(flowtest.LoginBefore, "keeps", func(_ context.Context,
-				x *flowhook.Exchange) error {
+			b.Add(flowtest.LoginBefore, "keeps", func(_ context.Context, x *flowhook.Exchange) error {
 				kept = x.Writer
 				return nil
 			})
@@ -650,8 +647,7 @@ func TestResponse_WriterOfEndedRunIsRejected(t *testing.T) {
 		return nil
 	})
 	var kept http.ResponseWriter
-	b.Add(flowtest.LoginBefore, "keeps too", func(_ context.Context,
-		x *flowhook.Exchange) error {
+	b.Add(flowtest.LoginBefore, "keeps too", func(_ context.Context, x *flowhook.Exchange) error {
 		kept = x.Writer
 		return nil
 	})

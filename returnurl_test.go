@@ -635,8 +635,7 @@ func TestMiddleware_NestedKeepsFiles(t *testing.T) {
 	reached := 0
 	srv := httptest.NewServer(p.Middleware(flowhook.Login)(http.HandlerFunc(func(w http.ResponseWriter,
 		r *http.Request) {
-		p.Middleware(flowhook.Settings)(http.HandlerFunc(func(http.ResponseWriter,
-			*http.Request) {
+		p.Middleware(flowhook.Settings)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 			reached++
 		})).ServeHTTP(w, r)
 		file, _, err := r.FormFile("picture")

@@ -449,16 +449,14 @@ func TestSessions_ContextFromOutsideTransaction(t *testing.T) {
 		name string
 		call func(ctx context.Context, d *flowtest.SessionTest, x *flowhook.Exchange) error
 	}{
-		{"Issue", func(ctx context.Context, d *flowtest.SessionTest,
-			x *flowhook.Exchange) error {
+		{"Issue", func(ctx context.Context, d *flowtest.SessionTest, x *flowhook.Exchange) error {
 			return d.Issue(ctx, x)
 		}},
 		{"Create", func(ctx context.Context, d *flowtest.SessionTest, x *flowhook.Exchange) error {
 			_, err := d.Create(ctx, x)
 			return err
 		}},
-		{"End", func(ctx context.Context, d *flowtest.SessionTest,
-			x *flowhook.Exchange) error {
+		{"End", func(ctx context.Context, d *flowtest.SessionTest, x *flowhook.Exchange) error {
 			return d.End(ctx, x)
 		}},
 	} {

@@ -243,8 +243,7 @@ func TestVerify_OutboxCourierPanicsWithErrAbortHandler(t *testing.T) {
 	saved := false
 	d := flowtest.NewSessionTest(t, "selfservice: {login: {after: [{hook: verify}]}}\n", func(d *flowtest.SessionTest) {
 		d.Options.Outbox = true
-		d.Options.Courier = flowtest.CourierFunc(func(context.Context,
-			flowhook.Message) error {
+		d.Options.Courier = flowtest.CourierFunc(func(context.Context, flowhook.Message) error {
 			panic(http.ErrAbortHandler)
 		})
 	})

@@ -173,8 +173,7 @@ func provesWeakSecret(t *testing.T) {
 func provesUnusedSecrets(t *testing.T) {
 	const rule, inFile = "unused-secrets", "Yk3vWq8ZtB1nLx6RfDs0HgJ5mCpUa9EoTi2N4bKzVw7"
 	text := "secrets: {session: [" + inFile + "]}"
-	h := claimed(t, rule, text, func(_ *flowtest.Service,
-		o *flowhook.Options) {
+	h := claimed(t, rule, text, func(_ *flowtest.Service, o *flowhook.Options) {
 		o.Secrets = []string{flowtest.StrongSecret}
 	})
 	assert.False(t, h.AcceptsSecret(inFile))

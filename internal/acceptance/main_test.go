@@ -1,17 +1,21 @@
 package acceptance_test
 
 import (
-	"fmt"
+	"log"
 	"os"
 	"testing"
 )
 
 // TestMain runs the tests in the module's root, because they read its documents, its sources and
-// its testdata.
+// its testdata. The workers of a fuzz test start there.
 func TestMain(m *testing.M) {
-	if err := os.Chdir("../.."); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+	for {
+		if _, err := os.Stat("go.mod"); err == nil {
+			break
+		}
+		if err := os.Chdir(".."); err != nil {
+			log.Fatal(err)
+		}
 	}
 	os.Exit(m.Run())
 }

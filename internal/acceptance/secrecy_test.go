@@ -249,8 +249,7 @@ func TestSecrecy_RunErrors(t *testing.T) {
 		}},
 		{"an invalid status", flowtest.AnswerWith(1000, flowtest.Canary)},
 		{"a body too big", flowtest.AnswerWith(http.StatusOK, strings.Repeat(flowtest.Canary, 1<<18))},
-		{"another writer", func(_ context.Context,
-			x *flowhook.Exchange) error {
+		{"another writer", func(_ context.Context, x *flowhook.Exchange) error {
 			x.Writer = httptest.NewRecorder()
 			return nil
 		}},
@@ -289,8 +288,7 @@ func TestSecrecy_RunErrors(t *testing.T) {
 	})
 	forEachLogger(t, "a before hook, by Middleware's default", func(t *testing.T, s *secrecyTest) []error {
 		cfg := &flowhook.Config{}
-		cfg.Add(flowtest.LoginBefore, "gate", flowhook.HookFunc(func(_ context.Context,
-			x *flowhook.Exchange) error {
+		cfg.Add(flowtest.LoginBefore, "gate", flowhook.HookFunc(func(_ context.Context, x *flowhook.Exchange) error {
 			return panicsBelow(flowtest.Canary, x)
 		}))
 		s.Options.Secrets = []string{flowtest.Canary + "-long-enough"}
