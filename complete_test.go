@@ -330,12 +330,12 @@ func TestComplete_WithoutWriterAndRequest(t *testing.T) {
 	})
 
 	for name, act := range map[string]flowtest.Act{
-		"an_answer_is_an_error": flowtest.AnswerWith(http.StatusFound, ""),
-		"a_body_is_an_error": func(_ context.Context, x *flowhook.Exchange) error {
+		"answer_is_an_error": flowtest.AnswerWith(http.StatusFound, ""),
+		"body_is_an_error": func(_ context.Context, x *flowhook.Exchange) error {
 			_, err := x.Writer.Write(nil)
 			return err
 		},
-		"a_header_is_an_error": func(_ context.Context, x *flowhook.Exchange) error {
+		"header_is_an_error": func(_ context.Context, x *flowhook.Exchange) error {
 			x.Writer.Header().Set("A", "b")
 			return nil
 		},
@@ -525,7 +525,7 @@ func (l errorList) Error() string { return strings.Join(l, ", ") }
 func TestComplete_IncomparableErrors(t *testing.T) {
 	nothing := func() error { var e *url.Error; return e }
 	for name, cause := range map[string]error{"not comparable": errorList{"name", "address"},
-		"a nil pointer": nothing(), "wrapped": fmt.Errorf("save: %w", errorList{"x"})} {
+		"nil pointer": nothing(), "wrapped": fmt.Errorf("save: %w", errorList{"x"})} {
 		for _, hook := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, of a hook: %t", name, hook), func(t *testing.T) {
 				b := flowtest.NewRunTest(t)

@@ -265,7 +265,7 @@ func TestRedirect_FollowsReturnTo(t *testing.T) {
 		saved            bool
 	}{
 		{"no return_to", "/login", "", http.StatusFound, "/home", 2, true},
-		{"a good one", "/login?return_to=" + url.QueryEscape(good), "", http.StatusFound, good, 2, true},
+		{"good one", "/login?return_to=" + url.QueryEscape(good), "", http.StatusFound, good, 2, true},
 		{"allowed URL in the form", "/login", "return_to=" + url.QueryEscape(good), http.StatusFound, good, 2, true},
 		{"bad URL is rejected before any hook", "/login?return_to=" + url.QueryEscape(bad), "", http.StatusBadRequest,
 			"", 0, false},

@@ -281,15 +281,15 @@ func TestReload_CookieScope(t *testing.T) {
 	const older = "cookies: {domain: example.org, path: /old}"
 	// want is the position of the finding and the name of the cookie.
 	for _, row := range []struct{ name, was, is, want string }{
-		{"a domain is added", cookie("name: sid"), cookie("name: sid, domain: example.org"), `1:39 "sid"`},
-		{"a domain is removed", cookie("name: sid, domain: example.org"), cookie("name: sid"), `1:26 "sid"`},
+		{"domain is added", cookie("name: sid"), cookie("name: sid, domain: example.org"), `1:39 "sid"`},
+		{"domain is removed", cookie("name: sid, domain: example.org"), cookie("name: sid"), `1:26 "sid"`},
 		{"another domain", cookie("domain: a.example.org"), cookie("domain: example.org"), `1:28 "session"`},
 		{"another path", cookie("name: sid, domain: example.org"),
 			cookie("name: sid, domain: example.org, path: /app"), `1:58 "sid"`},
-		{"a path is removed", cookie("domain: example.org, path: /app"), cookie("domain: example.org"),
+		{"path is removed", cookie("domain: example.org, path: /app"), cookie("domain: example.org"),
 			`1:28 "session"`},
-		{"a domain instead of a path", cookie("path: /app"), cookie("domain: example.org"), `1:28 "session"`},
-		{"a path instead of a domain", cookie("domain: example.org"), cookie("path: /app"), `1:26 "session"`},
+		{"domain instead of a path", cookie("path: /app"), cookie("domain: example.org"), `1:28 "session"`},
+		{"path instead of a domain", cookie("domain: example.org"), cookie("path: /app"), `1:26 "session"`},
 		{"domain and secure are removed", cookie("domain: example.org"), cookie("secure: false"), `1:28 "session"`},
 		{"older key", cookie("domain: example.org"), older, `1:38 "session"`},
 

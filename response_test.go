@@ -191,20 +191,20 @@ func TestResponse_ConnectionIsUnreachable(t *testing.T) {
 	soon := time.Now().Add(time.Hour)
 	attempts := 0
 	for name, try := range map[string]func(w http.ResponseWriter) error{
-		"a Flusher": flatly(func(w http.ResponseWriter) bool { _, ok := w.(http.Flusher); return ok }),
-		"a FlushError": flatly(func(w http.ResponseWriter) bool {
+		"Flusher": flatly(func(w http.ResponseWriter) bool { _, ok := w.(http.Flusher); return ok }),
+		"FlushError": flatly(func(w http.ResponseWriter) bool {
 			_, ok := w.(interface{ FlushError() error })
 			return ok
 		}),
-		"a Hijacker":     flatly(func(w http.ResponseWriter) bool { _, ok := w.(http.Hijacker); return ok }),
-		"a Pusher":       flatly(func(w http.ResponseWriter) bool { _, ok := w.(http.Pusher); return ok }),
-		"a ReaderFrom":   flatly(func(w http.ResponseWriter) bool { _, ok := w.(io.ReaderFrom); return ok }),
-		"a StringWriter": flatly(func(w http.ResponseWriter) bool { _, ok := w.(io.StringWriter); return ok }),
-		"a CloseNotifier": flatly(func(w http.ResponseWriter) bool {
+		"Hijacker":     flatly(func(w http.ResponseWriter) bool { _, ok := w.(http.Hijacker); return ok }),
+		"Pusher":       flatly(func(w http.ResponseWriter) bool { _, ok := w.(http.Pusher); return ok }),
+		"ReaderFrom":   flatly(func(w http.ResponseWriter) bool { _, ok := w.(io.ReaderFrom); return ok }),
+		"StringWriter": flatly(func(w http.ResponseWriter) bool { _, ok := w.(io.StringWriter); return ok }),
+		"CloseNotifier": flatly(func(w http.ResponseWriter) bool {
 			_, ok := w.(interface{ CloseNotify() <-chan bool })
 			return ok
 		}),
-		"an Unwrap": flatly(func(w http.ResponseWriter) bool {
+		"Unwrap": flatly(func(w http.ResponseWriter) bool {
 			_, ok := w.(interface{ Unwrap() http.ResponseWriter })
 			return ok
 		}),
@@ -458,8 +458,8 @@ func TestResponse_HighestStatus(t *testing.T) {
 
 func TestResponse_ReplacedWriterIsReported(t *testing.T) {
 	for name, replace := range map[string]flowtest.Act{
-		"the writer":  func(_ context.Context, x *flowhook.Exchange) error { x.Writer = httptest.NewRecorder(); return nil },
-		"the request": func(_ context.Context, x *flowhook.Exchange) error { x.Request = flowtest.NewRequest(); return nil },
+		"writer":  func(_ context.Context, x *flowhook.Exchange) error { x.Writer = httptest.NewRecorder(); return nil },
+		"request": func(_ context.Context, x *flowhook.Exchange) error { x.Request = flowtest.NewRequest(); return nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := flowtest.NewRunTest(t)

@@ -108,22 +108,22 @@ func TestReturnURL_Sources(t *testing.T) {
 		r    *http.Request
 		want string // "": refused
 	}{
-		{"the query", form("/?return_to="+escaped, ""), good},
-		{"the form", form("/", "return_to="+escaped), good},
+		{"query", form("/?return_to="+escaped, ""), good},
+		{"form", form("/", "return_to="+escaped), good},
 		{"both, the same", form("/?return_to="+escaped, "return_to="+escaped), good},
 		{"both, different", form("/?return_to="+escaped, "return_to=/here"), ""},
 		{"twice in the query", form("/?return_to=/here&return_to=/here/x", ""), ""},
 		{"twice in the query, the same", form("/?return_to=/here&return_to=/here", ""), "/here"},
-		{"an allowed URL and a bad one", form("/?return_to="+escaped+"&return_to="+url.QueryEscape(bad), ""), ""},
-		{"an empty one and an allowed URL", form("/?return_to=&return_to=/here", ""), "/here"},
-		{"an empty one", form("/?return_to=", "return_to="), "/signed-in"},
+		{"allowed URL and a bad one", form("/?return_to="+escaped+"&return_to="+url.QueryEscape(bad), ""), ""},
+		{"empty one and an allowed URL", form("/?return_to=&return_to=/here", ""), "/here"},
+		{"empty one", form("/?return_to=", "return_to="), "/signed-in"},
 		{"name in another letter case", form("/?Return_To="+url.QueryEscape(bad), ""), "/signed-in"},
 		{"semicolon is no separator", form("/?a;return_to="+url.QueryEscape(bad), ""), "/signed-in"},
 		{"malformed pairs are ignored", form("/?return_to=%zz", ""), "/signed-in"},
 		{"a bad one in the query", form("/?return_to="+url.QueryEscape(bad), ""), ""},
 		{"a bad one in the form", form("/", "return_to="+url.QueryEscape(bad)), ""},
-		{"a subdomain", form("/?return_to=https://a.b.example.net/x", ""), "https://a.b.example.net/x"},
-		{"the default", form("/?return_to=/signed-in", ""), ""},
+		{"subdomain", form("/?return_to=https://a.b.example.net/x", ""), "https://a.b.example.net/x"},
+		{"default", form("/?return_to=/signed-in", ""), ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			got, err := returnURL(t, returnsYAML, row.r, flowhook.Login, flowhook.Password)

@@ -67,8 +67,8 @@ func TestSecret_References(t *testing.T) {
 			assert.Equal(t, "alice", found.IdentityID)
 		})
 	}
-	for name, cfg := range map[string]*flowhook.Config{"a block": f.load("secrets:\n  session:\n    - |\n      " +
-		secret + "\n"), "an option": nil} {
+	for name, cfg := range map[string]*flowhook.Config{"block": f.load("secrets:\n  session:\n    - |\n      " +
+		secret + "\n"), "option": nil} {
 		t.Run(name+"/is the same key", func(t *testing.T) {
 			opts := opts
 			if cfg == nil {
@@ -132,12 +132,12 @@ func TestSecret_ReferencesBesideFlowNamedHook(t *testing.T) {
 	t.Setenv("FLOWHOOK_BODY", "the value")
 	const hooks = "[{hook: body, config: {body: '${FLOWHOOK_BODY}'}}]"
 	for name, text := range map[string]string{
-		"a flow": "selfservice: {hook: {after: " + hooks + "}, login: {before: " + hooks + "}}",
-		"a flow in flows": "selfservice: {flows: {hook: {after: {hooks: " + hooks + "}}, login: {before: {hooks: " +
+		"flow": "selfservice: {hook: {after: " + hooks + "}, login: {before: " + hooks + "}}",
+		"flow in flows": "selfservice: {flows: {hook: {after: {hooks: " + hooks + "}}, login: {before: {hooks: " +
 			hooks + "}}}}",
-		"a strategy":        "selfservice: {login: {after: {hook: {hooks: " + hooks + "}, password: " + hooks + "}}}",
-		"a list":            "selfservice: {login: {after: {hook: " + hooks + ", hooks: " + hooks + "}}}",
-		"a strategy config": "selfservice: {login: {after: {hook: " + hooks + ", config: " + hooks + "}}}",
+		"strategy":        "selfservice: {login: {after: {hook: {hooks: " + hooks + "}, password: " + hooks + "}}}",
+		"list":            "selfservice: {login: {after: {hook: " + hooks + ", hooks: " + hooks + "}}}",
+		"strategy config": "selfservice: {login: {after: {hook: " + hooks + ", config: " + hooks + "}}}",
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
@@ -302,14 +302,14 @@ func TestNew_TypedNil(t *testing.T) {
 		opts flowhook.Options
 		want []string
 	}{
-		{"a pointer", flowhook.Options{Store: (*nilStore)(nil)},
+		{"pointer", flowhook.Options{Store: (*nilStore)(nil)},
 			[]string{"Options.Store: a nil *flowhook_test.nilStore; leave it out, or check the error of the call that made it"}},
-		{"a function", flowhook.Options{Store: funcStore(nil)},
+		{"function", flowhook.Options{Store: funcStore(nil)},
 			[]string{"Options.Store: a nil flowhook_test.funcStore; leave it out, or check the error of the call that made it"}},
-		{"a courier", flowhook.Options{Courier: (*nilCourier)(nil)},
+		{"courier", flowhook.Options{Courier: (*nilCourier)(nil)},
 			[]string{"Options.Courier: a nil *flowhook_test.nilCourier; leave it out, or check the error of the call that made it"}},
 		{"nothing", flowhook.Options{}, nil},
-		{"a value", flowhook.Options{Store: nilStore{}, Courier: nilCourier{}}, nil},
+		{"value", flowhook.Options{Store: nilStore{}, Courier: nilCourier{}}, nil},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			_, err := flowhook.New(nil, row.opts)

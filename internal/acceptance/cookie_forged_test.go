@@ -41,7 +41,7 @@ func TestCookies_ForgedAreAnonymous(t *testing.T) {
 		"percent-encoded":       named(strings.ReplaceAll(value, "=", "%3D")),
 		"without padding":       named(unpadded),
 		"with too much padding": named(value + "===="),
-		"the ID alone":          named(s.ID),
+		"ID alone":              named(s.ID),
 		"signed with another secret": named(flowtest.SignToken("another-secret-than-that", flowtest.CookieName,
 			now, s.ID)),
 		"signed with the secret itself": named(raw),
@@ -63,7 +63,7 @@ func TestCookies_ForgedAreAnonymous(t *testing.T) {
 			strings.Repeat("A", 36<<10))),
 		"token repeated 700 times":              named(strings.Repeat(value, 700)),
 		"4000 letters before the genuine token": named(strings.Repeat("A", 4000) + value),
-		"a value of separators":                 named("fHx8fHx8fHx8fHw="),
+		"value of separators":                   named("fHx8fHx8fHx8fHw="),
 	} {
 		t.Run(name, func(t *testing.T) {
 			d.Store.Take()

@@ -59,19 +59,19 @@ func TestCookies_Several(t *testing.T) {
 		name, one, other, who string
 	}{
 		{"junk and a live session", "=junk", "=" + live, "alice"},
-		{"an empty value and a live session", "=", "=" + live, "alice"},
+		{"empty value and a live session", "=", "=" + live, "alice"},
 		{"no value and a live session", "", "=" + live, "alice"},
-		{"a forged signature and a live session", "=" + forged, "=" + live, "alice"},
-		{"an ended session and a live one", "=" + ended, "=" + live, "alice"},
+		{"forged signature and a live session", "=" + forged, "=" + live, "alice"},
+		{"ended session and a live one", "=" + ended, "=" + live, "alice"},
 		{"another user's ended session and a live one", "=" + endedToo, "=" + live, "alice"},
-		{"the same session twice", "=" + live, "=" + live, "alice"},
-		{"a session in quotes and without", `="` + live + `"`, "=" + live, "alice"},
+		{"same session twice", "=" + live, "=" + live, "alice"},
+		{"session in quotes and without", `="` + live + `"`, "=" + live, "alice"},
 		{"another session in quotes and a live one", `="` + bobs + `"`, "=" + live, "alice"},
 		{"two live sessions of one user", "=" + live, "=" + second, "anonymous"},
 		{"live sessions of two users", "=" + live, "=" + bobs, "anonymous"},
 		{"two ended sessions", "=" + ended, "=" + endedToo, "anonymous"},
-		{"an ended session and junk", "=" + ended, "=junk", "anonymous"},
-		{"an ended session and one in quotes", "=" + ended, `="` + live + `"`, "anonymous"},
+		{"ended session and junk", "=" + ended, "=junk", "anonymous"},
+		{"ended session and one in quotes", "=" + ended, `="` + live + `"`, "anonymous"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			for _, pair := range [][2]string{{row.one, row.other}, {row.other, row.one}} {
@@ -108,7 +108,7 @@ func TestCookies_SeveralAfterPathChange(t *testing.T) {
 func TestCookies_SeveralInFromRequest(t *testing.T) {
 	errTrouble := errors.New("trouble")
 
-	t.Run("an expired session does not count", func(t *testing.T) {
+	t.Run("expired session does not count", func(t *testing.T) {
 		d := flowtest.NewSessionTest(t, "session: {lifespan: 1h}\n")
 		expired, _ := d.SignIn("bob")
 		d.Clock.Add(time.Hour)
@@ -117,7 +117,7 @@ func TestCookies_SeveralInFromRequest(t *testing.T) {
 		require.Equal(t, "alice", d.IdentityOf(live, expired))
 	})
 
-	t.Run("a forged cookie costs no lookup", func(t *testing.T) {
+	t.Run("forged cookie costs no lookup", func(t *testing.T) {
 		d := flowtest.NewSessionTest(t, "")
 		live, s := d.SignIn("alice")
 		d.Store.Take()
@@ -125,7 +125,7 @@ func TestCookies_SeveralInFromRequest(t *testing.T) {
 		require.Equal(t, calls("FindSession", s.ID), d.Store.Take())
 	})
 
-	t.Run("a third session is not looked up", func(t *testing.T) {
+	t.Run("third session is not looked up", func(t *testing.T) {
 		d := flowtest.NewSessionTest(t, "")
 		cookies, ids := d.CookiesOf("alice", 3)
 		d.Store.Take()
@@ -134,7 +134,7 @@ func TestCookies_SeveralInFromRequest(t *testing.T) {
 	})
 
 	for _, first := range []string{"live", "ended"} {
-		t.Run("a failed lookup after a session that is "+first+" is an error", func(t *testing.T) {
+		t.Run("failed lookup after a session that is "+first+" is an error", func(t *testing.T) {
 			d := flowtest.NewSessionTest(t, "")
 			cookies, ids := d.CookiesOf("alice", 2)
 			if first == "ended" {

@@ -43,16 +43,16 @@ var failures = []struct {
 	is   error
 	says string
 }{
-	{"an error", func(*faultTest, *flowhook.Exchange) error { return flowtest.ErrRefused }, rolledBack,
+	{"error", func(*faultTest, *flowhook.Exchange) error { return flowtest.ErrRefused }, rolledBack,
 		flowtest.ErrRefused, "refused"},
-	{"a panic", func(*faultTest, *flowhook.Exchange) error { panic("oh no") }, rolledBack, nil, "panic: oh no"},
+	{"panic", func(*faultTest, *flowhook.Exchange) error { panic("oh no") }, rolledBack, nil, "panic: oh no"},
 	{"a Goexit", func(*faultTest, *flowhook.Exchange) error { runtime.Goexit(); return nil }, cutOff, nil, ""},
 	{"ErrAbortHandler", func(*faultTest, *flowhook.Exchange) error { panic(http.ErrAbortHandler) }, cutOff, nil, ""},
 	{"a canceled context", func(r *faultTest, _ *flowhook.Exchange) error { r.cancel(); return nil }, rolledBack,
 		context.Canceled, ""},
 	{"commit fails", func(r *faultTest, _ *flowhook.Exchange) error { r.store.failCommit(); return nil }, rolledBack,
 		errInjected, ""},
-	{"an answer of 403", func(_ *faultTest, x *flowhook.Exchange) error {
+	{"answer of 403", func(_ *faultTest, x *flowhook.Exchange) error {
 		x.Writer.WriteHeader(http.StatusForbidden)
 		_, err := io.WriteString(x.Writer, "not you")
 		return err
@@ -69,13 +69,13 @@ func failingHooks(p chain) (all []injection) {
 		for _, m := range failures {
 			i := injection{name: m.name + " at " + place, ends: m.ends, is: m.is, says: m.says,
 				arm: func(r *faultTest) { r.failAt, r.failure = place, m.do }}
-			answer := m.name == "an answer of 403"
+			answer := m.name == "answer of 403"
 			switch {
 			case place == "gate" && answer:
 				continue // that is where it may
 			case place == "save" && answer:
 				i.says = "it has answered"
-			case place == "save" && m.name == "a panic":
+			case place == "save" && m.name == "panic":
 				i.ends = panicked
 			case answer:
 				i.says = "status 403"

@@ -238,17 +238,17 @@ func TestSecrecy_RunErrors(t *testing.T) {
 		name string
 		host flowtest.Act
 	}{
-		{"an error", flowtest.Refuse},
-		{"a panic", func(_ context.Context, x *flowhook.Exchange) error { return panicsBelow(flowtest.Canary, x) }},
-		{"a nil pointer", func(context.Context, *flowhook.Exchange) error { var x *flowhook.Exchange; x.Err = nil; return nil }},
-		{"an answer of 403", flowtest.AnswerWith(http.StatusForbidden, flowtest.Canary)},
+		{"error", flowtest.Refuse},
+		{"panic", func(_ context.Context, x *flowhook.Exchange) error { return panicsBelow(flowtest.Canary, x) }},
+		{"nil pointer", func(context.Context, *flowhook.Exchange) error { var x *flowhook.Exchange; x.Err = nil; return nil }},
+		{"answer of 403", flowtest.AnswerWith(http.StatusForbidden, flowtest.Canary)},
 		{"two answers", func(ctx context.Context, x *flowhook.Exchange) error {
 			answer(ctx, x)
 			return answer(ctx,
 				x)
 		}},
-		{"an invalid status", flowtest.AnswerWith(1000, flowtest.Canary)},
-		{"a body too big", flowtest.AnswerWith(http.StatusOK, strings.Repeat(flowtest.Canary, 1<<18))},
+		{"invalid status", flowtest.AnswerWith(1000, flowtest.Canary)},
+		{"body too big", flowtest.AnswerWith(http.StatusOK, strings.Repeat(flowtest.Canary, 1<<18))},
 		{"another writer", func(_ context.Context, x *flowhook.Exchange) error {
 			x.Writer = httptest.NewRecorder()
 			return nil
@@ -286,7 +286,7 @@ func TestSecrecy_RunErrors(t *testing.T) {
 		}
 		return errs
 	})
-	forEachLogger(t, "a before hook, by Middleware's default", func(t *testing.T, s *secrecyTest) []error {
+	forEachLogger(t, "before hook, by Middleware's default", func(t *testing.T, s *secrecyTest) []error {
 		cfg := &flowhook.Config{}
 		cfg.Add(flowtest.LoginBefore, "gate", flowhook.HookFunc(func(_ context.Context, x *flowhook.Exchange) error {
 			return panicsBelow(flowtest.Canary, x)
