@@ -203,13 +203,6 @@ func (b *builder) wrongConfig(e *conf.Entry, key, problem string, args ...any) {
 	b.wrong(at, "", problem, args...)
 }
 
-// A Placer decides the phase of an entry that is at After and does not say which phase it is for.
-// Place returns After or BeforePersist. It is optional for a Hook that a HookFactory makes: a gate
-// that is useless once everything is saved moves itself to BeforePersist.
-type Placer interface {
-	Place(p Point) Phase
-}
-
 // place moves an entry to the phase that its hook asks for.
 func (b *builder) place(e *conf.Entry, h Hook) (ok bool) {
 	placer, ok := h.(Placer)
