@@ -24,7 +24,7 @@ func (b *builder) entry(e *conf.Entry) {
 		return
 	}
 	h := b.make(e, kind)
-	if h == nil || !said && e.In == string(After) && !b.place(e, h) {
+	if h == nil || !said && e.In == string(After) && !b.place(e, kind, h) {
 		return
 	}
 	b.put(e, h)
@@ -203,13 +203,16 @@ func (b *builder) wrongConfig(e *conf.Entry, key, problem string, args ...any) {
 	b.wrong(at, "", problem, args...)
 }
 
-// place moves an entry to the phase that its hook asks for.
-func (b *builder) place(e *conf.Entry, h Hook) (ok bool) {
-	placer, ok := h.(Placer)
-	if !ok {
+// place moves an entry at After to the phase that its hook asks for.
+func (b *builder) place(e *conf.Entry, kind *builtin, h Hook) (ok bool) {
+	place := kind.place
+	if placer, ok := h.(Placer); ok && kind == custom {
+		place = placer.Place
+	}
+	if place == nil {
 		return true
 	}
-	phase, err := guarded(func() (Phase, error) { return placer.Place(pointOf(e)), nil })
+	phase, err := guarded(func() (Phase, error) { return place(pointOf(e)), nil })
 	switch {
 	case err != nil:
 		b.wrongEntry(e, "", "Place of hook %q: %v", e.Name(), err).Err = err

@@ -83,6 +83,20 @@ func TestPlacer(t *testing.T) {
 	}
 }
 
+func TestPlacer_RedirectOfTheHost(t *testing.T) {
+	opts := anything()
+	opts.Hooks = map[string]flowhook.HookFactory{
+		"greet": func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
+			return flowhook.Redirect("/welcome"), nil
+		},
+	}
+	p, err := flowhook.New(parse(t, "selfservice: {registration: {after: [{hook: greet}]}}"), opts)
+	require.NoError(t, err)
+	for point := range p.Plan().Points() {
+		require.Equal(t, flowhook.After, point.Phase, "only the built-in redirect moves")
+	}
+}
+
 func TestDescriber(t *testing.T) {
 	const text = "selfservice: {login: {after: [{hook: gate, timeout: 2s}]}}"
 	p, err := flowhook.New(parse(t, text), withGate(gate{flowhook.After, "Lets staff in.", nil}))

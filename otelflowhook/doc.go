@@ -14,8 +14,8 @@
 //   - flowhook.flow, flowhook.phase and flowhook.strategy are the point of the run: of a flow-wide hook too, the strategy
 //     is that of the run. It is left out where the run has none.
 //   - flowhook.hook is the name of the hook in the file.
-//   - flowhook.outcome is passed, answered or failed. What the pipeline refuses when the hook has returned, such as a
-//     status of 400 at after or a second WriteHeader, is not seen here: the pipeline's error has it.
+//   - flowhook.outcome is passed, answered or failed. An answer that the pipeline rejects, such as
+//     a status of 400 at after or a second WriteHeader, is failed.
 //   - error.type is there where the hook has failed, and so is the span's status Error.
 //
 // # Failures
