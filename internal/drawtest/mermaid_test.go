@@ -32,12 +32,12 @@ func TestMermaidDrawsIt(t *testing.T) {
 	}{
 		"empty": {load(t, "", flowhook.Options{}), drawn{[]string{}, []string{}, 0}},
 		"service": {load(t, "service.yml", flowhook.Options{Secrets: random}), drawn{
-			[]string{"login", "registration by password", "registration by oidc", "registration by any other strategy",
-				"settings by password", "settings by profile", "settings by any other strategy", "sign_out_everywhere"},
+			[]string{"login by any strategy", "registration by password", "registration by oidc", "registration by any other strategy",
+				"settings by password", "settings by profile", "settings by any other strategy", "sign_out_everywhere by any strategy"},
 			[]string{"302 to /settings", "302 to /settings", "302 to /settings"}, 0}},
 		"traps": {load(t, "traps.yml", flowhook.Options{}), drawn{
 			[]string{"login by password", "login by any other strategy", "registration by password", "registration by oidc",
-				"registration by any other strategy", "recovery"},
+				"registration by any other strategy", "recovery by any strategy"},
 			[]string{"302 to /closed", "302 to /maintenance", "302 to /sorry", "302 to /sorry", "302 to /sorry",
 				"302 to https://www.example.org/welcome", "302 to https://www.example.org/welcome"},
 			2 /* login */ + 3 /* failed */ + 2 /* save, audit */ + 3 /* handler, save, revoke */}},

@@ -68,7 +68,8 @@ func lane(b *tab, title string) string {
 // TestRegistrationByPasswordCanBeRead is what the page is for: it alone tells what happens, in order, whatever its width.
 func TestRegistrationByPasswordCanBeRead(t *testing.T) {
 	b := newTab(t)
-	server := httptest.NewServer(hookpage.Handler(load(t, "service.yml", flowhook.Options{Secrets: random}), hookpage.Options{}))
+	opts := hookpage.Options{Recorder: hookpage.NewRecorder()}
+	server := httptest.NewServer(hookpage.Handler(load(t, "service.yml", flowhook.Options{Secrets: random}), opts))
 	defer server.Close()
 	for _, l := range looks {
 		b.as(l, 800)
