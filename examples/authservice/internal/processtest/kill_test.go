@@ -1,4 +1,4 @@
-package proof_test
+package processtest_test
 
 import (
 	"math/rand/v2"

@@ -1,8 +1,9 @@
-// Package proof_test drives the service as it is deployed: as processes, several on one database, over HTTP, with their mail
-// going out by SMTP. It kills them, takes the database away, and stops them, all under load, and looks at what is left.
+// Package processtest_test tests the service as it is deployed: as several processes on one database,
+// reached over HTTP, sending email over SMTP. Under load, it kills and stops the processes and stops
+// the database, and then checks what is left.
 //
 // What is random is seeded, and the seed is logged. FLOWHOOK_SEED sets it: the same choices, though not the same timing.
-package proof_test
+package processtest_test
 
 import (
 	"context"
@@ -34,7 +35,7 @@ var workspace string
 
 func TestMain(m *testing.M) {
 	var err error
-	if workspace, err = os.MkdirTemp("", "authservice-proof-"); err != nil {
+	if workspace, err = os.MkdirTemp("", "authservice-processtest-"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
