@@ -177,9 +177,11 @@ func main() {
 	s.Pipeline = must(flowhook.New(must(flowhook.LoadConfig(*file)), flowhook.Options{Store: memstore.New(), Courier: s,
 		VerificationURL: base + "/verification", Hooks: map[string]flowhook.HookFactory{"allow_domain": allowDomain},
 		Serves: []flowhook.Point{ // hooks anywhere else are errors at load
-			{Flow: flowhook.Registration, Strategy: flowhook.Password}, {Flow: flowhook.Login,
-				Strategy: flowhook.Password},
-			{Flow: flowhook.Settings, Strategy: flowhook.Profile}, {Flow: flowhook.Verification}, {Flow: flowhook.Logout}}}))
+			{Flow: flowhook.Registration, Strategy: flowhook.Password},
+			{Flow: flowhook.Login, Strategy: flowhook.Password},
+			{Flow: flowhook.Settings, Strategy: flowhook.Profile},
+			{Flow: flowhook.Verification},
+			{Flow: flowhook.Logout}}}))
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /whoami", func(w http.ResponseWriter, r *http.Request) {
 		session, err := s.Sessions().FromRequest(r)
