@@ -136,7 +136,7 @@ func TestConfig_Bad(t *testing.T) {
 	startService(t, status(http.StatusOK))
 	text, err := os.ReadFile("auth.yml")
 	require.NoError(t, err)
-	for _, row := range []struct{ name, old, new, says string }{
+	for _, row := range []struct{ name, old, new, want string }{
 		{"point after saving", "phase: before_persist", "phase: after", "7:17: .*write phase: before_persist"},
 		{"misspelled key", "trusted:", "trustd:", `13:13: .*did you mean "trusted"`},
 		{"no token", "token: ${DISPOSABLE_TOKEN}", "", "7:17: .*a token for it"},
@@ -149,7 +149,7 @@ func TestConfig_Bad(t *testing.T) {
 			require.NoError(t, err)
 			_, err = flowhook.New(cfg, options())
 			require.Error(t, err)
-			require.Regexp(t, row.says, err.Error())
+			require.Regexp(t, row.want, err.Error())
 			require.NotContains(t, err.Error(), "\n", "there must be only one error")
 		})
 	}
