@@ -7,16 +7,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestCommitInDoubt has the database crash when it has committed and not yet said so. Nobody can know then: the answer must
-// not say that nothing was changed, and what was done has to be done whole.
+// TestDatabaseDown_CommitInDoubt crashes the database after a commit is durable and before it is
+// confirmed. The answer must not claim that nothing was changed, and the change must be complete.
 //
-// A commit that waits for a standby that does not exist is durable, and not answered.
-func TestCommitInDoubt(t *testing.T) {
+// To get there, the commit waits for a standby that does not exist.
+func TestDatabaseDown_CommitInDoubt(t *testing.T) {
 	t.Parallel()
 	crashes, seed := times(t, 10, 1), newSeed(t)
 	server := newCluster(t)
 	box := newMailbox(t, seed)
-	l := &load{public: newPublic(t), d: deploy(t, server.url(), box.url, 1), mail: box}
+	l := &load{checkedClient: newCheckedClient(t), d: deploy(t, server.url(), box.url, 1), mail: box}
 	l.d.start()
 	r := l.d.copies[0]
 
@@ -26,26 +26,29 @@ func TestCommitInDoubt(t *testing.T) {
 		func() {
 			db := l.openDatabase(server.url())
 			defer db.Close()
-			for _, statement := range []string{"ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "SELECT pg_reload_conf()"} {
+			for _, statement := range []string{"ALTER SYSTEM SET synchronous_standby_names = 'nobody'",
+				"SELECT pg_reload_conf()"} {
 				_, err := db.Exec(statement)
 				require.NoError(t, err)
 			}
-			back := l.goesAway()
+			back := l.databaseDown()
 			defer back()
 			came := make(chan answer, 1)
 			go func() { came <- l.ask(r, nil, "POST", "/register", person...) }()
-			eventually(t, 8*time.Second, func() bool { // the service waits for a commit no longer than 10
+			eventually(t, 8*time.Second, func() bool { // the service waits at most 10 seconds for a commit
 				var waiting int
-				require.NoError(t, db.QueryRow("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query ILIKE 'commit%'").Scan(&waiting))
+				require.NoError(t, db.QueryRow("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' "+
+					"AND query ILIKE 'commit%'").Scan(&waiting))
 				return waiting > 0
-			}, "no commit waits")
+			}, "no commit is waiting")
 			server.stop("immediate")
 			answer := <-came
 			require.Equal(t, 503, answer.status, answer.body)
 			require.NotContains(t, answer.body, "Nothing was changed")
-			server.alone()
+			server.resetSettings()
 			server.start()
-			eventually(t, recovery, func() bool { return l.ask(r, nil, "GET", "/healthz").status == 200 }, "the copy does not recover")
+			eventually(t, recovery, func() bool { return l.ask(r, nil, "GET", "/healthz").status == 200 },
+				"the copy does not recover")
 		}()
 
 		db := l.openDatabase(server.url())
@@ -56,13 +59,14 @@ func TestCommitInDoubt(t *testing.T) {
 		}
 		var users int
 		require.NoError(t, db.QueryRow("SELECT count(*) FROM users WHERE email = $1", a.address()).Scan(&users))
-		require.Equal(t, 1, users, "the registration was not committed, though its commit was on disk")
-		require.True(t, l.ask(r, nil, "POST", "/register", person...).is("/register/sent"), "trying again")
+		require.Equal(t, 1, users, "the durable registration is missing")
+		require.True(t, l.ask(r, nil, "POST", "/register", person...).is("/register/sent"), "retrying the registration")
 		l.drained(db)
-		require.Len(t, box.letters(a.address(), confirmSubject), 1)
-		require.Len(t, box.letters(a.address(), takenSubject), 1)
-		token := box.letters(a.address(), confirmSubject)[0].token
+		require.Len(t, box.emails(a.address(), confirmSubject), 1)
+		require.Len(t, box.emails(a.address(), takenSubject), 1)
+		token := box.emails(a.address(), confirmSubject)[0].token
 		require.True(t, l.ask(r, nil, "POST", "/verify", "token", token).is("/verify/done"))
 	}
-	t.Logf("the database crashed %d times behind a commit that it had not yet answered: 503, which does not say that nothing was changed; it was done whole, its mail came, and trying again was right", crashes)
+	t.Logf("the database crashed %d times after an unconfirmed commit: the answer was 503 and did not claim that "+
+		"nothing was changed; the change was complete, its email arrived, and a retry worked", crashes)
 }

@@ -15,10 +15,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// revoking gives the service's auth.yml with one more hook after each login: it ends all other sessions. The brake lets through
-// as many as come at once.
+// revoking writes a copy of auth.yml in which each login revokes all other sessions, and the brake
+// never refuses. It returns the path.
 func revoking(t testing.TB) (path string) {
-	const before = "        hooks: # the session is issued by the handler, in the same transaction\n"
+	const before = "        hooks: # the handler issues the session in the same transaction\n"
 	text, err := os.ReadFile("../../auth.yml")
 	require.NoError(t, err)
 	require.Equal(t, 1, strings.Count(string(text), before), "auth.yml is not what this test expects")
@@ -29,37 +29,43 @@ func revoking(t testing.TB) (path string) {
 	return path
 }
 
-const email = "alice@example.org"
+const aliceEmail = "alice@example.org"
 
-// signedIn asks a copy who is signed in.
-func (p *public) signedIn(r *replica, v visitor, email string) bool {
+// signedIn reports whether the home page of a copy shows the user with this address as signed in.
+func (p *checkedClient) signedIn(r *replica, v visitor, email string) bool {
 	p.t.Helper()
 	answer := p.ask(r, v, "GET", "/")
 	in := strings.Contains(answer.body, "<strong>"+email+"</strong>")
-	require.NotEqual(p.t, in, strings.Contains(answer.body, "You are not signed in."), "%d: %s", answer.status, answer.body)
+	require.NotEqual(p.t, in, strings.Contains(answer.body, "You are not signed in."), "%d: %s", answer.status,
+		answer.body)
 	return in
 }
 
-// TestOneSessionIsLeft has a user sign in many times at once, at two copies of the service.
+// TestLogin_ConcurrentRevoke signs a user in many times at once on two copies and checks that one
+// session remains.
 //
-// It runs by itself: 64 passwords to check are work for both processors, and the service gives a request 15 seconds.
-func TestOneSessionIsLeft(t *testing.T) {
+// It does not run in parallel with other tests: checking 64 passwords takes both CPUs, and the
+// service limits a request to 15 seconds.
+func TestLogin_ConcurrentRevoke(t *testing.T) {
 	const (
 		atOnce      = 64
-		lateInRound = 2 // that is too much work now and then; more would be a queue that does not move
+		lateInRound = 2 // tolerated timeouts; more would mean that requests are stuck
 	)
 	rounds := times(t, 100, 2)
-	lateAtMost := max(lateInRound, rounds*atOnce/100) // 1 % of all; of few rounds, one's share
+	lateAtMost := max(lateInRound, rounds*atOnce/100) // 1% of all, or the share of one round
 	database, seed := testkit.PostgreSQL(t), newSeed(t)
-	box, p := newMailbox(t, seed), newPublic(t)
-	l := &load{public: p, d: deploy(t, database, box.url, 2, "AUTH_CONFIG", revoking(t)), mail: box}
+	box, p := newMailbox(t, seed), newCheckedClient(t)
+	l := &load{checkedClient: p, d: deploy(t, database, box.url, 2, "AUTH_CONFIG", revoking(t)), mail: box}
 	l.d.start()
 	a, b := l.d.copies[0], l.d.copies[1]
 	db := l.openDatabase(database)
-	require.True(t, p.ask(a, nil, "POST", "/register", "name", "Alice", "email", email, "password", password).is("/register/sent"))
+	require.True(t, p.ask(a, nil, "POST", "/register", "name", "Alice", "email", aliceEmail, "password",
+		password).is("/register/sent"))
 
-	eventually(t, time.Minute, func() bool { return len(box.letters(email, confirmSubject)) == 1 }, "no mail has come")
-	require.True(t, p.ask(b, nil, "POST", "/verify", "token", box.letters(email, confirmSubject)[0].token).is("/verify/done"))
+	eventually(t, time.Minute, func() bool { return len(box.emails(aliceEmail, confirmSubject)) == 1 },
+		"no email has arrived")
+	require.True(t, p.ask(b, nil, "POST", "/verify", "token",
+		box.emails(aliceEmail, confirmSubject)[0].token).is("/verify/done"))
 	browsers := make([]visitor, atOnce)
 	for i := range browsers {
 		browsers[i] = visitor{}
@@ -67,23 +73,23 @@ func TestOneSessionIsLeft(t *testing.T) {
 	p.patience = requestTime
 	var slowest time.Duration
 	late := 0
-	left := map[string]int{} // by the copy that issued the session that was left
+	left := map[string]int{} // by the copy that issued the remaining session
 	for round := range rounds {
-		// To check 64 passwords takes longer than to save 64 sessions, so that few of those would meet. In every second round
-		// the table is kept from them until there are as many as the copies have connections for.
+		// Checking 64 passwords takes longer than saving 64 sessions, so few transactions would
+		// overlap. In every second round, a lock on the table makes them wait for each other.
 		release := func() {}
 		if round%2 == 1 {
-			release = keepSessions(t, db)
+			release = lockSessions(t, db)
 		}
 		began := time.Now()
 		var all sync.WaitGroup
 		answers := make([]answer, atOnce)
 		for i, v := range browsers {
 			if round%4 < 2 {
-				delete(v, sessionCookie) // else it comes with the one it has, which is to end, too
+				delete(v, sessionCookie) // otherwise the request has a session, which must end, too
 			}
 			all.Go(func() {
-				answers[i] = p.ask(l.d.copies[i%2], v, "POST", "/login", "email", email, "password", password)
+				answers[i] = p.ask(l.d.copies[i%2], v, "POST", "/login", "email", aliceEmail, "password", password)
 			})
 		}
 		release()
@@ -91,7 +97,7 @@ func TestOneSessionIsLeft(t *testing.T) {
 		slowest = max(slowest, time.Since(began))
 		before := late
 		for i, answer := range answers {
-			if answer.status == http.StatusServiceUnavailable { // that it took so long, ask has seen
+			if answer.status == http.StatusServiceUnavailable { // ask has checked that it took long enough
 				late++
 				continue
 			}
@@ -99,53 +105,63 @@ func TestOneSessionIsLeft(t *testing.T) {
 			require.NotEmpty(t, answer.set[sessionCookie])
 			maps.Copy(browsers[i], answer.set)
 		}
-		require.LessOrEqual(t, late-before, lateInRound, "round %d: logins of %d that were 503 after 15 seconds", round, atOnce)
-		require.LessOrEqual(t, late, lateAtMost, "logins of %d that were 503 after 15 seconds, by round %d", rounds*atOnce, round)
+		require.LessOrEqual(t, late-before, lateInRound, "round %d: of %d logins, the number of 503 after 15 seconds",
+			round, atOnce)
+		require.LessOrEqual(t, late, lateAtMost, "of %d logins, the number of 503 after 15 seconds, by round %d",
+			rounds*atOnce, round)
 
 		var stored int
 		require.NoError(t, db.QueryRow("SELECT count(*) FROM flowhook_sessions").Scan(&stored))
 		require.Equal(t, 1, stored, "round %d: sessions in the table", round)
 		var survivors []int
 		for i, v := range browsers {
-			at := p.signedIn(a, v, email)
-			require.Equal(t, at, p.signedIn(b, v, email), "round %d: the copies do not agree", round)
+			at := p.signedIn(a, v, aliceEmail)
+			require.Equal(t, at, p.signedIn(b, v, aliceEmail), "round %d: the copies disagree", round)
 			if at {
 				survivors = append(survivors, i)
 			}
 		}
-		require.Len(t, survivors, 1, "round %d: cookies that are signed in", round)
+		require.Len(t, survivors, 1, "round %d: signed-in cookies", round)
 		left[l.d.copies[survivors[0]%2].name]++
 	}
-	t.Logf("%d logins at once at two processes, %d rounds (in every second, at least %d of them in the transaction at the same time), all answered 303 but for %d of %d that had waited for 15 seconds, and were 503 (at most %d in a round, and %d in all, may be): one session is left each time, in the table and among the cookies, asked at both (it came from A %d times, from B %d); a round took %s at most",
-		atOnce, rounds, crowd, late, rounds*atOnce, lateInRound, lateAtMost, left["A"], left["B"], slowest.Round(10*time.Millisecond))
+	t.Logf("%d concurrent logins on two processes, %d rounds (in every second, at least %d transactions at once), "+
+		"all answered 303 except %d of %d, which were 503 after 15 seconds (at most %d in a round and %d in all are "+
+		"allowed): one session remains each time, in the table and among the cookies, on both copies (issued by "+
+		"A %d times, by B %d times); a round took at most %s",
+		atOnce, rounds, waitingLogins, late, rounds*atOnce, lateInRound, lateAtMost,
+		left["A"], left["B"], slowest.Round(10*time.Millisecond))
 
 	l.drained(db)
-	require.Equal(t, late, l.d.said("level=ERROR"), "errors in the logs, beside those for a request that took too long")
-	require.Empty(t, box.letters(email, takenSubject))
-	require.Len(t, box.letters(email, deviceSubject), known(browsers)-1, "one mail for each browser that was new, but for the first")
+	require.Equal(t, late, l.d.logged("level=ERROR"), "errors in the logs other than timeouts")
+	require.Empty(t, box.emails(aliceEmail, takenSubject))
+	require.Len(t, box.emails(aliceEmail, deviceSubject), known(browsers)-1,
+		"one email for each new browser except the first")
 }
 
-// crowd is how many sign-ins have to be waiting in their transactions. Each of the two copies has 16 connections.
-const crowd = 24
+// waitingLogins is how many logins must wait in their transactions. Each of the two copies has 16
+// connections.
+const waitingLogins = 24
 
-// keepSessions locks the table of sessions. release waits for the crowd, and lets it go all at once.
-func keepSessions(t testing.TB, db *sql.DB) (release func()) {
+// lockSessions locks the table of sessions. release waits for waitingLogins transactions and lets
+// them go at once.
+func lockSessions(t testing.TB, db *sql.DB) (release func()) {
 	tx, err := db.Begin()
 	require.NoError(t, err)
-	t.Cleanup(func() { tx.Rollback() }) // it has ended, unless the test has failed
+	t.Cleanup(func() { tx.Rollback() }) // does nothing unless the test has failed
 	_, err = tx.Exec("LOCK TABLE flowhook_sessions IN ACCESS EXCLUSIVE MODE")
 	require.NoError(t, err)
 	return func() {
 		eventually(t, requestTime, func() bool {
 			var waiting int
-			require.NoError(t, tx.QueryRow("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(&waiting))
-			return waiting >= crowd
-		}, "fewer than %d sign-ins wait", crowd)
+			require.NoError(t, tx.QueryRow("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "+
+				"AND wait_event_type = 'Lock'").Scan(&waiting))
+			return waiting >= waitingLogins
+		}, "fewer than %d logins wait", waitingLogins)
 		require.NoError(t, tx.Commit())
 	}
 }
 
-// known counts the browsers that have a cookie of their own.
+// known counts the browsers with a device cookie.
 func known(browsers []visitor) (n int) {
 	for _, v := range browsers {
 		if v[deviceCookie] != "" {
@@ -155,19 +171,20 @@ func known(browsers []visitor) (n int) {
 	return n
 }
 
-// TestOneCopyForTheOther signs in on one copy and out on the other.
-func TestOneCopyForTheOther(t *testing.T) {
+// TestLogin_OtherCopy signs in on one copy and out on the other.
+func TestLogin_OtherCopy(t *testing.T) {
 	t.Parallel()
 	turns := times(t, 200, 4)
-	box, p := newMailbox(t, newSeed(t)), newPublic(t)
+	box, p := newMailbox(t, newSeed(t)), newCheckedClient(t)
 	d := deploy(t, testkit.PostgreSQL(t), box.url, 2)
 	d.start()
-	require.True(t, p.ask(d.copies[0], nil, "POST", "/register", "name", "Alice", "email", email, "password", password).is("/register/sent"))
+	require.True(t, p.ask(d.copies[0], nil, "POST", "/register", "name", "Alice", "email", aliceEmail, "password",
+		password).is("/register/sent"))
 	device := visitor{}
 	signIn := func(r *replica) visitor {
 		t.Helper()
 		v := maps.Clone(device)
-		answer := p.ask(r, v, "POST", "/login", "email", email, "password", password)
+		answer := p.ask(r, v, "POST", "/login", "email", aliceEmail, "password", password)
 		require.True(t, answer.is("/"), "%d: %s", answer.status, answer.body)
 		maps.Copy(v, answer.set)
 		device = visitor{deviceCookie: v[deviceCookie]}
@@ -177,8 +194,8 @@ func TestOneCopyForTheOther(t *testing.T) {
 		from, to := d.copies[turn%2], d.copies[(turn+1)%2]
 		one, other := signIn(from), signIn(to)
 		for _, r := range d.copies {
-			require.True(t, p.signedIn(r, one, email), "turn %d, %s", turn, r.name)
-			require.True(t, p.signedIn(r, other, email), "turn %d, %s", turn, r.name)
+			require.True(t, p.signedIn(r, one, aliceEmail), "turn %d, %s", turn, r.name)
+			require.True(t, p.signedIn(r, other, aliceEmail), "turn %d, %s", turn, r.name)
 		}
 		gone := []visitor{one, other}
 		if turn%4 < 2 {
@@ -186,14 +203,16 @@ func TestOneCopyForTheOther(t *testing.T) {
 		} else {
 			require.True(t, p.ask(to, one, "POST", "/logout").is("/"))
 			gone = gone[:1]
-			require.True(t, p.signedIn(from, other, email), "turn %d: the other session has nothing to do with it", turn)
+			require.True(t, p.signedIn(from, other, aliceEmail), "turn %d: the other session must remain", turn)
 		}
 		for _, v := range gone {
-			require.False(t, p.signedIn(from, v, email), "turn %d: signed out on %s, and still signed in on %s", turn, to.name, from.name)
+			require.False(t, p.signedIn(from, v, aliceEmail), "turn %d: signed out on %s but still signed in on %s",
+				turn, to.name, from.name)
 			require.True(t, p.ask(from, v, "GET", "/settings").is("/login"))
-			require.False(t, p.signedIn(to, v, email), "turn %d", turn)
+			require.False(t, p.signedIn(to, v, aliceEmail), "turn %d", turn)
 		}
 	}
-	t.Logf("signed in on one process is signed in on the other; signed out there (%d times everywhere, %d times one session) is anonymous on the first at the next request",
+	t.Logf("a login on one process works on the other; a sign-out there (%d times everywhere, %d times one session) "+
+		"takes effect on the first at once",
 		turns-turns/2, turns/2)
 }

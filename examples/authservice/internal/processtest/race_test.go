@@ -2,5 +2,5 @@
 
 package processtest_test
 
-// Where the tests look for data races, the service that they drive is built to do so too.
+// If the tests run under the race detector, the service is built with it, too.
 const underRace = true
