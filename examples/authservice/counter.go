@@ -10,7 +10,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// A limit is how many tries may fail at once, and after what time there is one more.
+// A limit allows Tries failed attempts at once, then one more each time Every has passed.
 type limit struct {
 	Tries int           `yaml:"tries"`
 	Every time.Duration `yaml:"every"`
@@ -18,25 +18,26 @@ type limit struct {
 
 func (l limit) check() error {
 	if l.Tries < 1 || l.Every <= 0 {
-		return errors.New("pair, account and client each need tries and every, above 0, such as {tries: 5, every: 1m}")
+		return errors.New("pair, account and client each need positive tries and every, such as {tries: 5, every: 1m}")
 	}
 	return nil
 }
 
-// What tries are counted by. Each kind has its own memory, so that many of one do not push out those of another.
+// A kind is what attempts are counted by. Each kind has its own cache, so that many keys of one
+// kind do not evict those of another.
 type kind int
 
 const (
-	byPair    kind = iota // an account, together with the client that tries
-	byAccount             // an account, whoever tries
-	byClient              // a client, whatever account it tries
+	byPair    kind = iota // an account and a client
+	byAccount             // an account, for all clients
+	byClient              // a client, for all accounts
 	kinds
 )
 
-// String is for the log.
+// String returns the name of k in logs.
 func (k kind) String() string { return [kinds]string{"pair", "account", "client"}[k] }
 
-// A key is what a try is counted on. It is remembered by its hash: what was typed may be as long as a form, and may be a
+// A key identifies a counter. It holds a hash, because what was typed may be long and may be a
 // password.
 type key struct {
 	kind  kind
@@ -44,101 +45,105 @@ type key struct {
 	limit limit
 }
 
-// A tally is the tries on one key.
-type tally struct {
-	left  *rate.Limiter // a token for each try that is left
-	under int           // tries that are under way. Any of them may fail, so until it is over it counts as if it had
-	told  bool          // the refusals since a try was last let through have been told
+// A counter counts the attempts on one key.
+type counter struct {
+	left     *rate.Limiter // one token for each attempt left
+	running  int           // attempts in progress; each counts as failed until it has ended
+	reported bool          // whether a refusal was reported since the last attempt that was allowed
 }
 
-// remembered is how many keys of a kind are kept, at most: those that were used last. One that is forgotten begins anew; to
-// have an account forgotten, somebody has to try so many others, each client only as many as its own limit allows.
-const remembered = 50_000
+// maxKeys is the maximum number of keys of each kind; the least recently used is dropped. A dropped
+// key starts over. To make the service drop an account, an attacker must try that many others, and
+// the limit of the client applies to each.
+const maxKeys = 50_000
 
-// tallies count the tries of this process; the zero value is not ready, see newTallies. They are safe for concurrent use.
+// counters counts the attempts in this process. Use newCounters; the zero value is not ready. It is
+// safe for concurrent use.
 //
-// The bucket is golang.org/x/time/rate's: it takes its time from the caller, and its limit can be changed. Those of
-// sethvargo/go-limiter have a clock and a goroutine of their own, and no bound but the age of what they keep.
-type tallies struct {
+// It uses golang.org/x/time/rate, because the caller passes the time and the limit can change. The
+// limiters of sethvargo/go-limiter have their own clock and goroutine, and bound what they keep
+// only by age.
+type counters struct {
 	mu   sync.Mutex
-	kept [kinds]*simplelru.LRU[[sha256.Size]byte, *tally]
+	keys [kinds]*simplelru.LRU[[sha256.Size]byte, *counter]
 }
 
-func newTallies() *tallies {
-	t := &tallies{}
-	for k := range t.kept {
-		kept, err := simplelru.NewLRU[[sha256.Size]byte, *tally](remembered, nil)
+func newCounters() *counters {
+	cs := &counters{}
+	for k := range cs.keys {
+		cache, err := simplelru.NewLRU[[sha256.Size]byte, *counter](maxKeys, nil)
 		if err != nil { // only for a size below 1
 			panic(err)
 		}
-		t.kept[k] = kept
+		cs.keys[k] = cache
 	}
-	return t
+	return cs
 }
 
-// A refused is why a try may not be made now.
-type refused struct {
-	by   kind
-	wait time.Duration
-	tell bool // it is the first since a try was let through
+// An overLimit is why an attempt is refused.
+type overLimit struct {
+	by    kind
+	wait  time.Duration
+	first bool // the first refusal since an attempt was allowed
 }
 
-// begin lets a try through, or refuses it. A try that is let through is under way on all keys until over; one that is refused
-// counts nowhere. The first key that has none left decides, and those behind it are not even made.
-func (t *tallies) begin(keys []key, now time.Time) (on []*tally, no *refused) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+// begin allows an attempt or refuses it. An allowed attempt is in progress on all keys until end; a
+// refused one counts nowhere. The first key without an attempt left decides, and no counters are
+// created for the keys after it.
+func (cs *counters) begin(keys []key, now time.Time) (on []*counter, over *overLimit) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
 	for _, k := range keys {
-		one := t.find(k, now)
-		if left := one.left.TokensAt(now) - float64(one.under); left < 1-1e-6 { // what has come back is not always quite whole
-			no = &refused{k.kind, max(time.Duration((1-left)*float64(k.limit.Every)), time.Second), !one.told}
-			one.told = true
-			return nil, no
+		c := cs.find(k, now)
+		if left := c.left.TokensAt(now) - float64(c.running); left < 1-1e-6 { // tolerates rounding
+			over = &overLimit{k.kind, max(time.Duration((1-left)*float64(k.limit.Every)), time.Second), !c.reported}
+			c.reported = true
+			return nil, over
 		}
-		on = append(on, one)
+		on = append(on, c)
 	}
-	for _, one := range on {
-		one.under++
-		one.told = false
+	for _, c := range on {
+		c.running++
+		c.reported = false
 	}
 	return on, nil
 }
 
-// find gives the tally of a key, with the key's limit: that may be another than before, since auth.yml can be read again, and
-// since each flow has its own there.
-func (t *tallies) find(k key, now time.Time) *tally {
-	one, ok := t.kept[k.kind].Get(k.hash)
+// find returns the counter of a key and sets its limit. The limit may have changed, because
+// auth.yml can be reloaded and each flow has its own limits.
+func (cs *counters) find(k key, now time.Time) *counter {
+	c, ok := cs.keys[k.kind].Get(k.hash)
 	if !ok {
-		one = &tally{left: k.limit.full()}
-		t.kept[k.kind].Add(k.hash, one)
-		return one
+		c = &counter{left: k.limit.full()}
+		cs.keys[k.kind].Add(k.hash, c)
+		return c
 	}
-	if every := rate.Every(k.limit.Every); one.left.Limit() != every {
-		one.left.SetLimitAt(now, every)
+	if every := rate.Every(k.limit.Every); c.left.Limit() != every {
+		c.left.SetLimitAt(now, every)
 	}
-	if one.left.Burst() != k.limit.Tries {
-		one.left.SetBurstAt(now, k.limit.Tries)
+	if c.left.Burst() != k.limit.Tries {
+		c.left.SetBurstAt(now, k.limit.Tries)
 	}
-	return one
+	return c
 }
 
 func (l limit) full() *rate.Limiter { return rate.NewLimiter(rate.Every(l.Every), l.Tries) }
 
-// over ends a try that was under way. One that has failed is taken from what is left.
-func (t *tallies) over(on []*tally, failed bool, now time.Time) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, one := range on {
-		one.under--
+// end ends an attempt. A failed one takes a token.
+func (cs *counters) end(on []*counter, failed bool, now time.Time) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	for _, c := range on {
+		c.running--
 		if failed {
-			one.left.ReserveN(now, 1) // it takes the token also where that is not quite whole
+			c.left.ReserveN(now, 1) // takes the token even if rounding left slightly less than one
 		}
 	}
 }
 
-// forget makes a tally as if nothing had failed.
-func (t *tallies) forget(one *tally) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	one.left = rate.NewLimiter(one.left.Limit(), one.left.Burst())
+// reset forgets the failures of a counter.
+func (cs *counters) reset(c *counter) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	c.left = rate.NewLimiter(c.left.Limit(), c.left.Burst())
 }

@@ -64,7 +64,7 @@ func TestDebug(t *testing.T) {
 			}
 			if c.method == "GET" {
 				require.Equal(t, http.StatusNotFound, w.Code)
-				require.Contains(t, w.Body.String(), "There is nothing at this address.")
+				require.Contains(t, w.Body.String(), "There is no page at this address.")
 			}
 		})
 	}
