@@ -18,7 +18,7 @@ import (
 // newBrake is the factory of the brake hook, which slows down password guessing. Configure it at
 // three points, which work together:
 //
-//   - before login and settings, it refuses a form with a password while there were too many wrong
+//   - Before login and settings, it refuses a form with a password while there were too many wrong
 //     ones. It does so before the password is checked. It limits the pair of account and client,
 //     the account, and the client; its config sets the limits. An account is the address as typed,
 //     registered or not, so a refusal does not reveal whether it exists.
@@ -107,8 +107,7 @@ func (s *service) brakeBefore(ctx context.Context, x *flowhook.Exchange, flow fl
 	}
 	if over.first { // a row for each refusal would cost more than the refusal
 		s.log.WarnContext(ctx, "too many attempts", slog.String("flow", string(flow)),
-			slog.String("by", over.by.String()),
-			slog.Duration("wait", over.wait))
+			slog.String("by", over.by.String()), slog.Duration("wait", over.wait))
 		if err := s.transaction(ctx, "", func(ctx context.Context) error {
 			return s.auditRow(ctx, x, userID, account, "too_many_by_"+over.by.String())
 		}); err != nil { // the attempt is refused anyway

@@ -223,14 +223,14 @@ func TestBrake_Settings(t *testing.T) {
 		b := s.from("192.0.2.1")
 		b.tries(email, password)
 		for range 3 {
-			b.open("/settings").press("Change password", "current", "wrong", "new", "another password").refused(wrong,
-				"not your current password")
+			b.open("/settings").press("Change password", "current", "wrong", "new", "another password").
+				refused(wrong, "not your current password")
 			// checks no password, so it resets no counter
 			b.open("/settings").press("Save profile", "name", "Alice", "current", "wrong").at("/settings", "Settings")
 		}
 		for range 2 {
-			b.open("/settings").press("Save profile", "email", "eve@example.org", "current", "wrong").refused(wrong,
-				"not your current password")
+			b.open("/settings").press("Save profile", "email", "eve@example.org", "current", "wrong").
+				refused(wrong, "not your current password")
 		}
 		for button, fields := range map[string][]string{"Change password": {"current", password, "new",
 			"another password"}, "Save profile": {"email", "eve@example.org", "current", password}} {
@@ -246,19 +246,19 @@ func TestBrake_Settings(t *testing.T) {
 		s.ahead.Add(int64(5 * time.Minute))
 		s.register("bob@example.org", password)
 		for range 6 { // refused after the right password
-			b.open("/settings").press("Save profile", "email", "bob@example.org", "current", password).refused(wrong,
-				"This address cannot be used.")
+			b.open("/settings").press("Save profile", "email", "bob@example.org", "current", password).
+				refused(wrong, "This address cannot be used.")
 		}
 		for range 5 {
-			b.open("/settings").press("Change password", "current", "wrong", "new", "another password").refused(wrong,
-				"not your current password")
+			b.open("/settings").press("Change password", "current", "wrong", "new", "another password").
+				refused(wrong, "not your current password")
 		}
 		b.open("/settings").press("Sign out").at("/", "Welcome")
 		require.Equal(t, tooMany, b.tries(email, password), "the counters of login and settings are the same")
 		require.Equal(t, http.StatusOK, s.from("192.0.2.1").tries(email, password),
 			"another browser has its own counter")
-		s.browser().post("/settings/password", url.Values{"current": {"wrong"},
-			"new": {"another password"}}).at("/login", "Sign in")
+		s.browser().post("/settings/password", url.Values{"current": {"wrong"}, "new": {"another password"}}).
+			at("/login", "Sign in")
 	})
 }
 

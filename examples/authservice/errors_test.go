@@ -32,16 +32,16 @@ func TestErrorPages(t *testing.T) {
 	require.Equal(t, "GET, HEAD", b.Header.Get("Allow"))
 	b.open("/verify").at("/verify", "Confirm your address")
 	b.post("/verify", url.Values{"token": {"nonsense"}}).refused(http.StatusGone, "no longer works")
-	b.post("/login", url.Values{"email": {email}, "password": {strings.Repeat("x",
-		bodyMax)}}).refused(http.StatusRequestEntityTooLarge, "The form is too large.")
+	b.post("/login", url.Values{"email": {email}, "password": {strings.Repeat("x", bodyMax)}}).
+		refused(http.StatusRequestEntityTooLarge, "The form is too large.")
 	b.open("/login?a=%zz").refused(http.StatusBadRequest, "could not be read")
 	b.open("/static/style.css")
 	require.Equal(t, http.StatusOK, b.Status)
 	require.Equal(t, "text/css; charset=utf-8", b.Header.Get("Content-Type"))
 	b.open("/favicon.ico")
 	require.Equal(t, "image/svg+xml", b.Header.Get("Content-Type"))
-	b.open("/maintenance").at("/maintenance", "Down for maintenance").refused(http.StatusServiceUnavailable,
-		"Please come back later")
+	b.open("/maintenance").at("/maintenance", "Down for maintenance").
+		refused(http.StatusServiceUnavailable, "Please come back later")
 	require.Equal(t, "300", b.Header.Get("Retry-After"))
 	require.Empty(t, within(b.all("main")[0], "a"), "a visitor has no link")
 	require.Equal(t, "max-age=31536000", b.Header.Get("Strict-Transport-Security"))

@@ -14,13 +14,13 @@ import (
 func TestHeader(t *testing.T) {
 	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"))
 	anonymous := s.browser()
-	anonymous.open("/register").press("Register", "name", "Alice", "email", email, "password",
-		password).at("/register/sent", "Check your email")
+	anonymous.open("/register").press("Register", "name", "Alice", "email", email, "password", password).
+		at("/register/sent", "Check your email")
 	link := s.mail(email, confirmSubject, 0).Links[0]
-	anonymous.open(link).press("Confirm my address").at("/verify/done",
-		"Your address is confirmed").follow("Sign in").at("/login", "Sign in")
-	anonymous.open(link).press("Confirm my address").refused(http.StatusGone,
-		"no longer works").follow("Sign in").at("/login", "Sign in")
+	anonymous.open(link).press("Confirm my address").at("/verify/done", "Your address is confirmed").
+		follow("Sign in").at("/login", "Sign in")
+	anonymous.open(link).press("Confirm my address").refused(http.StatusGone, "no longer works").follow("Sign in").
+		at("/login", "Sign in")
 
 	b := s.signedIn(email, password)
 	for path, status := range map[string]int{"/nowhere": 404, "/verify": 200, "/verify?token=x": 200,
@@ -39,8 +39,8 @@ func TestHeader(t *testing.T) {
 	}
 	b.post("/verify", url.Values{"token": {"x"}})
 	require.NotContains(t, text(b.all("main")[0]), "ign in") // neither the link nor the text
-	b.post("/login", url.Values{"x": {strings.Repeat("x", bodyMax)}}).refused(http.StatusRequestEntityTooLarge,
-		"The form is too large.")
+	b.post("/login", url.Values{"x": {strings.Repeat("x", bodyMax)}}).
+		refused(http.StatusRequestEntityTooLarge, "The form is too large.")
 	require.True(t, b.hasHeader())
 	b.open("/login").at("/", "Hello, Alice")
 	b.open("/register").at("/", "Hello, Alice")

@@ -55,8 +55,8 @@ func TestMaintenance(t *testing.T) {
 	closed := newSite(t, database, "AUTH_CONFIG", withConfig(t, maintenanceComment, maintenanceHook))
 	closed.browser().open("/login").at("/maintenance", "Down for maintenance")
 	closed.browser().open("/login/oidc").at("/maintenance", "Down for maintenance")
-	closed.browser().post("/login", url.Values{"email": {email}, "password": {password}}).at("/maintenance",
-		"Down for maintenance")
+	closed.browser().post("/login", url.Values{"email": {email}, "password": {password}}).
+		at("/maintenance", "Down for maintenance")
 	require.Equal(t, 1, closed.count("flowhook_sessions"))
 	for _, c := range b.client.Jar.Cookies(b.URL) { // sessions go on
 		there, err := url.Parse(closed.server.URL)
@@ -64,8 +64,8 @@ func TestMaintenance(t *testing.T) {
 		c.Secure, c.Path = true, "/"
 		b.client.Jar.SetCookies(there, []*http.Cookie{c})
 	}
-	b.open(closed.server.URL+"/maintenance").refused(http.StatusServiceUnavailable,
-		"You are still signed in").follow("Back to home").at("/", "Hello, Alice")
+	b.open(closed.server.URL+"/maintenance").refused(http.StatusServiceUnavailable, "You are still signed in").
+		follow("Back to home").at("/", "Hello, Alice")
 }
 
 // TestHooks_BadConfig checks the errors for hooks at the wrong point or with a bad config.
@@ -144,8 +144,8 @@ func TestLogin_HookFails(t *testing.T) {
 		_, err := s.service.db.ExecContext(t.Context(), "ALTER TABLE devices RENAME TO gone")
 		require.NoError(t, err)
 		s.register(email, password)
-		b := s.browser().open("/login").press("Sign in", "email", email, "password",
-			password).refused(http.StatusInternalServerError, "your changes may not have been saved")
+		b := s.browser().open("/login").press("Sign in", "email", email, "password", password).
+			refused(http.StatusInternalServerError, "your changes may not have been saved")
 		require.NotContains(t, b.Body, "Nothing was changed")
 		require.Empty(t, b.Header.Values("Set-Cookie"))
 		require.Equal(t, 0, s.count("flowhook_sessions"))

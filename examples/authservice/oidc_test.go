@@ -37,8 +37,8 @@ func TestOIDC(t *testing.T) {
 		s.mail(email, deviceSubject, 0)
 
 		// An account without a password accepts none.
-		s.browser().open("/login").press("Sign in", "email", email, "password",
-			"").refused(http.StatusUnprocessableEntity, "Wrong email address or password.")
+		s.browser().open("/login").press("Sign in", "email", email, "password", "").
+			refused(http.StatusUnprocessableEntity, "Wrong email address or password.")
 	})
 }
 

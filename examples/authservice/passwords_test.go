@@ -32,8 +32,8 @@ func TestLogin_EqualWork(t *testing.T) {
 		"very long password":      {"bob@example.org", strings.Repeat("x", 4*passwordMax+1)},
 	} {
 		hashes = nil
-		s.browser().open("/login").press("Sign in", "email", c.email, "password",
-			c.password).refused(http.StatusUnprocessableEntity, "Wrong email address or password.")
+		s.browser().open("/login").press("Sign in", "email", c.email, "password", c.password).
+			refused(http.StatusUnprocessableEntity, "Wrong email address or password.")
 		require.Len(t, hashes, 1, what)
 		params, _, _, err := argon2id.DecodeHash(hashes[0])
 		require.NoError(t, err, what)

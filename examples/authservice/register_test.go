@@ -81,8 +81,8 @@ func TestRegistration_BadForm(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b.t = t
-			b.open("/register").press("Register", "name", c.user, "email", c.email, "password",
-				c.password).refused(http.StatusUnprocessableEntity, c.want)
+			b.open("/register").press("Register", "name", c.user, "email", c.email, "password", c.password).
+				refused(http.StatusUnprocessableEntity, c.want)
 			require.True(t, strings.HasPrefix(text(b.all("title")[0]), "Error: "))
 			var invalid, focused []string
 			for _, n := range b.all("input") {
@@ -102,8 +102,8 @@ func TestRegistration_BadForm(t *testing.T) {
 	}
 	require.Equal(t, 0, s.count("users"))
 	b.t = t
-	b.open("/register").press("Register", "name", "Zoë", "email", email, "password",
-		strings.Repeat("ß", 128)).at("/register/sent", "Check your email")
+	b.open("/register").press("Register", "name", "Zoë", "email", email, "password", strings.Repeat("ß", 128)).
+		at("/register/sent", "Check your email")
 }
 
 func TestNormalizeEmail(t *testing.T) {

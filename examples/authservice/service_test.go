@@ -121,10 +121,10 @@ const (
 func (s *site) register(email, password string) {
 	s.t.Helper()
 	b := s.browser()
-	b.open("/register").press("Register", "name", "Alice", "email", email, "password", password).at("/register/sent",
-		"Check your email")
-	b.open(s.mail(email, confirmSubject, 0).Links[0]).press("Confirm my address").at("/verify/done",
-		"Your address is confirmed")
+	b.open("/register").press("Register", "name", "Alice", "email", email, "password", password).
+		at("/register/sent", "Check your email")
+	b.open(s.mail(email, confirmSubject, 0).Links[0]).press("Confirm my address").
+		at("/verify/done", "Your address is confirmed")
 }
 
 // signedIn returns a browser in which the user is signed in.

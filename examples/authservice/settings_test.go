@@ -18,8 +18,8 @@ func TestAddressChange_NeedsPassword(t *testing.T) {
 		s.register(email, password)
 		b := s.signedIn(email, password)
 		for _, wrong := range []string{"", "wrong"} {
-			b.open("/settings").press("Save profile", "name", "Eve", "email", "eve@example.org", "current",
-				wrong).refused(http.StatusUnprocessableEntity, "not your current password")
+			b.open("/settings").press("Save profile", "name", "Eve", "email", "eve@example.org", "current", wrong).
+				refused(http.StatusUnprocessableEntity, "not your current password")
 			require.Equal(t, "/settings/profile", b.URL.Path)
 			require.NotContains(t, b.Body, `value="wrong"`)
 		}
@@ -28,8 +28,8 @@ func TestAddressChange_NeedsPassword(t *testing.T) {
 		require.Equal(t, 1, s.count("river_job"), "no email was sent")
 		b.open("/settings").press("Save profile", "name", "Alice L.").at("/settings", "Settings")
 		require.Equal(t, 1, s.count("users WHERE name = 'Alice L.'"), "the name needs no password")
-		b.open("/settings").press("Save profile", "email", "new@example.org", "current", password).at("/settings",
-			"Settings")
+		b.open("/settings").press("Save profile", "email", "new@example.org", "current", password).
+			at("/settings", "Settings")
 		require.Equal(t, 1, s.count("users WHERE email = 'new@example.org' AND verified_at IS NULL"))
 	})
 }
@@ -45,8 +45,8 @@ func TestAddressChange_NoPassword(t *testing.T) {
 	}
 	b.press("Save profile", "name", "Alice L.").at("/settings", "Settings")
 	require.Equal(t, 1, s.count("users WHERE name = 'Alice L.' AND verified_at IS NOT NULL AND email = $1", email))
-	b.post("/settings/profile", url.Values{"name": {"Eve"}, "email": {"eve@example.org"},
-		"current": {""}}).refused(http.StatusUnprocessableEntity, "not your current password")
+	b.post("/settings/profile", url.Values{"name": {"Eve"}, "email": {"eve@example.org"}, "current": {""}}).
+		refused(http.StatusUnprocessableEntity, "not your current password")
 	require.Equal(t, 1, s.count("users WHERE name = 'Alice L.' AND email = $1", email))
 }
 
@@ -57,41 +57,42 @@ func TestSettings_Notifications(t *testing.T) {
 		s := newSite(t, database)
 		s.register(email, password)
 		b := s.signedIn(email, password)
-		b.open("/settings").press("Change password", "current", "wrong", "new",
-			"another password").refused(http.StatusUnprocessableEntity, "not your current password")
+		b.open("/settings").press("Change password", "current", "wrong", "new", "another password").
+			refused(http.StatusUnprocessableEntity, "not your current password")
 		b.open("/settings").press("Save profile", "name", "Alice L.").at("/settings", "Settings")
 		require.Equal(t, 1, s.count("river_job"), "no notification")
-		b.open("/settings").press("Change password", "current", password, "new", "another password").at("/settings",
-			"Settings")
+		b.open("/settings").press("Change password", "current", password, "new", "another password").
+			at("/settings", "Settings")
 		notice := s.mail(email, passwordSubject, 0)
 		require.Contains(t, notice.Text, "The password of your account was changed")
 		require.Equal(t, []string{s.server.URL + "/login"}, notice.Links)
 
-		b.open("/settings").press("Save profile", "email", "new@example.org", "current",
-			"another password").at("/settings", "Settings")
+		b.open("/settings").press("Save profile", "email", "new@example.org", "current", "another password").
+			at("/settings", "Settings")
 		notice = s.mail(email, addressSubject, 0)
 		require.Contains(t, notice.Text, "The email address of your account was changed")
 		require.NotContains(t, notice.Text, "new@example.org")
 		require.Equal(t, 4, s.count("river_job"), "including the two that confirm an address")
-		b.open("/settings").press("Change password", "current", "another password", "new", password).at("/settings",
-			"Settings")
-		b.open("/settings").press("Save profile", "email", "newer@example.org", "current", password).at("/settings",
-			"Settings")
+		b.open("/settings").press("Change password", "current", "another password", "new", password).
+			at("/settings", "Settings")
+		b.open("/settings").press("Save profile", "email", "newer@example.org", "current", password).
+			at("/settings", "Settings")
 		s.mail("newer@example.org", confirmSubject, 0)
 		require.Equal(t, 5, s.count("river_job"), "new@example.org is not confirmed")
 
-		b.open(s.mail("newer@example.org", confirmSubject, 0).Links[0]).press("Confirm my address").at("/verify/done",
-			"Your address is confirmed")
+		b.open(s.mail("newer@example.org", confirmSubject, 0).Links[0]).press("Confirm my address").
+			at("/verify/done", "Your address is confirmed")
 		_, err := s.service.db.Exec("ALTER TABLE river_job RENAME TO gone")
 		require.NoError(t, err)
-		b.open("/settings").press("Change password", "current", password, "new",
-			"another password").refused(http.StatusInternalServerError, "Something went wrong")
-		b.open("/settings").press("Save profile", "email", "newest@example.org", "current",
-			password).refused(http.StatusInternalServerError, "Something went wrong")
+		b.open("/settings").press("Change password", "current", password, "new", "another password").
+			refused(http.StatusInternalServerError, "Something went wrong")
+		b.open("/settings").press("Save profile", "email", "newest@example.org", "current", password).
+			refused(http.StatusInternalServerError, "Something went wrong")
 		_, err = s.service.db.Exec("ALTER TABLE gone RENAME TO river_job")
 		require.NoError(t, err)
-		s.browser().open("/login").press("Sign in", "email", "newer@example.org", "password", password).at("/",
-			"Hello, Alice L.") // the changes were rolled back with their emails
+		// the changes were rolled back with their emails
+		s.browser().open("/login").press("Sign in", "email", "newer@example.org", "password", password).
+			at("/", "Hello, Alice L.")
 	})
 }
 
@@ -106,8 +107,8 @@ func TestPasswordChange_NoPassword(t *testing.T) {
 			require.NotEqual(t, "password", attribute(n, "type"))
 		}
 		for _, current := range []string{"", "x"} {
-			b.post("/settings/password", url.Values{"current": {current},
-				"new": {password}}).refused(http.StatusUnprocessableEntity, none)
+			b.post("/settings/password", url.Values{"current": {current}, "new": {password}}).
+				refused(http.StatusUnprocessableEntity, none)
 		}
 		require.Equal(t, 1, s.count("users WHERE password_hash IS NULL"))
 		require.Equal(t, 2, s.count("audit WHERE point = 'settings/failed/password' AND outcome = 'wrong_password'"))
@@ -199,7 +200,7 @@ func TestAddressChange_FailedDoesNotCount(t *testing.T) {
 			b.open("/settings").press("Save profile", "email", "bob@example.org", "current", password).
 				refused(http.StatusUnprocessableEntity, "This address cannot be used")
 		}
-		b.open("/settings").press("Save profile", "email", "new@example.org", "current", password).at("/settings",
-			"Settings")
+		b.open("/settings").press("Save profile", "email", "new@example.org", "current", password).
+			at("/settings", "Settings")
 	})
 }

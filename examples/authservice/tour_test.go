@@ -19,8 +19,8 @@ func TestTour(t *testing.T) {
 		s := newSite(t, database)
 		b := s.browser()
 		b.open("/").at("/", "Welcome").follow("Register").at("/register", "Register")
-		b.press("Register", "name", "Alice", "email", email, "password", password).at("/register/sent",
-			"Check your email")
+		b.press("Register", "name", "Alice", "email", email, "password", password).
+			at("/register/sent", "Check your email")
 		require.NotContains(t, b.Header.Get("Set-Cookie"), "session")
 		b.open("/settings").at("/login", "Sign in") // registering does not sign in
 
@@ -53,8 +53,8 @@ func TestSettings(t *testing.T) {
 		b := s.signedIn(email, password)
 
 		b.follow("Settings").at("/settings", "Settings")
-		b.press("Save profile", "name", "Alice L.", "email", "new@Example.ORG", "current", password).at("/settings",
-			"Settings")
+		b.press("Save profile", "name", "Alice L.", "email", "new@Example.ORG", "current", password).
+			at("/settings", "Settings")
 		require.Contains(t, b.Body, "Your changes were saved.")
 		require.Contains(t, b.Body, `value="new@example.org"`)
 		require.Equal(t, 1, s.count("users WHERE verified_at IS NULL"))
@@ -76,25 +76,25 @@ func TestSettings(t *testing.T) {
 		require.Equal(t, 0, s.count("users WHERE verified_at IS NULL"), "the address has not changed")
 
 		s.register("bob@example.org", password)
-		b.open("/settings").press("Save profile", "email", "BOB@example.org", "current",
-			password).refused(http.StatusUnprocessableEntity, "This address cannot be used.")
-		b.open("/settings").press("Save profile", "name", " ", "email",
-			"nonsense").refused(http.StatusUnprocessableEntity, "Enter your name.")
+		b.open("/settings").press("Save profile", "email", "BOB@example.org", "current", password).
+			refused(http.StatusUnprocessableEntity, "This address cannot be used.")
+		b.open("/settings").press("Save profile", "name", " ", "email", "nonsense").
+			refused(http.StatusUnprocessableEntity, "Enter your name.")
 		require.Contains(t, b.Body, "Enter an email address")
-		b.open("/settings").press("Save profile", "name", "a\x00b").refused(http.StatusUnprocessableEntity,
-			"Use only printable characters.")
+		b.open("/settings").press("Save profile", "name", "a\x00b").
+			refused(http.StatusUnprocessableEntity, "Use only printable characters.")
 
 		other := s.signedIn("new@example.org", password)
-		b.open("/settings").press("Change password", "current", "wrong", "new",
-			"another password").refused(http.StatusUnprocessableEntity, "not your current password")
-		b.open("/settings").press("Change password", "current", password, "new",
-			"short").refused(http.StatusUnprocessableEntity, "at least 8")
+		b.open("/settings").press("Change password", "current", "wrong", "new", "another password").
+			refused(http.StatusUnprocessableEntity, "not your current password")
+		b.open("/settings").press("Change password", "current", password, "new", "short").
+			refused(http.StatusUnprocessableEntity, "at least 8")
 		other.open("/settings").at("/settings", "Settings")
-		b.open("/settings").press("Change password", "current", password, "new", "another password").at("/settings",
-			"Settings")
+		b.open("/settings").press("Change password", "current", password, "new", "another password").
+			at("/settings", "Settings")
 		other.open("/settings").at("/login", "Sign in") // signed out
-		other.press("Sign in", "email", "new@example.org", "password",
-			password).refused(http.StatusUnprocessableEntity, "Wrong email address or password.")
+		other.press("Sign in", "email", "new@example.org", "password", password).
+			refused(http.StatusUnprocessableEntity, "Wrong email address or password.")
 		other.press("Sign in", "email", "new@example.org", "password", "another password").at("/", "Hello, Alice")
 
 		require.Equal(t, 1, s.count("audit WHERE point = 'settings/failed/password' AND outcome = 'wrong_password'"))

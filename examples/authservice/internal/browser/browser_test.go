@@ -62,12 +62,12 @@ func (w *walk) register() {
 	alice := w.alice
 	alice.open("/").at("/", "Welcome").look("welcome")
 	alice.open(inbox).at(inbox, "Inbox").look("inbox-empty")
-	alice.follow("Back to the service").at("/", "Welcome").follow("Register").at("/register",
-		"Register").look("register")
-	alice.fill("Name", "", "Email address", "nonsense", "Password", "short").presses(422, "Register").at("/register",
-		"Register")
-	alice.sees("Enter your name.", "Enter an email address, such as name@example.org.",
-		"Use at least 8 characters.").look("register-error")
+	alice.follow("Back to the service").at("/", "Welcome").follow("Register").at("/register", "Register").
+		look("register")
+	alice.fill("Name", "", "Email address", "nonsense", "Password", "short").presses(422, "Register").
+		at("/register", "Register")
+	alice.sees("Enter your name.", "Enter an email address, such as name@example.org.", "Use at least 8 characters.").
+		look("register-error")
 	alice.fill("Name", "Alice", "Email address", email, "Password", password).press("Register")
 	alice.at("/register/sent", "Check your email").cookies(false).look("register-sent")
 	alice.open("/settings").at("/login", "Sign in") // registering does not sign in
@@ -86,13 +86,13 @@ func (w *walk) verify() {
 	alice.signIn(email, password).at("/", "Hello, Alice").sees("not confirmed yet").look("home-unconfirmed")
 	alice.follow("Settings").at("/settings", "Settings").sees("Confirm your address").look("settings-unconfirmed")
 	alice.press("Send a new link").at("/settings/sent", "A link is on its way").look("settings-sent")
-	alice.read(confirmSubject).follow(link).press("Confirm my address").at("/verify/done",
-		"Your address is confirmed").look("verified")
+	alice.read(confirmSubject).follow(link).press("Confirm my address").
+		at("/verify/done", "Your address is confirmed").look("verified")
 	alice.follow("Continue").at("/", "Hello, Alice").sees("Your email address is confirmed.").look("home")
 	alice.open(link).presses(410, "Confirm my address").sees("no longer works").look("verify-used")
 	alice.open("/verify").at("/verify", "Confirm your address").sees("incomplete").look("verify-incomplete")
-	w.elsewhere.open(link).presses(410, "Confirm my address").look("verify-used-signed-out").follow("Sign "+
-		"in").at("/login", "Sign in")
+	w.elsewhere.open(link).presses(410, "Confirm my address").look("verify-used-signed-out").follow("Sign in").
+		at("/login", "Sign in")
 	w.elsewhere.open("/verify/done").look("verified-signed-out").follow("Sign in").at("/login", "Sign in")
 }
 
@@ -101,8 +101,8 @@ func (w *walk) signInByPassword() {
 	alice.cookies(true)
 	alice.open("/").press("Sign out").at("/", "Welcome").cookies(false)
 	alice.open("/").follow("Sign in").at("/login", "Sign in").look("login")
-	alice.fill("Email address", email, "Password", "not the password").presses(422,
-		"Sign in").sees("Wrong email address or password.").look("login-error")
+	alice.fill("Email address", email, "Password", "not the password").presses(422, "Sign in").
+		sees("Wrong email address or password.").look("login-error")
 	alice.byKeyboard(email, password).at("/", "Hello, Alice").cookies(true)
 }
 
@@ -115,22 +115,22 @@ func (w *walk) changeProfile() {
 	// long values must not break a page
 	alice.at("/settings", "Settings").sees("Your changes were saved.").look("settings-long")
 	alice.open("/").at("/", "Hello, "+strings.Repeat("Alice", 20)).look("home-long")
-	alice.open("/settings").fill("Name", "Alice Liddell", "Email address", newEmail).presses(422,
-		"Save profile").sees("This is not your current password.").look("settings-address-error")
+	alice.open("/settings").fill("Name", "Alice Liddell", "Email address", newEmail).presses(422, "Save profile").
+		sees("This is not your current password.").look("settings-address-error")
 	alice.fill("Password", password).press("Save profile")
 	alice.at("/settings", "Settings").sees("Your changes were saved.").look("settings-saved")
 	alice.open("/").at("/", "Hello, Alice Liddell").sees(newEmail, "not confirmed yet")
 	alice.receives(confirmSubject, 3).read(confirmSubject).sees("to " + newEmail)
 	alice.follow(alice.link()).press("Confirm my address").at("/verify/done", "Your address is confirmed")
 	alice.open("/").sees("Your email address is confirmed.")
-	alice.open("/settings").fill("Name", "", "Email address", "nonsense").presses(422,
-		"Save profile").at("/settings/profile", "Settings")
+	alice.open("/settings").fill("Name", "", "Email address", "nonsense").presses(422, "Save profile").
+		at("/settings/profile", "Settings")
 	alice.sees("Enter your name.").look("settings-profile-error")
 	alice.open("/settings/profile").at("/settings", "Settings") // as if entered in the address bar
-	alice.open("/settings").fill("Current password", "not the password", "New password", password).presses(422,
-		"Change password")
-	alice.at("/settings/password", "Settings").sees("This is not your current " +
-		"password.").look("settings-password-error")
+	alice.open("/settings").fill("Current password", "not the password", "New password", password).
+		presses(422, "Change password")
+	alice.at("/settings/password", "Settings").sees("This is not your current password.").
+		look("settings-password-error")
 }
 
 // signInByProvider signs Bob in, who has no password.
@@ -138,8 +138,8 @@ func (w *walk) signInByProvider() {
 	bob := w.bob
 	bob.open("/login").follow(byProvider).at("/authorize", "Sign in").look("provider")
 	bob.fill("Name", " ", "Email address", "bob@example").presses(422, "Sign in").look("provider-error")
-	bob.fill("Name", "Bob", "Email address", newEmail).presses(403, "Sign in").at("/login/oidc/callback",
-		"Sign-in failed")
+	bob.fill("Name", "Bob", "Email address", newEmail).presses(403, "Sign in").
+		at("/login/oidc/callback", "Sign-in failed")
 	bob.sees("An account with your email address already exists.").cookies(false).look("refused")
 	bob.open("/login").follow(byProvider).presses(403, "Cancel").at("/login/oidc/callback", "Sign-in failed")
 	bob.open("/login").follow(byProvider).fill("Name", "Bob", "Email address", "bob@example.org").press("Sign in")
@@ -164,8 +164,8 @@ func (w *walk) revoke() {
 
 	alice.signIn(newEmail, password)
 	elsewhere.signIn(newEmail, password)
-	elsewhere.open("/settings").fill("Current password", password, "New password",
-		newPassword).press("Change password").at("/settings", "Settings").sees("Your changes were saved.")
+	elsewhere.open("/settings").fill("Current password", password, "New password", newPassword).
+		press("Change password").at("/settings", "Settings").sees("Your changes were saved.")
 	alice.open("/sessions").at("/login", "Sign in")
 	elsewhere.open("/").at("/", "Hello, Alice Liddell")
 	alice.fillLogin(newEmail, password).presses(422, "Sign in").sees("Wrong email address or password.")
@@ -173,8 +173,8 @@ func (w *walk) revoke() {
 	alice.signIn(newEmail, newPassword)
 	alice.open("/sessions")
 	require.Equal(w.t, 2, alice.count(".sessions li"))
-	alice.goes(200, chromedp.Click("//li[not(contains(., 'this'))]//button", chromedp.NodeVisible)).at("/sessions",
-		"Your sessions").look("sessions-one")
+	alice.goes(200, chromedp.Click("//li[not(contains(., 'this'))]//button", chromedp.NodeVisible)).
+		at("/sessions", "Your sessions").look("sessions-one")
 	require.Equal(w.t, 1, alice.count(".sessions li"))
 	elsewhere.open("/settings").at("/login", "Sign in")
 	alice.receives(deviceSubject, 1) // both browsers are known
@@ -214,16 +214,17 @@ func (w *walk) maintain() {
 	w.service.stop()
 	w.service.start("AUTH_CONFIG", w.service.underMaintenance())
 	elsewhere.presses(503, "Sign in").at("/maintenance", "Down for maintenance")
-	elsewhere.open("/").sees("You are not signed in.").goes(503, chromedp.Click(having("a", "Sign in"),
-		chromedp.NodeVisible)).at("/maintenance", "Down for maintenance").look("maintenance")
+	elsewhere.open("/").sees("You are not signed in.").
+		goes(503, chromedp.Click(having("a", "Sign in"), chromedp.NodeVisible)).
+		at("/maintenance", "Down for maintenance").look("maintenance")
 	elsewhere.opens(503, "/login/oidc").at("/maintenance", "Down for maintenance")
 	alice.open("/").at("/", "Hello, Alice Liddell").cookies(true) // sessions go on, even after a restart
 
 	// The provider is down.
 	w.service.stop()
 	w.service.start("OIDC_ISSUER", "http://127.0.0.1:1", "OIDC_CLIENT_ID", "x", "OIDC_CLIENT_SECRET", "y")
-	elsewhere.open("/login").goes(503, chromedp.Click(having("a", "Sign in with 127.0.0.1:1"),
-		chromedp.NodeVisible)).at("/login/oidc", "Sign-in failed")
+	elsewhere.open("/login").goes(503, chromedp.Click(having("a", "Sign in with 127.0.0.1:1"), chromedp.NodeVisible)).
+		at("/login/oidc", "Sign-in failed")
 	elsewhere.sees("The provider cannot be reached right now.").look("provider-away")
 	elsewhere.signIn(newEmail, newPassword) // maintenance is over
 }

@@ -113,8 +113,8 @@ func TestInbox_HostileMail(t *testing.T) {
 	for _, raw := range []string{
 		"Subject: " + evil + "\r\nX-Evil: " + evil + "\r\nFrom: " + evil + "\r\nMessage-ID: " + evil + "\r\n\r\n" +
 			evil + "\r\n",
-		"Subject: =?utf-8?q?" + strings.NewReplacer("<", "=3C", " ", "_", "\"", "=22").Replace(evil) + "?=\r\n\r\n" +
-			evil,
+		"Subject: =?utf-8?q?" + strings.NewReplacer("<", "=3C", " ", "_", "\"", "=22").
+			Replace(evil) + "?=\r\n\r\n" + evil,
 		"Subject: x\r\nContent-Type: text/html\r\n\r\n" + evil + "<a href=\"https://evil.example/" + evil +
 			"\">x</a><a href='javascript:alert(4)'>y</a>",
 		"no header at all " + evil,
