@@ -57,8 +57,8 @@ func (s *service) auditRow(ctx context.Context, x *flowhook.Exchange, userID any
 	}
 	_, err := s.db.exec(ctx, `INSERT INTO audit (at, point, outcome, user_id, account, address, client)
 		VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		s.now().UnixMicro(), x.Point().String(), outcome, userID, accountHash(s.config.AuditKey,
-			address), from, client(x.Request))
+		s.now().UnixMicro(), x.Point().String(), outcome, userID, accountHash(s.config.AuditKey, address),
+		from, client(x.Request))
 	return err
 }
 

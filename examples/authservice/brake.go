@@ -46,8 +46,8 @@ func (s *service) newBrake(p flowhook.Point, decode func(v any) error) (flowhook
 			}
 		}
 		return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
-			return s.brakeBefore(ctx, x, p.Flow, [kinds]limit{byPair: limits.Pair, byAccount: limits.Account,
-				byClient: limits.Client})
+			return s.brakeBefore(ctx, x, p.Flow,
+				[kinds]limit{byPair: limits.Pair, byAccount: limits.Account, byClient: limits.Client})
 		}), nil
 	case p.Phase == flowhook.Failed && (p.Flow == flowhook.Login || p.Flow == flowhook.Settings):
 		return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {

@@ -75,8 +75,8 @@ func (d *database) knowsDevice(ctx context.Context, emailKey, device string) (kn
 
 // seeDevice records a device. It reports whether the account knew it already and, if not, whether
 // it knew others.
-func (d *database) seeDevice(ctx context.Context, userID, device, client string, now time.Time) (known, others bool,
-	err error) {
+func (d *database) seeDevice(ctx context.Context, userID, device, client string,
+	now time.Time) (known, others bool, err error) {
 	hash := sha256.Sum256([]byte(device))
 	n, err := d.exec(ctx, "UPDATE devices SET last_seen = $3, client = $4 WHERE user_id = $1 AND device = $2",
 		userID, hash[:], now.UnixMicro(), client)

@@ -24,8 +24,8 @@ const (
 func (d *database) makeKey(ctx context.Context) error {
 	key := make([]byte, 32)
 	rand.Read(key) // never fails
-	if _, err := d.exec(ctx, "INSERT INTO keys (name, value) VALUES ('service', $1) ON CONFLICT (name) DO NOTHING",
-		key); err != nil {
+	_, err := d.exec(ctx, "INSERT INTO keys (name, value) VALUES ('service', $1) ON CONFLICT (name) DO NOTHING", key)
+	if err != nil {
 		return fmt.Errorf("storing the service's key: %w", err)
 	}
 	return nil

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func newOIDCSite(t *testing.T, database string) (*site, *rogue) {
-	p := newRogue(t)
+func newOIDCSite(t *testing.T, database string) (*site, *fakeProvider) {
+	p := newFakeProvider(t)
 	return newSite(t, database, "OIDC_ISSUER", p.URL, "OIDC_CLIENT_ID", "client", "OIDC_CLIENT_SECRET", "secret"), p
 }
 
@@ -89,7 +89,7 @@ func TestOIDC_NoLinking(t *testing.T) {
 // TestOIDC_ClosedRegistration checks that a redirect before registration also applies to users of
 // the provider.
 func TestOIDC_ClosedRegistration(t *testing.T) {
-	p := newRogue(t)
+	p := newFakeProvider(t)
 	s := newSite(t, "sqlite:"+t.TempDir()+"/db", "OIDC_ISSUER", p.URL, "OIDC_CLIENT_ID", "client",
 		"OIDC_CLIENT_SECRET", "secret", "AUTH_CONFIG",
 		withConfig(t, "    registration:\n", "    registration:\n      before:\n        hooks:\n          - hook: "+
@@ -152,8 +152,9 @@ func TestOIDC_ForgedCallbacks(t *testing.T) {
 
 	b, callback = stop()
 	cookie := ""
-	for _, c := range b.client.Jar.Cookies(&url.URL{Scheme: "https", Host: strings.TrimPrefix(s.server.URL,
-		"https://"), Path: "/"}) {
+	base, err := url.Parse(s.server.URL + "/")
+	require.NoError(t, err)
+	for _, c := range b.client.Jar.Cookies(base) {
 		if c.Name == attemptCookie {
 			cookie = c.Value
 		}

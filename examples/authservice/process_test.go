@@ -98,10 +98,9 @@ func TestProcess_ConcurrentStart(t *testing.T) {
 		response, err := http.PostForm(processes[0].url+"/register", form)
 		require.NoError(t, err)
 		response.Body.Close()
-		client := &http.Client{CheckRedirect: func(*http.Request,
-			[]*http.Request) error {
-			return http.ErrUseLastResponse
-		}}
+		client := &http.Client{
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
 		response, err = client.PostForm(processes[1].url+"/login", form)
 		require.NoError(t, err)
 		response.Body.Close()

@@ -119,8 +119,8 @@ func (s *service) parsed(next http.Handler) http.Handler {
 			s.show(w, r, http.StatusRequestEntityTooLarge, "error",
 				page{Title: "Too much data", Data: "The form is too large."})
 		case err != nil:
-			s.show(w, r, http.StatusBadRequest, "error", page{Title: "Request not understood",
-				Data: "The request could not be read."})
+			s.show(w, r, http.StatusBadRequest, "error",
+				page{Title: "Request not understood", Data: "The request could not be read."})
 		default:
 			next.ServeHTTP(w, r)
 		}

@@ -33,8 +33,8 @@ func handle(sessionID string) string {
 }
 
 func (d *database) insertSignIn(ctx context.Context, session flowhook.Session, client string) error {
-	_, err := d.exec(ctx, "INSERT INTO sign_ins (session_id, client, expires_at) VALUES ($1, $2, $3)", session.ID,
-		client, session.ExpiresAt.UnixMicro())
+	_, err := d.exec(ctx, "INSERT INTO sign_ins (session_id, client, expires_at) VALUES ($1, $2, $3)",
+		session.ID, client, session.ExpiresAt.UnixMicro())
 	return err
 }
 

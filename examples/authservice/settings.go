@@ -191,8 +191,8 @@ func (s *service) confirmPassword(r *http.Request, u user, strategy flowhook.Str
 }
 
 // settingsSaved answers a form of the settings page. It adds a refusal to f and calls render.
-func (s *service) settingsSaved(w http.ResponseWriter, r *http.Request, f *form, render func(), handled bool,
-	err error) {
+func (s *service) settingsSaved(w http.ResponseWriter, r *http.Request, f *form, render func(),
+	handled bool, err error) {
 	var no *refusal
 	if !handled && errors.As(err, &no) {
 		f.refuse(no)

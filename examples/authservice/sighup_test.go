@@ -31,10 +31,9 @@ func TestSIGHUP(t *testing.T) {
 				p.Wait()
 			}
 		})
-		c := &loadClient{t: t, base: p.url, client: &http.Client{CheckRedirect: func(*http.Request,
-			[]*http.Request) error {
-			return http.ErrUseLastResponse
-		}}}
+		c := &loadClient{t: t, base: p.url, client: &http.Client{
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}}
 		c.post("/register", "/register/sent")
 		session := c.post("/login", "/")
 		require.NotEmpty(t, session)

@@ -28,8 +28,10 @@ var (
 
 // identity returns the user as flowhook's identity.
 func (u user) identity() *flowhook.Identity {
-	return &flowhook.Identity{ID: u.ID, Addresses: []flowhook.Address{{Via: "email", Value: u.Email,
-		Verified: u.Verified}}}
+	return &flowhook.Identity{
+		ID:        u.ID,
+		Addresses: []flowhook.Address{{Via: "email", Value: u.Email, Verified: u.Verified}},
+	}
 }
 
 // newUserID returns a new random ID. It is not a number, so that it does not reveal how many users
@@ -55,8 +57,8 @@ func (d *database) userByEmail(ctx context.Context, email string) (user, error) 
 
 // userByOIDC finds a user by the provider's issuer and subject, never by the address.
 func (d *database) userByOIDC(ctx context.Context, issuer, subject string) (user, error) {
-	return d.userBy(ctx, "id = (SELECT user_id FROM oidc_identities WHERE issuer = $1 AND subject = $2)", issuer,
-		subject)
+	return d.userBy(ctx, "id = (SELECT user_id FROM oidc_identities WHERE issuer = $1 AND subject = $2)",
+		issuer, subject)
 }
 
 // insertUser inserts u. It returns errTaken if another user has the address. Checking first would

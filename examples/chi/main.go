@@ -54,8 +54,10 @@ type service struct {
 
 // newHandler returns the service. timeout limits each request.
 func newHandler(cfg *flowhook.Config, timeout time.Duration) (*chi.Mux, error) {
-	s := &service{users: map[string]user{"alice": newUser("correct horse"), "bob": newUser("battery staple")},
-		nobody: newUser(rand.Text())}
+	s := &service{
+		users:  map[string]user{"alice": newUser("correct horse"), "bob": newUser("battery staple")},
+		nobody: newUser(rand.Text()),
+	}
 	var err error
 	s.pipeline, err = flowhook.New(cfg, flowhook.Options{
 		Store:  memstore.New(),

@@ -58,8 +58,8 @@ func recovered(c *gin.Context) {
 		case v == http.ErrAbortHandler || c.Writer.Written(): // the response is incomplete
 			panic(http.ErrAbortHandler)
 		default:
-			slog.ErrorContext(c.Request.Context(), "panic", "path", c.FullPath(), "value", v, "stack",
-				string(debug.Stack()))
+			slog.ErrorContext(c.Request.Context(), "panic", "path", c.FullPath(), "value", v,
+				"stack", string(debug.Stack()))
 			refuse(c.Writer, http.StatusInternalServerError, "internal", "something went wrong")
 			c.Abort()
 		}

@@ -33,11 +33,11 @@ func newRateLimit(now func() time.Time) flowhook.HookFactory {
 			return nil, err
 		}
 		if config.Account < 1 || config.Address < 1 || config.AccountEvery <= 0 || config.AddressEvery <= 0 {
-			return nil, errors.New("account, account_every, address and address_every are required and must be " +
-				"positive")
+			return nil, errors.New(
+				"account, account_every, address and address_every are required and must be positive")
 		}
-		accounts, addresses := newLimits(config.Account, config.AccountEvery), newLimits(config.Address,
-			config.AddressEvery)
+		accounts := newLimits(config.Account, config.AccountEvery)
+		addresses := newLimits(config.Address, config.AddressEvery)
 		return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
 			if x.Identity == nil {
 				return flowhook.ErrNoIdentity

@@ -51,8 +51,10 @@ type service struct {
 }
 
 func newService(cfg *flowhook.Config, now func() time.Time) (s *service, err error) {
-	s = &service{users: map[string]user{"alice": newUser("correct horse"), "bob": newUser("battery staple")},
-		nobody: newUser(rand.Text())}
+	s = &service{
+		users:  map[string]user{"alice": newUser("correct horse"), "bob": newUser("battery staple")},
+		nobody: newUser(rand.Text()),
+	}
 	s.pipeline, err = flowhook.New(cfg, flowhook.Options{
 		Store:   memstore.New(),
 		Issue:   s.issue,

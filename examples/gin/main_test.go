@@ -367,10 +367,8 @@ func TestHooks_Panic(t *testing.T) {
 	_, err := c.Get(s.URL + "/half")
 	require.ErrorIs(t, err, io.EOF, "an incomplete answer must be aborted")
 
-	aborts := start(t, withHook(flowhook.After, flowhook.HookFunc(func(context.Context,
-		*flowhook.Exchange) error {
-		panic(http.ErrAbortHandler)
-	})), nil)
+	abort := func(context.Context, *flowhook.Exchange) error { panic(http.ErrAbortHandler) }
+	aborts := start(t, withHook(flowhook.After, flowhook.HookFunc(abort)), nil)
 	_, err = newClient(t, aborts, true).Post(aborts.URL+"/session", "application/json", strings.NewReader(alice))
 	require.ErrorIs(t, err, io.EOF, "ErrAbortHandler must reach the server")
 }

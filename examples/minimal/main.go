@@ -163,8 +163,8 @@ func allowDomain(_ flowhook.Point, decode func(v any) error) (flowhook.Hook, err
 // button on the linked page does.
 func (s *service) Send(_ context.Context, m flowhook.Message) error {
 	url, token, _ := strings.Cut(m.Link, "?token=")
-	_, err := fmt.Printf("\nTo: %s\nSubject: %s\n\n%s\n  curl -sS -d token=%s %s # -> verified\n", m.To, m.Subject,
-		m.Text, token, url)
+	_, err := fmt.Printf("\nTo: %s\nSubject: %s\n\n%s\n  curl -sS -d token=%s %s # -> verified\n",
+		m.To, m.Subject, m.Text, token, url)
 	return err
 }
 
@@ -190,10 +190,10 @@ func main() {
 		}
 		answer(w, fmt.Sprintf("%s, with the motto %q", session.IdentityID, s.user(session.IdentityID).Motto), err)
 	})
-	// mail scanners do not press buttons
+	// A button, because mail scanners follow links but do not press buttons.
 	mux.HandleFunc("GET /verification", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintln(w, "<!DOCTYPE html><title>Verification</title><form method=post><button>This address is "+
-			"mine</button></form>")
+		fmt.Fprintln(w, "<!DOCTYPE html><title>Verification</title>"+
+			"<form method=post><button>This address is mine</button></form>")
 	})
 	mux.Handle("POST /registration", s.flow(flowhook.Registration, flowhook.Password, "welcome", s.register))
 	mux.Handle("POST /login", s.flow(flowhook.Login, flowhook.Password, "hello", s.login))

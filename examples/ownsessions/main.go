@@ -79,10 +79,10 @@ func (s *service) handler() http.Handler {
 	post(flowhook.Login, s.login)
 	post(flowhook.Settings, s.settings)
 	post(flowhook.Verification, s.verification)
-	// mail scanners do not press buttons
+	// A button, because mail scanners follow links but do not press buttons.
 	mux.HandleFunc("GET /verification", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintln(w, "<!DOCTYPE html><title>Verification</title><form method=post><button>This address is "+
-			"mine</button></form>")
+		fmt.Fprintln(w, "<!DOCTYPE html><title>Verification</title>"+
+			"<form method=post><button>This address is mine</button></form>")
 	})
 	mux.HandleFunc("GET /whoami", s.whoami)
 	mux.Handle("GET /visits", s.sessions.LoadAndSave(http.HandlerFunc(s.visits)))
@@ -211,8 +211,10 @@ func answer(w http.ResponseWriter, handled bool, err error, text string) {
 }
 
 func (u user) identity() *flowhook.Identity {
-	return &flowhook.Identity{ID: u.Name, Addresses: []flowhook.Address{{Via: "email", Value: u.Email,
-		Verified: u.Verified}}}
+	return &flowhook.Identity{
+		ID:        u.Name,
+		Addresses: []flowhook.Address{{Via: "email", Value: u.Email, Verified: u.Verified}},
+	}
 }
 
 var iterations = 210_000 // tests use fewer
@@ -227,8 +229,8 @@ type terminal struct{}
 
 func (terminal) Send(_ context.Context, m flowhook.Message) error {
 	url, token, _ := strings.Cut(m.Link, "?token=")
-	_, err := fmt.Printf("\nTo: %s\nSubject: %s\n\n%s\n  curl -sS -d token=%s %s # -> verified\n", m.To, m.Subject,
-		m.Text, token, url)
+	_, err := fmt.Printf("\nTo: %s\nSubject: %s\n\n%s\n  curl -sS -d token=%s %s # -> verified\n",
+		m.To, m.Subject, m.Text, token, url)
 	return err
 }
 

@@ -65,10 +65,9 @@ func newRig(t *testing.T) *rig {
 		RedirectURL: r.callback, Scopes: []string{"openid", "email", "profile"}}
 	r.config.Endpoint.AuthStyle = oauth2.AuthStyleInHeader
 	r.verifier = provider.Verifier(&oidc.Config{ClientID: "service", Now: r.clock.now})
-	r.browser = &http.Client{CheckRedirect: func(*http.Request,
-		[]*http.Request) error {
-		return http.ErrUseLastResponse
-	}}
+	r.browser = &http.Client{
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	return r
 }
 

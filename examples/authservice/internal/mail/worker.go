@@ -139,8 +139,8 @@ func describe(err error) string {
 	)
 	switch {
 	case errors.As(err, &send) && send.ErrorCode() != 0:
-		return strings.TrimSpace(fmt.Sprintf("%s: the server answered %d %s", send.Reason, send.ErrorCode(),
-			send.EnhancedStatusCode()))
+		return strings.TrimSpace(fmt.Sprintf("%s: the server answered %d %s",
+			send.Reason, send.ErrorCode(), send.EnhancedStatusCode()))
 	case errors.As(err, &send):
 		return send.Reason.String() + ": connection lost"
 	case errors.As(err, &said):

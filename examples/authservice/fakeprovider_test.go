@@ -18,9 +18,9 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// A rogue is an OpenID provider that returns what a test wants. It signs in everyone without
+// A fakeProvider is an OpenID provider that returns what a test wants. It signs in everyone without
 // asking.
-type rogue struct {
+type fakeProvider struct {
 	*httptest.Server
 	t   *testing.T
 	key *ecdsa.PrivateKey
@@ -33,8 +33,8 @@ type rogue struct {
 	used   int
 }
 
-func newRogue(t *testing.T) *rogue {
-	p := &rogue{t: t, codes: map[string]url.Values{}}
+func newFakeProvider(t *testing.T) *fakeProvider {
+	p := &fakeProvider{t: t, codes: map[string]url.Values{}}
 	var err error
 	p.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
@@ -65,13 +65,13 @@ func newRogue(t *testing.T) *rogue {
 }
 
 // is sets the user whom the provider signs in next.
-func (p *rogue) is(subject, email string, verified bool) {
+func (p *fakeProvider) is(subject, email string, verified bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.claims, p.forge = map[string]any{"sub": subject, "email": email, "email_verified": verified, "name": "Alice"}, nil
 }
 
-func (p *rogue) token(w http.ResponseWriter, r *http.Request) {
+func (p *fakeProvider) token(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	id, secret, _ := r.BasicAuth()
@@ -93,8 +93,8 @@ func (p *rogue) token(w http.ResponseWriter, r *http.Request) {
 	if p.forge != nil {
 		p.forge(claims)
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: p.signer,
-		KeyID: "k"}}, nil)
+	key := jose.JSONWebKey{Key: p.signer, KeyID: "k"}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, nil)
 	require.NoError(p.t, err)
 	token, err := jwt.Signed(signer).Claims(claims).Serialize()
 	require.NoError(p.t, err)
