@@ -27,9 +27,9 @@ import (
 //     most changes there need no password.
 //
 // A browser that has signed in to the account before has a cookie that proves it; see devices.go.
-// Such a browser has a counter of its own and is not subject to the limits of the account and the
-// client, so guessing elsewhere does not lock the owner out. From a new browser, the owner cannot
-// sign in while others guess from many networks.
+// Such a browser has a counter of its own instead of the limits of the account and the client. So
+// guessing elsewhere does not lock the owner out. From a new browser, the owner cannot sign in
+// while others guess from many networks.
 //
 // The counters are in memory. They outlive a reload of auth.yml but not a restart. Each copy of the
 // service counts separately, so n copies allow n times the attempts.

@@ -9,8 +9,9 @@ import (
 	"github.com/flowhook/flowhook/hookpage"
 )
 
-// debugPath is the page of what is configured, and how often it has run. It stands outside of ownHost, so that
-// "curl http://127.0.0.1:8080/debug/hooks" works whatever PUBLIC_URL is; and for everybody else it is a page that is not there.
+// debugPath is the path of the page with the configured hooks. It is served outside publicHost, so
+// that "curl http://127.0.0.1:8080/debug/hooks" works whatever PUBLIC_URL is. For requests from
+// other machines, the page does not exist.
 const debugPath = "/debug/hooks"
 
 func (s *service) debug(next http.Handler) http.Handler {
@@ -27,11 +28,12 @@ func (s *service) debug(next http.Handler) http.Handler {
 // onThisMachine reports whether a request was made on this machine and meant for it:
 //
 //   - It comes from a loopback address.
-//   - Its Host is a loopback address or localhost. Another site whose name resolves to 127.0.0.1 (DNS
-//     rebinding) could otherwise read the page in a browser on this machine.
+//   - Its Host is a loopback address or localhost. Another site whose name resolves to 127.0.0.1
+//     (DNS rebinding) could otherwise read the page in a browser on this machine.
 //   - No header says that a proxy forwarded it. Behind a proxy on this machine, all requests come
-//     from loopback. A proxy that sets no such header and does not pass the Host header on cannot be
-//     told from a local client, but the service does not work behind it anyway (see publicHost).
+//     from loopback. A proxy that sets no such header and does not pass the Host header on looks
+//     like a local client. But the service does not work behind such a proxy anyway (see
+//     publicHost).
 func onThisMachine(r *http.Request) bool {
 	from, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil || !from.Addr().IsLoopback() || !loopback((&url.URL{Host: r.Host}).Hostname()) {

@@ -18,10 +18,10 @@ const (
 	deviceLifetime = 400 * 24 * time.Hour // the longest time that browsers keep a cookie
 )
 
-// newNewDevice is the factory of the new_device hook. The hook sets a long-lived cookie and emails
-// the user after a sign-in with a browser that is new to the account, unless it is the first one.
-// The cookie does not sign anyone in. It only prevents that email, and it prevents guessing
-// elsewhere from locking out its owner (see brake.go).
+// newNewDevice is the factory of the new_device hook. The hook sets a long-lived cookie. It emails
+// the user after a sign-in with a new browser, unless it is the first browser of the account. The
+// cookie does not sign anyone in. It only prevents that email, and it prevents guessing elsewhere
+// from locking out its owner (see brake.go).
 func (s *service) newNewDevice(p flowhook.Point, _ func(v any) error) (flowhook.Hook, error) {
 	if p.Phase != flowhook.After || (p.Flow != flowhook.Login && p.Flow != flowhook.Registration) {
 		return nil, errors.New("new_device is allowed only after login and after a registration that signs the user in")

@@ -45,8 +45,8 @@ func (s *service) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-// unavailable reports whether err comes from a database that is down, stopping or overloaded, or
-// from a conflict, and not from a bug in this program. If the error does not tell, unavailable
+// unavailable reports whether err comes from a conflict or from a database that is down, stopping
+// or overloaded. Otherwise it is a bug in this program. If the error does not tell, unavailable
 // pings the database.
 func (s *service) unavailable(err error) bool {
 	if isUnavailable(err) {

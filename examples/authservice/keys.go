@@ -17,8 +17,8 @@ const (
 // makeKey creates the service's key unless it exists.
 //
 // The key is in the database, so that all copies share it. It is not derived from the session
-// secrets, which may be in auth.yml, where only flowhook reads them, and which change while this
-// key must not. An attacker who can read the database could forge the cookie of a provider sign-in,
+// secrets: they change, while this key must not, and they may be in auth.yml, where only flowhook
+// reads them. An attacker who can read the database could forge the cookie of a provider sign-in,
 // but would have to set it in someone's browser. They could also test whether an address they know
 // was tried.
 func (d *database) makeKey(ctx context.Context) error {

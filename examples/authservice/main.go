@@ -30,8 +30,8 @@
 // loopback addresses.
 //
 // Before you run several copies: each uses up to 20 PostgreSQL connections, 16 for requests and 4
-// for the mail queue, so max_connections must be large enough for all of them. Without SMTP_URL,
-// each copy on one PostgreSQL database has its own inbox. Any copy may send the email that another
+// for the mail queue. max_connections must be large enough for all of them. Without SMTP_URL, each
+// copy on one PostgreSQL database has its own inbox. Any copy may send the email that another
 // queued, so look in all inboxes.
 //
 // On SIGHUP, the service reloads AUTH_CONFIG. If the file has errors, they are logged and nothing

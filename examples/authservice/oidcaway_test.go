@@ -15,7 +15,7 @@ import (
 )
 
 // TestOIDC_ProviderHangs checks that requests do not wait for the provider longer than their own
-// limit, that they share one lookup, and that a failed lookup is not retried at once.
+// limit. They share one lookup, and a failed lookup is not retried at once.
 func TestOIDC_ProviderHangs(t *testing.T) {
 	var asked atomic.Int64
 	arrived, answer := make(chan struct{}), make(chan struct{})

@@ -88,11 +88,11 @@ const maxAttempts = 5
 
 // complete calls the pipeline's Complete, and again after a deadlock or a serialization failure.
 //
-// Retrying is safe because such an error means that nothing was saved, Complete has restored the
-// exchange and the header, and everything that save does here is in the transaction, email
-// included. What cannot be repeated, such as redeeming a provider's code, happens earlier. After
-// any other error a retry is unsafe: an interrupted commit may have taken effect. The hooks at
-// failed run for each attempt, so the audit log shows them all.
+// Retrying is safe after such an error: nothing was saved, and Complete has restored the exchange
+// and the header. Everything that save does here is in the transaction, email included. What cannot
+// be repeated, such as redeeming a provider's code, happens earlier. After any other error a retry
+// is unsafe: an interrupted commit may have taken effect. The hooks at failed run for each attempt,
+// so the audit log shows them all.
 func (s *service) complete(ctx context.Context, flow flowhook.Flow, strategy flowhook.Strategy,
 	save func(ctx context.Context) error) (handled bool, err error) {
 	err = s.retry(ctx, func() error {

@@ -98,8 +98,8 @@ func (d *database) updateProfile(ctx context.Context, id, name, email string) (u
 }
 
 // An account may change its address changesAtOnce times, then once more each time changesEvery has
-// passed. Each change sends an email to whatever address was typed, which may be a stranger's, and
-// the interval of the verify hook limits only what one address gets.
+// passed. Each change sends an email to the address that was typed, which may be a stranger's. The
+// interval of the verify hook limits only the email to a single address.
 const (
 	changesAtOnce = 5
 	changesEvery  = time.Hour

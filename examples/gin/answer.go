@@ -23,9 +23,9 @@ type clientKey struct{} // context key of the client's address, a string
 // gin.WrapH is not enough. Gin calls the next handler unless it is told to abort, so flow aborts if
 // a hook at before has answered. And gin's writer only records a status until something is written.
 // After a hook has answered without a body, such as with a redirect, c.Writer.Written() is still
-// false, and the next c.JSON would turn the 302 into a 200. So WriteHeaderNow is called wherever a
-// hook has answered. Until then gin does not see what hooks write: an answer that is rolled back
-// leaves Status, Size and Written unchanged.
+// false. The next c.JSON would turn the 302 into a 200. So WriteHeaderNow is called wherever a hook
+// has answered. Until then gin does not see what hooks write: an answer that is rolled back leaves
+// Status, Size and Written unchanged.
 //
 // Middleware guards the writer that it passes to the handler: it rejects writes while hooks or save
 // run. Gin's handlers write to c.Writer instead, which is not guarded. So don't call c.JSON,

@@ -65,8 +65,8 @@ func newRateLimit(now func() time.Time) flowhook.HookFactory {
 // addresses.
 const maxKeys = 100_000
 
-// limits holds a limiter for each key. It stores the hash of a key, because a key may be as long as
-// a request's body, and that many of them would need hundreds of megabytes.
+// limits holds a limiter for each key. It stores only the hash of a key. A key may be as long as a
+// request's body, and maxKeys of them would need hundreds of megabytes.
 type limits struct {
 	burst int
 	every time.Duration

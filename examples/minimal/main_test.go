@@ -64,8 +64,8 @@ func start(t *testing.T, config string) (p *process, tour []string) {
 	return p, tour
 }
 
-// curls reads the printed lines and returns the curl commands, up to a line that begins with last
-// or, if last is empty, up to the first curl command.
+// curls reads the printed lines and returns the curl commands. It stops after a line that begins
+// with last or, if last is empty, after the first curl command.
 func (p *process) curls(last string) (lines []string) {
 	p.t.Helper()
 	for line := range p.lines {

@@ -1,8 +1,8 @@
 // Package mail sends the service's email and loses none. [Queue.Send] inserts a job in the caller's
 // transaction, so the email exists only if the change it is about was saved. A worker sends it over
-// SMTP and retries after errors. If a worker dies after the server has accepted an email and before
-// it has recorded that, the email is sent twice, with the same Message-ID. The queue and the worker
-// use River.
+// SMTP and retries after errors. A worker may die after the server has accepted an email and before
+// it has recorded that. Then the email is sent twice, with the same Message-ID. The queue and the
+// worker use River.
 //
 // A job contains the whole email, with its link. flowhook's tables store only the hash of a token,
 // but the queue must keep the link until the email is sent. Anyone who can read the table river_job

@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// waitingRegistrations counts the commits that wait for a standby after a change to the table users.
-// The mail queue commits, too, but does not lock that table.
+// waitingRegistrations counts the commits that wait for a standby after a change to the table
+// users. The mail queue commits, too, but does not lock that table.
 const waitingRegistrations = `SELECT count(*) FROM pg_stat_activity AS a
 	WHERE a.wait_event = 'SyncRep' AND a.query ILIKE 'commit%' AND EXISTS
 	(SELECT 1 FROM pg_locks AS l WHERE l.pid = a.pid AND l.relation = 'users'::regclass)`
