@@ -35,7 +35,7 @@ func TestHookPageInABrowser(t *testing.T) {
 			where := name + " at " + l.String()
 			b.as(l, 800)
 			b.open(server.URL) // anew: a complaint belongs to one look
-			for _, check := range []string{"structure", "layout", "colours"} {
+			for _, check := range []string{"structure", "layout", "colors"} {
 				found := js[struct {
 					Seen  int
 					Wrong []string

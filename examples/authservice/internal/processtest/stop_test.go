@@ -1,4 +1,4 @@
-package proof_test
+package processtest_test
 
 import (
 	"fmt"
@@ -15,31 +15,32 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// grace is how long a copy may take to stop: its requests may take 15 seconds, and so on.
+// grace is how long a copy may take to stop; its requests alone may take 15 seconds.
 const grace = 35 * time.Second
 
-// TestStopped asks copies to stop, under load: what they have begun they finish, and they leave nothing to be rescued.
-func TestStopped(t *testing.T) {
+// TestStop stops copies under load. They finish the requests in progress and leave no email to be
+// rescued.
+func TestStop(t *testing.T) {
 	t.Parallel()
 	t.Run("PostgreSQL, two copies", func(t *testing.T) {
 		t.Parallel()
-		stopped(t, testkit.PostgreSQL(t), 2)
+		testStop(t, testkit.PostgreSQL(t), 2)
 	})
 	t.Run("SQLite, one copy", func(t *testing.T) {
 		t.Parallel()
-		stopped(t, "sqlite:"+filepath.Join(t.TempDir(), "authservice.db"), 1)
+		testStop(t, "sqlite:"+filepath.Join(t.TempDir(), "authservice.db"), 1)
 	})
 }
 
-func stopped(t *testing.T, database string, copies int) {
+func testStop(t *testing.T, database string, copies int) {
 	stops, seed := times(t, 40, 2), newSeed(t)
 	chance := rand.New(rand.NewPCG(seed, 0))
 	box := newMailbox(t, seed)
-	l := &load{public: newPublic(t), d: deploy(t, database, box.url, copies), mail: box}
-	l.mayBreak = true // who comes when the copy takes no more requests
+	l := &load{checkedClient: newCheckedClient(t), d: deploy(t, database, box.url, copies), mail: box}
+	l.mayBreak = true // requests that arrive after the copy has stopped listening
 	l.d.start()
 	l.start(6, seed)
-	l.under()
+	l.warmUp()
 	db := l.openDatabase(database)
 
 	const held = 4
@@ -53,14 +54,15 @@ func stopped(t *testing.T, database string, copies int) {
 		var finish []func() answer
 		for i := range held {
 			others = append(others, fmt.Sprintf("held-%d-%d@example.org", n, i))
-			finish = append(finish, l.begin(r, "/register", "name", "Held", "email", others[len(others)-1], "password", password))
+			finish = append(finish, l.begin(r, "/register", "name", "Held", "email", others[len(others)-1],
+				"password", password))
 		}
 		code, took := r.stop(grace, func() {
 			var all sync.WaitGroup
 			for _, finish := range finish {
 				all.Go(func() {
 					if answer := finish(); !answer.is("/register/sent") {
-						l.fault("a request that was under way when the copy was asked to stop was answered %d: %s", answer.status, answer.body)
+						l.fault("a request in progress during the stop was answered %d: %s", answer.status, answer.body)
 					}
 				})
 			}
@@ -71,39 +73,43 @@ func stopped(t *testing.T, database string, copies int) {
 		if copies == 1 {
 			var running int
 			require.NoError(t, db.QueryRow("SELECT count(*) FROM river_job WHERE state = 'running'").Scan(&running))
-			require.Zero(t, running, "mails that are left to be rescued")
+			require.Zero(t, running, "emails left to be rescued")
 		}
-		eventually(t, 10*time.Second, func() bool { return r.handled() <= l.answersOf(base) }, "requests of %s were handled and not answered", r.name)
-		require.Equal(t, l.answersOf(base), r.handled(), "answers that came from %s, by its own count", r.name)
+		eventually(t, 10*time.Second, func() bool { return r.handled() <= l.answersOf(base) },
+			"%s handled requests without answering them", r.name)
+		require.Equal(t, l.answersOf(base), r.handled(), "answers of %s, compared with its log", r.name)
 		handled += r.handled()
 		l.forget(base)
 		r.start()
 	}
 	l.settleAlso(db, seed, others...)
 	for _, address := range others {
-		require.Len(t, box.letters(address, confirmSubject), 1)
+		require.Len(t, box.emails(address, confirmSubject), 1)
 	}
-	mails, again := box.count()
-	require.Zero(t, again, "mails that were sent twice: a copy did not finish what it had begun")
-	t.Logf("asked to stop %d times under load, each with %d requests half sent: exit code 0 after %s at most; all %d requests that were taken were answered (%d found it closed); %s; %d mails, none lost, none twice (seed %d)",
-		stops, held, slowest.Round(10*time.Millisecond), handled, l.broken, &l.told, mails, seed)
+	emails, duplicates := box.count()
+	require.Zero(t, duplicates, "emails that were sent twice")
+	t.Logf("stopped %d times under load, each with %d half-sent requests: exit code 0 within %s; all %d accepted "+
+		"requests were answered (%d were not accepted); %s; %d emails, none lost, none twice (seed %d)",
+		stops, held, slowest.Round(10*time.Millisecond), handled, l.broken, &l.told, emails, seed)
 }
 
-func (p *public) answersOf(base string) int {
+// answersOf returns the number of answers from a process.
+func (p *checkedClient) answersOf(base string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.answered[base]
 }
 
-// forget is for a process that has ended: another may get its port.
-func (p *public) forget(base string) {
+// forget resets the count of a process that has stopped, because another may get its port.
+func (p *checkedClient) forget(base string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.answered, base)
 }
 
-// begin sends the first half of a form, and comes back when the handler has asked for it. finish sends the rest.
-func (p *public) begin(r *replica, path string, values ...string) (finish func() answer) {
+// begin sends the first half of a form and returns when the handler reads it. finish sends the rest
+// and returns the answer.
+func (p *checkedClient) begin(r *replica, path string, values ...string) (finish func() answer) {
 	p.t.Helper()
 	base, form := r.address(), encode(values)
 	reader, writer := io.Pipe()
@@ -112,7 +118,8 @@ func (p *public) begin(r *replica, path string, values ...string) (finish func()
 	request.ContentLength = int64(len(form))
 	request.Header.Set("Expect", "100-continue")
 	asked := make(chan struct{})
-	request = request.WithContext(httptrace.WithClientTrace(p.t.Context(), &httptrace.ClientTrace{Got100Continue: func() { close(asked) }}))
+	request = request.WithContext(httptrace.WithClientTrace(p.t.Context(),
+		&httptrace.ClientTrace{Got100Continue: func() { close(asked) }}))
 	came := make(chan answer, 1)
 	go func() { came <- p.send(r, base, nil, request) }()
 	select {
@@ -123,7 +130,7 @@ func (p *public) begin(r *replica, path string, values ...string) (finish func()
 	_, err = io.WriteString(writer, form[:len(form)/2])
 	require.NoError(p.t, err)
 	return func() answer {
-		io.WriteString(writer, form[len(form)/2:]) // an error is one of the answer, too
+		io.WriteString(writer, form[len(form)/2:]) // an error also fails the answer
 		writer.Close()
 		return <-came
 	}

@@ -1,8 +1,10 @@
-// Package proof_test drives the service as it is deployed: as processes, several on one database, over HTTP, with their mail
-// going out by SMTP. It kills them, takes the database away, and stops them, all under load, and looks at what is left.
+// Package processtest_test tests the service as it is deployed: as several processes on one
+// database, reached over HTTP, sending email over SMTP. Under load, it kills and stops the
+// processes and stops the database, and then checks what is left.
 //
-// What is random is seeded, and the seed is logged. FLOWHOOK_SEED sets it: the same choices, though not the same timing.
-package proof_test
+// Random choices are seeded, and the seed is logged. FLOWHOOK_SEED sets the seed, which repeats the
+// choices but not the timing.
+package processtest_test
 
 import (
 	"context"
@@ -23,18 +25,18 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-// secret signs the sessions of every copy.
+// secret signs the sessions of all copies.
 const secret = "a-secret-for-tests-0123456789abcdef"
 
-// publicURL is what the mails link to; the tests take the token, and ask one of the copies.
+// publicURL is where emails link to. The tests send the token in a link to one of the copies.
 const publicURL = "http://127.0.0.1:8080"
 
-// workspace holds the binary, until all tests are over.
+// workspace is the directory with the binary.
 var workspace string
 
 func TestMain(m *testing.M) {
 	var err error
-	if workspace, err = os.MkdirTemp("", "authservice-proof-"); err != nil {
+	if workspace, err = os.MkdirTemp("", "authservice-processtest-"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -43,7 +45,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// binary builds the service, once.
+// binary builds the service once.
 var binary = sync.OnceValues(func() (path string, err error) {
 	path = filepath.Join(workspace, "authservice")
 	if runtime.GOOS == "windows" {
@@ -60,8 +62,8 @@ var binary = sync.OnceValues(func() (path string, err error) {
 	return path, nil
 })
 
-// times is how often a test repeats something. Under the race detector, which makes everything slow, it is few: a race
-// shows, or does not, in each round.
+// times returns how often a test repeats something. Under the race detector, which is slow, it
+// returns few, because each round can show a race.
 func times(t testing.TB, full, few int) int {
 	if underRace {
 		return few
@@ -69,7 +71,8 @@ func times(t testing.TB, full, few int) int {
 	return max(few, testkit.Times(t, full))
 }
 
-// newSeed gives FLOWHOOK_SEED, or another one each time. It is logged at once, for a test that does not come to its end.
+// newSeed returns FLOWHOOK_SEED or a random seed. It logs the seed at once, in case the test does
+// not finish.
 func newSeed(t testing.TB) uint64 {
 	seed := rand.Uint64()
 	if v := os.Getenv("FLOWHOOK_SEED"); v != "" {
@@ -81,7 +84,7 @@ func newSeed(t testing.TB) uint64 {
 	return seed
 }
 
-// pause waits, or does not when ctx ends. It is for what happens at a random moment; nothing is expected of the span.
+// pause waits for d or until ctx ends. Tests use it only to do something at a random moment.
 func pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
@@ -89,17 +92,17 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// between gives a span at random.
+// between returns a random duration.
 func between(chance *rand.Rand, least, most time.Duration) time.Duration {
 	return least + time.Duration(chance.Int64N(int64(most-least)+1))
 }
 
-// eventually waits for what another process brings about.
+// eventually waits until holds returns true.
 func eventually(t testing.TB, patience time.Duration, holds func() bool, what string, args ...any) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !holds(); {
 		if time.Now().After(deadline) {
-			require.FailNow(t, fmt.Sprintf("after %s, still: %s", patience, fmt.Sprintf(what, args...)))
+			require.FailNow(t, fmt.Sprintf("still after %s: %s", patience, fmt.Sprintf(what, args...)))
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

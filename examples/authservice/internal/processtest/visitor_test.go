@@ -1,4 +1,4 @@
-package proof_test
+package processtest_test
 
 import (
 	"context"
@@ -19,32 +19,34 @@ const (
 	deviceCookie  = "__Host-device"
 )
 
-// requestTime is what the service gives a request.
+// requestTime is the service's limit for a request.
 const requestTime = 15 * time.Second
 
-// A public is what asks the deployment: it looks at each answer, and says where one may be missing or a 503.
-type public struct {
+// A checkedClient sends requests to a deployment and checks every answer. It knows when an answer
+// may be missing or a 503.
+type checkedClient struct {
 	t      testing.TB
 	client *http.Client
-	// mayBreak is set where processes end: then a request to one that has ended may have no answer.
+	// mayBreak allows requests to a stopped process to have no answer.
 	mayBreak bool
-	// patience is how long a request has to take for a 503 to say that there was too much to do; 0: that may not be.
+	// patience is how long a request must take for a 503 to count as overload. With 0, overload is
+	// not allowed.
 	patience time.Duration
 
 	mu       sync.Mutex
-	away     []window // when the database was away
+	outages  []window // when the database was down
 	statuses map[int]int
-	answered map[string]int // by the process's URL
+	answered map[string]int // by the URL of the process
 	broken   int
 	faults   int
 }
 
-// A window is a time in which a 503 is the right answer. Without an end it goes on.
+// A window is a time in which a 503 is allowed. A zero to means that it has not ended.
 type window struct{ from, to time.Time }
 
-func newPublic(t testing.TB) *public {
-	p := &public{t: t, statuses: map[int]int{}, answered: map[string]int{}, client: &http.Client{
-		Timeout:       60 * time.Second, // longer than the service takes for anything
+func newCheckedClient(t testing.TB) *checkedClient {
+	p := &checkedClient{t: t, statuses: map[int]int{}, answered: map[string]int{}, client: &http.Client{
+		Timeout:       60 * time.Second, // longer than any limit of the service
 		Transport:     &http.Transport{MaxIdleConnsPerHost: 64, ExpectContinueTimeout: time.Minute},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -52,8 +54,8 @@ func newPublic(t testing.TB) *public {
 	return p
 }
 
-// fault notes what may not be. The test goes on, to see what comes of it, but does not say the same for ever.
-func (p *public) fault(format string, args ...any) {
+// fault reports an error. The test goes on, but only the first 20 errors are reported.
+func (p *checkedClient) fault(format string, args ...any) {
 	p.mu.Lock()
 	p.faults++
 	n := p.faults
@@ -63,31 +65,32 @@ func (p *public) fault(format string, args ...any) {
 	}
 }
 
-// A visitor is a browser: what it keeps are its cookies. It is Chromium in that it sends Secure ones to 127.0.0.1.
+// A visitor is a browser, represented by its cookies. Like Chromium, it sends Secure cookies to
+// 127.0.0.1.
 type visitor map[string]string
 
-// An answer is what came back.
+// An answer is a response.
 type answer struct {
-	status   int // 0: nothing
+	status   int // 0 if there was no answer
 	location string
 	body     string
-	set      visitor // the cookies that the answer sets
+	set      visitor // the cookies that it sets
 	at       time.Time
 }
 
-// is says whether the answer leads on to a page, which is how the service says that something is done.
+// is reports whether the answer redirects to location, with which the service confirms success.
 func (a answer) is(location string) bool { return a.redirect() && a.location == location }
 
-// redirect is 303 where a handler redirects, and 302 where the hook redirect does.
+// redirect reports whether the answer is a redirect: 303 by a handler or 302 by the redirect hook.
 func (a answer) redirect() bool {
 	return a.status == http.StatusSeeOther || a.status == http.StatusFound
 }
 
-// unknown says that the answer does not tell whether anything was done.
+// unknown reports whether the answer leaves open whether anything was changed.
 func (a answer) unknown() bool { return a.status == 0 || a.status == http.StatusServiceUnavailable }
 
-// ask sends a request to one copy, as a form where there are values, and checks what is true of every answer.
-func (p *public) ask(r *replica, v visitor, method, path string, values ...string) answer {
+// ask sends a request with a form to a copy and checks the answer.
+func (p *checkedClient) ask(r *replica, v visitor, method, path string, values ...string) answer {
 	base := r.address()
 	if base == "" {
 		return answer{}
@@ -100,7 +103,7 @@ func (p *public) ask(r *replica, v visitor, method, path string, values ...strin
 	return p.send(r, base, v, request)
 }
 
-// encode makes a form of names and values.
+// encode encodes names and values as a form.
 func encode(values []string) string {
 	form := url.Values{}
 	for i := 0; i < len(values); i += 2 {
@@ -109,8 +112,8 @@ func encode(values []string) string {
 	return form.Encode()
 }
 
-// send is ask with a request that is made already; base is where it goes.
-func (p *public) send(r *replica, base string, v visitor, request *http.Request) answer {
+// send is ask for an existing request. base is the URL of the process.
+func (p *checkedClient) send(r *replica, base string, v visitor, request *http.Request) answer {
 	method, path := request.Method, request.URL.Path
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	request.Header.Set("Sec-Fetch-Site", "same-origin")
@@ -134,7 +137,8 @@ func (p *public) send(r *replica, base string, v visitor, request *http.Request)
 		}
 		return answer{}
 	}
-	a := answer{status: response.StatusCode, location: response.Header.Get("Location"), body: string(body), set: visitor{}, at: time.Now()}
+	a := answer{status: response.StatusCode, location: response.Header.Get("Location"), body: string(body),
+		set: visitor{}, at: time.Now()}
 	for _, c := range response.Cookies() {
 		a.set[c.Name] = c.Value
 	}
@@ -148,52 +152,55 @@ func (p *public) send(r *replica, base string, v visitor, request *http.Request)
 	return a
 }
 
-// check says what is wrong with an answer, whatever was asked.
-func (p *public) check(response *http.Response, a answer, began time.Time) error {
+// check checks what must hold for any answer.
+func (p *checkedClient) check(response *http.Response, a answer, began time.Time) error {
 	kind := response.Header.Get("Content-Type")
 	switch {
-	case a.status == http.StatusServiceUnavailable && !p.mayBeAway(began, a.at):
-		return fmt.Errorf("503 while the database was there")
+	case a.status == http.StatusServiceUnavailable && !p.mayBeUnavailable(began, a.at):
+		return fmt.Errorf("503 although the database was up")
 	case a.status >= 500 && a.status != http.StatusServiceUnavailable:
 		return fmt.Errorf("status %d", a.status)
 	case a.status >= 400 && len(a.set) > 0:
-		return fmt.Errorf("a %d sets %d cookies", a.status, len(a.set))
+		return fmt.Errorf("a %d that sets %d cookies", a.status, len(a.set))
 	case a.status >= 400 && response.Header.Get("Content-Length") != strconv.Itoa(len(a.body)):
-		return fmt.Errorf("a %d of %d bytes has the Content-Length %q", a.status, len(a.body), response.Header.Get("Content-Length"))
+		return fmt.Errorf("a %d of %d bytes with the Content-Length %q", a.status, len(a.body),
+			response.Header.Get("Content-Length"))
 	case a.redirect() && a.location == "":
-		return fmt.Errorf("a redirect to nowhere")
+		return fmt.Errorf("a redirect without a Location")
 	case a.redirect() && a.body == "":
 		return nil
 	case strings.HasPrefix(kind, "text/css"), strings.HasPrefix(kind, "text/plain"):
 		return nil
 	case kind != "text/html; charset=utf-8":
 		return fmt.Errorf("a %d of type %q", a.status, kind)
-	case !a.redirect() && (!strings.HasPrefix(a.body, "<!DOCTYPE html>") || !strings.HasSuffix(a.body, "</body>\n</html>\n")):
-		return fmt.Errorf("a %d whose page is not whole", a.status)
+	case !a.redirect() && (!strings.HasPrefix(a.body, "<!DOCTYPE html>") ||
+		!strings.HasSuffix(a.body, "</body>\n</html>\n")):
+		return fmt.Errorf("a %d with an incomplete page", a.status)
 	}
 	return nil
 }
 
-// goesAway begins a time in which the database is away, and says how to end it.
-func (p *public) goesAway() (back func()) {
+// databaseDown begins a time in which the database is down. back ends it.
+func (p *checkedClient) databaseDown() (back func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	i := len(p.away)
-	p.away = append(p.away, window{from: time.Now()})
+	i := len(p.outages)
+	p.outages = append(p.outages, window{from: time.Now()})
 	return func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.away[i].to = time.Now()
+		p.outages[i].to = time.Now()
 	}
 }
 
-func (p *public) mayBeAway(began, ended time.Time) bool {
+// mayBeUnavailable reports whether a 503 was allowed for a request.
+func (p *checkedClient) mayBeUnavailable(began, ended time.Time) bool {
 	if p.patience > 0 && ended.Sub(began) >= p.patience {
 		return true
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, w := range p.away {
+	for _, w := range p.outages {
 		if ended.After(w.from) && (w.to.IsZero() || began.Before(w.to)) {
 			return true
 		}
@@ -201,7 +208,7 @@ func (p *public) mayBeAway(began, ended time.Time) bool {
 	return false
 }
 
-// some gives one of the copies that listen, and waits for one if need be.
+// some returns a random copy that listens, and waits for one if there is none.
 func some(ctx context.Context, chance *rand.Rand, d *deployment) *replica {
 	for {
 		if live := d.live(); len(live) > 0 {

@@ -18,22 +18,23 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// A rogue is an OpenID provider that says what a test wants it to say. It signs in whoever comes, at once.
-type rogue struct {
+// A fakeProvider is an OpenID provider that returns what a test wants. It signs in everyone without
+// asking.
+type fakeProvider struct {
 	*httptest.Server
 	t   *testing.T
 	key *ecdsa.PrivateKey
 
 	mu     sync.Mutex
 	claims map[string]any              // of the next tokens
-	forge  func(claims map[string]any) // changes what would be right
+	forge  func(claims map[string]any) // modifies the correct claims
 	signer *ecdsa.PrivateKey
-	codes  map[string]url.Values // what the browser came with, by code; a code works once
+	codes  map[string]url.Values // the parameters of the authorization request, by code; a code works once
 	used   int
 }
 
-func newRogue(t *testing.T) *rogue {
-	p := &rogue{t: t, codes: map[string]url.Values{}}
+func newFakeProvider(t *testing.T) *fakeProvider {
+	p := &fakeProvider{t: t, codes: map[string]url.Values{}}
 	var err error
 	p.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
@@ -42,17 +43,20 @@ func newRogue(t *testing.T) *rogue {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
 		json.NewEncoder(w).Encode(map[string]any{"issuer": p.URL, "authorization_endpoint": p.URL + "/authorize",
-			"token_endpoint": p.URL + "/token", "jwks_uri": p.URL + "/keys", "id_token_signing_alg_values_supported": []string{"ES256"}})
+			"token_endpoint": p.URL + "/token", "jwks_uri": p.URL +
+				"/keys", "id_token_signing_alg_values_supported": []string{"ES256"}})
 	})
 	mux.HandleFunc("GET /keys", func(w http.ResponseWriter, _ *http.Request) {
-		json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: p.key.Public(), KeyID: "k", Algorithm: "ES256", Use: "sig"}}})
+		json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: p.key.Public(), KeyID: "k",
+			Algorithm: "ES256", Use: "sig"}}})
 	})
 	mux.HandleFunc("GET /authorize", func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		q, code := r.URL.Query(), rand.Text()
 		p.codes[code] = q
-		http.Redirect(w, r, q.Get("redirect_uri")+"?"+url.Values{"code": {code}, "state": {q.Get("state")}}.Encode(), http.StatusFound)
+		http.Redirect(w, r, q.Get("redirect_uri")+"?"+url.Values{"code": {code}, "state": {q.Get("state")}}.Encode(),
+			http.StatusFound)
 	})
 	mux.HandleFunc("POST /token", p.token)
 	p.Server = httptest.NewServer(mux)
@@ -60,14 +64,14 @@ func newRogue(t *testing.T) *rogue {
 	return p
 }
 
-// is says who the provider signs in next.
-func (p *rogue) is(subject, email string, verified bool) {
+// is sets the user whom the provider signs in next.
+func (p *fakeProvider) is(subject, email string, verified bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.claims, p.forge = map[string]any{"sub": subject, "email": email, "email_verified": verified, "name": "Alice"}, nil
 }
 
-func (p *rogue) token(w http.ResponseWriter, r *http.Request) {
+func (p *fakeProvider) token(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	id, secret, _ := r.BasicAuth()
@@ -81,14 +85,16 @@ func (p *rogue) token(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.used++
-	claims := map[string]any{"iss": p.URL, "aud": "client", "nonce": q.Get("nonce"), "iat": time.Now().Unix(), "exp": time.Now().Add(time.Minute).Unix()}
+	claims := map[string]any{"iss": p.URL, "aud": "client", "nonce": q.Get("nonce"), "iat": time.Now().Unix(),
+		"exp": time.Now().Add(time.Minute).Unix()}
 	for name, value := range p.claims {
 		claims[name] = value
 	}
 	if p.forge != nil {
 		p.forge(claims)
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: p.signer, KeyID: "k"}}, nil)
+	key := jose.JSONWebKey{Key: p.signer, KeyID: "k"}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, nil)
 	require.NoError(p.t, err)
 	token, err := jwt.Signed(signer).Claims(claims).Serialize()
 	require.NoError(p.t, err)

@@ -1,5 +1,5 @@
 //go:build !race
 
-package proof_test
+package processtest_test
 
 const underRace = false

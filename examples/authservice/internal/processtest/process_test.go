@@ -1,4 +1,4 @@
-package proof_test
+package processtest_test
 
 import (
 	"bufio"
@@ -17,36 +17,39 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ready is how long a copy may take to start, on a machine that has other things to do.
-const ready = 60 * time.Second
+// startTime is how long a copy may take to start, even on a busy machine.
+const startTime = 60 * time.Second
 
-// A deployment is one database with the copies of the service that run on it.
+// A deployment is a database and the copies of the service that use it.
 type deployment struct {
 	t      testing.TB
 	env    []string
-	logs   string // a folder
+	logs   string // the directory of the logs
 	copies []*replica
 }
 
-// A replica is a place in the deployment where a process runs, and another one once that has ended.
+// A replica is a copy of the service. It runs as one process at a time.
 type replica struct {
 	deployment *deployment
 	name       string
 	runs       int
 
 	mu  sync.Mutex
-	url string // empty: there is no process, or it does not listen yet, or not any more
+	url string // empty if no process is listening
 	cmd *exec.Cmd
-	log string // of this process
+	log string // the log file of this process
 }
 
-// deploy makes a deployment without starting it. pairs are what the environment says beside the usual.
+// deploy returns a deployment that is not started yet. pairs is added to the environment of its
+// copies.
 func deploy(t testing.TB, database, smtp string, copies int, pairs ...string) *deployment {
 	config, err := filepath.Abs("../../auth.yml")
 	require.NoError(t, err)
 	d := &deployment{t: t, logs: t.TempDir(), env: []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + os.TempDir(), // nothing else from outside
-		"ADDR=127.0.0.1:0", "PUBLIC_URL=" + publicURL, "DATABASE_URL=" + database, "SESSION_SECRETS=" + secret, "AUTH_CONFIG=" + config,
+		// nothing else from the test's environment
+		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + os.TempDir(),
+		"ADDR=127.0.0.1:0", "PUBLIC_URL=" + publicURL, "DATABASE_URL=" + database, "SESSION_SECRETS=" +
+			secret, "AUTH_CONFIG=" + config,
 		"SMTP_URL=" + smtp, "MAIL_RESCUE_AFTER=" + rescueAfter.String(),
 	}}
 	for i := 0; i < len(pairs); i += 2 {
@@ -64,10 +67,10 @@ func deploy(t testing.TB, database, smtp string, copies int, pairs ...string) *d
 	return d
 }
 
-// rescueAfter is how long a copy may hold a mail before the others take it over.
+// rescueAfter is how long a copy may hold an email before another takes it over.
 const rescueAfter = 6 * time.Second
 
-// start starts all copies at once, which is what a deployment does, and waits until they listen.
+// start starts all copies at once, as in a real deployment, and waits until they listen.
 func (d *deployment) start() {
 	d.t.Helper()
 	began := make([]<-chan error, len(d.copies))
@@ -79,7 +82,7 @@ func (d *deployment) start() {
 	}
 }
 
-// live gives the copies that listen.
+// live returns the copies that listen.
 func (d *deployment) live() (found []*replica) {
 	for _, c := range d.copies {
 		if c.address() != "" {
@@ -102,7 +105,7 @@ func (c *replica) start() {
 
 var errNotListening = errors.New("the process ended before it listened")
 
-// begin starts a process. What comes back says that it listens, or why not.
+// begin starts a process. The channel receives nil when the process listens, or an error.
 func (c *replica) begin() (listens <-chan error) {
 	done := make(chan error, 1)
 	program, err := binary()
@@ -116,7 +119,7 @@ func (c *replica) begin() (listens <-chan error) {
 		done <- err
 		return done
 	}
-	defer log.Close() // the process has its own
+	defer log.Close() // the process has its own file descriptor
 	cmd := exec.Command(program)
 	cmd.Env, cmd.Stderr, cmd.Dir = c.deployment.env, log, c.deployment.logs
 	out, err := cmd.StdoutPipe()
@@ -149,14 +152,15 @@ func (c *replica) begin() (listens <-chan error) {
 		select {
 		case err := <-done:
 			within <- err
-		case <-time.After(ready):
-			within <- fmt.Errorf("%s does not listen after %s, see %s", c.name, ready, tail(log.Name()))
+		case <-time.After(startTime):
+			within <- fmt.Errorf("%s does not listen after %s, see %s", c.name, startTime, tail(log.Name()))
 		}
 	}()
 	return within
 }
 
-func (c *replica) taken() *exec.Cmd {
+// detach returns the current process and marks the replica as not running.
+func (c *replica) detach() *exec.Cmd {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	cmd := c.cmd
@@ -164,21 +168,21 @@ func (c *replica) taken() *exec.Cmd {
 	return cmd
 }
 
-// kill ends the process as a power cut would: it is not asked.
+// kill kills the process.
 func (c *replica) kill() {
-	if cmd := c.taken(); cmd != nil {
+	if cmd := c.detach(); cmd != nil {
 		cmd.Process.Kill()
 		cmd.Wait()
 	}
 }
 
-// stop asks the process to end, and gives its exit code and how long it took. stopping is called once it takes no more
-// connections, though it may still have requests to finish.
+// stop sends SIGTERM and returns the exit code and the time until the process exited. It calls
+// stopping once the process accepts no more connections; requests may still be in progress.
 func (c *replica) stop(patience time.Duration, stopping func()) (code int, took time.Duration) {
 	c.deployment.t.Helper()
 	c.mu.Lock()
 	cmd, url := c.cmd, c.url
-	c.url = "" // nobody is sent there any more
+	c.url = "" // sends no more requests there
 	c.mu.Unlock()
 	began := time.Now()
 	require.NoError(c.deployment.t, cmd.Process.Signal(syscall.SIGTERM))
@@ -190,15 +194,15 @@ func (c *replica) stop(patience time.Duration, stopping func()) (code int, took 
 			conn.Close()
 		}
 		return err != nil
-	}, "%s takes connections", c.name)
+	}, "%s accepts connections", c.name)
 	stopping()
-	cmd.Wait() // the exit code says it all
+	cmd.Wait() // stop returns the exit code
 	took = time.Since(began)
-	c.taken()
+	c.detach()
 	return cmd.ProcessState.ExitCode(), took
 }
 
-// checkLogs looks for what no run may say: a panic or a data race.
+// checkLogs fails the test if a log contains a panic or a data race.
 func (d *deployment) checkLogs() {
 	files, err := filepath.Glob(filepath.Join(d.logs, "*.log"))
 	require.NoError(d.t, err)
@@ -207,7 +211,7 @@ func (d *deployment) checkLogs() {
 		require.NoError(d.t, err)
 		for _, bad := range []string{"DATA RACE", "panic", "goroutine "} {
 			if strings.Contains(string(data), bad) {
-				d.t.Errorf("%s says %q: %s", filepath.Base(file), bad, tail(file))
+				d.t.Errorf("%s contains %q: %s", filepath.Base(file), bad, tail(file))
 			}
 		}
 	}
@@ -218,8 +222,8 @@ func (d *deployment) checkLogs() {
 	}
 }
 
-// said counts the lines of all logs that contain a text.
-func (d *deployment) said(text string) (n int) {
+// logged counts the lines in all logs that contain a text.
+func (d *deployment) logged(text string) (n int) {
 	files, err := filepath.Glob(filepath.Join(d.logs, "*.log"))
 	require.NoError(d.t, err)
 	for _, file := range files {
@@ -234,14 +238,14 @@ func (d *deployment) said(text string) (n int) {
 	return n
 }
 
-// handled counts the requests that the last process had an answer for, by its own log.
+// handled counts the requests that the last process answered, according to its log.
 func (c *replica) handled() int {
 	data, err := os.ReadFile(c.log)
 	require.NoError(c.deployment.t, err)
 	return strings.Count(string(data), " msg=request ")
 }
 
-// tail gives the last lines of a log that are no news of every day.
+// tail returns the last lines of a log above level INFO.
 func tail(file string) string {
 	data, err := os.ReadFile(file)
 	if err != nil {

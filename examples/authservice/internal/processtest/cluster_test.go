@@ -1,4 +1,4 @@
-package proof_test
+package processtest_test
 
 import (
 	"fmt"
@@ -15,26 +15,27 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A cluster is a PostgreSQL server of the test's own, which can be stopped without taking it from anybody else.
+// A cluster is a PostgreSQL server for one test, which can stop it without affecting others.
 type cluster struct {
 	t                    testing.TB
 	programs, data, port string
-	account              *user.User // who runs it; nil: whoever runs the test
+	account              *user.User // the account that runs it; nil for that of the test
 }
 
-// newCluster makes a server and starts it. PostgreSQL does not run as root; then the account postgres has to be there.
+// newCluster creates and starts a server. PostgreSQL does not run as root, so a test that runs as
+// root needs the account postgres.
 func newCluster(t testing.TB) *cluster {
 	t.Helper()
 	c := &cluster{t: t, programs: programs()}
 	if c.programs == "" {
-		testkit.Missing(t, "PostgreSQL's initdb and pg_ctl are neither in the PATH nor in /usr/lib/postgresql")
+		testkit.Missing(t, "initdb and pg_ctl of PostgreSQL are neither in PATH nor in /usr/lib/postgresql")
 	}
-	folder, err := os.MkdirTemp("", "flowhook-") // that of the test's is not everybody's to read
+	folder, err := os.MkdirTemp("", "flowhook-") // t.TempDir is not readable for other accounts
 	require.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(folder) })
 	if os.Geteuid() == 0 {
 		if c.account, err = user.Lookup("postgres"); err != nil {
-			testkit.Missing(t, "PostgreSQL does not run as root, and there is no account postgres")
+			testkit.Missing(t, "PostgreSQL does not run as root, and the account postgres does not exist")
 		}
 		uid, err := strconv.Atoi(c.account.Uid)
 		require.NoError(t, err)
@@ -52,18 +53,20 @@ func newCluster(t testing.TB) *cluster {
 	c.run("initdb", "-D", c.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
 	settings, err := os.OpenFile(filepath.Join(c.data, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
 	require.NoError(t, err)
-	// What a process has written outlives the process without fsync, too: the machine goes on.
-	_, err = fmt.Fprintf(settings, "listen_addresses = '127.0.0.1'\nport = %s\nunix_socket_directories = ''\nfsync = off\n", c.port)
+	// Without fsync, writes still survive the end of a process, because the machine keeps running.
+	_, err = fmt.Fprintf(settings, "listen_addresses = '127.0.0.1'\nport = %s\nunix_socket_directories = ''\nfsync = "+
+		"off\n", c.port)
 	require.NoError(t, err)
 	require.NoError(t, settings.Close())
 	c.start()
-	t.Cleanup(func() { c.command("pg_ctl", "-D", c.data, "-m", "immediate", "-w", "stop").Run() }) // it may be down
+	// may fail, because the server may be down
+	t.Cleanup(func() { c.command("pg_ctl", "-D", c.data, "-m", "immediate", "-w", "stop").Run() })
 	return c
 }
 
-// programs finds the folder with PostgreSQL's programs.
+// programs returns the directory of PostgreSQL's programs, or "" if there is none.
 func programs() string {
-	folders, _ := filepath.Glob("/usr/lib/postgresql/*/bin") // where Debian has them, outside the PATH
+	folders, _ := filepath.Glob("/usr/lib/postgresql/*/bin") // where Debian installs them
 	if found, err := exec.LookPath("pg_ctl"); err == nil {
 		folders = append(folders, filepath.Dir(found))
 	}
@@ -98,7 +101,7 @@ func (c *cluster) run(program string, args ...string) {
 	require.NoError(c.t, err, "%s: %s", program, out)
 }
 
-// start waits until the server takes connections.
+// start starts the server and waits until it accepts connections.
 func (c *cluster) start() (took time.Duration) {
 	c.t.Helper()
 	began := time.Now()
@@ -106,14 +109,15 @@ func (c *cluster) start() (took time.Duration) {
 	return time.Since(began)
 }
 
-// stop waits until the server is down. mode is fast, which ends all transactions and says goodbye, or immediate, a crash.
+// stop stops the server and waits until it is down. mode is "fast", a clean shutdown that aborts
+// transactions, or "immediate", a crash.
 func (c *cluster) stop(mode string) {
 	c.t.Helper()
 	c.run("pg_ctl", "-D", c.data, "-m", mode, "-w", "-t", "60", "stop")
 }
 
-// alone takes back, while the server is down, that its commits wait for another.
-func (c *cluster) alone() {
+// resetSettings undoes ALTER SYSTEM while the server is down.
+func (c *cluster) resetSettings() {
 	c.t.Helper()
 	require.NoError(c.t, os.Truncate(filepath.Join(c.data, "postgresql.auto.conf"), 0))
 }

@@ -1,4 +1,4 @@
-package proof_test
+package processtest_test
 
 import (
 	"math/rand/v2"
@@ -9,29 +9,29 @@ import (
 	"github.com/flowhook/flowhook/internal/testkit"
 )
 
-// TestKilled ends processes at random moments, with people using them, as a power cut would. What people were told is done;
-// what they were not told is done whole, or not at all.
-func TestKilled(t *testing.T) {
+// TestKill kills processes at random moments under load. What was confirmed is saved; what was not
+// answered is saved completely or not at all.
+func TestKill(t *testing.T) {
 	t.Parallel()
 	t.Run("PostgreSQL, two copies", func(t *testing.T) {
 		t.Parallel()
-		killed(t, testkit.PostgreSQL(t), 2)
+		testKill(t, testkit.PostgreSQL(t), 2)
 	})
 	t.Run("SQLite, one copy", func(t *testing.T) {
 		t.Parallel()
-		killed(t, "sqlite:"+filepath.Join(t.TempDir(), "authservice.db"), 1)
+		testKill(t, "sqlite:"+filepath.Join(t.TempDir(), "authservice.db"), 1)
 	})
 }
 
-func killed(t *testing.T, database string, copies int) {
+func testKill(t *testing.T, database string, copies int) {
 	kills, seed := times(t, 200, 2), newSeed(t)
 	chance := rand.New(rand.NewPCG(seed, 0))
 	box := newMailbox(t, seed)
-	l := &load{public: newPublic(t), d: deploy(t, database, box.url, copies), mail: box}
+	l := &load{checkedClient: newCheckedClient(t), d: deploy(t, database, box.url, copies), mail: box}
 	l.mayBreak = true
 	l.d.start()
 	l.start(6, seed)
-	l.under()
+	l.warmUp()
 
 	starting, together := 0, 0
 	done := 0
@@ -49,7 +49,7 @@ func killed(t *testing.T, database string, copies int) {
 		}
 		r.kill()
 		done++
-		if done < kills && chance.IntN(8) == 0 { // while it starts, too: it may be migrating, or hold the lock
+		if done < kills && chance.IntN(8) == 0 { // kill it again while it starts; it may be migrating or hold the lock
 			starting++
 			r.begin()
 			pause(t.Context(), between(chance, time.Millisecond, 80*time.Millisecond))
@@ -60,7 +60,8 @@ func killed(t *testing.T, database string, copies int) {
 	}
 	db := l.openDatabase(database)
 	l.settle(db, seed)
-	mails, again := box.count()
-	t.Logf("killed %d times (%d while starting, %d times both copies at once): %s; %d requests without an answer; %d refused links; %d mails, %d of them twice; nothing is half done, no mail lost, no link of use twice (seed %d)",
-		done, starting, together, &l.told, l.unknown.Load(), l.told.refused.Load(), mails, again, seed)
+	emails, duplicates := box.count()
+	t.Logf("killed %d times (%d while starting, %d times both copies at once): %s; %d requests without an answer; %d "+
+		"refused links; %d emails, %d of them twice; no partial changes, no email lost, no link worked twice (seed %d)",
+		done, starting, together, &l.told, l.unknown.Load(), l.told.refused.Load(), emails, duplicates, seed)
 }
