@@ -113,7 +113,9 @@ func TestExchange_Position(t *testing.T) {
 	var ran flowhook.Position
 	opts := withGate(gate{flowhook.After, "", &ran})
 	opts.Store = memstore.New()
-	p, err := flowhook.New(parse(t, "selfservice: {login: {after: [{hook: gate}]}}"), opts)
+	cfg := parse(t, "selfservice: {login: {after: [{hook: gate}]}}")
+	cfg.Add(loginGate, "earlier", flowhook.HookFunc(nothing))
+	p, err := flowhook.New(cfg, opts)
 	require.NoError(t, err)
 	x := &flowhook.Exchange{Request: newRequest()}
 	inSave := flowhook.Position{Line: 1}
