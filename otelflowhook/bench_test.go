@@ -14,10 +14,12 @@ import (
 	"github.com/flowhook/flowhook/otelflowhook"
 )
 
-// What a run costs beside otel's own allocations; those of the SDK are not the wrap's to count.
-func TestAllocatesNoMoreThanOtelDoes(t *testing.T) {
+// A run allocates no more than OpenTelemetry itself does, without counting the SDK.
+func TestHook_Allocations(t *testing.T) {
 	tracers := tracenoop.NewTracerProvider()
-	wrap, err := otelflowhook.Wrap(otelflowhook.Options{TracerProvider: tracers, MeterProvider: metricnoop.NewMeterProvider()})
+	wrap, err := otelflowhook.Wrap(otelflowhook.Options{
+		TracerProvider: tracers, MeterProvider: metricnoop.NewMeterProvider(),
+	})
 	require.NoError(t, err)
 	var cfg flowhook.Config
 	cfg.Add(loginWide, "gate", act(nothing))
@@ -43,12 +45,12 @@ func TestAllocatesNoMoreThanOtelDoes(t *testing.T) {
 	require.Equal(t, testing.AllocsPerRun(100, run(bare))+otels-host, testing.AllocsPerRun(100, run(pipeline)))
 }
 
-// again returns a context with a fresh exchange that is like x, as each request has one.
+// again returns a context with a new exchange like x, as each request has its own.
 func again(ctx context.Context, x *flowhook.Exchange) context.Context {
 	return flowhook.NewContext(ctx, &flowhook.Exchange{Writer: x.Writer, Request: x.Request, Identity: x.Identity})
 }
 
-// BenchmarkHook runs a pipeline of one flow-wide hook that does nothing.
+// BenchmarkHook runs a pipeline with one flow-wide hook that does nothing.
 func BenchmarkHook(b *testing.B) {
 	meters := metric.NewMeterProvider(metric.WithReader(metric.NewManualReader()))
 	for _, row := range []struct {
@@ -60,7 +62,8 @@ func BenchmarkHook(b *testing.B) {
 			TracerProvider: tracenoop.NewTracerProvider()}},
 		{"sdk, span dropped", &otelflowhook.Options{MeterProvider: meters,
 			TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.NeverSample()))}},
-		{"sdk, span sampled", &otelflowhook.Options{MeterProvider: meters, TracerProvider: sdktrace.NewTracerProvider()}},
+		{"sdk, span sampled", &otelflowhook.Options{MeterProvider: meters,
+			TracerProvider: sdktrace.NewTracerProvider()}},
 	} {
 		b.Run(row.name, func(b *testing.B) {
 			opts := flowhook.Options{}
@@ -80,7 +83,8 @@ func BenchmarkHook(b *testing.B) {
 			_, x := newExchange(context.Background())
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := pipeline.Run(again(context.Background(), x), flowhook.Login, flowhook.After, flowhook.Password); err != nil {
+				ctx := again(context.Background(), x)
+				if _, err := pipeline.Run(ctx, flowhook.Login, flowhook.After, flowhook.Password); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -126,7 +126,7 @@ func (f *File) secret(v Value) (text string, bad *Problem) {
 	case reference.IsVariable(text), strings.HasPrefix(text, "file:"):
 		return f.resolve(v, text)
 	case strings.Contains(text, "${"):
-		return "", &Problem{v, "a reference is the whole value", "write ${NAME} alone" + wayOut}
+		return "", &Problem{v, "a reference must be the whole value", "write ${NAME} alone" + wayOut}
 	case reference.IsForeign(text):
 		return "", &Problem{v, notResolved,
 			"write ${NAME} for a variable of the environment, or file:PATH for the content of a file" + wayOut}

@@ -62,12 +62,12 @@ func TestReferences(t *testing.T) {
 		{"a variable that is not set", "${FLOWHOOK_NONE}", "", `the environment variable "FLOWHOOK_NONE" is not set`},
 		{"a variable that is empty", "${FLOWHOOK_EMPTY}", "", `the environment variable "FLOWHOOK_EMPTY" is empty`},
 		{"a variable of bytes", "${FLOWHOOK_BYTES}", "", `the environment variable "FLOWHOOK_BYTES" is not UTF-8`},
-		{"a name that has spaces around it", "${ FLOWHOOK_SECRET }", "", "a reference is the whole value"},
-		{"a reference and more", "${FLOWHOOK_SECRET}" + canary, "", "a reference is the whole value"},
-		{"a line break and more after it", `${FLOWHOOK_SECRET}\n-`, "", "a reference is the whole value"},
-		{"no name", "${}" + canary, "", "a reference is the whole value"},
-		{"a name that is none", "${2FLOWHOOK}--------", "", "a reference is the whole value"},
-		{"a default", "${FLOWHOOK_NONE:-" + canary + "}", "", "a reference is the whole value"},
+		{"a name that has spaces around it", "${ FLOWHOOK_SECRET }", "", "a reference must be the whole value"},
+		{"a reference and more", "${FLOWHOOK_SECRET}" + canary, "", "a reference must be the whole value"},
+		{"a line break and more after it", `${FLOWHOOK_SECRET}\n-`, "", "a reference must be the whole value"},
+		{"no name", "${}" + canary, "", "a reference must be the whole value"},
+		{"a name that is none", "${2FLOWHOOK}--------", "", "a reference must be the whole value"},
+		{"a default", "${FLOWHOOK_NONE:-" + canary + "}", "", "a reference must be the whole value"},
 		{"white space around a variable", "${FLOWHOOK_SPACE}", canary + " \t" + canary, ""},
 		{"a variable of white space", "${FLOWHOOK_BLANK}", "", `the environment variable "FLOWHOOK_BLANK" is empty`},
 
@@ -91,10 +91,10 @@ func TestReferences(t *testing.T) {
 		{"bytes", "file:bytes", "", `the file "bytes" is not UTF-8`},
 		{"none", "file:none", "", `the file "none" cannot be read: no such file or directory`},
 		{"a link to none", "file:dangling", "", `the file "dangling" cannot be read: no such file or directory`},
-		{"a folder", "file:sub", "", `the file "sub" is no regular file`},
-		{"a pipe", "file:pipe", "", `the file "pipe" is no regular file`},
-		{"a link to a pipe", "file:piped", "", `the file "piped" is no regular file`},
-		{"a device", "file:/dev/zero", "", `the file "/dev/zero" is no regular file`},
+		{"a folder", "file:sub", "", `the file "sub" is not a regular file`},
+		{"a pipe", "file:pipe", "", `the file "pipe" is not a regular file`},
+		{"a link to a pipe", "file:piped", "", `the file "piped" is not a regular file`},
+		{"a device", "file:/dev/zero", "", `the file "/dev/zero" is not a regular file`},
 		{"no path", "file:", "", "file: without a path"},
 		{"no path in a URL", "file://", "", "file: without a path"},
 		{"a host", "file://localhost" + abs, "", `the file "localhost/`},
@@ -141,7 +141,7 @@ func TestAPartOfAValueIsNoReference(t *testing.T) {
 	} {
 		file, root := readAt(t, "", `{secrets: {default: ["`+text+`"]}, selfservice: {methods: {hook: x, config: ["`+text+`"]}}}`)
 		require.Len(t, file.Problems, 1, text)
-		assert.Equal(t, "a reference is the whole value", file.Problems[0].Text)
+		assert.Equal(t, "a reference must be the whole value", file.Problems[0].Text)
 		assert.NotContains(t, file.Problems[0].Text+file.Problems[0].Hint, canary)
 		var config []string
 		bad, err := root.Get("selfservice").Get("methods").Get("config").Decode(&config, file.Resolve)

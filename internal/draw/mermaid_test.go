@@ -119,7 +119,7 @@ func TestALabelSaysWhereAndHowLong(t *testing.T) {
 	require.Contains(t, l.path(t, l.starts[0]), "(after: audit, at most 2s | auth.yml:9:17)")
 }
 
-// What Mermaid makes of these, TestMermaidDrawsIt in internal/drawtest shows.
+// TestMermaid_Draws in internal/drawtest shows how Mermaid draws these.
 func TestNoTextEndsItsLabel(t *testing.T) {
 	for _, name := range []string{`"]`, "`**`", "<b>", "&lt;", "#quot;", "%%{init: {}}%%", "end", "a; b", "$$x$$", "fa:fa-car", "x --> y", "ä 名", "https://example.org"} {
 		all := chains([]string{name}, []string{name}, "F/after/S "+name)

@@ -12,7 +12,7 @@ import (
 	"github.com/flowhook/flowhook/store/memstore"
 )
 
-// asInDocs has the code of this package that docs/hooks.md shows.
+// asInDocs contains the code that docs/hooks.md shows.
 func asInDocs(cfg *flowhook.Config, store flowhook.Store) (pipeline *flowhook.Pipeline, err error) {
 	build := func() error {
 		// begin
@@ -30,12 +30,13 @@ func asInDocs(cfg *flowhook.Config, store flowhook.Store) (pipeline *flowhook.Pi
 func TestHooksPage(t *testing.T) {
 	_, err := asInDocs(&flowhook.Config{}, memstore.New())
 	require.NoError(t, err)
-	source, err := os.ReadFile("readme_test.go")
+	source, err := os.ReadFile("docs_test.go")
 	require.NoError(t, err)
 	_, rest, _ := strings.Cut(string(source), "// begin\n")
 	block, _, found := strings.Cut(rest, "\t\t// end\n")
 	require.True(t, found)
 	page, err := os.ReadFile("../docs/hooks.md")
 	require.NoError(t, err)
-	require.Contains(t, string(page), "<!-- otel -->\n```go\n"+strings.ReplaceAll("\n"+block, "\n\t\t", "\n")[1:]+"```\n")
+	block = strings.ReplaceAll("\n"+block, "\n\t\t", "\n")[1:]
+	require.Contains(t, string(page), "<!-- otel -->\n```go\n"+block+"```\n")
 }
