@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -42,36 +43,14 @@ type Entry struct {
 	Broken         bool // something in it is among the Problems: the hook cannot be made
 }
 
-// The keys that Ory Kratos has in these places, from v0.2 on, and that do not concern flowhook.
-var (
-	kratosSelfservice = []string{"allowed_return_urls", "default_browser_return_url", "default_return_to", "methods",
-		"strategies", "whitelisted_return_to_urls", "whitelisted_return_urls"}
-	kratosFlow = []string{"default_browser_return_url", "default_return_to", "enable_legacy_one_step", "enabled",
-		"lifespan", "link_lifespan", "login_hints", "notify_unknown_recipients", "privileged_session_max_age",
-		"redirect_to", "request_lifespan", "required_aal", "style", "ui_url", "use"}
-	kratosReturn = []string{"default_browser_return_url", "default_return_to"}
-
-	// What Kratos has, or once had, beside the flows, and where no hooks can be.
-	kratosPages = []string{"error", "profile", "verify"}
-
-	// Keys at the top level that show that a file is one of Kratos. Keys that any service may have,
-	// such as log, do not. Of the keys that some services have, such as dsn, it takes two; version
-	// is another one.
-	kratosTops  = []string{"ciphers", "courier", "feature_flags", "hashers", "oauth2_provider"}
-	kratosSigns = []string{"dsn", "identity", "serve"}
-
-	// The keys that are read at the top level. Of a short one, too many other words are misspellings: tls of urls.
-	longTops = []string{"selfservice", "secrets", "session", "cookies", "security"}
-	tops     = append(slices.Clip(longTops), "urls")
-)
-
-// ReservedFlow and ReservedStrategy say whether a name means something else where flows or strategies stand.
+// ReservedFlow reports whether a flow cannot have this name, because a key beside the flows has it.
 func ReservedFlow(name string) bool {
-	return name == "" || name == "flows" || strings.HasPrefix(name, "default_") ||
-		slices.Contains(kratosSelfservice, name) || slices.Contains(kratosPages, name)
+	return name == "" || strings.HasPrefix(name, "default_") ||
+		slices.Contains(below["selfservice"], name) || slices.Contains(kratosPages, name)
 }
 
-// ReservedStrategy: see [ReservedFlow].
+// ReservedStrategy reports whether a strategy cannot have this name, because a key beside the
+// strategies has it.
 func ReservedStrategy(name string) bool {
 	return name == "" || name == "hooks" || strings.HasPrefix(name, "default_")
 }
@@ -80,31 +59,38 @@ func ReservedStrategy(name string) bool {
 type layout struct {
 	reader
 	flows, strategies []string
+	found             map[string][]found // by path in [settings]
 	file              File
 }
 
-// Read interprets a file. flows and strategies are all that there are. references are those of
-// [ResolveReferences].
+// Read interprets a file. It knows no other flows and strategies than those given. The references
+// are those of [ResolveReferences].
 func Read(root Value, flows, strategies []string, references References) *File {
-	l := &layout{flows: flows, strategies: strategies, file: File{Session: defaultSession, references: references}}
+	l := &layout{
+		flows: flows, strategies: strategies, found: map[string][]found{},
+		file: File{Session: defaultSession, references: references},
+	}
 	if root.Node != nil {
 		bad := l.top(root)
 		l.file.Nested = l.nested(root, bad)
 	}
+	l.settings()
 	l.checkCookie()
-	if len(l.problems) > 0 { // which keep findings back, and whose hints may be wrong in such a file
+	if len(l.problems) > 0 { // these hold findings back, and may have hints that are wrong in such a file
 		for _, n := range l.file.Nested {
 			l.wrong(n.At, n.Hint, "%s", n.Problem)
 		}
 	}
+	slices.SortStableFunc(l.problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
 	l.file.Problems = l.problems
 	return &l.file
 }
 
 func (l *layout) selfservice(v Value) {
 	known := l.flowKeys(false)
-	maps.Copy(known, letBe(kratosSelfservice...))
-	known["methods"], known["strategies"] = l.kratos, l.kratos
+	maps.Copy(known, letBe(below["selfservice"]...))
 	known["flows"] = func(v Value) { l.each(v, "flow", l.flowKeys(true)) }
 	if v.Get("flows").Node != nil {
 		for _, name := range l.flows {
@@ -116,8 +102,7 @@ func (l *layout) selfservice(v Value) {
 			known[name] = l.tooDeep
 		}
 	}
-	l.returns(v, Return{})
-	l.allowedLists(v)
+	l.find(v, "", "", "selfservice")
 	l.each(v, "flow", known)
 }
 
@@ -136,11 +121,13 @@ func (l *layout) flowKeys(nested bool) keys {
 }
 
 func (l *layout) flow(v Value, name string, nested bool) {
-	known := letBe(kratosFlow...)
+	isPage := slices.Contains(kratosPages, name)
+	own := "selfservice.flows." + name
+	known := letBe(slices.Concat(below[flowPath], below[own])...)
 	for _, in := range []string{"before", "after", "failed"} {
 		known[in] = func(v Value) {
 			switch {
-			case slices.Contains(kratosPages, name):
+			case isPage:
 				l.wrong(v.atKey(), "flows: "+strings.Join(l.flows, ", "), "%q is no flow that has hooks", name)
 			case in == "before" && name == "settings" && !nested:
 				l.wrong(v.atKey(), "they do in the layout with selfservice.flows", "settings flows do not have before hooks")
@@ -150,20 +137,8 @@ func (l *layout) flow(v Value, name string, nested bool) {
 		}
 	}
 	known["before_persist"] = l.notAPhaseKey
-	switch name {
-	case "verify": // until v0.3
-		known["return_to"] = nil
-	case "verification":
-		known["ui_url"] = func(v Value) { l.take(&l.file.VerifyURL, v) }
-	}
-	if !slices.Contains(kratosPages, name) {
-		l.returns(v, Return{Flow: name}) // before those of after, which win
-		known["enabled"] = func(v Value) {
-			l.kratos(v)
-			if on := false; l.flag(v, &on) {
-				l.file.Enabled = append(l.file.Enabled, Flag{name, on, v})
-			}
-		}
+	if !isPage {
+		l.find(v, name, "", flowPath, own)
 	}
 	l.each(v, "key", known)
 }

@@ -39,7 +39,7 @@ func (l *layout) nested(root Value, bad []string) []Nested {
 		v := root.Get(name)
 		return v.Node != nil && len(v.Content) > 0
 	}
-	s := search{flows: l.flows, secrets: !slices.ContainsFunc(tops, has), texts: maxTexts}
+	s := search{flows: l.flows, secrets: !slices.ContainsFunc(below[""], has), texts: maxTexts}
 	if has("selfservice") { // a template or a note beside it may show another
 		s.hooks, s.texts = true, 0
 	}

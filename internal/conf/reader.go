@@ -97,7 +97,7 @@ func (r *reader) mapping(v Value) []Value {
 			r.wrong(at, "write the keys out", "merge keys are not allowed here")
 		case key.Kind != yaml.ScalarNode || key.Style&yaml.TaggedStyle != 0 || key.Anchor != "":
 			r.wrong(at, "", "expected a plain key")
-		case again && v.Path == "secrets" && !slices.Contains(secretKeys, key.Value):
+		case again && v.Path == "secrets" && !slices.Contains(below["secrets"], key.Value):
 			r.wrong(at, "", "duplicate key; the first is on line %d", line) // not shown: it may be a misplaced secret
 		case again:
 			r.wrong(at, "", "duplicate key %s; the first is on line %d", spell.Show(key.Value), line)
