@@ -25,7 +25,10 @@ type Cookie struct {
 // not set is the zero Value.
 type CookieAt struct{ Name, Domain, Path, SameSite, Secure Value }
 
-var defaultSession = Session{24 * time.Hour, Cookie{Path: "/", SameSite: http.SameSiteLaxMode, Persistent: true, Secure: true}}
+var defaultSession = Session{
+	Lifespan: 24 * time.Hour,
+	Cookie:   Cookie{Path: "/", SameSite: http.SameSiteLaxMode, Persistent: true, Secure: true},
+}
 
 func (l *layout) cookieName(v Value) string {
 	return l.word(v, validName, "a name for a cookie", "letters, digits and !#$%&'*+-.^_`~")

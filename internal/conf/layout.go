@@ -10,37 +10,37 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// A File is what a file says, as far as it concerns flowhook.
+// A File is the part of a file that flowhook uses.
 type File struct {
 	Entries    []Entry  // in the order of the file
-	Secrets    []Secret // of the list that counts
+	Secrets    []Secret // the list that signs the session cookie
 	Session    Session
 	CookieAt   CookieAt
-	VerifyURL  Value    // the newest ui_url of the verification flow that is there; not checked
-	Returns    []Return // at most one for a flow and strategy
-	Allowed    []Value  // the strings of the newest list of allowed return URLs
-	AllowedAt  Value    // that list, which may be empty
-	Mitigate   Value    // security.account_enumeration.mitigate, where it is true
-	Enabled    []Flag   // of the flows that say whether they are
+	VerifyURL  Value    // ui_url of the verification flow; not checked
+	Returns    []Return // at most one per flow and strategy
+	Allowed    []Value  // the allowed return URLs; all are strings
+	AllowedAt  Value    // their list, which may be empty
+	Mitigate   Value    // security.account_enumeration.mitigate, if it is true
+	Enabled    []Flag
 	Overruled  []Overruled
-	Unresolved []Value // strings in configs of hooks that name a variable in a way that is not read here
+	Unresolved []Value // strings in configs of hooks that name a variable in an unknown notation
 	Nested     []Nested
-	Extend     Value // session.earliest_possible_extend
-	Kratos     bool  // the file has a key that Kratos uses and flowhook does not
-	Problems   []Problem
+	Extend     Value     // session.earliest_possible_extend
+	Kratos     bool      // the file has a key that only Kratos uses
+	Problems   []Problem // in the order of the file
 	references References
 }
 
-// An Entry is a hook as the file has it.
+// An Entry is one entry of a list of hooks.
 type Entry struct {
 	Flow, Strategy string
 	In             string // before, after or failed
 	Hook           Value  // a string
-	Phase          string // what the entry says, or ""
+	Phase          string // the key phase; "": none
 	Config         Value
 	Timeout        time.Duration // 0: none
 	TimeoutAt      Value
-	Broken         bool // something in it is among the Problems: the hook cannot be made
+	Broken         bool // the entry has a problem, so that the hook cannot be made
 }
 
 // ReservedFlow reports whether a flow cannot have this name, because a key beside the flows has it.
@@ -63,8 +63,8 @@ type layout struct {
 	file              File
 }
 
-// Read interprets a file. It knows no other flows and strategies than those given. The references
-// are those of [ResolveReferences].
+// Read reads the file that [Parse] returned as root. Flows and strategies that are not listed are
+// unknown. The references are those of [ResolveReferences].
 func Read(root Value, flows, strategies []string, references References) *File {
 	l := &layout{
 		flows: flows, strategies: strategies, found: map[string][]found{},
@@ -76,7 +76,7 @@ func Read(root Value, flows, strategies []string, references References) *File {
 	}
 	l.settings()
 	l.checkCookie()
-	if len(l.problems) > 0 { // these hold findings back, and may have hints that are wrong in such a file
+	if len(l.problems) > 0 { // Check does not report findings then, and a hint may be wrong because of Nested
 		for _, n := range l.file.Nested {
 			l.wrong(n.At, n.Hint, "%s", n.Problem)
 		}
@@ -106,12 +106,12 @@ func (l *layout) selfservice(v Value) {
 	l.each(v, "flow", known)
 }
 
-// tooDeep reports a key that is read at the top level only.
+// tooDeep reports a key that belongs at the top level.
 func (l *layout) tooDeep(v Value) {
 	l.wrong(v.atKey(), "move it to the top level", "%q is a key of the top level", v.key.Value)
 }
 
-// flowKeys are the flows, and what Kratos has beside them; nested under flows, or not.
+// flowKeys returns the flows, and the pages of Kratos beside them. Nested means below flows.
 func (l *layout) flowKeys(nested bool) keys {
 	known := keys{}
 	for _, name := range slices.Concat(l.flows, kratosPages) {
@@ -143,14 +143,15 @@ func (l *layout) flow(v Value, name string, nested bool) {
 	l.each(v, "key", known)
 }
 
-// point reads the hooks of a phase, or of a strategy in it: a list of them, or a mapping that has one under hooks.
+// point reads the hooks of a phase, or of a strategy in it. They are a list, or a mapping that has
+// the list under hooks.
 func (l *layout) point(v Value, e Entry) {
 	if v.Kind != yaml.MappingNode {
 		l.hooks(v, e)
 		return
 	}
 	what, known := "key", keys{}
-	if e.In == "after" { // nowhere else would they have an effect
+	if e.In == "after" { // elsewhere, a return URL would have no effect
 		known = letBe(kratosReturn...)
 		known["before_persist"] = l.notAPhaseKey
 		l.returns(v, Return{Flow: e.Flow, Strategy: e.Strategy})

@@ -71,8 +71,8 @@ func TestCookieValues(t *testing.T) {
 	}
 }
 
-// A setting is judged by its own rule first: what is valid is taken, and what is not gets the hint for it, unless it
-// was certainly meant to be replaced.
+// A setting is judged by its own rule first: what is valid is taken, and what is not gets the hint
+// for it, unless it was certainly meant to be replaced.
 func TestCookieValuesThatLookLikeReferences(t *testing.T) {
 	const reference, host = "a reference or a placeholder, which is not resolved here", "not a domain for a cookie"
 	for text, want := range map[string]string{

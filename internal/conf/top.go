@@ -9,7 +9,7 @@ import (
 	"github.com/flowhook/flowhook/internal/spell"
 )
 
-// top reads a file, and returns the keys at its top level that it reported.
+// top reads a file. It returns the keys at the top level that it reported.
 func (l *layout) top(root Value) (bad []string) {
 	signs := 0
 	for _, v := range l.mapping(root) {
@@ -39,24 +39,24 @@ func (l *layout) top(root Value) (bad []string) {
 	return bad
 }
 
-// kratosVersion reports whether the value of version is one of Kratos: v0.13.0, v1.3.1, v26.1.0.
+// kratosVersion matches the versions of Kratos, such as v0.13.0, v1.3.1 and v26.1.0.
 var kratosVersion = regexp.MustCompile(`^v([01]|2\d)\.\d`).MatchString
 
-// topKey reports a key at the top level that was probably meant to be one of ours, and whether it
-// is one.
+// topKey adds a problem if a key at the top level is probably a misspelled or misplaced key of
+// flowhook. It reports whether it did.
 func (l *layout) topKey(v Value) bool {
 	name := v.key.Value
 	path := l.pathHint(name)
 	inside := slices.Concat(l.flows, []string{"flows", "hooks", "before", "before_persist", "after", "failed"})
-	word := spell.Alike(name, inside) // what is only near to a flow may be a key of the host's
+	word := spell.Alike(name, inside) // a key that only resembles a flow may be one of the host's
 	near := cmp.Or(spell.Alike(name, below[""]), spell.Nearest(name, longTops))
-	if !spell.English(name) { // a word of another language may be near to one of ours
+	if !spell.English(name) { // a word of another language may resemble a key
 		word, near = spell.Disguised(name, inside), spell.Disguised(name, below[""])
 	}
 	switch {
 	case word != "":
 		l.wrong(v.atKey(), "move "+word+" into selfservice", "%s at the top level", spell.Show(name))
-	case name == "version": // Kratos' is two edits from "session"; no other key of Kratos is so close to one of ours
+	case name == "version": // a key of Kratos, two edits from "session"
 		return false
 	case near != "" && near != name:
 		l.unknown(v.atKey(), "key", below[""])
@@ -68,8 +68,8 @@ func (l *layout) topKey(v Value) bool {
 	return true
 }
 
-// pathHint returns how to write a key at the top level that is a path to something that is read, as
-// in session.lifespan; or "" if it is not a path.
+// pathHint returns how to write a key that is a path to a known key, such as session.lifespan. It
+// returns "" if the key is no such path.
 func (l *layout) pathHint(name string) string {
 	path := strings.FieldsFunc(spell.Plain(name), func(r rune) bool { return r == '.' || r == '/' })
 	if len(path) < 2 {

@@ -34,7 +34,8 @@ func (l *layout) lifespan(v Value, to *time.Duration) {
 func (l *layout) word(v Value, valid func(string) bool, what, hint string) string {
 	switch ok := valid(v.Value); {
 	case !l.is(v, "a string"):
-	case reference.IsUnresolved(v.Value), strings.Contains(v.Value, "${"), shellVariable(v.Value), !ok && isReference(v.Value):
+	case reference.IsUnresolved(v.Value), strings.Contains(v.Value, "${"), shellVariable(v.Value),
+		!ok && isReference(v.Value):
 		l.wrong(v, notHere, isNotResolved)
 	case !ok:
 		l.wrong(v, hint, "not %s", what)
