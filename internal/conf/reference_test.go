@@ -13,7 +13,7 @@ import (
 
 const canary = "cAnArY7Q-long-enough"
 
-// readAt reads a file that is in a folder.
+// readAt reads a file whose folder is dir.
 func readAt(t *testing.T, dir, text string) (*File, Value) {
 	t.Helper()
 	root, bad := Parse([]byte(text))
@@ -21,7 +21,7 @@ func readAt(t *testing.T, dir, text string) (*File, Value) {
 	return Read(root, []string{"login"}, []string{"password"}, ResolveReferences(root, dir)), root
 }
 
-// write makes a file in a folder, and gives its path.
+// write creates a file in a folder and returns its path.
 func write(t *testing.T, dir, name, text string) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
@@ -30,7 +30,7 @@ func write(t *testing.T, dir, name, text string) string {
 	return path
 }
 
-// Each row is read as a secret and in the config of a hook. want is the text, or the problem.
+// Each row is read as a secret and in the config of a hook.
 func TestReferences(t *testing.T) {
 	t.Setenv("FLOWHOOK_SECRET", canary)
 	t.Setenv("_Flowhook2", canary+"$${X}\nfile:x")
@@ -131,8 +131,8 @@ func TestReferences(t *testing.T) {
 	}
 }
 
-// Where only a part looks like a reference, a secret is refused; a config has it as it stands.
-func TestAPartOfAValueIsNoReference(t *testing.T) {
+// If only a part of a value looks like a reference, a secret is rejected and a config is unchanged.
+func TestReferences_PartOfValueIsNotResolved(t *testing.T) {
 	t.Setenv("FLOWHOOK_SECRET", canary)
 	for text, want := range map[string]string{
 		canary + "${FLOWHOOK_SECRET}": canary + "${FLOWHOOK_SECRET}",
@@ -151,8 +151,8 @@ func TestAPartOfAValueIsNoReference(t *testing.T) {
 	}
 }
 
-// A secret is judged by what it stands for, in every list that is there.
-func TestResolvedSecretsAreChecked(t *testing.T) {
+// All lists are checked, not only the one that counts.
+func TestSecrets_ResolvedTextIsChecked(t *testing.T) {
 	t.Setenv("FLOWHOOK_SECRET", canary)
 	t.Setenv("FLOWHOOK_SHORT", canary[:8])
 	file, _ := readAt(t, "", `secrets: {session: ["${FLOWHOOK_SHORT}", "${FLOWHOOK_SECRET}", "`+canary+`", ""], default: ["${FLOWHOOK_SHORT}"]}`)
@@ -169,7 +169,7 @@ func TestResolvedSecretsAreChecked(t *testing.T) {
 }
 
 // What is resolved is a string, and is not in what is said of it. Without a resolver, nothing is.
-func TestResolvedValuesOfAConfig(t *testing.T) {
+func TestDecode_ResolvesReferences(t *testing.T) {
 	t.Setenv("FLOWHOOK_SECRET", canary)
 	t.Setenv("FLOWHOOK_WAIT", "3s")
 	const entry = "selfservice: {methods: {hook: x, config: "
@@ -198,8 +198,8 @@ func TestResolvedValuesOfAConfig(t *testing.T) {
 	assert.Equal(t, "${FLOWHOOK_SECRET} file:none", config.Key+" "+config.Again)
 }
 
-// Without a folder, relative paths begin where the process is.
-func TestRelativePathsWithoutAFolder(t *testing.T) {
+// Without a folder, relative paths begin at the working directory.
+func TestReferences_RelativePathWithoutFolder(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "sub/secret", canary)
 	t.Chdir(dir)
@@ -230,8 +230,8 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
-// A reference that was not read with the file never reaches a hook as it is written.
-func TestResolveRefusesReferenceThatWasNotRead(t *testing.T) {
+// A reference that was not read with the file never reaches a hook unresolved.
+func TestResolve_ReferenceNotReadWithFile(t *testing.T) {
 	file := read(t, "selfservice: {login: {before: [{hook: x, config: {a: '${FLOWHOOK_SECRET}', b: 'file:none', c: plain}}]}}")
 	var config struct{ A, B, C string }
 	bad, err := file.Entries[0].Config.Decode(&config, file.Resolve)
