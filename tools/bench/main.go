@@ -1,4 +1,4 @@
-// Command peerbench measures flowhook against what a Go service would use otherwise: PocketBase's hooks for a chain,
+// Command bench measures flowhook against what a Go service would use otherwise: PocketBase's hooks for a chain,
 // gorilla's sessions for a session, the bare statements for a database, and scs for a service under load. It prints
 // tables in Markdown: medians of many short runs, the two sides of each row taking turns, so that whatever else the
 // machine does meets both. go test -bench runs some of the same code.
@@ -141,7 +141,7 @@ func skipped(why string) (code int) {
 	if os.Getenv("FLOWHOOK_NO_SKIP") == "" {
 		return 0
 	}
-	fmt.Fprintf(os.Stderr, "peerbench: %s, and nothing may be skipped\n", why)
+	fmt.Fprintf(os.Stderr, "bench: %s, and nothing may be skipped\n", why)
 	return 1
 }
 
