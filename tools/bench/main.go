@@ -1,17 +1,18 @@
-// Command peerbench measures flowhook against what a Go service would use otherwise: PocketBase's hooks for a chain,
+// Command bench measures flowhook against what a Go service would use otherwise: PocketBase's hooks for a chain,
 // gorilla's sessions for a session, the bare statements for a database, and scs for a service under load. It prints
 // tables in Markdown: medians of many short runs, the two sides of each row taking turns, so that whatever else the
 // machine does meets both. go test -bench runs some of the same code.
 //
-// PostgreSQL is at FLOWHOOK_POSTGRES, and the load is made by wrk. Where one is missing, the row says so; where
-// FLOWHOOK_NO_SKIP is set too, that is a failure. With FLOWHOOK_REPEAT other than 100, a large table is a tenth as large, and the
-// load is shorter.
+// PostgreSQL is at FLOWHOOK_POSTGRES, and wrk makes the load. If one of them is missing, its rows say
+// so; with FLOWHOOK_NO_SKIP, the command then fails. A row that is over its limit never fails it.
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"runtime"
@@ -31,12 +32,21 @@ type row struct {
 	missing string // why it cannot be measured
 }
 
-// A measurement gives the medians of two sides, which take turns so many times.
+// A measurement returns the medians of two sides, which take turns so many times.
 type measurement func(t testing.TB, rounds int) (ours, other figures)
 
+// requested is the row of a whole request. It has goals for its bytes and allocations, too.
+const (
+	requested  = "a request: Middleware, Complete, three empty hooks"
+	bytesGoal  = 900
+	allocsGoal = 5
+	page       = "../docs/performance.md"
+	pageStart  = "<!-- bench -->\n"
+	pageEnd    = "<!-- /bench -->"
+)
+
 var rows = []row{
-	{"three empty hooks", turns(flowhookChain, pocketbaseChain), "PocketBase, three handlers", 1, ""},
-	{"a point without hooks", turns(flowhookEmpty, flowhookChain), "flowhook, three empty hooks", 0.5, ""},
+	{requested, turns(flowhookRequest, pocketbaseRequest), "PocketBase, a fresh event, three handlers", 1.5, ""},
 	{"find a request's session", turns(flowhookRead, gorillaRead), "gorilla CookieStore, read one value", 0.15, ""},
 	{"issue a session", turns(flowhookIssue, gorillaIssue), "gorilla CookieStore, save one value", 0.5, ""},
 	{"issue one that ends another", turns(flowhookReissue, gorillaIssue), "gorilla CookieStore, save one value", 0.5, ""},
@@ -56,10 +66,29 @@ func onDatabases() (rows []row) {
 	return rows
 }
 
-func tenth() bool { return os.Getenv("FLOWHOOK_REPEAT") != "100" }
+var (
+	quick  = flag.Bool("quick", false, "measure few rounds, on smaller tables and under a shorter load")
+	write  = flag.Bool("write", false, "also write the tables to docs/performance.md")
+	report bytes.Buffer
+	out    = io.MultiWriter(os.Stdout, &report)
+)
+
+// writePage replaces what is between the markers of the page.
+func writePage() error {
+	text, err := os.ReadFile(page)
+	if err != nil {
+		return err
+	}
+	before, rest, ok := bytes.Cut(text, []byte(pageStart))
+	_, after, ends := bytes.Cut(rest, []byte(pageEnd))
+	if !ok || !ends {
+		return fmt.Errorf("%s does not have the markers %q and %q", page, pageStart, pageEnd)
+	}
+	return os.WriteFile(page, slices.Concat(before, []byte(pageStart), report.Bytes(), []byte(pageEnd), after), 0o644)
+}
 
 func largeTable() int {
-	if tenth() {
+	if *quick {
 		return 100_000
 	}
 	return 1_000_000
@@ -78,36 +107,46 @@ func main() {
 	only := flag.String("only", "", "measure only rows with this text")
 	testing.Init()
 	flag.Parse()
+	if *write && (*quick || *only != "") {
+		fmt.Fprintln(os.Stderr, "bench: -write needs all rows at full length; omit -quick and -only")
+		os.Exit(2)
+	}
+	if *quick {
+		*rounds, *length = 5, 5*time.Millisecond
+	}
 	if err := flag.Set("test.benchtime", length.String()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
 
-	fmt.Printf("%s, %s/%s, %d CPUs. %s.\nMedians of %d runs of %v each, or, on a database, of %d single calls (of sizes, the mean of medians of %d); the two sides of a row take turns.\n\n", runtime.Version(),
+	fmt.Fprintf(out, "%s, %s/%s, %d CPUs. %s.\nMedians of %d runs of %v each, or, on a database, of %d single calls (of sizes, the mean of medians of %d); the two sides of a row take turns.\n\n", runtime.Version(),
 		runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), versions("github.com/pocketbase/pocketbase", "github.com/gorilla/sessions",
 			"github.com/alexedwards/scs/v2", "github.com/jackc/pgx/v5", "modernc.org/sqlite"), *rounds, *length, *rounds*callsPerRound, aTurn*callsPerRound)
-	fmt.Println("| flowhook | ns | allocs | against | ns | allocs | ratio | at most | |")
-	fmt.Println("|---|---:|---:|---|---:|---:|---:|---:|---|")
+	fmt.Fprintln(out, "| flowhook | ns | bytes, allocs | against | ns | bytes, allocs | ratio | at most | |")
+	fmt.Fprintln(out, "|---|---:|---:|---|---:|---:|---:|---:|---|")
 	p := new(program)
 	code := 0
 	for _, r := range append(rows, onDatabases()...) {
 		switch {
 		case !strings.Contains(r.what, *only):
 		case r.missing != "":
-			fmt.Printf("| %s | | | %s | | | | %.2f | not measured: %s |\n", r.what, r.against, r.bound, r.missing)
+			fmt.Fprintf(out, "| %s | | | %s | | | | %.2f | not measured: %s |\n", r.what, r.against, r.bound, r.missing)
 			code = skipped(r.missing)
 		default:
 			ours, other := r.measure(p, *rounds)
 			ratio, verdict := ours.ns/other.ns, "within"
-			if ratio > r.bound {
+			if ratio > r.bound || r.what == requested && (ours.bytes > bytesGoal || ours.allocs > allocsGoal) {
 				verdict = "OVER"
 			}
-			fmt.Printf("| %s | %.0f | %s | %s | %.0f | %s | %.2f | %.2f | %s |\n",
+			fmt.Fprintf(out, "| %s | %.0f | %s | %s | %.0f | %s | %.2f | %.2f | %s |\n",
 				r.what, ours.ns, ours.allocations(), r.against, other.ns, other.allocations(), ratio, r.bound, verdict)
 		}
 	}
 	if what := fmt.Sprintf("%s, on PostgreSQL, %d connections", loaded, connections); strings.Contains(what, *only) {
 		code = max(code, loadTable(p, what))
+	}
+	if *write && code == 0 {
+		must(p, writePage())
 	}
 	p.exit(code)
 }
@@ -115,37 +154,37 @@ func main() {
 func loadTable(p *program, what string) (code int) {
 	const peer = "scs, postgresstore, on the same pool"
 	rounds, each := 7, 3*time.Second
-	if tenth() {
+	if *quick {
 		rounds, each = 3, 2*time.Second
 	}
-	fmt.Printf("\nA handler that checks the request's session, as the example service's begin, and does no more than to say whose it is.\n"+
+	fmt.Fprintf(out, "\nA handler that checks the request's session, as the example service's begin, and does no more than to say whose it is.\n"+
 		"Medians of %d runs of %v each with wrk; the two sides take turns.\n\n", rounds, each)
-	fmt.Println("| flowhook | requests/s | p99 | against | requests/s | p99 | ratio |")
-	fmt.Println("|---|---:|---:|---|---:|---:|---:|")
+	fmt.Fprintln(out, "| flowhook | requests/s | p99 | against | requests/s | p99 | ratio |")
+	fmt.Fprintln(out, "|---|---:|---:|---|---:|---:|---:|")
 	missing := postgreSQL.missing()
 	if _, err := exec.LookPath("wrk"); err != nil {
 		missing = "wrk is not installed (Debian's package wrk)"
 	}
 	if missing != "" {
-		fmt.Printf("| %s | | | %s | | | not measured: %s |\n", what, peer, missing)
+		fmt.Fprintf(out, "| %s | | | %s | | | not measured: %s |\n", what, peer, missing)
 		return skipped(missing)
 	}
 	ours, other := underLoad(p, rounds, each)
-	fmt.Printf("| %s | %.0f | %v | %s | %.0f | %v | %.2f |\n",
+	fmt.Fprintf(out, "| %s | %.0f | %v | %s | %.0f | %v | %.2f |\n",
 		what, ours.perSecond, ours.p99, peer, other.perSecond, other.p99, ours.perSecond/other.perSecond)
 	return 0
 }
 
-// skipped gives the exit code for a row that could not be measured.
+// skipped returns the exit code for a row that could not be measured.
 func skipped(why string) (code int) {
 	if os.Getenv("FLOWHOOK_NO_SKIP") == "" {
 		return 0
 	}
-	fmt.Fprintf(os.Stderr, "peerbench: %s, and nothing may be skipped\n", why)
+	fmt.Fprintf(os.Stderr, "bench: %s, and nothing may be skipped\n", why)
 	return 1
 }
 
-// versions says which versions of the peers are built in.
+// versions returns the versions of the peers that are built in.
 func versions(paths ...string) string {
 	var found []string
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -161,6 +200,7 @@ func versions(paths ...string) string {
 // figures are what one operation costs: the median of its runs.
 type figures struct {
 	ns     float64
+	bytes  int64
 	allocs int64
 }
 
@@ -170,7 +210,7 @@ func (f figures) allocations() string {
 	if f.allocs == unknown {
 		return ""
 	}
-	return fmt.Sprint(f.allocs)
+	return fmt.Sprintf("%d B, %d", f.bytes, f.allocs)
 }
 
 // turns measures two benchmarks.
@@ -190,7 +230,7 @@ func once(t testing.TB, bench func(b *testing.B)) figures {
 	if r.N == 0 {
 		t.Fatal("a benchmark failed; go test -bench . says why")
 	}
-	return figures{float64(r.T.Nanoseconds()) / float64(r.N), r.AllocsPerOp()}
+	return figures{float64(r.T.Nanoseconds()) / float64(r.N), r.AllocedBytesPerOp(), r.AllocsPerOp()}
 }
 
 func median(of []figures) figures {

@@ -101,14 +101,14 @@ func (p *program) Helper() {}
 func (p *program) Cleanup(f func()) { p.cleanups = append(p.cleanups, f) }
 
 func (p *program) Fatal(args ...any) {
-	fmt.Fprintln(os.Stderr, append([]any{"peerbench:"}, args...)...)
+	fmt.Fprintln(os.Stderr, append([]any{"bench:"}, args...)...)
 	p.exit(1)
 }
 
 func (p *program) Fatalf(format string, args ...any) { p.Fatal(fmt.Sprintf(format, args...)) }
 
 func (p *program) TempDir() string {
-	dir, err := os.MkdirTemp("", "peerbench")
+	dir, err := os.MkdirTemp("", "bench")
 	must(p, err)
 	p.Cleanup(func() { os.RemoveAll(dir) })
 	return dir

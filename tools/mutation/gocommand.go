@@ -15,24 +15,25 @@ import (
 // A step is a run of go test.
 type step struct {
 	name   string
-	module string   // its folder
-	env    []string // beside the program's own
+	module string   // the folder of its module
+	env    []string // in addition to the program's own
 	args   []string
 }
 
 const (
-	doesNotCompile = "it does not compile"
-	hangs          = "it did not end"
+	doesNotCompile = "does not compile"
+	hangs          = "timed out"
 )
 
 var failedTest = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
 
-// goCommand is what gremlins runs as go, once before it changes anything, and once for each change.
+// goCommand is what gremlins runs as the go command: once before the first change, with a coverage
+// profile to write, and once for each change.
 func goCommand(args []string) (code int) {
 	if len(args) == 0 || args[0] != "test" {
 		return failure(realGo(".", nil, os.Stdout, args...))
 	}
-	p, err := find(os.Getenv("MUTATION_PLACE"))
+	t, err := find(os.Getenv("MUTATION_PLACE"))
 	if err != nil {
 		return failure(err)
 	}
@@ -40,12 +41,23 @@ func goCommand(args []string) (code int) {
 	if err != nil {
 		return failure(err)
 	}
-	root = strings.TrimSuffix(root, string(filepath.Separator)+filepath.FromSlash(p.dir))
-	if err := realGo(root, nil, io.Discard, "build", "./"+p.dir); err != nil {
-		note(doesNotCompile)
-		return 2 // to gremlins, that it is not viable
+	root = strings.TrimSuffix(root, string(filepath.Separator)+filepath.FromSlash(t.dir))
+	if code := t.test(root); code != 0 {
+		return code
 	}
-	for _, s := range p.steps {
+	if i := slices.Index(args, "-coverprofile"); i >= 0 {
+		return failure(t.writeProfile(root, args[i+1]))
+	}
+	return 0
+}
+
+// test builds the package and runs its steps until one fails.
+func (t target) test(root string) (code int) {
+	if err := realGo(root, nil, io.Discard, "build", "./"+t.dir); err != nil {
+		note(doesNotCompile)
+		return 2 // which gremlins takes for not viable
+	}
+	for _, s := range t.steps {
 		var out bytes.Buffer
 		test := append([]string{"test", "-count=1", "-failfast", "-vet=off"}, s.args...)
 		if err := realGo(filepath.Join(root, s.module), s.env, &out, test...); err != nil {
@@ -54,13 +66,10 @@ func goCommand(args []string) (code int) {
 			return 1
 		}
 	}
-	if i := slices.Index(args, "-coverprofile"); i >= 0 {
-		return failure(os.WriteFile(args[i+1], p.covered(), 0o600))
-	}
 	return 0
 }
 
-// why gives the test that failed, the innermost of the last.
+// why returns the name of the last test that failed, the innermost one.
 func why(out []byte) string {
 	if bytes.Contains(out, []byte("panic: test timed out")) {
 		return hangs
@@ -68,16 +77,20 @@ func why(out []byte) string {
 	if failed := failedTest.FindAllSubmatch(out, -1); failed != nil {
 		return string(failed[len(failed)-1][1])
 	}
-	return "it breaks off"
+	return "exited early"
 }
 
-// covered is a profile in which all of the target's files are covered, and nothing else.
-func (p target) covered() []byte {
-	profile := "mode: set\n"
-	for _, file := range p.files {
-		profile += path.Join(module, p.dir, file) + ":1.1,1000000.1 1 1\n"
+// writeProfile writes a coverage profile that covers the target's files, and nothing else.
+func (t target) writeProfile(root, file string) error {
+	names, err := t.files(root)
+	if err != nil {
+		return err
 	}
-	return []byte(profile)
+	profile := "mode: set\n"
+	for _, name := range names {
+		profile += path.Join(module, t.dir, name) + ":1.1,1000000.1 1 1\n"
+	}
+	return os.WriteFile(file, []byte(profile), 0o600)
 }
 
 func realGo(dir string, env []string, out io.Writer, args ...string) error {
@@ -88,7 +101,7 @@ func realGo(dir string, env []string, out io.Writer, args ...string) error {
 	return cmd.Run()
 }
 
-// note says to the program that runs gremlins why the tests failed; gremlins itself takes only that they did.
+// note leaves word for takeNote why the tests failed. gremlins learns only that they did.
 func note(text string) { os.WriteFile(os.Getenv("MUTATION_NOTES"), []byte(text), 0o600) }
 
 func failure(err error) (code int) {

@@ -5,10 +5,9 @@ import (
 	"testing"
 )
 
-func BenchmarkChain(b *testing.B) {
-	b.Run("flowhook", flowhookChain)
-	b.Run("flowhook-empty", flowhookEmpty)
-	b.Run("pocketbase", pocketbaseChain)
+func BenchmarkRequest(b *testing.B) {
+	b.Run("flowhook", flowhookRequest)
+	b.Run("pocketbase", pocketbaseRequest)
 }
 
 func BenchmarkRead(b *testing.B) {

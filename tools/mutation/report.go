@@ -10,12 +10,12 @@ import (
 //go:embed survivors.md
 var survivors string
 
-// A survivor is a row of the list: what no test notices, and why none has to.
+// A survivor is a row of the list: a change that no test needs to notice.
 type survivor struct{ place, kind, code string }
 
 var survivorLine = regexp.MustCompile("(?m)^\\| `([^`]+)` \\| ([A-Z_]+) \\| `([^`]+)` \\| .+ \\|$")
 
-// listed gives the rows of survivors.md.
+// listed returns the rows of survivors.md.
 func listed() map[survivor]bool {
 	rows := map[survivor]bool{}
 	for _, row := range survivorLine.FindAllStringSubmatch(survivors, -1) {
@@ -24,7 +24,8 @@ func listed() map[survivor]bool {
 	return rows
 }
 
-// report prints the counts of each file, then what the list does not have, and what it has for nothing.
+// report prints the counts of each file, then the survivors that the list lacks, and the rows that it
+// need not have. It fails if the list lacks any.
 func report(all []mutant) error {
 	fmt.Printf("\n%-34s %7s %5s %6s %10s\n", "", "noticed", "hung", "lived", "no change")
 	var places []string
@@ -47,11 +48,11 @@ func report(all []mutant) error {
 			unlisted++
 			fmt.Printf("| `%s` | %s | `%s` | ? |\n", m.place, m.kind, strings.ReplaceAll(m.code, "|", `\|`))
 		case !m.lives() && is:
-			fmt.Printf("in the list, but noticed: %s:%d %s %s\n", m.place, m.line, m.kind, m.code)
+			fmt.Printf("listed, but noticed: %s:%d %s %s\n", m.place, m.line, m.kind, m.code)
 		}
 	}
 	if unlisted > 0 {
-		return fmt.Errorf("no test notices %d changes that survivors.md does not list", unlisted)
+		return fmt.Errorf("%d changes are not in survivors.md, and no test notices them", unlisted)
 	}
 	return nil
 }

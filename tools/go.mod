@@ -1,4 +1,4 @@
-module github.com/flowhook/flowhook/internal/peerbench
+module github.com/flowhook/flowhook/tools
 
 go 1.26.0
 
@@ -37,4 +37,4 @@ require (
 	modernc.org/memory v1.12.1 // indirect
 )
 
-replace github.com/flowhook/flowhook => ../..
+replace github.com/flowhook/flowhook => ..

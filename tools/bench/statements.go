@@ -46,7 +46,7 @@ func timed(work func(ctx context.Context) error) call {
 }
 
 // calls measures single calls, which take turns: what a database does now and then, such as a checkpoint, falls into few
-// of them. A tenth as many come before, to warm up. The context can be cancelled, as a request's can.
+// of them. A tenth as many come before, to warm up. The context can be canceled, as a request's can.
 func calls(t testing.TB, rounds int, ours, other call) (left, right figures) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
