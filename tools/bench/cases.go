@@ -15,15 +15,16 @@ import (
 	"github.com/pocketbase/pocketbase/tools/hook"
 )
 
-// Both kinds of session are signed with HMAC-SHA-256 and not encrypted, in a cookie of this name with the attributes
-// Path=/, Secure, HttpOnly and SameSite=Lax, which lasts until the browser is closed.
+// Both kinds of session are signed with HMAC-SHA-256 and not encrypted. Their cookie has this name
+// and the attributes Path=/, Secure, HttpOnly and SameSite=Lax, and lasts until the browser is
+// closed.
 const (
 	cookieName = "__Host-session"
 	secret     = "a secret of the benchmarks, as long as a block of SHA-256 is.   "
 	identityID = "7f8c4a52-31de-4d6b-9d8e-5a0f7c1b2e93"
 )
 
-// hooks are what one chain of flowhook has in the benchmarks, and PocketBase's too.
+// hooks is the number of hooks in a chain, on both sides.
 const hooks = 3
 
 // flowhookRequest serves a login by password with three empty hooks: Middleware, with a fresh
@@ -73,7 +74,7 @@ func pocketbaseRequest(b *testing.B) {
 	}
 }
 
-// flowhookPoints returns a benchmark that goes through n configured points in turn, with one empty hook each.
+// flowhookPoints returns a benchmark that runs n points in turn, each with one empty hook.
 func flowhookPoints(n int) func(b *testing.B) {
 	return func(b *testing.B) {
 		const perFlow = 100
@@ -106,7 +107,7 @@ func flowhookPoints(n int) func(b *testing.B) {
 	}
 }
 
-// flowhookRead finds the session of a request in memstore, and says whose it is.
+// flowhookRead finds the session of a request in memstore.
 func flowhookRead(b *testing.B) {
 	s := signer(b)
 	x := exchange()
@@ -139,11 +140,12 @@ func gorillaRead(b *testing.B) {
 	}
 }
 
-// flowhookIssue signs an identity in that is not. Each time the session of the time before has expired, and memstore drops
-// it: so it does not grow.
+// flowhookIssue signs in an identity without a session. Each session expires before the next one is
+// issued, so that memstore drops it and does not grow.
 func flowhookIssue(b *testing.B) { issue(b, 25*time.Hour, false) }
 
-// flowhookReissue signs in an identity that is signed in: the old session ends in the same transaction.
+// flowhookReissue signs in an identity that is signed in. The old session ends in the same
+// transaction.
 func flowhookReissue(b *testing.B) { issue(b, 0, true) }
 
 func issue(b *testing.B, later time.Duration, ends bool) {
@@ -179,8 +181,8 @@ func gorillaIssue(b *testing.B) {
 	}
 }
 
-// fresh is the next request like r. A session that gorilla's Get has once decoded stays with its request, and no two
-// sign-ins come in one: so each round has a request of its own, on both sides.
+// fresh returns a new request like r. gorilla's Get keeps a decoded session with its request, so
+// each round has a request of its own, on both sides.
 func fresh(r *http.Request) *http.Request {
 	next := *r
 	return &next
@@ -211,7 +213,7 @@ func exchange() *flowhook.Exchange {
 
 func request() *http.Request { return &http.Request{Method: http.MethodPost, Header: http.Header{}} }
 
-// signedIn is a request with the cookie of a response.
+// signedIn returns a request with the cookie of a response.
 func signedIn(response http.Header) *http.Request {
 	r := request()
 	for _, c := range (&http.Response{Header: response}).Cookies() {

@@ -19,12 +19,12 @@ import (
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
 
-// A database is one of those that the store is measured on.
+// A database is a kind of database that the store is measured on.
 type database struct {
 	name      string
 	dialect   sqlstore.Dialect
 	driver    string
-	source    func(t testing.TB) string // of a new, empty one
+	source    func(t testing.TB) string // returns a new, empty database
 	isolation sql.IsolationLevel
 }
 
@@ -36,7 +36,7 @@ var (
 	}, sql.LevelDefault}
 )
 
-// missing says why the database cannot be measured, or nothing.
+// missing returns why the database cannot be measured, or "".
 func (d database) missing() string {
 	if d.dialect == sqlstore.PostgreSQL && os.Getenv("FLOWHOOK_POSTGRES") == "" {
 		return "FLOWHOOK_POSTGRES is not set"
@@ -44,7 +44,7 @@ func (d database) missing() string {
 	return ""
 }
 
-// placeholders writes a query's in the form that the database takes.
+// placeholders writes a query's placeholders as the database expects them.
 func (d database) placeholders(query string) string {
 	for n := 1; d.dialect == sqlstore.PostgreSQL && strings.Contains(query, "?"); n++ {
 		query = strings.Replace(query, "?", "$"+strconv.Itoa(n), 1)
@@ -52,10 +52,10 @@ func (d database) placeholders(query string) string {
 	return query
 }
 
-// idle is how many connections a pool may have, and keep.
+// idle is how many connections a pool may open and keep.
 const idle = 40
 
-// open gives a pool on a new database with the store's tables.
+// open returns a pool on a new database with the store's tables.
 func (d database) open(t testing.TB) *sql.DB {
 	source := d.source(t)
 	migrate(t, d, source)
@@ -90,7 +90,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// A program is the testing.TB of something that is no test. The first failure ends it.
+// A program is a testing.TB outside of a test. The first failure ends it.
 type program struct {
 	testing.TB
 	cleanups []func()
@@ -114,7 +114,7 @@ func (p *program) TempDir() string {
 	return dir
 }
 
-// exit takes away what was made, the newest first.
+// exit runs the cleanups, the newest first.
 func (p *program) exit(code int) {
 	cleanups := p.cleanups
 	p.cleanups = nil

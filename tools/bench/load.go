@@ -23,18 +23,18 @@ import (
 
 const connections = 32
 
-// A load is what wrk has measured.
+// A load is what wrk measured.
 type load struct {
 	perSecond float64
 	p99       time.Duration
 }
 
-// loaded says what underLoad measures.
+// loaded describes what underLoad measures.
 const loaded = "GET with a cookie: check its session, answer the identity's ID"
 
-// underLoad measures a handler that checks the request's session and says whose it is, with flowhook and with scs: two
-// servers in this process, one pool on one PostgreSQL, and wrk, which loads them in turn. The handlers of the example service
-// begin so; they go on to the user's row and a page, which are not in this.
+// underLoad measures a handler that checks the request's session, with flowhook and with scs: two
+// servers in this process, with one pool on one PostgreSQL, which wrk loads in turn. A real handler
+// would go on to read the user's row and render a page.
 func underLoad(t testing.TB, rounds int, each time.Duration) (ours, other load) {
 	db := postgreSQL.open(t)
 	oursAt, ourCookie := flowhookService(t, db)
@@ -42,7 +42,7 @@ func underLoad(t testing.TB, rounds int, each time.Duration) (ours, other load) 
 	var left, right []load
 	for round := range rounds + 1 {
 		l, r := wrk(t, oursAt, ourCookie, each), wrk(t, otherAt, otherCookie, each)
-		if round > 0 { // the first one warms up
+		if round > 0 { // the first round warms up
 			left, right = append(left, l), append(right, r)
 		}
 	}
@@ -67,7 +67,7 @@ func flowhookService(t testing.TB, db *sql.DB) (url, cookie string) {
 
 func scsService(t testing.TB, db *sql.DB) (url, cookie string) {
 	_, err := db.Exec("CREATE TABLE sessions (token TEXT PRIMARY KEY, data BYTEA NOT NULL, expiry TIMESTAMPTZ NOT NULL); " +
-		"CREATE INDEX sessions_expiry_idx ON sessions (expiry)") // as its documentation has it
+		"CREATE INDEX sessions_expiry_idx ON sessions (expiry)") // as in its documentation
 	must(t, err)
 	s := scs.New()
 	s.Store = postgresstore.NewWithCleanupInterval(db, 0)
@@ -85,7 +85,7 @@ func scsService(t testing.TB, db *sql.DB) (url, cookie string) {
 	}))), signedIn(signIn.Header()).Header.Get("Cookie")
 }
 
-// serve starts a server, on which one has to be signed in.
+// serve starts a server that requires a session.
 func serve(t testing.TB, h http.Handler) (url string) {
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
@@ -103,7 +103,7 @@ var (
 	p99       = regexp.MustCompile(`99%\s+([0-9.]+(?:us|ms|s|m))\s`)
 )
 
-// wrk loads a URL. An answer other than 200, or none, is an error.
+// wrk loads a URL. Any answer other than 200 is an error.
 func wrk(t testing.TB, url, cookie string, each time.Duration) load {
 	t.Helper()
 	out, err := exec.Command("wrk", "--latency", "-t2", "-c"+strconv.Itoa(connections), "-d"+strconv.Itoa(int(each.Seconds()))+"s",
@@ -124,7 +124,7 @@ func wrk(t testing.TB, url, cookie string, each time.Duration) load {
 	return l
 }
 
-// medianLoad takes both medians for themselves.
+// medianLoad takes the median of each figure separately.
 func medianLoad(of []load) (l load) {
 	slices.SortFunc(of, func(a, b load) int { return int(a.perSecond - b.perSecond) })
 	l.perSecond = of[len(of)/2].perSecond

@@ -1,10 +1,11 @@
-// Command bench measures flowhook against what a Go service would use otherwise: PocketBase's hooks for a chain,
-// gorilla's sessions for a session, the bare statements for a database, and scs for a service under load. It prints
-// tables in Markdown: medians of many short runs, the two sides of each row taking turns, so that whatever else the
-// machine does meets both. go test -bench runs some of the same code.
+// Command bench measures flowhook next to what a Go service would use otherwise: PocketBase's
+// hooks, gorilla's sessions, bare SQL statements, and scs under load. It prints tables in Markdown.
+// Each figure is the median of many short runs. The two sides of a row take turns, so that whatever
+// else the machine does affects both.
 //
-// PostgreSQL is at FLOWHOOK_POSTGRES, and wrk makes the load. If one of them is missing, its rows say
-// so; with FLOWHOOK_NO_SKIP, the command then fails. A row that is over its limit never fails it.
+// FLOWHOOK_POSTGRES is the URL of PostgreSQL, and wrk generates the load. If one of them is
+// missing, its rows say so; with FLOWHOOK_NO_SKIP, the command fails. A row over its limit does not
+// fail.
 package main
 
 import (
@@ -23,7 +24,7 @@ import (
 	"time"
 )
 
-// A row compares two sides: the time of the one is at most bound times that of the other.
+// A row compares two sides. The time of ours should be at most bound times that of the other.
 type row struct {
 	what    string
 	measure measurement
@@ -32,7 +33,7 @@ type row struct {
 	missing string // why it cannot be measured
 }
 
-// A measurement returns the medians of two sides, which take turns so many times.
+// A measurement returns the medians of two sides, which take turns for a number of rounds.
 type measurement func(t testing.TB, rounds int) (ours, other figures)
 
 // requested is the row of a whole request. It has goals for its bytes and allocations, too.
@@ -55,7 +56,7 @@ var rows = []row{
 	{"one of 1,000 points", turns(flowhookPoints(1000), flowhookPoints(1)), "flowhook, one point", 1.25, ""},
 }
 
-// onDatabases are the rows that need one.
+// onDatabases returns the rows that need a database.
 func onDatabases() (rows []row) {
 	for _, d := range []database{sqlite, postgreSQL} {
 		rows = append(rows,
@@ -184,7 +185,7 @@ func skipped(why string) (code int) {
 	return 1
 }
 
-// versions returns the versions of the peers that are built in.
+// versions returns the versions of the measured libraries.
 func versions(paths ...string) string {
 	var found []string
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -197,14 +198,14 @@ func versions(paths ...string) string {
 	return strings.Join(found, ", ")
 }
 
-// figures are what one operation costs: the median of its runs.
+// figures are the cost of one operation, as the median of its runs.
 type figures struct {
 	ns     float64
 	bytes  int64
 	allocs int64
 }
 
-const unknown = -1 // allocations that nobody has counted
+const unknown = -1 // allocations that were not counted
 
 func (f figures) allocations() string {
 	if f.allocs == unknown {
@@ -213,7 +214,7 @@ func (f figures) allocations() string {
 	return fmt.Sprintf("%d B, %d", f.bytes, f.allocs)
 }
 
-// turns measures two benchmarks.
+// turns returns the measurement of two benchmarks.
 func turns(ours, other func(b *testing.B)) measurement {
 	return func(t testing.TB, rounds int) (figures, figures) {
 		var left, right []figures

@@ -14,7 +14,7 @@ import (
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
 
-// A wire counts how often what was sent is followed by waiting for an answer.
+// A wire counts round trips: how often a write is followed by a read.
 type wire struct {
 	net.Conn
 	turns *atomic.Int64
@@ -50,7 +50,7 @@ func TestRoundTrips(t *testing.T) {
 	sessions, x := pipeline(t, new(flowhook.Config), flowhook.Options{Store: s, Secrets: []string{secret}}).Sessions(), exchange()
 	must(t, sessions.Issue(context.Background(), x))
 
-	// count gives the round trips of one call, when the driver knows its statements.
+	// count returns the round trips of one call after the driver has prepared its statements.
 	count := func(work func(ctx context.Context) error) float64 {
 		t.Helper()
 		must(t, work(context.Background()))

@@ -20,10 +20,10 @@ import (
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
 
-// perIdentity is how many sessions each identity has in the tables whose sizes are compared.
+// perIdentity is the number of sessions of each identity.
 const perIdentity = 4
 
-// A sized store is one with so many sessions. Their IDs are random to the database, and known here.
+// A sized store has a number of sessions, whose IDs are known here and random to the database.
 type sized struct {
 	*sqlstore.Store
 	db       *sql.DB
@@ -39,7 +39,7 @@ func (s sized) session(i int) flowhook.Session {
 		AuthenticatedAt: at, IssuedAt: at, ExpiresAt: at.Add(24 * time.Hour)}
 }
 
-// filled gives a store in a new database with so many sessions.
+// filled returns a store in a new database with a number of sessions.
 func filled(t testing.TB, d database, sessions int) sized {
 	db := d.open(t)
 	s := sized{store(t, db, d.dialect), db, sessions}
@@ -77,7 +77,7 @@ func (s sized) insert(t testing.TB) {
 		_, err := conn.ExecContext(context.Background(), statement, args...)
 		must(t, err)
 	}
-	exec("PRAGMA cache_size = -500000") // of this connection, until the indexes are there
+	exec("PRAGMA cache_size = -500000") // of this connection, until the indexes exist
 	exec("BEGIN")
 	insert, err := conn.PrepareContext(context.Background(), "INSERT INTO flowhook_sessions (id, identity_id, authenticated_at, issued_at, expires_at) VALUES "+
 		strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?, ?), ", batch), ", "))
@@ -95,20 +95,23 @@ func (s sized) insert(t testing.TB) {
 	exec("PRAGMA cache_size = -2000") // the default
 }
 
-// settling is done before each row. What a server does in the background at some time is done here and now, so that it does
-// not fall into the measurement; then the table and each index are read once, so that no figure is one of the disk.
+// settling runs before each row. It does now what a server would do in the background at some time,
+// so that this does not disturb the measurement. Then it reads the table and each index once, so
+// that no figure includes the disk.
 //
-// That does not put the large table into PostgreSQL's own cache. Its shared_buffers are 128 MB unless somebody has set them,
-// and 1,000,000 sessions take 280 MB: 112 the table, 167 the indexes. A page that is not in there is copied from the kernel's
-// cache, as happens all the time where any session may be next. The small table's 3 MB stay, and so do a tenth's 28 MB.
-// SQLite is in the same position, with a cache of 2 MB and a file of 240.
+// This does not put the large table into PostgreSQL's own cache. By default, shared_buffers are 128
+// MB, and 1,000,000 sessions take 280 MB: 112 for the table and 167 for the indexes. A page outside
+// of it is copied from the kernel's cache, which is usual if any session may be next. The 3 MB of
+// the small table stay in it. SQLite is in the same position, with a cache of 2 MB and a file of
+// 240 MB.
 //
-// SQLite's VACUUM is not among it: it would leave the file in a better order than a service's is ever in.
+// It does not run SQLite's VACUUM, which would leave the file in better order than that of a
+// service.
 var settling = map[sqlstore.Dialect][]string{
 	sqlstore.PostgreSQL: {
 		"VACUUM ANALYZE flowhook_sessions",
 		"CHECKPOINT",
-		"SELECT max(authenticated_at) FROM flowhook_sessions", // which no index has
+		"SELECT max(authenticated_at) FROM flowhook_sessions", // which is in no index
 		`BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;
 			SELECT count(id) FROM flowhook_sessions; SELECT count(identity_id) FROM flowhook_sessions; SELECT count(expires_at) FROM flowhook_sessions; COMMIT`,
 	},
@@ -128,7 +131,7 @@ func (s sized) settle(t testing.TB, d database) {
 	}
 }
 
-// pair is the same table in two sizes.
+// A pair is the same table in two sizes.
 type pair struct{ large, small sized }
 
 func (p *pair) ready(t testing.TB, d database) {
@@ -139,9 +142,11 @@ func (p *pair) ready(t testing.TB, d database) {
 	p.small.settle(t, d)
 }
 
-// calls measures as the function does, and takes the mean of the medians of three rounds each. The two tables are in two databases, so each
-// has a PostgreSQL process of its own, and which processor the system has put that on makes up to a factor of 1.7 for as long as
-// the connection lives. So they are renewed each time. SQLite has no such process, but a cache, which a new connection would lose.
+// calls measures as the function calls does, and takes the mean of the medians of three rounds
+// each. The two tables are in two databases, so each has a PostgreSQL process of its own. The
+// processor that runs the process makes a difference of up to 1.7 while the connection lives, so
+// connections are renewed each time. SQLite has no such process, and a new connection would lose
+// its cache.
 func (p *pair) calls(t testing.TB, d database, rounds int, ours, other call) (left, right figures) {
 	left.allocs, right.allocs = unknown, unknown
 	calls(t, max(1, rounds/10), ours, other) // to warm up
@@ -166,11 +171,12 @@ func (s sized) reconnect() {
 const (
 	smallTable = 10_000
 	inUse      = 500
-	aTurn      = 3 // rounds, for which a connection lives: most calls are not among its first, which are slow
+	aTurn      = 3 // rounds of a connection, so that most calls are not among its first, which are slow
 )
 
-// sizesOf are the rows that measure reading and revoking in a large table against a small one. The sessions are any of the
-// table's, so that what its size costs is there to see; or those few that are in use at the time, as most are not.
+// sizesOf returns the rows that compare reading and revoking in a large table and in a small one.
+// The sessions are either any of the table, which shows the cost of its size, or the few that are
+// in use.
 func sizesOf(d database) (rows []row) {
 	var p pair
 	large, small := thousands(largeTable())+" sessions, ", thousands(smallTable)+", "
@@ -193,13 +199,14 @@ func sizesOf(d database) (rows []row) {
 	return rows
 }
 
-// draw gives the number of a session, of so many.
+// draw returns the number of a random session.
 type draw func(sessions int) int
 
 func anyOne(sessions int) int { return rand.IntN(sessions) }
 
-// oneInUse gives one of those, spread over the whole table, that are used again and again: few enough for PostgreSQL's cache
-// to keep their pages. SQLite's does not hold all of a large table's.
+// oneInUse returns one of a few sessions, spread over the whole table, that are used again and
+// again. PostgreSQL's cache keeps their pages. SQLite's does not keep all of those of a large
+// table.
 func oneInUse(sessions int) int { return rand.IntN(inUse) * (sessions / inUse) }
 
 func (s sized) find(draw draw) call {
@@ -215,7 +222,7 @@ func (s sized) find(draw draw) call {
 	}
 }
 
-// revoke ends all sessions of an identity, and puts them back.
+// revoke ends all sessions of an identity and stores them again.
 func (s sized) revoke(draw draw) call {
 	return func(ctx context.Context) (took time.Duration, err error) {
 		i := draw(s.sessions) % s.identities()
@@ -227,7 +234,7 @@ func (s sized) revoke(draw draw) call {
 			return 0, err
 		}
 		return took, s.Transaction(ctx, identity, func(ctx context.Context) error {
-			for n := range perIdentity { // to store one that is still there would be an error
+			for n := range perIdentity { // storing an ID that exists is an error
 				if err := s.CreateSession(ctx, s.session(i+n*s.identities())); err != nil {
 					return err
 				}

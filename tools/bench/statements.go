@@ -15,8 +15,8 @@ import (
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
 
-// logins measures a sign-in by password that ends the sessions before it, from the moment when the handler knows who it
-// is, against the statements that it takes, on the same pool and the same rows.
+// logins compares a sign-in by password that ends the earlier sessions, from when the handler knows
+// the user, with the statements that it takes, on the same pool and the same rows.
 func logins(d database) measurement {
 	return func(t testing.TB, rounds int) (ours, other figures) {
 		db := d.open(t)
@@ -24,7 +24,7 @@ func logins(d database) measurement {
 	}
 }
 
-// reads measures the check of a request's session against the SELECT that it takes.
+// reads compares the check of a request's session with the SELECT that it takes.
 func reads(d database) measurement {
 	return func(t testing.TB, rounds int) (ours, other figures) {
 		db := d.open(t)
@@ -34,7 +34,7 @@ func reads(d database) measurement {
 	}
 }
 
-// A call does one request's work and says how long that took.
+// A call does the work of one request and returns how long it took.
 type call func(ctx context.Context) (took time.Duration, err error)
 
 func timed(work func(ctx context.Context) error) call {
@@ -45,8 +45,9 @@ func timed(work func(ctx context.Context) error) call {
 	}
 }
 
-// calls measures single calls, which take turns: what a database does now and then, such as a checkpoint, falls into few
-// of them. A tenth as many come before, to warm up. The context can be canceled, as a request's can.
+// calls measures single calls, which take turns, so that occasional work of the database, such as a
+// checkpoint, affects few of them. A tenth as many calls warm up. The context can be canceled, as
+// that of a request can.
 func calls(t testing.TB, rounds int, ours, other call) (left, right figures) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -76,8 +77,8 @@ func flowhookLogin(t testing.TB, d database, db *sql.DB) func(ctx context.Contex
 	}
 }
 
-// bareLogin is how one would write it with database/sql, knowing what it takes: begin, wait for one's turn (on SQLite, the
-// DSN's BEGIN IMMEDIATE does), delete, insert, commit, and a cookie, which is not even signed.
+// bareLogin is a sign-in written with database/sql: begin, wait for the lock (on SQLite, the DSN's
+// BEGIN IMMEDIATE does), delete, insert, commit, and a cookie, which is not even signed.
 func bareLogin(d database, db *sql.DB) func(ctx context.Context) error {
 	lock := ""
 	revoke := d.placeholders("DELETE FROM flowhook_sessions WHERE identity_id = ?")

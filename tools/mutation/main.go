@@ -9,8 +9,8 @@
 //
 //   - A change that does not compile does not count. gremlins would count it as noticed.
 //   - Findings of go vet do not count.
-//   - Every operator is changed. Coverage does not know all code that runs, such as the conditions of
-//     a switch.
+//   - Every operator is changed. Coverage does not know all code that runs, such as the conditions
+//     of a switch.
 //   - The tests of other modules run, too.
 package main
 

@@ -14,8 +14,8 @@ import (
 
 const gremlins = "github.com/go-gremlins/gremlins/cmd/gremlins@v0.6.0"
 
-// arguments turn on the kinds of change that gremlins does not make by default, and turn off its own
-// time limit.
+// arguments turn on the kinds of change that gremlins does not make by default, and turn off its
+// own time limit.
 var arguments = []string{"unleash", "--workers=1", "--timeout-coefficient=1000", "--invert-assignments", "--invert-bitwise",
 	"--invert-bwassign", "--invert-logical", "--invert-loopctrl", "--remove-self-assignments"}
 

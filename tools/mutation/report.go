@@ -24,8 +24,8 @@ func listed() map[survivor]bool {
 	return rows
 }
 
-// report prints the counts of each file, then the survivors that the list lacks, and the rows that it
-// need not have. It fails if the list lacks any.
+// report prints the counts of each file, then the survivors that the list lacks, and the rows that
+// it need not have. It fails if the list lacks any.
 func report(all []mutant) error {
 	fmt.Printf("\n%-34s %7s %5s %6s %10s\n", "", "noticed", "hung", "lived", "no change")
 	var places []string
