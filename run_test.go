@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/store/memstore"
 	"github.com/stretchr/testify/require"
 )
 
@@ -193,6 +194,75 @@ func TestRun_HookPanics(t *testing.T) {
 				require.Contains(t, log.String(), "run_test.go", "the stack")
 			}
 			require.Equal(t, row.logs, strings.Count(log.String(), "a hook panicked"))
+		})
+	}
+}
+
+// TestRun_InTransactionOfAnotherExchange runs hooks inside the transaction of another exchange. They
+// would join it, and their response would leave before it commits.
+func TestRun_InTransactionOfAnotherExchange(t *testing.T) {
+	inner, ran := &flowhook.Config{}, 0
+	inner.Add(loginAfter, "counts", flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error { ran++; return nil }))
+	store := memstore.New()
+	p, err := flowhook.New(inner, flowhook.Options{Store: store})
+	require.NoError(t, err)
+	outer, err := flowhook.New(nil, flowhook.Options{Store: store})
+	require.NoError(t, err)
+	fresh := func(ctx context.Context) context.Context {
+		return flowhook.NewContext(ctx, &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: newRequest()})
+	}
+	_, err = outer.Complete(fresh(t.Context()), flowhook.Registration, flowhook.Password, func(ctx context.Context) error {
+		_, err := p.Run(fresh(ctx), flowhook.Login, flowhook.After, flowhook.Password)
+		return err
+	})
+	require.ErrorIs(t, err, flowhook.ErrNested)
+	require.Zero(t, ran)
+}
+
+// TestRun_FailsAfterComplete has the handler answer after a Complete that succeeded and a Run that
+// failed: its response must not be held back.
+func TestRun_FailsAfterComplete(t *testing.T) {
+	cfg := &flowhook.Config{}
+	cfg.Add(at(flowhook.Login, flowhook.Failed, flowhook.Password), "fails", flowhook.HookFunc(refuse))
+	p, err := flowhook.New(cfg, flowhook.Options{})
+	require.NoError(t, err)
+	server := httptest.NewServer(p.Middleware(flowhook.Login)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, completed := p.Complete(r.Context(), flowhook.Login, flowhook.Password, nil)
+		_, failed := p.Run(r.Context(), flowhook.Login, flowhook.Failed, flowhook.Password)
+		if completed != nil || failed == nil {
+			t.Error(completed, failed)
+		}
+		w.WriteHeader(http.StatusTeapot)
+	})))
+	defer server.Close()
+	res, err := http.Post(server.URL, "", nil)
+	require.NoError(t, err)
+	res.Body.Close()
+	require.Equal(t, http.StatusTeapot, res.StatusCode)
+}
+
+// TestComplete_FailedHookAnswers sends the headers of a hook that answers at Failed, and none of one
+// that does not.
+func TestComplete_FailedHookAnswers(t *testing.T) {
+	for _, status := range []int{0, http.StatusTeapot} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			cfg := &flowhook.Config{}
+			cfg.Add(at(flowhook.Login, flowhook.Failed, flowhook.Password), "answers",
+				flowhook.HookFunc(func(_ context.Context, x *flowhook.Exchange) error {
+					x.Writer.Header().Set("X-Failed", "yes")
+					if status != 0 {
+						x.Writer.WriteHeader(status)
+					}
+					return nil
+				}))
+			p, err := flowhook.New(cfg, flowhook.Options{Logger: slog.New(slog.DiscardHandler)})
+			require.NoError(t, err)
+			w := httptest.NewRecorder()
+			ctx := flowhook.NewContext(t.Context(), &flowhook.Exchange{Writer: w, Request: newRequest()})
+			handled, err := p.Complete(ctx, flowhook.Login, flowhook.Password, func(context.Context) error { return errRefused })
+			require.Equal(t, status != 0, handled)
+			require.Equal(t, status == 0, err != nil)
+			require.Equal(t, status != 0, w.Header().Get("X-Failed") == "yes")
 		})
 	}
 }
