@@ -49,11 +49,11 @@ func (l lost) runs() string {
 func (l lost) hint() string {
 	switch {
 	case l.by.Phase != l.hook.Phase:
-		return "write phase: after in the redirect's entry, and have it come after this hook"
+		return "write phase: after in the redirect's entry, and move the redirect after this hook"
 	case l.strategy != "":
-		return "write it into the list of " + l.strategy + ", in front of the redirect"
+		return "add it to the list of " + l.strategy + ", before the redirect"
 	}
-	return "move it in front of the redirect, or remove it"
+	return "move it before the redirect, or remove it"
 }
 
 // unsigned reports whether a login stays without its session.
@@ -66,7 +66,7 @@ func neverRuns(c *Config, r *report) {
 		switch {
 		case l.unsigned(): // login-unsigned
 		case l.by.Phase == plan.Before:
-			r.hook(l.hook, "take the redirect out when the flow is to be open again",
+			r.hook(l.hook, "remove the redirect to reopen the flow",
 				"hook %q %s: the redirect at %s answers every request to the flow before it",
 				l.hook.Name(), l.runs(), l.by.Where()).Severity = Note
 		default:
@@ -82,37 +82,37 @@ func neverRuns(c *Config, r *report) {
 func loginUnsigned(c *Config, r *report) {
 	for l := range c.lost() {
 		if l.unsigned() {
-			r.hook(l.hook, l.hint(), "the session hook %s, since the redirect at %s answers before it: "+
-				"a user who signs in stays signed out, unless the handler issues the session", l.runs(), l.by.Where())
+			r.hook(l.hook, l.hint(), "the session hook %s, because the redirect at %s always answers before it: "+
+				"a user who signs in stays signed out unless the handler issues the session", l.runs(), l.by.Where())
 		}
 	}
 	for h := range c.reached() {
 		if h.Redirects() && h.Phase == plan.BeforePersist && h.Flow == "login" {
-			r.hook(h, "remove phase: before_persist, and a user who has signed in is redirected with the session",
-				"%s is answered by this redirect before a session is issued: a user who signs in stays signed out", by(h))
+			r.hook(h, "remove phase: before_persist to redirect after the session is issued",
+				"this redirect answers %s before a session is issued: a user who signs in stays signed out", by(h))
 		}
 	}
 }
 
 // closed finds redirects that answer before anything is saved.
 func closed(c *Config, r *report) {
-	const greet = "write phase: after to greet users who have registered; to close registration, use a redirect under before"
+	const greet = "write phase: after to greet new users; to close registration, use a redirect under before"
 	for h := range c.reached() {
 		switch {
 		case !h.Redirects():
 		case h.Phase == plan.Before:
-			r.hook(h, "take it out when the flow is to be open again",
+			r.hook(h, "remove the redirect to reopen the flow",
 				"%s is closed: every request to it is redirected to %s", h.Flow, h.Leads()).Severity = Note
 		case h.Phase != plan.BeforePersist:
 		case h.Flow == "login": // login-unsigned
 		case h.Flow == "registration" && c.signedInFirst(h):
-			r.hook(h, greet, "it is written behind session, but a redirect here answers before anything is saved, as in Kratos: "+
-				"%s is closed, and session never runs", by(h))
+			r.hook(h, greet, "%s is closed and session never runs: this redirect is written after session but, "+
+				"as in Kratos, answers before the identity is saved", by(h))
 		case h.Flow == "registration":
 			r.hook(h, greet, "%s is closed: this redirect answers before the identity is saved", by(h))
 		default:
-			r.hook(h, "remove phase: before_persist, and the redirect comes after saving",
-				"%s saves nothing: this redirect answers before", by(h))
+			r.hook(h, "remove phase: before_persist to redirect after saving",
+				"%s saves nothing: this redirect answers before the data is saved", by(h))
 		}
 	}
 }

@@ -15,22 +15,23 @@ func (c *Config) cookie() (cookie conf.Cookie, at conf.CookieAt, ok bool) {
 
 func cookieInsecure(c *Config, r *report) {
 	if cookie, at, ok := c.cookie(); ok && !cookie.Secure {
-		r.value(at.Secure, "remove it; browsers take Secure cookies on http://localhost, too",
-			"the session cookie is sent over plain http, too: anyone on the user's network can take the session")
+		r.value(at.Secure, "remove it; browsers accept Secure cookies on http://localhost",
+			"the session cookie is also sent over plain http: anyone on the user's network can take the session")
 	}
 }
 
 func cookieCrossSite(c *Config, r *report) {
 	if cookie, at, ok := c.cookie(); ok && cookie.SameSite == http.SameSiteNoneMode {
-		r.value(at.SameSite, "Lax, unless the service is embedded in other sites",
-			"browsers send the session cookie with the requests of every other site: only the service's own CSRF protection is left")
+		r.value(at.SameSite, "use Lax, unless other sites embed the service",
+			"browsers send the session cookie with requests from every other site: "+
+				"only your own CSRF protection is left")
 	}
 }
 
 func cookieDomain(c *Config, r *report) {
 	if cookie, at, ok := c.cookie(); ok && cookie.Domain != "" {
 		r.value(at.Domain, "remove it, unless other hosts need the session",
-			"every host under %s gets the session cookie, and can set one in its place", cookie.Domain)
+			"every host under %s receives the session cookie and can replace it", cookie.Domain)
 	}
 }
 
@@ -45,8 +46,8 @@ func cookiePrefix(c *Config, r *report) {
 	if place.Node == nil {
 		place = at.Path
 	}
-	r.value(place, "leave name and path out: it is then called __Host-session",
-		"without the prefix __Host-, any neighbouring host can set a session cookie in place of this one")
+	r.value(place, "leave out name and path: the cookie is then called __Host-session",
+		"without the prefix __Host-, any neighboring host can replace the session cookie")
 }
 
 // cookieScope finds a cookie that keeps its name when a Reload changes its domain or path.

@@ -3,7 +3,7 @@ package check
 // overruled finds values that a newer or closer key replaces.
 func overruled(c *Config, r *report) {
 	for _, o := range c.File.Overruled {
-		r.value(o.Value, "remove it", "this has no effect: %s counts instead (line %d)", o.By.Path, o.By.Line)
+		r.value(o.Value, "remove it", "this has no effect: %s is used instead (line %d)", o.By.Path, o.By.Line)
 	}
 }
 
@@ -18,7 +18,7 @@ func nestedConfig(c *Config, r *report) {
 // unresolved finds values in the config of the host's own hooks that look like references.
 func unresolved(c *Config, r *report) {
 	for _, v := range c.File.Unresolved {
-		r.value(v, "write ${NAME} for a variable of the environment, or file:PATH",
-			"the hook gets this text itself: it is written like a reference, but not like one that is resolved here")
+		r.value(v, "write ${NAME} for an environment variable, or file:PATH for a file",
+			"the hook receives this text unchanged: it looks like a reference, but its form is not resolved here")
 	}
 }

@@ -26,8 +26,8 @@ func kratosFlowWide(c *Config, r *report) {
 		}
 	}
 	for _, h := range order {
-		r.hook(h, "if it is not to run there, move it into the lists of the other strategies",
-			"flow-wide hook %q runs for %s too; in Kratos, the list of a strategy replaces the flow-wide one",
+		r.hook(h, "if it must not run there, move it to the lists of the other strategies",
+			"flow-wide hook %q also runs for %s; in Kratos, the list of a strategy replaces the flow-wide one",
 			h.Name(), strings.Join(strategies[h], ", "))
 	}
 }
@@ -48,8 +48,8 @@ func kratosSessionLast(c *Config, r *report) {
 		for i := slices.Index(in.Hooks, h) + 1; i < len(in.Hooks); i++ {
 			later := in.Hooks[i]
 			if later.Strategy == h.Strategy && !later.Is("session") && !later.Added && in.AnsweredBy[i] == nil {
-				r.hook(h, "put it last, if the others are to come first",
-					"session runs before %q, as written; Kratos moves it behind all others", later.Name())
+				r.hook(h, "move it to the end to run it last here, too",
+					"session runs before %q, as written; Kratos runs it last", later.Name())
 				break
 			}
 		}
@@ -61,8 +61,8 @@ func kratosVerification(c *Config, r *report) {
 		flows := c.unverified()
 		if flag.On && flag.Flow == "verification" && len(flows) > 0 {
 			what := strings.Join(flows, " and ")
-			r.value(flag.Value, "add - hook: verify at after of "+what,
-				"Kratos mails a verification link at %s where this is on; here nobody gets one there without a verify hook", what)
+			r.value(flag.Value, "add a verify hook at after of "+what,
+				"with this setting, Kratos emails a verification link at %s; here only a verify hook does", what)
 		}
 	}
 }
@@ -82,8 +82,9 @@ func (c *Config) unverified() (flows []string) {
 func kratosEnabled(c *Config, r *report) {
 	for _, flag := range c.File.Enabled {
 		if !flag.On && c.Serves(flag.Flow, "") && !c.closedBefore(flag.Flow) {
-			r.value(flag.Value, "put a redirect at before of "+flag.Flow+", or remove this and leave the routes out",
-				"Kratos closes %s by this; here it has no effect, and anyone who reaches the service's routes gets in", flag.Flow)
+			r.value(flag.Value, "add a redirect at before of "+flag.Flow+", or remove this setting and the routes",
+				"Kratos closes %s with this setting; here it has no effect, and anyone who reaches your routes can use the flow",
+				flag.Flow)
 		}
 	}
 }
@@ -99,7 +100,7 @@ func kratosExtend(c *Config, r *report) {
 	if c.File.Extend.Node == nil {
 		return
 	}
-	problem, hint := "Kratos can extend a session during this time before it expires; here this has no effect", "remove it"
+	problem, hint := "Kratos can extend a session within this time before it expires; here this has no effect", "remove it"
 	if c.Issues {
 		problem += ", and every session ends session.lifespan after the sign-in"
 		hint += ", and set session.lifespan to how long a sign-in should last"

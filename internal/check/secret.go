@@ -1,7 +1,7 @@
 package check
 
 const (
-	newSecret = "make one by: openssl rand -hex 32"
+	newSecret = "generate one with: openssl rand -hex 32"
 	enough    = 32 // random bytes
 )
 
@@ -17,14 +17,15 @@ func exampleSecret(c *Config, r *report) {
 func weakSecret(c *Config, r *report) {
 	for _, s := range c.Secrets {
 		if !example(s.Text) && strength(s.Text) < enough {
-			r.place(s.Place, newSecret, "this secret is easier to guess than 32 random bytes, and anyone who guesses it can sign session tokens")
+			r.place(s.Place, newSecret, "this secret is easier to guess than 32 random bytes, "+
+				"and anyone who guesses it can sign session tokens")
 		}
 	}
 }
 
 func unusedSecrets(c *Config, r *report) {
 	if c.Unused && len(c.File.Secrets) > 0 {
-		r.value(c.File.Secrets[0].Value, "remove them, or set no Options.Secrets",
-			"the file's secrets have no effect: Options.Secrets take their place")
+		r.value(c.File.Secrets[0].Value, "remove them, or leave Options.Secrets empty",
+			"the file's secrets have no effect: Options.Secrets replaces them")
 	}
 }

@@ -16,7 +16,7 @@ func enumeration(c *Config, r *report) {
 		if h.Flow != "registration" || !h.Is("session") || slices.Contains(proven, h.Strategy) {
 			continue
 		}
-		const hint = "remove it, and have the new user sign in, or confirm the address (verify)"
+		const hint = "remove it, and have new users sign in or confirm their address (verify)"
 		const problem = "this reveals whether an account exists: without a session cookie, the address was already taken"
 		if c.File.Mitigate.Node != nil {
 			r.hook(h, hint, problem+", and security.account_enumeration.mitigate asks for the opposite").Severity = Error
@@ -30,8 +30,8 @@ func enumeration(c *Config, r *report) {
 func signsOut(c *Config, r *report) {
 	for h := range c.reached() {
 		if h.Flow == "settings" && h.Is("revoke_active_sessions") {
-			r.hook(h, "have the handler set x.Session to the session in use",
-				"a user who changes settings is signed out of this browser as well, unless the handler sets x.Session")
+			r.hook(h, "in the handler, set x.Session to the session in use",
+				"a user who changes settings is also signed out of this browser, unless the handler sets x.Session")
 		}
 	}
 }
@@ -63,7 +63,7 @@ func strategyOnly(c *Config, r *report) {
 	if len(others) == 0 {
 		return
 	}
-	whom, hint := or(others), "write it into the flow-wide list"
+	whom, hint := or(others), "add it to the flow-wide list"
 	if !c.Limited { // no service has all strategies, so do not list them
 		whom, hint = "any other strategy", hint+", or list the strategies that you serve in Options.Serves"
 		if slices.Contains(others, "totp") {
@@ -96,7 +96,7 @@ func again(c *Config, r *report) {
 				done[h.Name()] = h
 			case !found[h]:
 				found[h] = true
-				r.hook(h, "remove one of them", "hook %q does nothing where the one at %s has run before it", h.Name(), by.Where())
+				r.hook(h, "remove one of them", "hook %q does nothing if the one at %s has already run", h.Name(), by.Where())
 			}
 		}
 	}

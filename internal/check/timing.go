@@ -25,9 +25,9 @@ func slowLock(c *Config, r *report) {
 			}
 			if later := builtinAfter(chain, i); later != nil {
 				found[h] = true
-				r.hook(h, "what waits for another service belongs at phase: before_persist, or into AfterCommit",
-					"hook %q runs inside the transaction, with the identity locked, in front of %q: "+
-						"as long as it takes, whatever else is to be saved for this user waits", h.Name(), later.Name())
+				r.hook(h, "do slow work, such as a call to another service, at phase: before_persist or in AfterCommit",
+					"hook %q runs in the transaction before %q, with the identity locked: "+
+						"until it returns, all other changes for this user wait", h.Name(), later.Name())
 			}
 		}
 	}
@@ -53,9 +53,9 @@ func lateGate(c *Config, r *report) {
 		if h.Added {
 			hint = "add it at before_persist"
 		}
-		what := "everything is saved by then, and a redirect that it answers with undoes nothing"
+		what := "everything is already saved, and a redirect undoes nothing"
 		if h.Flow == "login" {
-			what = "the user is signed in by then, and a redirect that it answers with carries the session cookie"
+			what = "the user is already signed in, and a redirect carries the session cookie"
 		}
 		r.hook(h, hint, "hook %q decides too late: %s", h.Name(), what)
 	}
@@ -73,7 +73,7 @@ func decides(h *conf.Entry) bool {
 func longTimeout(c *Config, r *report) {
 	for _, h := range c.Hooks {
 		if h.Phase == plan.Failed && h.Timeout > 10*time.Second {
-			r.hook(h, "at most 10s", "the timeout of %s has no effect: the hooks at failed have 10 seconds in all",
+			r.hook(h, "write at most 10s", "the timeout of %s has no effect: all hooks at failed together have 10 seconds",
 				h.Timeout).Value = h.TimeoutAt
 		}
 	}

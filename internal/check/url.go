@@ -42,7 +42,8 @@ func foreignLink(c *Config, r *report) {
 	}
 	if leads && !ours {
 		r.place(c.LinkAt, "compare the host names",
-			"verification mails lead to %s, and no redirect or return URL does: their readers may end up on another site", link.Hostname())
+			"verification emails lead to %s, but no redirect or return URL does: users may end up on another site",
+			link.Hostname())
 	}
 }
 
@@ -63,7 +64,8 @@ func (c *Config) targets() (all []string) {
 func returnScheme(c *Config, r *report) {
 	for _, v := range c.File.Allowed {
 		if u, err := parse(v.Value); err == nil && u.Scheme != "" && u.Scheme != "http" && u.Scheme != "https" {
-			r.value(v, "remove it, or write an http or https URL", "nobody is ever returned to it: return URLs are http or https")
+			r.value(v, "remove it, or write an http or https URL",
+				"no user is ever sent to this URL: return URLs are http or https")
 		}
 	}
 }
@@ -74,7 +76,8 @@ func plainRedirect(c *Config, r *report) {
 		return // there is no Secure cookie
 	}
 	const hint = "use https"
-	const problem = "this leads to plain http, where the session cookie is not sent and anyone on the network can read along"
+	const problem = "this leads to plain http, where the session cookie is not sent and " +
+		"anyone on the network can read along"
 	plain := func(to string) bool {
 		u, err := parse(to)
 		return err == nil && !safe(u)
