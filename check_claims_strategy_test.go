@@ -41,5 +41,5 @@ func provesStrategyOnly(t *testing.T) {
 	assert.ErrorIs(t, err, flowhook.ErrUnknownPoint)
 	d.opts.Serves = append(d.opts.Serves, flowhook.Point{Flow: flowhook.Login, Strategy: flowhook.TOTP}, flowhook.Point{Flow: flowhook.Login, Strategy: flowhook.OIDC})
 	assert.Equal(t, []string{"1:49: note: strategy-only: revoke_active_sessions runs only at a login by password: a login by oidc or totp leaves the user's other sessions alive; " +
-		"write it into the flow-wide list"}, said("", cfg.Check(d.opts)))
+		"add it to the flow-wide list"}, said("", cfg.Check(d.opts)))
 }

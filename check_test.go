@@ -91,25 +91,25 @@ func TestCheckOptions(t *testing.T) {
 		{"secrets", "", func(o *flowhook.Options) {
 			o.Secrets = []string{strong, "something-super-secret", "correct-horse-battery"}
 		}, []string{
-			"Options.Secrets[1]: warning: example-secret: this secret was copied from documentation: anyone who has read it can sign session tokens; make one by: openssl rand -hex 32",
-			"Options.Secrets[2]: warning: weak-secret: this secret is easier to guess than 32 random bytes, and anyone who guesses it can sign session tokens; make one by: openssl rand -hex 32",
+			"Options.Secrets[1]: warning: example-secret: this secret was copied from documentation: anyone who has read it can sign session tokens; generate one with: openssl rand -hex 32",
+			"Options.Secrets[2]: warning: weak-secret: this secret is easier to guess than 32 random bytes, and anyone who guesses it can sign session tokens; generate one with: openssl rand -hex 32",
 		}},
 		{"secrets beside the file's", "secrets: {session: [something-super-secret, another-weak-secret]}", func(o *flowhook.Options) { o.Secrets = []string{strong} },
-			[]string{"1:21: warning: unused-secrets: the file's secrets have no effect: Options.Secrets take their place; remove them, or set no Options.Secrets"}},
+			[]string{"1:21: warning: unused-secrets: the file's secrets have no effect: Options.Secrets replaces them; remove them, or leave Options.Secrets empty"}},
 		{"a link", verify, func(o *flowhook.Options) { o.VerificationURL = "http://auth.example.com/verify" },
 			[]string{"Options.VerificationURL: warning: plain-link: the links in verification emails are plain http: anyone on the reader's network can take the token; use https"}},
 		{"a link for no mails", "", func(o *flowhook.Options) { o.VerificationURL = "http://auth.example.com/verify" }, nil},
 		{"a link instead of the file's", verify + "urls: {verify_ui: http://example.net/}\ncookies: {same_site: Lax}", func(o *flowhook.Options) { o.VerificationURL = "https://auth.example.com/verify" }, nil},
 		{"a foreign link", verify + "urls: {default_return_to: https://example.org/}", func(o *flowhook.Options) { o.VerificationURL = "https://auth.example.com/verify" },
-			[]string{"Options.VerificationURL: warning: foreign-link: verification mails lead to auth.example.com, and no redirect or return URL does: their readers may end up on another site; compare the host names"}},
+			[]string{"Options.VerificationURL: warning: foreign-link: verification emails lead to auth.example.com, but no redirect or return URL does: users may end up on another site; compare the host names"}},
 		{"no store", "selfservice: {login: {after: [{hook: audit}, {hook: session}]}}", func(o *flowhook.Options) { o.Store, o.Issue = nil, nothing }, nil},
 		{"a store", "selfservice: {login: {after: [{hook: audit}, {hook: session}]}}", func(o *flowhook.Options) { o.Issue = nothing }, []string{
-			`1:38: warning: slow-lock: hook "audit" runs inside the transaction, with the identity locked, in front of "session": as long as it takes, whatever else is to be saved for this user waits; what waits for another service belongs at phase: before_persist, or into AfterCommit`}},
+			`1:38: warning: slow-lock: hook "audit" runs in the transaction before "session", with the identity locked: until it returns, all other changes for this user wait; do slow work, such as a call to another service, at phase: before_persist or in AfterCommit`}},
 		{"sessions of the host's own", "session: {earliest_possible_extend: 1h}", func(o *flowhook.Options) { o.Secrets, o.Issue = []string{strong}, nothing }, []string{
-			"1:37: warning: kratos-extend: Kratos can extend a session during this time before it expires; here this has no effect; remove it"}},
+			"1:37: warning: kratos-extend: Kratos can extend a session within this time before it expires; here this has no effect; remove it"}},
 		{"the place first, then the options", "session: {cookie: {name: app}}", func(o *flowhook.Options) { o.Secrets = []string{"something-super-secret"} }, []string{
-			"1:26: warning: cookie-prefix: without the prefix __Host-, any neighbouring host can set a session cookie in place of this one; leave name and path out: it is then called __Host-session",
-			"Options.Secrets[0]: warning: example-secret: this secret was copied from documentation: anyone who has read it can sign session tokens; make one by: openssl rand -hex 32",
+			"1:26: warning: cookie-prefix: without the prefix __Host-, any neighboring host can replace the session cookie; leave out name and path: the cookie is then called __Host-session",
+			"Options.Secrets[0]: warning: example-secret: this secret was copied from documentation: anyone who has read it can sign session tokens; generate one with: openssl rand -hex 32",
 		}},
 	} {
 		t.Run(row.name, func(t *testing.T) {

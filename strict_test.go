@@ -89,9 +89,9 @@ func TestStrictHoldsForReload(t *testing.T) {
 	h := newHost(t, good+strongYAML, withUsers(alice), func(_ *host, o *flowhook.Options) { o.Strict = true })
 	for text, want := range map[string]string{
 		"selfservice: {login: {after: [{hook: redirect, config: {to: /elsewhere}}, {hook: revoke_active_sessions}]}}": "1:82: selfservice.login.after[1].hook: " +
-			`hook "revoke_active_sessions" never runs: the redirect at 1:38 always answers before it; move it in front of the redirect, or remove it`,
-		"session: {cookie: {same_site: None}}": "1:31: session.cookie.same_site: browsers send the session cookie with the requests of every other site: " +
-			"only the service's own CSRF protection is left; Lax, unless the service is embedded in other sites",
+			`hook "revoke_active_sessions" never runs: the redirect at 1:38 always answers before it; move it before the redirect, or remove it`,
+		"session: {cookie: {same_site: None}}": "1:31: session.cookie.same_site: browsers send the session cookie with requests from every other site: " +
+			"only your own CSRF protection is left; use Lax, unless other sites embed the service",
 	} {
 		cfg, err := flowhook.ParseConfig([]byte(text + strongYAML))
 		require.NoError(t, err)
@@ -117,10 +117,10 @@ func TestFindingsAreLogged(t *testing.T) {
 	}}))
 	cfg, err := flowhook.ParseConfig([]byte("selfservice: {login: {before: [{hook: redirect, config: {to: /closed}}]}, settings: {after: [{hook: audit}, {hook: revoke_active_sessions}]}}"))
 	require.NoError(t, err)
-	want := `level=INFO msg="flowhook: login is closed: every request to it is redirected to /closed" rule=closed at=1:39 hint="take it out when the flow is to be open again"
-level=WARN msg="flowhook: hook \"audit\" runs inside the transaction, with the identity locked, in front of \"revoke_active_sessions\": as long as it takes, whatever else is to be saved for this user waits" rule=slow-lock at=1:101 hint="what waits for another service belongs at phase: before_persist, or into AfterCommit"
-level=INFO msg="flowhook: a user who changes settings is signed out of this browser as well, unless the handler sets x.Session" rule=signs-out at=1:116 hint="have the handler set x.Session to the session in use"
-level=WARN msg="flowhook: this secret was copied from documentation: anyone who has read it can sign session tokens" rule=example-secret at=Options.Secrets[0] hint="make one by: openssl rand -hex 32"
+	want := `level=INFO msg="flowhook: login is closed: every request to it is redirected to /closed" rule=closed at=1:39 hint="remove the redirect to reopen the flow"
+level=WARN msg="flowhook: hook \"audit\" runs in the transaction before \"revoke_active_sessions\", with the identity locked: until it returns, all other changes for this user wait" rule=slow-lock at=1:101 hint="do slow work, such as a call to another service, at phase: before_persist or in AfterCommit"
+level=INFO msg="flowhook: a user who changes settings is also signed out of this browser, unless the handler sets x.Session" rule=signs-out at=1:116 hint="in the handler, set x.Session to the session in use"
+level=WARN msg="flowhook: this secret was copied from documentation: anyone who has read it can sign session tokens" rule=example-secret at=Options.Secrets[0] hint="generate one with: openssl rand -hex 32"
 `
 	p, err := flowhook.New(cfg, o)
 	require.NoError(t, err)
