@@ -15,7 +15,11 @@ import (
 const debugPath = "/debug/hooks"
 
 func (s *service) debug(next http.Handler) http.Handler {
-	page := hookpage.Handler(s.pipeline, hookpage.Options{Title: "Hooks of authservice", Recorder: s.recorder, File: s.config.AuthConfig}) // it sets a policy of its own
+	page := hookpage.Handler(s.pipeline, hookpage.Options{ // it sets a policy of its own
+		Title:    "Hooks of authservice",
+		Recorder: s.recorder,
+		File:     s.config.AuthConfig,
+	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == debugPath && (r.Method == http.MethodGet || r.Method == http.MethodHead) && onThisMachine(r) {
 			page.ServeHTTP(w, r)

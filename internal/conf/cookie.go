@@ -83,7 +83,8 @@ const label = `[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?`
 var (
 	hostName  = regexp.MustCompile(`^(` + label + `\.)*` + label + `$`)
 	validPath = regexp.MustCompile(`^/[ -:<-~]*$`).MatchString
-	// validName accepts a token of RFC 6265 without a bar, which separates the parts of a signed text.
+	// validName accepts a token of RFC 6265 without a bar, which separates the parts of a signed
+	// text.
 	validName = regexp.MustCompile("^[a-zA-Z0-9!#$%&'*+.^_`~-]+$").MatchString
 )
 

@@ -17,8 +17,8 @@ const (
 	// MaxSize is the largest size of a file, in bytes.
 	MaxSize = 256 << 10
 
-	// The YAML library needs a few hundred bytes for each value, however short the value is. No real
-	// file of MaxSize has 22,000 values, which need less than 32 MiB.
+	// The YAML library needs a few hundred bytes for each value, however short the value is. No
+	// real file of MaxSize has 22,000 values, which need less than 32 MiB.
 	maxValues = 22_000
 	maxDepth  = 100
 )

@@ -97,8 +97,8 @@ var ignored = map[string][]string{
 }
 
 var (
-	// kratosTops are the keys at the top level that only a file of Kratos has. Keys that any service
-	// may have, such as log, are not among them.
+	// kratosTops are the keys at the top level that only a file of Kratos has. Keys that any
+	// service may have, such as log, are not among them.
 	kratosTops = []string{"ciphers", "courier", "feature_flags", "hashers", "oauth2_provider"}
 
 	// kratosPairs are keys that some other services have as well. A file with two of them is one of

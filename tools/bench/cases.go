@@ -32,7 +32,8 @@ const hooks = 3
 func flowhookRequest(b *testing.B) {
 	cfg := new(flowhook.Config)
 	for i := range hooks {
-		cfg.Add(flowhook.Point{Flow: flowhook.Login, Phase: flowhook.After, Strategy: flowhook.Password}, fmt.Sprint("empty ", i), empty)
+		after := flowhook.Point{Flow: flowhook.Login, Phase: flowhook.After, Strategy: flowhook.Password}
+		cfg.Add(after, fmt.Sprint("empty ", i), empty)
 	}
 	p := pipeline(b, cfg, flowhook.Options{})
 	who := exchange().Identity
@@ -52,7 +53,8 @@ func flowhookRequest(b *testing.B) {
 
 // next returns a context with a fresh exchange, as each request has one.
 func next(x *flowhook.Exchange) context.Context {
-	return flowhook.NewContext(context.Background(), &flowhook.Exchange{Writer: x.Writer, Request: x.Request, Identity: x.Identity})
+	fresh := &flowhook.Exchange{Writer: x.Writer, Request: x.Request, Identity: x.Identity}
+	return flowhook.NewContext(context.Background(), fresh)
 }
 
 // pocketbaseRequest triggers a hook with three empty handlers, with a fresh event each time.
@@ -199,7 +201,8 @@ func pipeline(b testing.TB, cfg *flowhook.Config, o flowhook.Options) *flowhook.
 }
 
 func signer(b *testing.B) *flowhook.Sessions {
-	return pipeline(b, new(flowhook.Config), flowhook.Options{Store: memstore.New(), Secrets: []string{secret}}).Sessions()
+	opts := flowhook.Options{Store: memstore.New(), Secrets: []string{secret}}
+	return pipeline(b, new(flowhook.Config), opts).Sessions()
 }
 
 func exchange() *flowhook.Exchange {

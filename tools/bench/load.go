@@ -50,7 +50,8 @@ func underLoad(t testing.TB, rounds int, each time.Duration) (ours, other load) 
 }
 
 func flowhookService(t testing.TB, db *sql.DB) (url, cookie string) {
-	s, x := pipeline(t, new(flowhook.Config), flowhook.Options{Store: store(t, db, postgreSQL.dialect), Secrets: []string{secret}}).Sessions(), exchange()
+	opts := flowhook.Options{Store: store(t, db, postgreSQL.dialect), Secrets: []string{secret}}
+	s, x := pipeline(t, new(flowhook.Config), opts).Sessions(), exchange()
 	must(t, s.Issue(context.Background(), x))
 	return serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		found, err := s.FromRequest(r)
@@ -106,7 +107,8 @@ var (
 // wrk loads a URL. Any answer other than 200 is an error.
 func wrk(t testing.TB, url, cookie string, each time.Duration) load {
 	t.Helper()
-	out, err := exec.Command("wrk", "--latency", "-t2", "-c"+strconv.Itoa(connections), "-d"+strconv.Itoa(int(each.Seconds()))+"s",
+	out, err := exec.Command("wrk", "--latency", "-t2", "-c"+strconv.Itoa(connections),
+		"-d"+strconv.Itoa(int(each.Seconds()))+"s",
 		"-H", "Cookie: "+cookie, url).CombinedOutput()
 	text := string(out)
 	if err != nil || strings.Contains(text, "Non-2xx") || strings.Contains(text, "Socket errors") {

@@ -120,9 +120,12 @@ func main() {
 		os.Exit(2)
 	}
 
-	fmt.Fprintf(out, "%s, %s/%s, %d CPUs. %s.\nMedians of %d runs of %v each, or, on a database, of %d single calls (of sizes, the mean of medians of %d); the two sides of a row take turns.\n\n", runtime.Version(),
-		runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), versions("github.com/pocketbase/pocketbase", "github.com/gorilla/sessions",
-			"github.com/alexedwards/scs/v2", "github.com/jackc/pgx/v5", "modernc.org/sqlite"), *rounds, *length, *rounds*callsPerRound, aTurn*callsPerRound)
+	peers := versions("github.com/pocketbase/pocketbase", "github.com/gorilla/sessions",
+		"github.com/alexedwards/scs/v2", "github.com/jackc/pgx/v5", "modernc.org/sqlite")
+	fmt.Fprintf(out, "%s, %s/%s, %d CPUs. %s.\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), peers)
+	fmt.Fprintf(out, "Each figure is the median of %d runs of %v. On a database, it is the median of %d single calls, "+
+		"or for sizes the mean of medians of %d. The two sides of a row take turns.\n\n",
+		*rounds, *length, *rounds*callsPerRound, aTurn*callsPerRound)
 	fmt.Fprintln(out, "| flowhook | ns | bytes, allocs | against | ns | bytes, allocs | ratio | at most | |")
 	fmt.Fprintln(out, "|---|---:|---:|---|---:|---:|---:|---:|---|")
 	p := new(program)
@@ -158,8 +161,8 @@ func loadTable(p *program, what string) (code int) {
 	if *quick {
 		rounds, each = 3, 2*time.Second
 	}
-	fmt.Fprintf(out, "\nA handler that checks the request's session, as the example service's begin, and does no more than to say whose it is.\n"+
-		"Medians of %d runs of %v each with wrk; the two sides take turns.\n\n", rounds, each)
+	fmt.Fprintf(out, "\nA handler that only checks the request's session and returns the user's ID.\n"+
+		"Each figure is the median of %d runs of %v with wrk. The two sides take turns.\n\n", rounds, each)
 	fmt.Fprintln(out, "| flowhook | requests/s | p99 | against | requests/s | p99 | ratio |")
 	fmt.Fprintln(out, "|---|---:|---:|---|---:|---:|---:|")
 	missing := postgreSQL.missing()

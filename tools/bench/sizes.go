@@ -33,7 +33,8 @@ type sized struct {
 var base = time.UnixMicro(1_800_000_000_000_000).UTC()
 
 func (s sized) session(i int) flowhook.Session {
-	id, identity := sha256.Sum256([]byte("session "+strconv.Itoa(i))), sha256.Sum256([]byte("identity "+strconv.Itoa(i%s.identities())))
+	id := sha256.Sum256([]byte("session " + strconv.Itoa(i)))
+	identity := sha256.Sum256([]byte("identity " + strconv.Itoa(i%s.identities())))
 	at := base.Add(time.Duration(i) * time.Millisecond)
 	return flowhook.Session{ID: base32.StdEncoding.EncodeToString(id[:])[:26], IdentityID: hex.EncodeToString(identity[:18]),
 		AuthenticatedAt: at, IssuedAt: at, ExpiresAt: at.Add(24 * time.Hour)}
@@ -79,7 +80,8 @@ func (s sized) insert(t testing.TB) {
 	}
 	exec("PRAGMA cache_size = -500000") // of this connection, until the indexes exist
 	exec("BEGIN")
-	insert, err := conn.PrepareContext(context.Background(), "INSERT INTO flowhook_sessions (id, identity_id, authenticated_at, issued_at, expires_at) VALUES "+
+	insert, err := conn.PrepareContext(context.Background(), "INSERT INTO flowhook_sessions "+
+		"(id, identity_id, authenticated_at, issued_at, expires_at) VALUES "+
 		strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?, ?), ", batch), ", "))
 	must(t, err)
 	defer insert.Close()
@@ -113,7 +115,8 @@ var settling = map[sqlstore.Dialect][]string{
 		"CHECKPOINT",
 		"SELECT max(authenticated_at) FROM flowhook_sessions", // which is in no index
 		`BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;
-			SELECT count(id) FROM flowhook_sessions; SELECT count(identity_id) FROM flowhook_sessions; SELECT count(expires_at) FROM flowhook_sessions; COMMIT`,
+			SELECT count(id) FROM flowhook_sessions; SELECT count(identity_id) FROM flowhook_sessions;
+			SELECT count(expires_at) FROM flowhook_sessions; COMMIT`,
 	},
 	sqlstore.SQLite: {
 		"ANALYZE",
@@ -193,8 +196,10 @@ func sizesOf(d database) (rows []row) {
 			return p.calls(t, d, rounds, p.large.revoke(of.draw), p.small.revoke(of.draw))
 		}
 		rows = append(rows,
-			row{"FindSession, 1 of " + large + of.which + ", on " + d.name, find, "flowhook, 1 of " + small + of.which, 1.5, d.missing()},
-			row{"revoke an identity's 4 of " + large + of.which + ", on " + d.name, revoke, "flowhook, 4 of " + small + of.which, 1.5, d.missing()})
+			row{"FindSession, 1 of " + large + of.which + ", on " + d.name, find,
+				"flowhook, 1 of " + small + of.which, 1.5, d.missing()},
+			row{"revoke an identity's 4 of " + large + of.which + ", on " + d.name, revoke,
+				"flowhook, 4 of " + small + of.which, 1.5, d.missing()})
 	}
 	return rows
 }

@@ -28,7 +28,8 @@ func logins(d database) measurement {
 func reads(d database) measurement {
 	return func(t testing.TB, rounds int) (ours, other figures) {
 		db := d.open(t)
-		s, x := pipeline(t, new(flowhook.Config), flowhook.Options{Store: store(t, db, d.dialect), Secrets: []string{secret}}).Sessions(), exchange()
+		opts := flowhook.Options{Store: store(t, db, d.dialect), Secrets: []string{secret}}
+		s, x := pipeline(t, new(flowhook.Config), opts).Sessions(), exchange()
 		must(t, s.Issue(context.Background(), x))
 		return calls(t, rounds, timed(flowhookCheck(s, signedIn(x.Writer.Header()))), timed(bareCheck(d, db, x.Session.ID)))
 	}
@@ -82,7 +83,8 @@ func flowhookLogin(t testing.TB, d database, db *sql.DB) func(ctx context.Contex
 func bareLogin(d database, db *sql.DB) func(ctx context.Context) error {
 	lock := ""
 	revoke := d.placeholders("DELETE FROM flowhook_sessions WHERE identity_id = ?")
-	create := d.placeholders("INSERT INTO flowhook_sessions (id, identity_id, authenticated_at, issued_at, expires_at) VALUES (?, ?, ?, ?, ?)")
+	create := d.placeholders("INSERT INTO flowhook_sessions " +
+		"(id, identity_id, authenticated_at, issued_at, expires_at) VALUES (?, ?, ?, ?, ?)")
 	if d.dialect == sqlstore.PostgreSQL {
 		lock = "SELECT pg_advisory_xact_lock($1)"
 	}
@@ -103,13 +105,15 @@ func bareLogin(d database, db *sql.DB) func(ctx context.Context) error {
 			return err
 		}
 		id, now := rand.Text(), time.Now()
-		if _, err := tx.ExecContext(ctx, create, id, x.Identity.ID, now.UnixMicro(), now.UnixMicro(), now.Add(24*time.Hour).UnixMicro()); err != nil {
+		ends := now.Add(24 * time.Hour).UnixMicro()
+		if _, err := tx.ExecContext(ctx, create, id, x.Identity.ID, now.UnixMicro(), now.UnixMicro(), ends); err != nil {
 			return err
 		}
 		if err := tx.Commit(); err != nil {
 			return err
 		}
-		http.SetCookie(x.Writer, &http.Cookie{Name: cookieName, Value: id, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+		http.SetCookie(x.Writer, &http.Cookie{Name: cookieName, Value: id, Path: "/",
+			Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 		return nil
 	}
 }
