@@ -28,9 +28,11 @@ func (p *Pipeline) Middleware(flow Flow) func(http.Handler) http.Handler {
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			x, ok := FromContext(r.Context())
+			ctx := r.Context()
+			x, ok := FromContext(ctx)
 			if !ok {
-				x = &Exchange{}
+				c := &exchangeContext{Context: ctx}
+				x, ctx = &c.exchange, c
 			}
 			outermost := !x.run.guard.Used()
 			if !x.run.busy {
@@ -39,7 +41,7 @@ func (p *Pipeline) Middleware(flow Flow) func(http.Handler) http.Handler {
 			switch {
 			case !ok:
 				x.Writer = w
-				r = r.WithContext(NewContext(r.Context(), x))
+				r = r.WithContext(ctx)
 				x.Request = r
 			case !x.run.busy: // else Run says that it is nested
 				outerWriter, outerRequest := x.Writer, x.Request
