@@ -18,10 +18,10 @@ import (
 
 // New returns a pipeline that runs the hooks of cfg. A nil cfg has no hooks.
 //
-// If anything is wrong, New returns an error that joins one [*ConfigError] for each problem, those of
-// the file first, in the order of the file. Unknown hooks, flows, strategies and keys are problems,
-// and so are hooks at a point where they cannot run and stores that lack what a hook needs. New logs
-// the findings of [Config.Check]; with Options.Strict, warnings are errors.
+// If anything is wrong, New returns an error that joins one [*ConfigError] for each problem, those
+// of the file first, in the order of the file. Unknown hooks, flows, strategies and keys are
+// problems, and so are hooks at a point where they cannot run and stores that lack what a hook
+// needs. New logs the findings of [Config.Check]; with Options.Strict, warnings are errors.
 //
 // New does not change cfg or opts. It may be called concurrently.
 func New(cfg *Config, opts Options) (*Pipeline, error) {
@@ -58,8 +58,8 @@ func newPipeline(opts Options) *Pipeline {
 	return p
 }
 
-// build returns the plan for a configuration, and what is wrong with it. If anything is, the plan is
-// not complete.
+// build returns the plan for a configuration, and what is wrong with it. If anything is, the plan
+// is not complete.
 func (p *Pipeline) build(cfg *Config) (*Plan, []*ConfigError) {
 	if cfg == nil {
 		cfg = &Config{}
@@ -199,7 +199,8 @@ func (b *builder) settings() {
 		return
 	}
 	s := b.file.Session
-	c := http.Cookie{Name: s.Name, Domain: s.Domain, Path: s.Path, Secure: s.Secure, HttpOnly: true, SameSite: s.SameSite}
+	c := http.Cookie{Name: s.Name, Domain: s.Domain, Path: s.Path, Secure: s.Secure, HttpOnly: true}
+	c.SameSite = s.SameSite
 	if s.Persistent {
 		c.MaxAge = int(s.Lifespan / time.Second)
 	}
@@ -225,8 +226,8 @@ func (b *builder) runnable() {
 			hooks[at] = append(hooks[at], hook{b.hooks[e], e})
 		}
 	}
-	b.plan.served = map[Point]*chains{}
 	for _, flow := range b.flows {
+		by := map[Strategy]*chains{}
 		wide := &chains{flowWide: len(b.serving) == 0 || slices.Contains(b.serving, Point{Flow: flow})}
 		for _, s := range append([]Strategy{FlowWide}, b.strategies...) {
 			if !b.serves(flow, s) {
@@ -246,7 +247,8 @@ func (b *builder) runnable() {
 				*c.at(phase) = newChain(at, own, wide.at(phase))
 			}
 			c.link(wide)
-			b.plan.served[Point{Flow: flow, Strategy: s}] = c
+			by[s] = c
 		}
+		b.plan.served = append(b.plan.served, servedFlow{flow, by})
 	}
 }

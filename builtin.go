@@ -18,14 +18,19 @@ type builtin struct {
 	alias       string // another name; may be empty
 	description string // one sentence for operators
 
-	// after are the flows at whose After the hook is allowed, besides the host's own flows. Nil means
-	// that it is allowed everywhere.
+	// after are the flows at whose After the hook is allowed, besides the host's own flows. Nil
+	// means that it is allowed everywhere.
 	after []Flow
+
+	// place returns the phase of an entry that is at After and does not say which phase it is for.
+	// Nil means After.
+	place func(p Point) Phase
 
 	// needs returns what the hook cannot work without. Nil means nothing.
 	needs func(b *builder) []requirement
 
-	// make returns the hook of an entry whose needs are met, or nil if it has reported what is wrong.
+	// make returns the hook of an entry whose needs are met, or nil if it has reported what is
+	// wrong.
 	make func(b *builder, e *conf.Entry) Hook
 }
 

@@ -8,6 +8,12 @@ import (
 	"github.com/flowhook/flowhook/internal/conf"
 )
 
+// A servedFlow is a flow of the service, with its chains for each strategy and for FlowWide.
+type servedFlow struct {
+	name Flow
+	by   map[Strategy]*chains
+}
+
 // chains are the four chains of one flow and strategy.
 type chains struct {
 	before, beforePersist, after, failed chain
@@ -34,8 +40,8 @@ func (c *chains) at(phase Phase) *chain {
 	return nil
 }
 
-// link tells the chain at After which chains must run before it. wide has the flow-wide chains of the
-// same flow.
+// link tells the chain at After which chains must run before it. wide has the flow-wide chains of
+// the same flow.
 func (c *chains) link(wide *chains) {
 	if len(wide.before.hooks) > 0 {
 		c.after.before = &wide.before
@@ -101,8 +107,8 @@ func (h *timed) Run(ctx context.Context, x *Exchange) error {
 	return fmt.Errorf("not done within its timeout of %s: %w (%w)", h.timeout, late, err) // err need not mention it
 }
 
-// A judged hook is what Options.Wrap gets. It returns the pipeline's verdict, so that a wrap sees an
-// answer that cannot be given as the error that it is.
+// A judged hook is what Options.Wrap gets. It returns the pipeline's verdict, so that a wrap sees
+// an answer that cannot be given as the error that it is.
 type judged struct{ Hook }
 
 func (h *judged) Run(ctx context.Context, x *Exchange) error {

@@ -9,16 +9,23 @@ import (
 	"github.com/flowhook/flowhook/internal/check"
 )
 
-// Severity says how much a [Finding] matters.
+// A Severity is how much a [Finding] matters.
 type Severity int
 
 const (
-	SeverityNote    Severity = iota // possibly intended, such as a maintenance redirect, or different in Kratos; logged as Info
-	SeverityWarning                 // surprising for somebody; with Options.Strict an error of New
-	SeverityError                   // New returns it as an error
+	// SeverityNote is for what may be intended, such as a maintenance redirect, and for differences
+	// to Ory Kratos. New logs notes at level Info.
+	SeverityNote Severity = iota
+
+	// SeverityWarning is for what will surprise somebody. New logs warnings at level Warn. With
+	// Options.Strict, it returns them as errors.
+	SeverityWarning
+
+	// SeverityError is for what New returns as an error.
+	SeverityError
 )
 
-// String gives "note", "warning" or "error"; of another value, its number.
+// String returns "note", "warning" or "error", and for any other value its number.
 func (s Severity) String() string {
 	if names := [...]string{"note", "warning", "error"}; 0 <= s && int(s) < len(names) {
 		return names[s]
@@ -30,40 +37,43 @@ func (s Severity) level() slog.Level {
 	return [...]slog.Level{slog.LevelInfo, slog.LevelWarn, slog.LevelError}[s]
 }
 
-// A Finding is one thing that a configuration does, and that its reader may not expect. It never shows a secret.
+// A Finding is something in a configuration that is wrong or surprising. It never shows a secret.
 type Finding struct {
-	Position        // in the file, or in the Go source for what was added; zero for an option
-	Path     string // "selfservice.login.before[0].hook", or "Options.Secrets[1]"
+	Position        // in the file, or the Go source of an added hook; zero for an option
+	Path     string // as in "selfservice.login.before[0].hook" or "Options.Secrets[1]"
 	Severity Severity
-	Rule     string // what kind of finding it is, in a word: "never-runs"; "invalid" for what New refuses anyway
-	Problem  string // what will happen, to whom
-	Hint     string // the change that mends it; may be empty
+	Rule     string // the kind of finding, such as "never-runs"; "invalid" for an error of New
+	Problem  string // what is wrong, or what will happen
+	Hint     string // how to fix it; may be empty
 }
 
-// String gives position, severity, rule, problem and hint; the path, where there is no position.
+// String returns the position, or else the path, then severity, rule, problem and hint.
 func (f Finding) String() string {
-	e := ConfigError{Position: f.Position, Problem: f.Severity.String() + ": " + f.Rule + ": " + f.Problem, Hint: f.Hint}
+	problem := f.Severity.String() + ": " + f.Rule + ": " + f.Problem
+	e := ConfigError{Position: f.Position, Problem: problem, Hint: f.Hint}
 	if f.Position == (Position{}) {
 		e.Path = f.Path
 	}
 	return e.Error()
 }
 
-// Check says what [New] would say of the configuration with these options: all errors, or, if there are none, what its
-// reader may not expect. That is, for example, a hook that never runs, a session cookie that gives away whether an account
-// exists, a secret that can be guessed, and what Ory Kratos would do differently. The order is that of the places in the
-// file, then what was added, then options. It makes the hooks as New does, by their factories, and runs none. With
-// Options.Strict it says the same: there, too, a warning is a warning. A nil Config has no hooks.
+// Check returns all errors that [New] would return with these options. If there are none, it
+// returns surprising behavior: a hook that never runs, a session cookie that reveals whether an
+// account exists, a secret that is easy to guess, a difference to Ory Kratos, and so on. Findings
+// in the file come first, in the order of the file, then those about added hooks, then those about
+// options.
 //
-// Check leaves out findings of the rules in Options.Accept. Those of the rules that begin with
-// "kratos-" it reports only if the file has a key that Kratos uses and flowhook does not, such as
-// courier or selfservice.methods; docs/kratos.md lists these keys.
+// Check calls the factories of the hooks, as New does, and runs no hook. It ignores Options.Strict.
+// It leaves out findings of the rules in Options.Accept. It reports rules that begin with "kratos-"
+// only if the file has a key that Kratos uses and flowhook does not, such as courier. A nil Config
+// has no hooks.
 func (c *Config) Check(opts Options) []Finding {
 	opts.Strict = false
 	return newPipeline(opts).check(c)
 }
 
-// Check is [Config.Check] with the pipeline's own options. It changes nothing.
+// Check is [Config.Check] with the pipeline's own options. Like [Pipeline.Reload], it compares cfg
+// with the current configuration. It changes nothing.
 func (p *Pipeline) Check(cfg *Config) []Finding {
 	opts := p.options
 	opts.Strict = false
@@ -135,7 +145,8 @@ func (b *builder) rules() *check.Config {
 		c.Was = &was.tokens.cookie
 	}
 	for i, text := range b.Secrets {
-		c.Secrets = append(c.Secrets, check.Secret{Text: text, Place: check.Place{Option: fmt.Sprintf("Options.Secrets[%d]", i)}})
+		at := check.Place{Option: fmt.Sprintf("Options.Secrets[%d]", i)}
+		c.Secrets = append(c.Secrets, check.Secret{Text: text, Place: at})
 	}
 	if len(b.Secrets) == 0 {
 		for _, s := range b.file.Secrets {

@@ -15,8 +15,9 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// A Config says which hooks stand where: those of a file, and those that the host added. The zero Config is ready to
-// use, and has none. Adding is not safe for concurrent use; reading is, so one Config may serve several calls of [New].
+// A Config is a configuration: the hooks and settings of a file, and the hooks that the host added.
+// The zero Config is empty and ready to use. One Config may serve several concurrent calls of
+// [New], but [Config.Add] is not safe for concurrent use.
 type Config struct {
 	file       string
 	root       conf.Value
@@ -31,14 +32,12 @@ type added struct {
 	hook  Hook // nil if New makes it
 }
 
-// LoadConfig reads a YAML file of at most 256 KiB, and the variables and files that it refers to:
-// at most 1,000, of 64 KiB each and 8 MiB in all. They are not read again, so that each pipeline
-// that is made of the Config, and each Reload with it, works with the file and the secrets of one
-// moment.
+// LoadConfig reads a YAML file of at most 256 KiB. It also reads the environment variables and
+// files that the file refers to: at most 1,000, of 64 KiB each and 8 MiB in all. They are not read
+// again, so every pipeline with this Config uses the file and the secrets of the same moment.
 //
-// LoadConfig returns an error if it cannot read the file, which wraps that of package os, or if the
-// file is not YAML, which is a [*ConfigError]. [New] reports whatever else is wrong, also with what
-// the file refers to.
+// If LoadConfig cannot read the file, its error wraps that of package os. If the file is not YAML,
+// it is a [*ConfigError]. [New] reports whatever else is wrong, including bad references.
 func LoadConfig(path string) (*Config, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -52,8 +51,8 @@ func LoadConfig(path string) (*Config, error) {
 	return parseConfig(path, data)
 }
 
-// ParseConfig is [LoadConfig] for text from elsewhere. Positions in it have no file, and relative
-// paths begin at the working directory.
+// ParseConfig is [LoadConfig] for YAML that does not come from a file. Positions have no file name,
+// and relative paths start at the working directory.
 func ParseConfig(data []byte) (*Config, error) {
 	return parseConfig("", data)
 }
@@ -68,9 +67,9 @@ func parseConfig(file string, data []byte) (*Config, error) {
 		references: conf.ResolveReferences(root, filepath.Dir(file))}, nil
 }
 
-// Add puts a hook at p, after the file's own there. A nil hook is the built-in one, or the one of Options.Hooks, that
-// has the name, without config. What is wrong with it, [New] reports, with the line of this call. Adding changes nothing
-// in a pipeline that was made before.
+// Add adds a hook at p, after those of the file and those added earlier. If hook is nil, New makes
+// the hook with this name, built in or from Options.Hooks, without a config. [New] reports what is
+// wrong with it, at the line of the call to Add. Pipelines that already exist do not change.
 func (c *Config) Add(p Point, name string, hook Hook) {
 	e := conf.Entry{Flow: string(p.Flow), Phase: string(p.Phase), Strategy: string(p.Strategy), Added: true}
 	call := &yaml.Node{Value: name}
@@ -81,8 +80,8 @@ func (c *Config) Add(p Point, name string, hook Hook) {
 	c.added = append(c.added, added{e, hook})
 }
 
-// unknownName returns what is wrong with the first name in p that is not known, and a hint; "" if
-// all of them are known.
+// unknownName returns what is wrong with the first unknown name in p, and a hint. It returns "" if
+// all names are known.
 func unknownName(p Point, flows []Flow, strategies []Strategy) (problem, hint string) {
 	switch {
 	case !slices.Contains(flows, p.Flow):
@@ -95,19 +94,19 @@ func unknownName(p Point, flows []Flow, strategies []Strategy) (problem, hint st
 	return "", ""
 }
 
-// A ConfigError is one thing that is wrong with a configuration. [New] returns all that it found, joined: errors.As finds
-// the first, and Unwrap() []error of what New returned gives each.
+// A ConfigError is one problem of a configuration. [New] joins all that it finds: errors.As finds
+// the first, and the method Unwrap() []error of New's error returns all of them.
 type ConfigError struct {
-	Position        // in the file, or in the Go source for what was added; zero for an option
-	Path     string // "selfservice.login.before[0].hook", or "Options.Secrets[1]"
+	Position        // in the file, or the Go source of an added hook; zero for an option
+	Path     string // as in "selfservice.login.before[0].hook" or "Options.Secrets[1]"
 	Problem  string // what is wrong; never shows a secret
-	Hint     string // what would be right; may be empty
-	Err      error  // what the hook's factory returned, where that is the problem
+	Hint     string // how to fix it; may be empty
+	Err      error  // the cause, such as the error of a hook's factory; may be nil
 
-	rule string // of the finding that it is
+	rule string // of the finding, with Options.Strict
 }
 
-// Error gives position, path, problem and hint.
+// Error returns the position, path, problem and hint.
 func (e *ConfigError) Error() string {
 	s := e.Problem
 	if e.Hint != "" {
@@ -122,15 +121,15 @@ func (e *ConfigError) Error() string {
 	return s
 }
 
-// Unwrap gives e.Err.
+// Unwrap returns e.Err.
 func (e *ConfigError) Unwrap() error { return e.Err }
 
-// A Position is a place in a file. Lines and columns count from 1; 0 is unknown.
+// A Position is a place in a file. Lines and columns count from 1. Zero means unknown.
 type Position struct {
 	File   string
 	Line   int
 	Column int
 }
 
-// String gives file:line:column, without what is unknown.
+// String returns file:line:column, without the parts that are unknown.
 func (p Position) String() string { return conf.Where(p.File, p.Line, p.Column) }

@@ -10,6 +10,31 @@ import (
 	"time"
 )
 
+// A Message is an email to send.
+type Message struct {
+	Via     string // that of the address: "email"
+	To      string // one valid address, which cannot end or add a header
+	Subject string
+	Text    string // plain English
+	HTML    string // the same, as HTML
+	Link    string // the link in the text, for couriers with templates of their own
+}
+
+// A Courier sends messages. Send may be called concurrently. Its context carries the exchange for
+// [FromContext].
+//
+// Send is called after the commit, with a context that ends 10 seconds later; all emails of a run
+// share that time. If Send fails, the error is logged and the message's token is deleted, so that
+// the next flow sends another email. Send must return when ctx ends. If it does not, that is
+// logged, too, and flowhook stops waiting: Send may then go on, but it must not use the exchange.
+// The token is kept, and deleted only if Send returns an error after all.
+//
+// If [Options.Outbox] is set, Send is called inside the transaction instead, with the transaction's
+// context. It is waited for however long it takes, and its error fails the hook.
+type Courier interface {
+	Send(ctx context.Context, m Message) error
+}
+
 // grace is how long a courier may take to return after its context has ended.
 const grace = 200 * time.Millisecond
 

@@ -1,37 +1,41 @@
-// Package flowhook runs the hooks around the flows of an auth service: a maintenance redirect before login, revoking
-// old sessions after it, signing a new user in, sending the verification mail, and the service's own hooks in between.
-// The service keeps its handlers, its database and its sign-in code; what runs where stands in YAML that an Ory Kratos
-// user knows.
+// Package flowhook runs hooks around the flows of an auth service: a maintenance redirect before
+// login, revoking old sessions after it, signing a new user in, sending the verification email, and
+// the service's own hooks in between. The service keeps its handlers, its database and its sign-in
+// code. Hooks are configured in YAML that Ory Kratos users recognize.
 //
-// # The words
+// # Vocabulary
 //
-// A [Flow] is what the user is doing (login, registration, settings, ...), a [Phase] is when (before, before_persist,
-// after, failed), a [Strategy] is how (password, oidc, ...). The three make a [Point]. The hooks of a point, in order,
-// are its chain. An [Exchange] is one HTTP request and response, with the identity and the session it concerns. A
-// [Pipeline] is all chains of a configuration.
+// A [Flow] is what the user does (login, registration, settings, ...). A [Phase] is when a hook
+// runs (before, before_persist, after, failed). A [Strategy] is how the user does it (password,
+// oidc, ...). The three form a [Point]. The hooks of a point, in the order they run, are its chain.
+// An [Exchange] is one HTTP request and response. A [Plan] is one configuration, ready to run. A
+// [Pipeline] runs the current plan. The host is the service that imports flowhook.
 //
-// # The run
+// # Usage
 //
-// [LoadConfig] reads the file, [New] makes the pipeline or says, with line and column, all that is wrong; what is right, but
-// may surprise, [Config.Check] finds. Then
+// [LoadConfig] reads the file. [New] returns a pipeline, or an error with all problems and their
+// positions. [Config.Check] reports what is allowed but surprising. Then:
 //
-//   - [Pipeline.Middleware] wraps the routes of a flow and runs its hooks at Before;
-//   - [MustFromContext] returns the exchange to the handler, which sets its Identity;
-//   - [Pipeline.Complete] does all that follows success: the hooks at BeforePersist, which may refuse; then, in one
-//     transaction of the [Store], the handler's save and the hooks at After; the hooks at Failed, if that fails;
-//   - [Pipeline.Run] runs one phase, for handlers that want to place each by hand;
-//   - [Pipeline.ReturnURL] says where the user goes next;
-//   - [Pipeline.Reload] takes another configuration, for the requests that begin from then on.
+//   - [Pipeline.Middleware] wraps the routes of a flow. It runs the hooks at [Before].
+//   - [MustFromContext] returns the exchange to the handler, which sets its Identity.
+//   - [Pipeline.Complete] finishes a successful flow. It runs the hooks at [BeforePersist], which
+//     may refuse. Then it runs the handler's save function and the hooks at [After], in one
+//     transaction of the [Store]. If anything fails, it rolls back and runs the hooks at [Failed].
+//   - [Pipeline.Run] runs the hooks of one phase, for handlers that call each phase themselves.
+//   - [Pipeline.ReturnURL] returns the URL to send the user to.
+//   - [Pipeline.Reload] replaces the configuration.
 //
-// # The laws
+// # Guarantees
 //
-//  1. Nothing configured is without effect in silence.
-//  2. Order is as written: the strategy's hooks, then the flow-wide ones.
-//  3. The first answer ends the chain. A hook answers by writing to x.Writer; it says no by returning an error.
-//  4. All or nothing, to the client: headers, cookies, status and body leave when everything has succeeded.
-//  5. All or nothing, in the store: save and the hooks at After are one transaction. What cannot be undone runs after
-//     the commit, by [Exchange.AfterCommit].
-//  6. A hook cannot take the service down: a panic is an error that names the hook.
-//  7. A pipeline is safe for concurrent use and never changes under a running request: an exchange is served to its end by
-//     the configuration that it began with.
+//  1. Nothing configured is silently ignored. What cannot work is an error of [New].
+//  2. Hooks run in the order they are written: the strategy's, then the flow-wide ones.
+//  3. The first answer ends the chain. A hook answers by writing to x.Writer. It refuses by
+//     returning an error.
+//  4. The response is all or nothing. Headers, cookies, status and body leave only after everything
+//     has succeeded.
+//  5. The store is all or nothing. save and the hooks at After are one transaction. Side effects
+//     that cannot be undone run after the commit: see [Exchange.AfterCommit].
+//  6. A hook cannot take the service down. A panic becomes an error that names the hook.
+//  7. A pipeline is safe for concurrent use and never changes under a running request. An exchange
+//     keeps the configuration that it began with.
 package flowhook

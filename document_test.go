@@ -386,7 +386,7 @@ func TestVerify(t *testing.T) {
 			mails := h.mail.take()
 			require.Len(t, mails, row.mails)
 			for _, m := range mails {
-				require.Contains(t, m.Text, "for 90 minutes")
+				require.Contains(t, m.Text, "expires in 90 minutes")
 			}
 		}
 	})

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// The errors that a host tells apart, with errors.Is.
+// These errors tell the host what happened. Test for them with errors.Is.
 var (
 	// ErrNotFound is what a store returns for an unknown session or token.
 	ErrNotFound = errors.New("flowhook: not found")
@@ -14,47 +14,53 @@ var (
 	// one, or cookies of two live sessions.
 	ErrNoSession = errors.New("flowhook: no session")
 
-	// ErrBadToken means that a verification token is unknown, used or expired, or does not fit the address any more.
+	// ErrBadToken means that a verification token is unknown, already used or expired, or that its
+	// address no longer belongs to the identity.
 	ErrBadToken = errors.New("flowhook: bad verification token")
 
-	// ErrBadAddress means that an address cannot be written to: see [Address.Check]. It is the user's mistake, not
-	// trouble with the store or the courier.
+	// ErrBadAddress means that no email can be sent to an address: see [Address.Check]. It is the
+	// user's mistake, not a failure of the store or the courier.
 	ErrBadAddress = errors.New("flowhook: bad address")
 
-	// ErrNotConfigured means that the call needs a store or a secret that the pipeline does not have.
+	// ErrNotConfigured means that the call needs a store or a secret that the pipeline does not
+	// have.
 	ErrNotConfigured = errors.New("flowhook: not configured")
 
-	// ErrNoExchange means that the context has no exchange (see NewContext and Middleware), or that a
-	// cookie is needed and the exchange has no Writer.
+	// ErrNoExchange means that the context has no exchange (see NewContext and Middleware), or that
+	// a cookie is needed and the exchange has no Writer.
 	ErrNoExchange = errors.New("flowhook: no exchange in the context")
 
-	// ErrNoIdentity means that a hook needs Exchange.Identity, with its ID, and the handler has not set it.
+	// ErrNoIdentity means that a hook needs Exchange.Identity, with its ID, and the handler has not
+	// set it.
 	ErrNoIdentity = errors.New("flowhook: the exchange has no identity")
 
-	// ErrUnknownPoint means that a flow, phase or strategy is unknown, or that Options.Serves does not have it.
+	// ErrUnknownPoint means that a flow, phase or strategy is unknown, or that Options.Serves does
+	// not have it.
 	ErrUnknownPoint = errors.New("flowhook: unknown point")
 
-	// ErrPhaseSkipped means that the handler skipped before or before_persist although hooks are configured there.
+	// ErrPhaseSkipped means that the handler skipped Before or BeforePersist although hooks are
+	// configured there.
 	ErrPhaseSkipped = errors.New("flowhook: phase skipped")
 
-	// ErrAnswered means that the exchange has been answered, so there is nothing left to run, or that the
-	// response has already begun, so that no cookie can be sent.
+	// ErrAnswered means that the exchange has been answered, so there is nothing left to run, or
+	// that the response has already begun, so that no cookie can be sent.
 	ErrAnswered = errors.New("flowhook: already answered")
 
 	// ErrNested means that the exchange is already in a run: this call is inside it, or another
 	// goroutine has begun it.
 	ErrNested = errors.New("flowhook: run inside a run, or on another goroutine")
 
-	// ErrOtherPipeline means that another pipeline has already used the exchange. An exchange belongs to
-	// the first pipeline that runs hooks or issues a session for it.
+	// ErrOtherPipeline means that another pipeline has already used the exchange. An exchange
+	// belongs to the first pipeline that runs hooks or issues a session for it.
 	ErrOtherPipeline = errors.New("flowhook: this exchange belongs to another pipeline")
 
-	// ErrBadReturnURL means that the request names a return URL that is not allowed, or more than one,
-	// or that the form that may name it cannot be read. It is the client's mistake: answer 400.
+	// ErrBadReturnURL means that the request names a return URL that is not allowed, or more than
+	// one, or that the form that may name it cannot be read. It is the client's mistake: answer
+	// 400.
 	ErrBadReturnURL = errors.New("flowhook: bad return URL")
 )
 
-// HookError is what a hook caused: its own error, a panic, or an answer that cannot be given.
+// A HookError is a failure of a hook: its own error, a panic, or an answer that cannot be given.
 type HookError struct {
 	Point    Point    // the point that was running
 	Name     string   // the hook, as in the file
@@ -75,8 +81,10 @@ func (e *HookError) Error() string {
 func (e *HookError) Unwrap() error { return e.Err }
 
 var (
-	errOutside  = errors.New("flowhook: the context is not the transaction's; pass on the one that the hook, or save, was given")
-	errTooLate  = errors.New("flowhook: the transaction is committed and the answer is given; issue or end a session in the hook itself")
+	errOutside = errors.New("flowhook: the context is not the transaction's; " +
+		"pass on the one that the hook, or save, was given")
+	errTooLate = errors.New("flowhook: the transaction is committed and the answer is given; " +
+		"issue or end a session in the hook itself")
 	errRanTwice = errors.New("flowhook: the store ran one transaction twice")
 	errNotRun   = errors.New("flowhook: the store's Transaction returned nil but did not run its function to the end")
 	errGoexit   = errors.New("it ended its goroutine")
@@ -93,7 +101,7 @@ func is(err, target error) (yes bool) {
 	return errors.Is(err, target)
 }
 
-// An explained error has a text of its own, and is found by errors.Is as the error that it explains.
+// An explained error has its own text and wraps another error.
 type explained struct {
 	text string
 	err  error
@@ -112,7 +120,8 @@ var (
 		"call Complete, or Issue, before you write", ErrAnswered}
 )
 
-// panicked makes an error of a recovered panic; an error that was thrown is found by errors.Is.
+// panicked returns an error for a recovered panic. If the panic value is an error, errors.Is finds
+// it.
 func panicked(v any) error {
 	if err, ok := v.(error); ok {
 		return fmt.Errorf("panic: %w", err)

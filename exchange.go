@@ -17,8 +17,8 @@ import (
 // belongs to the first pipeline that runs hooks or issues a session for it; another one returns
 // [ErrOtherPipeline]. It is not safe for concurrent use.
 //
-// Writer and Request may be nil: for jobs, imports, and accounts that an administrator creates. Then
-// a hook that answers, sets a header or needs the request is an error. So is the session hook.
+// Writer and Request may be nil: for jobs, imports, and accounts that an administrator creates.
+// Then a hook that answers, sets a header or needs the request is an error. So is the session hook.
 type Exchange struct {
 	// Writer is staged while hooks run: what a hook writes leaves when all of them have succeeded.
 	Writer http.ResponseWriter
@@ -29,14 +29,14 @@ type Exchange struct {
 	// Identity is nil until the host knows who the user is.
 	Identity *Identity
 
-	// Session is the session just issued, at login and recovery, and elsewhere the one in use. At
-	// login, leave it nil until there is a new one. An old session here is spared by
-	// revoke_active_sessions, and the new one is not. A host that issues sessions or bearer tokens of
-	// its own sets it, in save or in Options.Issue:
+	// Session is the session that the user has after the flow. At login and recovery, leave it nil
+	// until the new session exists; in other flows, set it to the session in use. The hook
+	// revoke_active_sessions deletes all sessions of the identity except this one.
+	//
+	// A host with sessions or bearer tokens of its own sets it in save or in Options.Issue, to an
+	// ID that the store's DeleteSessions knows:
 	//
 	//	x.Session = &flowhook.Session{ID: id, IdentityID: user.ID}
-	//
-	// The revoke_active_sessions hook spares this ID, so the store's DeleteSessions must know it.
 	Session *Session
 
 	// Err is why the flow failed. It is for hooks at Failed.
@@ -49,14 +49,20 @@ type Exchange struct {
 // exchange so that a run does not have to allocate it.
 type run struct {
 	plan  atomic.Pointer[Plan] // that serves the exchange, from its first use on
-	owner *Pipeline            // whose hooks it runs; nil before the first run
 	guard stage.Guard          // in front of the writers that Middleware hands out
-	marks marks
 
+	// What has happened so far.
+	passed   []*chain // those of Before and BeforePersist that have run
+	issuedTo string   // the identity that a session was issued to
+	answered bool
+	owned    bool // by the plan's pipeline, because it has run hooks or issued a session
+
+	// The current run.
 	busy      bool // a run is going on
 	holds     bool // Complete has not returned: the guard stays shut between its runs
 	succeeded bool // the current run can no longer fail
 	aborted   bool // a hook panicked with http.ErrAbortHandler
+	restores  bool // end restores the real header, which no guard does
 	chain     *chain
 	hook      *hook // nil in save and outside a run
 	later     []later
@@ -64,18 +70,13 @@ type run struct {
 	returnTo  string      // the URL that the request names, if a redirect may go there
 	tx        atomic.Bool // in a transaction; other goroutines read it
 
+	// Each run has a stage of its own, so that a writer that a hook kept from an earlier run is
+	// dead.
 	stage   *stage.Stage
-	first   stage.Stage // of the first run; each later run has a new one, so that a writer kept from an earlier run is dead
+	first   stage.Stage // of the first run
 	request *http.Request
-	header  http.Header // a copy of the real header; nil in a run that cannot change it
+	header  http.Header // a copy of the real header, if restores is set
 	was     snapshot
-}
-
-// marks are what has happened in an exchange so far.
-type marks struct {
-	answered bool
-	issuedTo string   // the identity that a session was issued to
-	passed   []*chain // those of Before and BeforePersist that have run
 }
 
 // later is work that waits for the commit.
@@ -87,37 +88,38 @@ type later struct {
 
 // A snapshot is an exchange as it was when the run began.
 type snapshot struct {
-	identity  *Identity
-	content   Identity
-	addresses []Address // a copy, because a hook may write into the slice
-	room      [4]Address
-	session   *Session
-	granted   Session
-	err       error
-	marks     marks
+	identity *Identity
+	content  Identity // of identity; hooks get a copy of its addresses, because they may write into the slice
+	session  *Session
+	granted  *Session // a copy of session
+	err      error
+	issuedTo string
+	passed   int // the number of chains that have run
 }
 
 // take copies what a run may change.
 func (s *snapshot) take(x *Exchange) {
-	s.identity, s.session, s.err, s.marks = x.Identity, x.Session, x.Err, x.run.marks
+	s.identity, s.session, s.err = x.Identity, x.Session, x.Err
+	s.issuedTo, s.passed = x.run.issuedTo, len(x.run.passed)
 	if x.Identity != nil {
 		s.content = *x.Identity
-		s.addresses = append(s.room[:0], x.Identity.Addresses...)
+		x.Identity.Addresses = slices.Clone(s.content.Addresses)
 	}
 	if x.Session != nil {
-		s.granted = *x.Session
+		granted := *x.Session
+		s.granted = &granted
 	}
 }
 
 // restore undoes what a run changed.
 func (s *snapshot) restore(x *Exchange) {
-	x.Identity, x.Session, x.Err, x.run.marks = s.identity, s.session, s.err, s.marks
+	x.Identity, x.Session, x.Err = s.identity, s.session, s.err
+	x.run.answered, x.run.issuedTo, x.run.passed = false, s.issuedTo, x.run.passed[:s.passed]
 	if x.Identity != nil {
 		*x.Identity = s.content
-		copy(x.Identity.Addresses, s.addresses)
 	}
 	if x.Session != nil {
-		*x.Session = s.granted
+		*x.Session = *s.granted
 	}
 }
 
@@ -135,8 +137,8 @@ func (x *Exchange) identityID() string {
 	return x.Identity.ID
 }
 
-// Point returns the point that is running, or the zero Point outside a run. A flow-wide hook sees the
-// strategy of the run.
+// Point returns the point that is running, or the zero Point outside a run. A flow-wide hook sees
+// the strategy of the run.
 func (x *Exchange) Point() Point {
 	if x.run.chain == nil {
 		return Point{}
@@ -152,22 +154,22 @@ func (x *Exchange) Position() Position {
 	return x.run.hook.position()
 }
 
-// Answered reports whether a hook of the current run has answered. Outside a run, it reports whether
-// the exchange was answered. It is for what wraps a hook, such as Options.Wrap.
+// Answered reports whether a hook of the current run has answered. Outside a run, it reports
+// whether the exchange was answered. It is for what wraps a hook, such as Options.Wrap.
 func (x *Exchange) Answered() bool {
 	if !x.run.busy {
-		return x.run.marks.answered
+		return x.run.answered
 	}
 	status, _ := stage.Result(x.run.stage)
 	return status != 0
 }
 
-// AfterCommit calls fn after the commit (in a run without a transaction: when the run has succeeded)
-// and before the response leaves. If the run fails, fn is not called. It is for what cannot be undone,
-// such as sending email. ctx is not canceled with the request. It ends 10 seconds after the commit,
-// for all functions of a run together. An error of fn is logged, because it is too late to undo
-// anything; for the same reason, fn can neither write to x.Writer nor use the transaction.
-// AfterCommit panics outside a run.
+// AfterCommit calls fn after the commit (in a run without a transaction: when the run has
+// succeeded) and before the response leaves. If the run fails, fn is not called. It is for what
+// cannot be undone, such as sending email. ctx is not canceled with the request. It ends 10 seconds
+// after the commit, for all functions of a run together. An error of fn is logged, because it is
+// too late to undo anything; for the same reason, fn can neither write to x.Writer nor use the
+// transaction. AfterCommit panics outside a run.
 func (x *Exchange) AfterCommit(fn func(ctx context.Context) error) {
 	if !x.run.busy {
 		panic("flowhook: AfterCommit outside a run")
@@ -177,9 +179,10 @@ func (x *Exchange) AfterCommit(fn func(ctx context.Context) error) {
 
 type exchangeKey struct{}
 
-// NewContext returns a context that carries x. [Pipeline.Middleware] does so for its handlers. If you
-// call it yourself, give x.Request this context, too: x.Request.WithContext(ctx). Otherwise, reads of
-// the session with that request's context do not know that the exchange is in a transaction.
+// NewContext returns a context that carries x. [Pipeline.Middleware] does so for its handlers. If
+// you call it yourself, give x.Request this context, too: x.Request.WithContext(ctx). Otherwise,
+// reads of the session with that request's context do not know that the exchange is in a
+// transaction.
 func NewContext(ctx context.Context, x *Exchange) context.Context {
 	return context.WithValue(ctx, exchangeKey{}, x)
 }

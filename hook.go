@@ -2,10 +2,9 @@ package flowhook
 
 import (
 	"context"
-	"time"
 )
 
-// A Flow is what the user is doing. The host may declare flows of its own in [Options.Flows].
+// A Flow is what the user does. The host may add flows of its own in [Options.Flows].
 type Flow string
 
 // The flows that every pipeline knows.
@@ -18,22 +17,23 @@ const (
 	Logout       Flow = "logout"
 )
 
-// A Phase says when, within a flow, a hook runs.
+// A Phase is when a hook runs within a flow.
 type Phase string
 
 const (
-	Before        Phase = "before"         // the flow begins; nothing is known of the user
-	BeforePersist Phase = "before_persist" // it succeeded, nothing is saved; the place to refuse
-	After         Phase = "after"          // it is saved (at login: the session is), the transaction is open
-	Failed        Phase = "failed"         // it failed; Exchange.Err says why
+	Before        Phase = "before"         // the request has come in; the user is not known yet
+	BeforePersist Phase = "before_persist" // the handler knows the user, and nothing is saved; hooks may refuse
+	After         Phase = "after"          // save has run, and its transaction is still open
+	Failed        Phase = "failed"         // something failed and is rolled back; Exchange.Err is the cause
 )
 
-// A Strategy is how a flow is done. The host may declare strategies of its own in [Options.Strategies].
+// A Strategy is how the user does a flow. The host may add strategies of its own in
+// [Options.Strategies].
 type Strategy string
 
 // The strategies that every pipeline knows, by their names in Ory Kratos.
 const (
-	FlowWide     Strategy = "" // no strategy: what is configured here runs for each of them
+	FlowWide     Strategy = "" // no strategy: flow-wide hooks run for every strategy
 	Password     Strategy = "password"
 	OIDC         Strategy = "oidc"
 	Profile      Strategy = "profile"
@@ -46,7 +46,7 @@ const (
 	SAML         Strategy = "saml"
 )
 
-// A Point is a place where hooks run: one flow, phase and strategy.
+// A Point is where hooks run: one flow, phase and strategy.
 type Point struct {
 	Flow     Flow
 	Phase    Phase
@@ -62,81 +62,47 @@ func (p Point) String() string {
 	return s
 }
 
-// A Hook is one piece of work at a point. It may look at the exchange and change it, work with the store (always
-// through ctx, which carries the transaction), answer by writing to x.Writer, which ends the chain, or return an error,
-// which undoes everything.
+// A Hook does one piece of work at a point. It may read and change the exchange and use the store.
+// To the store, it must pass ctx, which carries the transaction. It may answer the request by
+// writing to x.Writer, which ends the chain. If it returns an error, everything is undone.
 //
-// One Hook serves all requests: Run is called concurrently. The exchange is not shared; only the goroutine that Run was
-// called on may use it, and only until Run returns.
+// Run is called concurrently, because one Hook serves all requests. The exchange is not shared:
+// only the goroutine that Run was called on may use it, and only until Run returns.
+//
+// A Hook may also implement [Describer] and [Placer].
 type Hook interface {
 	Run(ctx context.Context, x *Exchange) error
 }
 
-// HookFunc is a function as a [Hook].
+// A HookFunc is a function that is a [Hook].
 type HookFunc func(ctx context.Context, x *Exchange) error
 
 // Run calls f.
 func (f HookFunc) Run(ctx context.Context, x *Exchange) error { return f(ctx, x) }
 
-// A HookFactory makes the hook of one entry in the file. It is called once for each entry, by [New], by each
-// [Pipeline.Reload], and by [Config.Check], which makes hooks that never run. So what it makes begins nothing by itself.
+// A Describer is a hook that says what it does. It is optional for a Hook. Describe returns one
+// sentence for operators, which the hook page and [HookInfo] show. It must not reveal secrets.
+type Describer interface {
+	Describe() string
+}
+
+// A Placer decides the phase of an entry that is at After and does not say which phase it is for.
+// Place returns After or BeforePersist. It is optional for a Hook that a HookFactory makes: a gate
+// that is useless once everything is saved moves itself to BeforePersist.
+type Placer interface {
+	Place(p Point) Phase
+}
+
+// A HookFactory returns the hook for one entry of the file. [New], each [Pipeline.Reload] and
+// [Config.Check] call it once for each entry. Hooks that Check makes never run, so a factory must
+// not start goroutines or other work. Keep long-lived state outside the factory.
 //
-// An error refuses the entry: because of the point, where the hook makes no sense there, or because
-// of its config. It is logged and printed, so it must not quote what may be a secret. decode puts
-// the entry's config into v, a pointer to a struct with yaml tags: an unknown key or a wrong type
-// is an error that says where; without a config v stays as it is. In place of a string there may be
-// a reference, as in the secrets: v gets what it led to when the file was loaded, without the white
-// space around it. A factory that does not call decode takes no config, and an entry that has one
-// is refused.
+// p is the point of the entry. decode decodes the entry's config into v, a pointer to a struct with
+// yaml tags. An unknown key or a wrong type is an error with its position. Without a config, v
+// stays as it is. A string may be a reference, such as ${NAME} or file:PATH: then v has its value
+// at the time the file was loaded, without white space around it. If the factory does not call
+// decode, an entry with a config is an error.
+//
+// The factory returns an error if the hook makes no sense at the point or its config is wrong. The
+// error is logged, so it must not contain secrets.
 type HookFactory func(p Point, decode func(v any) error) (Hook, error)
-
-// An Identity is who the exchange concerns. It belongs to one exchange: a run that fails writes back what it was.
-type Identity struct {
-	ID        string    // the host's own; no format is assumed
-	Addresses []Address // may be empty
-	Data      any       // the host's own user value; flowhook neither reads nor restores what it points to
-}
-
-// A Session says that an identity is signed in. Times count in microseconds. In an exchange it belongs to that one, as an
-// Identity does: a run that fails writes back what it was.
-type Session struct {
-	ID              string // at least 128 random bits; never leaves the server unsigned
-	IdentityID      string
-	AuthenticatedAt time.Time
-	IssuedAt        time.Time
-	ExpiresAt       time.Time // the session is good before this instant, not at it
-}
-
-// A VerificationToken is what is stored of the secret in a verification mail. Times count in microseconds.
-type VerificationToken struct {
-	Hash       []byte // SHA-256 of the secret
-	IdentityID string
-	Address    Address // the address that the mail went to; the token verifies no other
-	IssuedAt   time.Time
-	ExpiresAt  time.Time // the token is good before this instant, not at it
-}
-
-// A Message is a mail to be sent.
-type Message struct {
-	Via     string // the address's: "email"
-	To      string // checked: one address, nothing that could end or add a header
-	Subject string
-	Text    string // plain English
-	HTML    string // the same, as HTML
-	Link    string // the link in the text, for a courier with templates of its own
-}
-
-// A Courier sends messages. Send may be called concurrently. Its context carries the exchange for
-// [FromContext].
-//
-// Send is called after the commit, with a context that ends 10 seconds later; all emails of a run
-// share that time. If Send fails, the error is logged and the message's token is deleted, so that
-// the next flow sends another email. Send must return when ctx ends. If it does not, that is logged,
-// too, and flowhook stops waiting: Send may then go on, but it must not use the exchange. The token
-// is kept, and deleted only if Send returns an error after all.
-//
-// If [Options.Outbox] is set, Send is called inside the transaction instead, with the transaction's
-// context. It is waited for however long it takes, and its error fails the hook.
-type Courier interface {
-	Send(ctx context.Context, m Message) error
-}

@@ -351,7 +351,7 @@ func (h *host) verification(w http.ResponseWriter, r *http.Request, x *flowhook.
 		})
 	})
 	if errors.Is(err, flowhook.ErrBadToken) {
-		http.Error(w, "this link is of no use any more", http.StatusGone)
+		http.Error(w, "this link is expired or already used", http.StatusGone)
 		return
 	}
 	h.done(w, handled, err)

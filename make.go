@@ -24,7 +24,7 @@ func (b *builder) entry(e *conf.Entry) {
 		return
 	}
 	h := b.make(e, kind)
-	if h == nil || !said && e.In == string(After) && !b.place(e, h) {
+	if h == nil || !said && e.In == string(After) && !b.place(e, kind, h) {
 		return
 	}
 	b.put(e, h)
@@ -105,15 +105,16 @@ func (b *builder) served(e *conf.Entry) bool {
 	return false
 }
 
-// allowed reports whether a built-in hook can do its work at the entry's point. A host's own factory
-// decides for itself.
+// allowed reports whether a built-in hook can do its work at the entry's point. A host's own
+// factory decides for itself.
 func (b *builder) allowed(e *conf.Entry, kind *builtin) bool {
 	p := pointOf(e)
 	hosts := !slices.Contains(builtinFlows, p.Flow)
 	if kind.after == nil || p.Phase == After && (hosts || slices.Contains(kind.after, p.Flow)) {
 		return true
 	}
-	b.wrongEntry(e, fmt.Sprintf("it is allowed at after of %s, and of the host's own flows", strings.Join(names(kind.after), ", ")),
+	flows := strings.Join(names(kind.after), ", ")
+	b.wrongEntry(e, fmt.Sprintf("it is allowed at after of %s, and of the host's own flows", flows),
 		"hook %q cannot be at %s", e.Name(), p)
 	return false
 }
@@ -176,8 +177,8 @@ func (b *builder) takesNoConfig(e *conf.Entry) {
 	}
 }
 
-// decode decodes the config of an entry into v, a pointer to a struct, and reports what is wrong with
-// it. resolve resolves references; nil leaves them as they are.
+// decode decodes the config of an entry into v, a pointer to a struct, and reports what is wrong
+// with it. resolve resolves references; nil leaves them as they are.
 func (b *builder) decode(e *conf.Entry, v any, resolve func(conf.Value) (string, *conf.Problem)) error {
 	if e.Config.Node == nil {
 		return nil
@@ -202,25 +203,22 @@ func (b *builder) wrongConfig(e *conf.Entry, key, problem string, args ...any) {
 	b.wrong(at, "", problem, args...)
 }
 
-// A Placer decides the phase of an entry that is at After and does not say which phase it is for.
-// Place returns After or BeforePersist. It is optional for a Hook that a HookFactory makes: a gate
-// that is useless once everything is saved moves itself to BeforePersist.
-type Placer interface {
-	Place(p Point) Phase
-}
-
-// place moves an entry to the phase that its hook asks for.
-func (b *builder) place(e *conf.Entry, h Hook) (ok bool) {
-	placer, ok := h.(Placer)
-	if !ok {
+// place moves an entry at After to the phase that its hook asks for.
+func (b *builder) place(e *conf.Entry, kind *builtin, h Hook) (ok bool) {
+	place := kind.place
+	if placer, ok := h.(Placer); ok && kind == custom {
+		place = placer.Place
+	}
+	if place == nil {
 		return true
 	}
-	phase, err := guarded(func() (Phase, error) { return placer.Place(pointOf(e)), nil })
+	phase, err := guarded(func() (Phase, error) { return place(pointOf(e)), nil })
 	switch {
 	case err != nil:
 		b.wrongEntry(e, "", "Place of hook %q: %v", e.Name(), err).Err = err
 	case phase != After && phase != BeforePersist:
-		b.wrongEntry(e, "", "Place of hook %q returned the phase %q; want %q or %q", e.Name(), phase, After, BeforePersist)
+		b.wrongEntry(e, "", "Place of hook %q returned the phase %q; want %q or %q",
+			e.Name(), phase, After, BeforePersist)
 	default:
 		e.Phase = string(phase)
 		return true
@@ -283,7 +281,8 @@ func guarded[T any](f func() (T, error)) (v T, err error) {
 	return f()
 }
 
-// isNilPointer reports whether v, a value of an interface type, holds a nil pointer, function or map.
+// isNilPointer reports whether v, a value of an interface type, holds a nil pointer, function or
+// map.
 func isNilPointer(v any) bool {
 	switch r := reflect.ValueOf(v); r.Kind() {
 	case reflect.Pointer, reflect.Func, reflect.Map:

@@ -3,21 +3,21 @@ package flowhook
 import "net/http"
 
 // Middleware wraps the routes of a flow, GET and POST alike. It puts an exchange into the request's
-// context and runs the flow's Before hooks. If one of them answers, the handler is not called; if one
-// fails, Options.OnError answers. If the context already has an exchange, Middleware uses it, with
-// this writer and request until the handler returns. So the callback of one flow can be wrapped for
-// another flow, too.
+// context and runs the flow's Before hooks. If one of them answers, the handler is not called; if
+// one fails, Options.OnError answers. If the context already has an exchange, Middleware uses it,
+// with this writer and request until the handler returns. So the callback of one flow can be
+// wrapped for another flow, too.
 //
 // The handler's ResponseWriter is guarded. While hooks or save run, the guard refuses what the
-// handler writes, flushes or hijacks, and the run fails: http.Redirect(w, ...) in save would answer a
-// request that may still be rolled back. If the run fails, header changes are undone. Hooks write to
-// x.Writer; the handler writes when Run or Complete has returned. Once the response has begun, a hook
-// that answers or sets a header is an error, and so is a session that needs a cookie.
+// handler writes, flushes or hijacks, and the run fails: http.Redirect(w, ...) in save would answer
+// a request that may still be rolled back. If the run fails, header changes are undone. Hooks write
+// to x.Writer; the handler writes when Run or Complete has returned. Once the response has begun, a
+// hook that answers or sets a header is an error, and so is a session that needs a cookie.
 //
 // Of the optional interfaces, the guard implements Flusher, Hijacker, FlushError and Unwrap;
-// http.ResponseController finds the others. Three writers are not guarded: the result of Unwrap, one
-// that Middleware has not handed out, such as gin's c.Writer, and one that you put into an Exchange
-// yourself.
+// http.ResponseController finds the others. Three writers are not guarded: the result of Unwrap,
+// one that Middleware has not handed out, such as gin's c.Writer, and one that you put into an
+// Exchange yourself.
 //
 // Make it the innermost middleware. If another one wraps the ResponseWriter between Middleware and
 // the handler, the handler sets x.Writer = w before it runs hooks. Middleware panics if the flow is

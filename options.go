@@ -14,72 +14,78 @@ import (
 	"github.com/flowhook/flowhook/internal/spell"
 )
 
-// Options are what a file cannot say. The zero value of every field is a sensible default.
+// Options are what the configuration file cannot say. Every field has a default that is documented
+// with it; the zero Options have no store and no hooks of the host's.
 type Options struct {
-	// Store is the host's identity store. revoke_active_sessions, verify, and session without Issue need it: nil, where one
-	// of them is configured, is an error. Without a store there are no transactions: Complete only calls save and the hooks.
+	// Store is the host's identity store. Without one, there are no transactions: Complete only
+	// calls save and the hooks. The hooks revoke_active_sessions and verify need a store, and so
+	// does session without Issue. Default: none.
 	Store Store
 
-	// Hooks are the host's own hooks, by the name they have in YAML. The name of a built-in hook is an error.
+	// Hooks are the host's own hooks, by their names in YAML. The name of a built-in hook is an
+	// error.
 	Hooks map[string]HookFactory
 
-	// Flows and Strategies are the host's own, beside those that flowhook knows.
+	// Flows and Strategies are the host's own, in addition to the built-in ones.
 	Flows      []Flow
 	Strategies []Strategy
 
-	// Serves lists the flows and strategies that the service has routes for. Phase is empty; an
-	// empty Strategy means every strategy of the flow. If Serves is set, New returns an error for
-	// each hook in a flow that is not listed, or in the list of a strategy that is not. Flow-wide
-	// hooks of a listed flow are fine, even if only some of its strategies are listed. Elsewhere,
-	// Run, Complete and ReturnURL return ErrUnknownPoint, and Middleware panics. Default: all flows
-	// and strategies.
+	// Serves lists the flows and strategies that the service has routes for. Phase is empty. An
+	// empty Strategy means every strategy of the flow. If Serves is set, a hook in a flow or
+	// strategy that is not listed is an error of New. Run, Complete and ReturnURL return
+	// ErrUnknownPoint for it, and Middleware panics. Flow-wide hooks of a listed flow are allowed,
+	// even if only some of its strategies are listed. Default: all flows and strategies.
 	//
-	// FlowWide is elsewhere, too, if Serves has only strategies of the flow: with it, no hook under a
-	// strategy would run. Middleware, ReturnURL, and Run at Before take it all the same.
+	// If only strategies of a flow are listed, FlowWide counts as not listed, because none of their
+	// hooks would run with it. Middleware, ReturnURL, and Run at Before accept it nevertheless.
 	Serves []Point
 
-	// Secrets sign the session tokens, instead of the file's: the first signs, all verify. Each has
-	// at least 16 bytes; white space and byte order marks around it are not part of it. References
-	// such as ${NAME} are not resolved here.
+	// Secrets sign the session tokens, instead of the secrets of the file. The first one signs, and
+	// all of them verify. Each has at least 16 bytes, without white space and byte order marks
+	// around it. References such as ${NAME} are not resolved here. Default: those of the file.
 	Secrets []string
 
-	// Issue is what the session hook does, for hosts with sessions of their own. It must set
-	// Exchange.Session, because revoke_active_sessions ends every session that it does not name.
+	// Issue replaces what the session hook does, for hosts with sessions of their own. It must set
+	// Exchange.Session, because revoke_active_sessions ends every other session of the identity.
 	// Default: Sessions().Issue.
 	Issue func(ctx context.Context, x *Exchange) error
 
-	// Courier sends the mails of the verify hook, which needs one.
+	// Courier sends the emails of the verify hook, which needs one. Default: none.
 	Courier Courier
 
-	// Outbox says that Courier.Send writes into the Store's transaction (a queue in the same database): it is called
-	// inside the transaction instead of after the commit, and its error fails the hook.
+	// Outbox means that Courier.Send only writes the email to a queue in the Store's transaction.
+	// Then Send is called inside the transaction instead of after the commit, and its error fails
+	// the hook.
 	Outbox bool
 
-	// VerificationURL is the absolute URL that verification links point to; the token is added as the query parameter
-	// "token". Default: the ui_url of the file's verification flow.
+	// VerificationURL is the absolute URL that verification links point to. The token is added as
+	// the query parameter "token". Default: the ui_url of the file's verification flow.
 	VerificationURL string
 
-	// Wrap, if not nil, is called once for every hook, by New, by each Reload and by Check, and what it returns runs instead:
-	// timing, tracing. p is where the hook is configured. The timeout of an entry is inside of it.
+	// Wrap wraps every hook, for example for tracing: what it returns runs instead. New, each
+	// Reload and Check call it once for each hook. p is where the hook is configured. next includes
+	// the entry's timeout. It returns the pipeline's verdict: an answer that the pipeline rejects,
+	// such as a status of 403 at After, is an error. Default: none.
 	Wrap func(p Point, name string, next Hook) Hook
 
-	// Strict makes errors of New's warnings, and of Reload's. Notes stay notes.
+	// Strict makes warnings errors of New and Reload. Notes stay notes.
 	Strict bool
 
-	// Accept lists the rules of findings that are intended, such as "signs-out". These findings are
-	// dropped: New and Reload do not log them, Check and Findings do not return them, and Strict
-	// does not make errors of them. An unknown rule is an error of New. Findings of severity Error
-	// cannot be accepted; so the rule "invalid" is an error here, too.
+	// Accept lists the rules of findings that are intended, such as "signs-out". New and Reload do
+	// not log these findings, Check and Plan.Findings do not return them, and Strict does not make
+	// them errors. An unknown rule is an error of New. Errors cannot be accepted, so the rule
+	// "invalid" is an error, too.
 	Accept []string
 
-	// Logger takes what happens after the commit, and what New and Reload find. Default: slog.Default.
+	// Logger logs the findings of New and Reload, panics of hooks, and what fails when it is too
+	// late to return an error. Default: slog.Default.
 	Logger *slog.Logger
 
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
 
-	// OnError answers for Middleware where a before hook failed, or the request names a bad return URL. Default: log it and
-	// send a plain 500; for ErrBadReturnURL, a 400.
+	// OnError answers for Middleware if a hook at Before fails or the request names a bad return
+	// URL. Default: it logs the error and sends a plain 500, and for ErrBadReturnURL a 400.
 	OnError func(w http.ResponseWriter, r *http.Request, err error)
 }
 
@@ -126,8 +132,8 @@ func (b *builder) checkOptions() {
 		value any
 	}{{"Store", b.Store}, {"Courier", b.Courier}} {
 		if isNilPointer(field.value) {
-			b.wrong(location{path: "Options." + field.name}, "leave it out, or check the error of the call that made it",
-				"a nil %T", field.value)
+			b.wrong(location{path: "Options." + field.name},
+				"leave it out, or check the error of the call that made it", "a nil %T", field.value)
 		}
 	}
 	if b.VerificationURL != "" {
@@ -138,7 +144,8 @@ func (b *builder) checkOptions() {
 // checkServes returns what is wrong with a point of Options.Serves, and the fix; "" if nothing is.
 func (b *builder) checkServes(p Point) (problem, hint string) {
 	if p.Phase != "" {
-		return fmt.Sprintf("a point with the phase %q", p.Phase), "leave Phase empty: a flow is served in all its phases"
+		return fmt.Sprintf("a point with the phase %q", p.Phase),
+			"leave Phase empty: a flow is served in all its phases"
 	}
 	return unknownName(Point{p.Flow, Before, p.Strategy}, b.flows, b.strategies)
 }

@@ -26,14 +26,15 @@ type Pipeline struct {
 	onError  func(w http.ResponseWriter, r *http.Request, err error)
 }
 
-// Run runs the hooks of one phase: the strategy's, then the flow-wide ones. ctx carries the exchange.
+// Run runs the hooks of one phase: the strategy's, then the flow-wide ones. ctx carries the
+// exchange.
 //
-// handled reports whether a hook has answered; then the handler writes nothing more. If Run returns an
-// error, nothing was written, the exchange is what it was, and the handler answers. handled is false
-// then.
+// handled reports whether a hook has answered; then the handler writes nothing more. If Run returns
+// an error, nothing was written, the exchange is what it was, and the handler answers. handled is
+// false then.
 //
-// The hooks at After run in one transaction of their own, serialized by the ID of x.Identity. What the
-// handler saved before the call is not part of it. If both must succeed or fail together, use
+// The hooks at After run in one transaction of their own, serialized by the ID of x.Identity. What
+// the handler saved before the call is not part of it. If both must succeed or fail together, use
 // [Pipeline.Complete]. Hooks at Failed run with a context that outlives the request, for at most 10
 // seconds.
 //
@@ -61,7 +62,7 @@ func (p *Pipeline) Run(ctx context.Context, flow Flow, phase Phase, strategy Str
 		return false, errInside
 	}
 
-	x.begin(nil)
+	x.begin(false)
 	defer x.end()
 	switch {
 	case transacted:
@@ -82,35 +83,38 @@ func (p *Pipeline) Run(ctx context.Context, flow Flow, phase Phase, strategy Str
 	return p.succeed(ctx, x), nil
 }
 
-// Complete finishes a successful flow. It runs the hooks at BeforePersist. If none of them answers, it
-// runs save and then the hooks at After in one transaction, serialized by the ID of x.Identity, even
-// if save sets that ID. The response is staged until all of it has succeeded.
+// Complete finishes a successful flow. It runs the hooks at BeforePersist. If none of them answers,
+// it runs save and then the hooks at After in one transaction, serialized by the ID of x.Identity,
+// even if save sets that ID. The response is staged until all of it has succeeded.
 //
 // save may be nil. It must use the context that it is given. It may set headers, but it must not
 // answer: a write to x.Writer or to the handler's own ResponseWriter fails the run. At login, issue
-// the session in save, or set x.Session to one of your own. If revoke_active_sessions has run and the
-// login has no session in the end, Complete rolls back and returns an error.
+// the session in save, or set x.Session to one of your own. If revoke_active_sessions has run and
+// the login has no session in the end, Complete rolls back and returns an error.
 //
-// handled reports whether a hook has answered. If Complete returns an error, the transaction is rolled
-// back, x and the header of x.Writer are what they were, and you can try again. An error of save comes
-// back unchanged; the others are those of [Pipeline.Run].
+// handled reports whether a hook has answered. If Complete returns an error, the transaction is
+// rolled back, x and the header of x.Writer are what they were, and you can try again. An error of
+// save comes back unchanged; the others are those of [Pipeline.Run].
 //
-// After a failure, Complete runs the hooks at Failed with x.Err set. If one of them answers, Complete
-// logs the error, and handled is true. These hooks do not run if Complete refuses the call, as with
-// ErrPhaseSkipped or ErrUnknownPoint. An answer at BeforePersist is not a failure: handled is true,
-// err is nil, and nothing is saved. If save panics, Complete rolls back and restores, and the panic
-// continues.
+// After a failure, Complete runs the hooks at Failed with x.Err set. If one of them answers,
+// Complete logs the error, and handled is true. These hooks do not run if Complete refuses the
+// call, as with ErrPhaseSkipped or ErrUnknownPoint. An answer at BeforePersist is not a failure:
+// handled is true, err is nil, and nothing is saved. If save panics, Complete rolls back and
+// restores, and the panic continues.
 //
-// With [FlowWide], only the flow-wide hooks run. Use it for flows without strategies, such as logout.
+// With [FlowWide], only the flow-wide hooks run. Use it for flows without strategies, such as
+// logout.
 //
 // If the commit took effect but reports an error, Complete returns that error.
 //
-// Do not open a transaction around Complete. If ctx carries a transaction of the store, Complete and
-// Run join it: the response, and what waits for the commit, go out before you commit. The store does
-// not know other transactions, such as one of db.BeginTx. Complete then commits on its own, and the
-// session stays even if you roll back. Instead, write in save, with the transaction of its context:
-// sqlstore.Tx(ctx).
-func (p *Pipeline) Complete(ctx context.Context, flow Flow, strategy Strategy, save func(ctx context.Context) error) (handled bool, err error) {
+// Do not open a transaction around Complete. If ctx carries a transaction of the store, Complete
+// and Run join it: the response, and what waits for the commit, go out before you commit. The store
+// does not know other transactions, such as one of db.BeginTx. Complete then commits on its own,
+// and the session stays even if you roll back. Instead, write in save, with the transaction of its
+// context: sqlstore.Tx(ctx).
+func (p *Pipeline) Complete(
+	ctx context.Context, flow Flow, strategy Strategy, save func(ctx context.Context) error,
+) (handled bool, err error) {
 	x, c, err := p.enter(ctx, flow, After, strategy)
 	if err != nil {
 		return false, err
@@ -150,23 +154,29 @@ func (p *Pipeline) serving(x *Exchange) *Plan {
 	return p.current.Load()
 }
 
-// own makes x an exchange of p, unless it belongs to another pipeline. Reading a session does not make
-// it belong to one.
+// own makes x an exchange of p, unless it belongs to another pipeline. Reading a session does not
+// make it belong to one.
 func (p *Pipeline) own(x *Exchange) error {
-	switch x.run.owner {
-	case p:
-		return nil
-	case nil:
-		if x.run.owner = p; p.serving(x) != x.run.plan.Load() {
-			x.run.plan.Store(p.current.Load())
+	serving := p.serving(x)
+	if kept := x.run.plan.Load(); kept != serving {
+		if x.run.owned {
+			return fmt.Errorf("%w; use the pipeline whose Middleware wraps this route", ErrOtherPipeline)
 		}
-		return nil
+		x.run.plan.Store(serving)
 	}
-	return fmt.Errorf("%w; use the pipeline whose Middleware wraps this route", ErrOtherPipeline)
+	x.run.owned = true
+	return nil
 }
 
 // find returns the chains of a flow and strategy, or nil if the service does not have them.
-func (pl *Plan) find(flow Flow, s Strategy) *chains { return pl.served[Point{Flow: flow, Strategy: s}] }
+func (pl *Plan) find(flow Flow, s Strategy) *chains {
+	for i := range pl.served { // there are few flows
+		if pl.served[i].name == flow {
+			return pl.served[i].by[s]
+		}
+	}
+	return nil
+}
 
 // unknown returns the error for a point that has no chain. Only a mistake in the host's code gets
 // here, so it need not be fast.

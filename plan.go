@@ -17,8 +17,8 @@ type Plan struct {
 	loaded   time.Time
 	hash     string
 
-	served  map[Point]*chains // what runs, by flow and strategy; the phase is empty
-	tokens  *tokens           // nil if sessions are not configured
+	served  []servedFlow // what runs
+	tokens  *tokens      // nil if sessions are not configured
 	returns returns
 
 	chains   []plan.Chain // what is shown
@@ -34,8 +34,8 @@ type HookInfo struct {
 	// Name is the hook's name in the file.
 	Name string
 
-	// Description says in one sentence what the hook does: of a built-in hook its own description, of
-	// another one that of its [Describer], or "".
+	// Description says in one sentence what the hook does: of a built-in hook its own description,
+	// of another one that of its [Describer], or "".
 	Description string
 
 	// Target is where a redirect goes, up to the first ?, # or ;. It is empty for every other hook.
@@ -44,14 +44,15 @@ type HookInfo struct {
 	// Position is where the hook is configured.
 	Position Position
 
-	// Point is the point that the hook is configured at. Its Strategy is empty for a flow-wide hook.
+	// Point is the point that the hook is configured at. Its Strategy is empty for a flow-wide
+	// hook.
 	Point Point
 
 	// Custom reports whether the hook is the host's own, not a built-in one.
 	Custom bool
 
-	// FollowsReturnTo reports whether a redirect goes where the request's return_to says, if that is
-	// allowed.
+	// FollowsReturnTo reports whether a redirect goes where the request's return_to says, if that
+	// is allowed.
 	FollowsReturnTo bool
 
 	// NeverRuns reports whether a redirect always answers before the hook in this chain.
@@ -64,16 +65,10 @@ type HookInfo struct {
 	Findings []Finding
 }
 
-// A Describer is a hook that says what it does. It is optional for a Hook. Describe returns one
-// sentence for operators, which the hook page and [HookInfo] show. It must not reveal secrets.
-type Describer interface {
-	Describe() string
-}
-
 // Points returns all chains that have hooks: for each flow the flow-wide ones, then those of each
-// strategy that has hooks of its own in the flow, in the order of the phases. The hooks of a chain are
-// in the order they run: the strategy's, then the flow-wide ones. A strategy that is not returned runs
-// the flow-wide chains. The caller may change the slices.
+// strategy that has hooks of its own in the flow, in the order of the phases. The hooks of a chain
+// are in the order they run: the strategy's, then the flow-wide ones. A strategy that is not
+// returned runs the flow-wide chains. The caller may change the slices.
 func (pl *Plan) Points() iter.Seq2[Point, []HookInfo] {
 	return func(yield func(Point, []HookInfo) bool) {
 		for _, c := range pl.chains {
@@ -110,9 +105,9 @@ func (pl *Plan) Findings() []Finding { return slices.Clone(pl.findings) }
 // String returns a table for a log or a terminal, with one line for each hook of each chain.
 func (pl *Plan) String() string { return draw.Table(pl.chains) }
 
-// Mermaid returns a Mermaid flowchart of the named flows, or of all flows if none is named. It has a
-// lane for each flow, and for each strategy with hooks of its own, from the request to the answer. It
-// marks the redirects, and the hooks that never run because of them.
+// Mermaid returns a Mermaid flowchart of the named flows, or of all flows if none is named. It has
+// a lane for each flow, and for each strategy with hooks of its own, from the request to the
+// answer. It marks the redirects, and the hooks that never run because of them.
 func (pl *Plan) Mermaid(flows ...Flow) string {
 	chains := pl.chains
 	if len(flows) > 0 {
@@ -126,6 +121,6 @@ func (pl *Plan) Mermaid(flows ...Flow) string {
 // Loaded returns when the configuration was loaded by New or Reload.
 func (pl *Plan) Loaded() time.Time { return pl.loaded }
 
-// Hash returns the SHA-256 of the configuration's YAML, in hexadecimal. It is empty for a Config that
-// was not read from YAML.
+// Hash returns the SHA-256 of the configuration's YAML, in hexadecimal. It is empty for a Config
+// that was not read from YAML.
 func (pl *Plan) Hash() string { return pl.hash }

@@ -83,6 +83,20 @@ func TestPlacer(t *testing.T) {
 	}
 }
 
+func TestPlacer_RedirectOfTheHost(t *testing.T) {
+	opts := anything()
+	opts.Hooks = map[string]flowhook.HookFactory{
+		"greet": func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
+			return flowhook.Redirect("/welcome"), nil
+		},
+	}
+	p, err := flowhook.New(parse(t, "selfservice: {registration: {after: [{hook: greet}]}}"), opts)
+	require.NoError(t, err)
+	for point := range p.Plan().Points() {
+		require.Equal(t, flowhook.After, point.Phase, "only the built-in redirect moves")
+	}
+}
+
 func TestDescriber(t *testing.T) {
 	const text = "selfservice: {login: {after: [{hook: gate, timeout: 2s}]}}"
 	p, err := flowhook.New(parse(t, text), withGate(gate{flowhook.After, "Lets staff in.", nil}))
@@ -99,7 +113,9 @@ func TestExchange_Position(t *testing.T) {
 	var ran flowhook.Position
 	opts := withGate(gate{flowhook.After, "", &ran})
 	opts.Store = memstore.New()
-	p, err := flowhook.New(parse(t, "selfservice: {login: {after: [{hook: gate}]}}"), opts)
+	cfg := parse(t, "selfservice: {login: {after: [{hook: gate}]}}")
+	cfg.Add(loginGate, "earlier", flowhook.HookFunc(nothing))
+	p, err := flowhook.New(cfg, opts)
 	require.NoError(t, err)
 	x := &flowhook.Exchange{Request: newRequest()}
 	inSave := flowhook.Position{Line: 1}

@@ -8,25 +8,25 @@ import (
 	"github.com/flowhook/flowhook/internal/target"
 )
 
-// Redirect returns the redirect hook, for [Config.Add]. It answers 302 Found with to as the
+// Redirect returns the redirect hook, for [Config.Add]. It answers 302 Found, with to as the
 // Location, byte for byte. Nothing in the request changes that.
 //
-// to is an absolute http or https URL, or a path on the same site such as /maintenance. It leads
-// every browser that follows the WHATWG URL standard to the origin and path that it shows. So it is
-// ASCII and has no control character, no space and none of " < >. Up to the first ? or #, it also
-// has no user info, no backslash, no dot segment (not even as %2e), no encoded control character
-// such as %0d, no other character that a browser would percent-encode, and no host that a browser
-// would rewrite, such as 0x7f.1. Upper case in scheme and host, a default port and a missing root
-// slash are fine. A host is an IPv4 address in four decimals, an IPv6 address in its shortest form,
-// or a name whose last label does not begin with a digit. Write a name beyond ASCII in its xn--
-// form; if its letters are not allowed in a name, it leads nowhere, like a misspelled one.
+// to is an absolute http or https URL, or a path on the same site such as /maintenance. It must be
+// a URL that every browser that follows the WHATWG URL standard takes to the origin and path that
+// it shows:
 //
-// After the first ? or #, to may contain whatever a browser keeps there, such as {|}^ and \, since
-// it changes neither origin nor path. In a fragment, that excludes the backtick. A browser does
-// encode a ' in a query, which leads to the same place.
+//   - It is ASCII, and has no control characters, no spaces and none of " < >.
+//   - Before the first ? or #, it has no user info, no backslash, no dot segment (also not as %2e),
+//     no encoded control character such as %0d, and no other character that browsers
+//     percent-encode.
+//   - Its host is an IPv4 address of four decimal numbers, an IPv6 address in its shortest form, or
+//     a name whose last label does not begin with a digit. Names beyond ASCII must be in xn-- form.
+//   - Upper case in scheme and host, a default port and a missing root slash are allowed.
+//   - After the first ? or #, it may contain what browsers keep there, such as {|}^ and \. In a
+//     fragment, that excludes the backtick.
 //
-// Any other target is an error, which [New] reports and Run of the hook returns. The error shows
-// nothing of to after the first ?, # or ;. The hook is safe for concurrent use.
+// With any other target, [New] returns an error, and so does the hook's Run. The error does not
+// show what follows the first ?, # or ;. The hook is safe for concurrent use.
 func Redirect(to string) Hook {
 	return &redirect{to: to, err: target.Check(to)}
 }
@@ -34,6 +34,7 @@ func Redirect(to string) Hook {
 var redirectHook = builtin{
 	name:        "redirect",
 	description: "Answers 302 and ends the chain.",
+	place:       placeRedirect,
 	make:        newRedirect,
 }
 
@@ -44,16 +45,17 @@ type redirect struct {
 	follows bool       // the request may name another URL: see Pipeline.ReturnURL
 }
 
-// Place moves a redirect of the registration flow to BeforePersist, where it disables registration,
-// as the founding document says.
-func (h *redirect) Place(p Point) Phase {
+// placeRedirect moves a redirect of the registration flow to BeforePersist, where it disables
+// registration, as the founding document says.
+func placeRedirect(p Point) Phase {
 	if p.Flow == Registration {
 		return BeforePersist
 	}
 	return After
 }
 
-// Run does without http.Redirect, which cleans paths, makes them absolute by the request, and escapes.
+// Run does not use http.Redirect, which would change the URL: it cleans and escapes paths, and
+// makes them absolute.
 func (h *redirect) Run(_ context.Context, x *Exchange) error {
 	if h.err != nil {
 		return h.err
@@ -79,16 +81,19 @@ func newRedirect(b *builder, e *conf.Entry) Hook {
 	}
 	if list := b.file.AllowedAt; config.Follow && (list.Node == nil || len(list.Content) == 0) {
 		b.wrongConfig(e, "allow_user_defined_redirect",
-			"there are no return URLs that a user could name; list them in selfservice.allowed_return_urls, or remove it")
+			"there are no return URLs that a user could name; "+
+				"list them in selfservice.allowed_return_urls, or remove it")
 	}
 	key, to := "to", config.To
 	if to == nil {
 		key, to = "default_redirect_url", config.Default
 	} else if config.Default != nil {
-		b.wrongConfig(e, "default_redirect_url", `"to" is set as well, and a redirect has one target; remove one of them`)
+		b.wrongConfig(e, "default_redirect_url",
+			`"to" is set as well, and a redirect has one target; remove one of them`)
 	}
 	if to == nil {
-		b.wrongConfig(e, "", `"to" is missing: an absolute http or https URL, or a path on the same site such as /maintenance`)
+		b.wrongConfig(e, "", `"to" is missing: an absolute http or https URL, `+
+			"or a path on the same site such as /maintenance")
 		return nil
 	}
 	if err := target.Check(*to); err != nil {

@@ -19,8 +19,8 @@ type reloadResult struct {
 //
 // The new configuration applies to every exchange that is first used from then on, and to its
 // sessions. An exchange in use keeps the configuration that it began with. Hooks that [Config.Add]
-// added to the previous configuration are not carried over. Reload is safe for concurrent use: of two
-// calls at the same time, the one that finishes last wins.
+// added to the previous configuration are not carried over. Reload is safe for concurrent use: of
+// two calls at the same time, the one that finishes last wins.
 //
 // Reload also compares the session cookie with the previous one. If the cookie keeps its name but
 // changes its domain or path, that is the finding cookie-scope, which New never reports.

@@ -18,28 +18,30 @@ type returns struct {
 	followed []Flow           // the flows with a redirect that goes there
 }
 
-// ReturnURL returns the URL to send the user to when a flow is done: the one that the request names
-// in its parameter return_to, if the file allows it, or else the file's default_browser_return_url
-// (default_return_to) for the strategy, for the flow, or for all. Call it before anything is saved.
-// The error is ErrBadReturnURL if the URL is not allowed, if there is more than one, or if the form
-// cannot be read. If the form exceeds a limit of http.MaxBytesReader, errors.As finds its
-// *http.MaxBytesError.
+// ReturnURL returns the URL to send the user to after a flow. It is the URL in the request's
+// parameter return_to, if the file allows it. Without the parameter, it is the file's
+// default_browser_return_url (formerly default_return_to) for the strategy, or else for the flow,
+// or else for all flows. Call ReturnURL before you save anything.
 //
-// The parameter is in the query or in a form in the body, urlencoded or multipart/form-data, which
-// ReturnURL parses unless it is parsed already. Of a multipart form, at most 11 MiB of values and
-// 1 MiB of files are kept in memory. Larger files are kept in temporary files, up to the limit that
-// http.MaxBytesReader has set on the body, or 32 MiB for all of it. The handler reads values and
-// files afterwards, as if it had called ParseMultipartForm; MultipartReader is an error by then.
-// Middleware removes the temporary files when the handler has returned, and so does net/http for
-// the request that it has made. If you call ReturnURL without Middleware, on a copy of that
-// request, call r.MultipartForm.RemoveAll yourself.
+// selfservice.allowed_return_urls lists what is allowed. A URL is allowed if it has the origin of
+// an entry and its path begins with the segments of the entry's path. "*." at the beginning of an
+// entry's host allows all subdomains. The URL must also be a valid target of [Redirect]. A path on
+// the same site must not have /../ in its fragment, which http.Redirect would resolve.
 //
-// selfservice.allowed_return_urls lists what is allowed: a URL is within an entry if its origin is
-// the entry's, and the segments of the entry's path begin its path. A host may begin with "*.", for
-// all hosts below. The URL must be as strict as that of a [Redirect], and a path on the same site
-// must have no /../ in its fragment, which http.Redirect would resolve. ErrNotConfigured: neither
-// the request nor the file names a URL. ErrUnknownPoint: the flow or the strategy is unknown, or
-// Options.Serves does not have it. ReturnURL is safe for concurrent use with different requests.
+// ReturnURL returns ErrBadReturnURL if the URL is not allowed, if the request names more than one,
+// or if the form cannot be read. If the form exceeds a limit of http.MaxBytesReader, errors.As
+// finds the *http.MaxBytesError. It returns ErrNotConfigured if neither the request nor the file
+// names a URL, and ErrUnknownPoint if the flow or strategy is unknown or Options.Serves does not
+// have it.
+//
+// The parameter may be in the query, or in a urlencoded or multipart form in the body. ReturnURL
+// parses the form unless it is already parsed; after that, MultipartReader returns an error. It
+// keeps at most 11 MiB of values and 1 MiB of files of a multipart form in memory, and the rest of
+// the files in temporary files. The body may have at most 32 MiB, unless http.MaxBytesReader sets
+// another limit. Middleware and net/http remove the temporary files. If you call ReturnURL without
+// Middleware, on a copy of the request that net/http made, call r.MultipartForm.RemoveAll.
+//
+// ReturnURL is safe for concurrent use with different requests.
 func (p *Pipeline) ReturnURL(r *http.Request, flow Flow, strategy Strategy) (string, error) {
 	x, _ := FromContext(r.Context())
 	now := p.serving(x)
@@ -62,7 +64,8 @@ func (u *returns) named(r *http.Request) (string, error) {
 	if err := parseForm(r); err != nil {
 		return "", err
 	}
-	named := slices.Compact(slices.DeleteFunc(slices.Clone(r.Form["return_to"]), func(to string) bool { return to == "" }))
+	empty := func(to string) bool { return to == "" }
+	named := slices.Compact(slices.DeleteFunc(slices.Clone(r.Form["return_to"]), empty))
 	switch {
 	case len(named) == 0:
 		return "", nil

@@ -41,15 +41,16 @@ func newRevoke(store SessionRevoker) Hook {
 		}
 		err := store.DeleteSessions(ctx, x.Identity.ID, except)
 		if is(err, ErrNotFound) {
-			return fmt.Errorf("x.Session is no session of this identity in the store; save must store it with its ctx, "+
-				"and DeleteSessions must know it; or a sign-in at the same time has ended it: %w", err)
+			return fmt.Errorf("x.Session is no session of this identity in the store; "+
+				"save must store it with its ctx, and DeleteSessions must know it; "+
+				"or a sign-in at the same time has ended it: %w", err)
 		}
 		return err
 	})
 }
 
-// signedOut returns why x.Session is no session of x.Identity, or "" if it is one. A session without
-// an IdentityID is.
+// signedOut returns why x.Session is no session of x.Identity, or "" if it is one. A session
+// without an IdentityID is.
 func (x *Exchange) signedOut() string {
 	switch s := x.Session; {
 	case s == nil:
@@ -62,8 +63,9 @@ func (x *Exchange) signedOut() string {
 	return ""
 }
 
-// requireSession returns an error if a login has ended every session of the identity and has none of
-// its own: the hook then has also ended one that the host issued in save without setting x.Session.
+// requireSession returns an error if a login has ended every session of the identity and has none
+// of its own: the hook then has also ended one that the host issued in save without setting
+// x.Session.
 func (x *Exchange) requireSession() error {
 	h, why := x.run.revoked, x.signedOut()
 	if h == nil || x.Point().Flow != Login || why == "" {

@@ -12,8 +12,8 @@ import (
 	"github.com/flowhook/flowhook/internal/stage"
 )
 
-// This file is the run, in the order in which it happens: enter, begin, pass the gates, run save and
-// the chain in a transaction, check each answer, commit, release the response, end.
+// This file is the run, in the order in which it happens: enter, begin, pass the gates, run save
+// and the chain in a transaction, check each answer, commit, release the response, end.
 
 // enter returns the exchange in ctx and the chains of a flow and strategy, or why the chain of the
 // phase cannot run now.
@@ -37,7 +37,7 @@ func (p *Pipeline) enter(ctx context.Context, flow Flow, phase Phase, strategy S
 		return nil, nil, fmt.Errorf("%w: %s", ErrNested, point)
 	case stage.Closed(x.Writer):
 		return nil, nil, fmt.Errorf("%w: its Writer is that of a run that has ended", ErrNoExchange)
-	case x.run.marks.answered:
+	case x.run.answered:
 		return nil, nil, fmt.Errorf("%w: %s", ErrAnswered, point)
 	}
 	if c.follows && x.Request != nil {
@@ -50,33 +50,39 @@ func (p *Pipeline) enter(ctx context.Context, flow Flow, phase Phase, strategy S
 	return x, c, nil
 }
 
-// begin takes the snapshot and puts a stage in front of the writer. header is a copy of the real
-// header if the run may change it, and otherwise nil. The caller must call end.
-func (x *Exchange) begin(header http.Header) {
+// begin takes the snapshot and puts a stage in front of the writer. If saves, the host's save may
+// change the real header, so that a copy of it is part of the snapshot. The caller must call end.
+func (x *Exchange) begin(saves bool) {
 	r := &x.run
 	r.busy, r.succeeded, r.aborted, r.revoked = true, false, false, nil
-	r.request, r.header = x.Request, header
+	r.request = x.Request
+	r.restores = false
+	if saves && x.Writer != nil {
+		header := x.Writer.Header() // a guarded writer notes it, and the guard makes the copy
+		if r.restores = !r.guard.Guards(x.Writer); r.restores {
+			r.header = stage.Copy(header)
+		}
+	}
 	r.guard.Shut()
 	r.was.take(x)
-	x.clip()
 	if r.stage == nil {
 		r.stage = &r.first
 	} else {
 		r.stage = new(stage.Stage)
 	}
-	stage.Begin(r.stage, x.Writer, header)
+	stage.Begin(r.stage, x.Writer)
 	x.Writer = r.stage
 }
 
-// end removes the stage. Unless the run succeeded, it makes the exchange what it was. It is deferred,
-// so that it also runs after a panic or a Goexit.
+// end removes the stage. Unless the run succeeded, it makes the exchange what it was. It is
+// deferred, so that it also runs after a panic or a Goexit.
 func (x *Exchange) end() {
 	r := &x.run
 	if !r.succeeded {
 		stage.Close(r.stage)
 		r.was.restore(x)
 		r.guard.Restore()
-		if r.header != nil {
+		if r.restores {
 			stage.Restore(stage.Real(r.stage).Header(), r.header)
 		}
 	}
@@ -88,33 +94,25 @@ func (x *Exchange) end() {
 	r.tx.Store(false)
 }
 
-// header returns a copy of the writer's header, or nil if there is no writer.
-func (x *Exchange) header() http.Header {
-	if x.Writer == nil {
-		return nil
-	}
-	return x.Writer.Header().Clone()
-}
-
-// pass marks a chain at Before or BeforePersist as run. The hooks of a strategy include the flow-wide
-// ones.
+// pass marks a chain at Before or BeforePersist as run. The hooks of a strategy include the
+// flow-wide ones.
 func (x *Exchange) pass(c *chain) {
 	if len(c.hooks) > 0 {
-		x.run.marks.passed = append(x.run.marks.passed, c)
+		x.run.passed = append(x.run.passed, c)
 		if c.wide != c {
-			x.run.marks.passed = append(x.run.marks.passed, c.wide)
+			x.run.passed = append(x.run.passed, c.wide)
 		}
 	}
 }
 
 // passed returns an error if a chain that must run before c has not: the flow's Before, or a gate.
 func (x *Exchange) passed(c *chain, gates []*chain) error {
-	if c.before != nil && !slices.Contains(x.run.marks.passed, c.before) {
-		return fmt.Errorf("%w: %s comes before %s and has hooks; wrap the route in Middleware, or run it", ErrPhaseSkipped,
-			c.before.point, c.point)
+	if c.before != nil && !slices.Contains(x.run.passed, c.before) {
+		return fmt.Errorf("%w: %s comes before %s and has hooks; wrap the route in Middleware, or run it",
+			ErrPhaseSkipped, c.before.point, c.point)
 	}
 	for _, gate := range gates {
-		if !slices.Contains(x.run.marks.passed, gate) {
+		if !slices.Contains(x.run.passed, gate) {
 			return fmt.Errorf("%w: %s comes before %s and has hooks; use Complete, or run it", ErrPhaseSkipped,
 				Point{c.point.Flow, BeforePersist, c.point.Strategy}, c.point)
 		}
@@ -123,8 +121,10 @@ func (x *Exchange) passed(c *chain, gates []*chain) error {
 }
 
 // attempt is Complete without the failed hooks.
-func (p *Pipeline) attempt(ctx context.Context, x *Exchange, c *chains, save func(ctx context.Context) error) (handled bool, err error) {
-	x.begin(x.header())
+func (p *Pipeline) attempt(
+	ctx context.Context, x *Exchange, c *chains, save func(ctx context.Context) error,
+) (handled bool, err error) {
+	x.begin(true)
 	defer x.end()
 	if err := p.runHooks(ctx, x, &c.beforePersist); err != nil {
 		return false, x.failed(err)
@@ -144,28 +144,32 @@ func (p *Pipeline) attempt(ctx context.Context, x *Exchange, c *chains, save fun
 // persist runs save and the chain at After in one transaction of the identity. If save sets the
 // identity, the chain runs in a transaction of that identity that joins the first.
 func (p *Pipeline) persist(ctx context.Context, x *Exchange, after *chain, save func(ctx context.Context) error) error {
-	last := func(ctx context.Context) error {
-		if err := p.runLast(ctx, x, after); err != nil {
-			return err
-		}
-		return x.requireSession()
-	}
 	locked := x.identityID()
 	return p.transaction(ctx, x, locked, func(ctx context.Context) error {
 		if err := x.save(ctx, after, save); err != nil {
 			return err
 		}
 		if id := x.identityID(); id != locked {
-			return p.transaction(ctx, x, id, last)
+			return p.transaction(ctx, x, id, func(ctx context.Context) error { return p.runAfter(ctx, x, after) })
 		}
-		return last(ctx)
+		return p.runAfter(ctx, x, after)
 	})
+}
+
+// runAfter runs the chain at After of Complete.
+func (p *Pipeline) runAfter(ctx context.Context, x *Exchange, after *chain) error {
+	if err := p.runLast(ctx, x, after); err != nil {
+		return err
+	}
+	return x.requireSession()
 }
 
 type transactionKey struct{}
 
 // transaction runs fn in a transaction of the store. Without a store, it only calls fn.
-func (p *Pipeline) transaction(ctx context.Context, x *Exchange, identityID string, fn func(ctx context.Context) error) error {
+func (p *Pipeline) transaction(
+	ctx context.Context, x *Exchange, identityID string, fn func(ctx context.Context) error,
+) error {
 	if p.store == nil {
 		return fn(ctx)
 	}
@@ -189,8 +193,8 @@ func (p *Pipeline) transaction(ctx context.Context, x *Exchange, identityID stri
 	switch {
 	case cause != nil:
 		if !is(err, cause) {
-			p.log.LogAttrs(ctx, slog.LevelError, "flowhook: the store did not return why its transaction was to be rolled back",
-				slog.Any("error", err))
+			p.log.LogAttrs(ctx, slog.LevelError,
+				"flowhook: the store did not return why its transaction was to be rolled back", slog.Any("error", err))
 		}
 		return cause.err
 	case ctx.Err() != nil && is(err, ctx.Err()):
@@ -307,8 +311,8 @@ func (x *Exchange) caused(err error) error {
 	return &HookError{Point: x.Point(), Name: h.entry.Name(), Position: h.position(), Err: err}
 }
 
-// failed is called with the error of a run when everything is rolled back. If a hook wanted to abort
-// the connection, failed passes that on to the server.
+// failed is called with the error of a run when everything is rolled back. If a hook wanted to
+// abort the connection, failed passes that on to the server.
 func (x *Exchange) failed(err error) error {
 	if x.run.aborted {
 		panic(http.ErrAbortHandler)
@@ -331,7 +335,8 @@ func (x *Exchange) untouched() bool {
 	return !stage.Touched(r.stage) && !r.guard.Refused() && x.Writer == r.stage && x.Request == r.request
 }
 
-// answer checks what a hook, or save, did to the exchange, and reports whether the hook has answered.
+// answer checks what a hook, or save, did to the exchange, and reports whether the hook has
+// answered.
 func (x *Exchange) answer() (answered bool, err error) {
 	status, misuse := stage.Result(x.run.stage)
 	switch {
@@ -358,8 +363,8 @@ func (x *Exchange) answer() (answered bool, err error) {
 // mute reports whether nothing that a hook answers can reach the client.
 func (x *Exchange) mute() bool { return stage.Real(x.run.stage) == nil || x.run.guard.Begun() }
 
-// finish closes the stage after the last hook, or save. It checks once more, because a goroutine that
-// one of them started may have written meanwhile. The answer is final then.
+// finish closes the stage after the last hook, or save. It checks once more, because a goroutine
+// that one of them started may have written meanwhile. The answer is final then.
 func (x *Exchange) finish() error {
 	stage.Close(x.run.stage)
 	if x.untouched() {
@@ -388,11 +393,11 @@ func (p *Pipeline) succeed(ctx context.Context, x *Exchange) (handled bool) {
 		return false
 	}
 	status, _ := stage.Result(r.stage)
-	r.marks.answered = status != 0 // even if the writer panics
+	r.answered = status != 0 // even if the writer panics
 	if err := stage.Release(r.stage); err != nil {
 		p.log.LogAttrs(ctx, slog.LevelWarn, "flowhook: the answer did not reach the client", slog.Any("error", err))
 	}
-	return r.marks.answered
+	return r.answered
 }
 
 // afterCommit does what was left for after the commit, one after the other, within one time limit.
@@ -436,11 +441,12 @@ func (p *Pipeline) runLater(ctx context.Context, l later) {
 func (p *Pipeline) afterFailure(ctx context.Context, x *Exchange, c *chain, cause error) (handled bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), detached)
 	defer cancel()
-	x.begin(x.header())
+	x.begin(true)
 	defer x.end()
 	x.Err = cause
 	if err := p.runLast(ctx, x, c); err != nil {
-		p.log.LogAttrs(ctx, slog.LevelError, "flowhook: a hook at failed has failed itself", slog.Any("error", x.failed(err)))
+		p.log.LogAttrs(ctx, slog.LevelError, "flowhook: a hook at failed has failed itself",
+			slog.Any("error", x.failed(err)))
 		return false, cause
 	}
 	if status, _ := stage.Result(x.run.stage); status == 0 {
@@ -448,7 +454,7 @@ func (p *Pipeline) afterFailure(ctx context.Context, x *Exchange, c *chain, caus
 	}
 	handled = p.succeed(ctx, x)
 	x.run.was.restore(x) // the attempt has failed, whatever the hooks did
-	x.run.marks.answered = handled
+	x.run.answered = handled
 	if !handled {
 		return false, cause
 	}

@@ -34,13 +34,13 @@ var verifyHook = builtin{
 	make: newVerify,
 }
 
-// verifier is what the verify hook works with: the first part from the pipeline, the second from its config.
+// A verifier is the verify hook.
 type verifier struct {
 	pipeline *Pipeline
 	store    VerificationStore
 	courier  Courier
 	outbox   bool
-	url      string // absolute, checked
+	url      string // an absolute URL
 
 	lifespan time.Duration // of a link
 	interval time.Duration // between two emails to one address
@@ -75,9 +75,9 @@ func (b *builder) verificationURL() string {
 	return b.VerificationURL
 }
 
-// Run emails a link to every address of x.Identity that is not verified. An address that cannot be
-// written to must not keep the others from getting theirs: Run logs it and goes on. It fails only
-// if there is nobody else to serve, except at login, where a user with a verified address gets in.
+// Run emails a link to every address of x.Identity that is not verified. If an address is bad, Run
+// logs that and still serves the others. It returns an error only if there are no others. At login,
+// a verified address is enough.
 func (v *verifier) Run(ctx context.Context, x *Exchange) error {
 	if x.identityID() == "" {
 		return ErrNoIdentity
@@ -104,7 +104,7 @@ func (v *verifier) Run(ctx context.Context, x *Exchange) error {
 				"flowhook: no verification email was sent to an address that cannot be written to",
 				slog.String("point", x.Point().String()), slog.Int("address", i+1))
 		default:
-			if err := v.mail(ctx, x, a); err != nil {
+			if err := v.email(ctx, x, a); err != nil {
 				return err
 			}
 		}
@@ -112,7 +112,7 @@ func (v *verifier) Run(ctx context.Context, x *Exchange) error {
 	return nil
 }
 
-func (v *verifier) mail(ctx context.Context, x *Exchange, a Address) error {
+func (v *verifier) email(ctx context.Context, x *Exchange, a Address) error {
 	token, hash := newToken()
 	now := v.pipeline.now().UTC().Truncate(time.Microsecond)
 	created, err := v.store.CreateVerification(ctx, VerificationToken{
@@ -134,7 +134,7 @@ func (v *verifier) mail(ctx context.Context, x *Exchange, a Address) error {
 	return nil
 }
 
-// newToken returns a secret of 256 random bits, as it is written in a link, and its hash, as it is stored.
+// newToken returns a secret of 256 random bits, encoded for a link, and its hash, for the store.
 func newToken() (token string, hash []byte) {
 	var secret [32]byte
 	rand.Read(secret[:]) // never fails
@@ -142,21 +142,25 @@ func newToken() (token string, hash []byte) {
 	return token, hashToken(token)
 }
 
-// hashToken hashes the text, not the bytes that it encodes, so that there is only one way to write a token.
+// hashToken hashes the text and not the bytes that it encodes, so that a token has only one
+// spelling.
 func hashToken(token string) []byte {
 	sum := sha256.Sum256([]byte(token))
 	return sum[:]
 }
 
-// Redeem uses up a token out of a verification link, and has confirm mark the address as verified, in one transaction
-// that is serialised by the token's identity. confirm must work with the context that it is given. It returns ErrBadToken
-// if v.Address is not, or no longer, an address of the identity; then, as with any other error of confirm, which comes
-// back unchanged, the token is not used up.
+// Redeem consumes the token of a verification link and calls confirm, which marks the address as
+// verified, in one transaction. The transaction is serialized by the token's identity. confirm must
+// use the context that it is given. If v.Address does not belong to the identity, or no longer
+// does, confirm returns ErrBadToken. If confirm returns an error, Redeem returns it unchanged, and
+// the token is not consumed.
 //
-// A token that is unknown, used or expired is ErrBadToken. ErrNotConfigured: the pipeline's store is no
-// [VerificationStore]. Redeem needs no exchange, and is safe for concurrent use. Since mail scanners follow links, the
-// page behind the link should redeem by POST.
-func (p *Pipeline) Redeem(ctx context.Context, token string, confirm func(ctx context.Context, v VerificationToken) error) error {
+// Redeem returns ErrBadToken if the token is unknown, already used or expired, and ErrNotConfigured
+// if the store is not a [VerificationStore]. It needs no exchange and is safe for concurrent use.
+// Call it for a POST: mail scanners follow links, so the linked page should show a button.
+func (p *Pipeline) Redeem(
+	ctx context.Context, token string, confirm func(ctx context.Context, v VerificationToken) error,
+) error {
 	if p.verify == nil {
 		return fmt.Errorf("%w: Redeem needs a VerificationStore", ErrNotConfigured)
 	}

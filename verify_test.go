@@ -15,8 +15,8 @@ func withVerify(config string) string {
 
 func TestAMailSaysHowLongItsLinkIsGood(t *testing.T) {
 	for _, row := range []struct{ lifespan, says string }{
-		{"1s", "for one second."}, {"1m", "for one minute."}, {"1h", "for one hour."}, {"60m", "for one hour."},
-		{"90s", "for 90 seconds."}, {"90m", "for 90 minutes."}, {"48h", "for 48 hours."}, {"1500ms", "for 1.5s."},
+		{"1s", "expires in one second."}, {"1m", "expires in one minute."}, {"1h", "expires in one hour."}, {"60m", "expires in one hour."},
+		{"90s", "expires in 90 seconds."}, {"90m", "expires in 90 minutes."}, {"48h", "expires in 48 hours."}, {"1500ms", "expires in 1.5s."},
 	} {
 		h := newHost(t, withVerify("lifespan: "+row.lifespan))
 		h.browser().post("/registration/password", "user", "carol")
