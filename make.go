@@ -1,6 +1,7 @@
 package flowhook
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -71,8 +72,8 @@ func (b *builder) declared(e *conf.Entry) bool {
 	return false
 }
 
-// custom is the kind of all hooks that Options.Hooks makes.
-var custom = &builtin{}
+// custom is the kind of the hooks that Options.Hooks makes.
+var custom = &builtin{make: (*builder).makeCustom}
 
 // known returns the kind of an entry's hook, or nil if there is no hook with its name.
 func (b *builder) known(e *conf.Entry) *builtin {
@@ -120,34 +121,20 @@ func (b *builder) allowed(e *conf.Entry, kind *builtin) bool {
 }
 
 // make returns an entry's hook, or nil if there is a problem with it, which is reported.
-func (b *builder) make(e *conf.Entry, kind *builtin) (h Hook) {
+func (b *builder) make(e *conf.Entry, kind *builtin) Hook {
 	before := len(b.problems)
-	if kind == custom {
-		h = b.makeCustom(e)
-	} else {
-		b.require(e, kind)
-		h = kind.make(b, e)
+	if kind.needs != nil {
+		for _, r := range kind.needs(b) {
+			if !r.met {
+				b.wrongEntry(e, r.hint, "hook %q needs %s", e.Name(), cmp.Or(r.what, string(r.need))).Err = r.need
+			}
+		}
 	}
+	h := kind.make(b, e)
 	if len(b.problems) > before { // whatever was made
 		return nil
 	}
 	return h
-}
-
-// require reports the requirements of a built-in hook that are not met.
-func (b *builder) require(e *conf.Entry, kind *builtin) {
-	if kind.needs == nil {
-		return
-	}
-	for _, r := range kind.needs(b) {
-		if !r.met {
-			what := r.what
-			if what == "" {
-				what = string(r.need)
-			}
-			b.wrongEntry(e, r.hint, "hook %q needs %s", e.Name(), what).Err = r.need
-		}
-	}
 }
 
 // makeCustom calls the host's factory.

@@ -1,6 +1,10 @@
 package flowhook
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/flowhook/flowhook/internal/form"
+)
 
 // Middleware wraps the routes of a flow, GET and POST alike. It puts an exchange into the request's
 // context and runs the flow's Before hooks. If one of them answers, the handler is not called; if
@@ -49,7 +53,7 @@ func (p *Pipeline) Middleware(flow Flow) func(http.Handler) http.Handler {
 				x.Writer, x.Request = w, r
 			}
 			if outermost && r.MultipartForm == nil { // else the files are not ours
-				defer removeFiles(r)
+				defer form.RemoveFiles(r)
 			}
 			handled, err := p.Run(r.Context(), flow, Before, FlowWide)
 			switch {
