@@ -1,40 +1,45 @@
-# Everything needs Go and git; race needs a C compiler too.
+# All targets need Go and git; race also needs a C compiler. FLOWHOOK_REPEAT, a percentage, scales
+# what tests repeat: make race FLOWHOOK_REPEAT=100.
 MODULES := $(patsubst %/,%,$(dir $(shell git ls-files '*go.mod')))
+FUZZ_TARGETS := $(shell git grep -oE '^func Fuzz[A-Za-z0-9_]+' -- '*_test.go' | sed 's/func //')
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 PLATFORMS := windows/amd64 darwin/arm64 linux/386
-TENTH :=
+FUZZTIME := 100s
+TESTFLAGS :=
+BENCHFLAGS :=
+MUTATE :=
 
-.PHONY: test oldest race fuzz bench lint mutation proof
+.PHONY: test oldest race fuzz bench lint mutation
 
 # vet and all tests of all modules
 test:
-	@set -e; for m in $(MODULES); do echo "== $$m"; (cd $$m && go vet ./... && go test ./...); done
+	@set -e; for m in $(MODULES); do echo "== $$m"; (cd $$m && go vet ./... && go test $(TESTFLAGS) ./...); done
 
 # the library's tests on the lowest Go that go.mod allows
 oldest:
 	GOTOOLCHAIN=go$$(go list -m -f '{{.GoVersion}}') go test ./...
 
 race:
-	@set -e; for m in $(MODULES); do echo "== $$m"; (cd $$m && go test -race ./...); done
+	@set -e; for m in $(MODULES); do echo "== $$m"; (cd $$m && go test -race -timeout=30m $(TESTFLAGS) ./...); done
 
-# every fuzz target for 100 seconds
+# every fuzz target for FUZZTIME
 fuzz:
-	go run ./internal/proof fuzz
+	@set -e; for f in $(FUZZ_TARGETS); do echo "== $$f"; \
+		(cd $$(dirname $$f) && go test -run='^$$' -fuzz="^$${f##*:}\$$" -fuzztime=$(FUZZTIME) .); done
 
-# the figures of docs/performance.md, each against a peer in the same run
+# the tables of docs/performance.md; BENCHFLAGS=-write writes them there, -quick measures less
 bench:
-	cd internal/peerbench && go run .
+	go -C tools run ./bench $(BENCHFLAGS)
 
-# gofmt, vet, staticcheck and go mod tidy in all modules; vet of the library for other platforms
+# gofmt, vet, staticcheck and go mod tidy in all modules; vet of the library for other platforms;
+# only internal/testkit may skip a test, because it fails the test instead under FLOWHOOK_NO_SKIP
 lint:
 	@test -z "$$(gofmt -s -l .)" || { gofmt -s -l .; echo "gofmt -s would change these"; exit 1; }
+	@! git grep -nE '\.Skip(f|Now)?\(' -- '*.go' ':!internal/testkit' || { echo "call testkit.Missing instead"; exit 1; }
 	@set -e; for m in $(MODULES); do echo "== $$m"; (cd $$m && go vet ./... && go run $(STATICCHECK) ./... && go mod tidy -diff); done
 	@set -e; for p in $(PLATFORMS); do echo "== vet for $$p"; GOOS=$${p%/*} GOARCH=$${p#*/} go vet ./...; done
 
-# every operator of the run and of the stores changed, one at a time: some test has to notice
+# changes every operator of the library and of the stores, one at a time: some test must fail;
+# MUTATE="session.go internal/stage" changes only these
 mutation:
-	go run ./internal/mutation
-
-# all that is claimed, at full count, in one table; TENTH=1 for a tenth of the repetitions
-proof:
-	go run ./internal/proof $(if $(TENTH),-tenth)
+	go -C tools run ./mutation $(MUTATE)

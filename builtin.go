@@ -22,6 +22,10 @@ type builtin struct {
 	// means that it is allowed everywhere.
 	after []Flow
 
+	// place returns the phase of an entry that is at After and does not say which phase it is for.
+	// Nil means After.
+	place func(p Point) Phase
+
 	// needs returns what the hook cannot work without. Nil means nothing.
 	needs func(b *builder) []requirement
 

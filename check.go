@@ -102,12 +102,12 @@ func (b *builder) check() {
 		}
 		at := location{path: f.Option}
 		switch {
-		case f.At.Node != nil:
-			at = b.at(f.At)
+		case f.Node != nil:
+			at = b.at(f.Value)
 		case f.Hook != nil:
 			at = entryPlace(f.Hook)
 		}
-		finding := Finding{at.pos, at.path, Severity(f.Severity), f.Rule, f.Problem, f.Hint}
+		finding := Finding{at.pos, at.path, Severity(f.Severity), f.Rule, f.Text, f.Hint}
 		b.plan.findings = append(b.plan.findings, finding)
 		if f.Hook != nil {
 			b.plan.about[f.Hook] = append(b.plan.about[f.Hook], finding)

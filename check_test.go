@@ -3,13 +3,14 @@ package flowhook_test
 import (
 	"errors"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/flowhook/flowhook/internal/check"
 
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/internal/testkit/flowtest"
@@ -84,12 +85,12 @@ func TestCheck_Options(t *testing.T) {
 		{"secrets", "", func(o *flowhook.Options) {
 			o.Secrets = []string{flowtest.StrongSecret, "something-super-secret", "correct-horse-battery"}
 		}, []string{
-			"Options.Secrets[1]: warning: example-secret: this secret was copied from documentation: anyone who has read it can sign session tokens; make one by: openssl rand -hex 32",
-			"Options.Secrets[2]: warning: weak-secret: this secret is easier to guess than 32 random bytes, and anyone who guesses it can sign session tokens; make one by: openssl rand -hex 32",
+			"Options.Secrets[1]: warning: example-secret: this secret was copied from documentation: anyone who has read it can sign session tokens; generate one with: openssl rand -hex 32",
+			"Options.Secrets[2]: warning: weak-secret: this secret is easier to guess than 32 random bytes, and anyone who guesses it can sign session tokens; generate one with: openssl rand -hex 32",
 		}},
 		{"secrets beside the file's", "secrets: {session: [something-super-secret, another-weak-secret]}",
 			func(o *flowhook.Options) { o.Secrets = []string{flowtest.StrongSecret} },
-			[]string{"1:21: warning: unused-secrets: the file's secrets have no effect: Options.Secrets take their place; remove them, or set no Options.Secrets"}},
+			[]string{"1:21: warning: unused-secrets: the file's secrets have no effect: Options.Secrets replaces them; remove them, or leave Options.Secrets empty"}},
 		{"link", verify, func(o *flowhook.Options) { o.VerificationURL = "http://auth.example.com/verify" },
 			[]string{"Options.VerificationURL: warning: plain-link: the links in verification emails are plain http: anyone on the reader's network can take the token; use https"}},
 		{"link without verify hooks", "", func(o *flowhook.Options) { o.VerificationURL = "http://auth.example.com/verify" }, nil},
@@ -98,19 +99,19 @@ func TestCheck_Options(t *testing.T) {
 			func(o *flowhook.Options) { o.VerificationURL = "https://auth.example.com/verify" }, nil},
 		{"foreign link", verify + "urls: {default_return_to: https://example.org/}",
 			func(o *flowhook.Options) { o.VerificationURL = "https://auth.example.com/verify" },
-			[]string{"Options.VerificationURL: warning: foreign-link: verification mails lead to auth.example.com, and no redirect or return URL does: their readers may end up on another site; compare the host names"}},
+			[]string{"Options.VerificationURL: warning: foreign-link: verification emails lead to auth.example.com, but no redirect or return URL does: users may end up on another site; compare the host names"}},
 		{"no store", "selfservice: {login: {after: [{hook: audit}, {hook: session}]}}",
 			func(o *flowhook.Options) { o.Store, o.Issue = nil, flowtest.NoOp }, nil},
 		{"store", "selfservice: {login: {after: [{hook: audit}, {hook: session}]}}",
 			func(o *flowhook.Options) { o.Issue = flowtest.NoOp }, []string{
-				`1:38: warning: slow-lock: hook "audit" runs inside the transaction, with the identity locked, in front of "session": as long as it takes, whatever else is to be saved for this user waits; what waits for another service belongs at phase: before_persist, or into AfterCommit`}},
+				`1:38: warning: slow-lock: hook "audit" runs in the transaction before "session", with the identity locked: until it returns, all other changes for this user wait; do slow work, such as a call to another service, at phase: before_persist or in AfterCommit`}},
 		{"sessions of the host's own", "session: {earliest_possible_extend: 1h}",
 			func(o *flowhook.Options) { o.Secrets, o.Issue = []string{flowtest.StrongSecret}, flowtest.NoOp }, []string{
-				"1:37: warning: kratos-extend: Kratos can extend a session during this time before it expires; here this has no effect; remove it"}},
+				"1:37: warning: kratos-extend: Kratos can extend a session within this time before it expires; here this has no effect; remove it"}},
 		{"findings in the file before options", "session: {cookie: {name: app}}",
 			func(o *flowhook.Options) { o.Secrets = []string{"something-super-secret"} }, []string{
-				"1:26: warning: cookie-prefix: without the prefix __Host-, any neighbouring host can set a session cookie in place of this one; leave name and path out: it is then called __Host-session",
-				"Options.Secrets[0]: warning: example-secret: this secret was copied from documentation: anyone who has read it can sign session tokens; make one by: openssl rand -hex 32",
+				"1:26: warning: cookie-prefix: without the prefix __Host-, any neighboring host can replace the session cookie; leave out name and path: the cookie is then called __Host-session",
+				"Options.Secrets[0]: warning: example-secret: this secret was copied from documentation: anyone who has read it can sign session tokens; generate one with: openssl rand -hex 32",
 			}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -217,19 +218,17 @@ selfservice: {registration: {after: {password: [{hook: session}, {hook: nobody}]
 var notOfOneFile = []string{"cookie-scope", "unused-secrets"}
 
 func TestCheck_RulesHaveFiles(t *testing.T) {
-	found := map[string]bool{}
-	files, err := filepath.Glob("testdata/check/*.yml")
-	require.NoError(t, err)
-	for _, file := range files {
-		for _, line := range wanted(t, file) {
-			found[strings.Split(line, ": ")[2]] = true
-		}
+	for _, rule := range check.Rules {
+		files, err := filepath.Glob("testdata/check/" + rule + "*.yml")
+		require.NoError(t, err)
+		found := slices.ContainsFunc(files, func(file string) bool {
+			return slices.ContainsFunc(wanted(t, file), func(finding string) bool {
+				return strings.Contains(finding, ": "+rule+": ")
+			})
+		})
+		assert.Equal(t, !slices.Contains(notOfOneFile, rule), found,
+			"a file testdata/check/%s*.yml with a finding", rule)
 	}
-	for _, rule := range notOfOneFile {
-		assert.False(t, found[rule], rule)
-		found[rule] = true
-	}
-	assert.Equal(t, flowtest.Rules(t), slices.Sorted(maps.Keys(found)))
 }
 
 // Rules that begin with kratos- apply to a file with a key that Kratos uses and flowhook does not.
@@ -376,9 +375,9 @@ func TestStrict_Reload(t *testing.T) {
 		func(_ *flowtest.Service, o *flowhook.Options) { o.Strict = true })
 	for text, want := range map[string]string{
 		"selfservice: {login: {after: [{hook: redirect, config: {to: /elsewhere}}, {hook: revoke_active_sessions}]}}": "1:82: selfservice.login.after[1].hook: " +
-			`hook "revoke_active_sessions" never runs: the redirect at 1:38 always answers before it; move it in front of the redirect, or remove it`,
-		"session: {cookie: {same_site: None}}": "1:31: session.cookie.same_site: browsers send the session cookie with the requests of every other site: " +
-			"only the service's own CSRF protection is left; Lax, unless the service is embedded in other sites",
+			`hook "revoke_active_sessions" never runs: the redirect at 1:38 always answers before it; move it before the redirect, or remove it`,
+		"session: {cookie: {same_site: None}}": "1:31: session.cookie.same_site: browsers send the session cookie with requests from every other site: " +
+			"only your own CSRF protection is left; use Lax, unless other sites embed the service",
 	} {
 		cfg, err := flowhook.ParseConfig([]byte(text + StrongSecretYAML))
 		require.NoError(t, err)
@@ -405,10 +404,10 @@ func TestCheck_NewLogsFindings(t *testing.T) {
 	}}))
 	cfg, err := flowhook.ParseConfig([]byte("selfservice: {login: {before: [{hook: redirect, config: {to: /closed}}]}, settings: {after: [{hook: audit}, {hook: revoke_active_sessions}]}}"))
 	require.NoError(t, err)
-	want := `level=INFO msg="flowhook: login is closed: every request to it is redirected to /closed" rule=closed at=1:39 hint="take it out when the flow is to be open again"
-level=WARN msg="flowhook: hook \"audit\" runs inside the transaction, with the identity locked, in front of \"revoke_active_sessions\": as long as it takes, whatever else is to be saved for this user waits" rule=slow-lock at=1:101 hint="what waits for another service belongs at phase: before_persist, or into AfterCommit"
-level=INFO msg="flowhook: a user who changes settings is signed out of this browser as well, unless the handler sets x.Session" rule=signs-out at=1:116 hint="have the handler set x.Session to the session in use"
-level=WARN msg="flowhook: this secret was copied from documentation: anyone who has read it can sign session tokens" rule=example-secret at=Options.Secrets[0] hint="make one by: openssl rand -hex 32"
+	want := `level=INFO msg="flowhook: login is closed: every request to it is redirected to /closed" rule=closed at=1:39 hint="remove the redirect to reopen the flow"
+level=WARN msg="flowhook: hook \"audit\" runs in the transaction before \"revoke_active_sessions\", with the identity locked: until it returns, all other changes for this user wait" rule=slow-lock at=1:101 hint="do slow work, such as a call to another service, at phase: before_persist or in AfterCommit"
+level=INFO msg="flowhook: a user who changes settings is also signed out of this browser, unless the handler sets x.Session" rule=signs-out at=1:116 hint="in the handler, set x.Session to the session in use"
+level=WARN msg="flowhook: this secret was copied from documentation: anyone who has read it can sign session tokens" rule=example-secret at=Options.Secrets[0] hint="generate one with: openssl rand -hex 32"
 `
 	p, err := flowhook.New(cfg, o)
 	require.NoError(t, err)
@@ -549,7 +548,7 @@ secrets: {session: [something-super-secret]}
 	})
 
 	t.Run("all rules are known", func(t *testing.T) {
-		require.NoError(t, flowtest.Build("", accepting(flowtest.Rules(t)...)))
+		require.NoError(t, flowtest.Build("", accepting(check.Rules...)))
 	})
 
 	t.Run("unknown rules are errors", func(t *testing.T) {

@@ -530,8 +530,8 @@ selfservice:
 			return flowtest.FindingTexts("", cfg.Check(o))
 		}
 		require.Len(t, rules(served()), 3)
-		require.Equal(t, []string{`1:107: warning: kratos-verification: Kratos mails a verification link at settings where this is on; ` +
-			`here nobody gets one there without a verify hook; add - hook: verify at after of settings`},
+		require.Equal(t, []string{`1:107: warning: kratos-verification: with this setting, Kratos emails a verification link at settings; ` +
+			`here only a verify hook does; add a verify hook at after of settings`},
 			rules(served(passwordLogin, anySettings)))
 	})
 }

@@ -64,8 +64,8 @@ type run struct {
 	aborted   bool // a hook panicked with http.ErrAbortHandler
 	restores  bool // end restores the real header, which no guard does
 	chain     *chain
-	hook      *hook // nil in save and outside a run
-	later     []later
+	hook      *hook       // nil in save and outside a run
+	later     *later      // the first of a list
 	revoked   *hook       // the hook that ended every session of the identity
 	returnTo  string      // the URL that the request names, if a redirect may go there
 	tx        atomic.Bool // in a transaction; other goroutines read it
@@ -84,6 +84,7 @@ type later struct {
 	chain *chain
 	hook  *hook // nil for save
 	fn    func(ctx context.Context) error
+	next  *later
 }
 
 // A snapshot is an exchange as it was when the run began.
@@ -174,7 +175,11 @@ func (x *Exchange) AfterCommit(fn func(ctx context.Context) error) {
 	if !x.run.busy {
 		panic("flowhook: AfterCommit outside a run")
 	}
-	x.run.later = append(x.run.later, later{chain: x.run.chain, hook: x.run.hook, fn: fn})
+	last := &x.run.later
+	for *last != nil {
+		last = &(*last).next
+	}
+	*last = &later{chain: x.run.chain, hook: x.run.hook, fn: fn}
 }
 
 type exchangeKey struct{}
@@ -185,6 +190,20 @@ type exchangeKey struct{}
 // transaction.
 func NewContext(ctx context.Context, x *Exchange) context.Context {
 	return context.WithValue(ctx, exchangeKey{}, x)
+}
+
+// An exchangeContext is the context of a request with the exchange that it carries, in one
+// allocation.
+type exchangeContext struct {
+	context.Context
+	exchange Exchange
+}
+
+func (c *exchangeContext) Value(key any) any {
+	if key == (exchangeKey{}) {
+		return &c.exchange
+	}
+	return c.Context.Value(key)
 }
 
 // FromContext returns the exchange that ctx carries, and reports whether there is one. A handler in

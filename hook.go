@@ -80,6 +80,19 @@ type HookFunc func(ctx context.Context, x *Exchange) error
 // Run calls f.
 func (f HookFunc) Run(ctx context.Context, x *Exchange) error { return f(ctx, x) }
 
+// A Describer is a hook that says what it does. It is optional for a Hook. Describe returns one
+// sentence for operators, which the hook page and [HookInfo] show. It must not reveal secrets.
+type Describer interface {
+	Describe() string
+}
+
+// A Placer decides the phase of an entry that is at After and does not say which phase it is for.
+// Place returns After or BeforePersist. It is optional for a Hook that a HookFactory makes: a gate
+// that is useless once everything is saved moves itself to BeforePersist.
+type Placer interface {
+	Place(p Point) Phase
+}
+
 // A HookFactory returns the hook for one entry of the file. [New], each [Pipeline.Reload] and
 // [Config.Check] call it once for each entry. Hooks that Check makes never run, so a factory must
 // not start goroutines or other work. Keep long-lived state outside the factory.

@@ -1,6 +1,7 @@
 package flowhook
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -24,7 +25,7 @@ func (b *builder) entry(e *conf.Entry) {
 		return
 	}
 	h := b.make(e, kind)
-	if h == nil || !said && e.In == string(After) && !b.place(e, h) {
+	if h == nil || !said && e.In == string(After) && !b.place(e, kind, h) {
 		return
 	}
 	b.put(e, h)
@@ -71,8 +72,8 @@ func (b *builder) declared(e *conf.Entry) bool {
 	return false
 }
 
-// custom is the kind of all hooks that Options.Hooks makes.
-var custom = &builtin{}
+// custom is the kind of the hooks that Options.Hooks makes.
+var custom = &builtin{make: (*builder).makeCustom}
 
 // known returns the kind of an entry's hook, or nil if there is no hook with its name.
 func (b *builder) known(e *conf.Entry) *builtin {
@@ -120,34 +121,20 @@ func (b *builder) allowed(e *conf.Entry, kind *builtin) bool {
 }
 
 // make returns an entry's hook, or nil if there is a problem with it, which is reported.
-func (b *builder) make(e *conf.Entry, kind *builtin) (h Hook) {
+func (b *builder) make(e *conf.Entry, kind *builtin) Hook {
 	before := len(b.problems)
-	if kind == custom {
-		h = b.makeCustom(e)
-	} else {
-		b.require(e, kind)
-		h = kind.make(b, e)
+	if kind.needs != nil {
+		for _, r := range kind.needs(b) {
+			if !r.met {
+				b.wrongEntry(e, r.hint, "hook %q needs %s", e.Name(), cmp.Or(r.what, string(r.need))).Err = r.need
+			}
+		}
 	}
+	h := kind.make(b, e)
 	if len(b.problems) > before { // whatever was made
 		return nil
 	}
 	return h
-}
-
-// require reports the requirements of a built-in hook that are not met.
-func (b *builder) require(e *conf.Entry, kind *builtin) {
-	if kind.needs == nil {
-		return
-	}
-	for _, r := range kind.needs(b) {
-		if !r.met {
-			what := r.what
-			if what == "" {
-				what = string(r.need)
-			}
-			b.wrongEntry(e, r.hint, "hook %q needs %s", e.Name(), what).Err = r.need
-		}
-	}
 }
 
 // makeCustom calls the host's factory.
@@ -203,20 +190,16 @@ func (b *builder) wrongConfig(e *conf.Entry, key, problem string, args ...any) {
 	b.wrong(at, "", problem, args...)
 }
 
-// A Placer decides the phase of an entry that is at After and does not say which phase it is for.
-// Place returns After or BeforePersist. It is optional for a Hook that a HookFactory makes: a gate
-// that is useless once everything is saved moves itself to BeforePersist.
-type Placer interface {
-	Place(p Point) Phase
-}
-
-// place moves an entry to the phase that its hook asks for.
-func (b *builder) place(e *conf.Entry, h Hook) (ok bool) {
-	placer, ok := h.(Placer)
-	if !ok {
+// place moves an entry at After to the phase that its hook asks for.
+func (b *builder) place(e *conf.Entry, kind *builtin, h Hook) (ok bool) {
+	place := kind.place
+	if placer, ok := h.(Placer); ok && kind == custom {
+		place = placer.Place
+	}
+	if place == nil {
 		return true
 	}
-	phase, err := guarded(func() (Phase, error) { return placer.Place(pointOf(e)), nil })
+	phase, err := guarded(func() (Phase, error) { return place(pointOf(e)), nil })
 	switch {
 	case err != nil:
 		b.wrongEntry(e, "", "Place of hook %q: %v", e.Name(), err).Err = err

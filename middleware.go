@@ -1,6 +1,10 @@
 package flowhook
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/flowhook/flowhook/internal/form"
+)
 
 // Middleware wraps the routes of a flow, GET and POST alike. It puts an exchange into the request's
 // context and runs the flow's Before hooks. If one of them answers, the handler is not called; if
@@ -28,9 +32,11 @@ func (p *Pipeline) Middleware(flow Flow) func(http.Handler) http.Handler {
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			x, ok := FromContext(r.Context())
+			ctx := r.Context()
+			x, ok := FromContext(ctx)
 			if !ok {
-				x = &Exchange{}
+				c := &exchangeContext{Context: ctx}
+				x, ctx = &c.exchange, c
 			}
 			outermost := !x.run.guard.Used()
 			if !x.run.busy {
@@ -39,7 +45,7 @@ func (p *Pipeline) Middleware(flow Flow) func(http.Handler) http.Handler {
 			switch {
 			case !ok:
 				x.Writer = w
-				r = r.WithContext(NewContext(r.Context(), x))
+				r = r.WithContext(ctx)
 				x.Request = r
 			case !x.run.busy: // else Run says that it is nested
 				outerWriter, outerRequest := x.Writer, x.Request
@@ -47,7 +53,7 @@ func (p *Pipeline) Middleware(flow Flow) func(http.Handler) http.Handler {
 				x.Writer, x.Request = w, r
 			}
 			if outermost && r.MultipartForm == nil { // else the files are not ours
-				defer removeFiles(r)
+				defer form.RemoveFiles(r)
 			}
 			handled, err := p.Run(r.Context(), flow, Before, FlowWide)
 			switch {

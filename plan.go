@@ -65,12 +65,6 @@ type HookInfo struct {
 	Findings []Finding
 }
 
-// A Describer is a hook that says what it does. It is optional for a Hook. Describe returns one
-// sentence for operators, which the hook page and [HookInfo] show. It must not reveal secrets.
-type Describer interface {
-	Describe() string
-}
-
 // Points returns all chains that have hooks: for each flow the flow-wide ones, then those of each
 // strategy that has hooks of its own in the flow, in the order of the phases. The hooks of a chain
 // are in the order they run: the strategy's, then the flow-wide ones. A strategy that is not

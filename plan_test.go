@@ -93,6 +93,20 @@ func TestPlan_Placer(t *testing.T) {
 	}
 }
 
+func TestPlan_PlacerRedirectOfTheHost(t *testing.T) {
+	opts := flowtest.AnyOptions()
+	opts.Hooks = map[string]flowhook.HookFactory{
+		"greet": func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
+			return flowhook.Redirect("/welcome"), nil
+		},
+	}
+	p, err := flowhook.New(flowtest.Parse(t, "selfservice: {registration: {after: [{hook: greet}]}}"), opts)
+	require.NoError(t, err)
+	for point := range p.Plan().Points() {
+		require.Equal(t, flowhook.After, point.Phase, "only the built-in redirect moves")
+	}
+}
+
 func TestPlan_Describer(t *testing.T) {
 	const text = "selfservice: {login: {after: [{hook: gate, timeout: 2s}]}}"
 	p, err := flowhook.New(flowtest.Parse(t, text), withGate(gate{flowhook.After, "Lets staff in.", nil}))
@@ -109,7 +123,9 @@ func TestExchange_Position(t *testing.T) {
 	var ran flowhook.Position
 	opts := withGate(gate{flowhook.After, "", &ran})
 	opts.Store = memstore.New()
-	p, err := flowhook.New(flowtest.Parse(t, "selfservice: {login: {after: [{hook: gate}]}}"), opts)
+	cfg := flowtest.Parse(t, "selfservice: {login: {after: [{hook: gate}]}}")
+	cfg.Add(flowtest.LoginGate, "earlier", flowhook.HookFunc(flowtest.NoOp))
+	p, err := flowhook.New(cfg, opts)
 	require.NoError(t, err)
 	x := &flowhook.Exchange{Request: flowtest.NewRequest()}
 	inSave := flowhook.Position{Line: 1}

@@ -34,6 +34,7 @@ func Redirect(to string) Hook {
 var redirectHook = builtin{
 	name:        "redirect",
 	description: "Answers 302 and ends the chain.",
+	place:       placeRedirect,
 	make:        newRedirect,
 }
 
@@ -44,9 +45,9 @@ type redirect struct {
 	follows bool       // the request may name another URL: see Pipeline.ReturnURL
 }
 
-// Place moves a redirect of the registration flow to BeforePersist, where it disables registration,
-// as the founding document says.
-func (h *redirect) Place(p Point) Phase {
+// placeRedirect moves a redirect of the registration flow to BeforePersist, where it disables
+// registration, as the founding document says.
+func placeRedirect(p Point) Phase {
 	if p.Flow == Registration {
 		return BeforePersist
 	}

@@ -84,12 +84,12 @@ func TestRedirect_ErrorTexts(t *testing.T) {
 	for to, want := range map[string]string{
 		"":                         `"" is empty`,
 		"//evil.example":           `"//evil.example" names another host without a scheme; put https: in front`,
-		`/\evil.example`:           `"/\\evil.example" contains a backslash, which browsers take for a slash`,
-		"/a/%2E./b":                `"/a/%2E./b" contains a dot segment, which browsers resolve, so that it leads elsewhere than it says: "%2E."`,
+		`/\evil.example`:           `"/\\evil.example" contains a backslash, which browsers treat as a slash`,
+		"/a/%2E./b":                `"/a/%2E./b" contains a dot segment, which browsers resolve, so that the target leads elsewhere: "%2E."`,
 		"/a b":                     `"/a b" contains a character that must be percent-encoded: " "`,
 		"/a\r\nb":                  `"/a\r\nb" contains a control character: "\r"`,
 		"/a%0ab":                   `"/a%0ab" contains an encoded control character: "%0a"`,
-		"/100%":                    `"/100%" contains a % that begins no escape; write it as %25: "%"`,
+		"/100%":                    `"/100%" contains a % that does not begin an escape; write it as %25: "%"`,
 		"/é":                       `"/é" is not ASCII; write a host in its xn-- form, and percent-encode the rest`,
 		"maintenance":              `"maintenance" starts with neither a scheme nor a slash`,
 		"javascript:alert(1)":      `"javascript:alert(1)" has another scheme: "javascript"`,
@@ -97,13 +97,13 @@ func TestRedirect_ErrorTexts(t *testing.T) {
 		"https://example.com:/":    `"https://example.com:/" has a colon without a port; remove it`,
 		"https://example.com:070/": `"https://example.com:070/" has a port that is not a number from 1 to 65535 without leading zeros: "070"`,
 		"https://example.com:x/":   `"https://example.com:x/" is not a URL: "invalid port \":x\" after host"`,
-		"https://0x7f.1/":          `"https://0x7f.1/" has a host that may be taken for another IPv4 address; write that as four decimal numbers such as 127.0.0.1: "0x7f.1"`,
+		"https://0x7f.1/":          `"https://0x7f.1/" has a host that may be read as another IPv4 address; write four decimal numbers such as 127.0.0.1: "0x7f.1"`,
 		"https://[::01]/":          `"https://[::01]/" has an IPv6 address that is not in its shortest form, is mapped, or has a zone: "::01"`,
 		"https://evil[::1]/":       `"https://evil[::1]/" has a host with a [ that is not its first character: "evil[::1]"`,
 		"/a?b=c d":                 `"/a?..." contains a character that must be percent-encoded: " "`,
 		"/a#`":                     "\"/a#...\" contains a character that must be percent-encoded: \"`\"",
-		"https://a+b/":             `"https://a+b/" has a host that is none: labels of letters, digits, hyphens (inside) and underscores, with dots between: "a+b"`,
-		"https://u:p@example.com/": `this one (not shown, as it contains an @) contains user info, which a browser may send and a reader may take for the host; remove it`,
+		"https://a+b/":             `"https://a+b/" has an invalid host; write labels of letters, digits, inner hyphens and underscores, separated by dots: "a+b"`,
+		"https://u:p@example.com/": `this one (not shown, as it contains an @) contains user info, which browsers may send and readers may mistake for the host; remove it`,
 	} {
 		err := flowhook.Redirect(to).Run(t.Context(), &flowhook.Exchange{Writer: httptest.NewRecorder()})
 		require.EqualError(t, err, rule+want)

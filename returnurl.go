@@ -3,11 +3,10 @@ package flowhook
 import (
 	"errors"
 	"fmt"
-	"mime"
 	"net/http"
-	"reflect"
 	"slices"
 
+	"github.com/flowhook/flowhook/internal/form"
 	"github.com/flowhook/flowhook/internal/target"
 )
 
@@ -61,8 +60,8 @@ func (p *Pipeline) ReturnURL(r *http.Request, flow Flow, strategy Strategy) (str
 
 // named returns the URL that a request names, or "" if it names none.
 func (u *returns) named(r *http.Request) (string, error) {
-	if err := parseForm(r); err != nil {
-		return "", err
+	if err := form.Parse(r); err != nil {
+		return "", fmt.Errorf("%w: %w", ErrBadReturnURL, err)
 	}
 	empty := func(to string) bool { return to == "" }
 	named := slices.Compact(slices.DeleteFunc(slices.Clone(r.Form["return_to"]), empty))
@@ -75,74 +74,6 @@ func (u *returns) named(r *http.Request) (string, error) {
 		return "", fmt.Errorf("%w: return_to is not within selfservice.allowed_return_urls", ErrBadReturnURL)
 	}
 	return named[0], nil
-}
-
-// parseForm parses the form of a request, query and body. A form in the body that cannot be read,
-// or is too big, is an error: net/http parses once, so that a handler which parses it again would
-// be told nothing and take what is left for the whole form. What cannot be read of the query is
-// ignored.
-func parseForm(r *http.Request) error {
-	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	var err error
-	switch {
-	case r.Body == nil || r.Body == http.NoBody: // there is no form
-	case kind == "application/x-www-form-urlencoded" && r.PostForm == nil:
-		body := *r
-		body.URL = nil
-		if err = body.ParseForm(); err == nil {
-			r.PostForm = body.PostForm
-		}
-	case kind == "multipart/form-data":
-		err = parseMultipart(r)
-	}
-	if err != nil {
-		if big := tooBig(err); big != nil {
-			return fmt.Errorf("%w: the form cannot be read: %w", ErrBadReturnURL, big)
-		}
-		return fmt.Errorf("%w: the form cannot be read", ErrBadReturnURL) // why may quote what is in it
-	}
-	_ = r.ParseForm()
-	return nil
-}
-
-// tooBig returns the *http.MaxBytesError in an error of the body, which may panic when it is
-// inspected, or nil.
-func tooBig(err error) (big *http.MaxBytesError) {
-	defer func() {
-		if recover() != nil {
-			big = nil
-		}
-	}()
-	errors.As(err, &big)
-	return big
-}
-
-const (
-	maxFilesInMemory = 1 << 20  // the rest of a multipart form's files is on the disk
-	maxMultipart     = 32 << 20 // of a body that the host sets no limit for
-)
-
-var limitedBody = reflect.TypeOf(http.MaxBytesReader(nil, nil, 0))
-
-// parseMultipart is ParseMultipartForm with a limit on the body, as net/http has one on a
-// urlencoded form. It does nothing if the form is parsed already, and is an error if the handler
-// has called MultipartReader.
-func parseMultipart(r *http.Request) error {
-	_ = r.ParseForm() // the query
-	if reflect.TypeOf(r.Body) != limitedBody {
-		body := r.Body
-		defer func() { r.Body = body }()
-		r.Body = http.MaxBytesReader(nil, body, maxMultipart)
-	}
-	return r.ParseMultipartForm(maxFilesInMemory)
-}
-
-// removeFiles removes the temporary files of a multipart form. net/http removes only those of the
-// request that it has made, not those of a copy.
-func removeFiles(r *http.Request) {
-	if r.MultipartForm != nil {
-		_ = r.MultipartForm.RemoveAll()
-	}
 }
 
 // returns reads the file's return URLs.

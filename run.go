@@ -144,21 +144,22 @@ func (p *Pipeline) attempt(
 // persist runs save and the chain at After in one transaction of the identity. If save sets the
 // identity, the chain runs in a transaction of that identity that joins the first.
 func (p *Pipeline) persist(ctx context.Context, x *Exchange, after *chain, save func(ctx context.Context) error) error {
+	x.run.chain, x.run.hook = after, nil // while save runs
 	locked := x.identityID()
 	return p.transaction(ctx, x, locked, func(ctx context.Context) error {
-		if err := x.save(ctx, after, save); err != nil {
+		if err := x.save(ctx, save); err != nil {
 			return err
 		}
 		if id := x.identityID(); id != locked {
-			return p.transaction(ctx, x, id, func(ctx context.Context) error { return p.runAfter(ctx, x, after) })
+			return p.transaction(ctx, x, id, func(ctx context.Context) error { return p.runAfter(ctx, x) })
 		}
-		return p.runAfter(ctx, x, after)
+		return p.runAfter(ctx, x)
 	})
 }
 
 // runAfter runs the chain at After of Complete.
-func (p *Pipeline) runAfter(ctx context.Context, x *Exchange, after *chain) error {
-	if err := p.runLast(ctx, x, after); err != nil {
+func (p *Pipeline) runAfter(ctx context.Context, x *Exchange) error {
+	if err := p.runLast(ctx, x, x.run.chain); err != nil {
 		return err
 	}
 	return x.requireSession()
@@ -228,11 +229,10 @@ func (x *Exchange) within(ctx context.Context) bool {
 }
 
 // save runs the host's save.
-func (x *Exchange) save(ctx context.Context, after *chain, save func(ctx context.Context) error) error {
+func (x *Exchange) save(ctx context.Context, save func(ctx context.Context) error) error {
 	if err := ctx.Err(); err != nil || save == nil {
 		return err
 	}
-	x.run.chain, x.run.hook = after, nil
 	if err := save(ctx); err != nil {
 		return err
 	}
@@ -381,7 +381,7 @@ func (x *Exchange) finish() error {
 func (p *Pipeline) succeed(ctx context.Context, x *Exchange) (handled bool) {
 	r := &x.run
 	r.succeeded = true
-	if len(r.later) > 0 {
+	if r.later != nil {
 		p.afterCommit(ctx, x)
 	}
 	if r.guard.Refused() { // too late to fail
@@ -404,14 +404,14 @@ func (p *Pipeline) succeed(ctx context.Context, x *Exchange) (handled bool) {
 func (p *Pipeline) afterCommit(ctx context.Context, x *Exchange) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), detached)
 	defer cancel()
-	for i := 0; i < len(x.run.later); i++ { // a function may add to it
-		p.runLater(ctx, x.run.later[i])
+	for l := x.run.later; l != nil; l = l.next { // a function may add to the list
+		p.runLater(ctx, l)
 	}
 }
 
 // runLater runs one function. The function has a goroutine of its own, so that not even a Goexit
 // keeps the rest and the response from going out.
-func (p *Pipeline) runLater(ctx context.Context, l later) {
+func (p *Pipeline) runLater(ctx context.Context, l *later) {
 	e := &HookError{Point: l.chain.point, Name: "save"}
 	if l.hook != nil {
 		e.Name, e.Position = l.hook.entry.Name(), l.hook.position()

@@ -2,9 +2,6 @@ package flowhook
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"fmt"
 	"log/slog"
 	"time"
@@ -12,6 +9,7 @@ import (
 	"github.com/flowhook/flowhook/internal/conf"
 	"github.com/flowhook/flowhook/internal/letter"
 	"github.com/flowhook/flowhook/internal/need"
+	"github.com/flowhook/flowhook/internal/token"
 )
 
 var verifyHook = builtin{
@@ -113,7 +111,8 @@ func (v *verifier) Run(ctx context.Context, x *Exchange) error {
 }
 
 func (v *verifier) email(ctx context.Context, x *Exchange, a Address) error {
-	token, hash := newToken()
+	secret := token.NewSecret()
+	hash := token.Hash(secret)
 	now := v.pipeline.now().UTC().Truncate(time.Microsecond)
 	created, err := v.store.CreateVerification(ctx, VerificationToken{
 		Hash: hash, IdentityID: x.Identity.ID, Address: a, IssuedAt: now, ExpiresAt: now.Add(v.lifespan),
@@ -122,7 +121,7 @@ func (v *verifier) email(ctx context.Context, x *Exchange, a Address) error {
 		return err
 	}
 	m := Message{Via: a.Via, To: a.Value}
-	m.Subject, m.Text, m.HTML, m.Link = letter.Verification(v.url, token, v.lifespan)
+	m.Subject, m.Text, m.HTML, m.Link = letter.Verification(v.url, secret, v.lifespan)
 	if v.outbox {
 		return v.send(ctx, m)
 	}
@@ -134,37 +133,22 @@ func (v *verifier) email(ctx context.Context, x *Exchange, a Address) error {
 	return nil
 }
 
-// newToken returns a secret of 256 random bits, encoded for a link, and its hash, for the store.
-func newToken() (token string, hash []byte) {
-	var secret [32]byte
-	rand.Read(secret[:]) // never fails
-	token = base64.RawURLEncoding.EncodeToString(secret[:])
-	return token, hashToken(token)
-}
-
-// hashToken hashes the text and not the bytes that it encodes, so that a token has only one
-// spelling.
-func hashToken(token string) []byte {
-	sum := sha256.Sum256([]byte(token))
-	return sum[:]
-}
-
-// Redeem consumes the token of a verification link and calls confirm, which marks the address as
-// verified, in one transaction. The transaction is serialized by the token's identity. confirm must
-// use the context that it is given. If v.Address does not belong to the identity, or no longer
-// does, confirm returns ErrBadToken. If confirm returns an error, Redeem returns it unchanged, and
-// the token is not consumed.
+// Redeem consumes the token with the secret of a verification link and calls confirm, which marks
+// the address as verified, in one transaction. The transaction is serialized by the token's
+// identity. confirm must use the context that it is given. If v.Address does not belong to the
+// identity, or no longer does, confirm returns ErrBadToken. If confirm returns an error, Redeem
+// returns it unchanged, and the token is not consumed.
 //
 // Redeem returns ErrBadToken if the token is unknown, already used or expired, and ErrNotConfigured
 // if the store is not a [VerificationStore]. It needs no exchange and is safe for concurrent use.
 // Call it for a POST: mail scanners follow links, so the linked page should show a button.
 func (p *Pipeline) Redeem(
-	ctx context.Context, token string, confirm func(ctx context.Context, v VerificationToken) error,
+	ctx context.Context, secret string, confirm func(ctx context.Context, v VerificationToken) error,
 ) error {
 	if p.verify == nil {
 		return fmt.Errorf("%w: Redeem needs a VerificationStore", ErrNotConfigured)
 	}
-	if len(token) != base64.RawURLEncoding.EncodedLen(32) {
+	if len(secret) != token.SecretLength {
 		return ErrBadToken // and nothing long is hashed
 	}
 	var cause error
@@ -173,7 +157,7 @@ func (p *Pipeline) Redeem(
 		if ctx.Value(transactionKey{}) == nil {
 			ctx = context.WithValue(ctx, transactionKey{}, p)
 		}
-		v, err := p.verify.ConsumeVerification(ctx, hashToken(token), p.now().UTC().Truncate(time.Microsecond))
+		v, err := p.verify.ConsumeVerification(ctx, token.Hash(secret), p.now().UTC().Truncate(time.Microsecond))
 		if is(err, ErrNotFound) {
 			cause = ErrBadToken
 			return cause

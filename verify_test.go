@@ -30,8 +30,8 @@ func withVerify(config string) string {
 
 func TestVerify_EmailNamesLifespan(t *testing.T) {
 	for _, row := range []struct{ lifespan, says string }{
-		{"1s", "for one second."}, {"1m", "for one minute."}, {"1h", "for one hour."}, {"60m", "for one hour."},
-		{"90s", "for 90 seconds."}, {"90m", "for 90 minutes."}, {"48h", "for 48 hours."}, {"1500ms", "for 1.5s."},
+		{"1s", "expires in one second."}, {"1m", "expires in one minute."}, {"1h", "expires in one hour."}, {"60m", "expires in one hour."},
+		{"90s", "expires in 90 seconds."}, {"90m", "expires in 90 minutes."}, {"48h", "expires in 48 hours."}, {"1500ms", "expires in 1.5s."},
 	} {
 		h := flowtest.NewService(t, withVerify("lifespan: "+row.lifespan))
 		h.Browser().PostPath("/registration/password", "user", "carol")
@@ -166,7 +166,7 @@ func TestVerify(t *testing.T) {
 			mails := h.Mail.Take()
 			require.Len(t, mails, row.mails)
 			for _, m := range mails {
-				require.Contains(t, m.Text, "for 90 minutes")
+				require.Contains(t, m.Text, "expires in 90 minutes")
 			}
 		}
 	})

@@ -4,17 +4,9 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// lay lays out a flow by one strategy, from the request to the answer, as Pipeline.Complete runs it. others says that
-// strategies of the flow have lanes of their own, so that the one without a strategy is that of the rest.
-func (l *lane) lay(name flowhook.Flow, s flowhook.Strategy, others bool, chains map[flowhook.Point][]flowhook.HookInfo) {
-	switch {
-	case s != flowhook.FlowWide:
-		l.Title, l.Short = string(name)+" by "+string(s), string(s)
-	case others:
-		l.Title, l.Short = string(name)+" by any other strategy", "any other strategy"
-	default:
-		l.Title, l.Short = string(name)+" by any strategy", "any strategy"
-	}
+// lay lays out a lane, from the request to the answer, as Pipeline.Complete runs it.
+func (l *lane) lay(name flowhook.Flow, chains map[flowhook.Point][]flowhook.HookInfo) {
+	s := flowhook.Strategy(l.Strategy)
 	at := func(phase flowhook.Phase, s flowhook.Strategy) []flowhook.HookInfo {
 		return chains[flowhook.Point{Flow: name, Phase: phase, Strategy: s}]
 	}

@@ -166,7 +166,7 @@ selfservice: {registration: {after: [{hook: verify}]}}
 `), opts))
 	top, _, _ := strings.Cut(page, ">How to read this<")
 	text := words(top)
-	inOrder(t, text, "Findings 2 warnings and 0 notes. These are about settings", "warning example-secret", "To mend it: make one by: openssl rand -hex 32", "at 2:21",
+	inOrder(t, text, "Findings 2 warnings and 0 notes. These are about settings", "warning example-secret", "To mend it: generate one with: openssl rand -hex 32", "at 2:21",
 		"warning plain-link", "plain http", "To mend it: use https", "at Options.VerificationURL")
 	require.NotContains(t, page, "something-super")
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/plan"
 )
 
 // A view is what the page shows.
@@ -31,9 +32,10 @@ type flow struct {
 
 // A lane is how a flow goes by one strategy.
 type lane struct {
-	ID, Title, Short string
-	Steps            []*step
-	Failed           *step // nil: no hooks there
+	plan.Lane
+	ID     string
+	Steps  []*step
+	Failed *step // nil: no hooks there
 
 	answered string // the target of the redirect that has answered by the last step; "": none
 	closed   bool   // it did so before anything was saved
@@ -100,7 +102,7 @@ func compare(file, hash string) string {
 
 func (v *view) fill(pl *flowhook.Plan, findings []flowhook.Finding) {
 	chains := map[flowhook.Point][]flowhook.HookInfo{}
-	strategies := map[flowhook.Flow][]flowhook.Strategy{} // of each flow, those that have hooks of their own
+	strategies := map[flowhook.Flow][]string{} // those that have hooks of their own
 	var flows []flowhook.Flow
 	beside := map[flowhook.Finding]bool{}
 	for point, hooks := range pl.Points() {
@@ -108,8 +110,9 @@ func (v *view) fill(pl *flowhook.Plan, findings []flowhook.Finding) {
 		if !slices.Contains(flows, point.Flow) {
 			flows = append(flows, point.Flow)
 		}
-		if s := strategies[point.Flow]; point.Strategy != flowhook.FlowWide && !slices.Contains(s, point.Strategy) {
-			strategies[point.Flow] = append(s, point.Strategy)
+		own := string(point.Strategy)
+		if known := strategies[point.Flow]; own != "" && !slices.Contains(known, own) {
+			strategies[point.Flow] = append(known, own)
 		}
 		for _, h := range hooks {
 			for _, f := range h.Findings {
@@ -130,9 +133,9 @@ func (v *view) fill(pl *flowhook.Plan, findings []flowhook.Finding) {
 	spelled := map[flowhook.Finding]*lane{}
 	for i, name := range flows {
 		f := flow{ID: fmt.Sprintf("flow-%d", i+1), Name: string(name)}
-		for _, s := range append(strategies[name], flowhook.FlowWide) {
-			l := &lane{recorder: v.Recorder, ID: fmt.Sprintf("%s-lane-%d", f.ID, len(f.Lanes)+1), spelled: spelled}
-			l.lay(name, s, len(strategies[name]) > 0, chains)
+		for _, lay := range plan.Lanes(string(name), strategies[name]) {
+			l := &lane{Lane: lay, ID: fmt.Sprintf("%s-lane-%d", f.ID, len(f.Lanes)+1), recorder: v.Recorder, spelled: spelled}
+			l.lay(name, chains)
 			f.Lanes = append(f.Lanes, l)
 		}
 		v.Flows = append(v.Flows, f)

@@ -10,12 +10,12 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// Each run of a flow-wide hook asks for the series of its strategy, which the first one makes.
-func TestConcurrentRunsAreCountedAtTheirStrategies(t *testing.T) {
+// Concurrent runs of a flow-wide hook are counted in the series of their strategies.
+func TestHook_ConcurrentRuns(t *testing.T) {
 	r := newRig(t)
 	pipeline := r.pipeline(loginWide, "gate", act(nothing))
 	strategies := []flowhook.Strategy{flowhook.Password, flowhook.OIDC, flowhook.Code, flowhook.Passkey}
-	const goroutines, runs = 8, 25 // each goroutine with every strategy
+	const goroutines, runs = 8, 25 // runs of each strategy in each goroutine
 	var wait sync.WaitGroup
 	for range goroutines {
 		wait.Go(func() {
@@ -45,8 +45,8 @@ func TestConcurrentRunsAreCountedAtTheirStrategies(t *testing.T) {
 	assert.Equal(t, want, durations)
 }
 
-// A pipeline that is made anew wraps the same hooks again.
-func TestSamePointWrappedAgainGoesOnInTheSameSeries(t *testing.T) {
+// A new pipeline wraps the same hooks again. Their runs are counted in the same series.
+func TestWrap_SameHookAgain(t *testing.T) {
 	r := newRig(t)
 	shared := r.wrap()
 	for _, wrap := range []func(flowhook.Point, string, flowhook.Hook) flowhook.Hook{shared, shared, r.wrap()} {
@@ -58,7 +58,7 @@ func TestSamePointWrappedAgainGoesOnInTheSameSeries(t *testing.T) {
 		_, err = pipeline.Run(ctx, flowhook.Login, flowhook.After, flowhook.Password)
 		require.NoError(t, err)
 	}
-	durations := r.durations() // of the one instrument
+	durations := r.durations()
 	require.Len(t, durations, 1)
 	assert.Equal(t, uint64(3), durations[0].Count)
 }

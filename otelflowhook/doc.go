@@ -1,33 +1,38 @@
-// Package otelflowhook shows the hooks of a flowhook pipeline in OpenTelemetry: a span and a duration of every run of a
-// hook. [Wrap] makes the function for flowhook's Options.Wrap.
+// Package otelflowhook reports the hooks of a flowhook pipeline to OpenTelemetry: a span and a
+// duration for each run of a hook. [Wrap] returns the function for flowhook's Options.Wrap.
 //
 // # What is recorded
 //
-// The span is named after the hook ("hook session"), internal, and a child of the span in the context that the pipeline
-// was run with. The hook gets a context with the span, so that its own statements and requests are children of it. What
-// it leaves for Exchange.AfterCommit is not in the span, nor in the duration: it runs after the commit, below the
-// request's span.
+// The span is internal and named after the hook, such as "hook session". Its parent is the span in
+// the context with which the pipeline was run. The hook gets a context with the span, so that its
+// own statements and requests are children of it. Functions that a hook passes to
+// Exchange.AfterCommit are part of neither the span nor the duration. They run after the commit,
+// below the span of the request.
 //
-// The duration is the histogram flowhook.hook.duration, in seconds, with the boundaries of http.server.request.duration;
-// a View of the MeterProvider changes them. Span and histogram have the same attributes:
+// The duration is the histogram flowhook.hook.duration, in seconds. It has the boundaries of
+// http.server.request.duration, which a View of the MeterProvider can change. Span and histogram
+// have the same attributes:
 //
-//   - flowhook.flow, flowhook.phase and flowhook.strategy are the point of the run: of a flow-wide hook too, the strategy
-//     is that of the run. It is left out where the run has none.
+//   - flowhook.flow, flowhook.phase and flowhook.strategy are the point of the run. For a flow-wide
+//     hook, too, the strategy is that of the run. Without a strategy, there is no such attribute.
 //   - flowhook.hook is the name of the hook in the file.
-//   - flowhook.outcome is passed, answered or failed. What the pipeline refuses when the hook has returned, such as a
-//     status of 400 at after or a second WriteHeader, is not seen here: the pipeline's error has it.
-//   - error.type is there where the hook has failed, and so is the span's status Error.
+//   - flowhook.outcome is passed, answered or failed. An answer that the pipeline rejects, such as
+//     a status of 400 at after or a second WriteHeader, is failed.
+//   - error.type is present if the hook failed. Then the status of the span is Error, too.
 //
 // # Failures
 //
-// error.type is, in this order:
+// error.type is the first of these that applies:
 //
-//   - "panic", "http.ErrAbortHandler" or "runtime.Goexit", where the hook did not return; each goes on unchanged;
-//   - what the method ErrorType() string of the error, or of one that it wraps, says. It should be one of few words;
-//   - "timeout" for context.DeadlineExceeded, "context_canceled" for context.Canceled;
-//   - flowhook's own errors by their names, such as "flowhook.ErrNoIdentity";
-//   - the Go type of the error that stands below the wrappers of fmt and errors;
-//   - "_OTHER" where the error panics on being looked at.
+//   - "panic", "http.ErrAbortHandler" or "runtime.Goexit" if the hook did not return. The panic or
+//     Goexit continues unchanged.
+//   - The result of the method ErrorType() string of the error or of one that it wraps. It should
+//     be one of a few words.
+//   - "timeout" for context.DeadlineExceeded, and "context_canceled" for context.Canceled.
+//   - The name of an error of flowhook, such as "flowhook.ErrNoIdentity".
+//   - The Go type of the error without the wrappers of fmt and errors.
+//   - "_OTHER" if a method of the error panics.
 //
-// The text of an error or a panic is recorded nowhere: it may name a person. flowhook's HookError has it, for the log.
+// The text of an error or a panic is not recorded, because it may contain personal data. flowhook's
+// HookError has it, for the log.
 package otelflowhook

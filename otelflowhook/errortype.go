@@ -12,7 +12,7 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// known are the errors whose Go type says nothing.
+// known are the errors whose Go type does not identify them.
 var known = []struct {
 	err  error
 	word string
@@ -33,8 +33,8 @@ var known = []struct {
 	{flowhook.ErrOtherPipeline, "flowhook.ErrOtherPipeline"},
 }
 
-// errorType says in one of few words what kind of error a hook returned. An error of the host's may not stand being looked
-// at, such as a nil pointer in an error: the hook must not panic for it.
+// errorType returns the error.type of an error of a hook. The methods of an error may panic, such
+// as those of a nil pointer. The hook must not panic because of that.
 func errorType(err error) (kind attribute.KeyValue) {
 	defer func() {
 		if recover() != nil {
@@ -52,7 +52,8 @@ func errorType(err error) (kind attribute.KeyValue) {
 	return semconv.ErrorType(innermost(err))
 }
 
-// innermost looks below the wrappers of fmt and errors; of several errors, at the first.
+// innermost removes the wrappers of fmt and errors. Of several wrapped errors, it follows the
+// first.
 func innermost(err error) error {
 	for {
 		t := reflect.TypeOf(err)
@@ -70,8 +71,8 @@ func innermost(err error) error {
 	}
 }
 
-// thrown says how a hook ended that did not return; v is what recover gave.
-func thrown(v any) attribute.KeyValue {
+// abortType returns the error.type of a hook that did not return. v is the result of recover.
+func abortType(v any) attribute.KeyValue {
 	switch v {
 	case nil:
 		return semconv.ErrorTypeKey.String("runtime.Goexit")

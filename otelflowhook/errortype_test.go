@@ -17,19 +17,19 @@ type several []error
 
 func (s several) Error() string { return "several" }
 
-// worded says what it is.
+// worded has a method ErrorType.
 type worded string
 
 func (w worded) Error() string     { return "worded" }
 func (w worded) ErrorType() string { return string(w) }
 
-// hollow cannot be looked at where it is nil.
+// The methods of hollow panic if it is nil.
 type hollow struct{ err error }
 
 func (h *hollow) Error() string { return h.err.Error() }
 func (h *hollow) Unwrap() error { return h.err }
 
-// absent wraps nothing.
+// absent wraps a nil error.
 type absent struct{}
 
 func (absent) Error() string { return "absent" }
@@ -41,20 +41,20 @@ func TestErrorType(t *testing.T) {
 		err  error
 		want string
 	}{
-		{"an error of errors.New", errRefused, "*errors.errorString"},
-		{"a pointer", &fs.PathError{Err: errRefused}, "*fs.PathError"},
-		{"a value", absent{}, "github.com/flowhook/flowhook/otelflowhook_test.absent"},
-		{"one that cannot be compared", several{errRefused}, "github.com/flowhook/flowhook/otelflowhook_test.several"},
+		{"errors.New", errRefused, "*errors.errorString"},
+		{"pointer", &fs.PathError{Err: errRefused}, "*fs.PathError"},
+		{"value", absent{}, "github.com/flowhook/flowhook/otelflowhook_test.absent"},
+		{"not comparable", several{errRefused}, "github.com/flowhook/flowhook/otelflowhook_test.several"},
 		{"wrapped by fmt", fmt.Errorf("a: %w", fmt.Errorf("b: %w", &fs.PathError{Err: errRefused})), "*fs.PathError"},
 		{"two wrapped by fmt", fmt.Errorf("%w, %w", &fs.PathError{Err: errRefused}, errRefused), "*fs.PathError"},
-		{"two of nothing", fmt.Errorf("%w, %w", error(nil), error(nil)), "*fmt.wrapErrors"},
+		{"two nil errors wrapped by fmt", fmt.Errorf("%w, %w", error(nil), error(nil)), "*fmt.wrapErrors"},
 		{"joined", errors.Join(nil, &fs.PathError{Err: errRefused}, errRefused), "*fs.PathError"},
-		{"one that says it itself", worded("quota"), "quota"},
-		{"wrapping one that says it itself", fmt.Errorf("a: %w", &fs.PathError{Err: worded("quota")}), "quota"},
-		{"one that says it itself, joined with a timeout", errors.Join(context.DeadlineExceeded, worded("quota")), "quota"},
-		{"one that says nothing itself", worded(""), "github.com/flowhook/flowhook/otelflowhook_test.worded"},
-		{"a deadline", fmt.Errorf("a: %w", context.DeadlineExceeded), "timeout"},
-		{"a cancellation", &fs.PathError{Err: context.Canceled}, "context_canceled"},
+		{"ErrorType", worded("quota"), "quota"},
+		{"ErrorType, wrapped", fmt.Errorf("a: %w", &fs.PathError{Err: worded("quota")}), "quota"},
+		{"ErrorType, joined with a timeout", errors.Join(context.DeadlineExceeded, worded("quota")), "quota"},
+		{"ErrorType, empty", worded(""), "github.com/flowhook/flowhook/otelflowhook_test.worded"},
+		{"deadline", fmt.Errorf("a: %w", context.DeadlineExceeded), "timeout"},
+		{"cancellation", &fs.PathError{Err: context.Canceled}, "context_canceled"},
 		{"no identity", fmt.Errorf("a: %w", flowhook.ErrNoIdentity), "flowhook.ErrNoIdentity"},
 		{"not found", flowhook.ErrNotFound, "flowhook.ErrNotFound"},
 		{"no session", flowhook.ErrNoSession, "flowhook.ErrNoSession"},
@@ -66,13 +66,15 @@ func TestErrorType(t *testing.T) {
 		{"answered", flowhook.ErrAnswered, "flowhook.ErrAnswered"},
 		{"nested", flowhook.ErrNested, "flowhook.ErrNested"},
 		{"other pipeline", flowhook.ErrOtherPipeline, "flowhook.ErrOtherPipeline"},
-		{"a bad return URL", flowhook.ErrBadReturnURL, "flowhook.ErrBadReturnURL"},
-		{"a nil pointer", (*hollow)(nil), "_OTHER"},
-		{"wrapping a nil pointer", fmt.Errorf("a%w", &hollow{(*hollow)(nil)}), "_OTHER"},
+		{"bad return URL", flowhook.ErrBadReturnURL, "flowhook.ErrBadReturnURL"},
+		{"nil pointer", (*hollow)(nil), "_OTHER"},
+		{"nil pointer, wrapped", fmt.Errorf("a%w", &hollow{(*hollow)(nil)}), "_OTHER"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			r := newRig(t)
-			hook := r.wrap()(loginAfter, "gate", act(func(context.Context, *flowhook.Exchange) error { return row.err }))
+			hook := r.wrap()(loginAfter, "gate", act(func(context.Context, *flowhook.Exchange) error {
+				return row.err
+			}))
 			ctx, x := newExchange(t.Context())
 			assert.NotPanics(t, func() { assert.True(t, hook.Run(ctx, x) != nil) })
 			assert.Equal(t, row.want, attributes(r.span("hook gate").Attributes)["error.type"])

@@ -15,7 +15,8 @@ import (
 	"github.com/flowhook/flowhook/store/memstore"
 )
 
-// A host that has set otel's global providers passes the zero Options. Here the spans are kept, and printed.
+// If you have set the global providers of OpenTelemetry, pass the zero Options. This example keeps
+// the spans and prints them.
 func ExampleWrap() {
 	spans := tracetest.NewInMemoryExporter()
 	wrap, err := otelflowhook.Wrap(otelflowhook.Options{

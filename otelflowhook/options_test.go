@@ -17,7 +17,7 @@ import (
 	"github.com/flowhook/flowhook/otelflowhook"
 )
 
-func TestNextRunsInside(t *testing.T) {
+func TestOptions_Next(t *testing.T) {
 	r := newRig(t)
 	r.options.Next = func(p flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
 		assert.Equal(t, loginAfter, p)
@@ -39,8 +39,8 @@ func TestNextRunsInside(t *testing.T) {
 	assert.Equal(t, r.span("hook gate").SpanContext.SpanID(), r.span("around gate").Parent.SpanID())
 }
 
-func TestNextThatMakesNoHookIsAnErrorOfNew(t *testing.T) {
-	for name, none := range map[string]flowhook.Hook{"nil": nil, "a nil function": flowhook.HookFunc(nil)} {
+func TestOptions_NextReturnsNoHook(t *testing.T) {
+	for name, none := range map[string]flowhook.Hook{"nil": nil, "nil HookFunc": flowhook.HookFunc(nil)} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			r.options.Next = func(flowhook.Point, string, flowhook.Hook) flowhook.Hook { return none }
@@ -52,7 +52,7 @@ func TestNextThatMakesNoHookIsAnErrorOfNew(t *testing.T) {
 	}
 }
 
-func TestProvidersThatAreNilAreOtelsGlobalOnes(t *testing.T) {
+func TestOptions_GlobalProviders(t *testing.T) {
 	r := newRig(t)
 	otel.SetTracerProvider(r.options.TracerProvider)
 	otel.SetMeterProvider(r.options.MeterProvider)
@@ -69,12 +69,12 @@ func TestProvidersThatAreNilAreOtelsGlobalOnes(t *testing.T) {
 	assert.Len(t, r.durations(), 1)
 }
 
-// meterless cannot make the instrument at all.
+// meterless is a provider whose meter cannot create the histogram.
 type meterless struct{ metricnoop.MeterProvider }
 
 type noMeter struct{ metricnoop.Meter }
 
-var errNoMeter = errors.New("no instruments today")
+var errNoMeter = errors.New("no instruments")
 
 func (meterless) Meter(string, ...metricapi.MeterOption) metricapi.Meter { return noMeter{} }
 
@@ -82,13 +82,13 @@ func (noMeter) Float64Histogram(string, ...metricapi.Float64HistogramOption) (me
 	return nil, errNoMeter
 }
 
-func TestWithoutTheHistogramThereAreSpans(t *testing.T) {
+func TestWrap_HistogramFails(t *testing.T) {
 	misfit := func(metric.Instrument) (metric.Stream, bool) {
 		return metric.Stream{Aggregation: metric.AggregationLastValue{}}, true
 	}
 	for name, meters := range map[string]metricapi.MeterProvider{
-		"a View that does not fit": newRig(t, misfit).options.MeterProvider,
-		"no instrument":            meterless{},
+		"View does not fit": newRig(t, misfit).options.MeterProvider,
+		"no instrument":     meterless{},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)

@@ -25,11 +25,12 @@ var (
 	quiet      = slog.New(slog.NewTextHandler(io.Discard, nil))
 )
 
+// act is a hook that is a function.
 type act = flowhook.HookFunc
 
 func nothing(context.Context, *flowhook.Exchange) error { return nil }
 
-// rig is an SDK that keeps what it is told.
+// A rig is an SDK that keeps spans and metrics in memory.
 type rig struct {
 	t       *testing.T
 	spans   *tracetest.InMemoryExporter
@@ -53,7 +54,7 @@ func (r *rig) wrap() func(flowhook.Point, string, flowhook.Hook) flowhook.Hook {
 	return wrap
 }
 
-// pipeline has one hook, at p.
+// pipeline returns a pipeline with one hook, at p.
 func (r *rig) pipeline(p flowhook.Point, name string, hook flowhook.Hook) *flowhook.Pipeline {
 	r.t.Helper()
 	var cfg flowhook.Config
@@ -63,7 +64,7 @@ func (r *rig) pipeline(p flowhook.Point, name string, hook flowhook.Hook) *flowh
 	return pipeline
 }
 
-// metrics are the instruments, each with its scope.
+// metrics returns the metrics by scope.
 func (r *rig) metrics() []metricdata.ScopeMetrics {
 	r.t.Helper()
 	var all metricdata.ResourceMetrics
@@ -71,7 +72,7 @@ func (r *rig) metrics() []metricdata.ScopeMetrics {
 	return all.ScopeMetrics
 }
 
-// durations are the series of the one histogram that there is.
+// durations returns the series of the histogram, which must be the only instrument.
 func (r *rig) durations() []metricdata.HistogramDataPoint[float64] {
 	r.t.Helper()
 	scopes := r.metrics()
@@ -83,7 +84,7 @@ func (r *rig) durations() []metricdata.HistogramDataPoint[float64] {
 	return histogram.DataPoints
 }
 
-// span gives the one span of this name.
+// span returns the span of this name. There must be exactly one.
 func (r *rig) span(name string) tracetest.SpanStub {
 	r.t.Helper()
 	var found []tracetest.SpanStub
@@ -96,7 +97,7 @@ func (r *rig) span(name string) tracetest.SpanStub {
 	return found[0]
 }
 
-// text is all that was recorded.
+// text returns everything that was recorded, as JSON.
 func (r *rig) text() string {
 	r.t.Helper()
 	spans, err := json.Marshal(r.spans.GetSpans())
@@ -114,8 +115,13 @@ func attributes(kvs []attribute.KeyValue) map[string]string {
 	return m
 }
 
+// newExchange returns an exchange of a login, and a context with it.
 func newExchange(ctx context.Context) (context.Context, *flowhook.Exchange) {
-	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: httptest.NewRequest("POST", "/login", nil),
-		Identity: &flowhook.Identity{ID: "alice", Addresses: []flowhook.Address{{Via: "email", Value: "alice@example.org"}}}}
+	address := flowhook.Address{Via: "email", Value: "alice@example.org"}
+	x := &flowhook.Exchange{
+		Writer:   httptest.NewRecorder(),
+		Request:  httptest.NewRequest("POST", "/login", nil),
+		Identity: &flowhook.Identity{ID: "alice", Addresses: []flowhook.Address{address}},
+	}
 	return flowhook.NewContext(ctx, x), x
 }

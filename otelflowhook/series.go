@@ -10,7 +10,8 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// A series is what the runs of one hook at one point have in common, made once, in the form that OpenTelemetry takes.
+// A series is what the runs of one hook at one point have in common. It is computed once, in the
+// form that OpenTelemetry takes.
 type series struct {
 	common   []attribute.KeyValue
 	start    []trace.SpanStartOption
@@ -18,10 +19,10 @@ type series struct {
 	answered outcome
 }
 
-// An outcome is what is added when a run ends.
+// An outcome has the attributes that are known only when a run ends.
 type outcome struct {
-	attributes []attribute.KeyValue  // of the span, beside the common ones
-	record     []metric.RecordOption // with all attributes
+	attributes []attribute.KeyValue  // for the span, without the common ones
+	record     []metric.RecordOption // for the histogram, with the common attributes
 }
 
 func newSeries(p flowhook.Point, hook string) *series {
@@ -39,7 +40,7 @@ func newSeries(p flowhook.Point, hook string) *series {
 	return s
 }
 
-// outcome makes an outcome, with what else is known of it.
+// outcome returns an outcome with more attributes.
 func (s *series) outcome(word string, more ...attribute.KeyValue) outcome {
 	added := append([]attribute.KeyValue{attribute.String("flowhook.outcome", word)}, more...)
 	set := attribute.NewSet(slices.Concat(s.common, added)...)

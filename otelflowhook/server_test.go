@@ -38,10 +38,10 @@ selfservice:
     failed: [{hook: burst}]
 `
 
-// mails are the addresses that were written to after the commit.
+// mails has the addresses to which an email was sent after the commit.
 type mails struct{ sent []string }
 
-// service is registration, login and settings over HTTP, below a span for each request.
+// service starts a server with registration, login and settings. Each request has a span.
 func (r *rig) service(mails *mails) *httptest.Server {
 	r.t.Helper()
 	cfg, err := flowhook.ParseConfig([]byte(registration))
@@ -116,13 +116,13 @@ func post(t *testing.T, server *httptest.Server, flow flowhook.Flow, strategy fl
 	return resp
 }
 
-func TestRequestHooksAndTheirWorkAreOneTree(t *testing.T) {
+func TestServer_SpansAreOneTree(t *testing.T) {
 	r, sent := newRig(t), &mails{}
 	server := r.service(sent)
 	resp := post(t, server, flowhook.Registration, flowhook.Password)
 	server.Close()
 	require.Equal(t, http.StatusFound, resp.StatusCode)
-	require.Len(t, resp.Cookies(), 1, "the transaction went through the hooks' contexts")
+	require.Len(t, resp.Cookies(), 1, "the hooks' contexts carry the transaction")
 	require.Equal(t, []string{canaryAddress}, sent.sent)
 
 	below := map[string]string{}
@@ -136,14 +136,14 @@ func TestRequestHooksAndTheirWorkAreOneTree(t *testing.T) {
 	}
 	assert.Equal(t, map[string]string{"POST": "", "hook gate": "POST", "hook session": "POST", "hook work": "POST",
 		"statement": "hook work", "mail": "POST", "hook greet": "POST"}, below)
-	assert.Equal(t, map[string]string{"flowhook.flow": "registration", "flowhook.phase": "before", "flowhook.hook": "gate",
-		"flowhook.outcome": "passed"}, attributes(r.span("hook gate").Attributes))
+	assert.Equal(t, map[string]string{"flowhook.flow": "registration", "flowhook.phase": "before",
+		"flowhook.hook": "gate", "flowhook.outcome": "passed"}, attributes(r.span("hook gate").Attributes))
 	assert.Equal(t, "answered", attributes(r.span("hook greet").Attributes)["flowhook.outcome"])
 	work, mail := r.span("hook work"), r.span("mail")
-	assert.False(t, mail.StartTime.Before(work.EndTime), "what is left for after the commit is not in the hook's span")
+	assert.False(t, mail.StartTime.Before(work.EndTime), "work after the commit is not part of the hook's span")
 }
 
-func TestFlowWideHookShowsTheStrategyOfTheRun(t *testing.T) {
+func TestServer_StrategyOfFlowWideHook(t *testing.T) {
 	r := newRig(t)
 	server := r.service(&mails{})
 	for _, strategy := range []flowhook.Strategy{flowhook.Password, flowhook.OIDC, flowhook.FlowWide, flowhook.OIDC} {
@@ -155,7 +155,7 @@ func TestFlowWideHookShowsTheStrategyOfTheRun(t *testing.T) {
 	for _, s := range r.spans.GetSpans() {
 		if s.Name == "hook session" {
 			strategy, ok := attributes(s.Attributes)["flowhook.strategy"]
-			assert.Equal(t, strategy != "", ok, "left out where there is none")
+			assert.Equal(t, strategy != "", ok, "without a strategy there is no attribute")
 			spans = append(spans, strategy)
 		}
 	}
@@ -167,7 +167,7 @@ func TestFlowWideHookShowsTheStrategyOfTheRun(t *testing.T) {
 	assert.Equal(t, map[string]uint64{"password": 1, "oidc": 2, "": 1}, series)
 }
 
-func TestNothingPersonalIsRecorded(t *testing.T) {
+func TestServer_RecordsNoPersonalData(t *testing.T) {
 	r := newRig(t)
 	server := r.service(&mails{})
 	resp := post(t, server, flowhook.Registration, flowhook.Password)
@@ -176,8 +176,8 @@ func TestNothingPersonalIsRecorded(t *testing.T) {
 	server.Close()
 
 	text := r.text()
-	for _, there := range []string{"hook session", "hook greet", "hook fail", "hook burst", "panic", "*url.Error"} {
-		assert.Contains(t, text, there)
+	for _, recorded := range []string{"hook session", "hook greet", "hook fail", "hook burst", "panic", "*url.Error"} {
+		assert.Contains(t, text, recorded)
 	}
 	session := resp.Cookies()[0].Value
 	for _, canary := range []string{canaryAddress, canaryPassword, canarySecret, canaryToken, "alice", session} {

@@ -19,22 +19,22 @@ import (
 
 const scope = "github.com/flowhook/flowhook/otelflowhook"
 
-// Options say where the telemetry goes. The zero value is ready to use.
+// Options configure [Wrap]. The zero value is ready to use.
 type Options struct {
-	TracerProvider trace.TracerProvider // nil: otel's global one
-	MeterProvider  metric.MeterProvider // nil: otel's global one
+	TracerProvider trace.TracerProvider // nil means the global one
+	MeterProvider  metric.MeterProvider // nil means the global one
 
-	// Next is another wrap, of the host's own. It runs inside: its work is part of the span and of the duration. Where it
-	// makes no hook, there is none, and flowhook.New says so. Nil: none.
+	// Next is a wrapper of your own; nil means none. It wraps the hook first, so its work is part
+	// of the span and of the duration. If it returns no hook, flowhook.New returns an error.
 	Next func(p flowhook.Point, name string, next flowhook.Hook) flowhook.Hook
 }
 
-// Wrap makes the function for flowhook's Options.Wrap. One serves any number of pipelines, and is safe for concurrent use,
-// as its hooks are; Wrap itself too.
+// Wrap returns the function for flowhook's Options.Wrap. One function serves any number of
+// pipelines. Wrap, the function and the hooks that it returns are safe for concurrent use.
 //
-// The error is that of the MeterProvider, where it cannot make the histogram, for example because of a View that does not
-// fit. The function is never nil: a host may log the error and go on, with the spans and whatever the provider still
-// records.
+// Wrap returns an error if the MeterProvider cannot create the histogram, for example because a
+// View does not fit. Even then the function is not nil. You may log the error and continue with the
+// spans and whatever the provider still records.
 func Wrap(o Options) (func(p flowhook.Point, name string, next flowhook.Hook) flowhook.Hook, error) {
 	if o.TracerProvider == nil {
 		o.TracerProvider = otel.GetTracerProvider()
@@ -64,7 +64,7 @@ func Wrap(o Options) (func(p flowhook.Point, name string, next flowhook.Hook) fl
 	}, err
 }
 
-// A hook is one configured hook with its telemetry around it.
+// A hook is a configured hook that records its runs.
 type hook struct {
 	next     flowhook.Hook
 	point    flowhook.Point // where it is configured
@@ -74,7 +74,7 @@ type hook struct {
 	duration metric.Float64Histogram
 
 	mu     sync.RWMutex
-	series map[flowhook.Strategy]*series // those of the runs so far; not more than there are strategies
+	series map[flowhook.Strategy]*series // the strategies of the runs so far
 }
 
 // Run runs the hook within a span.
@@ -86,8 +86,8 @@ func (h *hook) Run(ctx context.Context, x *flowhook.Exchange) error {
 		if returned {
 			return
 		}
-		v := recover() // nil behind a Goexit, which goes on by itself
-		h.fail(ctx, span, s, began, thrown(v))
+		v := recover() // nil after a Goexit, which continues by itself
+		h.fail(ctx, span, s, began, abortType(v))
 		if v != nil {
 			panic(v)
 		}
@@ -105,9 +105,9 @@ func (h *hook) Run(ctx context.Context, x *flowhook.Exchange) error {
 	return err
 }
 
-// at gives the series of a strategy.
+// at returns the series of a strategy. It creates the series if necessary.
 func (h *hook) at(strategy flowhook.Strategy) *series {
-	if h.point.Strategy != flowhook.FlowWide { // it runs nowhere else
+	if h.point.Strategy != flowhook.FlowWide { // the hook runs for this strategy only
 		strategy = h.point.Strategy
 	}
 	h.mu.RLock()
@@ -119,12 +119,14 @@ func (h *hook) at(strategy flowhook.Strategy) *series {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.series[strategy] == nil {
-		h.series[strategy] = newSeries(flowhook.Point{Flow: h.point.Flow, Phase: h.point.Phase, Strategy: strategy}, h.name)
+		p := h.point
+		p.Strategy = strategy
+		h.series[strategy] = newSeries(p, h.name)
 	}
 	return h.series[strategy]
 }
 
-// end ends a run. The span must not be ended by a defer of its own: the SDK would then write the text of a panic into it.
+// end ends a run. A deferred span.End would record the text of a panic in the span.
 func (h *hook) end(ctx context.Context, span trace.Span, began time.Time, o outcome) {
 	h.duration.Record(ctx, time.Since(began).Seconds(), o.record...)
 	span.SetAttributes(o.attributes...)
@@ -133,6 +135,6 @@ func (h *hook) end(ctx context.Context, span trace.Span, began time.Time, o outc
 
 // fail ends a run that failed.
 func (h *hook) fail(ctx context.Context, span trace.Span, s *series, began time.Time, kind attribute.KeyValue) {
-	span.SetStatus(codes.Error, "") // no text: it may name a person
+	span.SetStatus(codes.Error, "") // a description may contain personal data
 	h.end(ctx, span, began, s.outcome("failed", kind))
 }

@@ -25,7 +25,7 @@ const scope = "github.com/flowhook/flowhook/otelflowhook"
 
 var errRefused = errors.New("refused")
 
-// ending says how a function ends: "returned", "goexit", or by which panic.
+// ending returns how a function ends: "returned", "goexit" or the value of its panic.
 func ending(f func()) (how any) {
 	done := make(chan any)
 	go func() {
@@ -42,39 +42,40 @@ func ending(f func()) (how any) {
 	return <-done
 }
 
-func TestSpanAndDurationSayHowTheHookEnded(t *testing.T) {
+func TestHook_Outcome(t *testing.T) {
 	for _, row := range []struct {
 		name    string
 		hook    act
 		outcome string
-		kind    string // of the error
-		how     any    // how the pipeline's Run ended
+		kind    string // the error.type
+		how     any    // the ending of the pipeline's Run
 		handled bool
 		err     bool
 	}{
-		{"it does nothing", nothing, "passed", "", "returned", false, false},
-		{"it sets a header", func(_ context.Context, x *flowhook.Exchange) error {
+		{"does nothing", nothing, "passed", "", "returned", false, false},
+		{"sets a header", func(_ context.Context, x *flowhook.Exchange) error {
 			x.Writer.Header().Set("X-Hook", "was here")
 			return nil
 		}, "passed", "", "returned", false, false},
-		{"it redirects", flowhook.Redirect("/news").Run, "answered", "", "returned", true, false},
-		{"it refuses", func(context.Context, *flowhook.Exchange) error { return errRefused },
+		{"redirects", flowhook.Redirect("/news").Run, "answered", "", "returned", true, false},
+		{"refuses", func(context.Context, *flowhook.Exchange) error { return errRefused },
 			"failed", "*errors.errorString", "returned", false, true},
-		{"it answers, then refuses", func(_ context.Context, x *flowhook.Exchange) error {
+		{"answers, then refuses", func(_ context.Context, x *flowhook.Exchange) error {
 			x.Writer.WriteHeader(http.StatusOK)
 			return errRefused
 		}, "failed", "*errors.errorString", "returned", false, true},
-		{"it panics", func(context.Context, *flowhook.Exchange) error { panic("oh") }, "failed", "panic", "returned", false, true},
-		{"it panics with an error that cannot be compared", func(context.Context, *flowhook.Exchange) error {
+		{"panics", func(context.Context, *flowhook.Exchange) error { panic("oh") },
+			"failed", "panic", "returned", false, true},
+		{"panics with an error that is not comparable", func(context.Context, *flowhook.Exchange) error {
 			panic(several{errRefused})
 		}, "failed", "panic", "returned", false, true},
-		{"it answers, then panics", func(_ context.Context, x *flowhook.Exchange) error {
+		{"answers, then panics", func(_ context.Context, x *flowhook.Exchange) error {
 			x.Writer.WriteHeader(http.StatusOK)
 			panic("oh")
 		}, "failed", "panic", "returned", false, true},
-		{"it aborts the connection", func(context.Context, *flowhook.Exchange) error { panic(http.ErrAbortHandler) },
+		{"aborts the connection", func(context.Context, *flowhook.Exchange) error { panic(http.ErrAbortHandler) },
 			"failed", "http.ErrAbortHandler", http.ErrAbortHandler, false, false},
-		{"it ends its goroutine", func(context.Context, *flowhook.Exchange) error {
+		{"ends its goroutine", func(context.Context, *flowhook.Exchange) error {
 			runtime.Goexit()
 			return nil
 		}, "failed", "runtime.Goexit", "goexit", false, false},
@@ -91,8 +92,8 @@ func TestSpanAndDurationSayHowTheHookEnded(t *testing.T) {
 			assert.Equal(t, row.handled, handled)
 			assert.Equal(t, row.err, err != nil)
 
-			want := map[string]string{"flowhook.flow": "login", "flowhook.phase": "after", "flowhook.strategy": "password",
-				"flowhook.hook": "gate", "flowhook.outcome": row.outcome}
+			want := map[string]string{"flowhook.flow": "login", "flowhook.phase": "after",
+				"flowhook.strategy": "password", "flowhook.hook": "gate", "flowhook.outcome": row.outcome}
 			status := sdktrace.Status{Code: codes.Unset}
 			if row.kind != "" {
 				want["error.type"], status.Code = row.kind, codes.Error
@@ -114,8 +115,7 @@ func TestSpanAndDurationSayHowTheHookEnded(t *testing.T) {
 	}
 }
 
-// The time is synctest's: nobody waits.
-func TestDurationIsInSeconds(t *testing.T) {
+func TestHook_Duration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		pipeline := r.pipeline(loginAfter, "slow", act(func(context.Context, *flowhook.Exchange) error {
@@ -129,7 +129,8 @@ func TestDurationIsInSeconds(t *testing.T) {
 		durations := r.durations()
 		require.Len(t, durations, 1)
 		assert.InDelta(t, 0.25, durations[0].Sum, 1e-9)
-		assert.Equal(t, []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}, durations[0].Bounds)
+		assert.Equal(t, []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10},
+			durations[0].Bounds)
 		span := r.span("hook slow")
 		assert.Equal(t, 250*time.Millisecond, span.EndTime.Sub(span.StartTime))
 		assert.Equal(t, scope, r.metrics()[0].Scope.Name)
@@ -141,9 +142,9 @@ func TestDurationIsInSeconds(t *testing.T) {
 	})
 }
 
-func TestPanicGoesOnUnchanged(t *testing.T) {
+func TestHook_PanicIsUnchanged(t *testing.T) {
 	r := newRig(t)
-	value := &struct{ text string }{"the very one"}
+	value := &struct{ text string }{"same pointer"}
 	hook := r.wrap()(loginAfter, "gate", act(func(context.Context, *flowhook.Exchange) error { panic(value) }))
 	ctx, x := newExchange(t.Context())
 	assert.Same(t, value, ending(func() { _ = hook.Run(ctx, x) }))
@@ -151,12 +152,14 @@ func TestPanicGoesOnUnchanged(t *testing.T) {
 
 func throwsDeepInside(context.Context, *flowhook.Exchange) error { panic("oh") }
 
-func TestLogSaysWhereTheHookPanicked(t *testing.T) {
+func TestHook_PanicIsLoggedWithItsStack(t *testing.T) {
 	r := newRig(t)
 	var cfg flowhook.Config
 	cfg.Add(loginAfter, "gate", act(throwsDeepInside))
 	var log bytes.Buffer
-	pipeline, err := flowhook.New(&cfg, flowhook.Options{Wrap: r.wrap(), Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	pipeline, err := flowhook.New(&cfg, flowhook.Options{
+		Wrap: r.wrap(), Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	})
 	require.NoError(t, err)
 	ctx, _ := newExchange(t.Context())
 	_, err = pipeline.Run(ctx, flowhook.Login, flowhook.After, flowhook.Password)
@@ -164,20 +167,22 @@ func TestLogSaysWhereTheHookPanicked(t *testing.T) {
 	assert.Contains(t, log.String(), "throwsDeepInside")
 }
 
-func TestErrorComesBackUnchanged(t *testing.T) {
+func TestHook_ErrorIsUnchanged(t *testing.T) {
 	r := newRig(t)
 	hook := r.wrap()(loginAfter, "gate", act(func(context.Context, *flowhook.Exchange) error { return errRefused }))
 	ctx, x := newExchange(t.Context())
 	assert.Same(t, errRefused, hook.Run(ctx, x))
 }
 
-func TestHookOutsideOfARunIsAtThePointWhereItIsConfigured(t *testing.T) {
+// Outside a run of the pipeline, the attributes are those of the configured point.
+func TestHook_OutsideRun(t *testing.T) {
 	r := newRig(t)
 	ctx, x := newExchange(t.Context())
 	require.NoError(t, r.wrap()(loginAfter, "own", act(nothing)).Run(ctx, x))
 	require.NoError(t, r.wrap()(loginWide, "wide", act(nothing)).Run(ctx, x))
-	assert.Equal(t, map[string]string{"flowhook.flow": "login", "flowhook.phase": "after", "flowhook.strategy": "password",
-		"flowhook.hook": "own", "flowhook.outcome": "passed"}, attributes(r.span("hook own").Attributes))
+	assert.Equal(t, map[string]string{"flowhook.flow": "login", "flowhook.phase": "after",
+		"flowhook.strategy": "password", "flowhook.hook": "own", "flowhook.outcome": "passed"},
+		attributes(r.span("hook own").Attributes))
 	assert.Equal(t, map[string]string{"flowhook.flow": "login", "flowhook.phase": "after",
 		"flowhook.hook": "wide", "flowhook.outcome": "passed"}, attributes(r.span("hook wide").Attributes))
 }

@@ -7,10 +7,11 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// normaliseEmail gives an address as it is stored: trimmed, with the domain in lower case and in its xn-- form. The part
-// before the @ keeps its case, which is its server's business. It is ASCII: letters that look alike, or that change their
-// length with their case, would make two accounts of one address, or one of two.
-func normaliseEmail(typed string) (email string, ok bool) {
+// normalizeEmail returns an address as it is stored: trimmed, with the domain in lower case and in
+// its xn-- form. The local part keeps its case, because the mail server decides whether case
+// matters. The result is ASCII: look-alike letters, and letters whose length depends on their case,
+// could make two accounts out of one address or one out of two.
+func normalizeEmail(typed string) (email string, ok bool) {
 	typed = strings.TrimSpace(typed)
 	local, domain, found := cutLast(typed, "@")
 	if !found || len(typed) > 254 || len(local) > 64 {
@@ -26,7 +27,8 @@ func normaliseEmail(typed string) (email string, ok bool) {
 			return "", false
 		}
 	}
-	// "a b"@example.org is an address too, and so is a@[127.0.0.1], but nobody who has one expects it to work.
+	// "a b"@example.org and a@[127.0.0.1] are valid, too, but nobody expects a service to accept
+	// them.
 	parsed, err := mail.ParseAddress(email)
 	if err != nil || parsed.Address != email || strings.ContainsAny(email, `"[]()<>,;:\`) || len(email) > 254 {
 		return "", false
@@ -34,7 +36,7 @@ func normaliseEmail(typed string) (email string, ok bool) {
 	return email, true
 }
 
-// emailKey gives what must differ from user to user.
+// emailKey returns the key of an address; two addresses with the same key belong to the same user.
 func emailKey(email string) string { return strings.ToLower(email) }
 
 func cutLast(s, sep string) (before, after string, found bool) {

@@ -14,27 +14,31 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// newAudit makes the hook audit: a row in the table audit. At after, the row is part of the transaction: it stands if and
-// only if what it tells of does. At failed there is no transaction any more, and the row is one of its own.
+// newAudit is the factory of the audit hook, which inserts a row into the table audit. At after,
+// the row is part of the transaction and exists only if the change was saved. At failed, the
+// transaction has been rolled back, so the hook uses one of its own.
 func (s *service) newAudit(p flowhook.Point, _ func(v any) error) (flowhook.Hook, error) {
 	if p.Phase != flowhook.After && p.Phase != flowhook.Failed {
-		return nil, errors.New("it tells what has happened; it stands at after and at failed")
+		return nil, errors.New("audit records what has happened, so it is allowed only at after and failed")
 	}
 	return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
-		var who any                                                                                // NULL
-		if x.Identity != nil && !(p.Flow == flowhook.Registration && p.Phase == flowhook.Failed) { // that one was not saved
-			who = x.Identity.ID
+		var userID any // NULL if unknown
+		// that user was not saved
+		if x.Identity != nil && !(p.Flow == flowhook.Registration && p.Phase == flowhook.Failed) {
+			userID = x.Identity.ID
 		}
 		if p.Phase == flowhook.After {
-			return s.auditRow(ctx, x, who, subject(x), reason(x.Err))
+			return s.auditRow(ctx, x, userID, subject(x), reason(x.Err))
 		}
-		return s.transaction(ctx, "", func(ctx context.Context) error { // in the store's queue of writers, which SQLite needs
-			return s.auditRow(ctx, x, who, subject(x), reason(x.Err))
+		// the store serializes writers, which SQLite needs
+		return s.transaction(ctx, "", func(ctx context.Context) error {
+			return s.auditRow(ctx, x, userID, subject(x), reason(x.Err))
 		})
 	}), nil
 }
 
-// subject gives the address that an exchange is about: that of who it is or, where nobody has it, the one that was typed.
+// subject returns the address that an exchange is about: the identity's or, without an identity at
+// login, the one that was typed.
 func subject(x *flowhook.Exchange) string {
 	if x.Identity != nil && len(x.Identity.Addresses) > 0 {
 		return x.Identity.Addresses[0].Value
@@ -45,22 +49,24 @@ func subject(x *flowhook.Exchange) string {
 	return ""
 }
 
-// auditRow writes the row of an exchange. who is the user's ID, or nil.
-func (s *service) auditRow(ctx context.Context, x *flowhook.Exchange, who any, address, outcome string) error {
+// auditRow inserts the row of an exchange. userID is a string, or nil if the user is unknown.
+func (s *service) auditRow(ctx context.Context, x *flowhook.Exchange, userID any, address, outcome string) error {
 	var from any
 	if peer := s.config.peer(x.Request); peer.IsValid() {
 		from = peer.String()
 	}
-	_, err := s.db.exec(ctx, "INSERT INTO audit (at, point, outcome, user_id, account, address, client) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-		s.now().UnixMicro(), x.Point().String(), outcome, who, accountHash(s.config.AuditKey, address), from, client(x.Request))
+	_, err := s.db.exec(ctx, `INSERT INTO audit (at, point, outcome, user_id, account, address, client)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		s.now().UnixMicro(), x.Point().String(), outcome, userID, accountHash(s.config.AuditKey, address),
+		from, client(x.Request))
 	return err
 }
 
-// accountHash gives what the log has in place of an email address: whether there is an account or not, one finds again what was
-// tried on an address that one knows, and reads no address off the log. It is NULL for what is no address: people type their
-// password into the wrong field.
+// accountHash returns the keyed hash that the log stores instead of an email address. With it, the
+// attempts on a known address can be found, but the log reveals no addresses. It returns nil for an
+// invalid address, because users type passwords into the wrong field.
 func accountHash(key []byte, address string) any {
-	email, ok := normaliseEmail(address)
+	email, ok := normalizeEmail(address)
 	if !ok {
 		return nil
 	}
@@ -69,15 +75,15 @@ func accountHash(key []byte, address string) any {
 	return sum.Sum(nil)
 }
 
-// auditMax is how many rows the command audit prints: the newest.
+// auditMax is the maximum number of rows that "authservice audit" prints.
 const auditMax = 500
 
-// printAudit prints what the log has on an address, the oldest first: who tried to sign in as them, from where, when, and what
-// came of it. It is "authservice audit ADDRESS".
+// printAudit prints the newest audit rows about an email address, oldest first: when, what, with
+// which outcome, and from where. It implements "authservice audit ADDRESS".
 func printAudit(ctx context.Context, c config, address string, out io.Writer) (err error) {
-	email, ok := normaliseEmail(address)
+	email, ok := normalizeEmail(address)
 	if !ok {
-		return errors.New("audit: that is not an email address")
+		return errors.New("audit: not an email address")
 	}
 	db, err := openDatabase(ctx, c)
 	if err != nil {
@@ -89,7 +95,8 @@ func printAudit(ctx context.Context, c config, address string, out io.Writer) (e
 		return err
 	}
 	rows, err := db.QueryContext(ctx, `SELECT at, point, outcome, user_id, address, client FROM (
-		SELECT id, at, point, outcome, COALESCE(user_id, 'nobody known') AS user_id, COALESCE(address, 'not kept') AS address, client
+		SELECT id, at, point, outcome, COALESCE(user_id, 'unknown') AS user_id,
+			COALESCE(address, 'deleted') AS address, client
 		FROM audit WHERE account = $1 OR user_id = (SELECT id FROM users WHERE email_key = $2) ORDER BY id DESC LIMIT $3
 	) AS newest ORDER BY id`, accountHash(key, email), emailKey(email), auditMax)
 	if err != nil {

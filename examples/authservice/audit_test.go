@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// audited gives what "authservice audit" prints of an address, without the times: a line for each row.
+// audited returns the lines that "authservice audit" prints about an address, without the times.
 func (s *site) audited(address string) (lines []string) {
 	s.t.Helper()
 	var out bytes.Buffer
@@ -29,13 +29,13 @@ func (s *site) audited(address string) (lines []string) {
 	return lines[1:]
 }
 
-// TestAudit: an operator finds who tried to sign in as somebody, from where, and what came of it, whether there is an account
-// or not. What was typed is not in the log.
+// TestAudit checks that an operator finds the attempts on an address, with or without an account,
+// and that the log contains nothing that was typed.
 func TestAudit(t *testing.T) {
 	onEach(t, func(t *testing.T, database string) {
 		s := newGuarded(t, database)
 		const nobody, typed = "nobody@example.org", "wrong and secret"
-		s.from("192.0.2.9").tries(email, typed) // before there is an account
+		s.from("192.0.2.9").tries(email, typed) // before the account exists
 		s.register(email, password)
 		var id string
 		require.NoError(t, s.service.db.QueryRow("SELECT id FROM users").Scan(&id))
@@ -45,11 +45,11 @@ func TestAudit(t *testing.T) {
 		b.open("/settings").press("Change password", "current", typed, "new", "another password")
 		s.from("192.0.2.1").tries(nobody, typed)
 		s.from("192.0.2.2").tries("Nobody@EXAMPLE.org", typed)
-		s.from("192.0.2.1").tries(password, typed) // into the wrong field
+		s.from("192.0.2.1").tries(password, typed) // typed into the wrong field
 
 		by := func(from string) string { return " " + from + " Firefox on Linux" }
 		require.Equal(t, []string{
-			"login/failed/password wrong_password nobody known" + by("192.0.2.9"),
+			"login/failed/password wrong_password unknown" + by("192.0.2.9"),
 			"registration/after/password ok " + id + by("127.0.0.1"),
 			"verification/after/link ok " + id + by("127.0.0.1"),
 			"login/failed/password wrong_password " + id + by("192.0.2.1"),
@@ -57,8 +57,8 @@ func TestAudit(t *testing.T) {
 			"settings/failed/password wrong_password " + id + by("2001:db8::1"),
 		}, s.audited("alice@EXAMPLE.org"))
 		require.Equal(t, []string{
-			"login/failed/password wrong_password nobody known" + by("192.0.2.1"),
-			"login/failed/password wrong_password nobody known" + by("192.0.2.2"),
+			"login/failed/password wrong_password unknown" + by("192.0.2.1"),
+			"login/failed/password wrong_password unknown" + by("192.0.2.2"),
 		}, s.audited(nobody))
 		require.Empty(t, s.audited("bob@example.org"))
 		require.Equal(t, 1, s.count("audit WHERE outcome = 'wrong_password' AND account IS NULL"))
@@ -82,12 +82,13 @@ func TestAudit(t *testing.T) {
 		require.NoError(t, rows.Err())
 		require.ErrorContains(t, printAudit(t.Context(), s.service.config, "alice", nil), "not an email address")
 
-		other := newSite(t, database, "SESSION_SECRETS", "another-secret-0123456789abcdef0") // the key is not made of these
+		// the key does not depend on them
+		other := newSite(t, database, "SESSION_SECRETS", "another-secret-0123456789abcdef0")
 		require.Len(t, other.audited(nobody), 2)
 	})
 }
 
-// TestAuditCommand asks as an operator does, beside the service or without it.
+// TestAuditCommand runs "authservice audit" while the service runs.
 func TestAuditCommand(t *testing.T) {
 	onEach(t, func(t *testing.T, database string) {
 		s := newSite(t, database)
@@ -102,7 +103,7 @@ func TestAuditCommand(t *testing.T) {
 		out, err := ask("audit", email)
 		require.NoError(t, err, out)
 		require.Equal(t, 2, strings.Count(out, "\n"), out)
-		require.Contains(t, out, "login/failed/password  wrong_password  nobody known  127.0.0.1  Firefox on Linux\n")
+		require.Contains(t, out, "login/failed/password  wrong_password  unknown  127.0.0.1  Firefox on Linux\n")
 		for _, args := range [][]string{{"audit"}, {"audit", "alice"}, {"serve"}, {"audit", email, email}} {
 			out, err = ask(args...)
 			require.Error(t, err, args)
@@ -111,9 +112,9 @@ func TestAuditCommand(t *testing.T) {
 	})
 }
 
-// TestAuditStandsWithWhatItTells: the row of a sign-in is there if and only if the session is; that of a failure stays where
-// all else is rolled back.
-func TestAuditStandsWithWhatItTells(t *testing.T) {
+// TestAudit_Transaction checks that the row of a sign-in exists only with its session, and that the
+// row of a failure survives the rollback.
+func TestAudit_Transaction(t *testing.T) {
 	onEach(t, func(t *testing.T, database string) {
 		s := newGuarded(t, database)
 		s.register(email, password)
@@ -121,19 +122,20 @@ func TestAuditStandsWithWhatItTells(t *testing.T) {
 		require.NoError(t, err)
 		b := s.from("192.0.2.1")
 		require.Equal(t, 500, b.tries(email, password))
-		require.Equal(t, 0, s.count("flowhook_sessions"), "no sign-in that is not in the log")
+		require.Equal(t, 0, s.count("flowhook_sessions"), "no sign-in without an audit row")
 		_, err = s.service.db.Exec("ALTER TABLE gone RENAME TO audit")
 		require.NoError(t, err)
 		_, err = s.service.db.Exec("ALTER TABLE sign_ins RENAME TO gone")
 		require.NoError(t, err)
 		require.Equal(t, 500, b.tries(email, password))
-		require.Equal(t, 1, s.count("audit WHERE point = 'login/failed/password' AND outcome = 'error' AND user_id IS NOT NULL AND account IS NOT NULL AND address = '192.0.2.1'"))
+		require.Equal(t, 1, s.count("audit WHERE point = 'login/failed/password' AND outcome = 'error' AND user_id "+
+			"IS NOT NULL AND account IS NOT NULL AND address = '192.0.2.1'"))
 		require.Equal(t, 0, s.count("audit WHERE point = 'login/after/password'"))
 	})
 }
 
-// TestAuditForgetsAddresses: where a request came from is kept for less long than the rest.
-func TestAuditForgetsAddresses(t *testing.T) {
+// TestAudit_AddressesAreDeleted checks that IP addresses are deleted before the rest of the log.
+func TestAudit_AddressesAreDeleted(t *testing.T) {
 	onEach(t, func(t *testing.T, database string) {
 		s := newSite(t, database)
 		s.browser().post("/login", url.Values{"email": {email}, "password": {"wrong"}})
@@ -147,6 +149,7 @@ func TestAuditForgetsAddresses(t *testing.T) {
 		require.Equal(t, 0, with(91*24*time.Hour))
 		require.Equal(t, 1, s.count("audit WHERE account IS NOT NULL AND outcome = 'wrong_password'"))
 		s.ahead.Store(0)
-		require.Equal(t, []string{"login/failed/password wrong_password nobody known not kept Firefox on Linux"}, s.audited(email))
+		require.Equal(t, []string{"login/failed/password wrong_password unknown deleted Firefox on Linux"},
+			s.audited(email))
 	})
 }

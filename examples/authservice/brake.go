@@ -15,21 +15,24 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// newBrake makes the hook brake, which slows down who guesses passwords. It stands at three places, and they belong together:
+// newBrake is the factory of the brake hook, which slows down password guessing. Configure it at
+// three points, which work together:
 //
-//   - before login and settings it refuses a form with a password in it while too many have been wrong, before the
-//     password is looked at: by account and client together, by account, and by client. It has the limits as its config. An
-//     account is the address that was typed, whether anybody has it or not, so a refusal does not tell;
-//   - at failed it counts the passwords that were wrong, and no other failure;
-//   - after login, which nobody passes without the password, it forgets the failures of this client on this account. It does
-//     not stand after settings, where most of what succeeds takes no password.
+//   - Before login and settings, it refuses a form with a password while there were too many wrong
+//     ones. It does so before the password is checked. It limits the pair of account and client,
+//     the account, and the client; its config sets the limits. An account is the address as typed,
+//     registered or not, so a refusal does not reveal whether it exists.
+//   - At failed, it counts wrong passwords and no other failures.
+//   - After login, it resets the counter of the pair. It does not do so after settings, because
+//     most changes there need no password.
 //
-// A browser that has signed in to the account before has a cookie that says so (see devices.go). It is counted by itself, and
-// neither by the account's limit nor by its network's: whoever guesses elsewhere does not keep the owner out of there. With a
-// browser that is new to the account, the owner is kept out for as long as others guess at it from many networks.
+// A browser that has signed in to the account before has a cookie that proves it; see devices.go.
+// Such a browser has a counter of its own instead of the limits of the account and the client. So
+// guessing elsewhere does not lock the owner out. From a new browser, the owner cannot sign in
+// while others guess from many networks.
 //
-// What is counted is in this process's memory. It outlives a reload of auth.yml, but no restart, and each of several copies
-// counts for itself: what one allows, n of them allow n times.
+// The counters are in memory. They outlive a reload of auth.yml but not a restart. Each copy of the
+// service counts separately, so n copies allow n times the attempts.
 func (s *service) newBrake(p flowhook.Point, decode func(v any) error) (flowhook.Hook, error) {
 	switch {
 	case p.Phase == flowhook.Before && (p.Flow == flowhook.Login || p.Flow == flowhook.Settings):
@@ -43,14 +46,15 @@ func (s *service) newBrake(p flowhook.Point, decode func(v any) error) (flowhook
 			}
 		}
 		return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
-			return s.brakeBefore(ctx, x, p.Flow, [kinds]limit{byPair: limits.Pair, byAccount: limits.Account, byClient: limits.Client})
+			return s.brakeBefore(ctx, x, p.Flow,
+				[kinds]limit{byPair: limits.Pair, byAccount: limits.Account, byClient: limits.Client})
 		}), nil
 	case p.Phase == flowhook.Failed && (p.Flow == flowhook.Login || p.Flow == flowhook.Settings):
 		return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
 			if no := (*refusal)(nil); errors.As(x.Err, &no) && no.Code == wrongPassword && guessed(x.Request, p.Flow) {
 				g := guessOf(ctx)
 				if !g.begun() {
-					return errors.New("it does not stand before this flow, so it has let through what it is to count")
+					return errors.New("the brake is not configured before this flow, so it cannot count the attempt")
 				}
 				g.end(true)
 			}
@@ -59,34 +63,35 @@ func (s *service) newBrake(p flowhook.Point, decode func(v any) error) (flowhook
 	case p.Phase == flowhook.After && p.Flow == flowhook.Login:
 		return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
 			if g := guessOf(ctx); g.begun() {
-				x.AfterCommit(func(context.Context) error { g.right(); return nil })
+				x.AfterCommit(func(context.Context) error { g.succeeded(); return nil })
 			}
 			return nil
 		}), nil
 	}
-	return nil, errors.New("it stands before login and settings, at their failed, and after login")
+	return nil, errors.New("brake is allowed only before login and settings, at their failed, and after login")
 }
 
-// guessed says whether a request gives a password.
+// guessed reports whether a request submits a password.
 func guessed(r *http.Request, flow flowhook.Flow) bool {
 	return r.Method == http.MethodPost && (flow == flowhook.Login || r.PostFormValue("current") != "")
 }
 
-// brakeBefore lets a try through, and has it under way from here on, or answers.
-func (s *service) brakeBefore(ctx context.Context, x *flowhook.Exchange, flow flowhook.Flow, limits [kinds]limit) error {
+// brakeBefore starts an attempt or, if there were too many, answers 429.
+func (s *service) brakeBefore(ctx context.Context, x *flowhook.Exchange, flow flowhook.Flow,
+	limits [kinds]limit) error {
 	if !guessed(x.Request, flow) {
 		return nil
 	}
-	account, who := accountOf(x.Request.PostFormValue("email")), any(nil)
+	account, userID := accountOf(x.Request.PostFormValue("email")), any(nil)
 	if flow == flowhook.Settings {
 		u, _, err := s.current(x.Request.WithContext(ctx))
 		if errors.Is(err, flowhook.ErrNoSession) {
-			return nil // whose password nobody will look at
+			return nil // without a session, the password is not checked
 		}
 		if err != nil {
 			return err
 		}
-		account, who = emailKey(u.Email), u.ID
+		account, userID = emailKey(u.Email), u.ID
 	}
 	device, err := s.knownDevice(ctx, x.Request, account)
 	if err != nil {
@@ -94,38 +99,42 @@ func (s *service) brakeBefore(ctx context.Context, x *flowhook.Exchange, flow fl
 	}
 	g := guessOf(ctx)
 	if g == nil || g.begun() {
-		return errors.New("the handler has to be wrapped in braked, once")
+		return errors.New("the handler must be wrapped in withGuess exactly once")
 	}
-	no := g.begin(s.tallies, s.now, keysOf(account, network(s.config.peer(x.Request)), device, limits))
-	if no == nil {
+	over := g.begin(s.counters, s.now, keysOf(account, network(s.config.peer(x.Request)), device, limits))
+	if over == nil {
 		return nil
 	}
-	if no.tell { // not each of them: to be refused is cheap, and a row is not
-		s.log.WarnContext(ctx, "the brake holds", slog.String("flow", string(flow)), slog.String("by", no.by.String()), slog.Duration("wait", no.wait))
+	if over.first { // a row for each refusal would cost more than the refusal
+		s.log.WarnContext(ctx, "too many attempts", slog.String("flow", string(flow)),
+			slog.String("by", over.by.String()), slog.Duration("wait", over.wait))
 		if err := s.transaction(ctx, "", func(ctx context.Context) error {
-			return s.auditRow(ctx, x, who, account, "too_many_by_"+no.by.String())
-		}); err != nil { // nobody gets in for that
-			s.log.ErrorContext(ctx, "the audit log lacks that the brake holds", "error", err)
+			return s.auditRow(ctx, x, userID, account, "too_many_by_"+over.by.String())
+		}); err != nil { // the attempt is refused anyway
+			s.log.ErrorContext(ctx, "writing the audit row of a refused attempt failed", "error", err)
 		}
 	}
-	x.Writer.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(no.wait.Seconds()))))
-	s.show(x.Writer, x.Request, http.StatusTooManyRequests, "error", page{Title: "Too many tries", Data: "There were too many wrong passwords. Please try again " +
-		inWords(no.wait) + ". A browser that has signed in to the account before has tries of its own."})
+	x.Writer.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(over.wait.Seconds()))))
+	s.show(x.Writer, x.Request, http.StatusTooManyRequests, "error", page{Title: "Too many attempts",
+		Data: "There were too many wrong passwords. Please try again " + inWords(over.wait) +
+			". A browser that has signed in to this account before has its own limit."})
 	return nil
 }
 
-// accountOf gives the account that an address, as typed, names, whether there is such an account or not.
+// accountOf returns the key of the account for an address as typed, whether or not the account
+// exists.
 func accountOf(typed string) string {
-	if email, ok := normaliseEmail(typed); ok {
+	if email, ok := normalizeEmail(typed); ok {
 		return emailKey(email)
 	}
 	return strings.ToLower(strings.TrimSpace(typed))
 }
 
-// knownDevice gives the device that a request comes from, if somebody has signed in to the account with it before.
+// knownDevice returns the device that a request comes from, or "" if it has not signed in to the
+// account before.
 func (s *service) knownDevice(ctx context.Context, r *http.Request, account string) (string, error) {
 	device := device(r)
-	if _, ok := normaliseEmail(account); !ok || device == "" { // what is no address is nobody's, and may be no text
+	if _, ok := normalizeEmail(account); !ok || device == "" { // no account has an invalid address
 		return "", nil
 	}
 	if known, err := s.db.knowsDevice(ctx, account, device); err != nil || !known {
@@ -134,11 +143,11 @@ func (s *service) knownDevice(ctx context.Context, r *http.Request, account stri
 	return device, nil
 }
 
-// keysOf gives what a try is counted on, the client first: one that is refused makes no new keys. device is empty where
-// the account does not know the browser.
+// keysOf returns the keys that an attempt counts on, the client first, so that a refused client
+// creates no keys for accounts. device is empty if the browser is new to the account.
 func keysOf(account, network, device string, limits [kinds]limit) []key {
-	of := func(k kind, what ...string) key {
-		return key{k, sha256.Sum256([]byte(strings.Join(what, "\x00"))), limits[k]} // the account last, since only it may contain anything
+	of := func(k kind, parts ...string) key { // the account is last, because only it may contain \x00
+		return key{k, sha256.Sum256([]byte(strings.Join(parts, "\x00"))), limits[k]}
 	}
 	if device != "" {
 		return []key{of(byPair, "device", device, account)}
@@ -146,7 +155,7 @@ func keysOf(account, network, device string, limits [kinds]limit) []key {
 	return []key{of(byClient, network), of(byPair, "network", network, account), of(byAccount, account)}
 }
 
-// inWords says when a wait is over.
+// inWords returns when a wait is over, in words.
 func inWords(wait time.Duration) string {
 	if n := int(math.Ceil(wait.Minutes())); n > 1 {
 		return fmt.Sprintf("in %d minutes", n)

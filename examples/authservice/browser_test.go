@@ -14,7 +14,7 @@ import (
 	"golang.org/x/net/html"
 )
 
-// A browser goes through the pages as a user does: it follows links and presses buttons by what stands on them.
+// A browser uses the pages as a user does: it finds links and buttons by their text.
 type browser struct {
 	t      *testing.T
 	base   string
@@ -43,7 +43,7 @@ func (b *browser) open(target string) *browser {
 	return b.do(r)
 }
 
-// post sends what no form of ours would.
+// post sends a form that may not be on any page.
 func (b *browser) post(path string, values url.Values) *browser {
 	b.t.Helper()
 	r, err := http.NewRequest("POST", b.base+path, strings.NewReader(values.Encode()))
@@ -66,17 +66,18 @@ func (b *browser) do(r *http.Request) *browser {
 	b.Status, b.Header, b.URL, b.Body = response.StatusCode, response.Header, response.Request.URL, string(body)
 	b.doc, err = html.Parse(strings.NewReader(b.Body))
 	require.NoError(b.t, err)
-	if strings.HasPrefix(b.URL.String(), b.base) && !strings.HasPrefix(b.URL.Path, "/dev/") && strings.HasPrefix(b.Header.Get("Content-Type"), "text/html") {
+	if strings.HasPrefix(b.URL.String(), b.base) && !strings.HasPrefix(b.URL.Path, "/dev/") &&
+		strings.HasPrefix(b.Header.Get("Content-Type"), "text/html") {
 		b.checkPage()
 	}
 	return b
 }
 
-// checkPage looks at what every page of the service must be.
+// checkPage checks what must hold for every page of the service.
 func (b *browser) checkPage() {
 	b.t.Helper()
 	where := b.URL.Path
-	require.True(b.t, strings.HasSuffix(b.Body, "</body>\n</html>\n"), "%s: the page is not whole", where)
+	require.True(b.t, strings.HasSuffix(b.Body, "</body>\n</html>\n"), "%s: the page is incomplete", where)
 	require.Len(b.t, b.all("h1"), 1, where)
 	require.Equal(b.t, "en", attribute(b.all("html")[0], "lang"), where)
 	require.NotEmpty(b.t, text(b.all("title")[0]), where)
@@ -88,7 +89,7 @@ func (b *browser) checkPage() {
 	ids, labels := map[string]bool{}, map[string]bool{}
 	for _, n := range b.all("") {
 		if id := attribute(n, "id"); id != "" {
-			require.False(b.t, ids[id], "%s: two elements are %q", where, id)
+			require.False(b.t, ids[id], "%s: two elements have the id %q", where, id)
 			ids[id] = true
 		}
 		if n.Data == "label" {
@@ -103,10 +104,10 @@ func (b *browser) checkPage() {
 		require.True(b.t, labels[attribute(n, "id")], "%s: %s has no label", where, attribute(n, "name"))
 		require.NotEmpty(b.t, attribute(n, "autocomplete"), "%s: %s", where, attribute(n, "name"))
 		for by := range strings.FieldsSeq(attribute(n, "aria-describedby")) {
-			require.True(b.t, ids[by], "%s: nothing is %q", where, by)
+			require.True(b.t, ids[by], "%s: no element has the id %q", where, by)
 		}
 		if attribute(n, "type") == "password" {
-			require.Empty(b.t, attribute(n, "value"), "%s: a password goes back to the browser", where)
+			require.Empty(b.t, attribute(n, "value"), "%s: the page contains a password", where)
 		}
 	}
 	for _, n := range b.all("form") {
@@ -122,11 +123,11 @@ func (b *browser) follow(label string) *browser {
 			return b.open(b.resolve(attribute(n, "href")))
 		}
 	}
-	require.FailNow(b.t, "there is no link "+label, b.Body)
+	require.FailNow(b.t, "no link "+label, b.Body)
 	return b
 }
 
-// press sends the first form whose button has this text, with these values in its fields.
+// press submits the first form whose button has this text, with these values in its fields.
 func (b *browser) press(label string, values ...string) *browser {
 	b.t.Helper()
 	for _, form := range b.all("form") {
@@ -148,11 +149,11 @@ func (b *browser) press(label string, values ...string) *browser {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		return b.do(r)
 	}
-	require.FailNow(b.t, "there is no button "+label, b.Body)
+	require.FailNow(b.t, "no button "+label, b.Body)
 	return b
 }
 
-// at checks what page is shown.
+// at checks which page is shown.
 func (b *browser) at(path, heading string) *browser {
 	b.t.Helper()
 	require.Equal(b.t, path, b.URL.Path, b.Body)
@@ -160,13 +161,14 @@ func (b *browser) at(path, heading string) *browser {
 	return b
 }
 
-// hasHeader says whether the page has the header of who is signed in.
+// hasHeader reports whether the page has the header for a signed-in user.
 func (b *browser) hasHeader() bool { return len(b.all("nav")) == 1 }
 
-func (b *browser) refused(status int, says string) *browser {
+// refused checks the status and the text of the page.
+func (b *browser) refused(status int, want string) *browser {
 	b.t.Helper()
 	require.Equal(b.t, status, b.Status, b.Body)
-	require.Contains(b.t, text(b.doc), says)
+	require.Contains(b.t, text(b.doc), want)
 	return b
 }
 
@@ -178,7 +180,7 @@ func (b *browser) resolve(reference string) string {
 
 func (b *browser) all(tag string) []*html.Node { return within(b.doc, tag) }
 
-// within finds all elements of a tag; of any, where it is empty.
+// within returns all elements with a tag, or all elements if tag is empty.
 func within(n *html.Node, tag string) (found []*html.Node) {
 	for c := range n.Descendants() {
 		if c.Type == html.ElementNode && (tag == "" || c.Data == tag) {

@@ -10,23 +10,28 @@ const (
 	cleanBatch = 500
 )
 
-// stale is what the service's own tables have no use for any more. Each statement takes one batch, so that nobody waits long
-// behind it. $1 is now less the span.
+// stale lists the rows of the service's tables that are no longer needed. Each statement handles
+// one batch, so that it holds its locks only briefly. $1 is the current time minus age.
 var stale = []struct {
-	span  time.Duration
+	age   time.Duration
 	query string
 }{
-	{0, "DELETE FROM sign_ins WHERE session_id IN (SELECT session_id FROM sign_ins WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)"},
-	{deviceLifetime, "DELETE FROM devices WHERE (user_id, device) IN (SELECT user_id, device FROM devices WHERE last_seen <= $1 ORDER BY last_seen LIMIT $2)"},
-	// Where a request came from is somebody's, and helps for as long as somebody may still follow it up.
-	{90 * 24 * time.Hour, "UPDATE audit SET address = NULL WHERE id IN (SELECT id FROM audit WHERE address IS NOT NULL AND at <= $1 ORDER BY at LIMIT $2)"},
+	{0, "DELETE FROM sign_ins WHERE session_id IN (SELECT session_id FROM sign_ins WHERE expires_at <= $1 ORDER BY " +
+		"expires_at LIMIT $2)"},
+	{deviceLifetime, "DELETE FROM devices WHERE (user_id, device) IN (SELECT user_id, device FROM devices WHERE " +
+		"last_seen <= $1 ORDER BY last_seen LIMIT $2)"},
+	// An IP address is personal data. It is kept only as long as someone may investigate an
+	// attempt.
+	{90 * 24 * time.Hour, "UPDATE audit SET address = NULL WHERE id IN (SELECT id FROM audit WHERE address IS NOT " +
+		"NULL AND at <= $1 ORDER BY at LIMIT $2)"},
 	{365 * 24 * time.Hour, "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at <= $1 ORDER BY at LIMIT $2)"},
 }
 
-// cleanUp deletes what has expired, one batch after the other.
+// cleanUp deletes expired rows in batches.
 func (s *service) cleanUp(ctx context.Context) error {
 	now := s.now()
-	// An expired token still says that a mail went out, for as long as the longest interval of a verify hook.
+	// An expired token is kept for as long as the longest interval of a verify hook, which looks
+	// for the last email.
 	if err := s.inBatches(ctx, func(ctx context.Context) (int, error) {
 		return s.store.DeleteExpired(ctx, now.Add(-24*time.Hour), cleanBatch)
 	}); err != nil {
@@ -35,7 +40,7 @@ func (s *service) cleanUp(ctx context.Context) error {
 	for _, one := range stale {
 		if err := s.inBatches(ctx, func(ctx context.Context) (deleted int, err error) {
 			err = s.store.Transaction(ctx, "", func(ctx context.Context) error {
-				n, err := s.db.exec(ctx, one.query, now.Add(-one.span).UnixMicro(), cleanBatch)
+				n, err := s.db.exec(ctx, one.query, now.Add(-one.age).UnixMicro(), cleanBatch)
 				deleted = int(n)
 				return err
 			})
@@ -56,7 +61,7 @@ func (s *service) inBatches(ctx context.Context, batch func(ctx context.Context)
 	}
 }
 
-// keepClean cleans up now and then, until ctx ends.
+// keepClean cleans up every cleanEvery until ctx ends.
 func (s *service) keepClean(ctx context.Context) {
 	tick := time.NewTicker(cleanEvery)
 	defer tick.Stop()
@@ -66,7 +71,7 @@ func (s *service) keepClean(ctx context.Context) {
 			return
 		case <-tick.C:
 			if err := s.cleanUp(ctx); err != nil && ctx.Err() == nil {
-				s.log.WarnContext(ctx, "cleaning up failed; it will be tried again", "error", err)
+				s.log.WarnContext(ctx, "cleanup failed; it will be retried", "error", err)
 			}
 		}
 	}

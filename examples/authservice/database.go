@@ -25,68 +25,83 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
-// A copy of the service takes up to connections and, on PostgreSQL, queueConnections more. They are made anew now and then, so
-// that after a failover, or behind a load balancer, they do not stay where they were (see docs/postgresql.md).
+// A copy of the service uses up to connections and, on PostgreSQL, queueConnections more.
+// Connections are replaced after connectionLifetime, so that they follow a failover or a load
+// balancer (see docs/postgresql.md).
 const (
 	connections        = 16
 	queueConnections   = 4
 	connectionLifetime = 30 * time.Minute
 )
 
-// A database is where everything is kept.
+// A database is the service's database, on SQLite or PostgreSQL.
 type database struct {
 	*sql.DB
 	dialect sqlstore.Dialect
-	file    string        // of SQLite
-	pool    *pgxpool.Pool // PostgreSQL, for the queue's worker, which listens; nil with SQLite
+	file    string        // the path of the SQLite file
+	pool    *pgxpool.Pool // PostgreSQL, for the queue's worker; nil with SQLite
 }
 
-// openDatabase connects when it is first used, not here.
-func openDatabase(ctx context.Context, c config) (*database, error) {
-	d := &database{dialect: c.Dialect}
-	switch c.Dialect {
-	case sqlstore.SQLite:
-		d.file = c.Database
-		// Made here, since SQLite would let everybody on the machine read it.
-		f, err := os.OpenFile(d.file, os.O_RDWR|os.O_CREATE, 0o600)
-		if err != nil {
-			return nil, fmt.Errorf("opening the SQLite file: %w", err)
-		}
-		f.Close()
-		// Immediate, so that a transaction that goes on to write does not fail for having read before; and synchronous
-		// NORMAL: what was committed survives the process, but the last of it perhaps not a power cut.
-		path := (&url.URL{Path: filepath.ToSlash(c.Database)}).EscapedPath()
-		db, err := sql.Open("sqlite", "file:"+path+"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)"+
-			"&_pragma=synchronous(NORMAL)&_pragma=foreign_keys(1)")
-		if err != nil {
-			return nil, fmt.Errorf("opening the SQLite file: %w", err)
-		}
-		d.DB = db
-	case sqlstore.PostgreSQL:
-		connector, err := pgx.ParseConfig(c.Database)
-		if err != nil {
-			return nil, errors.New("DATABASE_URL is not a PostgreSQL URL that can be read") // err may quote it
-		}
-		connector.ConnectTimeout = 5 * time.Second
-		pool, err := pgxpool.ParseConfig(c.Database)
-		if err != nil {
-			return nil, errors.New("DATABASE_URL is not a PostgreSQL URL that can be read")
-		}
-		pool.MaxConns, pool.ConnConfig.ConnectTimeout = queueConnections, 5*time.Second
-		pool.MaxConnLifetime = connectionLifetime
-		if d.pool, err = pgxpool.NewWithConfig(ctx, pool); err != nil {
-			return nil, fmt.Errorf("opening PostgreSQL for the mail queue: %w", err)
-		}
-		d.DB = stdlib.OpenDB(*connector)
+// openDatabase opens the database. It connects on first use.
+func openDatabase(ctx context.Context, c config) (d *database, err error) {
+	if c.Dialect == sqlstore.SQLite {
+		d, err = openSQLite(c.Database)
+	} else {
+		d, err = openPostgreSQL(ctx, c.Database)
 	}
+	if err != nil {
+		return nil, err
+	}
+	d.dialect = c.Dialect
 	d.SetMaxOpenConns(connections)
-	d.SetMaxIdleConns(connections) // to open one takes longer than most statements
+	d.SetMaxIdleConns(connections) // opening one takes longer than most statements
 	d.SetConnMaxIdleTime(5 * time.Minute)
 	d.SetConnMaxLifetime(connectionLifetime)
 	return d, nil
 }
 
-// Close closes all connections. A worker that does not end keeps its own, but not the process.
+func openSQLite(file string) (*database, error) {
+	// SQLite would create it readable for all users of the machine
+	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("opening the SQLite file: %w", err)
+	}
+	f.Close()
+	// Immediate transactions do not fail when they write after reading. With synchronous=NORMAL, a
+	// commit survives the end of the process, but the last ones may not survive a power cut.
+	path := (&url.URL{Path: filepath.ToSlash(file)}).EscapedPath()
+	options := "?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)" +
+		"&_pragma=synchronous(NORMAL)&_pragma=foreign_keys(1)"
+	db, err := sql.Open("sqlite", "file:"+path+options)
+	if err != nil {
+		return nil, fmt.Errorf("opening the SQLite file: %w", err)
+	}
+	return &database{DB: db, file: file}, nil
+}
+
+// errDatabaseURL does not show the URL, which may contain a password.
+var errDatabaseURL = errors.New("DATABASE_URL is not a valid PostgreSQL URL")
+
+func openPostgreSQL(ctx context.Context, databaseURL string) (*database, error) {
+	connector, err := pgx.ParseConfig(databaseURL)
+	if err != nil {
+		return nil, errDatabaseURL
+	}
+	connector.ConnectTimeout = 5 * time.Second
+	config, err := pgxpool.ParseConfig(databaseURL)
+	if err != nil {
+		return nil, errDatabaseURL
+	}
+	config.MaxConns, config.ConnConfig.ConnectTimeout = queueConnections, 5*time.Second
+	config.MaxConnLifetime = connectionLifetime
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("opening PostgreSQL for the mail queue: %w", err)
+	}
+	return &database{DB: stdlib.OpenDB(*connector), pool: pool}, nil
+}
+
+// Close closes all connections. It does not wait for a worker that does not stop.
 func (d *database) Close() error {
 	if d.pool != nil {
 		closed := make(chan struct{})
@@ -99,42 +114,44 @@ func (d *database) Close() error {
 	return d.DB.Close()
 }
 
-// migrate brings all tables up to date: the service's, flowhook's and the queue's. The caller holds the start-up lock.
+// migrate migrates all tables: the service's, flowhook's and the queue's. The caller holds the
+// startup lock.
 func (d *database) migrate(ctx context.Context, queue mail.Options) error {
 	own, err := fs.Sub(migrations, "migrations/"+string(d.dialect))
 	if err != nil {
 		return err
 	}
 	for _, m := range []struct {
-		table string // of versions: each set of files counts for itself
+		table string // each set of migrations has its own version table
 		files fs.FS
 	}{{"authservice_migrations", own}, {"flowhook_migrations", d.dialect.Migrations()}} {
-		p, err := goose.NewProvider(goose.Dialect(d.dialect), d.DB, m.files, goose.WithTableName(m.table), goose.WithDisableGlobalRegistry(true))
+		p, err := goose.NewProvider(goose.Dialect(d.dialect), d.DB, m.files, goose.WithTableName(m.table),
+			goose.WithDisableGlobalRegistry(true))
 		if err != nil {
-			return fmt.Errorf("migration (%s): %w", m.table, err)
+			return fmt.Errorf("migrating (%s): %w", m.table, err)
 		}
 		if _, err := p.Up(ctx); err != nil {
-			return fmt.Errorf("migration (%s): %w", m.table, err)
+			return fmt.Errorf("migrating (%s): %w", m.table, err)
 		}
 	}
 	if err := mail.Migrate(ctx, queue); err != nil {
-		return fmt.Errorf("migration of the mail queue: %w", err)
+		return fmt.Errorf("migrating the mail queue: %w", err)
 	}
 	return nil
 }
 
-// startupLock is the key of the advisory lock on PostgreSQL: "authserv".
+// startupLock is the key of the advisory lock on PostgreSQL, "authserv" in ASCII.
 const startupLock = 0x6175746873657276
 
-// alone runs fn while no other copy of the service does: several may start at once, and neither goose nor River expects
-// that. A copy that dies gives the lock back.
+// alone runs fn under a lock that all copies of the service share. Several copies may start at
+// once, which neither goose nor River supports. The lock is released if the process dies.
 func (d *database) alone(ctx context.Context, fn func(ctx context.Context) error) error {
 	if d.dialect == sqlstore.SQLite {
 		lock := flock.New(d.file+".lock", flock.SetPermissions(0o600))
 		if _, err := lock.TryLockContext(ctx, 50*time.Millisecond); err != nil {
-			return fmt.Errorf("waiting for the lock file beside the database: %w", err)
+			return fmt.Errorf("waiting for the lock file next to the database: %w", err)
 		}
-		defer lock.Close() // the file stays: to remove it would be a race
+		defer lock.Close() // removing the file would be a race
 		return fn(ctx)
 	}
 	conn, err := d.Conn(ctx)
@@ -143,13 +160,13 @@ func (d *database) alone(ctx context.Context, fn func(ctx context.Context) error
 	}
 	defer conn.Close()
 	if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock($1)", startupLock); err != nil {
-		return fmt.Errorf("waiting for the start-up lock: %w", err)
+		return fmt.Errorf("waiting for the startup lock: %w", err)
 	}
 	err = fn(ctx)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if _, unlock := conn.ExecContext(ctx, "SELECT pg_advisory_unlock($1)", startupLock); unlock != nil {
-		err = errors.Join(err, fmt.Errorf("giving the start-up lock back: %w", unlock))
+		err = errors.Join(err, fmt.Errorf("releasing the startup lock: %w", unlock))
 	}
 	return err
 }
@@ -161,8 +178,8 @@ type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// on gives what a statement runs on: the transaction that ctx carries, with a context that lasts as long, or else the
-// database. All statements of the service go through it, so that they take part in flowhook's transactions.
+// on returns the transaction that ctx carries, with a context for its statements, or else the
+// database. All statements of the service use it, so that they are part of flowhook's transactions.
 func (d *database) on(ctx context.Context) (context.Context, querier) {
 	if tx, ok := sqlstore.Tx(ctx); ok {
 		return sqlstore.TxContext(ctx), tx
@@ -170,7 +187,7 @@ func (d *database) on(ctx context.Context) (context.Context, querier) {
 	return ctx, d.DB
 }
 
-// exec runs a statement and gives the number of rows it changed.
+// exec runs a statement and returns the number of rows that it changed.
 func (d *database) exec(ctx context.Context, query string, args ...any) (int64, error) {
 	ctx, q := d.on(ctx)
 	result, err := q.ExecContext(ctx, query, args...)
@@ -180,7 +197,7 @@ func (d *database) exec(ctx context.Context, query string, args ...any) (int64, 
 	return result.RowsAffected()
 }
 
-// row reads one row into dest. sql.ErrNoRows: there is none.
+// row reads one row into dest. It returns sql.ErrNoRows if there is none.
 func (d *database) row(ctx context.Context, dest []any, query string, args ...any) error {
 	ctx, q := d.on(ctx)
 	return q.QueryRowContext(ctx, query, args...).Scan(dest...)

@@ -8,11 +8,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestConnections: a copy takes no more connections than main.go says.
+// TestConnections checks that a copy uses no more connections than main.go documents.
 func TestConnections(t *testing.T) {
 	db, err := openDatabase(t.Context(), config{Dialect: sqlstore.PostgreSQL, Database: testkit.PostgreSQL(t)})
 	require.NoError(t, err)
 	defer db.Close()
 	require.EqualValues(t, 20, db.Stats().MaxOpenConnections+int(db.pool.Config().MaxConns))
-	require.Equal(t, connectionLifetime, db.pool.Config().MaxConnLifetime) // database/sql does not tell its own
+	require.Equal(t, connectionLifetime, db.pool.Config().MaxConnLifetime) // database/sql does not expose its own
 }

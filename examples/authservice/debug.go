@@ -9,12 +9,17 @@ import (
 	"github.com/flowhook/flowhook/hookpage"
 )
 
-// debugPath is the page of what is configured, and how often it has run. It stands outside of ownHost, so that
-// "curl http://127.0.0.1:8080/debug/hooks" works whatever PUBLIC_URL is; and for everybody else it is a page that is not there.
+// debugPath is the path of the page with the configured hooks. It is served outside publicHost, so
+// that "curl http://127.0.0.1:8080/debug/hooks" works whatever PUBLIC_URL is. For requests from
+// other machines, the page does not exist.
 const debugPath = "/debug/hooks"
 
 func (s *service) debug(next http.Handler) http.Handler {
-	page := hookpage.Handler(s.pipeline, hookpage.Options{Title: "Hooks of authservice", Recorder: s.recorder, File: s.config.AuthConfig}) // it sets a policy of its own
+	page := hookpage.Handler(s.pipeline, hookpage.Options{ // it sets a policy of its own
+		Title:    "Hooks of authservice",
+		Recorder: s.recorder,
+		File:     s.config.AuthConfig,
+	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == debugPath && (r.Method == http.MethodGet || r.Method == http.MethodHead) && onThisMachine(r) {
 			page.ServeHTTP(w, r)
@@ -24,14 +29,15 @@ func (s *service) debug(next http.Handler) http.Handler {
 	})
 }
 
-// onThisMachine says whether a request was made on this machine, and meant for it.
+// onThisMachine reports whether a request was made on this machine and meant for it:
 //
 //   - It comes from a loopback address.
-//   - It names one. A page of another site, whose owner lets its name point to 127.0.0.1, is in a browser on this machine,
-//     and could read what is shown here; but the browser says which name it was.
-//   - No proxy says that it has passed it on: behind a proxy on the same machine, everybody comes from loopback. One that
-//     neither says so nor passes the header Host on cannot be told from a client here; but in front of a public service it
-//     is of no use (see ownHost).
+//   - Its Host is a loopback address or localhost. Another site whose name resolves to 127.0.0.1
+//     (DNS rebinding) could otherwise read the page in a browser on this machine.
+//   - No header says that a proxy forwarded it. Behind a proxy on this machine, all requests come
+//     from loopback. A proxy that sets no such header and does not pass the Host header on looks
+//     like a local client. But the service does not work behind such a proxy anyway (see
+//     publicHost).
 func onThisMachine(r *http.Request) bool {
 	from, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil || !from.Addr().IsLoopback() || !loopback((&url.URL{Host: r.Host}).Hostname()) {

@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestDebug: the page is there for who asks on this machine, whatever PUBLIC_URL is; for everybody else there is no such page.
+// TestDebug checks that requests from this machine can see the page, whatever PUBLIC_URL is, and
+// that for all others it does not exist.
 func TestDebug(t *testing.T) {
 	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"), "PUBLIC_URL", "https://accounts.example", "SMTP_URL", "smtp://127.0.0.1:1")
 	ask := func(method, from, host, target string, header http.Header) *httptest.ResponseRecorder {
@@ -29,7 +30,7 @@ func TestDebug(t *testing.T) {
 		require.Equal(t, http.StatusOK, w.Code, c)
 		require.Equal(t, http.StatusOK, ask("HEAD", c[0], c[1], "/debug/hooks", nil).Code)
 		require.Len(t, w.Header().Values("Content-Security-Policy"), 1)
-		require.NotEqual(t, policy, w.Header().Get("Content-Security-Policy"), "the service's own lets the page have no style")
+		require.NotEqual(t, policy, w.Header().Get("Content-Security-Policy"), "the page needs a policy that allows its styles")
 		require.Contains(t, w.Body.String(), "<style")
 	}
 
@@ -38,19 +39,19 @@ func TestDebug(t *testing.T) {
 		method, from, host string
 		header             http.Header
 	}{
-		"from elsewhere":                  {"GET", "192.0.2.1:999", "accounts.example", nil},
-		"from elsewhere, as if here":      {"GET", "192.0.2.1:999", "127.0.0.1", nil},
-		"from nowhere":                    {"GET", "@", "127.0.0.1", nil},
-		"by the public name":              {"GET", here, "accounts.example", nil},
-		"by a name that was pointed here": {"GET", here, "rebound.example:8080", nil},
-		"by a name like localhost":        {"GET", here, "localhost.example", nil},
-		"by no name":                      {"GET", here, "", nil},
-		"as a form":                       {"POST", here, "127.0.0.1", nil},
-		"Forwarded":                       {"GET", here, "127.0.0.1", http.Header{"forwarded": {"for=192.0.2.1"}}},
-		"X-Forwarded-For":                 {"GET", here, "127.0.0.1", http.Header{"x-forwarded-for": {"127.0.0.1"}}},
-		"X-Forwarded-Proto":               {"GET", here, "127.0.0.1", http.Header{"x-forwarded-proto": {""}}},
-		"X-Real-IP":                       {"GET", here, "127.0.0.1", http.Header{"x-real-ip": {"192.0.2.1"}}},
-		"Via":                             {"GET", here, "127.0.0.1", http.Header{"via": {"1.1 proxy"}}},
+		"other machine":                  {"GET", "192.0.2.1:999", "accounts.example", nil},
+		"other machine, loopback host":   {"GET", "192.0.2.1:999", "127.0.0.1", nil},
+		"unknown address":                {"GET", "@", "127.0.0.1", nil},
+		"public host":                    {"GET", here, "accounts.example", nil},
+		"host that resolves to loopback": {"GET", here, "rebound.example:8080", nil},
+		"host like localhost":            {"GET", here, "localhost.example", nil},
+		"no host":                        {"GET", here, "", nil},
+		"POST":                           {"POST", here, "127.0.0.1", nil},
+		"Forwarded":                      {"GET", here, "127.0.0.1", http.Header{"forwarded": {"for=192.0.2.1"}}},
+		"X-Forwarded-For":                {"GET", here, "127.0.0.1", http.Header{"x-forwarded-for": {"127.0.0.1"}}},
+		"X-Forwarded-Proto":              {"GET", here, "127.0.0.1", http.Header{"x-forwarded-proto": {""}}},
+		"X-Real-IP":                      {"GET", here, "127.0.0.1", http.Header{"x-real-ip": {"192.0.2.1"}}},
+		"Via":                            {"GET", here, "127.0.0.1", http.Header{"via": {"1.1 proxy"}}},
 	} {
 		t.Run(what, func(t *testing.T) {
 			w := ask(c.method, c.from, c.host, "/debug/hooks", c.header)
@@ -60,19 +61,19 @@ func TestDebug(t *testing.T) {
 			require.NotEqual(t, http.StatusOK, w.Code)
 			require.Equal(t, policy, w.Header().Get("Content-Security-Policy"))
 			if w.Code == http.StatusTemporaryRedirect {
-				w = ask(c.method, c.from, "accounts.example", "/debug/hooks", c.header) // where it leads to
+				w = ask(c.method, c.from, "accounts.example", "/debug/hooks", c.header) // follow the redirect
 			}
 			if c.method == "GET" {
 				require.Equal(t, http.StatusNotFound, w.Code)
-				require.Contains(t, w.Body.String(), "There is nothing at this address.")
+				require.Contains(t, w.Body.String(), "There is no page at this address.")
 			}
 		})
 	}
 	require.NotEqual(t, http.StatusOK, ask("GET", here, "127.0.0.1", "/debug/hooks/", nil).Code)
 }
 
-// TestHooksAreCounted: what the page shows of each hook is how often it has run, also across a reload.
-func TestHooksAreCounted(t *testing.T) {
+// TestDebug_Figures checks how often the page says that a hook has run, also after a reload.
+func TestDebug_Figures(t *testing.T) {
 	s := newGuarded(t, "sqlite:"+filepath.Join(t.TempDir(), "db"))
 	operator := func() string {
 		r := httptest.NewRequestWithContext(t.Context(), "GET", debugPath, nil)

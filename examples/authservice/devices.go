@@ -15,19 +15,20 @@ import (
 
 const (
 	deviceCookie   = "__Host-device"
-	deviceLifetime = 400 * 24 * time.Hour // browsers keep no cookie for longer
+	deviceLifetime = 400 * 24 * time.Hour // the longest time that browsers keep a cookie
 )
 
-// newNewDevice makes the hook new_device: a cookie that stays, and a mail to who signs in with a browser that their account
-// does not know yet, unless it is the first. The cookie lets nobody in: it keeps that mail from going out, and it keeps those
-// who guess elsewhere from locking out who has it (see brake.go).
+// newNewDevice is the factory of the new_device hook. The hook sets a long-lived cookie. It emails
+// the user after a sign-in with a new browser, unless it is the first browser of the account. The
+// cookie does not sign anyone in. It only prevents that email, and it prevents guessing elsewhere
+// from locking out its owner (see brake.go).
 func (s *service) newNewDevice(p flowhook.Point, _ func(v any) error) (flowhook.Hook, error) {
 	if p.Phase != flowhook.After || (p.Flow != flowhook.Login && p.Flow != flowhook.Registration) {
-		return nil, errors.New("it stands after login, and after a registration that signs in")
+		return nil, errors.New("new_device is allowed only after login and after a registration that signs the user in")
 	}
 	return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
 		if x.Identity == nil || x.Session == nil {
-			return errors.New("nobody is signed in; put the hook session before it")
+			return errors.New("no user is signed in; put the session hook before new_device")
 		}
 		device := device(x.Request)
 		if device == "" {
@@ -37,13 +38,14 @@ func (s *service) newNewDevice(p flowhook.Point, _ func(v any) error) (flowhook.
 		if err != nil {
 			return err
 		}
-		http.SetCookie(x.Writer, &http.Cookie{Name: deviceCookie, Value: device, Path: "/", MaxAge: int(deviceLifetime / time.Second),
+		http.SetCookie(x.Writer, &http.Cookie{Name: deviceCookie, Value: device, Path: "/",
+			MaxAge: int(deviceLifetime / time.Second),
 			Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 		if known || !others {
 			return nil
 		}
 		for _, a := range x.Identity.Addresses {
-			if !a.Verified { // it may be somebody else's, who would get mail for as often as one likes
+			if !a.Verified { // it may belong to a stranger, who must not be flooded with email
 				continue
 			}
 			if err := s.courier.Send(ctx, s.newDeviceMail(a, client(x.Request))); err != nil {
@@ -54,7 +56,7 @@ func (s *service) newNewDevice(p flowhook.Point, _ func(v any) error) (flowhook.
 	}), nil
 }
 
-// device gives the device that a request comes from; empty: it does not say so.
+// device returns the device cookie of a request, or "" if there is none.
 func device(r *http.Request) string {
 	if cookies := r.CookiesNamed(deviceCookie); len(cookies) == 1 && len(cookies[0].Value) == len(rand.Text()) {
 		return cookies[0].Value
@@ -62,8 +64,8 @@ func device(r *http.Request) string {
 	return ""
 }
 
-// knowsDevice says whether somebody has signed in to the account of an address with this device. Where there is no such
-// account, nobody has.
+// knowsDevice reports whether this device has signed in to the account with the address. It returns
+// false if there is no such account.
 func (d *database) knowsDevice(ctx context.Context, emailKey, device string) (known bool, err error) {
 	hash := sha256.Sum256([]byte(device))
 	err = d.row(ctx, []any{&known}, `SELECT EXISTS (SELECT 1 FROM devices JOIN users ON users.id = devices.user_id
@@ -71,36 +73,43 @@ func (d *database) knowsDevice(ctx context.Context, emailKey, device string) (kn
 	return known, err
 }
 
-// seeDevice remembers a device, and says whether the user's account knew it, and whether it knew others.
-func (d *database) seeDevice(ctx context.Context, userID, device, client string, now time.Time) (known, others bool, err error) {
+// seeDevice records a device. It reports whether the account knew it already and, if not, whether
+// it knew others.
+func (d *database) seeDevice(ctx context.Context, userID, device, client string,
+	now time.Time) (known, others bool, err error) {
 	hash := sha256.Sum256([]byte(device))
-	n, err := d.exec(ctx, "UPDATE devices SET last_seen = $3, client = $4 WHERE user_id = $1 AND device = $2", userID, hash[:], now.UnixMicro(), client)
+	n, err := d.exec(ctx, "UPDATE devices SET last_seen = $3, client = $4 WHERE user_id = $1 AND device = $2",
+		userID, hash[:], now.UnixMicro(), client)
 	if err != nil || n > 0 {
 		return n > 0, false, err
 	}
-	if err := d.row(ctx, []any{&others}, "SELECT EXISTS (SELECT 1 FROM devices WHERE user_id = $1)", userID); err != nil {
+	if err := d.row(ctx, []any{&others}, "SELECT EXISTS (SELECT 1 FROM devices WHERE user_id = $1)",
+		userID); err != nil {
 		return false, false, err
 	}
-	_, err = d.exec(ctx, "INSERT INTO devices (user_id, device, client, last_seen) VALUES ($1, $2, $3, $4)", userID, hash[:], client, now.UnixMicro())
+	_, err = d.exec(ctx, "INSERT INTO devices (user_id, device, client, last_seen) VALUES ($1, $2, $3, $4)",
+		userID, hash[:], client, now.UnixMicro())
 	return false, others, err
 }
 
-// client says what a request comes from, in a few words. What the User-Agent header says otherwise is anybody's text, and
-// nothing to put into a mail.
+// client describes the browser of a request in a few words, such as "Firefox on Linux". It never
+// quotes the User-Agent header, which could put an attacker's text into an email.
 func client(r *http.Request) string {
 	agent := r.UserAgent()
-	find := func(otherwise string, pairs ...[2]string) string {
+	find := func(fallback string, pairs ...[2]string) string {
 		for _, p := range pairs {
 			if strings.Contains(agent, p[0]) {
 				return p[1]
 			}
 		}
-		return otherwise
+		return fallback
 	}
-	// The order matters: Edge says that it is Chrome too, and Chrome that it is Safari.
-	program := find("An unknown program", [2]string{"Edg", "Edge"}, [2]string{"OPR/", "Opera"}, [2]string{"Firefox/", "Firefox"},
+	// The order matters: Edge also claims to be Chrome, and Chrome to be Safari.
+	program := find("Unknown browser", [2]string{"Edg", "Edge"}, [2]string{"OPR/", "Opera"},
+		[2]string{"Firefox/", "Firefox"},
 		[2]string{"Chrome/", "Chrome"}, [2]string{"Safari/", "Safari"}, [2]string{"curl/", "curl"})
-	system := find("", [2]string{"Windows", "Windows"}, [2]string{"Android", "Android"}, [2]string{"iPhone", "iOS"}, [2]string{"iPad", "iOS"},
+	system := find("", [2]string{"Windows", "Windows"}, [2]string{"Android", "Android"}, [2]string{"iPhone", "iOS"},
+		[2]string{"iPad", "iOS"},
 		[2]string{"Mac OS X", "macOS"}, [2]string{"Linux", "Linux"})
 	if system == "" {
 		return program

@@ -16,38 +16,40 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// A refusal is a no that the user gets to read.
+// A refusal is an error that is shown to the user.
 type refusal struct {
-	Field string // of the form; empty: the whole of it
+	Field string // the form field; empty for the whole form
 	Code  string // for the audit log
-	Text  string
+	Text  string // for the user
 }
 
 func (r *refusal) Error() string { return "refused: " + r.Code }
 
-// fail answers where something went wrong, with a whole page. None says that nothing was changed: a commit whose answer was
-// cut off may have taken effect, and what runs after a commit may fail.
+// fail answers a request that failed with an error page. The page never claims that nothing was
+// changed: an interrupted commit may have taken effect, and work after a commit may fail.
 func (s *service) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case r.Context().Err() != nil && errors.Is(context.Cause(r.Context()), context.Canceled):
-		s.log.InfoContext(r.Context(), "the client has gone", "path", r.URL.Path)
+		s.log.InfoContext(r.Context(), "the client disconnected", "path", r.URL.Path)
 		return
-	case s.inTrouble(err):
+	case s.unavailable(err):
 		s.log.ErrorContext(r.Context(), "unavailable", "path", r.URL.Path, "error", err)
 		w.Header().Set("Retry-After", "5")
 		s.pages.render(w, r, http.StatusServiceUnavailable, "error", page{Title: "Not available right now",
-			Data: "The service cannot reach what it needs, and what you sent may not have been saved. Please try again in a moment."})
+			Data: "The service is temporarily unavailable, and your changes may not have been saved. Please try " +
+				"again in a moment."})
 	default:
 		s.log.ErrorContext(r.Context(), "failed", "path", r.URL.Path, "error", err)
 		s.pages.render(w, r, http.StatusInternalServerError, "error", page{Title: "Something went wrong",
-			Data: "This is our fault, and what you sent may not have been saved. Please look whether it was before you try again."})
+			Data: "This is our fault, and your changes may not have been saved. Please check before you try again."})
 	}
 }
 
-// inTrouble tells a database that is away, stopping, overloaded or in everybody's way from a fault of this program. Where
-// the error does not tell, the database does.
-func (s *service) inTrouble(err error) bool {
-	if trouble(err) {
+// unavailable reports whether err comes from a conflict or from a database that is down, stopping
+// or overloaded. Otherwise it is a bug in this program. If the error does not tell, unavailable
+// pings the database.
+func (s *service) unavailable(err error) bool {
+	if isUnavailable(err) {
 		return true
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -55,7 +57,7 @@ func (s *service) inTrouble(err error) bool {
 	return s.db.PingContext(ctx) != nil
 }
 
-func trouble(err error) bool {
+func isUnavailable(err error) bool {
 	if sqlstore.IsConflict(err) {
 		return true
 	}
@@ -72,21 +74,21 @@ func trouble(err error) bool {
 	case errors.As(err, &network), errors.As(err, &connect), pgconn.SafeToRetry(err):
 		return true
 	case errors.As(err, &postgres) && len(postgres.Code) == 5:
-		switch postgres.Code[:2] { // connection, resources, intervention by the operator, the machine
+		switch postgres.Code[:2] { // connection, insufficient resources, operator intervention, system error
 		case "08", "53", "57", "58":
 			return true
 		}
-		return postgres.Code == "25006" // read-only: a standby, or about to be one
+		return postgres.Code == "25006" // read-only: a standby
 	}
-	switch code(err) & 0xff { // SQLite: read-only, I/O, corrupt, full, cannot open
+	switch sqliteCode(err) & 0xff { // read-only, I/O, corrupt, full, cannot open
 	case 8, 10, 11, 13, 14:
 		return true
 	}
 	return false
 }
 
-// code gives SQLite's code of an error; 0: it has none.
-func code(err error) int {
+// sqliteCode returns the SQLite code of an error, or 0 if it has none.
+func sqliteCode(err error) int {
 	var sqlite interface{ Code() int }
 	if errors.As(err, &sqlite) {
 		return sqlite.Code()
@@ -94,14 +96,16 @@ func code(err error) int {
 	return 0
 }
 
-// duplicate says that a unique column was to have one value twice.
+// duplicate reports whether err is a violation of a unique constraint.
 func duplicate(err error) bool {
 	var postgres *pgconn.PgError
 	const sqliteUnique, sqlitePrimaryKey = 2067, 1555
-	return errors.As(err, &postgres) && postgres.Code == "23505" || code(err) == sqliteUnique || code(err) == sqlitePrimaryKey
+	code := sqliteCode(err)
+	return errors.As(err, &postgres) && postgres.Code == "23505" || code == sqliteUnique || code == sqlitePrimaryKey
 }
 
-// reason puts an error into a word, for the audit log: an error's text is for the service's own log.
+// reason returns a code for an error, for the audit log. The text of an error goes only into the
+// service's log.
 func reason(err error) string {
 	var no *refusal
 	var hook *flowhook.HookError
@@ -122,17 +126,17 @@ func reason(err error) string {
 	return "error"
 }
 
-// notFound, and the other answers without an error behind them.
 func (s *service) notFound(w http.ResponseWriter, r *http.Request) {
-	s.show(w, r, http.StatusNotFound, "error", page{Title: "Page not found", Data: "There is nothing at this address."})
+	s.show(w, r, http.StatusNotFound, "error", page{Title: "Page not found", Data: "There is no page at this address."})
 }
 
 func (s *service) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
-	s.show(w, r, http.StatusMethodNotAllowed, "error", page{Title: "Not understood", Data: "This address takes no request of this kind."})
+	s.show(w, r, http.StatusMethodNotAllowed, "error", page{Title: "Request not understood",
+		Data: "This page does not accept this kind of request."})
 }
 
 func (s *service) crossOrigin(w http.ResponseWriter, r *http.Request) {
-	s.log.WarnContext(r.Context(), "refused a request of another origin", slog.String("path", r.URL.Path))
-	s.show(w, r, http.StatusForbidden, "error", page{Title: "Not accepted",
-		Data: "This request came from another site. Open the page here and try again."})
+	s.log.WarnContext(r.Context(), "refused a cross-origin request", slog.String("path", r.URL.Path))
+	s.show(w, r, http.StatusForbidden, "error", page{Title: "Request not accepted",
+		Data: "This request came from another site. Open the page on this site and try again."})
 }

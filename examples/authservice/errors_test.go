@@ -26,22 +26,24 @@ import (
 func TestErrorPages(t *testing.T) {
 	s := newSite(t, "sqlite:"+t.TempDir()+"/db")
 	b := s.browser()
-	b.open("/nowhere").refused(http.StatusNotFound, "nothing at this address")
-	b.open("/login/nowhere").refused(http.StatusNotFound, "nothing at this address")
-	b.post("/", nil).refused(http.StatusMethodNotAllowed, "takes no request of this kind")
+	b.open("/nowhere").refused(http.StatusNotFound, "no page at this address")
+	b.open("/login/nowhere").refused(http.StatusNotFound, "no page at this address")
+	b.post("/", nil).refused(http.StatusMethodNotAllowed, "does not accept this kind of request")
 	require.Equal(t, "GET, HEAD", b.Header.Get("Allow"))
 	b.open("/verify").at("/verify", "Confirm your address")
-	b.post("/verify", url.Values{"token": {"nonsense"}}).refused(http.StatusGone, "of no use")
-	b.post("/login", url.Values{"email": {email}, "password": {strings.Repeat("x", bodyMax)}}).refused(http.StatusRequestEntityTooLarge, "more than the form takes")
+	b.post("/verify", url.Values{"token": {"nonsense"}}).refused(http.StatusGone, "no longer works")
+	b.post("/login", url.Values{"email": {email}, "password": {strings.Repeat("x", bodyMax)}}).
+		refused(http.StatusRequestEntityTooLarge, "The form is too large.")
 	b.open("/login?a=%zz").refused(http.StatusBadRequest, "could not be read")
 	b.open("/static/style.css")
 	require.Equal(t, http.StatusOK, b.Status)
 	require.Equal(t, "text/css; charset=utf-8", b.Header.Get("Content-Type"))
 	b.open("/favicon.ico")
 	require.Equal(t, "image/svg+xml", b.Header.Get("Content-Type"))
-	b.open("/maintenance").at("/maintenance", "We are working on it").refused(http.StatusServiceUnavailable, "Please come back later")
+	b.open("/maintenance").at("/maintenance", "Down for maintenance").
+		refused(http.StatusServiceUnavailable, "Please come back later")
 	require.Equal(t, "300", b.Header.Get("Retry-After"))
-	require.Empty(t, within(b.all("main")[0], "a"), "who is not signed in cannot do anything now")
+	require.Empty(t, within(b.all("main")[0], "a"), "a visitor has no link")
 	require.Equal(t, "max-age=31536000", b.Header.Get("Strict-Transport-Security"))
 
 	r, err := http.NewRequest("HEAD", s.server.URL+"/", nil)
@@ -51,13 +53,15 @@ func TestErrorPages(t *testing.T) {
 	require.Equal(t, http.StatusOK, response.StatusCode)
 }
 
-// TestCrossOrigin: no form of another site does anything here.
+// TestCrossOrigin checks that forms of other sites are refused.
 func TestCrossOrigin(t *testing.T) {
 	s := newSite(t, "sqlite:"+t.TempDir()+"/db")
 	s.register(email, password)
 	b := s.signedIn(email, password)
-	for _, path := range []string{"/logout", "/sessions/end-all", "/settings/profile", "/settings/password", "/login", "/register", "/verify"} {
-		for name, value := range map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "https://elsewhere.example"} {
+	for _, path := range []string{"/logout", "/sessions/end-all", "/settings/profile", "/settings/password", "/login",
+		"/register", "/verify"} {
+		for name, value := range map[string]string{"Sec-Fetch-Site": "cross-site",
+			"Origin": "https://elsewhere.example"} {
 			r, err := http.NewRequest("POST", s.server.URL+path, strings.NewReader("name=Eve&email=eve@example.org"))
 			require.NoError(t, err)
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -74,8 +78,9 @@ func TestCrossOrigin(t *testing.T) {
 	b.open("/").at("/", "Hello, Alice")
 }
 
-// TestDatabaseAway: 503, with the whole page, and recovery without a restart.
-func TestDatabaseAway(t *testing.T) {
+// TestDatabaseDown checks that the answer is a complete page with status 503, and that the service
+// recovers without a restart.
+func TestDatabaseDown(t *testing.T) {
 	url := testkit.PostgreSQL(t)
 	s := newSite(t, url)
 	s.register(email, password)
@@ -101,30 +106,33 @@ func TestDatabaseAway(t *testing.T) {
 	s.browser().open("/healthz").refused(http.StatusOK, "ok")
 }
 
-// TestTrouble: what a database says that is away, stopping or overloaded is known without asking it again.
-func TestTrouble(t *testing.T) {
+// TestIsUnavailable checks which errors mean that the database is down, stopping or overloaded.
+func TestIsUnavailable(t *testing.T) {
 	for _, err := range []error{
-		io.ErrUnexpectedEOF, driver.ErrBadConn, sql.ErrConnDone, context.DeadlineExceeded, sqlstore.ErrConflict, syscall.ECONNREFUSED, syscall.EPIPE,
+		io.ErrUnexpectedEOF, driver.ErrBadConn, sql.ErrConnDone, context.DeadlineExceeded, sqlstore.ErrConflict,
+		syscall.ECONNREFUSED, syscall.EPIPE,
 		&net.OpError{Op: "read", Err: errors.New("reset")},
-		&pgconn.PgError{Code: "57P01"}, &pgconn.PgError{Code: "57P03"}, &pgconn.PgError{Code: "53300"}, &pgconn.PgError{Code: "40P01"}, &pgconn.PgError{Code: "25006"},
+		&pgconn.PgError{Code: "57P01"}, &pgconn.PgError{Code: "57P03"}, &pgconn.PgError{Code: "53300"},
+		&pgconn.PgError{Code: "40P01"}, &pgconn.PgError{Code: "25006"},
 		sqliteError(5), sqliteError(6 | 1<<8), sqliteError(10 | 1<<8), sqliteError(13),
 	} {
-		require.True(t, trouble(&flowhook.HookError{Err: fmt.Errorf("in the store: %w", err)}), "%v", err)
+		require.True(t, isUnavailable(&flowhook.HookError{Err: fmt.Errorf("in the store: %w", err)}), "%v", err)
 	}
 	for _, err := range []error{
-		errors.New("another"), &pgconn.PgError{Code: "42P01"}, &pgconn.PgError{Code: "23505"}, sqliteError(1), sqliteError(2067), flowhook.ErrPhaseSkipped, sql.ErrNoRows,
+		errors.New("another"), &pgconn.PgError{Code: "42P01"}, &pgconn.PgError{Code: "23505"}, sqliteError(1),
+		sqliteError(2067), flowhook.ErrPhaseSkipped, sql.ErrNoRows,
 	} {
-		require.False(t, trouble(fmt.Errorf("in the store: %w", err)), "%v", err)
+		require.False(t, isUnavailable(fmt.Errorf("in the store: %w", err)), "%v", err)
 	}
 }
 
 type sqliteError int
 
-func (e sqliteError) Error() string { return "SQLite says no" }
+func (e sqliteError) Error() string { return "SQLite error" }
 func (e sqliteError) Code() int     { return int(e) }
 
-// TestDatabaseClosed is for SQLite, of which there is no server to be away.
-func TestDatabaseClosed(t *testing.T) {
+// TestDatabaseDown_SQLite closes the database, because SQLite has no server to stop.
+func TestDatabaseDown_SQLite(t *testing.T) {
 	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"))
 	s.register(email, password)
 	b := s.signedIn(email, password)
@@ -134,23 +142,26 @@ func TestDatabaseClosed(t *testing.T) {
 }
 
 func (s *site) allUnavailable(b *browser) {
-	for range connections + 1 { // one for each connection that may have died
+	for range connections + 1 { // once for each connection that may be broken
 		b.open("/").refused(http.StatusServiceUnavailable, "may not have been saved")
 	}
 	require.NotEmpty(s.t, b.Header.Get("Retry-After"))
 	for _, path := range []string{"/settings", "/sessions"} {
 		b.open(path).refused(http.StatusServiceUnavailable, "may not have been saved")
 	}
-	for _, path := range []string{"/login", "/register", "/verify", "/nowhere"} { // they need no database, not even for who has a session
+	// these need no database, even with a session
+	for _, path := range []string{"/login", "/register", "/verify", "/nowhere"} {
 		b.open(path)
 		require.Less(s.t, b.Status, 500, path)
 		require.False(s.t, b.hasHeader(), path)
 	}
-	for _, path := range []string{"/login", "/logout", "/register", "/verify", "/settings/profile", "/settings/password", "/sessions/end", "/sessions/end-all"} {
-		b.post(path, url.Values{"name": {"Eve"}, "email": {"eve@example.org"}, "password": {password}, "token": {strings.Repeat("A", 43)}}).
+	for _, path := range []string{"/login", "/logout", "/register", "/verify", "/settings/profile",
+		"/settings/password", "/sessions/end", "/sessions/end-all"} {
+		b.post(path, url.Values{"name": {"Eve"}, "email": {"eve@example.org"}, "password": {password},
+			"token": {strings.Repeat("A", 43)}}).
 			refused(http.StatusServiceUnavailable, "may not have been saved")
 		require.Empty(s.t, b.Header.Get("Set-Cookie"), path)
 	}
-	s.browser().open("/login").at("/login", "Sign in") // it needs no database
+	s.browser().open("/login").at("/login", "Sign in") // needs no database
 	s.browser().open("/healthz").refused(http.StatusServiceUnavailable, "no database")
 }

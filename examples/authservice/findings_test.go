@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The service as it is shipped, with the secret that it makes for itself, has nothing in it that would surprise somebody.
-func TestTheShippedConfigurationHasNoWarnings(t *testing.T) {
+// TestConfig_NoWarnings checks that auth.yml, with a generated secret, has no warnings.
+func TestConfig_NoWarnings(t *testing.T) {
 	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "authservice.db"), "SESSION_SECRETS", "")
 	require.NotEmpty(t, s.service.pipeline.Plan().Findings())
 	for _, f := range s.service.pipeline.Plan().Findings() {

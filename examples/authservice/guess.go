@@ -6,24 +6,24 @@ import (
 	"time"
 )
 
-// A guess is what a request has to do with passwords, as far as the brake needs to know.
+// A guess is the password attempt of a request, as far as the brake is concerned.
 type guess struct {
-	tallies *tallies
-	now     func() time.Time
-	on      []*tally // the try is under way on these; nil: there is none, or it is over
-	pair    *tally
+	counters *counters
+	now      func() time.Time
+	on       []*counter // the counters of the attempt in progress; nil if there is none
+	pair     *counter
 }
 
 type guessKey struct{}
 
-// guessOf gives the guess of a request; nil: it can have none.
+// guessOf returns the guess of a request, or nil if the request is not a form.
 func guessOf(ctx context.Context) *guess {
 	g, _ := ctx.Value(guessKey{}).(*guess)
 	return g
 }
 
-// braked gives each form its guess, and ends that when the handler is done, however that went.
-func braked(next http.Handler) http.Handler {
+// withGuess adds a guess to each form's context and ends it when the handler returns or panics.
+func withGuess(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
 			next.ServeHTTP(w, r)
@@ -35,16 +35,16 @@ func braked(next http.Handler) http.Handler {
 	})
 }
 
-// begun says whether a try was let through.
+// begun reports whether an attempt was allowed.
 func (g *guess) begun() bool { return g != nil && g.pair != nil }
 
-// begin is tallies.begin.
-func (g *guess) begin(t *tallies, now func() time.Time, keys []key) (no *refused) {
-	on, no := t.begin(keys, now())
-	if no != nil {
-		return no
+// begin starts the attempt on keys or returns why it is refused.
+func (g *guess) begin(cs *counters, now func() time.Time, keys []key) *overLimit {
+	on, over := cs.begin(keys, now())
+	if over != nil {
+		return over
 	}
-	g.tallies, g.now, g.on = t, now, on
+	g.counters, g.now, g.on = cs, now, on
 	for i, k := range keys {
 		if k.kind == byPair {
 			g.pair = on[i]
@@ -53,13 +53,13 @@ func (g *guess) begin(t *tallies, now func() time.Time, keys []key) (no *refused
 	return nil
 }
 
-// end ends the try, if it is not over yet. failed says that the password was wrong.
+// end ends the attempt, unless it has already ended. failed means that the password was wrong.
 func (g *guess) end(failed bool) {
 	if len(g.on) > 0 {
-		g.tallies.over(g.on, failed, g.now())
+		g.counters.end(g.on, failed, g.now())
 		g.on = nil
 	}
 }
 
-// right says that the password was right: what this client has failed on this account is forgotten.
-func (g *guess) right() { g.tallies.forget(g.pair) }
+// succeeded resets the counter of this client on this account.
+func (g *guess) succeeded() { g.counters.reset(g.pair) }

@@ -20,11 +20,12 @@ func (s *service) logHook(p flowhook.Point, name string, next flowhook.Hook) flo
 		level, outcome := slog.LevelWarn, "panic"
 		defer func() {
 			s.log.LogAttrs(ctx, level, "hook", slog.String("point", x.Point().String()), slog.String("name", name),
-				slog.String("configured", p.String()), slog.String("outcome", outcome), slog.Duration("took", time.Since(began)))
+				slog.String("configured", p.String()), slog.String("outcome", outcome),
+				slog.Duration("took", time.Since(began)))
 		}()
 		err := next.Run(ctx, x)
 		if err != nil {
-			outcome = "error" // its text is in the log of whoever handles it
+			outcome = "error" // the caller logs the text
 			return err
 		}
 		level, outcome = slog.LevelInfo, "ok"

@@ -8,45 +8,52 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// message makes a mail of plain paragraphs with a link at the end.
+// message returns an email of plain paragraphs with a link at the end.
 func message(to, subject, link string, paragraphs ...string) flowhook.Message {
 	var page strings.Builder
-	page.WriteString("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>" + html.EscapeString(subject) + "</title></head>\n<body>\n")
+	page.WriteString("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>" +
+		html.EscapeString(subject) +
+		"</title></head>\n<body>\n")
 	for _, p := range paragraphs {
 		page.WriteString("<p>" + html.EscapeString(p) + "</p>\n")
 	}
-	page.WriteString("<p><a href=\"" + html.EscapeString(link) + "\">" + html.EscapeString(link) + "</a></p>\n</body></html>\n")
+	href := html.EscapeString(link)
+	page.WriteString("<p><a href=\"" + href + "\">" + href + "</a></p>\n</body></html>\n")
 	return flowhook.Message{Via: "email", To: to, Subject: subject, Link: link,
 		Text: strings.Join(paragraphs, "\n\n") + "\n\n" + link + "\n", HTML: page.String()}
 }
 
-// takenMail goes to who has an account already, where somebody registers with the address again.
+// takenMail notifies the owner of an account that someone tried to register with its address.
 func (s *service) takenMail(u user) flowhook.Message {
 	return message(u.Email, "You already have an account", s.config.PublicURL+"/login",
-		"Somebody has tried to register with this address. You already have an account with it, and nothing was changed.",
-		"If that was you, sign in instead. If not, you can ignore this mail.")
+		"Someone tried to register with this email address. You already have an account, and nothing was changed.",
+		"If it was you, sign in instead. If not, you can ignore this email.")
 }
 
-// passwordMail goes to whose password was changed, and addressMail to the address that was theirs until now. Neither says what
-// the new one is: the address may be read by somebody else, which may be why it was changed.
+// passwordMail notifies a user that the password was changed.
 func (s *service) passwordMail(u user) flowhook.Message {
 	return message(u.Email, "Your password was changed", s.config.PublicURL+"/login",
-		fmt.Sprintf("The password of your account was changed at %s. Whoever was signed in elsewhere is signed out.", s.at()),
-		"If that was you, there is nothing to do. If not, somebody else has your account: tell those who run this service. Sign in here:")
+		fmt.Sprintf("The password of your account was changed at %s. All other sessions were signed out.", s.at()),
+		"If it was you, you don't need to do anything. If not, someone else has access to your account: contact "+
+			"support. Sign in here:")
 }
 
+// addressMail notifies the old address that the address was changed. It does not mention the new
+// one, because someone else may read the old address.
 func (s *service) addressMail(was user) flowhook.Message {
 	return message(was.Email, "Your email address was changed", s.config.PublicURL+"/login",
-		fmt.Sprintf("Your account was given another email address at %s. This one does not open it any more.", s.at()),
-		"If that was you, there is nothing to do. If not, somebody else has your account: tell those who run this service. Sign in here:")
+		fmt.Sprintf("The email address of your account was changed at %s. You can no longer sign in with this "+
+			"address.", s.at()),
+		"If it was you, you don't need to do anything. If not, someone else has access to your account: contact "+
+			"support. Sign in here:")
 }
 
-// at gives the time as mails say it.
-func (s *service) at() string { return s.now().UTC().Format("15:04 on 2 January 2006 (UTC)") }
+// at returns the current time as emails show it.
+func (s *service) at() string { return s.now().UTC().Format("15:04 UTC on January 2, 2006") }
 
-// newDeviceMail goes to who has signed in with a browser that the account does not know.
+// newDeviceMail notifies a user of a sign-in with a new browser.
 func (s *service) newDeviceMail(a flowhook.Address, client string) flowhook.Message {
-	return message(a.Value, "Somebody has signed in to your account", s.config.PublicURL+"/sessions",
-		fmt.Sprintf("Your account was signed in to from a browser that it did not know before: %s, at %s.", client, s.at()),
-		"If that was you, there is nothing to do. If not, sign out everywhere, and change your password:")
+	return message(a.Value, "New sign-in to your account", s.config.PublicURL+"/sessions",
+		fmt.Sprintf("Someone signed in to your account from a new browser: %s, at %s.", client, s.at()),
+		"If it was you, you don't need to do anything. If not, sign out everywhere and change your password:")
 }

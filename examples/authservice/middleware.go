@@ -10,10 +10,11 @@ import (
 	"time"
 )
 
-// policy lets a page load nothing but the service's own style and pictures, and post nowhere else. So a POST cannot redirect
-// to another site either: who configures a redirect to one after a form adds it to form-action; and signing in by a
-// provider begins with a link.
-const policy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+// policy allows only the service's own styles and images, and forms that post to the service. It
+// also blocks a redirect from a POST to another site. If you configure such a redirect, add the
+// site to form-action. Signing in with a provider starts with a link for this reason.
+const policy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; " +
+	"frame-ancestors 'none'"
 
 func (s *service) headers(next http.Handler) http.Handler {
 	secure := strings.HasPrefix(s.config.PublicURL, "https://")
@@ -22,7 +23,8 @@ func (s *service) headers(next http.Handler) http.Handler {
 		h.Set("Content-Security-Policy", policy)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
-		// Not no-referrer: browsers would then send "Origin: null" with a form. A token in a link stays on this site.
+		// Not no-referrer, with which browsers send "Origin: null" with forms. A token in a link
+		// does not leave this site.
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		if secure {
@@ -32,7 +34,7 @@ func (s *service) headers(next http.Handler) http.Handler {
 	})
 }
 
-// recovering makes a page of a panic, where nothing was sent yet.
+// recovering answers a panic with an error page, unless the response has already started.
 func (s *service) recovering(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sw := &statusWriter{ResponseWriter: w}
@@ -42,7 +44,7 @@ func (s *service) recovering(next http.Handler) http.Handler {
 				return
 			}
 			if v == http.ErrAbortHandler || sw.status != 0 {
-				panic(v) // the connection is closed, so that nobody takes half a page for a whole one
+				panic(v) // closes the connection, so that the client sees that the page is incomplete
 			}
 			s.log.ErrorContext(r.Context(), "panic", "path", r.URL.Path, "stack", string(debug.Stack()))
 			s.fail(sw, r, fmt.Errorf("panic: %w", asError(v)))
@@ -58,21 +60,22 @@ func asError(v any) error {
 	return errors.New(fmt.Sprint(v))
 }
 
-// logRequests puts a line for each request into the log. The query stays out of it: there may be a token in it.
+// logRequests logs each request, without its query, which may contain a token.
 func (s *service) logRequests(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		sw := &statusWriter{ResponseWriter: w}
 		next.ServeHTTP(sw, r)
-		s.log.LogAttrs(r.Context(), slog.LevelInfo, "request", slog.String("method", r.Method), slog.String("path", r.URL.Path),
+		s.log.LogAttrs(r.Context(), slog.LevelInfo, "request", slog.String("method", r.Method),
+			slog.String("path", r.URL.Path),
 			slog.Int("status", sw.status), slog.Duration("took", time.Since(began)))
 	})
 }
 
-// A statusWriter remembers the status.
+// A statusWriter records the status.
 type statusWriter struct {
 	http.ResponseWriter
-	status int // 0: nothing was sent
+	status int // 0 until something is sent
 }
 
 func (w *statusWriter) WriteHeader(status int) {
@@ -92,7 +95,7 @@ func (w *statusWriter) Write(b []byte) (int, error) {
 // Unwrap is for http.ResponseController.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// discard is a writer that nobody reads.
+// discard is a ResponseWriter that keeps only the header.
 type discard struct{ header http.Header }
 
 func (d discard) Header() http.Header         { return d.header }

@@ -17,76 +17,87 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// A provider is where users may sign in instead. It is looked for when somebody first does, not before: it may be away
-// while this service starts.
+// A provider is an OpenID provider with which users can sign in. It is discovered at the first
+// sign-in, because it may be down when this service starts.
 type provider struct {
-	issuer string // where it is
-	key    string // how identities name it; the issuer, but for the development provider
+	issuer string // its URL
+	id     string // the issuer in stored identities: its URL, or developmentProvider
 	config oauth2.Config
 	codec  securecookie.Codec
 	client *http.Client
 
 	now func() time.Time
 
-	looking singleflight.Group // look runs once at a time, for all who wait; what follows is its own
-	found   *oidc.Provider     // nil: not yet
-	failed  error              // what came of the last look, while found is nil
-	asked   time.Time          // when that was
+	lookup     singleflight.Group // runs look once at a time; the fields below belong to it
+	found      *oidc.Provider     // nil until a lookup succeeds
+	lookupErr  error              // of the last lookup, while found is nil
+	lookedUpAt time.Time
 }
 
-// askAgain is how long the provider is taken for away after a look for it has failed.
-const askAgain = 5 * time.Second
+// lookupInterval is how long discover returns the error of a failed lookup before it tries again.
+const lookupInterval = 5 * time.Second
 
-// developmentKey stands for the development provider, whose address changes with each start.
-const developmentKey = "development"
+// developmentProvider is the id of the development provider, whose URL changes with each start.
+const developmentProvider = "development"
 
-// newProvider signs and encrypts its cookie with keys, 96 bytes that all copies have: any of them may take the callback.
-func newProvider(c config, key string, keys []byte) *provider {
-	return &provider{issuer: c.OIDCIssuer, key: key, now: time.Now, client: &http.Client{Timeout: 10 * time.Second}, config: oauth2.Config{
-		ClientID: c.OIDCClientID, ClientSecret: c.OIDCClientSecret,
-		RedirectURL: c.PublicURL + callbackPath, Scopes: []string{oidc.ScopeOpenID, "profile", "email"},
-	}, codec: securecookie.New(keys[:64], keys[64:]).MaxAge(int(attemptLifetime / time.Second)).SetSerializer(securecookie.JSONEncoder{})}
+// newProvider returns a provider that signs and encrypts its cookie with keys. keys has 96 bytes
+// and is the same in all copies, because any copy may receive the callback.
+func newProvider(c config, id string, keys []byte) *provider {
+	codec := securecookie.New(keys[:64], keys[64:]).MaxAge(int(attemptLifetime / time.Second))
+	return &provider{
+		issuer: c.OIDCIssuer,
+		id:     id,
+		config: oauth2.Config{
+			ClientID: c.OIDCClientID, ClientSecret: c.OIDCClientSecret,
+			RedirectURL: c.PublicURL + callbackPath, Scopes: []string{oidc.ScopeOpenID, "profile", "email"},
+		},
+		codec:  codec.SetSerializer(securecookie.JSONEncoder{}),
+		client: &http.Client{Timeout: 10 * time.Second},
+		now:    time.Now,
+	}
 }
 
-// name is for "Sign in with ..."; empty where there is no provider.
+// name returns the name for "Sign in with ...", or "" if p is nil.
 func (p *provider) name() string {
 	if p == nil {
 		return ""
 	}
-	if u, err := url.Parse(p.issuer); err == nil && p.key != developmentKey {
+	if u, err := url.Parse(p.issuer); err == nil && p.id != developmentProvider {
 		return u.Host
 	}
 	return "the test provider"
 }
 
-// discover gives the provider, and looks for it where that has not worked yet. Nobody waits for it longer than ctx lasts.
+// discover returns the provider's metadata and looks it up if no lookup has succeeded yet. It
+// returns when ctx ends.
 func (p *provider) discover(ctx context.Context) (*oidc.Provider, oauth2.Config, error) {
-	var looked singleflight.Result
+	var result singleflight.Result
 	select {
-	case looked = <-p.looking.DoChan("", func() (any, error) { return p.look() }):
+	case result = <-p.lookup.DoChan("", func() (any, error) { return p.look() }):
 	case <-ctx.Done():
-		looked.Err = ctx.Err()
+		result.Err = ctx.Err()
 	}
-	if looked.Err != nil {
-		return nil, oauth2.Config{}, fmt.Errorf("looking for the OpenID provider: %w", looked.Err)
+	if result.Err != nil {
+		return nil, oauth2.Config{}, fmt.Errorf("discovering the OpenID provider: %w", result.Err)
 	}
-	found, c := looked.Val.(*oidc.Provider), p.config
+	found, c := result.Val.(*oidc.Provider), p.config
 	c.Endpoint = found.Endpoint()
-	c.Endpoint.AuthStyle = oauth2.AuthStyleInHeader // known, so not found out by trying, which uses the code up
+	c.Endpoint.AuthStyle = oauth2.AuthStyleInHeader // automatic detection could use up the code
 	return found, c, nil
 }
 
-// look gives what is known, or asks.
+// look returns the cached metadata or looks it up.
 func (p *provider) look() (*oidc.Provider, error) {
-	if p.found == nil && (p.failed == nil || !p.now().Before(p.asked.Add(askAgain))) {
-		// The context lives on in the provider, which fetches its keys with it, so it is no request's. The client has a limit.
-		p.found, p.failed = oidc.NewProvider(oidc.ClientContext(context.Background(), p.client), p.issuer)
-		p.asked = p.now()
+	if p.found == nil && (p.lookupErr == nil || !p.now().Before(p.lookedUpAt.Add(lookupInterval))) {
+		// The provider keeps this context to fetch its keys, so it must not be a request's. The
+		// client has a timeout.
+		p.found, p.lookupErr = oidc.NewProvider(oidc.ClientContext(context.Background(), p.client), p.issuer)
+		p.lookedUpAt = p.now()
 	}
-	return p.found, p.failed
+	return p.found, p.lookupErr
 }
 
-// claims are what the provider says of a user.
+// claims are the provider's claims about a user.
 type claims struct {
 	Subject  string
 	Email    string `json:"email"`
@@ -95,9 +106,9 @@ type claims struct {
 	Nonce    string `json:"nonce"`
 }
 
-// An attempt is what ties a callback to the browser that was sent away. It is in a cookie, encrypted, which the browser drops at
-// the callback. Who has kept a copy can send it again while it is good; but what comes with it is the provider's code, which
-// the provider takes once.
+// An attempt ties a callback to the browser that started the sign-in. It is in an encrypted cookie,
+// which the callback deletes. A copy of the cookie could be replayed until it expires, but not the
+// provider's code, which works only once.
 type attempt struct {
 	State, Nonce, Verifier string
 }
@@ -118,19 +129,24 @@ func (p *provider) begin(w http.ResponseWriter) (attempt, error) {
 	return a, nil
 }
 
-// setCookie is SameSite=Lax: the provider's redirect back comes from another site, and Strict would keep the cookie from it.
+// setCookie sets the attempt's cookie with SameSite=Lax. Browsers would not send a Strict cookie
+// with the redirect from the provider's site.
 func (p *provider) setCookie(w http.ResponseWriter, value string, maxAge int) {
-	http.SetCookie(w, &http.Cookie{Name: attemptCookie, Value: value, Path: "/", MaxAge: maxAge, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	http.SetCookie(w, &http.Cookie{Name: attemptCookie, Value: value, Path: "/", MaxAge: maxAge,
+		Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 }
 
-// errAttempt says that a callback belongs to no attempt of this browser: it is a replay, or somebody else's link, or late.
-var errAttempt = &refusal{"", "bad_attempt", "This sign-in was not begun here, or it took too long. Please begin again."}
+// errAttempt means that a callback belongs to no attempt of this browser: it is a replay, someone
+// else's link, or too late.
+var errAttempt = &refusal{"", "bad_attempt", "This sign-in was not started in this browser, or it took too long. " +
+	"Please start again."}
 
-// errProvider says that the provider has refused, or the user there.
+// errProvider means that the provider refused the sign-in or that the user canceled it there.
 var errProvider = &refusal{"", "refused_by_provider", "The provider did not sign you in. Please try again."}
 
-// finish takes the callback and gives what the provider says. Whatever comes of it, the browser drops the attempt's cookie.
-func (p *provider) finish(w http.ResponseWriter, r *http.Request) (claims, error) {
+// callback checks the provider's callback and returns its claims. It always deletes the attempt's
+// cookie.
+func (p *provider) callback(w http.ResponseWriter, r *http.Request) (claims, error) {
 	p.setCookie(w, "", -1)
 	var a attempt
 	cookies, query := r.CookiesNamed(attemptCookie), r.URL.Query()
@@ -144,24 +160,29 @@ func (p *provider) finish(w http.ResponseWriter, r *http.Request) (claims, error
 	if query.Get("error") != "" || query.Get("code") == "" {
 		return claims{}, errProvider
 	}
-	found, config, err := p.discover(r.Context())
+	return p.redeem(r.Context(), query.Get("code"), a)
+}
+
+// redeem exchanges the code for an ID token and returns its claims.
+func (p *provider) redeem(ctx context.Context, code string, a attempt) (claims, error) {
+	found, config, err := p.discover(ctx)
 	if err != nil {
 		return claims{}, err
 	}
-
-	ctx := oidc.ClientContext(r.Context(), p.client)
-	token, err := config.Exchange(ctx, query.Get("code"), oauth2.VerifierOption(a.Verifier))
+	ctx = oidc.ClientContext(ctx, p.client)
+	token, err := config.Exchange(ctx, code, oauth2.VerifierOption(a.Verifier))
 	var refused *oauth2.RetrieveError
 	if errors.As(err, &refused) && refused.Response != nil && refused.Response.StatusCode < 500 {
-		return claims{}, fmt.Errorf("%w: the code was not taken (%q)", errProvider, refused.ErrorCode)
+		return claims{}, fmt.Errorf("%w: the code was rejected (%q)", errProvider, refused.ErrorCode)
 	}
 	if err != nil {
-		return claims{}, errors.New("the OpenID provider did not answer for the code") // err's text may quote it
+		// the text of err may quote the code
+		return claims{}, errors.New("the OpenID provider did not exchange the code")
 	}
 	raw, _ := token.Extra("id_token").(string)
 	id, err := found.VerifierContext(ctx, &oidc.Config{ClientID: config.ClientID}).Verify(ctx, raw)
 	if err != nil {
-		return claims{}, fmt.Errorf("%w: the ID token is not good", errProvider)
+		return claims{}, fmt.Errorf("%w: the ID token is invalid", errProvider)
 	}
 	c := claims{}
 	if err := id.Claims(&c); err != nil || id.Subject == "" || len(id.Subject) > 255 ||

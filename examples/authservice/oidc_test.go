@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func newOIDCSite(t *testing.T, database string) (*site, *rogue) {
-	p := newRogue(t)
+func newOIDCSite(t *testing.T, database string) (*site, *fakeProvider) {
+	p := newFakeProvider(t)
 	return newSite(t, database, "OIDC_ISSUER", p.URL, "OIDC_CLIENT_ID", "client", "OIDC_CLIENT_SECRET", "secret"), p
 }
 
@@ -29,19 +29,21 @@ func TestOIDC(t *testing.T) {
 		require.Equal(t, 1, s.count("flowhook_sessions"))
 		require.Equal(t, 1, s.count("audit WHERE point = 'registration/after/oidc'"))
 
-		p.is("1", "changed@example.org", false) // the same user, whatever else is said now
+		p.is("1", "changed@example.org", false) // the same user with other claims
 		other := s.browser().open("/login").follow(link).at("/", "Hello, Alice")
 		require.Equal(t, 1, s.count("users"))
 		require.Contains(t, other.Body, email)
 		require.Equal(t, 1, s.count("audit WHERE point = 'login/after/oidc'"))
 		s.mail(email, deviceSubject, 0)
 
-		// Without a password, none opens the account.
-		s.browser().open("/login").press("Sign in", "email", email, "password", "").refused(http.StatusUnprocessableEntity, "is wrong")
+		// An account without a password accepts none.
+		s.browser().open("/login").press("Sign in", "email", email, "password", "").
+			refused(http.StatusUnprocessableEntity, "Wrong email address or password.")
 	})
 }
 
-// TestDevelopmentProvider: it knows its users again after a restart, when its address is another.
+// TestDevelopmentProvider checks that users keep their accounts when a restart changes the
+// provider's URL.
 func TestDevelopmentProvider(t *testing.T) {
 	database := "sqlite:" + t.TempDir() + "/db"
 	for range 2 {
@@ -51,51 +53,56 @@ func TestDevelopmentProvider(t *testing.T) {
 		b.press("Sign in", "name", "Alice", "email", email).at("/", "Hello, Alice")
 		require.Equal(t, 1, s.count("users WHERE verified_at IS NOT NULL"))
 		b = s.browser().open("/login").follow("Sign in with the test provider")
-		b.press("Cancel", "name", "Alice", "email", email).at("/login/oidc/callback", "The sign-in did not work")
+		b.press("Cancel", "name", "Alice", "email", email).at("/login/oidc/callback", "Sign-in failed")
 	}
 }
 
-// TestNoLinking: an account that is there already is nobody's for having its address elsewhere.
-func TestNoLinking(t *testing.T) {
+// TestOIDC_NoLinking checks that an existing account is not linked by its address.
+func TestOIDC_NoLinking(t *testing.T) {
 	onEach(t, func(t *testing.T, database string) {
 		s, p := newOIDCSite(t, database)
 		s.register("Alice@example.org", password)
 		for _, c := range []struct {
 			email    string
 			verified bool
-			says     string
+			want     string
 		}{
-			{email, true, "There is an account with your email address already"},
-			{"ALICE@EXAMPLE.ORG", true, "There is an account with your email address already"},
+			{email, true, "An account with your email address already exists"},
+			{"ALICE@EXAMPLE.ORG", true, "An account with your email address already exists"},
 			{"new@example.org", false, "has not verified your email address"},
 			{"", true, "has not verified your email address"},
 			{"a@b@c", true, "has not verified your email address"},
 		} {
 			p.is("1", c.email, c.verified)
-			b := s.browser().open("/login/oidc").refused(http.StatusForbidden, c.says)
+			b := s.browser().open("/login/oidc").refused(http.StatusForbidden, c.want)
 			b.open("/settings").at("/login", "Sign in")
 		}
 		require.Equal(t, 1, s.count("users"))
 		require.Equal(t, 0, s.count("oidc_identities"))
 		require.Equal(t, 0, s.count("flowhook_sessions"))
 		require.Equal(t, 2, s.count("audit WHERE point = 'registration/failed/oidc' AND outcome = 'address_taken'"))
-		require.Equal(t, 3, s.count("audit WHERE point = 'registration/failed/oidc' AND outcome = 'address_unverified'"))
+		require.Equal(t, 3, s.count("audit WHERE point = 'registration/failed/oidc' AND outcome = "+
+			"'address_unverified'"))
 	})
 }
 
-// TestClosedRegistration: what keeps new users out keeps out those that come by the provider.
-func TestClosedRegistration(t *testing.T) {
-	p := newRogue(t)
-	s := newSite(t, "sqlite:"+t.TempDir()+"/db", "OIDC_ISSUER", p.URL, "OIDC_CLIENT_ID", "client", "OIDC_CLIENT_SECRET", "secret", "AUTH_CONFIG",
-		withConfig(t, "    registration:\n", "    registration:\n      before:\n        hooks:\n          - hook: redirect\n            config:\n              to: /maintenance\n"))
-	s.browser().open("/login/oidc").at("/maintenance", "We are working on it")
+// TestOIDC_ClosedRegistration checks that a redirect before registration also applies to users of
+// the provider.
+func TestOIDC_ClosedRegistration(t *testing.T) {
+	p := newFakeProvider(t)
+	s := newSite(t, "sqlite:"+t.TempDir()+"/db", "OIDC_ISSUER", p.URL, "OIDC_CLIENT_ID", "client",
+		"OIDC_CLIENT_SECRET", "secret", "AUTH_CONFIG",
+		withConfig(t, "    registration:\n", "    registration:\n      before:\n        hooks:\n          - hook: "+
+			"redirect\n            config:\n              to: /maintenance\n"))
+	s.browser().open("/login/oidc").at("/maintenance", "Down for maintenance")
 	require.Equal(t, 0, s.count("users"))
 }
 
-// TestForgedCallbacks: nothing that an attacker can send, or a provider get wrong, signs anybody in.
-func TestForgedCallbacks(t *testing.T) {
+// TestOIDC_ForgedCallbacks checks that neither forged callbacks nor wrong tokens sign anyone in.
+func TestOIDC_ForgedCallbacks(t *testing.T) {
 	s, p := newOIDCSite(t, "sqlite:"+t.TempDir()+"/db")
-	// stop gives a browser that has been to the provider, and the callback that it did not open.
+	// stop returns a browser that has been to the provider, and the callback that it has not
+	// opened.
 	stop := func() (b *browser, callback *url.URL) {
 		b = s.browser()
 		b.client.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
@@ -116,44 +123,46 @@ func TestForgedCallbacks(t *testing.T) {
 		changed.RawQuery = q.Encode()
 		return changed.String()
 	}
-	const notBegun, notSignedIn = "was not begun here", "did not sign you in"
-	check := func(what, says string, b *browser, target string) {
+	const notStarted, notSignedIn = "was not started in this browser", "did not sign you in"
+	check := func(what, want string, b *browser, target string) {
 		t.Run(what, func(t *testing.T) {
 			b.t = t
-			b.open(target).refused(http.StatusForbidden, says)
+			b.open(target).refused(http.StatusForbidden, want)
 			b.open("/settings").at("/login", "Sign in")
 		})
 	}
 
 	b, callback := stop()
-	check("another browser's", notBegun, s.browser(), callback.String())
-	check("another state", notBegun, b, with(callback, "state", "another"))
-	check("the right state, after that", notBegun, b, callback.String())
+	check("callback of another browser", notStarted, s.browser(), callback.String())
+	check("other state", notStarted, b, with(callback, "state", "another"))
+	check("right state after a wrong one", notStarted, b, callback.String())
 	b, callback = stop()
-	check("no state", notBegun, b, with(callback, "state", ""))
+	check("no state", notStarted, b, with(callback, "state", ""))
 	b, callback = stop()
-	check("another provider's", notBegun, b, with(callback, "iss", "https://elsewhere.example"))
+	check("issuer of another provider", notStarted, b, with(callback, "iss", "https://elsewhere.example"))
 	b, callback = stop()
-	check("refused there", notSignedIn, b, with(callback, "error", "access_denied"))
+	check("refused by the provider", notSignedIn, b, with(callback, "error", "access_denied"))
 	b, callback = stop()
 	check("no code", notSignedIn, b, with(callback, "code", ""))
 	b, callback = stop()
-	check("another code", notSignedIn, b, with(callback, "code", "another"))
+	check("other code", notSignedIn, b, with(callback, "code", "another"))
 	_, theirs := stop()
 	b, callback = stop()
-	check("another's code", notSignedIn, b, with(callback, "code", theirs.Query().Get("code"))) // PKCE
+	check("code of another sign-in", notSignedIn, b, with(callback, "code", theirs.Query().Get("code"))) // PKCE
 
 	b, callback = stop()
 	cookie := ""
-	for _, c := range b.client.Jar.Cookies(&url.URL{Scheme: "https", Host: strings.TrimPrefix(s.server.URL, "https://"), Path: "/"}) {
+	base, err := url.Parse(s.server.URL + "/")
+	require.NoError(t, err)
+	for _, c := range b.client.Jar.Cookies(base) {
 		if c.Name == attemptCookie {
 			cookie = c.Value
 		}
 	}
 	require.NotEmpty(t, cookie)
 	b.open(callback.String()).at("/", "Hello, Alice")
-	check("replayed", notBegun, s.browser(), callback.String())
-	t.Run("replayed with its cookie", func(t *testing.T) {
+	check("replayed", notStarted, s.browser(), callback.String())
+	t.Run("replayed with the cookie", func(t *testing.T) {
 		r, err := http.NewRequest("GET", callback.String(), nil)
 		require.NoError(t, err)
 		r.AddCookie(&http.Cookie{Name: attemptCookie, Value: cookie})
@@ -165,13 +174,13 @@ func TestForgedCallbacks(t *testing.T) {
 	stranger, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	for what, forge := range map[string]func(claims map[string]any){
-		"another nonce":      func(c map[string]any) { c["nonce"] = "another" },
-		"no nonce":           func(c map[string]any) { delete(c, "nonce") },
-		"for another client": func(c map[string]any) { c["aud"] = "another" },
-		"of another issuer":  func(c map[string]any) { c["iss"] = "https://elsewhere.example" },
-		"expired":            func(c map[string]any) { c["exp"] = time.Now().Add(-time.Hour).Unix() },
-		"without a subject":  func(c map[string]any) { delete(c, "sub") },
-		"signed by another":  func(map[string]any) { p.signer = stranger },
+		"other nonce":       func(c map[string]any) { c["nonce"] = "another" },
+		"no nonce":          func(c map[string]any) { delete(c, "nonce") },
+		"other audience":    func(c map[string]any) { c["aud"] = "another" },
+		"other issuer":      func(c map[string]any) { c["iss"] = "https://elsewhere.example" },
+		"expired":           func(c map[string]any) { c["exp"] = time.Now().Add(-time.Hour).Unix() },
+		"without a subject": func(c map[string]any) { delete(c, "sub") },
+		"other key":         func(map[string]any) { p.signer = stranger },
 	} {
 		b, callback := stop()
 		p.mu.Lock()

@@ -14,9 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestProviderHangs: who waits for a provider that says nothing waits no longer than a request may take, however many do. It is
-// asked once for all of them, and after a failure not again at once.
-func TestProviderHangs(t *testing.T) {
+// TestOIDC_ProviderHangs checks that requests do not wait for the provider longer than their own
+// limit. They share one lookup, and a failed lookup is not retried at once.
+func TestOIDC_ProviderHangs(t *testing.T) {
 	var asked atomic.Int64
 	arrived, answer := make(chan struct{}), make(chan struct{})
 	var p *httptest.Server
@@ -30,10 +30,12 @@ func TestProviderHangs(t *testing.T) {
 			http.Error(w, "away", http.StatusBadGateway)
 			return
 		}
-		json.NewEncoder(w).Encode(map[string]any{"issuer": p.URL, "authorization_endpoint": p.URL + "/authorize", "token_endpoint": p.URL + "/token", "jwks_uri": p.URL + "/keys"})
+		json.NewEncoder(w).Encode(map[string]any{"issuer": p.URL, "authorization_endpoint": p.URL + "/authorize",
+			"token_endpoint": p.URL + "/token", "jwks_uri": p.URL + "/keys"})
 	}))
 	t.Cleanup(p.Close)
-	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"), "OIDC_ISSUER", p.URL, "OIDC_CLIENT_ID", "client", "OIDC_CLIENT_SECRET", "secret")
+	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"), "OIDC_ISSUER", p.URL, "OIDC_CLIENT_ID", "client",
+		"OIDC_CLIENT_SECRET", "secret")
 	handler := s.server.Config.Handler
 	click := func(ctx context.Context) *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
@@ -49,7 +51,7 @@ func TestProviderHangs(t *testing.T) {
 	}
 
 	const clicks = 8
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond) // instead of the 15 seconds that a request has
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond) // instead of requestTime
 	defer cancel()
 	answers := make(chan *httptest.ResponseRecorder, clicks)
 	for range clicks {
@@ -61,7 +63,7 @@ func TestProviderHangs(t *testing.T) {
 		case w := <-answers:
 			away(w)
 		case <-limit:
-			require.FailNow(t, "it waits for the provider, and not for the end of its own time")
+			require.FailNow(t, "the request waits for the provider beyond its own limit")
 		}
 	}
 	require.ErrorIs(t, ctx.Err(), context.DeadlineExceeded)
@@ -73,12 +75,12 @@ func TestProviderHangs(t *testing.T) {
 	close(answer) // with a failure
 	away(<-waiting)
 	away(click(t.Context()))
-	require.EqualValues(t, 1, asked.Load(), "the failure is remembered")
-	s.ahead.Add(int64(askAgain))
+	require.EqualValues(t, 1, asked.Load(), "the failure is cached")
+	s.ahead.Add(int64(lookupInterval))
 	for range 2 {
 		w := click(t.Context())
 		require.Equal(t, http.StatusSeeOther, w.Code, w.Body)
 		require.True(t, strings.HasPrefix(w.Header().Get("Location"), p.URL+"/authorize?"))
 	}
-	require.EqualValues(t, 2, asked.Load(), "what was found stays")
+	require.EqualValues(t, 2, asked.Load(), "the metadata is cached")
 }

@@ -11,14 +11,18 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 )
 
-// The provider's word is not enough for an account that is somebody's already: who registered with the address here may not
-// be who has it there. So accounts are never linked by their address, only told apart by it.
+// Accounts are never linked by their address: the person who registered with it here may not be the
+// one who has it at the provider.
 var (
-	errUnverified = &refusal{"", "address_unverified", "The provider has not verified your email address, so it cannot be used here. Register with a password instead."}
-	errLinked     = &refusal{"", "address_taken", "There is an account with your email address already. Sign in with its password."}
+	errUnverified = &refusal{"", "address_unverified",
+		"The provider has not verified your email address, so you cannot use it here. " +
+			"Register with a password instead."}
+	errLinked = &refusal{"", "address_taken", "An account with your email address already exists. Sign in with your " +
+		"password."}
 )
 
-// startOIDC sends the browser to the provider. It is reached by a link, since the policy lets no form lead to another site.
+// startOIDC redirects the browser to the provider. Pages link to it, because the policy allows no
+// form that leads to another site.
 func (s *service) startOIDC(w http.ResponseWriter, r *http.Request) {
 	_, config, err := s.oidc.discover(r.Context())
 	if errors.Is(err, context.Canceled) { // the client has gone
@@ -26,7 +30,7 @@ func (s *service) startOIDC(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err != nil {
-		s.providerAway(w, r, err)
+		s.providerDown(w, r, err)
 		return
 	}
 	a, err := s.oidc.begin(w)
@@ -35,27 +39,29 @@ func (s *service) startOIDC(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	http.Redirect(w, r, config.AuthCodeURL(a.State, oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier)), http.StatusSeeOther)
+	to := config.AuthCodeURL(a.State, oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier))
+	http.Redirect(w, r, to, http.StatusSeeOther)
 }
 
-// finishOIDC is where the provider sends the browser back to. It is a login, or, for who is new, a registration.
+// finishOIDC handles the provider's callback. It completes a login or, for a new user, a
+// registration.
 func (s *service) finishOIDC(w http.ResponseWriter, r *http.Request) {
 	x := exchange(r)
-	c, err := s.oidc.finish(w, r)
+	c, err := s.oidc.callback(w, r)
 	var no *refusal
 	switch {
 	case errors.As(err, &no):
-		s.log.InfoContext(r.Context(), "a sign-in by the provider was refused", "reason", err)
+		s.log.InfoContext(r.Context(), "OIDC sign-in refused", "reason", err)
 		s.refuseOIDC(w, r, flowhook.Login, no)
 		return
 	case r.Context().Err() != nil:
 		s.fail(w, r, r.Context().Err())
 		return
 	case err != nil:
-		s.providerAway(w, r, err)
+		s.providerDown(w, r, err)
 		return
 	}
-	u, err := s.db.userByOIDC(r.Context(), s.oidc.key, c.Subject)
+	u, err := s.db.userByOIDC(r.Context(), s.oidc.id, c.Subject)
 	switch {
 	case errors.Is(err, errNoUser):
 		s.registerOIDC(w, r, c)
@@ -65,53 +71,55 @@ func (s *service) finishOIDC(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	x.Identity = u.identity()
-	handled, err := s.complete(r.Context(), flowhook.Login, flowhook.OIDC, func(ctx context.Context) error { return s.issue(ctx, x) })
-	s.settled(w, r, handled, err, "/")
+	handled, err := s.complete(r.Context(), flowhook.Login, flowhook.OIDC,
+		func(ctx context.Context) error { return s.issue(ctx, x) })
+	s.finish(w, r, handled, err, "/")
 }
 
-// registerOIDC makes an account for who signs in by the provider for the first time. The session comes from the hook.
+// registerOIDC creates an account for a user who signs in with the provider for the first time. The
+// session hook issues the session.
 func (s *service) registerOIDC(w http.ResponseWriter, r *http.Request, c claims) {
 	x := exchange(r)
-	// The route is one of login, so this is not done yet: a closed registration is closed here, too.
+	// The route's Middleware ran the hooks before login, not those before registration.
 	if handled, err := s.pipeline.Run(r.Context(), flowhook.Registration, flowhook.Before, flowhook.FlowWide); handled {
 		return
 	} else if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	email, ok := normaliseEmail(c.Email)
+	email, ok := normalizeEmail(c.Email)
 	if !ok || !c.Verified {
 		s.refuseOIDC(w, r, flowhook.Registration, errUnverified)
 		return
 	}
 	u := user{ID: newUserID(), Email: email, Name: c.Name, Verified: true}
 	if nameFault(u.Name) != "" {
-		u.Name = "New user" // to be changed at the settings
+		u.Name = "New user" // the user can change it in the settings
 	}
 	x.Identity = u.identity()
 	handled, err := s.complete(r.Context(), flowhook.Registration, flowhook.OIDC, func(ctx context.Context) error {
 		if err := s.db.insertUser(ctx, u, s.now()); err != nil {
 			return err
 		}
-		return s.db.insertOIDC(ctx, s.oidc.key, c.Subject, u.ID, s.now())
+		return s.db.insertOIDC(ctx, s.oidc.id, c.Subject, u.ID, s.now())
 	})
 	if errors.Is(err, errTaken) {
-		s.show(w, r, http.StatusForbidden, "refused", page{Title: "The sign-in did not work", Data: errLinked.Text})
+		s.show(w, r, http.StatusForbidden, "refused", page{Title: "Sign-in failed", Data: errLinked.Text})
 		return
 	}
-	s.settled(w, r, handled, err, "/")
+	s.finish(w, r, handled, err, "/")
 }
 
-// refuseOIDC answers where there is nothing to complete.
+// refuseOIDC answers a sign-in that is refused before Complete.
 func (s *service) refuseOIDC(w http.ResponseWriter, r *http.Request, flow flowhook.Flow, no *refusal) {
-	if !s.refused(r.Context(), exchange(r), flow, flowhook.OIDC, no) {
-		s.show(w, r, http.StatusForbidden, "refused", page{Title: "The sign-in did not work", Data: no.Text})
+	if !s.runFailed(r.Context(), exchange(r), flow, flowhook.OIDC, no) {
+		s.show(w, r, http.StatusForbidden, "refused", page{Title: "Sign-in failed", Data: no.Text})
 	}
 }
 
-func (s *service) providerAway(w http.ResponseWriter, r *http.Request, err error) {
-	s.log.ErrorContext(r.Context(), "the OpenID provider is away", "error", err)
+func (s *service) providerDown(w http.ResponseWriter, r *http.Request, err error) {
+	s.log.ErrorContext(r.Context(), "the OpenID provider is unavailable", "error", err)
 	w.Header().Set("Retry-After", "30")
-	s.pages.render(w, r, http.StatusServiceUnavailable, "refused", page{Title: "The sign-in did not work",
+	s.pages.render(w, r, http.StatusServiceUnavailable, "refused", page{Title: "Sign-in failed",
 		Data: "The provider cannot be reached right now. Please try again in a moment, or sign in with a password."})
 }

@@ -11,20 +11,20 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Passwords have a length and no other rules (NIST SP 800-63B). A service with many users also refuses those that are on
-// the public lists of stolen ones; this is where it would ask.
+// Only the length of a password is restricted (NIST SP 800-63B). A service with many users should
+// also reject passwords from public breach lists.
 const passwordMin, passwordMax = 8, 128
 
-// argon2 is what OWASP recommends at least: 19 MiB, two passes.
+// argon2 has the minimum parameters that OWASP recommends: 19 MiB and two passes.
 var argon2 = &argon2id.Params{Memory: 19 * 1024, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 
-// passwords hashes. Each hash takes memory and a processor, so only so many are made at a time; the others wait in line,
-// for as long as their request lasts.
+// passwords hashes and compares passwords. A hash needs memory and a CPU, so only GOMAXPROCS hashes
+// are computed at a time; the others wait for as long as their request lasts.
 type passwords struct {
 	turns chan struct{}
-	dummy string // the hash of a password that nobody has
+	dummy string // the hash of a random password
 
-	compare func(password, hash string) (bool, error) // tests count what it does
+	compare func(password, hash string) (bool, error) // replaced by tests
 }
 
 func newPasswords() (*passwords, error) {
@@ -32,7 +32,8 @@ func newPasswords() (*passwords, error) {
 	if err != nil {
 		return nil, fmt.Errorf("hashing a password: %w", err)
 	}
-	return &passwords{turns: make(chan struct{}, runtime.GOMAXPROCS(0)), dummy: dummy, compare: argon2id.ComparePasswordAndHash}, nil
+	return &passwords{turns: make(chan struct{}, runtime.GOMAXPROCS(0)), dummy: dummy,
+		compare: argon2id.ComparePasswordAndHash}, nil
 }
 
 func (p *passwords) turn(ctx context.Context) (done func(), err error) {
@@ -44,7 +45,7 @@ func (p *passwords) turn(ctx context.Context) (done func(), err error) {
 	}
 }
 
-// hash gives the hash of a password with a new salt.
+// hash returns the hash of a password, with a new salt.
 func (p *passwords) hash(ctx context.Context, password string) (string, error) {
 	done, err := p.turn(ctx)
 	if err != nil {
@@ -58,8 +59,8 @@ func (p *passwords) hash(ctx context.Context, password string) (string, error) {
 	return hash, nil
 }
 
-// match says whether the hash is the password's. No hash takes as long as a wrong one: how long it takes to refuse does
-// not tell which users there are.
+// match reports whether the password has the hash. An empty hash takes as long as a wrong one, so
+// that the time does not reveal which users exist.
 func (p *passwords) match(ctx context.Context, password, hash string) (bool, error) {
 	done, err := p.turn(ctx)
 	if err != nil {
@@ -70,7 +71,7 @@ func (p *passwords) match(ctx context.Context, password, hash string) (bool, err
 	if against == "" {
 		against = p.dummy
 	}
-	if len(password) > 4*passwordMax { // it is nobody's, and normalising it is work
+	if len(password) > 4*passwordMax { // too long for any password, and normalizing it would take time
 		password = ""
 	}
 	ok, err := p.compare(norm.NFKC.String(password), against)
@@ -80,7 +81,7 @@ func (p *passwords) match(ctx context.Context, password, hash string) (bool, err
 	return ok && hash != "", nil
 }
 
-// passwordFault says what is wrong with a new password; empty: nothing.
+// passwordFault returns what is wrong with a new password, or "" if it is valid.
 func passwordFault(password string) string {
 	switch n := utf8.RuneCountInString(password); {
 	case n < passwordMin:
@@ -88,7 +89,7 @@ func passwordFault(password string) string {
 	case n > passwordMax:
 		return fmt.Sprintf("Use at most %d characters.", passwordMax)
 	case !utf8.ValidString(password):
-		return "This is not text."
+		return "Use only printable characters."
 	}
 	return ""
 }

@@ -20,29 +20,32 @@ func readProxies(list string) (proxies []netip.Prefix, err error) {
 			prefix, err = address.Prefix(address.BitLen())
 		}
 		if err == nil && prefix.Bits() == 0 {
-			return nil, errors.New("TRUSTED_PROXIES trusts everybody: then each client may write down where it comes from")
+			return nil, errors.New("TRUSTED_PROXIES trusts every address, so any client could forge its own; list " +
+				"only your proxies")
 		}
 		if err != nil {
-			return nil, fmt.Errorf("TRUSTED_PROXIES has %q, which is neither an address nor a network such as 10.0.0.0/8", one)
+			return nil, fmt.Errorf("TRUSTED_PROXIES contains %q, which is neither an IP address nor a network such "+
+				"as 10.0.0.0/8", one)
 		}
 		proxies = append(proxies, prefix.Masked())
 	}
 	return proxies, nil
 }
 
-// peer gives the address that a request comes from: the one that is connected or, where that is a trusted proxy, the last one
-// in X-Forwarded-For that is none. What stands before that anybody may have written. The zero Addr: it is not known.
+// peer returns the client's address: the remote address or, if that is a trusted proxy, the last
+// address in X-Forwarded-For that is not one. The entries before it can be forged. It returns the
+// zero Addr if the address is unknown.
 func (c config) peer(r *http.Request) netip.Addr {
 	connected, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{}
 	}
 	from := connected.Addr().Unmap().WithZone("")
-	said := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(said) - 1; i >= 0 && c.trusted(from); i-- {
-		next, ok := forwarded(said[i])
+	entries := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(entries) - 1; i >= 0 && c.trusted(from); i-- {
+		next, ok := forwarded(entries[i])
 		if !ok {
-			break // then the proxy is the last that is known
+			break // the proxy is the last known address
 		}
 		from = next
 	}
@@ -58,17 +61,17 @@ func (c config) trusted(address netip.Addr) bool {
 	return false
 }
 
-// forwarded reads what a proxy has written. Some write the port along.
-func forwarded(said string) (netip.Addr, bool) {
-	said = strings.TrimSpace(said)
-	if host, _, err := net.SplitHostPort(said); err == nil {
-		said = host
+// forwarded parses an entry of X-Forwarded-For. Some proxies add the port.
+func forwarded(entry string) (netip.Addr, bool) {
+	entry = strings.TrimSpace(entry)
+	if host, _, err := net.SplitHostPort(entry); err == nil {
+		entry = host
 	}
-	address, err := netip.ParseAddr(strings.Trim(said, "[]"))
+	address, err := netip.ParseAddr(strings.Trim(entry, "[]"))
 	return address.Unmap().WithZone(""), err == nil
 }
 
-// network gives what one client has: an IPv4 address, or an IPv6 network of 64 bits.
+// network returns the network that a single client controls: an IPv4 address or an IPv6 /64.
 func network(address netip.Addr) string {
 	if address.Is6() {
 		return netip.PrefixFrom(address, 64).Masked().String()

@@ -10,39 +10,41 @@ import (
 
 func TestPeer(t *testing.T) {
 	for _, c := range []struct {
-		what      string
+		name      string
 		connected string
-		said      []string // the lines of X-Forwarded-For
+		forwarded []string // the values of X-Forwarded-For
 		want      string   // the network
 	}{
-		{"nobody in between", "192.0.2.1:999", nil, "192.0.2.1"},
-		{"what a client says of itself", "192.0.2.1:999", []string{"203.0.113.9"}, "192.0.2.1"},
-		{"a proxy", "10.1.2.3:999", []string{"203.0.113.9"}, "203.0.113.9"},
-		{"what a client says to a proxy", "10.1.2.3:999", []string{"198.51.100.7, 203.0.113.9"}, "203.0.113.9"},
-		{"in a line of its own", "10.1.2.3:999", []string{"198.51.100.7", "203.0.113.9"}, "203.0.113.9"},
+		{"direct", "192.0.2.1:999", nil, "192.0.2.1"},
+		{"header from a client", "192.0.2.1:999", []string{"203.0.113.9"}, "192.0.2.1"},
+		{"one proxy", "10.1.2.3:999", []string{"203.0.113.9"}, "203.0.113.9"},
+		{"header from a client through a proxy", "10.1.2.3:999", []string{"198.51.100.7, 203.0.113.9"}, "203.0.113.9"},
+		{"two header lines", "10.1.2.3:999", []string{"198.51.100.7", "203.0.113.9"}, "203.0.113.9"},
 		{"two proxies", "10.1.2.3:999", []string{"198.51.100.7, 203.0.113.9, 192.168.7.7"}, "203.0.113.9"},
-		{"a neighbour of the other proxy", "10.1.2.3:999", []string{"203.0.113.9, 192.168.7.8"}, "192.168.7.8"},
-		{"a proxy that says nothing", "10.1.2.3:999", nil, "10.1.2.3"},
-		{"a proxy that asks itself", "10.1.2.3:999", []string{"10.9.9.9"}, "10.9.9.9"},
-		{"a proxy that says what is no address", "10.1.2.3:999", []string{"203.0.113.9, unknown"}, "10.1.2.3"},
-		{"with a port", "10.1.2.3:999", []string{"203.0.113.9:4711"}, "203.0.113.9"},
+		{"untrusted second proxy", "10.1.2.3:999", []string{"203.0.113.9, 192.168.7.8"}, "192.168.7.8"},
+		{"proxy without a header", "10.1.2.3:999", nil, "10.1.2.3"},
+		{"request from a proxy", "10.1.2.3:999", []string{"10.9.9.9"}, "10.9.9.9"},
+		{"invalid entry", "10.1.2.3:999", []string{"203.0.113.9, unknown"}, "10.1.2.3"},
+		{"IPv4 with a port", "10.1.2.3:999", []string{"203.0.113.9:4711"}, "203.0.113.9"},
 		{"IPv6 with a port", "10.1.2.3:999", []string{"[2001:db8:1:2:3:4:5:6]:4711"}, "2001:db8:1:2::/64"},
 		{"IPv6", "[2001:db8:1:2:3:4:5:6]:999", nil, "2001:db8:1:2::/64"},
-		{"the same network", "[2001:db8:1:2:ffff::1]:999", nil, "2001:db8:1:2::/64"},
+		{"same IPv6 network", "[2001:db8:1:2:ffff::1]:999", nil, "2001:db8:1:2::/64"},
 		{"IPv4 in IPv6", "[::ffff:192.0.2.1]:999", nil, "192.0.2.1"},
-		{"a proxy, so written", "[::ffff:10.1.2.3]:999", []string{"::ffff:203.0.113.9"}, "203.0.113.9"},
-		{"a zone", "[fe80::1%eth0]:999", nil, "fe80::/64"},
+		{"proxy as IPv4 in IPv6", "[::ffff:10.1.2.3]:999", []string{"::ffff:203.0.113.9"}, "203.0.113.9"},
+		{"zone", "[fe80::1%eth0]:999", nil, "fe80::/64"},
 		{"no address", "@", []string{"203.0.113.9"}, "invalid IP"},
 	} {
-		t.Run(c.what, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			proxies, err := readProxies("10.0.0.0/8, 192.168.7.7,")
 			require.NoError(t, err)
-			r := &http.Request{RemoteAddr: c.connected, Header: http.Header{"X-Forwarded-For": c.said}}
+			r := &http.Request{RemoteAddr: c.connected, Header: http.Header{"X-Forwarded-For": c.forwarded}}
 			require.Equal(t, c.want, network(config{Proxies: proxies}.peer(r)))
 		})
 	}
 	none, err := readProxies("")
 	require.NoError(t, err)
 	require.Empty(t, none)
-	require.Equal(t, netip.MustParseAddr("10.1.2.3"), config{}.peer(&http.Request{RemoteAddr: "10.1.2.3:999", Header: http.Header{"X-Forwarded-For": {"203.0.113.9"}}}))
+	require.Equal(t, netip.MustParseAddr("10.1.2.3"),
+		config{}.peer(&http.Request{RemoteAddr: "10.1.2.3:999",
+			Header: http.Header{"X-Forwarded-For": {"203.0.113.9"}}}))
 }

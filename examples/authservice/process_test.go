@@ -18,14 +18,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A process is the service as somebody starts it.
+// A process is the service, running as a process.
 type process struct {
 	*exec.Cmd
 	url string
 	log *lockedBuffer
 }
 
-// program makes the process without starting it. pairs are its environment.
+// program returns a process that is not started yet. pairs is added to its environment.
 func program(dir string, pairs ...string) (*process, error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -38,7 +38,7 @@ func program(dir string, pairs ...string) (*process, error) {
 	return p, nil
 }
 
-// startProcess waits until the service has printed its URL.
+// startProcess starts a process and waits until it has printed its URL.
 func startProcess(dir string, pairs ...string) (*process, error) {
 	p, err := program(dir, pairs...)
 	if err != nil {
@@ -62,8 +62,9 @@ func startProcess(dir string, pairs ...string) (*process, error) {
 	return p, fmt.Errorf("the process ended before it listened: %w\n%s", p.Wait(), p.log)
 }
 
-// TestCopiesStartAtOnce starts several processes at once on a new database; then they serve each other's users.
-func TestCopiesStartAtOnce(t *testing.T) {
+// TestProcess_ConcurrentStart starts several processes at once on a new database and checks that
+// they share users and sessions.
+func TestProcess_ConcurrentStart(t *testing.T) {
 	onEach(t, func(t *testing.T, database string) {
 		configuration, err := filepath.Abs("auth.yml")
 		require.NoError(t, err)
@@ -73,7 +74,8 @@ func TestCopiesStartAtOnce(t *testing.T) {
 		var errs [copies]error
 		for i := range copies {
 			running.Go(func() {
-				processes[i], errs[i] = startProcess(t.TempDir(), "DATABASE_URL="+database, "AUTH_CONFIG="+configuration, "SESSION_SECRETS="+testSecret)
+				processes[i], errs[i] = startProcess(t.TempDir(), "DATABASE_URL="+database,
+					"AUTH_CONFIG="+configuration, "SESSION_SECRETS="+testSecret)
 			})
 		}
 		running.Wait()
@@ -96,14 +98,17 @@ func TestCopiesStartAtOnce(t *testing.T) {
 		response, err := http.PostForm(processes[0].url+"/register", form)
 		require.NoError(t, err)
 		response.Body.Close()
-		client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		client := &http.Client{
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
 		response, err = client.PostForm(processes[1].url+"/login", form)
 		require.NoError(t, err)
 		response.Body.Close()
 		require.Equal(t, http.StatusSeeOther, response.StatusCode)
 		cookie := ""
 		for _, c := range response.Cookies() {
-			require.True(t, c.HttpOnly && c.Secure && c.SameSite == http.SameSiteLaxMode && c.Path == "/" && c.Domain == "", c.Name)
+			require.True(t, c.HttpOnly && c.Secure && c.SameSite == http.SameSiteLaxMode && c.Path == "/" &&
+				c.Domain == "", c.Name)
 			if c.Name == "__Host-session" {
 				cookie = c.Value
 			}
@@ -129,16 +134,17 @@ func TestCopiesStartAtOnce(t *testing.T) {
 			case err := <-ended:
 				require.NoError(t, err, p.log)
 			case <-time.After(30 * time.Second):
-				require.Fail(t, "it does not stop")
+				require.Fail(t, "the process does not stop")
 			}
 		}
-		t.Logf("%d copies started at once on a new database, each served the others' user, and stopped when asked", copies)
+		t.Logf("%d copies started at once on a new database, shared a user and a session, and stopped on SIGTERM",
+			copies)
 	})
 }
 
-// TestOutOfTheBox starts with nothing set, in an empty directory but for auth.yml: it makes its file and its secret, and
-// keeps both.
-func TestOutOfTheBox(t *testing.T) {
+// TestProcess_Defaults starts without configuration, in a directory with only auth.yml. The service
+// creates its database and its secret, and keeps both.
+func TestProcess_Defaults(t *testing.T) {
 	dir := t.TempDir()
 	configuration, err := os.ReadFile("auth.yml")
 	require.NoError(t, err)
@@ -164,19 +170,21 @@ func TestOutOfTheBox(t *testing.T) {
 	}
 }
 
-// TestProxyOnThisMachine: who is behind a proxy that nobody has named is told that all its clients are one.
-func TestProxyOnThisMachine(t *testing.T) {
+// TestProcess_UnknownProxy checks the warning if there must be a proxy but TRUSTED_PROXIES is not
+// set.
+func TestProcess_UnknownProxy(t *testing.T) {
 	for _, c := range []struct {
 		public, proxies string
 		warns           int
 	}{{"https://accounts.example", "", 1}, {"https://accounts.example", "127.0.0.1", 0}, {"", "", 0}} {
 		configuration, err := filepath.Abs("auth.yml")
 		require.NoError(t, err)
-		p, err := startProcess(t.TempDir(), "AUTH_CONFIG="+configuration, "PUBLIC_URL="+c.public, "TRUSTED_PROXIES="+c.proxies, "SMTP_URL=smtp://127.0.0.1:1")
+		p, err := startProcess(t.TempDir(), "AUTH_CONFIG="+configuration, "PUBLIC_URL="+c.public,
+			"TRUSTED_PROXIES="+c.proxies, "SMTP_URL=smtp://127.0.0.1:1")
 		require.NoError(t, err)
 		require.NoError(t, p.Process.Signal(syscall.SIGTERM))
 		require.NoError(t, p.Wait(), p.log)
-		require.Len(t, p.log.lines("level=WARN", "TRUSTED_PROXIES does not name it"), c.warns)
+		require.Len(t, p.log.lines("level=WARN", "TRUSTED_PROXIES does not name the proxy"), c.warns)
 	}
 }
 

@@ -15,7 +15,8 @@ func registrationForm(name, email string) form {
 	return form{Action: "/register", Submit: "Register", Fields: []field{
 		{Name: "name", Label: "Name", Type: "text", Autocomplete: "name", Value: name, MaxLength: nameMax},
 		{Name: "email", Label: "Email address", Type: "email", Autocomplete: "username", Value: email, MaxLength: 254},
-		{Name: "password", Label: "Password", Type: "password", Autocomplete: "new-password", Hint: "At least 8 characters. Longer is better."},
+		{Name: "password", Label: "Password", Type: "password", Autocomplete: "new-password",
+			Hint: "At least 8 characters. Longer is better."},
 	}}
 }
 
@@ -27,8 +28,9 @@ func (s *service) registerPage(w http.ResponseWriter, r *http.Request) {
 	s.pages.render(w, r, http.StatusOK, "register", page{Title: "Register", Data: registrationForm("", "")})
 }
 
-// register answers the same whether the address is taken or not: the page says that a mail is on its way, and it is, either
-// with the link or with the news that there is an account. Both hash the password, too.
+// register answers the same whether or not the address is taken. An email is sent in both cases:
+// with the verification link, or with a note that the account exists. Both cases also hash the
+// password, so that they take the same time.
 func (s *service) register(w http.ResponseWriter, r *http.Request) {
 	u := user{ID: newUserID(), Name: strings.TrimSpace(r.PostFormValue("name"))}
 	password := r.PostFormValue("password")
@@ -37,7 +39,7 @@ func (s *service) register(w http.ResponseWriter, r *http.Request) {
 		f.refuse(&refusal{Field: "name", Text: fault})
 	}
 	var ok bool
-	if u.Email, ok = normaliseEmail(r.PostFormValue("email")); !ok {
+	if u.Email, ok = normalizeEmail(r.PostFormValue("email")); !ok {
 		f.refuse(badEmail)
 	}
 	if fault := passwordFault(password); fault != "" {
@@ -58,7 +60,7 @@ func (s *service) register(w http.ResponseWriter, r *http.Request) {
 		return s.db.insertUser(ctx, u, s.now())
 	})
 	if errors.Is(err, errTaken) {
-		err = s.tellOwner(r.Context(), u.Email)
+		err = s.notifyOwner(r.Context(), u.Email)
 	}
 	switch {
 	case handled:
@@ -69,12 +71,13 @@ func (s *service) register(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// tellOwner mails to who has the address already, by the same queue, and as often at most as the verify hook does.
-func (s *service) tellOwner(ctx context.Context, email string) error {
+// notifyOwner emails the owner of an address that someone tried to register with it. It uses the
+// same queue and the same interval as the verify hook.
+func (s *service) notifyOwner(ctx context.Context, email string) error {
 	return s.transaction(ctx, "", func(ctx context.Context) error {
 		owner, err := s.db.userByEmail(ctx, email)
 		if errors.Is(err, errNoUser) {
-			return nil // has changed it just now
+			return nil // the owner has just changed it
 		}
 		if err != nil {
 			return err
@@ -88,22 +91,24 @@ func (s *service) tellOwner(ctx context.Context, email string) error {
 }
 
 func (s *service) registered(w http.ResponseWriter, r *http.Request) {
-	s.show(w, r, http.StatusOK, "sent", page{Title: "We have sent you a mail"})
+	s.show(w, r, http.StatusOK, "sent", page{Title: "Check your email"})
 }
 
 var badEmail = &refusal{"email", "bad_address", "Enter an email address, such as name@example.org."}
 
 const nameMax = 100
 
-// nameFault says what is wrong with a name; empty: nothing. What is no text does not belong into a database or on a page.
+// nameFault returns what is wrong with a name, or "" if it is valid.
 func nameFault(name string) string {
 	switch {
 	case name == "":
 		return "Enter your name."
 	case utf8.RuneCountInString(name) > nameMax:
 		return "Use at most 100 characters."
-	case !utf8.ValidString(name) || strings.ContainsFunc(name, func(c rune) bool { return unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) }):
-		return "Use letters, digits and signs."
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, isControl):
+		return "Use only printable characters."
 	}
 	return ""
 }
+
+func isControl(c rune) bool { return unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) }

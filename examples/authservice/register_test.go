@@ -10,8 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRegistrationTellsNothing: with a taken address, everything that the client sees is the same, and the owner gets a mail.
-func TestRegistrationTellsNothing(t *testing.T) {
+// TestRegistration_TakenAddress checks that the answer does not reveal a taken address, and that
+// the owner gets an email.
+func TestRegistration_TakenAddress(t *testing.T) {
 	onEach(t, func(t *testing.T, database string) {
 		s := newSite(t, database)
 		s.register("Alice@example.org", password)
@@ -33,23 +34,25 @@ func TestRegistrationTellsNothing(t *testing.T) {
 		}
 		require.Equal(t, 2, s.count("users"))
 		s.mail("free@example.org", confirmSubject, 0)
-		s.mail("Alice@example.org", takenSubject, 0) // one: twice within a minute is once
+		s.mail("Alice@example.org", takenSubject, 0) // only one within a minute
 		s.mail("Alice@example.org", confirmSubject, 0)
-		require.Equal(t, 3, s.count("river_job"), "and no other mail is under way")
-		s.signedIn("alice@example.org", password) // it is still her password
+		require.Equal(t, 3, s.count("river_job"), "no other email is queued")
+		s.signedIn("alice@example.org", password) // her password is unchanged
 		require.Equal(t, 2, s.count("audit WHERE point = 'registration/failed/password' AND outcome = 'address_taken'"))
 	})
 }
 
-// TestOneAddressAtOnce: of many that register an address at the same time, one gets it.
-func TestOneAddressAtOnce(t *testing.T) {
+// TestRegistration_Concurrent checks that of many concurrent registrations of an address, one
+// succeeds.
+func TestRegistration_Concurrent(t *testing.T) {
 	onEach(t, func(t *testing.T, database string) {
 		s := newSite(t, database)
 		var running sync.WaitGroup
 		for range 8 {
 			b := s.browser()
 			running.Go(func() {
-				response, err := b.client.PostForm(s.server.URL+"/register", url.Values{"name": {"Alice"}, "email": {email}, "password": {password}})
+				response, err := b.client.PostForm(s.server.URL+"/register",
+					url.Values{"name": {"Alice"}, "email": {email}, "password": {password}})
 				if err == nil {
 					response.Body.Close()
 				}
@@ -65,20 +68,21 @@ func TestOneAddressAtOnce(t *testing.T) {
 	})
 }
 
-func TestRegistrationForm(t *testing.T) {
+func TestRegistration_BadForm(t *testing.T) {
 	s := newSite(t, "sqlite:"+t.TempDir()+"/db")
 	b := s.browser()
-	for _, c := range []struct{ what, name, email, password, says string }{
+	for _, c := range []struct{ name, user, email, password, want string }{
 		{"no name", "", email, password, "Enter your name."},
-		{"a long name", strings.Repeat("é", 101), email, password, "at most 100"},
-		{"a name that turns the line around", "a\u202eb", email, password, "Use letters"},
+		{"long name", strings.Repeat("é", 101), email, password, "at most 100"},
+		{"name with a bidirectional control", "a\u202eb", email, password, "Use only printable characters."},
 		{"no address", "Alice", "alice", password, "Enter an email address"},
-		{"a short password", "Alice", email, "seven77", "at least 8"},
-		{"a long password", "Alice", email, strings.Repeat("x", 129), "at most 128"},
+		{"short password", "Alice", email, "seven77", "at least 8"},
+		{"long password", "Alice", email, strings.Repeat("x", 129), "at most 128"},
 	} {
-		t.Run(c.what, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			b.t = t
-			b.open("/register").press("Register", "name", c.name, "email", c.email, "password", c.password).refused(http.StatusUnprocessableEntity, c.says)
+			b.open("/register").press("Register", "name", c.user, "email", c.email, "password", c.password).
+				refused(http.StatusUnprocessableEntity, c.want)
 			require.True(t, strings.HasPrefix(text(b.all("title")[0]), "Error: "))
 			var invalid, focused []string
 			for _, n := range b.all("input") {
@@ -98,10 +102,11 @@ func TestRegistrationForm(t *testing.T) {
 	}
 	require.Equal(t, 0, s.count("users"))
 	b.t = t
-	b.open("/register").press("Register", "name", "Zoë", "email", email, "password", strings.Repeat("ß", 128)).at("/register/sent", "We have sent you a mail")
+	b.open("/register").press("Register", "name", "Zoë", "email", email, "password", strings.Repeat("ß", 128)).
+		at("/register/sent", "Check your email")
 }
 
-func TestNormaliseEmail(t *testing.T) {
+func TestNormalizeEmail(t *testing.T) {
 	for typed, want := range map[string]string{
 		"alice@example.org":                      "alice@example.org",
 		" Alice@EXAMPLE.org\n":                   "Alice@example.org",
@@ -115,7 +120,7 @@ func TestNormaliseEmail(t *testing.T) {
 		"a b@example.org":                        "",
 		`"a b"@example.org`:                      "",
 		"a@b@example.org":                        "",
-		"mıke@example.org":                       "", // another one's, in upper case
+		"mıke@example.org":                       "", // would equal another address in upper case
 		"alice@example.org\r\nBcc: x":            "",
 		"alice@example.org, bob@example.org":     "",
 		"Alice <alice@example.org>":              "",
@@ -125,7 +130,7 @@ func TestNormaliseEmail(t *testing.T) {
 		strings.Repeat("a", 65) + "@example.org": "",
 		"a@" + strings.Repeat("a.", 130) + "org": "",
 	} {
-		got, ok := normaliseEmail(typed)
+		got, ok := normalizeEmail(typed)
 		require.Equal(t, want != "", ok, "%q", typed)
 		require.Equal(t, want, got, "%q", typed)
 	}

@@ -9,9 +9,9 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// hasSecrets says whether an auth.yml has secrets itself: then those sign the sessions, and a reload changes them. Nothing
-// beside the file has to say so, which could only say the same or something else. What cannot be read has none; why it
-// cannot, flowhook says.
+// hasSecrets reports whether the auth.yml at path contains secrets. If so, they sign the sessions,
+// and a reload changes them. It returns false for a file that cannot be read; flowhook.LoadConfig
+// reports the reason.
 func hasSecrets(path string) bool {
 	data, err := os.ReadFile(path)
 	var top struct {
@@ -21,37 +21,41 @@ func hasSecrets(path string) bool {
 }
 
 var (
-	errSecretsCame = errors.New("it has secrets now, and SESSION_SECRETS, or the file beside the database, has those in use; start the service again without them")
-	errSecretsWent = errors.New("it has no secrets any more; put them back, or start the service again with SESSION_SECRETS")
+	errSecretsAdded = errors.New("the file now has secrets, but the current ones come from SESSION_SECRETS or from " +
+		"the file " +
+		"next to the database; restart the service without SESSION_SECRETS")
+	errSecretsRemoved = errors.New("the file no longer has secrets; restore them, or restart the service with " +
+		"SESSION_SECRETS")
 )
 
-// reload reads auth.yml again. What is wrong in it is logged, and then nothing has changed; requests that are under way end as
-// they have begun either way. Everything else that the service knows, such as what the brake has counted, stays.
+// reload reloads auth.yml. If the file has errors, they are logged and nothing changes. Requests in
+// progress keep the configuration they started with. Other state, such as the brake's counters, is
+// kept.
 func (s *service) reload(ctx context.Context) {
-	if err := s.takeConfig(); err != nil {
-		wrong := []error{err}
-		if several, ok := err.(interface{ Unwrap() []error }); ok {
-			wrong = several.Unwrap()
+	if err := s.loadConfig(); err != nil {
+		all := []error{err}
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
+			all = joined.Unwrap()
 		}
-		for _, err := range wrong {
-			s.log.ErrorContext(ctx, "AUTH_CONFIG is not taken", "error", err)
+		for _, err := range all {
+			s.log.ErrorContext(ctx, "error in AUTH_CONFIG", "error", err)
 		}
-		s.log.ErrorContext(ctx, "AUTH_CONFIG was read again, and nothing has changed", "errors", len(wrong))
+		s.log.ErrorContext(ctx, "AUTH_CONFIG was not reloaded; the old configuration stays in use", "errors", len(all))
 		return
 	}
-	s.log.InfoContext(ctx, "AUTH_CONFIG was read again, and is taken")
+	s.log.InfoContext(ctx, "AUTH_CONFIG was reloaded")
 }
 
-func (s *service) takeConfig() error {
+func (s *service) loadConfig() error {
 	hooks, err := flowhook.LoadConfig(s.config.AuthConfig)
 	if err != nil {
 		return err
 	}
-	switch there := hasSecrets(s.config.AuthConfig); {
-	case there && !s.config.SecretsThere:
-		return errSecretsCame
-	case !there && s.config.SecretsThere:
-		return errSecretsWent
+	switch inFile := hasSecrets(s.config.AuthConfig); {
+	case inFile && !s.config.SecretsInFile:
+		return errSecretsAdded
+	case !inFile && s.config.SecretsInFile:
+		return errSecretsRemoved
 	}
 	return s.pipeline.Reload(hooks)
 }

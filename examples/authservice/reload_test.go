@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// withSecrets writes an auth.yml with secrets of its own.
+// withSecrets writes a copy of auth.yml with secrets.
 func withSecrets(t *testing.T, secrets ...string) string {
 	path := filepath.Join(t.TempDir(), "auth.yml")
 	putSecrets(t, path, secrets...)
@@ -20,11 +20,13 @@ func withSecrets(t *testing.T, secrets ...string) string {
 func putSecrets(t *testing.T, path string, secrets ...string) {
 	data, err := os.ReadFile("auth.yml")
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(path, []byte("secrets:\n  session:\n    - "+strings.Join(secrets, "\n    - ")+"\n\n"+string(data)), 0o600))
+	require.NoError(t, os.WriteFile(path, []byte("secrets:\n  session:\n    - "+strings.Join(secrets,
+		"\n    - ")+"\n\n"+string(data)), 0o600))
 }
 
-// TestSecretsChange: who is signed in stays so while the old secret is there, behind the new one.
-func TestSecretsChange(t *testing.T) {
+// TestReload_RotateSecrets checks that sessions go on while the old secret is listed after the new
+// one.
+func TestReload_RotateSecrets(t *testing.T) {
 	const older, newer = "an-older-secret-0123456789abcdef", "a-newer-secret-0123456789abcdef0"
 	path := withSecrets(t, older)
 	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"), "AUTH_CONFIG", path, "SESSION_SECRETS", "")
@@ -41,7 +43,7 @@ func TestSecretsChange(t *testing.T) {
 	s.service.reload(t.Context())
 	before.open("/").at("/", "Welcome")
 	after.open("/").at("/", "Hello, Alice")
-	require.Len(t, s.log.lines("level=INFO", "AUTH_CONFIG was read again, and is taken"), 2)
+	require.Len(t, s.log.lines("level=INFO", "AUTH_CONFIG was reloaded"), 2)
 
 	putSecrets(t, path, "hunter2")
 	s.service.reload(t.Context())
@@ -51,17 +53,17 @@ func TestSecretsChange(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, data, 0o600))
 	s.service.reload(t.Context())
 	after.open("/").at("/", "Hello, Alice")
-	require.Len(t, s.log.lines("level=ERROR", "nothing has changed"), 2)
-	require.Len(t, s.log.lines("level=ERROR", "it has no secrets any more"), 1)
-	require.Empty(t, s.log.lines("hunter2"), "no secret is in the log")
+	require.Len(t, s.log.lines("level=ERROR", "AUTH_CONFIG was not reloaded"), 2)
+	require.Len(t, s.log.lines("level=ERROR", "the file no longer has secrets"), 1)
+	require.Empty(t, s.log.lines("hunter2"), "the log contains a secret")
 }
 
-// TestSecretsByReference: the file says where the secrets are, and each reload looks there again.
-func TestSecretsByReference(t *testing.T) {
+// TestReload_SecretReferences checks that each reload reads referenced secrets again.
+func TestReload_SecretReferences(t *testing.T) {
 	const older, newer = "an-older-secret-0123456789abcdef", "a-newer-secret-0123456789abcdef0"
-	path := withSecrets(t, "file:secret") // beside the file
-	beside := filepath.Join(filepath.Dir(path), "secret")
-	require.NoError(t, os.WriteFile(beside, []byte(older+"\n"), 0o600))
+	path := withSecrets(t, "file:secret")
+	secretFile := filepath.Join(filepath.Dir(path), "secret")
+	require.NoError(t, os.WriteFile(secretFile, []byte(older+"\n"), 0o600))
 	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"), "AUTH_CONFIG", path, "SESSION_SECRETS", "")
 	s.register(email, password)
 	before := s.signedIn(email, password)
@@ -72,29 +74,30 @@ func TestSecretsByReference(t *testing.T) {
 	before.open("/").at("/", "Hello, Alice")
 	after := s.signedIn(email, password)
 
-	require.NoError(t, os.Remove(beside))
+	require.NoError(t, os.Remove(secretFile))
 	s.service.reload(t.Context())
-	require.Len(t, s.log.lines("level=ERROR", "nothing has changed"), 1)
+	require.Len(t, s.log.lines("level=ERROR", "AUTH_CONFIG was not reloaded"), 1)
 	before.open("/").at("/", "Hello, Alice")
-	require.NoError(t, os.WriteFile(beside, []byte("another-secret-0123456789abcdef0"), 0o600))
+	require.NoError(t, os.WriteFile(secretFile, []byte("another-secret-0123456789abcdef0"), 0o600))
 	s.service.reload(t.Context())
 	before.open("/").at("/", "Welcome")
 	after.open("/").at("/", "Hello, Alice")
-	require.Len(t, s.log.lines("level=INFO", "AUTH_CONFIG was read again, and is taken"), 2)
+	require.Len(t, s.log.lines("level=INFO", "AUTH_CONFIG was reloaded"), 2)
 	require.Empty(t, s.log.lines("another-secret"))
 }
 
-// TestSecretsCome: a file that has secrets, where those of the environment are in use, does not quietly mean nothing.
-func TestSecretsCome(t *testing.T) {
+// TestReload_SecretsAdded checks that secrets added to the file are not silently ignored.
+func TestReload_SecretsAdded(t *testing.T) {
 	path := withConfig(t, "session:\n", "session:\n")
 	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"), "AUTH_CONFIG", path)
 	putSecrets(t, path, "a-newer-secret-0123456789abcdef0")
 	s.service.reload(t.Context())
-	require.Len(t, s.log.lines("level=ERROR", "it has secrets now, and SESSION_SECRETS"), 1)
-	require.Empty(t, s.log.lines("AUTH_CONFIG was read again, and is taken"))
+	require.Len(t, s.log.lines("level=ERROR", "the file now has secrets"), 1)
+	require.Empty(t, s.log.lines("AUTH_CONFIG was reloaded"))
 }
 
-// TestReload: a maintenance begins and ends without a restart; what is wrong changes nothing, and all of it is told.
+// TestReload turns maintenance on and off without a restart. A file with errors changes nothing,
+// and all errors are logged.
 func TestReload(t *testing.T) {
 	path := withConfig(t, "session:\n", "session:\n")
 	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"), "AUTH_CONFIG", path)
@@ -108,20 +111,20 @@ func TestReload(t *testing.T) {
 	}
 	maintenance := func() {
 		t.Helper()
-		s.browser().open("/login").refused(http.StatusServiceUnavailable, "We are working on it")
+		s.browser().open("/login").refused(http.StatusServiceUnavailable, "Down for maintenance")
 		b.open("/").at("/", "Hello, Alice")
 	}
-	put(withConfig(t, ready, taken))
+	put(withConfig(t, maintenanceComment, maintenanceHook))
 	maintenance()
-	put(withConfig(t, "- hook: new_device # a mail", "- hook: new_devices\n          - hook: auditt # a mail"))
+	put(withConfig(t, "- hook: new_device # emails", "- hook: new_devices\n          - hook: auditt # emails"))
 	maintenance()
-	require.Len(t, s.log.lines("level=ERROR", "AUTH_CONFIG is not taken", `unknown hook \"new_devices\"`), 1)
-	require.Len(t, s.log.lines("level=ERROR", "AUTH_CONFIG is not taken", `unknown hook \"auditt\"`), 1)
-	require.Len(t, s.log.lines("level=ERROR", "nothing has changed", "errors=2"), 1)
+	require.Len(t, s.log.lines("level=ERROR", "error in AUTH_CONFIG", `unknown hook \"new_devices\"`), 1)
+	require.Len(t, s.log.lines("level=ERROR", "error in AUTH_CONFIG", `unknown hook \"auditt\"`), 1)
+	require.Len(t, s.log.lines("level=ERROR", "AUTH_CONFIG was not reloaded", "errors=2"), 1)
 	require.NoError(t, os.Remove(path))
 	s.service.reload(t.Context())
 	maintenance()
-	require.Len(t, s.log.lines("level=ERROR", "nothing has changed", "errors=1"), 1)
+	require.Len(t, s.log.lines("level=ERROR", "AUTH_CONFIG was not reloaded", "errors=1"), 1)
 	put("auth.yml")
 	s.signedIn(email, password)
 	b.open("/").at("/", "Hello, Alice")

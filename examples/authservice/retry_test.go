@@ -13,27 +13,29 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestConflict: what the database could not serialise is tried again, and done once. The conflict comes when all is written,
-// mail included. A database that has nothing but conflicts is not asked for ever.
+// TestConflict checks that a conflict is retried and the work done once, even if the conflict comes
+// after everything is written, email included. The number of attempts is bounded.
 func TestConflict(t *testing.T) {
 	onEach(t, func(t *testing.T, database string) {
 		s := newSite(t, database)
 		for _, c := range []struct{ conflicts, tries, status, done int }{
-			{attempts, attempts, http.StatusServiceUnavailable, 0},
+			{maxAttempts, maxAttempts, http.StatusServiceUnavailable, 0},
 			{1, 2, http.StatusSeeOther, 1},
 		} {
 			tries := 0
-			service, err := newService(s.service.config, s.service.db, courier(func(ctx context.Context, m flowhook.Message) error {
-				tries++
-				if err := s.queue.Send(ctx, m); err != nil || tries > c.conflicts {
-					return err
-				}
-				return sqlstore.ErrConflict
-			}), nil, nil, s.service.log)
+			service, err := newService(s.service.config, s.service.db,
+				courier(func(ctx context.Context, m flowhook.Message) error {
+					tries++
+					if err := s.queue.Send(ctx, m); err != nil || tries > c.conflicts {
+						return err
+					}
+					return sqlstore.ErrConflict
+				}), nil, nil, s.service.log)
 			require.NoError(t, err)
 			handler, err := service.handler()
 			require.NoError(t, err)
-			r, err := http.NewRequest("POST", s.server.URL+"/register", strings.NewReader(url.Values{"name": {"Alice"}, "email": {email}, "password": {password}}.Encode()))
+			r, err := http.NewRequest("POST", s.server.URL+"/register",
+				strings.NewReader(url.Values{"name": {"Alice"}, "email": {email}, "password": {password}}.Encode()))
 			require.NoError(t, err)
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			answer := httptest.NewRecorder()
@@ -45,7 +47,8 @@ func TestConflict(t *testing.T) {
 			require.Equal(t, c.done, s.count("river_job"))
 			require.Equal(t, c.done, s.count("audit WHERE point = 'registration/after/password'"))
 		}
-		require.Equal(t, attempts+1, s.count("audit WHERE point = 'registration/failed/password' AND outcome = 'conflict'"))
+		require.Equal(t, maxAttempts+1, s.count("audit WHERE point = 'registration/failed/password' AND outcome = "+
+			"'conflict'"))
 		s.mail(email, confirmSubject, 0)
 	})
 }

@@ -12,10 +12,10 @@ import (
 
 const (
 	bodyMax     = 64 << 10
-	requestTime = 15 * time.Second // for all that a request does; then it is 503
+	requestTime = 15 * time.Second // limit for handling a request; after it the answer is 503
 )
 
-// handler gives all routes. The middleware of a flow stands innermost.
+// handler returns all routes. The Middleware of a flow is innermost.
 func (s *service) handler() (http.Handler, error) {
 	mux := http.NewServeMux()
 	in := func(pattern string, flow flowhook.Flow, h http.HandlerFunc) {
@@ -43,9 +43,16 @@ func (s *service) handler() (http.Handler, error) {
 	mux.HandleFunc("GET /sessions", s.sessionsPage)
 	in("POST /sessions/end", flowhook.Logout, s.endSession)
 	in("POST /sessions/end-all", signOutEverywhere, s.signOutEverywhere)
-	// A form that was refused, or a failure, leaves its own path in the address bar. Who opens that gets the page with the form.
-	for path, form := range map[string]string{"/settings/profile": "/settings", "/settings/password": "/settings",
-		"/settings/confirm": "/settings", "/sessions/end": "/sessions", "/sessions/end-all": "/sessions", "/logout": "/"} {
+	// After a rejected form, the address bar has the path of the POST. A GET there redirects to the
+	// page with the form.
+	for path, form := range map[string]string{
+		"/settings/profile":  "/settings",
+		"/settings/password": "/settings",
+		"/settings/confirm":  "/settings",
+		"/sessions/end":      "/sessions",
+		"/sessions/end-all":  "/sessions",
+		"/logout":            "/",
+	} {
 		mux.Handle("GET "+path, http.RedirectHandler(form, http.StatusSeeOther))
 	}
 	mux.HandleFunc("GET /maintenance", s.maintenance)
@@ -55,24 +62,24 @@ func (s *service) handler() (http.Handler, error) {
 		http.Redirect(w, r, "/static/favicon.svg", http.StatusMovedPermanently)
 	})
 	if s.inbox != nil {
-		mux.Handle("GET /dev/mail/", http.StripPrefix("/dev/mail", s.inbox)) // it sets a policy of its own
+		mux.Handle("GET /dev/mail/", http.StripPrefix("/dev/mail", s.inbox)) // it sets its own policy
 	}
 
 	protection := http.NewCrossOriginProtection()
-	if err := protection.AddTrustedOrigin(s.config.PublicURL); err != nil { // behind a proxy, Host may say something else
+	if err := protection.AddTrustedOrigin(s.config.PublicURL); err != nil { // behind a proxy, Host may differ
 		return nil, fmt.Errorf("PUBLIC_URL as an origin: %w", err)
 	}
 	protection.SetDenyHandler(http.HandlerFunc(s.crossOrigin))
-	own, err := s.ownHost(limited(braked(protection.Handler(s.parsed(s.ownPages(mux))))))
+	public, err := s.publicHost(limited(withGuess(protection.Handler(s.parsed(s.errorPages(mux))))))
 	if err != nil {
 		return nil, err
 	}
-	return s.logRequests(s.headers(s.recovering(s.debug(own)))), nil
+	return s.logRequests(s.headers(s.recovering(s.debug(public)))), nil
 }
 
-// ownPages answers with a page of the service's where the mux finds nothing, or nothing for the method. Its other answers, the
-// redirects to a clean path, stay as they are.
-func (s *service) ownPages(mux *http.ServeMux) http.Handler {
+// errorPages replaces the mux's plain-text 404 and 405 with pages of the service. It leaves the
+// mux's redirects alone.
+func (s *service) errorPages(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if h, pattern := mux.Handler(r); pattern == "" {
 			probe := &statusWriter{ResponseWriter: discard{http.Header{}}}
@@ -91,7 +98,7 @@ func (s *service) ownPages(mux *http.ServeMux) http.Handler {
 	})
 }
 
-// limited bounds what a request may send and how long it may take.
+// limited bounds the size of a request and the time to handle it.
 func limited(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), requestTime)
@@ -102,23 +109,25 @@ func limited(next http.Handler) http.Handler {
 	})
 }
 
-// parsed reads the form, so that no handler takes one that could not be read for an empty one.
+// parsed reads the form, so that no handler mistakes an unreadable form for an empty one.
 func (s *service) parsed(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := r.ParseForm()
 		var tooLarge *http.MaxBytesError
 		switch {
 		case errors.As(err, &tooLarge):
-			s.show(w, r, http.StatusRequestEntityTooLarge, "error", page{Title: "Too much", Data: "This is more than the form takes."})
+			s.show(w, r, http.StatusRequestEntityTooLarge, "error",
+				page{Title: "Too much data", Data: "The form is too large."})
 		case err != nil:
-			s.show(w, r, http.StatusBadRequest, "error", page{Title: "Not understood", Data: "This request could not be read."})
+			s.show(w, r, http.StatusBadRequest, "error",
+				page{Title: "Request not understood", Data: "The request could not be read."})
 		default:
 			next.ServeHTTP(w, r)
 		}
 	})
 }
 
-// healthz is for whoever watches over the copies: 200 where this one can serve.
+// healthz answers health checks: 200 if this copy can reach the database, 503 if not.
 func (s *service) healthz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()

@@ -16,13 +16,14 @@ import (
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
 
-// The service's own flows, beside those that flowhook knows.
+// The service's own flows, in addition to flowhook's.
 const (
 	signOutEverywhere flowhook.Flow = "sign_out_everywhere"
-	confirmAddress    flowhook.Flow = "confirm_address" // the mail with the link, once more
+	confirmAddress    flowhook.Flow = "confirm_address" // sends the verification email again
 )
 
-// A service is all that the handlers need. It is safe for concurrent use, and several may share one database.
+// A service holds what the handlers need. It is safe for concurrent use. Several services may share
+// one database.
 type service struct {
 	config    config
 	log       *slog.Logger
@@ -33,15 +34,17 @@ type service struct {
 	recorder  *hookpage.Recorder // what the hooks did, for /debug/hooks
 	courier   flowhook.Courier
 	passwords *passwords
-	tallies   *tallies // of the hook brake; here, so that they outlive a reload
+	counters  *counters // of the brake hook; kept here so that they outlive a reload
 	pages     *pages
-	oidc      *provider    // nil: nobody signs in by a provider
-	inbox     http.Handler // of /dev/mail; nil: there is none
+	oidc      *provider    // nil if there is no OpenID provider
+	inbox     http.Handler // serves /dev/mail/; nil if there is no development inbox
 }
 
-// newService expects that the tables are there.
-func newService(c config, db *database, courier flowhook.Courier, oidc *provider, inbox http.Handler, log *slog.Logger) (*service, error) {
-	s := &service{config: c, log: log, now: time.Now, db: db, courier: courier, oidc: oidc, inbox: inbox, tallies: newTallies(), recorder: hookpage.NewRecorder()}
+// newService makes a service. The tables must exist.
+func newService(c config, db *database, courier flowhook.Courier, oidc *provider, inbox http.Handler,
+	log *slog.Logger) (*service, error) {
+	s := &service{config: c, log: log, now: time.Now, db: db, courier: courier, oidc: oidc, inbox: inbox,
+		counters: newCounters(), recorder: hookpage.NewRecorder()}
 	if oidc != nil {
 		oidc.now = func() time.Time { return s.now() }
 	}
@@ -64,10 +67,11 @@ func newService(c config, db *database, courier flowhook.Courier, oidc *provider
 		return nil, fmt.Errorf("AUTH_CONFIG: %w", err)
 	}
 	s.pipeline, err = flowhook.New(hooks, flowhook.Options{
-		Store:           s.store,
-		Hooks:           map[string]flowhook.HookFactory{"audit": s.newAudit, "brake": s.newBrake, "new_device": s.newNewDevice},
+		Store: s.store,
+		Hooks: map[string]flowhook.HookFactory{"audit": s.newAudit, "brake": s.newBrake,
+			"new_device": s.newNewDevice},
 		Flows:           []flowhook.Flow{signOutEverywhere, confirmAddress},
-		Secrets:         c.Secrets, // none where the file has them
+		Secrets:         c.Secrets, // empty if the file has them
 		Issue:           s.issue,
 		Courier:         courier,
 		Outbox:          true, // the queue is in the same database
@@ -80,16 +84,18 @@ func newService(c config, db *database, courier flowhook.Courier, oidc *provider
 	return s, err
 }
 
-// attempts is how often a conflict is tried again.
-const attempts = 5
+// maxAttempts is how often a transaction that conflicts is attempted.
+const maxAttempts = 5
 
-// complete is the pipeline's Complete, tried again where the database had to break a deadlock or could not serialise.
+// complete calls the pipeline's Complete, and again after a deadlock or a serialization failure.
 //
-// That is right because such an error says that nothing was saved, Complete has restored the exchange and the header, and
-// everything that save does here is in the transaction, mail included: there is nothing that would be done twice. What
-// cannot be repeated (a provider's code, which works once) is done before. It is not right for any other error: a commit
-// that was cut off may have taken effect. The hooks at failed run for each attempt, so the audit log shows them all.
-func (s *service) complete(ctx context.Context, flow flowhook.Flow, strategy flowhook.Strategy, save func(ctx context.Context) error) (handled bool, err error) {
+// Retrying is safe after such an error: nothing was saved, and Complete has restored the exchange
+// and the header. Everything that save does here is in the transaction, email included. What cannot
+// be repeated, such as redeeming a provider's code, happens earlier. After any other error a retry
+// is unsafe: an interrupted commit may have taken effect. The hooks at failed run for each attempt,
+// so the audit log shows them all.
+func (s *service) complete(ctx context.Context, flow flowhook.Flow, strategy flowhook.Strategy,
+	save func(ctx context.Context) error) (handled bool, err error) {
 	err = s.retry(ctx, func() error {
 		handled, err = s.pipeline.Complete(ctx, flow, strategy, save)
 		return err
@@ -97,17 +103,17 @@ func (s *service) complete(ctx context.Context, flow flowhook.Flow, strategy flo
 	return handled, err
 }
 
-// transaction is the store's, tried again likewise. The same holds of fn as of save.
+// transaction runs fn in a transaction of the store and retries conflicts, as complete does.
 func (s *service) transaction(ctx context.Context, identityID string, fn func(ctx context.Context) error) error {
 	return s.retry(ctx, func() error { return s.store.Transaction(ctx, identityID, fn) })
 }
 
 func (s *service) retry(ctx context.Context, try func() error) (err error) {
-	for attempt := range attempts {
+	for attempt := range maxAttempts {
 		if err = try(); !sqlstore.IsConflict(err) {
 			return err
 		}
-		select { // not all at the same time
+		select { // a random delay, so that the same requests do not conflict again
 		case <-time.After(time.Duration(rand.IntN(20<<attempt)) * time.Millisecond):
 		case <-ctx.Done():
 			return err
@@ -116,18 +122,20 @@ func (s *service) retry(ctx context.Context, try func() error) (err error) {
 	return err
 }
 
-// refused runs the hooks at failed where a flow ends before there is anything to complete. handled: one of them has answered.
-func (s *service) refused(ctx context.Context, x *flowhook.Exchange, flow flowhook.Flow, strategy flowhook.Strategy, why error) (handled bool) {
-	x.Err = why
+// runFailed runs the hooks at failed when a flow ends before Complete. It reports whether one of
+// them answered.
+func (s *service) runFailed(ctx context.Context, x *flowhook.Exchange, flow flowhook.Flow, strategy flowhook.Strategy,
+	cause error) (handled bool) {
+	x.Err = cause
 	handled, err := s.pipeline.Run(ctx, flow, flowhook.Failed, strategy)
 	if err != nil {
-		s.log.ErrorContext(ctx, "the hooks at failed have failed", "flow", string(flow), "error", err)
+		s.log.ErrorContext(ctx, "a hook at failed returned an error", "flow", string(flow), "error", err)
 	}
 	return handled
 }
 
-// issue signs x.Identity in. It is what the session hook does, and what the handlers of login do in their save: within the
-// transaction, so that the list of sessions always knows of each.
+// issue signs x.Identity in. The session hook calls it, and so do the login handlers in their save:
+// in the transaction, so that the list of sessions is always complete.
 func (s *service) issue(ctx context.Context, x *flowhook.Exchange) error {
 	if err := s.pipeline.Sessions().Issue(ctx, x); err != nil {
 		return err
@@ -138,15 +146,16 @@ func (s *service) issue(ctx context.Context, x *flowhook.Exchange) error {
 // exchange returns the exchange that Middleware put into the request's context.
 func exchange(r *http.Request) *flowhook.Exchange { return flowhook.MustFromContext(r.Context()) }
 
-// show renders a page that anybody may see, with the header of who is signed in. If that cannot be found out, the header is
-// the one of who is not: the page itself needs no database, so it does not wait for one either. The page of a
-// failure asks for nobody, see fail.
+// show renders a public page, with the header for the signed-in user, if any. If the user cannot be
+// determined within a second, it renders the header for visitors, because the page itself does not
+// need the database.
 func (s *service) show(w http.ResponseWriter, r *http.Request, status int, name string, p page) {
 	p.User = s.visitor(r)
 	s.pages.render(w, r, status, name, p)
 }
 
-// visitor gives who is signed in; nil: nobody, or it could not be found out within a second.
+// visitor returns the signed-in user. It returns nil if there is none or if the lookup fails or
+// takes longer than a second.
 func (s *service) visitor(r *http.Request) *user {
 	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 	defer cancel()
@@ -157,7 +166,8 @@ func (s *service) visitor(r *http.Request) *user {
 	return &u
 }
 
-// signedIn gives who is signed in. Where nobody is, and where something went wrong, it has answered.
+// signedIn returns the signed-in user. If there is none, or if the lookup fails, it answers the
+// request and returns false.
 func (s *service) signedIn(w http.ResponseWriter, r *http.Request) (u user, session *flowhook.Session, ok bool) {
 	u, session, err := s.current(r)
 	switch {
@@ -171,7 +181,7 @@ func (s *service) signedIn(w http.ResponseWriter, r *http.Request) (u user, sess
 	return user{}, nil, false
 }
 
-// current gives who is signed in, or flowhook.ErrNoSession.
+// current returns the signed-in user and the session, or flowhook.ErrNoSession.
 func (s *service) current(r *http.Request) (user, *flowhook.Session, error) {
 	session, err := s.pipeline.Sessions().FromRequest(r)
 	if err != nil {
@@ -184,9 +194,10 @@ func (s *service) current(r *http.Request) (user, *flowhook.Session, error) {
 	return u, session, err
 }
 
-// still says, in the transaction of ctx, whether a session is good: between the look at the request and the transaction it
-// may have been ended elsewhere, and what it asks for then is not to be done.
-func (s *service) still(ctx context.Context, session *flowhook.Session) error {
+// checkSession returns flowhook.ErrNoSession if the session no longer exists in the transaction of
+// ctx. It may have been ended elsewhere after the handler read it; then the request must not change
+// anything.
+func (s *service) checkSession(ctx context.Context, session *flowhook.Session) error {
 	_, err := s.store.FindSession(ctx, session.ID)
 	if errors.Is(err, flowhook.ErrNotFound) {
 		return flowhook.ErrNoSession

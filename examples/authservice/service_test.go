@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain is the service itself where a test has started this program for that.
+// TestMain runs the service if a test started this binary as the service.
 func TestMain(m *testing.M) {
 	if os.Getenv("AUTHSERVICE_TEST_PROCESS") != "" {
 		main()
@@ -31,13 +31,13 @@ func TestMain(m *testing.M) {
 
 const testSecret = "a-secret-for-tests-0123456789abcdef"
 
-// onEach runs a test on each kind of database, with the URL of a new one.
+// onEach runs a test on SQLite and on PostgreSQL, each with the URL of a new database.
 func onEach(t *testing.T, test func(t *testing.T, database string)) {
 	t.Run("sqlite", func(t *testing.T) { test(t, "sqlite:"+filepath.Join(t.TempDir(), "authservice.db")) })
 	t.Run("postgres", func(t *testing.T) { test(t, testkit.PostgreSQL(t)) })
 }
 
-// environment gives a getenv for tests; pairs are what differs.
+// environment returns a getenv for tests. pairs overrides the defaults.
 func environment(database string, pairs ...string) func(string) string {
 	return func(name string) string {
 		for i := 0; i < len(pairs); i += 2 {
@@ -57,13 +57,13 @@ func environment(database string, pairs ...string) func(string) string {
 	}
 }
 
-// A site is a running service behind a real TLS server.
+// A site is the service, running on a TLS server.
 type site struct {
 	*app
 	t      *testing.T
 	server *httptest.Server
 	log    *lockedBuffer
-	ahead  atomic.Int64 // how far the service's clock is
+	ahead  atomic.Int64 // how far the service's clock is ahead
 }
 
 func newSite(t *testing.T, database string, pairs ...string) *site {
@@ -74,12 +74,13 @@ func newSite(t *testing.T, database string, pairs ...string) *site {
 		c.PublicURL = "https://" + s.server.Listener.Addr().String()
 	}
 	require.NoError(t, c.listening(s.server.Listener.Addr()))
-	s.app, err = open(t.Context(), c, slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	s.app, err = open(t.Context(), c, slog.New(slog.NewTextHandler(s.log,
+		&slog.HandlerOptions{Level: slog.LevelDebug})))
 	require.NoError(t, err)
 	s.service.now = func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
 	t.Cleanup(func() {
 		s.server.Close()
-		s.close() // a test may have closed the database already
+		s.close() // fails if a test has already closed the database
 	})
 	s.server.Config.Handler, err = s.service.handler()
 	require.NoError(t, err)
@@ -91,19 +92,19 @@ func newSite(t *testing.T, database string, pairs ...string) *site {
 
 func (s *site) browser() *browser { return newBrowser(s.t, s.server) }
 
-// mail waits for the mail with this recipient and subject that has come after seen others of the kind.
+// mail waits for the email with this recipient and subject that arrives after seen others like it.
 func (s *site) mail(to, subject string, seen int) mail.Mail {
 	s.t.Helper()
 	var found []mail.Mail
 	require.Eventually(s.t, func() bool {
 		found = found[:0]
-		for _, m := range s.inbox.Mails() { // the newest first
+		for _, m := range s.inbox.Mails() { // newest first
 			if slices.Contains(m.To, to) && m.Subject == subject {
 				found = append(found, m)
 			}
 		}
 		return len(found) > seen
-	}, 20*time.Second, 10*time.Millisecond, "no mail %q", subject)
+	}, 20*time.Second, 10*time.Millisecond, "no email %q", subject)
 	require.Len(s.t, found, seen+1)
 	return found[0]
 }
@@ -111,35 +112,39 @@ func (s *site) mail(to, subject string, seen int) mail.Mail {
 const (
 	confirmSubject  = "Please confirm your address"
 	takenSubject    = "You already have an account"
-	deviceSubject   = "Somebody has signed in to your account"
+	deviceSubject   = "New sign-in to your account"
 	passwordSubject = "Your password was changed"
 	addressSubject  = "Your email address was changed"
 )
 
-// register makes an account and confirms its address.
+// register creates an account and confirms its address.
 func (s *site) register(email, password string) {
 	s.t.Helper()
 	b := s.browser()
-	b.open("/register").press("Register", "name", "Alice", "email", email, "password", password).at("/register/sent", "We have sent you a mail")
-	b.open(s.mail(email, confirmSubject, 0).Links[0]).press("Confirm my address").at("/verify/done", "Your address is confirmed")
+	b.open("/register").press("Register", "name", "Alice", "email", email, "password", password).
+		at("/register/sent", "Check your email")
+	b.open(s.mail(email, confirmSubject, 0).Links[0]).press("Confirm my address").
+		at("/verify/done", "Your address is confirmed")
 }
 
-// signedIn gives a browser in which the user is signed in.
+// signedIn returns a browser in which the user is signed in.
 func (s *site) signedIn(email, password string) *browser {
 	s.t.Helper()
 	return s.browser().open("/login").press("Sign in", "email", email, "password", password).at("/", "Hello, Alice")
 }
 
-// count counts rows, by a condition behind FROM.
+// count counts rows. from is the rest of the query, after FROM.
 func (s *site) count(from string, args ...any) (n int) {
 	s.t.Helper()
-	require.NoError(s.t, s.service.db.QueryRowContext(context.Background(), "SELECT count(*) FROM "+from, args...).Scan(&n))
+	require.NoError(s.t, s.service.db.QueryRowContext(context.Background(), "SELECT count(*) FROM "+from,
+		args...).Scan(&n))
 	return n
 }
 
-// someoneWaits comes back when a transaction waits for the turn of another's, on PostgreSQL.
+// someoneWaits returns when a transaction waits for the advisory lock of another, on PostgreSQL.
 func (s *site) someoneWaits(ctx context.Context) error {
-	for s.count("pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())") == 0 {
+	for s.count("pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database "+
+		"WHERE datname = current_database())") == 0 {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -147,7 +152,7 @@ func (s *site) someoneWaits(ctx context.Context) error {
 	return nil
 }
 
-// A lockedBuffer is a log that may be read while it is written.
+// A lockedBuffer is a log that can be read while it is written.
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer

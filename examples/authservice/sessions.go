@@ -13,31 +13,33 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// listMax is how many sessions the page shows. To sign out everywhere ends the others, too.
+// listMax is the maximum number of sessions on the page. Signing out everywhere ends all of them.
 const listMax = 100
 
-// A signIn is a session as its user sees it.
+// A signIn is a session as shown to its user.
 type signIn struct {
-	Handle  string // names it in the form
+	Handle  string // identifies it in the form
 	Client  string
 	At      time.Time
 	Current bool
 	id      string
 }
 
-// handle names a session on a page. Its ID stays on the server.
+// handle returns an identifier for a session that can be shown on a page. The session ID stays on
+// the server.
 func handle(sessionID string) string {
 	sum := sha256.Sum256([]byte("handle of a session: " + sessionID))
 	return hex.EncodeToString(sum[:16])
 }
 
 func (d *database) insertSignIn(ctx context.Context, session flowhook.Session, client string) error {
-	_, err := d.exec(ctx, "INSERT INTO sign_ins (session_id, client, expires_at) VALUES ($1, $2, $3)", session.ID, client, session.ExpiresAt.UnixMicro())
+	_, err := d.exec(ctx, "INSERT INTO sign_ins (session_id, client, expires_at) VALUES ($1, $2, $3)",
+		session.ID, client, session.ExpiresAt.UnixMicro())
 	return err
 }
 
-// signIns lists the sessions of a user, the newest first. flowhook says which there are, the service's own table what is
-// known of them.
+// signIns lists the sessions of the session's user, newest first. flowhook's store has the
+// sessions; the service's table has their clients.
 func (s *service) signIns(ctx context.Context, session *flowhook.Session) ([]signIn, error) {
 	sessions, err := s.store.ListSessions(ctx, session.IdentityID, s.now(), listMax)
 	if err != nil {
@@ -45,12 +47,13 @@ func (s *service) signIns(ctx context.Context, session *flowhook.Session) ([]sig
 	}
 	list := make([]signIn, len(sessions))
 	for i, one := range sessions {
-		list[i] = signIn{Handle: handle(one.ID), Client: "An unknown program", At: one.IssuedAt, Current: one.ID == session.ID, id: one.ID}
+		list[i] = signIn{Handle: handle(one.ID), Client: "Unknown browser", At: one.IssuedAt,
+			Current: one.ID == session.ID, id: one.ID}
 	}
 	return list, s.db.clients(ctx, list)
 }
 
-// clients fills in what the sign-ins came from.
+// clients sets the clients of the sign-ins in list.
 func (d *database) clients(ctx context.Context, list []signIn) error {
 	if len(list) == 0 {
 		return nil
@@ -60,7 +63,8 @@ func (d *database) clients(ctx context.Context, list []signIn) error {
 		at[one.id], marks[i], ids[i] = i, "$"+strconv.Itoa(i+1), one.id
 	}
 	ctx, q := d.on(ctx)
-	rows, err := q.QueryContext(ctx, "SELECT session_id, client FROM sign_ins WHERE session_id IN ("+strings.Join(marks, ", ")+")", ids...)
+	rows, err := q.QueryContext(ctx, "SELECT session_id, client FROM sign_ins WHERE session_id IN "+
+		"("+strings.Join(marks, ", ")+")", ids...)
 	if err != nil {
 		return err
 	}
@@ -88,7 +92,7 @@ func (s *service) sessionsPage(w http.ResponseWriter, r *http.Request) {
 	s.pages.render(w, r, http.StatusOK, "sessions", page{Title: "Your sessions", User: &u, Data: list})
 }
 
-// endSession ends one session of the user's, which may be the one in use.
+// endSession ends one of the user's sessions, which may be the current one.
 func (s *service) endSession(w http.ResponseWriter, r *http.Request) {
 	u, session, ok := s.signedIn(w, r)
 	if !ok {
@@ -97,7 +101,7 @@ func (s *service) endSession(w http.ResponseWriter, r *http.Request) {
 	x, which := exchange(r), r.PostFormValue("session")
 	x.Identity, x.Session = u.identity(), session
 	handled, err := s.complete(r.Context(), flowhook.Logout, flowhook.FlowWide, func(ctx context.Context) error {
-		if err := s.still(ctx, session); err != nil {
+		if err := s.checkSession(ctx, session); err != nil {
 			return err
 		}
 		list, err := s.store.ListSessions(ctx, u.ID, s.now(), listMax)
@@ -113,12 +117,13 @@ func (s *service) endSession(w http.ResponseWriter, r *http.Request) {
 			}
 			return s.store.DeleteSession(ctx, one.ID)
 		}
-		return nil // it has ended already, which is what was asked for
+		return nil // it has already ended
 	})
-	s.settled(w, r, handled, err, "/sessions")
+	s.finish(w, r, handled, err, "/sessions")
 }
 
-// signOutEverywhere ends all sessions of the user, the one in use first; the hook revoke_active_sessions ends the rest.
+// signOutEverywhere ends the current session. The revoke_active_sessions hook ends the user's other
+// sessions.
 func (s *service) signOutEverywhere(w http.ResponseWriter, r *http.Request) {
 	u, session, ok := s.signedIn(w, r)
 	if !ok {
@@ -127,10 +132,10 @@ func (s *service) signOutEverywhere(w http.ResponseWriter, r *http.Request) {
 	x := exchange(r)
 	x.Identity, x.Session = u.identity(), session
 	handled, err := s.complete(r.Context(), signOutEverywhere, flowhook.FlowWide, func(ctx context.Context) error {
-		if err := s.still(ctx, session); err != nil {
+		if err := s.checkSession(ctx, session); err != nil {
 			return err
 		}
 		return s.pipeline.Sessions().End(ctx, x)
 	})
-	s.settled(w, r, handled, err, "/")
+	s.finish(w, r, handled, err, "/")
 }

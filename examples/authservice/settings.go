@@ -9,7 +9,7 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// settings is what the page of settings shows.
+// settings is the data of the settings page.
 type settings struct {
 	Saved             bool
 	Verified          bool
@@ -18,18 +18,19 @@ type settings struct {
 
 var (
 	errCurrent   = &refusal{"current", wrongPassword, "This is not your current password."}
-	errMeanwhile = &refusal{"", "changed_meanwhile", "Your account was changed elsewhere just now. Nothing was changed here."}
+	errMeanwhile = &refusal{"", "changed_meanwhile",
+		"Your account was just changed in another session. Your changes were not saved."}
 )
 
-// profileForm offers no new address to who has no password: what one signs in by is not changed without giving it again
-// (OWASP ASVS 5.0, 7.5.1).
+// profileForm returns the form of the profile. Without a password, the user cannot change the
+// address: changing it requires entering the password again (OWASP ASVS 5.0, 7.5.1).
 func profileForm(u user, name, email string) form {
 	f := form{Action: "/settings/profile", Submit: "Save profile", Fields: []field{
 		{Name: "name", Label: "Name", Type: "text", Autocomplete: "name", Value: name, MaxLength: nameMax},
 		{Name: "email", Label: "Email address", Type: "email", Autocomplete: "email", Value: email, MaxLength: 254,
-			Hint: "A new address has to be confirmed again."},
+			Hint: "You must confirm a new address."},
 		{Name: "current", Label: "Password", Type: "password", Autocomplete: "current-password", Optional: true,
-			Hint: "Only needed to change the email address."},
+			Hint: "Required only if you change the email address."},
 	}}
 	if u.PasswordHash == "" {
 		f.Fields = f.Fields[:1]
@@ -37,14 +38,15 @@ func profileForm(u user, name, email string) form {
 	return f
 }
 
-// passwordForm is for who has a password. An account without one gets none: who finds a browser signed in would take it over
-// by a first password. To offer that, let the provider sign the user in anew just before (prompt=login, and a look at
-// auth_time).
+// passwordForm returns the form for a new password. It is shown only to users who have a password.
+// Otherwise anyone with access to a signed-in browser could take over the account by setting a
+// first password. To offer that, make the user sign in with the provider again first (prompt=login,
+// and check auth_time).
 func passwordForm() form {
 	return form{Action: "/settings/password", Submit: "Change password", Fields: []field{
 		{Name: "current", Label: "Current password", Type: "password", Autocomplete: "current-password"},
 		{Name: "new", Label: "New password", Type: "password", Autocomplete: "new-password",
-			Hint: "At least 8 characters. Longer is better. You are signed out everywhere else."},
+			Hint: "At least 8 characters. Longer is better. You will be signed out everywhere else."},
 	}}
 }
 
@@ -59,8 +61,9 @@ func (s *service) renderSettings(w http.ResponseWriter, r *http.Request, status 
 		Data: settings{Saved: r.URL.Query().Has("saved"), Verified: u.Verified, Profile: profile, Password: password}})
 }
 
-// saveProfile changes the name and, for who gives the password, the address. A new one is not confirmed; the verify hook mails
-// a link to it. The old one, if it was confirmed, gets a mail that says so.
+// saveProfile changes the name and, if the password is given, the address. A new address is
+// unconfirmed, and the verify hook sends a link to it. The old address, if confirmed, gets a
+// notification.
 func (s *service) saveProfile(w http.ResponseWriter, r *http.Request) {
 	u, session, ok := s.signedIn(w, r)
 	if !ok {
@@ -75,7 +78,7 @@ func (s *service) saveProfile(w http.ResponseWriter, r *http.Request) {
 		f.refuse(&refusal{Field: "name", Text: fault})
 	}
 	if u.PasswordHash != "" || r.PostForm.Has("email") {
-		if email, ok = normaliseEmail(r.PostFormValue("email")); !ok {
+		if email, ok = normalizeEmail(r.PostFormValue("email")); !ok {
 			f.refuse(badEmail)
 		}
 	}
@@ -84,43 +87,53 @@ func (s *service) saveProfile(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if email != u.Email {
-		if handled, err := s.again(r, u, flowhook.Profile); err != nil {
-			s.changed(w, r, &f, render, handled, err)
+		if handled, err := s.confirmPassword(r, u, flowhook.Profile); err != nil {
+			s.settingsSaved(w, r, &f, render, handled, err)
 			return
 		}
 	}
 
-	fresh := u
-	fresh.Name, fresh.Email, fresh.Verified = name, email, u.Verified && email == u.Email
-	x.Identity = fresh.identity()
+	changed := u
+	changed.Name, changed.Email, changed.Verified = name, email, u.Verified && email == u.Email
+	x.Identity = changed.identity()
 	handled, err := s.complete(r.Context(), flowhook.Settings, flowhook.Profile, func(ctx context.Context) error {
-		if err := s.still(ctx, session); err != nil {
+		if err := s.checkSession(ctx, session); err != nil {
 			return err
 		}
-		// The password, if one was asked for, was that of u. Meanwhile it, or the address, may have become another.
-		now, err := s.db.userByID(ctx, u.ID)
-		if err != nil {
-			return err
+		saved, err := s.storeProfile(ctx, u, name, email)
+		if err == nil {
+			x.Identity = saved.identity() // as stored, including concurrent changes
 		}
-		if email != now.Email && (email == u.Email || now.PasswordHash != u.PasswordHash) {
-			return errMeanwhile
-		}
-		if email != now.Email {
-			if err := s.db.countChange(ctx, u.ID, s.now()); err != nil {
-				return err
-			}
-		}
-		saved, err := s.db.updateProfile(ctx, u.ID, name, email)
-		x.Identity = saved.identity() // as it is now, whatever was done meanwhile
-		if err != nil || saved.Email == now.Email || !now.Verified {
-			return err // an address that nobody has confirmed may be somebody else's
-		}
-		return s.courier.Send(ctx, s.addressMail(now))
+		return err
 	})
-	s.changed(w, r, &f, render, handled, err)
+	s.settingsSaved(w, r, &f, render, handled, err)
 }
 
-// savePassword changes the password, and says so by mail, in the same transaction. Where there is none, whatever is given as the current one is wrong.
+// storeProfile saves name and email in the transaction of ctx and notifies the old address. u is
+// the user whose password was checked. It returns errMeanwhile if the password or the address has
+// changed since.
+func (s *service) storeProfile(ctx context.Context, u user, name, email string) (saved user, err error) {
+	now, err := s.db.userByID(ctx, u.ID)
+	if err != nil {
+		return user{}, err
+	}
+	if email != now.Email && (email == u.Email || now.PasswordHash != u.PasswordHash) {
+		return user{}, errMeanwhile
+	}
+	if email != now.Email {
+		if err := s.db.countChange(ctx, u.ID, s.now()); err != nil {
+			return user{}, err
+		}
+	}
+	saved, err = s.db.updateProfile(ctx, u.ID, name, email)
+	if err != nil || saved.Email == now.Email || !now.Verified {
+		return saved, err // an unconfirmed address may be someone else's
+	}
+	return saved, s.courier.Send(ctx, s.addressMail(now))
+}
+
+// savePassword changes the password and sends a notification in the same transaction. If the user
+// has no password, any current password is wrong.
 func (s *service) savePassword(w http.ResponseWriter, r *http.Request) {
 	u, session, ok := s.signedIn(w, r)
 	if !ok {
@@ -137,8 +150,8 @@ func (s *service) savePassword(w http.ResponseWriter, r *http.Request) {
 		render()
 		return
 	}
-	if handled, err := s.again(r, u, flowhook.Password); err != nil {
-		s.changed(w, r, &f, render, handled, err)
+	if handled, err := s.confirmPassword(r, u, flowhook.Password); err != nil {
+		s.settingsSaved(w, r, &f, render, handled, err)
 		return
 	}
 	hash, err := s.passwords.hash(r.Context(), r.PostFormValue("new"))
@@ -148,7 +161,7 @@ func (s *service) savePassword(w http.ResponseWriter, r *http.Request) {
 	}
 
 	handled, err := s.complete(r.Context(), flowhook.Settings, flowhook.Password, func(ctx context.Context) error {
-		if err := s.still(ctx, session); err != nil {
+		if err := s.checkSession(ctx, session); err != nil {
 			return err
 		}
 		now, err := s.db.userByID(ctx, u.ID)
@@ -164,56 +177,61 @@ func (s *service) savePassword(w http.ResponseWriter, r *http.Request) {
 		}
 		return s.courier.Send(ctx, s.passwordMail(now))
 	})
-	s.changed(w, r, &f, render, handled, err)
+	s.settingsSaved(w, r, &f, render, handled, err)
 }
 
-// again checks the password that is asked for once more, in the field current. Where it is wrong, the hooks at failed have run.
-func (s *service) again(r *http.Request, u user, strategy flowhook.Strategy) (handled bool, err error) {
+// confirmPassword checks the password in the field current. If it is wrong, confirmPassword runs
+// the hooks at failed and returns errCurrent.
+func (s *service) confirmPassword(r *http.Request, u user, strategy flowhook.Strategy) (handled bool, err error) {
 	match, err := s.passwords.match(r.Context(), r.PostFormValue("current"), u.PasswordHash)
 	if err != nil || match {
 		return false, err
 	}
-	return s.refused(r.Context(), exchange(r), flowhook.Settings, strategy, errCurrent), errCurrent
+	return s.runFailed(r.Context(), exchange(r), flowhook.Settings, strategy, errCurrent), errCurrent
 }
 
-// changed answers for a form of the settings: what was refused goes into it, and render shows it.
-func (s *service) changed(w http.ResponseWriter, r *http.Request, f *form, render func(), handled bool, err error) {
+// settingsSaved answers a form of the settings page. It adds a refusal to f and calls render.
+func (s *service) settingsSaved(w http.ResponseWriter, r *http.Request, f *form, render func(),
+	handled bool, err error) {
 	var no *refusal
 	if !handled && errors.As(err, &no) {
 		f.refuse(no)
 		render()
 		return
 	}
-	s.settled(w, r, handled, err, "/settings?saved")
+	s.finish(w, r, handled, err, "/settings?saved")
 }
 
-// confirmAgain mails the link to an unconfirmed address once more. It saves nothing: the verify hook does it all.
+// confirmAgain sends the link to an unconfirmed address again. It saves nothing; the verify hook
+// sends the email.
 func (s *service) confirmAgain(w http.ResponseWriter, r *http.Request) {
 	u, session, ok := s.signedIn(w, r)
 	if !ok {
 		return
 	}
-	if u.Verified { // in another window, meanwhile: no link is on its way
+	if u.Verified { // confirmed meanwhile, so no link is sent
 		http.Redirect(w, r, "/settings", http.StatusSeeOther)
 		return
 	}
 	x := exchange(r)
 	x.Identity, x.Session = u.identity(), session
 	handled, err := s.complete(r.Context(), confirmAddress, flowhook.FlowWide, nil)
-	s.settled(w, r, handled, err, "/settings/sent")
+	s.finish(w, r, handled, err, "/settings/sent")
 }
 
 func (s *service) confirmationSent(w http.ResponseWriter, r *http.Request) {
 	if u, _, ok := s.signedIn(w, r); ok {
-		s.pages.render(w, r, http.StatusOK, "sent", page{Title: "A link is on its way", User: &u, Data: "There is at most one a minute."})
+		s.pages.render(w, r, http.StatusOK, "sent", page{Title: "A link is on its way", User: &u,
+			Data: "We send at most one email per minute."})
 	}
 }
 
-// settled answers for a handler of somebody who is signed in: what a hook has not answered, and did not fail, leads on.
-func (s *service) settled(w http.ResponseWriter, r *http.Request, handled bool, err error, to string) {
+// finish answers after complete, for a handler that needs a session. On success it redirects to the
+// URL to, unless a hook has answered.
+func (s *service) finish(w http.ResponseWriter, r *http.Request, handled bool, err error, to string) {
 	switch {
 	case handled:
-	case errors.Is(err, flowhook.ErrNoSession): // ended elsewhere, in between
+	case errors.Is(err, flowhook.ErrNoSession): // ended elsewhere meanwhile
 		http.Redirect(w, r, "/login", http.StatusSeeOther)
 	case err != nil:
 		s.fail(w, r, err)

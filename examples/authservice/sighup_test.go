@@ -17,12 +17,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSIGHUP switches a maintenance on and off again while people sign in and go about: each request is answered as before it or
-// as behind it, nobody is signed out, and a file that is wrong changes nothing.
+// TestSIGHUP turns the maintenance redirect on and off under load. Each request is answered by the
+// old or the new configuration, sessions go on, and a file with errors changes nothing.
 func TestSIGHUP(t *testing.T) {
 	onEach(t, func(t *testing.T, database string) {
 		path, rounds := withConfig(t, "session:\n", "session:\n"), testkit.Times(t, 50)
-		p, err := startProcess(t.TempDir(), "DATABASE_URL="+database, "AUTH_CONFIG="+path, "SESSION_SECRETS="+testSecret)
+		p, err := startProcess(t.TempDir(), "DATABASE_URL="+database, "AUTH_CONFIG="+path,
+			"SESSION_SECRETS="+testSecret)
 		require.NoError(t, err)
 		t.Cleanup(func() {
 			if p.ProcessState == nil {
@@ -30,7 +31,9 @@ func TestSIGHUP(t *testing.T) {
 				p.Wait()
 			}
 		})
-		c := &crowd{t: t, base: p.url, client: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+		c := &loadClient{t: t, base: p.url, client: &http.Client{
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}}
 		c.post("/register", "/register/sent")
 		session := c.post("/login", "/")
 		require.NotEmpty(t, session)
@@ -38,7 +41,7 @@ func TestSIGHUP(t *testing.T) {
 		var stop atomic.Bool
 		var all sync.WaitGroup
 		t.Cleanup(func() { stop.Store(true); all.Wait() })
-		for range 3 { // fewer than the brake takes at once from one client on one account
+		for range 3 { // fewer than the brake allows at once
 			all.Go(func() {
 				for !stop.Load() {
 					if c.post("/login", "/", "/maintenance") == "" {
@@ -54,55 +57,60 @@ func TestSIGHUP(t *testing.T) {
 			}
 		})
 
-		put := func(from, says string) {
+		put := func(from, want string) {
 			t.Helper()
 			data, err := os.ReadFile(from)
 			require.NoError(t, err)
 			require.NoError(t, os.WriteFile(path+".new", data, 0o600))
-			require.NoError(t, os.Rename(path+".new", path)) // so that nobody reads half of it
-			before := len(p.log.lines(says))
+			require.NoError(t, os.Rename(path+".new", path)) // atomically
+			before := len(p.log.lines(want))
 			require.NoError(t, p.Process.Signal(syscall.SIGHUP))
-			require.Eventually(t, func() bool { return len(p.log.lines(says)) == before+1 }, 20*time.Second, 2*time.Millisecond, says)
+			require.Eventually(t, func() bool { return len(p.log.lines(want)) == before+1 }, 20*time.Second,
+				2*time.Millisecond, want)
 		}
-		closed, bad := withConfig(t, ready, taken), withConfig(t, "- hook: new_device # a mail", "- hook: new_devices # a mail")
-		more := func(n *atomic.Int64, says string) {
+		closed, bad := withConfig(t, maintenanceComment, maintenanceHook), withConfig(t,
+			"- hook: new_device # emails", "- hook: new_devices # emails")
+		more := func(n *atomic.Int64, want string) {
 			t.Helper()
 			before := n.Load()
-			require.Eventually(t, func() bool { return n.Load() > before }, 20*time.Second, time.Millisecond, says)
+			require.Eventually(t, func() bool { return n.Load() > before }, 20*time.Second, time.Millisecond, want)
 		}
 		for range rounds {
 			more(&c.signedIn, "nobody signs in")
-			put(closed, "AUTH_CONFIG was read again, and is taken")
+			put(closed, "AUTH_CONFIG was reloaded")
 			c.is("/login", "", http.StatusFound, "")
-			put(bad, "AUTH_CONFIG was read again, and nothing has changed")
+			put(bad, "AUTH_CONFIG was not reloaded")
 			c.is("/login", "", http.StatusFound, "")
-			more(&c.refused, "nobody comes during the maintenance")
-			put("auth.yml", "AUTH_CONFIG was read again, and is taken")
+			more(&c.refused, "nobody is redirected")
+			put("auth.yml", "AUTH_CONFIG was reloaded")
 			c.is("/login", "", http.StatusOK, "Sign in")
 		}
 		stop.Store(true)
 		all.Wait()
 		c.is("/", session, http.StatusOK, "Hello, Alice")
-		require.Len(t, p.log.lines("level=ERROR", "AUTH_CONFIG is not taken", "new_devices"), rounds)
+		require.Len(t, p.log.lines("level=ERROR", "error in AUTH_CONFIG", "new_devices"), rounds)
 		require.Len(t, p.log.lines("level=ERROR"), 2*rounds, p.log)
 		require.NoError(t, p.Process.Signal(syscall.SIGTERM))
 		require.NoError(t, p.Wait(), p.log)
-		t.Logf("a maintenance switched on and off %d times by SIGHUP under load, with a broken file in between: %d sign-ins, %d sent to the maintenance, %d pages of who is signed in, and no request that failed",
+		t.Logf("maintenance turned on and off %d times by SIGHUP under load, with a broken file in between: %d "+
+			"logins, %d redirects, %d pages of a signed-in user, no failed request",
 			rounds, c.signedIn.Load(), c.refused.Load(), c.pages.Load())
 	})
 }
 
-// A crowd asks a process, and says what is wrong with an answer.
-type crowd struct {
+// A loadClient sends requests to a process and checks the answers.
+type loadClient struct {
 	t                        *testing.T
 	base                     string
 	client                   *http.Client
 	signedIn, refused, pages atomic.Int64
 }
 
-// post sends Alice's form, expects to be led to one of these, and gives the session that it gets.
-func (c *crowd) post(path string, to ...string) (session string) {
-	response, err := c.client.PostForm(c.base+path, url.Values{"name": {"Alice"}, "email": {email}, "password": {password}})
+// post sends Alice's form, expects a redirect to one of the targets, and returns the session
+// cookie.
+func (c *loadClient) post(path string, to ...string) (session string) {
+	response, err := c.client.PostForm(c.base+path, url.Values{"name": {"Alice"}, "email": {email},
+		"password": {password}})
 	if err != nil {
 		c.t.Error(err)
 		return ""
@@ -122,8 +130,8 @@ func (c *crowd) post(path string, to ...string) (session string) {
 	return session
 }
 
-// is opens a page.
-func (c *crowd) is(path, session string, status int, says string) {
+// is opens a page and checks its status and text.
+func (c *loadClient) is(path, session string, status int, want string) {
 	r, err := http.NewRequest("GET", c.base+path, nil)
 	if err != nil {
 		c.t.Error(err)
@@ -139,8 +147,8 @@ func (c *crowd) is(path, session string, status int, says string) {
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode != status || !strings.Contains(string(body), says) {
-		c.t.Errorf("GET %s: %v, status %d, want %d and %q", path, err, response.StatusCode, status, says)
+	if err != nil || response.StatusCode != status || !strings.Contains(string(body), want) {
+		c.t.Errorf("GET %s: %v, status %d, want %d and %q", path, err, response.StatusCode, status, want)
 	}
 	c.pages.Add(1)
 }

@@ -8,11 +8,11 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// wrongPassword is the code of a password that was looked at and is wrong.
+// wrongPassword is the code of a refusal after a password was checked and was wrong.
 const wrongPassword = "wrong_password"
 
-// errWrong does not say which of the two is wrong.
-var errWrong = &refusal{"", wrongPassword, "The email address or the password is wrong."}
+// errWrong does not reveal which of the two is wrong.
+var errWrong = &refusal{"", wrongPassword, "Wrong email address or password."}
 
 func signInForm(email string) form {
 	return form{Action: "/login", Submit: "Sign in", Fields: []field{
@@ -44,7 +44,7 @@ func (s *service) signInPage(w http.ResponseWriter, r *http.Request) {
 func (s *service) signIn(w http.ResponseWriter, r *http.Request) {
 	x, email, password := exchange(r), r.PostFormValue("email"), r.PostFormValue("password")
 	u, err := user{}, errNoUser
-	if normal, ok := normaliseEmail(email); ok {
+	if normal, ok := normalizeEmail(email); ok {
 		u, err = s.db.userByEmail(r.Context(), normal)
 	}
 	if err != nil && !errors.Is(err, errNoUser) {
@@ -60,14 +60,15 @@ func (s *service) signIn(w http.ResponseWriter, r *http.Request) {
 		x.Identity = u.identity()
 	}
 	if !ok {
-		if !s.refused(r.Context(), x, flowhook.Login, flowhook.Password, errWrong) {
+		if !s.runFailed(r.Context(), x, flowhook.Login, flowhook.Password, errWrong) {
 			s.wrong(w, r, email)
 		}
 		return
 	}
 
 	handled, err := s.complete(r.Context(), flowhook.Login, flowhook.Password, func(ctx context.Context) error {
-		// Whoever changes the password signs the others out. Who came with the old one just before must not slip through.
+		// Changing the password ends all other sessions. A login with the old password must not
+		// slip through meanwhile.
 		now, err := s.db.userByID(ctx, u.ID)
 		if errors.Is(err, errNoUser) || err == nil && now.PasswordHash != u.PasswordHash {
 			return errWrong
@@ -94,7 +95,7 @@ func (s *service) wrong(w http.ResponseWriter, r *http.Request, email string) {
 	s.show(w, r, http.StatusUnprocessableEntity, "login", page{Title: "Sign in", Data: f})
 }
 
-// signOut ends the session in use. Who has none gets there too.
+// signOut ends the current session. It succeeds without one, too.
 func (s *service) signOut(w http.ResponseWriter, r *http.Request) {
 	x := exchange(r)
 	u, session, err := s.current(r)

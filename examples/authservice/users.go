@@ -13,24 +13,29 @@ import (
 // A user is a row of the table users.
 type user struct {
 	ID           string
-	Email        string // normalised
+	Email        string // normalized
 	Name         string
-	PasswordHash string // empty: signs in by a provider only
+	PasswordHash string // empty if the user signs in only with a provider
 	Verified     bool   // whether Email is confirmed
 }
 
 var (
-	errNoUser = errors.New("there is no such user")
+	errNoUser = errors.New("no such user")
 	errTaken  = &refusal{"email", "address_taken", "This address cannot be used."}
-	errOften  = &refusal{"email", "too_many_changes", "You have changed your address too often. Please try again in an hour."}
+	errOften  = &refusal{"email", "too_many_changes",
+		"You have changed your email address too often. Please try again in an hour."}
 )
 
-// identity gives what flowhook needs to know of the user.
+// identity returns the user as flowhook's identity.
 func (u user) identity() *flowhook.Identity {
-	return &flowhook.Identity{ID: u.ID, Addresses: []flowhook.Address{{Via: "email", Value: u.Email, Verified: u.Verified}}}
+	return &flowhook.Identity{
+		ID:        u.ID,
+		Addresses: []flowhook.Address{{Via: "email", Value: u.Email, Verified: u.Verified}},
+	}
 }
 
-// newUserID gives an ID that is nobody's. It is not a number, so that nobody can count the users.
+// newUserID returns a new random ID. It is not a number, so that it does not reveal how many users
+// there are.
 func newUserID() string { return rand.Text() }
 
 func (d *database) userBy(ctx context.Context, where string, args ...any) (u user, err error) {
@@ -50,12 +55,14 @@ func (d *database) userByEmail(ctx context.Context, email string) (user, error) 
 	return d.userBy(ctx, "email_key = $1", emailKey(email))
 }
 
-// userByOIDC finds a user by what a provider calls them: the pair of issuer and subject, never by the address.
+// userByOIDC finds a user by the provider's issuer and subject, never by the address.
 func (d *database) userByOIDC(ctx context.Context, issuer, subject string) (user, error) {
-	return d.userBy(ctx, "id = (SELECT user_id FROM oidc_identities WHERE issuer = $1 AND subject = $2)", issuer, subject)
+	return d.userBy(ctx, "id = (SELECT user_id FROM oidc_identities WHERE issuer = $1 AND subject = $2)",
+		issuer, subject)
 }
 
-// insertUser is errTaken where the address is another user's. Looking first and inserting then would let two of them in.
+// insertUser inserts u. It returns errTaken if another user has the address. Checking first would
+// be a race.
 func (d *database) insertUser(ctx context.Context, u user, now time.Time) error {
 	var hash sql.NullString
 	if u.PasswordHash != "" {
@@ -76,7 +83,8 @@ func (d *database) insertOIDC(ctx context.Context, issuer, subject, userID strin
 	return err
 }
 
-// updateProfile changes name and address. A new address is not confirmed.
+// updateProfile changes the name and the address and returns the updated user. A new address is
+// unconfirmed. It returns errTaken if another user has the address.
 func (d *database) updateProfile(ctx context.Context, id, name, email string) (user, error) {
 	_, err := d.exec(ctx, `UPDATE users SET name = $2, email = $3, email_key = $4,
 		verified_at = CASE WHEN email = $3 THEN verified_at END WHERE id = $1`, id, name, email, emailKey(email))
@@ -90,8 +98,8 @@ func (d *database) updateProfile(ctx context.Context, id, name, email string) (u
 }
 
 // An account may change its address changesAtOnce times, then once more each time changesEvery has
-// passed. Each change sends an email to whatever address was typed, which may be a stranger's, and
-// the interval of the verify hook limits only what one address gets.
+// passed. Each change sends an email to the address that was typed, which may be a stranger's. The
+// interval of the verify hook limits only the email to a single address.
 const (
 	changesAtOnce = 5
 	changesEvery  = time.Hour
@@ -106,7 +114,7 @@ func (d *database) countChange(ctx context.Context, id string, now time.Time) er
 		return err
 	}
 	until, latest := time.UnixMicro(micros), now.Add(changesAtOnce*changesEvery)
-	if until.Before(now) || until.After(latest.Add(time.Minute)) { // the latter by a clock that was ahead
+	if until.Before(now) || until.After(latest.Add(time.Minute)) { // the latter if a clock was ahead
 		until = now
 	}
 	if until = until.Add(changesEvery); until.After(latest) {
@@ -116,19 +124,20 @@ func (d *database) countChange(ctx context.Context, id string, now time.Time) er
 	return err
 }
 
-// updatePassword changes the password, if its hash still is was. Where there is none, there stays none.
+// updatePassword changes the password if its hash is still was. It never sets a first password.
 func (d *database) updatePassword(ctx context.Context, id, hash, was string) (changed bool, err error) {
 	n, err := d.exec(ctx, "UPDATE users SET password_hash = $2 WHERE id = $1 AND password_hash = $3", id, hash, was)
 	return n == 1, err
 }
 
-// confirmEmail marks the address as confirmed, if it still is the user's.
+// confirmEmail marks the address as confirmed if it is still the user's.
 func (d *database) confirmEmail(ctx context.Context, id, email string, now time.Time) (confirmed bool, err error) {
 	n, err := d.exec(ctx, "UPDATE users SET verified_at = $3 WHERE id = $1 AND email = $2", id, email, now.UnixMicro())
 	return n == 1, err
 }
 
-// notice says whether it is time to tell the owner of an address that somebody registers with it, and remembers it.
+// notice reports whether the owner of an address is due an email about a registration with it, and
+// records that it is sent. It is due at most once a minute.
 func (d *database) notice(ctx context.Context, id string, now time.Time) (due bool, err error) {
 	n, err := d.exec(ctx, "UPDATE users SET noticed_at = $2 WHERE id = $1 AND COALESCE(noticed_at, 0) <= $3",
 		id, now.UnixMicro(), now.Add(-time.Minute).UnixMicro())

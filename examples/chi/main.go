@@ -1,5 +1,5 @@
-// Chi is a login around flowhook in github.com/go-chi/chi/v5, with pages that the server renders. Users are in memory.
-// From the root of the repository:
+// Chi is a login with flowhook and github.com/go-chi/chi/v5, with server-rendered pages. Users are
+// in memory. Run it in the root of the repository:
 //
 //	go -C examples/chi run .
 package main
@@ -27,7 +27,7 @@ import (
 	"github.com/flowhook/flowhook/store/memstore"
 )
 
-// rounds are OWASP's for PBKDF2 with SHA-512. Tests have fewer.
+// rounds is what OWASP recommends for PBKDF2 with SHA-512. Tests use fewer.
 var rounds = 210_000
 
 type user struct{ salt, hash []byte }
@@ -40,7 +40,7 @@ func newUser(password string) user {
 
 func (u user) hashed(password string) []byte {
 	key, err := pbkdf2.Key(sha512.New, password, u.salt, rounds, 64)
-	if err != nil { // only for lengths that are not allowed
+	if err != nil { // only for an invalid length
 		panic(err)
 	}
 	return key
@@ -48,18 +48,21 @@ func (u user) hashed(password string) []byte {
 
 type service struct {
 	pipeline *flowhook.Pipeline
-	users    map[string]user // by name, which is also the identity's ID
-	nobody   user            // whose password is checked where there is no such user: that takes as long
+	users    map[string]user // by name, which is also the ID of the identity
+	nobody   user            // checked instead of an unknown user, so that it takes as long
 }
 
-// newHandler makes the service. timeout is how long a request may take.
+// newHandler returns the service. timeout limits each request.
 func newHandler(cfg *flowhook.Config, timeout time.Duration) (*chi.Mux, error) {
-	s := &service{users: map[string]user{"alice": newUser("correct horse"), "bob": newUser("battery staple")}, nobody: newUser(rand.Text())}
+	s := &service{
+		users:  map[string]user{"alice": newUser("correct horse"), "bob": newUser("battery staple")},
+		nobody: newUser(rand.Text()),
+	}
 	var err error
 	s.pipeline, err = flowhook.New(cfg, flowhook.Options{
 		Store:  memstore.New(),
 		Serves: []flowhook.Point{{Flow: flowhook.Login, Strategy: flowhook.Password}, {Flow: flowhook.Logout}},
-		OnError: func(w http.ResponseWriter, r *http.Request, err error) { // a hook at before has failed
+		OnError: func(w http.ResponseWriter, r *http.Request, err error) { // after an error of a hook at before
 			s.fail(w, r, err)
 		},
 	})
@@ -68,17 +71,19 @@ func newHandler(cfg *flowhook.Config, timeout time.Duration) (*chi.Mux, error) {
 	}
 
 	r := chi.NewRouter()
-	// What stands here is around all routes, and outside of flowhook. Recoverer gets the panics of handlers and of save; that
-	// of a hook is an error, and comes to fail. Timeout ends the request's context, which Complete looks at between hooks, and
-	// answers 504 itself. Compress has a writer of its own.
-	r.Use(middleware.Recoverer, middleware.Timeout(timeout), middleware.Compress(5), http.NewCrossOriginProtection().Handler)
+	// This middleware applies to all routes and is outside flowhook. Recoverer handles the panics
+	// of handlers and of save; the panic of a hook is an error, which fail answers. Timeout ends
+	// the request's context, which Complete checks between hooks, and answers 504. Compress
+	// replaces the writer.
+	r.Use(middleware.Recoverer, middleware.Timeout(timeout), middleware.Compress(5),
+		http.NewCrossOriginProtection().Handler)
 	r.Get("/", s.home)
 	r.Get("/maintenance", func(w http.ResponseWriter, r *http.Request) {
 		s.render(w, http.StatusServiceUnavailable, page{Title: "Back soon"})
 	})
-	// Each flow is a group, so that its Middleware is the last one before the handlers, whatever stands above: the exchange
-	// then holds the writer that they write to. Were Compress inside, a hook's answer would go past it, and a handler would
-	// have to set x.Writer = w.
+	// Each flow is a group, so that its Middleware is the last one before the handlers. Then
+	// x.Writer is the writer that they use. If Compress were inside, a hook's answer would bypass
+	// it, and the handlers would have to set x.Writer = w.
 	r.Group(func(r chi.Router) {
 		r.Use(s.pipeline.Middleware(flowhook.Login))
 		r.Get("/login", func(w http.ResponseWriter, r *http.Request) {
@@ -102,13 +107,14 @@ func (s *service) login(w http.ResponseWriter, r *http.Request) {
 		u = s.nobody
 	}
 	if subtle.ConstantTimeCompare(u.hashed(r.PostFormValue("password")), u.hash) == 0 || !known {
-		s.render(w, http.StatusForbidden, page{Title: "Sign in", Form: true, Problem: "The name or the password is wrong."})
+		s.render(w, http.StatusForbidden, page{Title: "Sign in", Form: true, Problem: "Wrong name or password."})
 		return
 	}
 	x.Identity = &flowhook.Identity{ID: name}
-	handled, err := s.pipeline.Complete(r.Context(), flowhook.Login, flowhook.Password, func(ctx context.Context) error {
-		return s.pipeline.Sessions().Issue(ctx, x)
-	})
+	handled, err := s.pipeline.Complete(r.Context(), flowhook.Login, flowhook.Password,
+		func(ctx context.Context) error {
+			return s.pipeline.Sessions().Issue(ctx, x)
+		})
 	switch {
 	case handled: // a hook has answered; write nothing more
 	case err != nil:
@@ -120,9 +126,10 @@ func (s *service) login(w http.ResponseWriter, r *http.Request) {
 
 func (s *service) logout(w http.ResponseWriter, r *http.Request) {
 	x := flowhook.MustFromContext(r.Context())
-	handled, err := s.pipeline.Complete(r.Context(), flowhook.Logout, flowhook.FlowWide, func(ctx context.Context) error {
-		return s.pipeline.Sessions().End(ctx, x)
-	})
+	handled, err := s.pipeline.Complete(r.Context(), flowhook.Logout, flowhook.FlowWide,
+		func(ctx context.Context) error {
+			return s.pipeline.Sessions().End(ctx, x)
+		})
 	switch {
 	case handled:
 	case err != nil:
@@ -144,13 +151,14 @@ func (s *service) home(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// fail answers after an error, with nothing saved and the writer as it was.
+// fail answers after an error. Nothing has been written yet.
 func (s *service) fail(w http.ResponseWriter, r *http.Request, err error) {
 	slog.ErrorContext(r.Context(), "request failed", "path", r.URL.Path, "error", err)
 	if r.Context().Err() != nil {
-		return // the client is gone, or Timeout answers: what is written here would only get in front of its 504
+		return // the client has disconnected, or Timeout answers 504
 	}
-	s.render(w, http.StatusInternalServerError, page{Title: "Something went wrong", Problem: "It may not have been saved. Please try again."})
+	s.render(w, http.StatusInternalServerError, page{Title: "Something went wrong",
+		Problem: "Your changes may not have been saved. Please try again."})
 }
 
 type page struct {
@@ -172,17 +180,17 @@ var pages = template.Must(template.New("").Parse(`<!DOCTYPE html>
 
 func (s *service) render(w http.ResponseWriter, status int, p page) {
 	var b bytes.Buffer
-	if err := pages.Execute(&b, p); err != nil { // before the status is out
+	if err := pages.Execute(&b, p); err != nil { // before the status is written
 		panic(err)
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_, _ = b.WriteTo(w) // the client may be gone
+	_, _ = b.WriteTo(w) // fails only if the client has disconnected
 }
 
 func main() {
-	addr := flag.String("addr", "127.0.0.1:8080", "where to listen")
+	addr := flag.String("addr", "127.0.0.1:8080", "the address to listen on")
 	flag.Parse()
 	cfg, err := flowhook.LoadConfig("auth.yml")
 	if err != nil {
@@ -196,7 +204,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	log.Printf("http://%s/login: alice, with the password \"correct horse\"", l.Addr())
+	log.Printf("Open http://%s/login and sign in as alice with the password \"correct horse\".", l.Addr())
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
 	log.Fatal(server.Serve(l))
 }

@@ -22,7 +22,7 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// newTestHandler makes the handler with auth.yml and what add puts to it.
+// newTestHandler returns the handler for auth.yml. add may add hooks.
 func newTestHandler(t *testing.T, timeout time.Duration, add func(cfg *flowhook.Config)) *chi.Mux {
 	t.Helper()
 	cfg, err := flowhook.LoadConfig("auth.yml")
@@ -42,7 +42,7 @@ func start(t *testing.T, timeout time.Duration, add func(cfg *flowhook.Config)) 
 	return server
 }
 
-// A browser is a client with cookies that does not follow redirects.
+// A browser is a client with a cookie jar. It does not follow redirects.
 type browser struct {
 	t *testing.T
 	*http.Client
@@ -77,14 +77,14 @@ func (b *browser) do(method, path string, form url.Values, header ...string) (*h
 
 var alice = url.Values{"name": {"alice"}, "password": {"correct horse"}}
 
-// add gives a function that adds a hook at login.
+// add returns a function that adds a hook at login.
 func add(phase flowhook.Phase, name string, hook flowhook.Hook) func(cfg *flowhook.Config) {
 	return func(cfg *flowhook.Config) {
 		cfg.Add(flowhook.Point{Flow: flowhook.Login, Phase: phase}, name, hook)
 	}
 }
 
-func TestSignInAndOut(t *testing.T) {
+func TestLogin(t *testing.T) {
 	server := start(t, time.Minute, nil)
 	b := newBrowser(t, server)
 	answer, _ := b.do("GET", "/", nil)
@@ -93,10 +93,11 @@ func TestSignInAndOut(t *testing.T) {
 	require.Equal(t, http.StatusOK, answer.StatusCode)
 	require.Contains(t, body, `<form method="post" action="/login">`)
 
-	for _, form := range []url.Values{{"name": {"alice"}, "password": {"wrong"}}, {"name": {"nobody"}, "password": {"correct horse"}}, {}} {
+	for _, form := range []url.Values{{"name": {"alice"}, "password": {"wrong"}},
+		{"name": {"nobody"}, "password": {"correct horse"}}, {}} {
 		answer, body = b.do("POST", "/login", form)
 		require.Equal(t, http.StatusForbidden, answer.StatusCode)
-		require.Contains(t, body, "The name or the password is wrong.")
+		require.Contains(t, body, "Wrong name or password.")
 		require.Empty(t, answer.Cookies())
 	}
 
@@ -115,13 +116,13 @@ func TestSignInAndOut(t *testing.T) {
 	require.Equal(t, "/login", answer.Header.Get("Location"))
 }
 
-func TestOneDeviceAtATime(t *testing.T) {
+func TestLogin_RevokesOtherSessions(t *testing.T) {
 	server := start(t, time.Minute, nil)
 	first, second := newBrowser(t, server), newBrowser(t, server)
 	first.do("POST", "/login", alice)
 	second.do("POST", "/login", alice)
 	answer, _ := first.do("GET", "/", nil)
-	require.Equal(t, http.StatusSeeOther, answer.StatusCode, "the first session has ended")
+	require.Equal(t, http.StatusSeeOther, answer.StatusCode, "the first session must have ended")
 	answer, _ = second.do("GET", "/", nil)
 	require.Equal(t, http.StatusOK, answer.StatusCode)
 }
@@ -139,15 +140,15 @@ func TestMaintenance(t *testing.T) {
 	require.Contains(t, body, "Back soon")
 }
 
-func TestOtherSitesCannotPost(t *testing.T) {
+func TestCrossOrigin(t *testing.T) {
 	b := newBrowser(t, start(t, time.Minute, nil))
 	answer, _ := b.do("POST", "/login", alice, "Sec-Fetch-Site", "cross-site")
 	require.Equal(t, http.StatusForbidden, answer.StatusCode)
 	require.Empty(t, answer.Cookies())
 }
 
-// A hook's answer goes through Compress, as a handler's does: the exchange holds the innermost writer.
-func TestHooksAnswersAreCompressed(t *testing.T) {
+// TestCompress_HookAnswers checks that the answer of a hook is compressed like that of a handler.
+func TestCompress_HookAnswers(t *testing.T) {
 	text := "<!DOCTYPE html><title>no</title>" + strings.Repeat("not today ", 100)
 	b := newBrowser(t, start(t, time.Minute, add(flowhook.BeforePersist, "refuse", flowhook.HookFunc(
 		func(_ context.Context, x *flowhook.Exchange) error {
@@ -167,7 +168,7 @@ func TestHooksAnswersAreCompressed(t *testing.T) {
 	require.Empty(t, answer.Cookies())
 }
 
-// Timeout ends a hook's context: the login is rolled back, and the answer is Timeout's.
+// TestTimeout checks that a timeout ends the context of a hook, and that the login is rolled back.
 func TestTimeout(t *testing.T) {
 	b := newBrowser(t, start(t, time.Second, add(flowhook.After, "slow", flowhook.HookFunc(
 		func(ctx context.Context, _ *flowhook.Exchange) error {
@@ -179,18 +180,18 @@ func TestTimeout(t *testing.T) {
 	require.Empty(t, body)
 	require.Empty(t, answer.Cookies())
 	answer, _ = b.do("GET", "/", nil)
-	require.Equal(t, "/login", answer.Header.Get("Location"), "nobody is signed in")
+	require.Equal(t, "/login", answer.Header.Get("Location"), "the user must not be signed in")
 }
 
-// A panic of a hook is an error, which the handler answers; one of a handler, or of its save, is Recoverer's; and
-// ErrAbortHandler reaches the server.
+// TestPanics checks that the handler answers the panic of a hook, Recoverer answers that of a
+// handler, and ErrAbortHandler reaches the server.
 func TestPanics(t *testing.T) {
 	for _, phase := range []flowhook.Phase{flowhook.Before, flowhook.BeforePersist, flowhook.After} {
 		b := newBrowser(t, start(t, time.Minute, add(phase, "broken", flowhook.HookFunc(
 			func(context.Context, *flowhook.Exchange) error { panic("on purpose") }))))
 		answer, body := b.do("POST", "/login", alice)
 		require.Equal(t, http.StatusInternalServerError, answer.StatusCode)
-		require.Contains(t, body, "It may not have been saved.")
+		require.Contains(t, body, "Your changes may not have been saved.")
 		require.Empty(t, answer.Cookies())
 	}
 
@@ -207,7 +208,7 @@ func TestPanics(t *testing.T) {
 	require.ErrorIs(t, err, io.EOF, "the connection was aborted")
 }
 
-// The test binary with this word in its environment is the service itself.
+// TestMain runs the service if a test started this binary as the service.
 func TestMain(m *testing.M) {
 	if os.Getenv("CHI_RUN_MAIN") != "" {
 		main()
@@ -217,8 +218,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// It starts as it does for a reader, says where to go, and serves there.
-func TestRunsAsACommand(t *testing.T) {
+// TestMain_Command starts the service as a command and opens the URL that it logs.
+func TestMain_Command(t *testing.T) {
 	cmd := exec.Command(os.Args[0], "-addr", "127.0.0.1:0")
 	cmd.Env = append(os.Environ(), "CHI_RUN_MAIN=1")
 	out, err := cmd.StderrPipe()
@@ -226,7 +227,7 @@ func TestRunsAsACommand(t *testing.T) {
 	require.NoError(t, cmd.Start())
 	defer func() { _, _ = cmd.Process.Kill(), cmd.Wait() }()
 	var target string
-	for lines := bufio.NewScanner(out); target == "" && lines.Scan(); { // before it, what is found in auth.yml
+	for lines := bufio.NewScanner(out); target == "" && lines.Scan(); { // skips the findings about auth.yml
 		target = regexp.MustCompile(`http://\S+/login`).FindString(lines.Text())
 	}
 	require.NotEmpty(t, target)

@@ -13,19 +13,21 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// config is what an entry of block_disposable has. A key that is not here is an error of New, with its line; a string may be
-// a reference, such as ${NAME}, and arrives resolved.
+// config is the config of a block_disposable entry. An unknown key is an error of New, with its
+// line. A string may be a reference, such as ${NAME}, which is already resolved here.
 type config struct {
 	Service string   `yaml:"service"`
 	Token   string   `yaml:"token"`
 	Trusted []string `yaml:"trusted"`
 }
 
-// blockDisposable is the factory of a hook that refuses who registers with a throwaway address. Another service knows the
-// domains of these. It is called once for each entry of the file, and what it returns serves all requests.
+// blockDisposable is the factory of a hook that rejects registrations with a disposable address. It
+// asks another service for the domains of such addresses. The factory is called once for each entry
+// in the file; the hook that it returns serves all requests.
 func blockDisposable(p flowhook.Point, decode func(v any) error) (flowhook.Hook, error) {
 	if p.Phase != flowhook.BeforePersist {
-		return nil, fmt.Errorf("block_disposable refuses, so it must stand before saving, and not at %s; write phase: before_persist", p)
+		return nil, fmt.Errorf("block_disposable must run before anything is saved, not at %s; write phase: "+
+			"before_persist", p)
 	}
 	var c config
 	if err := decode(&c); err != nil {
@@ -33,17 +35,17 @@ func blockDisposable(p flowhook.Point, decode func(v any) error) (flowhook.Hook,
 	}
 	u, err := url.Parse(c.Service)
 	if err != nil || u.Host == "" || c.Token == "" {
-		return nil, errors.New("block_disposable needs the URL of a service, and a token for it")
+		return nil, errors.New("block_disposable needs the URL of a service and a token for it")
 	}
 	return &blocker{config: c, client: &http.Client{}}, nil
 }
 
 type blocker struct {
 	config
-	client *http.Client // without a timeout of its own: that of the entry is the context's
+	client *http.Client // has no timeout; the context has the timeout of the entry
 }
 
-// Run refuses by answering, and fails where it cannot know.
+// Run answers 403 if an address is disposable. It returns an error if the service does not answer.
 func (b *blocker) Run(ctx context.Context, x *flowhook.Exchange) error {
 	if x.Identity == nil {
 		return flowhook.ErrNoIdentity
@@ -53,23 +55,24 @@ func (b *blocker) Run(ctx context.Context, x *flowhook.Exchange) error {
 		if a.Via != "email" || slices.Contains(b.Trusted, domain) {
 			continue
 		}
-		throwaway, err := b.ask(ctx, domain)
+		disposable, err := b.ask(ctx, domain)
 		if err != nil {
 			return err
 		}
-		if throwaway {
-			http.Error(x.Writer, "Please register with an address that you will keep.", http.StatusForbidden)
+		if disposable {
+			http.Error(x.Writer, "Please register with a permanent email address.", http.StatusForbidden)
 			return nil
 		}
 	}
 	return nil
 }
 
-// ask asks the service about a domain. The request ends with ctx. Its errors have neither the domain nor the token in them.
-func (b *blocker) ask(ctx context.Context, domain string) (throwaway bool, err error) {
+// ask reports whether the service lists a domain. Its errors contain neither the domain nor the
+// token.
+func (b *blocker) ask(ctx context.Context, domain string) (disposable bool, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.Service+"?domain="+url.QueryEscape(domain), nil)
 	if err != nil {
-		return false, errors.New("the service's URL cannot be asked")
+		return false, errors.New("the service has an invalid URL")
 	}
 	req.Header.Set("Authorization", "Bearer "+b.Token)
 	res, err := b.client.Do(req)
@@ -80,7 +83,7 @@ func (b *blocker) ask(ctx context.Context, domain string) (throwaway bool, err e
 		return false, fmt.Errorf("asking about the domain: %w", err)
 	}
 	defer res.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 1<<10)) // so that the connection is used again
+	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 1<<10)) // so that the connection can be reused
 	switch res.StatusCode {
 	case http.StatusOK:
 		return true, nil

@@ -15,13 +15,13 @@ import (
 
 const token = "a token for the test"
 
-// knower sets the environment that auth.yml refers to, and is the service that is asked. It gives the domains that it was
-// asked about.
-func knower(t *testing.T, answer http.HandlerFunc) (asked *[]string) {
+// startService starts the service that the hook asks and sets the environment variables that
+// auth.yml refers to. It returns the domains that the hook asked about.
+func startService(t *testing.T, answer http.HandlerFunc) (asked *[]string) {
 	asked = new([]string)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer "+token {
-			t.Error("asked without the token")
+			t.Error("the request has no token")
 		}
 		*asked = append(*asked, r.FormValue("domain"))
 		answer(w, r)
@@ -36,32 +36,34 @@ func status(code int) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
 }
 
-// registration runs one by password, and says whether the user was saved.
+// registration runs a registration by password and reports whether the user was saved.
 func registration(rig *hooktest.Rig, email string) (got *hooktest.Result, saved bool) {
-	x := &flowhook.Exchange{Identity: &flowhook.Identity{ID: "eve", Addresses: []flowhook.Address{{Via: "email", Value: email}}}}
-	got = rig.Complete(flowhook.Registration, flowhook.Password, x, func(context.Context) error { saved = true; return nil })
+	x := &flowhook.Exchange{Identity: &flowhook.Identity{ID: "eve",
+		Addresses: []flowhook.Address{{Via: "email", Value: email}}}}
+	got = rig.Complete(flowhook.Registration, flowhook.Password, x,
+		func(context.Context) error { saved = true; return nil })
 	return got, saved
 }
 
-func TestConfiguration(t *testing.T) {
-	knower(t, status(http.StatusNotFound))
+func TestConfig(t *testing.T) {
+	startService(t, status(http.StatusNotFound))
 	hooktest.CheckFile(t, "auth.yml", options())
 }
 
 func TestBlockDisposable(t *testing.T) {
-	t.Run("refuses a throwaway address, and nothing is saved", func(t *testing.T) {
-		asked := knower(t, status(http.StatusOK))
-		got, saved := registration(hooktest.New(t, "auth.yml", options()), "eve@throwaway.example")
+	t.Run("disposable address is rejected", func(t *testing.T) {
+		asked := startService(t, status(http.StatusOK))
+		got, saved := registration(hooktest.New(t, "auth.yml", options()), "eve@disposable.example")
 		require.NoError(t, got.Err)
 		require.Equal(t, http.StatusForbidden, got.Status)
-		require.Contains(t, got.Body, "an address that you will keep")
+		require.Contains(t, got.Body, "a permanent email address")
 		require.Equal(t, []string{"block_disposable"}, got.Ran)
-		require.Equal(t, []string{"throwaway.example"}, *asked)
+		require.Equal(t, []string{"disposable.example"}, *asked)
 		require.False(t, saved)
 	})
 
-	t.Run("lets others in", func(t *testing.T) {
-		asked := knower(t, status(http.StatusNotFound))
+	t.Run("other addresses are accepted", func(t *testing.T) {
+		asked := startService(t, status(http.StatusNotFound))
 		got, saved := registration(hooktest.New(t, "auth.yml", options()), "eve@elsewhere.example")
 		require.NoError(t, got.Err)
 		require.False(t, got.Handled)
@@ -69,32 +71,32 @@ func TestBlockDisposable(t *testing.T) {
 		require.True(t, saved)
 	})
 
-	t.Run("asks nothing about a domain that is trusted", func(t *testing.T) {
-		asked := knower(t, status(http.StatusOK))
+	t.Run("trusted domains are not looked up", func(t *testing.T) {
+		asked := startService(t, status(http.StatusOK))
 		got, saved := registration(hooktest.New(t, "auth.yml", options()), "eve@Example.ORG")
 		require.NoError(t, got.Err)
 		require.Empty(t, *asked)
 		require.True(t, saved)
 	})
 
-	t.Run("fails where it cannot know, and shows neither the token nor the address", func(t *testing.T) {
-		knower(t, status(http.StatusInternalServerError))
+	t.Run("service fails", func(t *testing.T) {
+		startService(t, status(http.StatusInternalServerError))
 		rig := hooktest.New(t, "auth.yml", options())
 		got, saved := registration(rig, "eve@elsewhere.example")
 		require.ErrorContains(t, got.Err, "500")
 		require.ErrorContains(t, got.Err, "auth.yml:7:17")
 		require.False(t, saved)
 
-		t.Setenv("DISPOSABLE_SERVICE", "http://127.0.0.1:1") // nobody listens there
+		t.Setenv("DISPOSABLE_SERVICE", "http://127.0.0.1:1") // nothing listens there
 		got, _ = registration(hooktest.New(t, "auth.yml", options()), "eve@elsewhere.example")
 		for _, secret := range []string{token, "eve", "elsewhere"} {
 			require.NotContains(t, got.Err.Error()+got.Log, secret)
 		}
 	})
 
-	// With a shorter timeout than that of auth.yml, for the test has to wait for it.
-	t.Run("ends with its timeout", func(t *testing.T) {
-		knower(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	// A shorter timeout than in auth.yml keeps the test fast.
+	t.Run("timeout ends the hook", func(t *testing.T) {
+		startService(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 		text, err := os.ReadFile("auth.yml")
 		require.NoError(t, err)
 		require.Contains(t, string(text), "timeout: 2s")
@@ -107,10 +109,10 @@ func TestBlockDisposable(t *testing.T) {
 	})
 }
 
-// The hook and the service's handler, together.
+// TestRegister runs the hook together with the service's handler.
 func TestRegister(t *testing.T) {
-	knower(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.FormValue("domain") != "throwaway.example" {
+	startService(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.FormValue("domain") != "disposable.example" {
 			http.NotFound(w, r)
 		}
 	})
@@ -120,7 +122,7 @@ func TestRegister(t *testing.T) {
 		body   string
 	}{
 		"alice@elsewhere.example": {http.StatusOK, "Welcome!\n"},
-		"eve@throwaway.example":   {http.StatusForbidden, "Please register with an address that you will keep.\n"},
+		"eve@disposable.example":  {http.StatusForbidden, "Please register with a permanent email address.\n"},
 	} {
 		r := httptest.NewRequest(http.MethodPost, "/registration?email="+email, nil)
 		got := rig.Serve(flowhook.Registration, register(rig.Pipeline), r)
@@ -130,16 +132,16 @@ func TestRegister(t *testing.T) {
 	}
 }
 
-func TestBadConfigurations(t *testing.T) {
-	knower(t, status(http.StatusOK))
+func TestConfig_Bad(t *testing.T) {
+	startService(t, status(http.StatusOK))
 	text, err := os.ReadFile("auth.yml")
 	require.NoError(t, err)
-	for _, row := range []struct{ name, old, new, says string }{
-		{"a point where refusing is too late", "phase: before_persist", "phase: after", "7:17: .*write phase: before_persist"},
-		{"a misspelled key", "trusted:", "trustd:", `13:13: .*did you mean "trusted"`},
+	for _, row := range []struct{ name, old, new, want string }{
+		{"point after saving", "phase: before_persist", "phase: after", "7:17: .*write phase: before_persist"},
+		{"misspelled key", "trusted:", "trustd:", `13:13: .*did you mean "trusted"`},
 		{"no token", "token: ${DISPOSABLE_TOKEN}", "", "7:17: .*a token for it"},
 		{"no service", "${DISPOSABLE_SERVICE}", "/ask", "7:17: .*needs the URL"},
-		{"a variable that is not set", "${DISPOSABLE_TOKEN}", "${DISPOSABLE_TOKENS}", "12:20: .*DISPOSABLE_TOKENS.* is not set"},
+		{"unset variable", "${DISPOSABLE_TOKEN}", "${DISPOSABLE_TOKENS}", "12:20: .*DISPOSABLE_TOKENS.* is not set"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			require.Contains(t, string(text), row.old)
@@ -147,8 +149,8 @@ func TestBadConfigurations(t *testing.T) {
 			require.NoError(t, err)
 			_, err = flowhook.New(cfg, options())
 			require.Error(t, err)
-			require.Regexp(t, row.says, err.Error())
-			require.NotContains(t, err.Error(), "\n", "it is one error")
+			require.Regexp(t, row.want, err.Error())
+			require.NotContains(t, err.Error(), "\n", "there must be only one error")
 		})
 	}
 }

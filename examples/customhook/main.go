@@ -1,5 +1,7 @@
-// Customhook is a hook of a service's own, from its config in YAML to its test: hook.go, auth.yml, hook_test.go. The program
-// shows it at work. From the root of the repository: go run ./examples/customhook
+// Customhook shows how to write a hook of your own, from its YAML config to its test: see hook.go,
+// auth.yml and hook_test.go. This program runs the hook. Run it in the root of the repository:
+//
+//	go run ./examples/customhook
 package main
 
 import (
@@ -15,36 +17,38 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// options are what the hook's test needs of the service, too.
+// options returns the options of the service. The hook's test uses them, too.
 func options() flowhook.Options {
 	return flowhook.Options{Hooks: map[string]flowhook.HookFactory{"block_disposable": blockDisposable}}
 }
 
-// register returns the service's handler, to be wrapped in Middleware. A real one passes a save to
-// Complete.
+// register returns the registration handler, to be wrapped in Middleware. A real one passes a save
+// function to Complete.
 func register(p *flowhook.Pipeline) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		x := flowhook.MustFromContext(r.Context())
-		x.Identity = &flowhook.Identity{ID: r.FormValue("email"), Addresses: []flowhook.Address{{Via: "email", Value: r.FormValue("email")}}}
+		x.Identity = &flowhook.Identity{ID: r.FormValue("email"),
+			Addresses: []flowhook.Address{{Via: "email", Value: r.FormValue("email")}}}
 		handled, err := p.Complete(r.Context(), flowhook.Registration, flowhook.Password, nil)
 		switch {
 		case handled:
 		case err != nil:
 			log.Print(err)
-			http.Error(w, "We cannot register you now. Please try again.", http.StatusServiceUnavailable)
+			http.Error(w, "We can't register you right now. Please try again.", http.StatusServiceUnavailable)
 		default:
 			fmt.Fprintln(w, "Welcome!")
 		}
 	}
 }
 
-// knows stands for the service that is asked. It knows one domain, and about another it never answers.
-func knows(w http.ResponseWriter, r *http.Request) {
+// fakeService is the service that the hook asks. It lists one domain and never answers about
+// another.
+func fakeService(w http.ResponseWriter, r *http.Request) {
 	switch domain := r.FormValue("domain"); {
 	case r.Header.Get("Authorization") != "Bearer only-for-this-example":
-		http.Error(w, "who are you?", http.StatusUnauthorized)
-	case domain == "throwaway.example":
-		fmt.Fprintln(w, "known")
+		http.Error(w, "unauthorized", http.StatusUnauthorized)
+	case domain == "disposable.example":
+		fmt.Fprintln(w, "listed")
 	case domain == "slow.example":
 		<-r.Context().Done()
 	default:
@@ -54,11 +58,11 @@ func knows(w http.ResponseWriter, r *http.Request) {
 
 func main() {
 	log.SetFlags(0)
-	file := flag.String("config", "examples/customhook/auth.yml", "what runs around registration")
+	file := flag.String("config", "examples/customhook/auth.yml", "the file that configures the hooks")
 	flag.Parse()
 
-	// Where the service runs, its environment has these.
-	check(os.Setenv("DISPOSABLE_SERVICE", serve(http.HandlerFunc(knows))))
+	// In production, the environment of the service sets these.
+	check(os.Setenv("DISPOSABLE_SERVICE", serve(http.HandlerFunc(fakeService))))
 	check(os.Setenv("DISPOSABLE_TOKEN", "only-for-this-example"))
 
 	cfg, err := flowhook.LoadConfig(*file)
@@ -68,7 +72,8 @@ func main() {
 	fmt.Println(p.Plan())
 
 	service := serve(p.Middleware(flowhook.Registration)(register(p)))
-	for _, email := range []string{"alice@example.org", "bob@elsewhere.example", "eve@throwaway.example", "sam@slow.example"} {
+	for _, email := range []string{"alice@example.org", "bob@elsewhere.example", "eve@disposable.example",
+		"sam@slow.example"} {
 		res, err := http.PostForm(service, url.Values{"email": {email}})
 		check(err)
 		answer, err := io.ReadAll(res.Body)
@@ -78,7 +83,7 @@ func main() {
 	}
 }
 
-// serve serves on a free port of this machine until the program ends, and gives the URL.
+// serve serves h on a free local port until the program exits, and returns the URL.
 func serve(h http.Handler) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	check(err)

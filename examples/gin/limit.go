@@ -15,12 +15,13 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// newRateLimit gives the factory of the rate_limit hook: a gate that counts attempts, by account and by client address. It
-// is for one process; several that are to count together need a store that they share.
+// newRateLimit returns the factory of the rate_limit hook, which limits attempts by account and by
+// client address. It counts within one process; several processes need a shared store to count
+// together.
 func newRateLimit(now func() time.Time) flowhook.HookFactory {
 	return func(p flowhook.Point, decode func(v any) error) (flowhook.Hook, error) {
 		if p.Phase != flowhook.BeforePersist {
-			return nil, errors.New("it refuses before anything is saved; write phase: before_persist")
+			return nil, errors.New("rate_limit must run before anything is saved; write phase: before_persist")
 		}
 		var config struct {
 			Account      int           `yaml:"account"`
@@ -32,14 +33,17 @@ func newRateLimit(now func() time.Time) flowhook.HookFactory {
 			return nil, err
 		}
 		if config.Account < 1 || config.Address < 1 || config.AccountEvery <= 0 || config.AddressEvery <= 0 {
-			return nil, errors.New("account, account_every, address and address_every are needed, and above 0")
+			return nil, errors.New(
+				"account, account_every, address and address_every are required and must be positive")
 		}
-		accounts, addresses := newLimits(config.Account, config.AccountEvery), newLimits(config.Address, config.AddressEvery)
+		accounts := newLimits(config.Account, config.AccountEvery)
+		addresses := newLimits(config.Address, config.AddressEvery)
 		return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
 			if x.Identity == nil {
 				return flowhook.ErrNoIdentity
 			}
-			// The address first: who is over its limit uses up no account's.
+			// The address first, so that a client over its limit does not use up the limits of
+			// accounts.
 			client, _ := ctx.Value(clientKey{}).(string)
 			wait := addresses.take(network(client), now())
 			if wait == 0 {
@@ -48,19 +52,21 @@ func newRateLimit(now func() time.Time) flowhook.HookFactory {
 			if wait > 0 {
 				seconds := int((wait + time.Second - 1) / time.Second)
 				x.Writer.Header().Set("Retry-After", strconv.Itoa(seconds))
-				refuse(x.Writer, http.StatusTooManyRequests, "rate_limited", "too many attempts; Retry-After says in how many seconds to try again")
+				refuse(x.Writer, http.StatusTooManyRequests, "rate_limited",
+					"too many attempts; try again after the seconds in Retry-After")
 			}
 			return nil
 		}), nil
 	}
 }
 
-// remembered is how many keys, at most, limits keep: those that were used last. One that is forgotten may begin anew; to
-// have an account forgotten, somebody would have to try so many others, from many addresses.
-const remembered = 100_000
+// maxKeys is the maximum number of keys; the least recently used is dropped. A dropped key starts
+// over. To make the service drop an account, an attacker must try that many others, from many
+// addresses.
+const maxKeys = 100_000
 
-// limits are one limiter a key. A key is remembered by its hash: it may be as long as a request's body, and to remember so
-// many of those would take hundreds of megabytes.
+// limits holds a limiter for each key. It stores only the hash of a key. A key may be as long as a
+// request's body, and maxKeys of them would need hundreds of megabytes.
 type limits struct {
 	burst int
 	every time.Duration
@@ -68,14 +74,15 @@ type limits struct {
 }
 
 func newLimits(burst int, every time.Duration) *limits {
-	keys, err := lru.New[[sha256.Size]byte, *rate.Limiter](remembered)
+	keys, err := lru.New[[sha256.Size]byte, *rate.Limiter](maxKeys)
 	if err != nil { // only for a size below 1
 		panic(err)
 	}
 	return &limits{burst, every, keys}
 }
 
-// take counts an attempt, or says how long to wait, and then does not count it.
+// take counts an attempt or, if there were too many, returns how long to wait and does not count
+// it.
 func (l *limits) take(key string, now time.Time) (wait time.Duration) {
 	hash := sha256.Sum256([]byte(key))
 	limiter, ok := l.keys.Get(hash)
@@ -92,7 +99,7 @@ func (l *limits) take(key string, now time.Time) (wait time.Duration) {
 	return wait
 }
 
-// network gives what one client has: an IPv4 address, or an IPv6 network of 64 bits.
+// network returns the network that a single client controls: an IPv4 address or an IPv6 /64.
 func network(address string) string {
 	if ip, err := netip.ParseAddr(address); err == nil && ip.Is6() && !ip.Is4In6() {
 		return netip.PrefixFrom(ip.WithZone(""), 64).Masked().String()

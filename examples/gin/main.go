@@ -1,6 +1,7 @@
-// Gin is a JSON API around flowhook in github.com/gin-gonic/gin. A single-page app signs in at POST /session, with a cookie; a
-// mobile client at POST /token, with a bearer token. DELETE /session signs out, GET /me says who asks. Users are in memory.
-// From the root of the repository:
+// Gin is a JSON API with flowhook and github.com/gin-gonic/gin. A single-page app signs in at POST
+// /session and gets a cookie. A mobile client signs in at POST /token and gets a bearer token.
+// DELETE /session signs out, and GET /me returns the user. Users are in memory. Run it in the root
+// of the repository:
 //
 //	go -C examples/gin run .
 package main
@@ -24,7 +25,7 @@ import (
 	"github.com/flowhook/flowhook/store/memstore"
 )
 
-// rounds are OWASP's for PBKDF2 with SHA-512. Tests have fewer.
+// rounds is what OWASP recommends for PBKDF2 with SHA-512. Tests use fewer.
 var rounds = 210_000
 
 type user struct{ salt, hash []byte }
@@ -37,7 +38,7 @@ func newUser(password string) user {
 
 func (u user) hashed(password string) []byte {
 	key, err := pbkdf2.Key(sha512.New, password, u.salt, rounds, 64)
-	if err != nil { // only for lengths that are not allowed
+	if err != nil { // only for an invalid length
 		panic(err)
 	}
 	return key
@@ -45,31 +46,36 @@ func (u user) hashed(password string) []byte {
 
 type service struct {
 	pipeline *flowhook.Pipeline
-	users    map[string]user // by name, which is also the identity's ID
-	nobody   user            // whose password is checked where there is no such user: that takes as long
+	users    map[string]user // by name, which is also the ID of the identity
+	nobody   user            // checked instead of an unknown user, so that it takes as long
 }
 
 func newService(cfg *flowhook.Config, now func() time.Time) (s *service, err error) {
-	s = &service{users: map[string]user{"alice": newUser("correct horse"), "bob": newUser("battery staple")}, nobody: newUser(rand.Text())}
+	s = &service{
+		users:  map[string]user{"alice": newUser("correct horse"), "bob": newUser("battery staple")},
+		nobody: newUser(rand.Text()),
+	}
 	s.pipeline, err = flowhook.New(cfg, flowhook.Options{
 		Store:   memstore.New(),
 		Issue:   s.issue,
 		Now:     now,
 		Hooks:   map[string]flowhook.HookFactory{"rate_limit": newRateLimit(now)},
-		OnError: fail, // a hook at before has failed
+		OnError: fail, // after an error of a hook at before
 	})
 	return s, err
 }
 
-// engine gives the routes, with what is to stand around them, such as a logger. No cache may keep what they answer: there are
-// tokens in it (RFC 6750, 5.3).
-func (s *service) engine(around ...gin.HandlerFunc) *gin.Engine {
+// engine returns the routes. outer is middleware around them, such as a logger. Answers contain
+// tokens, so caches must not store them (RFC 6750, 5.3).
+func (s *service) engine(outer ...gin.HandlerFunc) *gin.Engine {
 	e := gin.New()
-	_ = e.SetTrustedProxies(nil) // gin takes X-Forwarded-For from everybody unless it is told whom to trust: name your proxies here
+	_ = e.SetTrustedProxies(nil) // gin trusts everyone's X-Forwarded-For by default; list your proxies here
 	e.HandleMethodNotAllowed, e.RedirectTrailingSlash = true, false
-	e.NoRoute(func(c *gin.Context) { refuse(c.Writer, http.StatusNotFound, "not_found", "there is nothing here") })
-	e.NoMethod(func(c *gin.Context) { refuse(c.Writer, http.StatusMethodNotAllowed, "method_not_allowed", "see Allow") })
-	e.Use(around...)
+	e.NoRoute(func(c *gin.Context) { refuse(c.Writer, http.StatusNotFound, "not_found", "no such page") })
+	e.NoMethod(func(c *gin.Context) {
+		refuse(c.Writer, http.StatusMethodNotAllowed, "method_not_allowed", "method not allowed; see the Allow header")
+	})
+	e.Use(outer...)
 	e.Use(func(c *gin.Context) { c.Header("Cache-Control", "no-store") }, recovered)
 	e.POST("/session", s.flow(flowhook.Login), s.login)
 	e.POST("/token", s.flow(flowhook.Login), s.login)
@@ -83,19 +89,20 @@ type credentials struct {
 	Password string `json:"password"`
 }
 
-type tokenKey struct{} // of a *string, for the token of a client that carries it itself
+type tokenKey struct{} // context key of a *string that receives the bearer token
 
-// login calls Run twice, not Complete: the gate at before_persist has to stand in front of the password check, for a limit
-// that meets only those who know the password limits nobody. Nothing is saved between the two, and no transaction is open
-// while a password is hashed: the session is made at after, by the session hook.
+// login calls Run twice instead of Complete. The rate limit at before_persist must run before the
+// password check; after it, it would limit only users who know the password. Nothing is saved
+// between the two calls, and no transaction is open while the password is hashed. The session hook
+// at after issues the session.
 func (s *service) login(c *gin.Context) {
-	ctx := c.Request.Context() // c itself is not to be passed on: gin uses it again when this request is over
+	ctx := c.Request.Context() // don't pass c on: gin reuses it after this request
 	x := flowhook.MustFromContext(ctx)
 	var in credentials
 	if !decode(c, &in) {
 		return
 	}
-	x.Identity = &flowhook.Identity{ID: in.Name} // as claimed: it may be nobody's
+	x.Identity = &flowhook.Identity{ID: in.Name} // as claimed; the user may not exist
 	handled, err := s.pipeline.Run(ctx, flowhook.Login, flowhook.BeforePersist, flowhook.Password)
 	if handled || err != nil {
 		s.done(c, handled, err, nil)
@@ -106,7 +113,7 @@ func (s *service) login(c *gin.Context) {
 		u = s.nobody
 	}
 	if subtle.ConstantTimeCompare(u.hashed(in.Password), u.hash) == 0 || !known {
-		refuse(c.Writer, http.StatusUnauthorized, "wrong_credentials", "the name or the password is wrong")
+		refuse(c.Writer, http.StatusUnauthorized, "wrong_credentials", "wrong name or password")
 		return
 	}
 	answer, token := gin.H{"name": in.Name}, ""
@@ -121,8 +128,9 @@ func (s *service) login(c *gin.Context) {
 	s.done(c, handled, err, answer)
 }
 
-// issue is what the session hook does. A token that is in the answer is in no cookie: a client that has both, and a browser
-// that sends one of them by itself, would be open to what the other is made to keep out.
+// issue implements the session hook. It returns the token either in the answer or in a cookie,
+// never in both: a token in a cookie is out of reach of scripts, and a token in the answer cannot
+// be used for cross-site requests.
 func (s *service) issue(ctx context.Context, x *flowhook.Exchange) (err error) {
 	if token, ok := ctx.Value(tokenKey{}).(*string); ok {
 		*token, err = s.pipeline.Sessions().Create(ctx, x)
@@ -131,8 +139,8 @@ func (s *service) issue(ctx context.Context, x *flowhook.Exchange) (err error) {
 	return s.pipeline.Sessions().Issue(ctx, x)
 }
 
-// session gives the session of the bearer token or, where there is no Authorization, of the cookie. A good cookie does not
-// help a bad token.
+// session returns the session of the bearer token or, without an Authorization header, of the
+// cookie. A valid cookie does not make up for an invalid token.
 func (s *service) session(r *http.Request) (*flowhook.Session, error) {
 	if len(r.Header.Values("Authorization")) == 0 {
 		return s.pipeline.Sessions().FromRequest(r)
@@ -161,13 +169,14 @@ func (s *service) logout(c *gin.Context) {
 		return
 	}
 	x.Session, x.Identity = session, &flowhook.Identity{ID: session.IdentityID}
-	handled, err := s.pipeline.Complete(c.Request.Context(), flowhook.Logout, flowhook.FlowWide, func(ctx context.Context) error {
-		return s.pipeline.Sessions().End(ctx, x) // by x.Session, so it ends a token's session as it does a cookie's
-	})
+	handled, err := s.pipeline.Complete(c.Request.Context(), flowhook.Logout, flowhook.FlowWide,
+		func(ctx context.Context) error {
+			return s.pipeline.Sessions().End(ctx, x) // ends x.Session, whether it came by token or by cookie
+		})
 	s.done(c, handled, err, gin.H{})
 }
 
-// done answers after a run.
+// done answers after the hooks have run.
 func (s *service) done(c *gin.Context, handled bool, err error, answer gin.H) {
 	switch {
 	case handled:
@@ -180,7 +189,7 @@ func (s *service) done(c *gin.Context, handled bool, err error, answer gin.H) {
 }
 
 func main() {
-	addr := flag.String("addr", "127.0.0.1:8080", "where to listen")
+	addr := flag.String("addr", "127.0.0.1:8080", "the address to listen on")
 	flag.Parse()
 	gin.SetMode(gin.ReleaseMode)
 	cfg, err := flowhook.LoadConfig("auth.yml")
@@ -195,7 +204,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	log.Printf(`try: curl -d '{"name":"alice","password":"correct horse"}' http://%s/token`, l.Addr())
+	log.Printf(`Try: curl -d '{"name":"alice","password":"correct horse"}' http://%s/token`, l.Addr())
 	server := &http.Server{Handler: protected(s.engine()), ReadHeaderTimeout: 5 * time.Second}
 	log.Fatal(server.Serve(l))
 }

@@ -25,7 +25,7 @@ import (
 	"github.com/flowhook/flowhook/hooktest"
 )
 
-// The test binary with this word in its environment is the service itself.
+// TestMain runs the service if a test started this binary as the service.
 func TestMain(m *testing.M) {
 	gin.SetMode(gin.ReleaseMode)
 	if os.Getenv("GIN_RUN_MAIN") != "" {
@@ -36,13 +36,14 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A server is the service, with a clock of the test's own.
+// A server is the service with a clock that the test sets.
 type server struct {
 	*httptest.Server
 	clock atomic.Int64 // in microseconds
 }
 
-// start serves auth.yml with what change makes of it, and the engine that build makes of it; nil: nothing else.
+// start serves auth.yml. change may modify the config, and build may replace the engine; both may
+// be nil.
 func start(t *testing.T, change func(cfg *flowhook.Config), build func(s *service) *gin.Engine) *server {
 	t.Helper()
 	cfg, err := flowhook.LoadConfig("auth.yml")
@@ -62,14 +63,14 @@ func start(t *testing.T, change func(cfg *flowhook.Config), build func(s *servic
 	return s
 }
 
-// withHook gives a function that adds a hook at login.
+// withHook returns a function that adds a hook at login.
 func withHook(phase flowhook.Phase, hook flowhook.Hook) func(cfg *flowhook.Config) {
 	return func(cfg *flowhook.Config) {
 		cfg.Add(flowhook.Point{Flow: flowhook.Login, Phase: phase}, "added", hook)
 	}
 }
 
-// A client is one program: with a jar it is a browser's page.
+// A client is a mobile client or, with a cookie jar, a page in a browser.
 type client struct {
 	t *testing.T
 	*http.Client
@@ -88,7 +89,7 @@ func newClient(t *testing.T, s *server, jar bool) *client {
 	return &client{t, &c, s.URL}
 }
 
-// An answer is what came back, with the fields that it may have.
+// An answer is a response with the fields of its body.
 type answer struct {
 	*http.Response
 	Name        string `json:"name"`
@@ -98,7 +99,7 @@ type answer struct {
 	Error       struct{ Reason, Message string }
 }
 
-// do sends a request. Whatever comes back is JSON, and not for caches.
+// do sends a request. It checks that the answer is JSON and must not be cached.
 func (c *client) do(method, path, body string, header ...string) (a answer) {
 	c.t.Helper()
 	r, err := http.NewRequest(method, c.base+path, strings.NewReader(body))
@@ -134,7 +135,7 @@ const (
 	wrong = `{"name":"alice","password":"wrong"}`
 )
 
-func TestPageSignsInAndOut(t *testing.T) {
+func TestSession(t *testing.T) {
 	c := newClient(t, start(t, nil, nil), true)
 	c.requireRefused(c.do("GET", "/me", ""), 401, "not_signed_in")
 	a := c.do("POST", "/session", alice)
@@ -142,7 +143,7 @@ func TestPageSignsInAndOut(t *testing.T) {
 	require.Len(t, a.Cookies(), 1)
 	require.Equal(t, "__Host-session", a.Cookies()[0].Name)
 	require.True(t, a.Cookies()[0].HttpOnly)
-	require.Empty(t, a.AccessToken, "the page's scripts get no token")
+	require.Empty(t, a.AccessToken, "the answer must not contain a token")
 
 	require.Equal(t, "alice", c.do("GET", "/me", "").Name)
 	require.Equal(t, 200, c.do("DELETE", "/session", "").StatusCode)
@@ -150,12 +151,12 @@ func TestPageSignsInAndOut(t *testing.T) {
 	c.requireRefused(c.do("DELETE", "/session", ""), 401, "not_signed_in")
 }
 
-func TestMobileClient(t *testing.T) {
+func TestToken(t *testing.T) {
 	s := start(t, nil, nil)
 	c := newClient(t, s, false)
 	a := c.do("POST", "/token", alice)
 	require.Equal(t, 200, a.StatusCode)
-	require.Empty(t, a.Header.Values("Set-Cookie"), "the token is in no cookie")
+	require.Empty(t, a.Header.Values("Set-Cookie"), "the token must not be in a cookie")
 	require.NotEmpty(t, a.AccessToken)
 	require.Equal(t, "Bearer", a.TokenType)
 	require.Equal(t, 24*60*60, a.ExpiresIn)
@@ -163,13 +164,15 @@ func TestMobileClient(t *testing.T) {
 	for _, scheme := range []string{"Bearer ", "bearer "} {
 		require.Equal(t, "alice", c.do("GET", "/me", "", "Authorization", scheme+a.AccessToken).Name)
 	}
-	for _, bad := range []string{"Bearer", "Bearer ", "Bearer x", "Bearer " + a.AccessToken + "x", a.AccessToken, "Basic " + a.AccessToken} {
+	for _, bad := range []string{"Bearer", "Bearer ", "Bearer x", "Bearer " + a.AccessToken + "x", a.AccessToken,
+		"Basic " + a.AccessToken} {
 		refused := c.do("GET", "/me", "", "Authorization", bad)
 		c.requireRefused(refused, 401, "invalid_token")
 		require.Equal(t, `Bearer realm="api", error="invalid_token"`, refused.Header.Get("WWW-Authenticate"))
 	}
 	refused := c.do("GET", "/me", "")
-	require.Equal(t, `Bearer realm="api"`, refused.Header.Get("WWW-Authenticate"), "who sent nothing is told of no error (RFC 6750, 3.1)")
+	require.Equal(t, `Bearer realm="api"`, refused.Header.Get("WWW-Authenticate"),
+		"without a token there is no error code (RFC 6750, 3.1)")
 
 	page := newClient(t, s, true)
 	page.do("POST", "/session", bob)
@@ -178,7 +181,8 @@ func TestMobileClient(t *testing.T) {
 	second := c.do("POST", "/token", alice)
 	require.Equal(t, 200, c.do("DELETE", "/session", "", "Authorization", "Bearer "+a.AccessToken).StatusCode)
 	c.requireRefused(c.do("GET", "/me", "", "Authorization", "Bearer "+a.AccessToken), 401, "invalid_token")
-	require.Equal(t, "alice", c.do("GET", "/me", "", "Authorization", "Bearer "+second.AccessToken).Name, "only that one was ended")
+	require.Equal(t, "alice", c.do("GET", "/me", "", "Authorization", "Bearer "+second.AccessToken).Name,
+		"only the first session has ended")
 
 	s.clock.Add((24 * time.Hour).Microseconds())
 	c.requireRefused(c.do("GET", "/me", "", "Authorization", "Bearer "+second.AccessToken), 401, "invalid_token")
@@ -193,9 +197,10 @@ func TestWrongCredentials(t *testing.T) {
 	}
 }
 
-func TestBodies(t *testing.T) {
+func TestBadRequests(t *testing.T) {
 	c := newClient(t, start(t, nil, nil), true)
-	for _, body := range []string{"", "[]", "{", alice + alice, `{"name":"alice","password":"correct horse","admin":true}`, `{"name":1}`} {
+	for _, body := range []string{"", "[]", "{", alice + alice,
+		`{"name":"alice","password":"correct horse","admin":true}`, `{"name":1}`} {
 		c.requireRefused(c.do("POST", "/session", body), 400, "bad_request")
 	}
 	for _, body := range []string{`{"name":"` + strings.Repeat("x", 5000) + `"}`, alice + strings.Repeat(" ", 5000)} {
@@ -207,8 +212,9 @@ func TestBodies(t *testing.T) {
 	c.requireRefused(c.do("POST", "/session", alice, "Sec-Fetch-Site", "cross-site"), 403, "cross_origin")
 }
 
-// The gate stands in front of the password check: a right guess beyond the limit is refused as a wrong one is.
-func TestAccountsAreLimited(t *testing.T) {
+// TestRateLimit_Account checks that beyond the limit, the right password is refused like a wrong
+// one.
+func TestRateLimit_Account(t *testing.T) {
 	s := start(t, nil, nil)
 	c := newClient(t, s, true)
 	for range 5 {
@@ -227,8 +233,8 @@ func TestAccountsAreLimited(t *testing.T) {
 	c.requireRefused(c.do("POST", "/token", alice), 429, "rate_limited")
 }
 
-// Nobody gets another address by saying so.
-func TestAddressesAreLimited(t *testing.T) {
+// TestRateLimit_Address checks that a client cannot evade its limit with forwarding headers.
+func TestRateLimit_Address(t *testing.T) {
 	text, err := os.ReadFile("auth.yml")
 	require.NoError(t, err)
 	changed := strings.Replace(string(text), "address: 20 ", "address: 2 ", 1)
@@ -249,28 +255,29 @@ func TestAddressesAreLimited(t *testing.T) {
 	require.Equal(t, 200, c.do("POST", "/session", alice).StatusCode)
 }
 
-func TestOneClientHasAnIPv6Network(t *testing.T) {
+func TestNetwork(t *testing.T) {
 	require.Equal(t, network("2001:db8::1"), network("2001:db8::ffff:1"))
 	require.NotEqual(t, network("2001:db8::1"), network("2001:db8:0:1::1"))
 	require.NotEqual(t, network("192.0.2.1"), network("192.0.2.2"))
 	require.NotEqual(t, network("::ffff:192.0.2.1"), network("::ffff:192.0.2.2"))
 }
 
-// However many keys there are, and however long they are: what is remembered has a bound in number and in bytes.
-func TestLimitsAreBounded(t *testing.T) {
-	const most = 64 << 20 // with keys of 4,000 bytes as they are, it would be 400 MB
+// TestLimits_Bounded checks that the number of keys and their memory are bounded, however long the
+// keys are.
+func TestLimits_Bounded(t *testing.T) {
+	const most = 64 << 20 // storing keys of 4,000 bytes would need 400 MB
 	l, now := newLimits(1, time.Hour), time.Unix(0, 0)
 	long := strings.Repeat("x", 4000)
 	before := inUse()
-	for i := range remembered + 10 {
+	for i := range maxKeys + 10 {
 		require.Zero(t, l.take(long+strconv.Itoa(i), now))
 	}
-	require.Equal(t, remembered, l.keys.Len())
+	require.Equal(t, maxKeys, l.keys.Len())
 	require.Less(t, inUse()-before, int64(most))
-	require.NotZero(t, l.take(long+strconv.Itoa(remembered), now), "what comes behind a long beginning counts too")
+	require.NotZero(t, l.take(long+strconv.Itoa(maxKeys), now), "the whole key counts, not only its beginning")
 }
 
-// inUse is how many bytes of the heap are in use.
+// inUse returns the number of bytes in use on the heap.
 func inUse() int64 {
 	var m runtime.MemStats
 	runtime.GC()
@@ -278,13 +285,13 @@ func inUse() int64 {
 	return int64(m.HeapAlloc)
 }
 
-func TestRateLimitIsChecked(t *testing.T) {
+func TestRateLimit_BadConfig(t *testing.T) {
 	text, err := os.ReadFile("auth.yml")
 	require.NoError(t, err)
 	for old, problem := range map[string]string{
 		"          phase: before_persist\n": "write phase: before_persist",
-		"account: 5 ":                       "account, account_every, address and address_every are needed",
-		"address_every: 1s":                 "account, account_every, address and address_every are needed",
+		"account: 5 ":                       "account, account_every, address and address_every are required",
+		"address_every: 1s":                 "account, account_every, address and address_every are required",
 	} {
 		changed := strings.Replace(string(text), old, "", 1)
 		require.NotEqual(t, string(text), changed)
@@ -295,14 +302,15 @@ func TestRateLimitIsChecked(t *testing.T) {
 	}
 }
 
-// What a hook answers goes out as it is, also without a body: gin has only noted the status by then.
-func TestRateLimitNeedsAnIdentity(t *testing.T) {
+func TestRateLimit_NeedsIdentity(t *testing.T) {
 	hooks := map[string]flowhook.HookFactory{"rate_limit": newRateLimit(time.Now)}
 	rig := hooktest.New(t, "auth.yml", flowhook.Options{Hooks: hooks})
 	require.ErrorIs(t, rig.Complete(flowhook.Login, flowhook.Password, nil, nil).Err, flowhook.ErrNoIdentity)
 }
 
-func TestHooksAnswer(t *testing.T) {
+// TestHooks_Answer checks that the answer of a hook is sent unchanged, even without a body, when
+// gin has only recorded the status.
+func TestHooks_Answer(t *testing.T) {
 	for _, phase := range []flowhook.Phase{flowhook.Before, flowhook.BeforePersist, flowhook.After} {
 		var written bool
 		var status int
@@ -322,22 +330,24 @@ func TestHooksAnswer(t *testing.T) {
 		require.NoError(t, answer.Body.Close())
 		require.Equal(t, http.StatusFound, answer.StatusCode)
 		require.Equal(t, "/elsewhere", answer.Header.Get("Location"))
-		require.Empty(t, body, "no handler has written behind it")
+		require.Empty(t, body, "no handler may write after the hook")
 		require.Equal(t, phase == flowhook.After, len(answer.Cookies()) == 1)
 		s.Close() // the handler has returned
-		require.True(t, written, "gin knows that the request is answered")
-		require.Equal(t, http.StatusFound, status, "and how: its loggers ask for it")
+		require.True(t, written, "gin must know that the request is answered")
+		require.Equal(t, http.StatusFound, status, "gin must know the status, for its loggers")
 	}
 }
 
-// After a failed run gin's writer knows of nothing: the handler's answer is the only one.
-func TestFailuresAndPanics(t *testing.T) {
+// TestHooks_Panic checks that after a failed run, gin's writer is unchanged and only the handler
+// answers.
+func TestHooks_Panic(t *testing.T) {
 	for _, phase := range []flowhook.Phase{flowhook.Before, flowhook.BeforePersist, flowhook.After} {
-		c := newClient(t, start(t, withHook(phase, flowhook.HookFunc(func(_ context.Context, x *flowhook.Exchange) error {
-			x.Writer.Header().Set("Location", "/elsewhere")
-			x.Writer.WriteHeader(http.StatusFound)
-			panic("on purpose")
-		})), nil), true)
+		c := newClient(t, start(t, withHook(phase,
+			flowhook.HookFunc(func(_ context.Context, x *flowhook.Exchange) error {
+				x.Writer.Header().Set("Location", "/elsewhere")
+				x.Writer.WriteHeader(http.StatusFound)
+				panic("on purpose")
+			})), nil), true)
 		for _, path := range []string{"/session", "/token"} {
 			a := c.do("POST", path, alice)
 			c.requireRefused(a, 500, "internal")
@@ -355,15 +365,16 @@ func TestFailuresAndPanics(t *testing.T) {
 	c := newClient(t, s, true)
 	c.requireRefused(c.do("GET", "/panic", ""), 500, "internal")
 	_, err := c.Get(s.URL + "/half")
-	require.ErrorIs(t, err, io.EOF, "half an answer is aborted")
+	require.ErrorIs(t, err, io.EOF, "an incomplete answer must be aborted")
 
-	aborts := start(t, withHook(flowhook.After, flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error { panic(http.ErrAbortHandler) })), nil)
+	abort := func(context.Context, *flowhook.Exchange) error { panic(http.ErrAbortHandler) }
+	aborts := start(t, withHook(flowhook.After, flowhook.HookFunc(abort)), nil)
 	_, err = newClient(t, aborts, true).Post(aborts.URL+"/session", "application/json", strings.NewReader(alice))
-	require.ErrorIs(t, err, io.EOF, "the wish to abort reaches the server")
+	require.ErrorIs(t, err, io.EOF, "ErrAbortHandler must reach the server")
 }
 
-// It starts as it does for a reader, says what to try, and answers there.
-func TestRunsAsACommand(t *testing.T) {
+// TestMain_Command starts the service as a command and runs the curl command that it logs.
+func TestMain_Command(t *testing.T) {
 	cmd := exec.Command(os.Args[0], "-addr", "127.0.0.1:0")
 	cmd.Env = append(os.Environ(), "GIN_RUN_MAIN=1")
 	out, err := cmd.StderrPipe()
@@ -371,7 +382,7 @@ func TestRunsAsACommand(t *testing.T) {
 	require.NoError(t, cmd.Start())
 	defer func() { _, _ = cmd.Process.Kill(), cmd.Wait() }()
 	var try []string
-	for lines := bufio.NewScanner(out); try == nil && lines.Scan(); { // before it, what is found in auth.yml
+	for lines := bufio.NewScanner(out); try == nil && lines.Scan(); { // skips the findings about auth.yml
 		try = regexp.MustCompile(`curl -d '(.*)' (http://\S+)`).FindStringSubmatch(lines.Text())
 	}
 	require.Len(t, try, 3)

@@ -1,5 +1,8 @@
-// Minimal is an auth service around flowhook: users in memory, passwords, and the hooks of auth.yml. It prints the curl
-// lines of tour.txt to try. From the root of the repository: go run ./examples/minimal
+// Minimal is a small auth service with flowhook: users in memory, passwords, and the hooks in
+// auth.yml. It prints the curl commands in tour.txt for you to try. Run it in the root of the
+// repository:
+//
+//	go run ./examples/minimal
 package main
 
 import (
@@ -27,9 +30,9 @@ import (
 
 //go:embed tour.txt
 var tour string
-var errRefused = errors.New("no") // followed by what the client gets to read
+var errRefused = errors.New("no") // followed by the reason, for the client
 
-type user struct { // the name is also the identity's ID
+type user struct { // Name is also the ID of the identity
 	Name, Motto string
 	Email       flowhook.Address
 	Salt, Hash  []byte
@@ -39,33 +42,35 @@ func hash(s string, salt []byte) []byte { return must(pbkdf2.Key(sha512.New, s, 
 
 type service struct {
 	*flowhook.Pipeline
-	turn  sync.Mutex // held while a flow completes
-	users sync.Map   // of user, by name
+	mu    sync.Mutex // held while a flow completes
+	users sync.Map   // from name to user
 }
 
-func (s *service) user(name string) (u user) { // the zero user where there is none
+func (s *service) user(name string) (u user) { // the zero user if there is none
 	v, _ := s.users.Load(name)
 	u, _ = v.(user)
 	return u
 }
 
-// put is for save. A database would write here, in the transaction of ctx. A map has none, so it changes after the commit.
+// put saves a user. A database would write here, in the transaction of ctx. A map has no
+// transactions, so it changes after the commit.
 func (s *service) put(x *flowhook.Exchange, u user) error {
 	x.Identity = &flowhook.Identity{ID: u.Name, Addresses: []flowhook.Address{u.Email}}
 	x.AfterCommit(func(context.Context) error { s.users.Store(u.Name, u); return nil })
 	return nil
 }
 
-// flow handles a flow. prepare says who x is about, and what is to be saved.
+// flow returns the handler of a flow. prepare sets x.Identity and returns the save function.
 func (s *service) flow(flow flowhook.Flow, strategy flowhook.Strategy, done string,
-	prepare func(r *http.Request, x *flowhook.Exchange) (save func(ctx context.Context) error, err error)) http.Handler {
+	prepare func(r *http.Request, x *flowhook.Exchange) (save func(ctx context.Context) error,
+		err error)) http.Handler {
 	return s.Middleware(flow)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := flowhook.MustFromContext(r.Context())
 		handled := false
 		save, err := prepare(r, x)
 		if err == nil {
-			s.turn.Lock()
-			defer s.turn.Unlock()
+			s.mu.Lock()
+			defer s.mu.Unlock()
 			handled, err = s.Complete(r.Context(), flow, strategy, save)
 		}
 		if !handled {
@@ -77,7 +82,7 @@ func (s *service) flow(flow flowhook.Flow, strategy flowhook.Strategy, done stri
 func (s *service) register(r *http.Request, x *flowhook.Exchange) (save func(ctx context.Context) error, err error) {
 	u := user{Name: r.PostFormValue("name"), Email: flowhook.Address{Via: "email", Value: r.PostFormValue("email")}}
 	if u.Name == "" || u.Email.Check() != nil || len(r.PostFormValue("password")) < 8 {
-		return nil, fmt.Errorf("%w, a name, an email address and a password of 8 bytes are needed", errRefused)
+		return nil, fmt.Errorf("%w, enter a name, an email address and a password of at least 8 bytes", errRefused)
 	}
 	u.Salt = []byte(rand.Text())
 	u.Hash = hash(r.PostFormValue("password"), u.Salt)
@@ -91,7 +96,7 @@ func (s *service) register(r *http.Request, x *flowhook.Exchange) (save func(ctx
 }
 
 func (s *service) login(r *http.Request, x *flowhook.Exchange) (save func(ctx context.Context) error, err error) {
-	u := s.user(r.PostFormValue("name")) // for an unknown name, hashing takes its time too
+	u := s.user(r.PostFormValue("name")) // an unknown name is hashed, too, so that it takes as long
 	if subtle.ConstantTimeCompare(hash(r.PostFormValue("password"), u.Salt), u.Hash) == 0 {
 		return nil, fmt.Errorf("%w, wrong name or password", errRefused)
 	}
@@ -111,7 +116,8 @@ func (s *service) settings(r *http.Request, x *flowhook.Exchange) (save func(ctx
 	}, nil
 }
 
-func (s *service) verification(r *http.Request, x *flowhook.Exchange) (save func(ctx context.Context) error, err error) {
+func (s *service) verification(r *http.Request, x *flowhook.Exchange) (save func(ctx context.Context) error,
+	err error) {
 	confirm := func(_ context.Context, v flowhook.VerificationToken) error {
 		u := s.user(v.IdentityID)
 		if u.Email.Value != v.Address.Value {
@@ -133,12 +139,13 @@ func answer(w http.ResponseWriter, text string, err error) {
 		status, text = http.StatusForbidden, err.Error()
 	} else if err != nil {
 		log.Print(err)
-		status, text = http.StatusInternalServerError, "something went wrong, and nothing was changed"
+		status, text = http.StatusInternalServerError, "something went wrong; nothing was changed"
 	}
-	http.Error(w, text, status) // plain text, also where all is well
+	http.Error(w, text, status) // plain text, on success, too
 }
 
-// allowDomain makes a hook of the service's own: who has an address elsewhere does not register.
+// allowDomain is the factory of the service's own hook. The hook lets only users with an address in
+// the configured domain register.
 func allowDomain(_ flowhook.Point, decode func(v any) error) (flowhook.Hook, error) {
 	var config struct{ Domain string }
 	return flowhook.HookFunc(func(_ context.Context, x *flowhook.Exchange) error {
@@ -146,30 +153,35 @@ func allowDomain(_ flowhook.Point, decode func(v any) error) (flowhook.Hook, err
 			return flowhook.ErrNoIdentity
 		}
 		if !strings.HasSuffix(x.Identity.Addresses[0].Value, "@"+config.Domain) {
-			http.Error(x.Writer, "no, only addresses of "+config.Domain+" register here", http.StatusForbidden)
+			http.Error(x.Writer, "no, only addresses at "+config.Domain+" can register here", http.StatusForbidden)
 		}
 		return nil
 	}), decode(&config)
 }
 
-// Send makes the service a courier: mail goes to the terminal, with a line that does what the page behind the link does.
+// Send makes the service a Courier. It prints the email and a curl command that does what the
+// button on the linked page does.
 func (s *service) Send(_ context.Context, m flowhook.Message) error {
 	url, token, _ := strings.Cut(m.Link, "?token=")
-	_, err := fmt.Printf("\nTo: %s\nSubject: %s\n\n%s\n  curl -sS -d token=%s %s # -> verified\n", m.To, m.Subject, m.Text, token, url)
+	_, err := fmt.Printf("\nTo: %s\nSubject: %s\n\n%s\n  curl -sS -d token=%s %s # -> verified\n",
+		m.To, m.Subject, m.Text, token, url)
 	return err
 }
 
 func main() {
-	addr := flag.String("addr", "127.0.0.1:8080", "where to listen")
-	file := flag.String("config", "examples/minimal/auth.yml", "what runs around the flows")
+	addr := flag.String("addr", "127.0.0.1:8080", "the address to listen on")
+	file := flag.String("config", "examples/minimal/auth.yml", "the file that configures the hooks")
 	flag.Parse()
 	l := must(net.Listen("tcp", *addr))
 	s, base := &service{}, "http://"+l.Addr().String()
 	s.Pipeline = must(flowhook.New(must(flowhook.LoadConfig(*file)), flowhook.Options{Store: memstore.New(), Courier: s,
 		VerificationURL: base + "/verification", Hooks: map[string]flowhook.HookFactory{"allow_domain": allowDomain},
 		Serves: []flowhook.Point{ // hooks anywhere else are errors at load
-			{Flow: flowhook.Registration, Strategy: flowhook.Password}, {Flow: flowhook.Login, Strategy: flowhook.Password},
-			{Flow: flowhook.Settings, Strategy: flowhook.Profile}, {Flow: flowhook.Verification}, {Flow: flowhook.Logout}}}))
+			{Flow: flowhook.Registration, Strategy: flowhook.Password},
+			{Flow: flowhook.Login, Strategy: flowhook.Password},
+			{Flow: flowhook.Settings, Strategy: flowhook.Profile},
+			{Flow: flowhook.Verification},
+			{Flow: flowhook.Logout}}}))
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /whoami", func(w http.ResponseWriter, r *http.Request) {
 		session, err := s.Sessions().FromRequest(r)
@@ -178,8 +190,10 @@ func main() {
 		}
 		answer(w, fmt.Sprintf("%s, with the motto %q", session.IdentityID, s.user(session.IdentityID).Motto), err)
 	})
-	mux.HandleFunc("GET /verification", func(w http.ResponseWriter, _ *http.Request) { // mail scanners press no buttons
-		fmt.Fprintln(w, "<!DOCTYPE html><title>Verification</title><form method=post><button>This address is mine</button></form>")
+	// A button, because mail scanners follow links but do not press buttons.
+	mux.HandleFunc("GET /verification", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(w, "<!DOCTYPE html><title>Verification</title>"+
+			"<form method=post><button>This address is mine</button></form>")
 	})
 	mux.Handle("POST /registration", s.flow(flowhook.Registration, flowhook.Password, "welcome", s.register))
 	mux.Handle("POST /login", s.flow(flowhook.Login, flowhook.Password, "hello", s.login))

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tests run the service as a process: this test binary with a word in its environment.
+// TestMain runs the service if a test started this binary as the service.
 func TestMain(m *testing.M) {
 	if os.Getenv("MINIMAL_RUN_MAIN") != "" {
 		main()
@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// process is the running service. Its lines are those that it has printed and nobody has taken.
+// process is the running service. lines has the lines that it has printed and no test has read.
 type process struct {
 	t     *testing.T
 	base  string
@@ -34,7 +34,7 @@ type process struct {
 	jars  map[string]http.CookieJar
 }
 
-// start runs the service with a configuration, and reads the tour.
+// start starts the service with a configuration and reads the tour.
 func start(t *testing.T, config string) (p *process, tour []string) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-addr", "127.0.0.1:0", "-config", config)
@@ -54,9 +54,9 @@ func start(t *testing.T, config string) (p *process, tour []string) {
 		require.NoError(t, cmd.Process.Signal(os.Interrupt))
 		for range p.lines {
 		}
-		require.NoError(t, cmd.Wait(), "an interrupt ends it well")
+		require.NoError(t, cmd.Wait(), "an interrupt stops the service cleanly")
 	})
-	tour = p.curls("Mails are printed here")
+	tour = p.curls("Emails are printed here")
 	require.NotEmpty(t, tour)
 	_, after, _ := strings.Cut(tour[0], "http://")
 	host, _, _ := strings.Cut(after, "/")
@@ -64,7 +64,8 @@ func start(t *testing.T, config string) (p *process, tour []string) {
 	return p, tour
 }
 
-// curls gives the curl lines that are printed, up to one that begins with last, or is a curl line where last is empty.
+// curls reads the printed lines and returns the curl commands. It stops after a line that begins
+// with last or, if last is empty, after the first curl command.
 func (p *process) curls(last string) (lines []string) {
 	p.t.Helper()
 	for line := range p.lines {
@@ -75,11 +76,11 @@ func (p *process) curls(last string) (lines []string) {
 			return lines
 		}
 	}
-	require.Fail(p.t, "the service has ended")
+	require.Fail(p.t, "the service has stopped")
 	return nil
 }
 
-// words splits a line as a shell does that knows single quotes and comments, and gives the comment as the last word.
+// words splits a line like a shell with single quotes and comments. The last word is the comment.
 func words(line string) []string {
 	line, comment, _ := strings.Cut(line, " # ")
 	var list []string
@@ -93,13 +94,13 @@ func words(line string) []string {
 	return append(list, comment)
 }
 
-// curl does what a printed line says, and compares the answer with the one that it promises.
+// curl runs a printed command and compares the answer with the promised one.
 func (p *process) curl(line string) {
 	p.t.Helper()
 	list := words(line)
 	require.Equal(p.t, "curl", list[0], line)
 	want, ok := strings.CutPrefix(list[len(list)-1], "-> ")
-	require.True(p.t, ok, "%s: promises no answer", line)
+	require.True(p.t, ok, "%s: no expected answer", line)
 
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	method, body, target := "", "", ""
@@ -122,7 +123,7 @@ func (p *process) curl(line string) {
 			args = args[1:]
 			method = args[0]
 		default:
-			require.True(p.t, strings.HasPrefix(args[0], p.base), "%s: what is %s?", line, args[0])
+			require.True(p.t, strings.HasPrefix(args[0], p.base), "%s: unexpected %s", line, args[0])
 			target = args[0]
 		}
 	}
@@ -143,7 +144,8 @@ func (p *process) do(client *http.Client, method, target, body string) (status i
 	return res.StatusCode, string(b)
 }
 
-// trusting is a jar that takes and sends Secure cookies on loopback, as browsers and curl do, and net/http since Go 1.26.
+// trusting is a cookie jar that stores and sends Secure cookies on loopback, as browsers, curl, and
+// net/http since Go 1.26 do.
 type trusting struct{ *cookiejar.Jar }
 
 func secureJar(t *testing.T) http.CookieJar {
@@ -161,20 +163,20 @@ func https(u *url.URL) *url.URL {
 func (j trusting) SetCookies(u *url.URL, cookies []*http.Cookie) { j.Jar.SetCookies(https(u), cookies) }
 func (j trusting) Cookies(u *url.URL) []*http.Cookie             { return j.Jar.Cookies(https(u)) }
 
-func TestTheTourWorksAsPrinted(t *testing.T) {
+func TestTour(t *testing.T) {
 	p, tour := start(t, "auth.yml")
 	for _, line := range tour {
 		p.curl(line)
 	}
-	mailed := p.curls("")
-	require.Len(t, mailed, 1)
-	p.curl(mailed[0])
+	emailed := p.curls("")
+	require.Len(t, emailed, 1)
+	p.curl(emailed[0])
 
-	_, again := p.do(http.DefaultClient, http.MethodPost, p.base+"/verification", words(mailed[0])[3])
-	require.Equal(t, "flowhook: bad verification token\n", again, "a link works once")
+	_, again := p.do(http.DefaultClient, http.MethodPost, p.base+"/verification", words(emailed[0])[3])
+	require.Equal(t, "flowhook: bad verification token\n", again, "a link works only once")
 }
 
-func TestTheLinkInTheMailShowsAButton(t *testing.T) {
+func TestVerification_LinkShowsButton(t *testing.T) {
 	p, _ := start(t, "auth.yml")
 	client := &http.Client{Jar: secureJar(t)}
 	p.do(client, http.MethodPost, p.base+"/registration", "name=bob&email=bob@example.org&password=correct-horse")
@@ -185,18 +187,20 @@ func TestTheLinkInTheMailShowsAButton(t *testing.T) {
 			break
 		}
 	}
-	for range 2 { // a scanner may look as often as it likes
+	for range 2 { // a mail scanner may open the link any number of times
 		status, page := p.do(http.DefaultClient, http.MethodGet, link, "")
 		require.Equal(t, http.StatusOK, status)
 		require.Contains(t, page, "<form method=post><button>")
 	}
-	_, text := p.do(http.DefaultClient, http.MethodPost, link, "") // the form has no action: it goes where it came from
+	// the form has no action, so it is posted to the same URL
+	_, text := p.do(http.DefaultClient, http.MethodPost, link, "")
 	require.Equal(t, "verified\n", text)
 }
 
-func TestAnotherSiteCannotPostForms(t *testing.T) {
+func TestCrossOrigin(t *testing.T) {
 	p, _ := start(t, "auth.yml")
-	req, err := http.NewRequest(http.MethodPost, p.base+"/login", strings.NewReader("name=alice&password=correct-horse"))
+	req, err := http.NewRequest(http.MethodPost, p.base+"/login",
+		strings.NewReader("name=alice&password=correct-horse"))
 	require.NoError(t, err)
 	req.Header.Set("Sec-Fetch-Site", "cross-site")
 	res, err := http.DefaultClient.Do(req)
@@ -205,7 +209,7 @@ func TestAnotherSiteCannotPostForms(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, res.StatusCode)
 }
 
-func TestAllowDomainNeedsAnAddress(t *testing.T) {
+func TestAllowDomain_NeedsAddress(t *testing.T) {
 	hook, err := allowDomain(flowhook.Point{}, func(any) error { return nil })
 	require.NoError(t, err)
 	for _, id := range []*flowhook.Identity{nil, {ID: "alice"}} {
@@ -213,20 +217,22 @@ func TestAllowDomainNeedsAnAddress(t *testing.T) {
 	}
 }
 
-func TestAddressThatCannotBeWrittenToIsRefused(t *testing.T) {
+func TestRegistration_InvalidAddress(t *testing.T) {
 	p, _ := start(t, "auth.yml")
-	status, text := p.do(http.DefaultClient, http.MethodPost, p.base+"/registration", "name=carol&email=user..name@example.org&password=correct-horse")
+	status, text := p.do(http.DefaultClient, http.MethodPost, p.base+"/registration",
+		"name=carol&email=user..name@example.org&password=correct-horse")
 	require.Equal(t, http.StatusForbidden, status)
-	require.Equal(t, "no, a name, an email address and a password of 8 bytes are needed\n", text)
+	require.Equal(t, "no, enter a name, an email address and a password of at least 8 bytes\n", text)
 }
 
-func TestOneOfManyGetsTheName(t *testing.T) {
+func TestRegistration_Concurrent(t *testing.T) {
 	p, _ := start(t, "auth.yml")
 	var all sync.WaitGroup
 	answers := make(chan string, 8)
 	for range cap(answers) {
 		all.Go(func() {
-			_, text := p.do(http.DefaultClient, http.MethodPost, p.base+"/registration", "name=carol&email=carol@example.org&password=correct-horse")
+			_, text := p.do(http.DefaultClient, http.MethodPost, p.base+"/registration",
+				"name=carol&email=carol@example.org&password=correct-horse")
 			answers <- text
 		})
 	}
@@ -248,25 +254,26 @@ selfservice:
       password:
         - hook: session
         - hook: verify
-        - hook: allow_domain # answers 403 when all is saved, which undoes it
+        - hook: allow_domain # answers 403 after everything is saved, which rolls it back
           config:
             domain: example.org
 `
 
-func TestAHookThatFailsLeavesNobodyRegistered(t *testing.T) {
+func TestRegistration_HookFails(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "late.yml")
 	require.NoError(t, os.WriteFile(file, []byte(lateYAML), 0o600))
 	p, _ := start(t, file)
 
 	client := &http.Client{Jar: secureJar(t)}
-	for range 2 { // the second time, the name is still free
-		status, text := p.do(client, http.MethodPost, p.base+"/registration", "name=dan&email=dan@elsewhere.example&password=correct-horse")
+	for range 2 { // the name is still free the second time
+		status, text := p.do(client, http.MethodPost, p.base+"/registration",
+			"name=dan&email=dan@elsewhere.example&password=correct-horse")
 		require.Equal(t, http.StatusInternalServerError, status)
-		require.Equal(t, "something went wrong, and nothing was changed\n", text)
+		require.Equal(t, "something went wrong; nothing was changed\n", text)
 	}
 	_, who := p.do(client, http.MethodGet, p.base+"/whoami", "")
 	require.Equal(t, "flowhook: no session\n", who)
 	_, login := p.do(client, http.MethodPost, p.base+"/login", "name=dan&password=correct-horse")
 	require.Equal(t, "no, wrong name or password\n", login)
-	require.Empty(t, p.lines, "no mail")
+	require.Empty(t, p.lines, "an email was sent")
 }

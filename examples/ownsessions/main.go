@@ -1,5 +1,8 @@
-// Ownsessions is an auth service that keeps its sessions itself, with github.com/alexedwards/scs. What flowhook needs for
-// that is in sessions.go: Options.Issue, and a SessionRevoker. In this directory: go run .
+// Ownsessions is an auth service that keeps its own sessions, with github.com/alexedwards/scs.
+// sessions.go has what flowhook needs for that: Options.Issue and a SessionRevoker. Run it in the
+// root of the repository:
+//
+//	go -C examples/ownsessions run .
 package main
 
 import (
@@ -22,20 +25,20 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-const tour = `Try, in another terminal:
+const tour = `Try these commands in another terminal:
 
   curl -sS -c laptop.jar -d 'name=alice&email=alice@example.org&password=correct-horse' BASE/registration # -> welcome
   curl -sS -b laptop.jar BASE/whoami # -> alice, with the motto ""
   curl -sS -c phone.jar -d 'name=alice&password=correct-horse' BASE/login # -> hello
-  curl -sS -b laptop.jar BASE/whoami # -> nobody is signed in
+  curl -sS -b laptop.jar BASE/whoami # -> not signed in
   curl -sSL -b phone.jar -d 'motto=One device at a time' BASE/settings # -> alice, with the motto "One device at a time"
   curl -sS -b phone.jar BASE/visits # -> visit 1
   curl -sS -b phone.jar BASE/visits # -> visit 2
 
-Mails are printed here, each with a line that verifies the address. Ctrl-C ends.
+Emails are printed here, each with a command that verifies the address. Press Ctrl-C to stop.
 `
 
-// A refusal is an error that the client gets to read.
+// A refusal is an error whose text is shown to the client.
 type refusal string
 
 func (r refusal) Error() string { return string(r) }
@@ -46,7 +49,7 @@ type service struct {
 	sessions signIns
 }
 
-// newService makes the service. Hooks may have been added to cfg.
+// newService returns the service with the hooks in cfg.
 func newService(cfg *flowhook.Config, base string, courier flowhook.Courier) (*service, error) {
 	db := newDatabase()
 	s := &service{db: db, sessions: newSignIns(db)}
@@ -76,8 +79,10 @@ func (s *service) handler() http.Handler {
 	post(flowhook.Login, s.login)
 	post(flowhook.Settings, s.settings)
 	post(flowhook.Verification, s.verification)
-	mux.HandleFunc("GET /verification", func(w http.ResponseWriter, _ *http.Request) { // mail scanners press no buttons
-		fmt.Fprintln(w, "<!DOCTYPE html><title>Verification</title><form method=post><button>This address is mine</button></form>")
+	// A button, because mail scanners follow links but do not press buttons.
+	mux.HandleFunc("GET /verification", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(w, "<!DOCTYPE html><title>Verification</title>"+
+			"<form method=post><button>This address is mine</button></form>")
 	})
 	mux.HandleFunc("GET /whoami", s.whoami)
 	mux.Handle("GET /visits", s.sessions.LoadAndSave(http.HandlerFunc(s.visits)))
@@ -89,7 +94,7 @@ func (s *service) register(w http.ResponseWriter, r *http.Request) {
 	u := user{Name: r.PostFormValue("name"), Email: r.PostFormValue("email"), Salt: []byte(rand.Text())}
 	u.Hash = hash(r.PostFormValue("password"), u.Salt)
 	if u.Name == "" || u.identity().Addresses[0].Check() != nil || len(r.PostFormValue("password")) < 8 {
-		answer(w, false, refusal("a name, an email address and a password of 8 bytes are needed"), "")
+		answer(w, false, refusal("enter a name, an email address and a password of at least 8 bytes"), "")
 		return
 	}
 	x.Identity = u.identity()
@@ -107,7 +112,8 @@ func (s *service) register(w http.ResponseWriter, r *http.Request) {
 
 func (s *service) login(w http.ResponseWriter, r *http.Request) {
 	x := flowhook.MustFromContext(r.Context())
-	u, err := s.db.User(r.Context(), r.PostFormValue("name")) // for an unknown name, hashing takes its time too
+	// an unknown name is hashed, too, so that it takes as long
+	u, err := s.db.User(r.Context(), r.PostFormValue("name"))
 	if err == nil && subtle.ConstantTimeCompare(hash(r.PostFormValue("password"), u.Salt), u.Hash) == 0 {
 		err = refusal("wrong name or password")
 	}
@@ -155,13 +161,13 @@ func (s *service) verification(w http.ResponseWriter, r *http.Request) {
 	answer(w, handled, err, "verified")
 }
 
-// change reads and writes a user in the transaction of ctx.
-func (s *service) change(ctx context.Context, x *flowhook.Exchange, name string, how func(u *user) error) error {
+// change modifies a user in the transaction of ctx.
+func (s *service) change(ctx context.Context, x *flowhook.Exchange, name string, modify func(u *user) error) error {
 	u, err := s.db.User(ctx, name)
 	if err != nil {
 		return err
 	}
-	if err := how(&u); err != nil {
+	if err := modify(&u); err != nil {
 		return err
 	}
 	x.Identity = u.identity()
@@ -178,7 +184,7 @@ func (s *service) whoami(w http.ResponseWriter, r *http.Request) {
 	answer(w, false, err, fmt.Sprintf("%s, with the motto %q", u.Name, u.Motto))
 }
 
-// visits is a part of the service that uses its sessions as ever.
+// visits uses the sessions as any handler with scs does.
 func (s *service) visits(w http.ResponseWriter, r *http.Request) {
 	n := s.sessions.GetInt(r.Context(), "visits") + 1
 	s.sessions.Put(r.Context(), "visits", n)
@@ -194,38 +200,42 @@ func answer(w http.ResponseWriter, handled bool, err error, text string) {
 	case errors.As(err, &no):
 		status, text = http.StatusForbidden, string(no)
 	case errors.Is(err, flowhook.ErrNoSession):
-		status, text = http.StatusUnauthorized, "nobody is signed in"
+		status, text = http.StatusUnauthorized, "not signed in"
 	case errors.Is(err, flowhook.ErrBadToken):
-		status, text = http.StatusGone, "the link is of no use any more"
+		status, text = http.StatusGone, "this link has expired or was already used"
 	case err != nil:
 		log.Print(err)
-		status, text = http.StatusInternalServerError, "something went wrong, and nothing was changed"
+		status, text = http.StatusInternalServerError, "something went wrong; nothing was changed"
 	}
-	http.Error(w, text, status) // plain text, also where all is well
+	http.Error(w, text, status) // plain text, on success, too
 }
 
 func (u user) identity() *flowhook.Identity {
-	return &flowhook.Identity{ID: u.Name, Addresses: []flowhook.Address{{Via: "email", Value: u.Email, Verified: u.Verified}}}
+	return &flowhook.Identity{
+		ID:        u.Name,
+		Addresses: []flowhook.Address{{Via: "email", Value: u.Email, Verified: u.Verified}},
+	}
 }
 
-var iterations = 210_000 // the tests take fewer
+var iterations = 210_000 // tests use fewer
 
 func hash(password string, salt []byte) []byte {
-	key, _ := pbkdf2.Key(sha512.New, password, salt, iterations, 64) // no error with such a hash and length
+	key, _ := pbkdf2.Key(sha512.New, password, salt, iterations, 64) // never fails with this hash and length
 	return key
 }
 
-// terminal is a courier that prints mails.
+// terminal is a Courier that prints emails.
 type terminal struct{}
 
 func (terminal) Send(_ context.Context, m flowhook.Message) error {
 	url, token, _ := strings.Cut(m.Link, "?token=")
-	_, err := fmt.Printf("\nTo: %s\nSubject: %s\n\n%s\n  curl -sS -d token=%s %s # -> verified\n", m.To, m.Subject, m.Text, token, url)
+	_, err := fmt.Printf("\nTo: %s\nSubject: %s\n\n%s\n  curl -sS -d token=%s %s # -> verified\n",
+		m.To, m.Subject, m.Text, token, url)
 	return err
 }
 
 func main() {
-	addr := flag.String("addr", "127.0.0.1:8080", "where to listen")
+	addr := flag.String("addr", "127.0.0.1:8080", "the address to listen on")
 	flag.Parse()
 	if err := run(*addr); err != nil {
 		log.Fatal(err)

@@ -24,12 +24,13 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// outbox is a courier that keeps the links.
+// outbox is a Courier that keeps the links.
 type outbox chan string
 
 func (o outbox) Send(_ context.Context, m flowhook.Message) error { o <- m.Link; return nil }
 
-// serve runs the service behind TLS: before Go 1.26 a jar sends no Secure cookie over http.
+// serve runs the service with TLS, because before Go 1.26 a cookie jar sends no Secure cookies over
+// http.
 func serve(t *testing.T, hooks ...func(cfg *flowhook.Config)) (base string, s *service, mail outbox) {
 	t.Helper()
 	cfg, err := flowhook.LoadConfig("auth.yml")
@@ -58,7 +59,7 @@ type device struct {
 func newDevice(t *testing.T, base string) device {
 	jar, err := cookiejar.New(nil)
 	require.NoError(t, err)
-	c := httptest.NewTLSServer(nil) // all of them have the same certificate
+	c := httptest.NewTLSServer(nil) // all httptest servers have the same certificate
 	defer c.Close()
 	return device{t, base, &http.Client{Jar: jar, Transport: c.Client().Transport}}
 }
@@ -91,14 +92,14 @@ func (d device) cookies() []*http.Cookie {
 }
 
 const (
-	anonymous = "nobody is signed in"
-	failed    = "something went wrong, and nothing was changed"
+	anonymous = "not signed in"
+	failed    = "something went wrong; nothing was changed"
 	newAlice  = "name=alice&email=alice@example.org&password=correct-horse"
 	alice     = "name=alice&password=correct-horse"
 	isAlice   = `alice, with the motto ""`
 )
 
-func TestRegistrationSignsIn(t *testing.T) {
+func TestRegistration(t *testing.T) {
 	base, _, _ := serve(t)
 	d := newDevice(t, base)
 	require.Equal(t, anonymous, d.get("/whoami"))
@@ -107,16 +108,16 @@ func TestRegistrationSignsIn(t *testing.T) {
 	require.Equal(t, "the name is taken", newDevice(t, base).post("/registration", newAlice))
 }
 
-func TestAddressThatCannotBeWrittenToIsRefused(t *testing.T) {
+func TestRegistration_InvalidAddress(t *testing.T) {
 	base, _, mail := serve(t)
 	d := newDevice(t, base)
-	require.Equal(t, "a name, an email address and a password of 8 bytes are needed",
+	require.Equal(t, "enter a name, an email address and a password of at least 8 bytes",
 		d.post("/registration", "name=alice&email=user..name@example.org&password=correct-horse"))
 	require.Equal(t, anonymous, d.get("/whoami"))
 	require.Empty(t, mail)
 }
 
-func TestLoginRevokesTheSessionsOnOtherDevices(t *testing.T) {
+func TestLogin_RevokesOtherSessions(t *testing.T) {
 	base, _, _ := serve(t)
 	laptop, phone, bob := newDevice(t, base), newDevice(t, base), newDevice(t, base)
 	laptop.post("/registration", newAlice)
@@ -127,7 +128,7 @@ func TestLoginRevokesTheSessionsOnOtherDevices(t *testing.T) {
 	require.Equal(t, `bob, with the motto ""`, bob.get("/whoami"))
 }
 
-func TestLoginEndsTheSessionThatTheRequestCameWith(t *testing.T) {
+func TestLogin_ReplacesSession(t *testing.T) {
 	base, _, _ := serve(t)
 	d := newDevice(t, base)
 	d.post("/registration", newAlice)
@@ -140,7 +141,7 @@ func TestLoginEndsTheSessionThatTheRequestCameWith(t *testing.T) {
 	require.Equal(t, anonymous, thief.get("/whoami"))
 }
 
-func TestOfManyLoginsAtOnceOneSessionSurvives(t *testing.T) {
+func TestLogin_Concurrent(t *testing.T) {
 	base, _, _ := serve(t)
 	newDevice(t, base).post("/registration", newAlice)
 	devices := make([]device, 8)
@@ -159,7 +160,7 @@ func TestOfManyLoginsAtOnceOneSessionSurvives(t *testing.T) {
 	require.Equal(t, 1, signedIn)
 }
 
-func TestAHookThatFailsLeavesNobodySignedIn(t *testing.T) {
+func TestHooks_Fail(t *testing.T) {
 	for name, fail := range map[string]flowhook.HookFunc{
 		"error": func(context.Context, *flowhook.Exchange) error { return errors.New("on purpose") },
 		"panic": func(context.Context, *flowhook.Exchange) error { panic("on purpose") },
@@ -176,7 +177,8 @@ func TestAHookThatFailsLeavesNobodySignedIn(t *testing.T) {
 					}
 					return fail(ctx, x)
 				}
-				cfg.Add(flowhook.Point{Flow: flowhook.Registration, Phase: flowhook.After}, "late", flowhook.HookFunc(late))
+				cfg.Add(flowhook.Point{Flow: flowhook.Registration, Phase: flowhook.After}, "late",
+					flowhook.HookFunc(late))
 				cfg.Add(flowhook.Point{Flow: flowhook.Login, Phase: flowhook.After}, "late", flowhook.HookFunc(late))
 			})
 
@@ -191,25 +193,27 @@ func TestAHookThatFailsLeavesNobodySignedIn(t *testing.T) {
 			other := newDevice(t, base)
 			require.Equal(t, failed, other.post("/login?fail=1", alice))
 			require.Empty(t, other.cookies())
-			require.Equal(t, isAlice, d.get("/whoami"), "the session that was to be revoked lives")
+			require.Equal(t, isAlice, d.get("/whoami"), "the old session must not be revoked")
 			require.Len(t, s.db.sessions, 1)
 		})
 	}
 }
 
-func TestAHookThatEndsItsGoroutineLeavesNobodySignedIn(t *testing.T) {
+func TestHooks_Goexit(t *testing.T) {
 	base, s, _ := serve(t, func(cfg *flowhook.Config) {
 		cfg.Add(flowhook.Point{Flow: flowhook.Registration, Phase: flowhook.After}, "late",
 			flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error { runtime.Goexit(); return nil }))
 	})
-	_, err := newDevice(t, base).Post(base+"/registration", "application/x-www-form-urlencoded", strings.NewReader(newAlice))
+	_, err := newDevice(t, base).Post(base+"/registration", "application/x-www-form-urlencoded",
+		strings.NewReader(newAlice))
 	require.Error(t, err)
 	require.Empty(t, s.db.users)
 	require.Empty(t, s.db.sessions)
 }
 
-// The request begins, the session is revoked, the request ends: scs would write the session back.
-func TestARevokedSessionIsNotWrittenBack(t *testing.T) {
+// TestSession_RevokedDuringRequest checks that scs does not write back a session that was revoked
+// while a request was using it.
+func TestSession_RevokedDuringRequest(t *testing.T) {
 	base, s, _ := serve(t)
 	d := newDevice(t, base)
 	d.post("/registration", newAlice)
@@ -225,7 +229,7 @@ func TestARevokedSessionIsNotWrittenBack(t *testing.T) {
 	require.Equal(t, anonymous, d.get("/whoami"))
 }
 
-func TestRedirectAfterSettings(t *testing.T) {
+func TestSettings(t *testing.T) {
 	base, _, _ := serve(t)
 	d := newDevice(t, base)
 	require.Equal(t, anonymous, d.post("/settings", "motto=none"))
@@ -239,7 +243,7 @@ func TestRedirectAfterSettings(t *testing.T) {
 	require.Equal(t, `alice, with the motto "saved first"`, d.get("/whoami"))
 }
 
-func TestTheLinkInTheMailVerifiesOnce(t *testing.T) {
+func TestVerification(t *testing.T) {
 	base, s, mail := serve(t)
 	newDevice(t, base).post("/registration", newAlice)
 	path := strings.TrimPrefix(<-mail, base)
@@ -248,17 +252,17 @@ func TestTheLinkInTheMailVerifiesOnce(t *testing.T) {
 	require.False(t, s.db.users["alice"].Verified)
 	require.Equal(t, "verified", d.post(path, ""))
 	require.True(t, s.db.users["alice"].Verified)
-	require.Equal(t, "the link is of no use any more", d.post(path, ""))
+	require.Equal(t, "this link has expired or was already used", d.post(path, ""))
 }
 
-func TestARouteThatSignsInMustNotStandBelowLoadAndSave(t *testing.T) {
+func TestIssue_BelowLoadAndSave(t *testing.T) {
 	_, s, _ := serve(t)
 	ctx, err := s.sessions.Load(t.Context(), "")
 	require.NoError(t, err)
 	require.ErrorContains(t, s.sessions.issue(ctx, &flowhook.Exchange{}), "LoadAndSave")
 }
 
-func TestTheStoreKeepsItsPromises(t *testing.T) {
+func TestStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) (flowhook.Store, func() string) {
 		db := newDatabase()
 		return struct {

@@ -10,7 +10,7 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// sessionTable is the database as scs wants it. scs passes its context on, and with it the transaction.
+// sessionTable adapts the database to scs. scs passes its context on, and with it the transaction.
 type sessionTable struct{ d *database }
 
 var (
@@ -26,8 +26,8 @@ func (s sessionTable) FindCtx(ctx context.Context, token string) ([]byte, bool, 
 
 func (r sessionRow) alive() bool { return !r.ended && time.Now().Before(r.expiry) }
 
-// CommitCtx does nothing to a session that has ended. scs writes a session back when the request's answer begins; without
-// this, one that was revoked in the meantime would be alive again.
+// CommitCtx saves a session unless it has ended. scs writes a session back when the response
+// begins, which would otherwise restore a session that was revoked meanwhile.
 func (s sessionTable) CommitCtx(ctx context.Context, token string, data []byte, expiry time.Time) error {
 	return put(ctx, s.d, sessions, token, func(was sessionRow) sessionRow {
 		if was.ended {
@@ -54,7 +54,7 @@ func (s sessionTable) AllCtx(ctx context.Context) (map[string][]byte, error) {
 	return alive, err
 }
 
-// scs asks for these, and calls those above.
+// scs requires these methods, but calls those with a context.
 func (s sessionTable) Find(token string) ([]byte, bool, error) {
 	return s.FindCtx(context.Background(), token)
 }
@@ -63,7 +63,7 @@ func (s sessionTable) Commit(token string, data []byte, expiry time.Time) error 
 	return s.CommitCtx(context.Background(), token, data, expiry)
 }
 
-// signIns are the service's own sessions: those of scs, and who is signed in.
+// signIns are the service's own sessions: scs sessions with the signed-in user.
 type signIns struct{ *scs.SessionManager }
 
 const userKey = "user"
@@ -76,21 +76,21 @@ func newSignIns(d *database) signIns {
 	return signIns{m}
 }
 
-// issue signs x.Identity in. It is Options.Issue, and what login does in its save.
+// issue signs x.Identity in. It is Options.Issue, and login calls it in its save.
 //
-// The session is stored at once, with the context of the transaction, and its cookie goes to the staged response: if
-// anything fails, both are gone. scs's own way is another: what is put into the session of the request is stored, outside
-// of any transaction, as soon as the answer begins, be it that of an error. So the routes that sign in stand outside of
-// LoadAndSave, and a new session is made here.
+// It stores the session in the transaction of ctx and adds the cookie to the staged response, so
+// that a failure undoes both. scs itself stores a session outside any transaction as soon as the
+// response begins, even that of an error. So the routes that sign in must be outside LoadAndSave,
+// and issue creates a new session.
 func (s signIns) issue(ctx context.Context, x *flowhook.Exchange) error {
 	fresh, err := s.Load(ctx, "")
 	switch {
 	case err != nil:
 		return err
 	case fresh == ctx:
-		return errors.New("a route that signs in stands below LoadAndSave")
+		return errors.New("routes that sign in must not be wrapped in LoadAndSave")
 	}
-	if err := s.end(ctx, x); err != nil { // what the request came with is worth nothing any more
+	if err := s.end(ctx, x); err != nil { // the new session replaces the old one
 		return err
 	}
 	s.Put(fresh, userKey, x.Identity.ID)
@@ -100,11 +100,12 @@ func (s signIns) issue(ctx context.Context, x *flowhook.Exchange) error {
 	}
 	s.WriteSessionCookie(fresh, x.Writer, token, expiry)
 	now := time.Now()
-	x.Session = &flowhook.Session{ID: token, IdentityID: x.Identity.ID, AuthenticatedAt: now, IssuedAt: now, ExpiresAt: expiry}
+	x.Session = &flowhook.Session{ID: token, IdentityID: x.Identity.ID, AuthenticatedAt: now, IssuedAt: now,
+		ExpiresAt: expiry}
 	return nil
 }
 
-// end deletes the session that the request came with.
+// end deletes the session of the request, if any.
 func (s signIns) end(ctx context.Context, x *flowhook.Exchange) error {
 	c, err := x.Request.Cookie(s.Cookie.Name)
 	if err != nil {
@@ -113,7 +114,7 @@ func (s signIns) end(ctx context.Context, x *flowhook.Exchange) error {
 	return s.Store.(scs.CtxStore).DeleteCtx(ctx, c.Value)
 }
 
-// find gives the session of a request, or flowhook.ErrNoSession.
+// find returns the session of a request, or flowhook.ErrNoSession.
 func (s signIns) find(r *http.Request) (*flowhook.Session, error) {
 	c, err := r.Cookie(s.Cookie.Name)
 	if err != nil {
@@ -130,8 +131,8 @@ func (s signIns) find(r *http.Request) (*flowhook.Session, error) {
 	return &flowhook.Session{ID: s.Token(ctx), IdentityID: name, ExpiresAt: s.Deadline(ctx)}, nil
 }
 
-// DeleteSessions makes a flowhook.SessionRevoker. It looks at all sessions there are: a service with many of them has an
-// index by user.
+// DeleteSessions implements flowhook.SessionRevoker. It iterates over all sessions; a service with
+// many sessions needs an index by user.
 func (s signIns) DeleteSessions(ctx context.Context, identityID, exceptID string) error {
 	var tokens []string
 	found := exceptID == ""

@@ -10,9 +10,10 @@ import (
 	"github.com/flowhook/flowhook/store/memstore"
 )
 
-// A database is what the service keeps: users, and the rows of its sessions. Its transactions are those of a memstore,
-// which keeps the verification tokens; the sessions that a memstore could keep are hidden on purpose. A service with an
-// SQL database has a *sql.Tx in the context instead, and all of this file is its database's.
+// A database stores the service's users and sessions in memory. It uses the transactions of a
+// memstore, which also stores the verification tokens; the memstore's own sessions are deliberately
+// not exposed. A service with an SQL database has a *sql.Tx in the context instead and needs
+// nothing of this file.
 type database struct {
 	flowhook.Store
 	flowhook.VerificationStore
@@ -21,21 +22,21 @@ type database struct {
 	tables
 }
 
-// tables are the rows of the database, or those that a transaction has written.
+// tables holds the rows of the database, or those that a transaction has written.
 type tables struct {
 	users    map[string]user       // by name
 	sessions map[string]sessionRow // by token
 }
 
-// A user's name is the identity's ID.
+// A user is a row of the users table. Its name is the ID of the identity.
 type user struct {
 	Name, Email, Motto string
 	Verified           bool
 	Salt, Hash         []byte
 }
 
-// A sessionRow is what scs has of one session. It stays when the session ends, until it would have expired: so that a
-// request that began before cannot write the session back.
+// A sessionRow is a session of scs. The row of an ended session is kept until it would have
+// expired, so that a request that began before cannot write the session back.
 type sessionRow struct {
 	data   []byte
 	expiry time.Time
@@ -49,12 +50,12 @@ func newDatabase() *database {
 	return &database{Store: m, VerificationStore: m, tables: newTables()}
 }
 
-type writtenKey struct{} // of a transaction's *tables, in its context
+type writtenKey struct{} // context key of a transaction's *tables
 
-// Transaction keeps the rows that fn writes apart until memstore has committed. It holds the database in between, so
-// that nobody sees the one without the other.
+// Transaction keeps the rows that fn writes separate until the memstore has committed. It locks the
+// database in between, so that both change at once for everyone else.
 func (d *database) Transaction(ctx context.Context, identityID string, fn func(ctx context.Context) error) error {
-	if ctx.Value(writtenKey{}) != nil { // it joins
+	if ctx.Value(writtenKey{}) != nil { // joins the outer transaction
 		return d.Store.Transaction(ctx, identityID, fn)
 	}
 	written, locked := newTables(), false
@@ -63,29 +64,31 @@ func (d *database) Transaction(ctx context.Context, identityID string, fn func(c
 			d.mu.Unlock()
 		}
 	}()
-	err := d.Store.Transaction(context.WithValue(ctx, writtenKey{}, &written), identityID, func(ctx context.Context) error {
-		if err := fn(ctx); err != nil {
-			return err
-		}
-		d.mu.Lock()
-		locked = true
-		return nil
-	})
+	err := d.Store.Transaction(context.WithValue(ctx, writtenKey{}, &written), identityID,
+		func(ctx context.Context) error {
+			if err := fn(ctx); err != nil {
+				return err
+			}
+			d.mu.Lock()
+			locked = true
+			return nil
+		})
 	if err == nil {
 		d.apply(written, time.Now())
 	}
 	return err
 }
 
-// apply expects that d is locked.
+// apply writes the rows of a transaction. The caller holds d.mu.
 func (d *database) apply(written tables, now time.Time) {
 	maps.Copy(d.users, written.users)
 	maps.Copy(d.sessions, written.sessions)
 	maps.DeleteFunc(d.sessions, func(_ string, row sessionRow) bool { return !now.Before(row.expiry) })
 }
 
-// put writes what change makes of a row: in the transaction of ctx or, where there is none, at once.
-func put[T any](ctx context.Context, d *database, table func(t *tables) map[string]T, key string, change func(was T) T) error {
+// put replaces a row with the result of change, in the transaction of ctx or, without one, at once.
+func put[T any](ctx context.Context, d *database, table func(t *tables) map[string]T, key string,
+	change func(was T) T) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -102,7 +105,7 @@ func put[T any](ctx context.Context, d *database, table func(t *tables) map[stri
 	return nil
 }
 
-// rows gives a copy of a table as the transaction of ctx sees it.
+// rows returns a copy of a table as the transaction of ctx sees it.
 func rows[T any](ctx context.Context, d *database, table func(t *tables) map[string]T) (map[string]T, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -119,7 +122,7 @@ func rows[T any](ctx context.Context, d *database, table func(t *tables) map[str
 func users(t *tables) map[string]user          { return t.users }
 func sessions(t *tables) map[string]sessionRow { return t.sessions }
 
-// User gives the zero user where there is none.
+// User returns a user, or the zero user if there is none.
 func (d *database) User(ctx context.Context, name string) (user, error) {
 	all, err := rows(ctx, d, users)
 	return all[name], err

@@ -46,5 +46,5 @@ func provesStrategyOnly(t *testing.T) {
 	d.Options.Serves = append(d.Options.Serves, flowhook.Point{Flow: flowhook.Login, Strategy: flowhook.TOTP},
 		flowhook.Point{Flow: flowhook.Login, Strategy: flowhook.OIDC})
 	assert.Equal(t, []string{"1:49: note: strategy-only: revoke_active_sessions runs only at a login by password: a login by oidc or totp leaves the user's other sessions alive; " +
-		"write it into the flow-wide list"}, flowtest.FindingTexts("", cfg.Check(d.Options)))
+		"add it to the flow-wide list"}, flowtest.FindingTexts("", cfg.Check(d.Options)))
 }

@@ -1,6 +1,7 @@
 package acceptance_test
 
 import (
+	"github.com/flowhook/flowhook/internal/check"
 	"context"
 	"net/http"
 	"sync"
@@ -48,7 +49,7 @@ var claims = map[string]func(t *testing.T){
 }
 
 func TestFindings_ClaimsHold(t *testing.T) {
-	all := flowtest.Rules(t)
+	all := check.Rules
 	require.Len(t, claims, len(all))
 	for _, rule := range all {
 		proof := claims[rule]

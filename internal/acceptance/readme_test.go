@@ -1,6 +1,7 @@
 package acceptance_test
 
 import (
+	"github.com/flowhook/flowhook/internal/check"
 	"context"
 	"fmt"
 	"log/slog"
@@ -236,7 +237,7 @@ func TestREADME_Tables(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^\t(Err[A-Z]\w+)\s+= `).FindAllStringSubmatch(string(source), -1) {
 		require.Contains(t, handlers, "\n| `"+m[1]+"` |")
 	}
-	for _, rule := range flowtest.Rules(t) {
+	for _, rule := range check.Rules {
 		require.Regexp(t, "(?m)^\\| .*`"+rule+"`.* \\|", checks)
 	}
 	mayStand := map[string][]flowhook.Flow{ // besides flows of the host's own

@@ -1,140 +1,76 @@
+// Package check finds behavior that the reader of a valid configuration may not expect. Each rule is
+// one row of the table in rules.go.
 package check
 
 import (
-	"fmt"
+	"iter"
 
 	"github.com/flowhook/flowhook/internal/conf"
 	"github.com/flowhook/flowhook/internal/plan"
 )
 
-// A Severity says how bad a finding is.
+// A Severity is how much a finding matters.
 type Severity int
 
 const (
-	Note    Severity = iota // it may well be meant
-	Warning                 // it will surprise somebody
-	Error                   // it contradicts what the file says elsewhere
+	Note    Severity = iota // probably intended
+	Warning                 // surprising
+	Error                   // contradicts another setting in the file
 )
 
 // A Finding is one thing that the reader of a configuration may not expect.
 type Finding struct {
-	Hook     *conf.Entry // what it is about; nil: a setting
-	At       conf.Value  // where it stands, if not at the hook's name
-	Option   string      // instead of either: a field of the options
+	conf.Problem // its Value is zero for a finding at the name of a hook or in the options
+
+	Hook     *conf.Entry // nil for a setting
+	Option   string      // the field of the options; empty for a finding in the file
 	Severity Severity
 	Rule     string
-	Problem  string
-	Hint     string
 }
 
-// A Config is what is looked at.
+// A Config is the configuration that the rules check.
 type Config struct {
 	File    *conf.File
 	Hooks   []*conf.Entry
 	Chains  []plan.Chain
-	Store   bool     // there are transactions
-	Secrets []Secret // that count
+	Store   bool     // Options.Store is set, so hooks run in transactions
+	Secrets []Secret // those in use
 	Issues  bool     // flowhook issues the sessions, not the host
-	Unused  bool     // the file has secrets, but others count
-	Link    string   // where verification mails lead
+	Unused  bool     // Options.Secrets replace the secrets of the file
+	Link    string   // where verification emails lead
 	LinkAt  Place
-	Was     *conf.Cookie // the session cookie of the configuration that this one replaces; nil: none
+	Was     *conf.Cookie // the session cookie of the configuration that this one replaces, or nil
 
-	Strategies []string                         // all that are declared
-	Serves     func(flow, strategy string) bool // reports whether the service has it; "" is any strategy
-	Limited    bool                             // Serves does not report true for everything
+	Strategies []string                         // all declared strategies
+	Serves     func(flow, strategy string) bool // reports what the service has; "" is any strategy
+	Limited    bool                             // Options.Serves is set
 }
 
-// Rules are the names of all rules, sorted.
-var Rules = []string{
-	"again",
-	"closed",
-	"cookie-cross-site",
-	"cookie-domain",
-	"cookie-insecure",
-	"cookie-prefix",
-	"cookie-scope",
-	"enumeration",
-	"example-secret",
-	"foreign-link",
-	"kratos-enabled",
-	"kratos-extend",
-	"kratos-flow-wide",
-	"kratos-session-last",
-	"kratos-verification",
-	"late-gate",
-	"login-unsigned",
-	"long-timeout",
-	"nested-config",
-	"never-runs",
-	"overruled",
-	"plain-link",
-	"plain-redirect",
-	"return-scheme",
-	"signs-out",
-	"slow-lock",
-	"strategy-only",
-	"unresolved",
-	"unused-secrets",
-	"weak-secret",
-}
-
-// A Place is a value of the file, or a field of the options.
+// A Place is a value in the file, or a field of the options.
 type Place struct {
 	Value  conf.Value
 	Option string
 }
 
-// A Secret signs, or verifies, session tokens.
+// A Secret signs or verifies session tokens.
 type Secret struct {
 	Text string
 	Place
 }
 
-// A list collects findings.
-type list []Finding
-
-func (l *list) hook(h *conf.Entry, s Severity, rule, hint, problem string, args ...any) {
-	*l = append(*l, Finding{Hook: h, Severity: s, Rule: rule, Problem: fmt.Sprintf(problem, args...), Hint: hint})
-}
-
-func (l *list) setting(at Place, s Severity, rule, hint, problem string, args ...any) {
-	*l = append(*l, Finding{At: at.Value, Option: at.Option, Severity: s, Rule: rule, Problem: fmt.Sprintf(problem, args...), Hint: hint})
-}
-
-// Findings gives all that the rules find, in no order that means anything.
-func (c *Config) Findings() []Finding {
-	var l list
-	c.behind(&l)
-	c.closed(&l)
-	c.registered(&l)
-	c.locked(&l)
-	c.revoked(&l)
-	c.revokedForSome(&l)
-	c.gates(&l)
-	c.late(&l)
-	c.again(&l)
-	c.kratos(&l)
-	c.link(&l)
-	c.returns(&l)
-	c.overruled(&l)
-	c.nested(&l)
-	c.unresolved(&l)
-	c.plain(&l)
-	c.secrets(&l)
-	c.cookie(&l)
-	c.cookieScope(&l)
-	return l
-}
-
-// each calls fn once for every hook that some request reaches, with a chain in which one does.
-func (c *Config) each(fn func(h *conf.Entry, in *plan.Chain)) {
-	seen := map[*conf.Entry]bool{}
-	for i := range c.Chains {
-		for j, h := range c.Chains[i].Hooks {
-			if c.Chains[i].AnsweredBy[j] == nil && !seen[h] {
+// reached returns each hook that some request reaches, once, with the first chain in which it runs.
+func (c *Config) reached() iter.Seq2[*conf.Entry, *plan.Chain] {
+	return func(yield func(*conf.Entry, *plan.Chain) bool) {
+		seen := map[*conf.Entry]bool{}
+		for i := range c.Chains {
+			for j, h := range c.Chains[i].Hooks {
+				if c.Chains[i].AnsweredBy[j] != nil || seen[h] {
+					continue
+				}
 				seen[h] = true
-				fn(h, &c.Chains[i])
+				if !yield(h, &c.Chains[i]) {
+					return
+				}
 			}
 		}
 	}

@@ -8,54 +8,8 @@ import (
 	"github.com/flowhook/flowhook/internal/plan"
 )
 
-// kratos finds what Ory Kratos would have done differently with the same file. It finds nothing in a
-// file that shows no sign of Kratos.
-func (c *Config) kratos(l *list) {
-	if !c.File.Kratos {
-		return
-	}
-	c.replaced(l)
-	c.last(l)
-	for _, flag := range c.File.Enabled {
-		switch {
-		case flag.On && flag.Flow == "verification":
-			if flows := c.silent(); len(flows) > 0 {
-				what := strings.Join(flows, " and ")
-				l.setting(Place{Value: flag.Value}, Warning, "kratos-verification", "add - hook: verify at after of "+what,
-					"Kratos mails a verification link at %s where this is on; here nobody gets one there without a verify hook", what)
-			}
-		case !flag.On && c.Serves(flag.Flow, "") && !c.closedBefore(flag.Flow):
-			l.setting(Place{Value: flag.Value}, Warning, "kratos-enabled", "put a redirect at before of "+flag.Flow+", or remove this and leave the routes out",
-				"Kratos closes %s by this; here it has no effect, and anyone who reaches the service's routes gets in", flag.Flow)
-		}
-	}
-	if c.File.Extend.Node != nil {
-		problem, hint := "Kratos can extend a session during this time before it expires; here this has no effect", "remove it"
-		if c.Issues {
-			problem += ", and every session ends session.lifespan after the sign-in"
-			hint += ", and set session.lifespan to how long a sign-in should last"
-		}
-		l.setting(Place{Value: c.File.Extend}, Warning, "kratos-extend", hint, "%s", problem)
-	}
-}
-
-// silent gives the flows at which Kratos mails a verification link by itself, and that have no hook for it here.
-func (c *Config) silent() (flows []string) {
-	for _, flow := range []string{"registration", "settings"} {
-		if c.Serves(flow, "") && !slices.ContainsFunc(c.Hooks, func(h *conf.Entry) bool { return h.Flow == flow && h.Is("verify") }) {
-			flows = append(flows, flow)
-		}
-	}
-	return flows
-}
-
-// closedBefore says whether a redirect answers every request to a flow.
-func (c *Config) closedBefore(flow string) bool {
-	return slices.ContainsFunc(c.Hooks, func(h *conf.Entry) bool { return h.Flow == flow && h.Phase == plan.Before && h.Redirects() })
-}
-
-// replaced finds flow-wide hooks that Kratos would not have run.
-func (c *Config) replaced(l *list) {
+// kratosFlowWide finds flow-wide hooks that Kratos would not run, because the strategy has a list.
+func kratosFlowWide(c *Config, r *report) {
 	strategies := map[*conf.Entry][]string{}
 	var order []*conf.Entry
 	for _, chain := range c.Chains {
@@ -72,31 +26,84 @@ func (c *Config) replaced(l *list) {
 		}
 	}
 	for _, h := range order {
-		l.hook(h, Note, "kratos-flow-wide", "if it is not to run there, move it into the lists of the other strategies",
-			"flow-wide hook %q runs for %s too; in Kratos, the list of a strategy replaces the flow-wide one", h.Name(), strings.Join(strategies[h], ", "))
+		r.hook(h, "if it must not run there, move it to the lists of the other strategies",
+			"flow-wide hook %q also runs for %s; in Kratos, the list of a strategy replaces the flow-wide one",
+			h.Name(), strings.Join(strategies[h], ", "))
 	}
 }
 
-// listed says whether a strategy has a list of its own in the file, under after.
+// listed reports whether a strategy has a list of its own in the file, under after.
 func (c *Config) listed(flow, strategy string) bool {
 	return slices.ContainsFunc(c.Hooks, func(h *conf.Entry) bool {
 		return h.Flow == flow && h.Strategy == strategy && h.Phase != plan.Failed && !h.Added
 	})
 }
 
-// last finds session hooks that Kratos would have moved. It has them at registration only.
-func (c *Config) last(l *list) {
-	c.each(func(h *conf.Entry, in *plan.Chain) {
+// kratosSessionLast finds session hooks that Kratos would run last. It does so at registration only.
+func kratosSessionLast(c *Config, r *report) {
+	for h, in := range c.reached() {
 		if h.Flow != "registration" || !h.Is("session") || h.Added {
-			return
+			continue
 		}
 		for i := slices.Index(in.Hooks, h) + 1; i < len(in.Hooks); i++ {
 			later := in.Hooks[i]
 			if later.Strategy == h.Strategy && !later.Is("session") && !later.Added && in.AnsweredBy[i] == nil {
-				l.hook(h, Note, "kratos-session-last", "put it last, if the others are to come first",
-					"session runs before %q, as written; Kratos moves it behind all others", later.Name())
-				return
+				r.hook(h, "move it to the end to run it last here, too",
+					"session runs before %q, as written; Kratos runs it last", later.Name())
+				break
 			}
 		}
+	}
+}
+
+func kratosVerification(c *Config, r *report) {
+	for _, flag := range c.File.Enabled {
+		flows := c.unverified()
+		if flag.On && flag.Flow == "verification" && len(flows) > 0 {
+			what := strings.Join(flows, " and ")
+			r.value(flag.Value, "add a verify hook at after of "+what,
+				"with this setting, Kratos emails a verification link at %s; here only a verify hook does", what)
+		}
+	}
+}
+
+// unverified returns the flows at which Kratos sends a verification link by itself, but that have no
+// verify hook.
+func (c *Config) unverified() (flows []string) {
+	for _, flow := range []string{"registration", "settings"} {
+		verifies := func(h *conf.Entry) bool { return h.Flow == flow && h.Is("verify") }
+		if c.Serves(flow, "") && !slices.ContainsFunc(c.Hooks, verifies) {
+			flows = append(flows, flow)
+		}
+	}
+	return flows
+}
+
+func kratosEnabled(c *Config, r *report) {
+	for _, flag := range c.File.Enabled {
+		if !flag.On && c.Serves(flag.Flow, "") && !c.closedBefore(flag.Flow) {
+			r.value(flag.Value, "add a redirect at before of "+flag.Flow+", or remove this setting and the routes",
+				"Kratos closes %s with this setting; here it has no effect, and anyone who reaches your routes can use the flow",
+				flag.Flow)
+		}
+	}
+}
+
+// closedBefore reports whether a redirect answers every request to a flow.
+func (c *Config) closedBefore(flow string) bool {
+	return slices.ContainsFunc(c.Hooks, func(h *conf.Entry) bool {
+		return h.Flow == flow && h.Phase == plan.Before && h.Redirects()
 	})
+}
+
+func kratosExtend(c *Config, r *report) {
+	if c.File.Extend.Node == nil {
+		return
+	}
+	problem, hint := "Kratos can extend a session within this time before it expires; here this has no effect", "remove it"
+	if c.Issues {
+		problem += ", and every session ends session.lifespan after the sign-in"
+		hint += ", and set session.lifespan to how long a sign-in should last"
+	}
+	r.value(c.File.Extend, hint, "%s", problem)
 }

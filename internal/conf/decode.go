@@ -10,12 +10,14 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Decode puts v, the config of a hook, into what to points to, strictly: every key must be known there, every value of its
-// type, none null. The cause is what a decoder of to's own said; it is not in the problems, because it may quote the value.
+// Decode decodes v, the config of a hook, into the value that to points to. An unknown key, a null
+// or a value of another type is a problem. The cause is the error of to's own decoder, if it
+// failed; it may quote the value, so that no problem contains it.
 //
-// The YAML library decodes strictly only from text, and then gives lines but no columns. So the config is written out
-// again, with every node on a line of its own: its line says which node it was. There, a string is what resolve gives
-// for it, as [File.Resolve] does; a nil resolve changes nothing.
+// Strings are replaced by what resolve returns, such as [File.Resolve]. A nil resolve keeps them.
+//
+// The YAML library is strict only when it decodes text, and its errors have lines, but no columns.
+// Decode therefore writes v again with each node on its own line, which tells the nodes apart.
 func (v Value) Decode(to any, resolve func(Value) (string, *Problem)) (bad []Problem, cause error) {
 	var w writer
 	if w.write(v, resolve, ""); len(w.problems) > 0 {
@@ -40,11 +42,11 @@ func (v Value) Decode(to any, resolve func(Value) (string, *Problem)) (bad []Pro
 	return w.problems, nil
 }
 
-// A writer writes nodes as flow YAML, a line each. It refuses what [reader] does, and null.
+// A writer writes nodes as flow YAML, one per line. It rejects what [reader] rejects, and null.
 type writer struct {
 	reader
 	text  bytes.Buffer
-	nodes []Value // by line
+	nodes []Value // by line, from 0
 }
 
 func (w *writer) line(v Value, text string) {
@@ -52,7 +54,7 @@ func (w *writer) line(v Value, text string) {
 	w.text.WriteString(text + "\n")
 }
 
-// write writes v and what follows it, which is a comma or nothing. Keys are not resolved.
+// write writes v and then end, which is a comma or empty. It does not resolve keys.
 func (w *writer) write(v Value, resolve func(Value) (string, *Problem), end string) {
 	switch kind(v.Node) {
 	case "a mapping":
@@ -87,7 +89,7 @@ func (w *writer) write(v Value, resolve func(Value) (string, *Problem), end stri
 	}
 }
 
-// refuse says in our words what the YAML library said. Its own quote the value.
+// refuse reports an error of the YAML library in other words, because the library quotes values.
 func (w *writer) refuse(text string, v Value, known []string) {
 	line, text := cutLine(text)
 	if 0 < line && line <= len(w.nodes) {
@@ -104,7 +106,7 @@ func (w *writer) refuse(text string, v Value, known []string) {
 	}
 }
 
-// fields adds the keys that a type takes, at any depth, for suggestions.
+// fields adds the keys of a type, at any depth, to known.
 func fields(t reflect.Type, known keys, seen map[reflect.Type]bool) {
 	switch {
 	case seen[t]:

@@ -21,8 +21,8 @@ type tree struct {
 	hidden   string
 }
 
-// Suggestions are the keys that the type takes: at any depth, and no others.
-func TestSuggestedKeys(t *testing.T) {
+// Suggestions are the keys of the type, at any depth, and no others.
+func TestDecode_SuggestsKeysOfType(t *testing.T) {
 	root, bad := Parse([]byte("{shared: x, word: x, children: [{a: {wrd: x}}], zzzzz: x}"))
 	require.Nil(t, bad)
 	to := tree{hidden: "not read"}
@@ -38,7 +38,7 @@ func TestSuggestedKeys(t *testing.T) {
 	}, got)
 }
 
-func TestALongNameIsCutBetweenLetters(t *testing.T) {
+func TestClip_CutsBetweenLetters(t *testing.T) {
 	assert.Equal(t, strings.Repeat("a", 59)+"...", spell.Clip(strings.Repeat("a", 59)+"éé"))
 	assert.Equal(t, strings.Repeat("a", 60), spell.Clip(strings.Repeat("a", 60)))
 }

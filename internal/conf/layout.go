@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -9,57 +10,35 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// A File is what a file says, as far as it concerns flowhook.
+// A File is the part of a file that flowhook uses.
 type File struct {
 	Entries    []Entry  // in the order of the file
-	Secrets    []Secret // of the list that counts
+	Secrets    []Secret // the list that signs the session cookie
 	Session    Session
 	CookieAt   CookieAt
-	VerifyURL  Value    // the newest ui_url of the verification flow that is there; not checked
-	Returns    []Return // at most one for a flow and strategy
-	Allowed    []Value  // the strings of the newest list of allowed return URLs
-	AllowedAt  Value    // that list, which may be empty
-	Mitigate   Value    // security.account_enumeration.mitigate, where it is true
-	Enabled    []Flag   // of the flows that say whether they are
+	VerifyURL  Value    // ui_url of the verification flow; not checked
+	Returns    []Return // at most one per flow and strategy
+	Allowed    []Value  // the allowed return URLs; all are strings
+	AllowedAt  Value    // their list, which may be empty
+	Mitigate   Value    // security.account_enumeration.mitigate, if it is true
+	Enabled    []Flag
 	Overruled  []Overruled
-	Unresolved []Value // strings in configs of hooks that name a variable in a way that is not read here
+	Unresolved []Value // strings in configs of hooks that name a variable in an unknown notation
 	Nested     []Nested
-	Extend     Value // session.earliest_possible_extend
-	Kratos     bool  // the file has a key that Kratos uses and flowhook does not
-	Problems   []Problem
+	Extend     Value     // session.earliest_possible_extend
+	Kratos     bool      // the file has a key that only Kratos uses
+	Problems   []Problem // in the order of the file
 	references References
 }
 
-// The keys that Ory Kratos has in these places, from v0.2 on, and that do not concern flowhook.
-var (
-	kratosSelfservice = []string{"allowed_return_urls", "default_browser_return_url", "default_return_to", "methods",
-		"strategies", "whitelisted_return_to_urls", "whitelisted_return_urls"}
-	kratosFlow = []string{"default_browser_return_url", "default_return_to", "enable_legacy_one_step", "enabled",
-		"lifespan", "link_lifespan", "login_hints", "notify_unknown_recipients", "privileged_session_max_age",
-		"redirect_to", "request_lifespan", "required_aal", "style", "ui_url", "use"}
-	kratosReturn = []string{"default_browser_return_url", "default_return_to"}
-
-	// What Kratos has, or once had, beside the flows, and where no hooks can be.
-	kratosPages = []string{"error", "profile", "verify"}
-
-	// Keys at the top level that show that a file is one of Kratos. Keys that any service may have,
-	// such as log, do not. Of the keys that some services have, such as dsn, it takes two; version
-	// is another one.
-	kratosTops  = []string{"ciphers", "courier", "feature_flags", "hashers", "oauth2_provider"}
-	kratosSigns = []string{"dsn", "identity", "serve"}
-
-	// The keys that are read at the top level. Of a short one, too many other words are misspellings: tls of urls.
-	longTops = []string{"selfservice", "secrets", "session", "cookies", "security"}
-	tops     = append(slices.Clip(longTops), "urls")
-)
-
-// ReservedFlow and ReservedStrategy say whether a name means something else where flows or strategies stand.
+// ReservedFlow reports whether a flow cannot have this name, because a key beside the flows has it.
 func ReservedFlow(name string) bool {
-	return name == "" || name == "flows" || strings.HasPrefix(name, "default_") ||
-		slices.Contains(kratosSelfservice, name) || slices.Contains(kratosPages, name)
+	return name == "" || strings.HasPrefix(name, "default_") ||
+		slices.Contains(below["selfservice"], name) || slices.Contains(kratosPages, name)
 }
 
-// ReservedStrategy: see [ReservedFlow].
+// ReservedStrategy reports whether a strategy cannot have this name, because a key beside the
+// strategies has it.
 func ReservedStrategy(name string) bool {
 	return name == "" || name == "hooks" || strings.HasPrefix(name, "default_")
 }
@@ -68,31 +47,38 @@ func ReservedStrategy(name string) bool {
 type layout struct {
 	reader
 	flows, strategies []string
+	found             map[string][]found // by path in [settings]
 	file              File
 }
 
-// Read interprets a file. flows and strategies are all that there are. references are those of
-// [ResolveReferences].
+// Read reads the file that [Parse] returned as root. Flows and strategies that are not listed are
+// unknown. The references are those of [ResolveReferences].
 func Read(root Value, flows, strategies []string, references References) *File {
-	l := &layout{flows: flows, strategies: strategies, file: File{Session: defaultSession, references: references}}
+	l := &layout{
+		flows: flows, strategies: strategies, found: map[string][]found{},
+		file: File{Session: defaultSession, references: references},
+	}
 	if root.Node != nil {
 		bad := l.top(root)
 		l.file.Nested = l.nested(root, bad)
 	}
+	l.settings()
 	l.checkCookie()
-	if len(l.problems) > 0 { // which keep findings back, and whose hints may be wrong in such a file
+	if len(l.problems) > 0 { // Check does not report findings then, and a hint may be wrong because of Nested
 		for _, n := range l.file.Nested {
 			l.wrong(n.At, n.Hint, "%s", n.Problem)
 		}
 	}
+	slices.SortStableFunc(l.problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
 	l.file.Problems = l.problems
 	return &l.file
 }
 
 func (l *layout) selfservice(v Value) {
 	known := l.flowKeys(false)
-	maps.Copy(known, letBe(kratosSelfservice...))
-	known["methods"], known["strategies"] = l.kratos, l.kratos
+	maps.Copy(known, letBe(below["selfservice"]...))
 	known["flows"] = func(v Value) { l.each(v, "flow", l.flowKeys(true)) }
 	if v.Get("flows").Node != nil {
 		for _, name := range l.flows {
@@ -104,17 +90,16 @@ func (l *layout) selfservice(v Value) {
 			known[name] = l.tooDeep
 		}
 	}
-	l.returns(v, Return{})
-	l.allowedLists(v)
+	l.find(v, "", "", "selfservice")
 	l.each(v, "flow", known)
 }
 
-// tooDeep reports a key that is read at the top level only.
+// tooDeep reports a key that belongs at the top level.
 func (l *layout) tooDeep(v Value) {
 	l.wrong(v.atKey(), "move it to the top level", "%q is a key of the top level", v.key.Value)
 }
 
-// flowKeys are the flows, and what Kratos has beside them; nested under flows, or not.
+// flowKeys returns the flows, and the pages of Kratos beside them. Nested means below flows.
 func (l *layout) flowKeys(nested bool) keys {
 	known := keys{}
 	for _, name := range slices.Concat(l.flows, kratosPages) {
@@ -124,11 +109,13 @@ func (l *layout) flowKeys(nested bool) keys {
 }
 
 func (l *layout) flow(v Value, name string, nested bool) {
-	known := letBe(kratosFlow...)
+	isPage := slices.Contains(kratosPages, name)
+	own := "selfservice.flows." + name
+	known := letBe(slices.Concat(below[flowPath], below[own])...)
 	for _, in := range []string{"before", "after", "failed"} {
 		known[in] = func(v Value) {
 			switch {
-			case slices.Contains(kratosPages, name):
+			case isPage:
 				l.wrong(v.atKey(), "flows: "+strings.Join(l.flows, ", "), "%q is no flow that has hooks", name)
 			case in == "before" && name == "settings" && !nested:
 				l.wrong(v.atKey(), "they do in the layout with selfservice.flows", "settings flows do not have before hooks")
@@ -138,32 +125,21 @@ func (l *layout) flow(v Value, name string, nested bool) {
 		}
 	}
 	known["before_persist"] = l.notAPhaseKey
-	switch name {
-	case "verify": // until v0.3
-		known["return_to"] = nil
-	case "verification":
-		known["ui_url"] = func(v Value) { l.take(&l.file.VerifyURL, v) }
-	}
-	if !slices.Contains(kratosPages, name) {
-		l.returns(v, Return{Flow: name}) // before those of after, which win
-		known["enabled"] = func(v Value) {
-			l.kratos(v)
-			if on := false; l.flag(v, &on) {
-				l.file.Enabled = append(l.file.Enabled, Flag{name, on, v})
-			}
-		}
+	if !isPage {
+		l.find(v, name, "", flowPath, own)
 	}
 	l.each(v, "key", known)
 }
 
-// point reads the hooks of a phase, or of a strategy in it: a list of them, or a mapping that has one under hooks.
+// point reads the hooks of a phase, or of a strategy in it. They are a list, or a mapping that has
+// the list under hooks.
 func (l *layout) point(v Value, e Entry) {
 	if v.Kind != yaml.MappingNode {
 		l.hooks(v, e)
 		return
 	}
 	what, known := "key", keys{}
-	if e.In == "after" { // nowhere else would they have an effect
+	if e.In == "after" { // elsewhere, a return URL would have no effect
 		known = letBe(kratosReturn...)
 		known["before_persist"] = l.notAPhaseKey
 		l.returns(v, Return{Flow: e.Flow, Strategy: e.Strategy})

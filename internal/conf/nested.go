@@ -9,10 +9,10 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Nested is a configuration for flowhook that is not where it would be read: at the top level of
-// the file.
+// Nested is a configuration for flowhook that is below a key of something else, where it has no
+// effect.
 type Nested struct {
-	At      Value // its key, such as selfservice, or what holds the text that it is in
+	At      Value // its key, such as selfservice; if it is within a text, the text or its key
 	Problem string
 	Hint    string
 }
@@ -20,34 +20,34 @@ type Nested struct {
 const (
 	helm = "; for Helm, load the file inside the rendered ConfigMap"
 
-	maxTexts = 3 // such as the file in Helm values in a ConfigMap
+	maxTexts = 3 // texts within texts, such as a file in Helm values in a ConfigMap
 )
 
 // A search looks for configurations below keys that are not flowhook's.
 type search struct {
 	flows   []string
-	secrets bool // a list of secrets is one: nothing else in the file is flowhook's
-	hooks   bool // a selfservice is one only if it has hooks
-	texts   int  // how many levels of texts in texts are looked at
+	secrets bool // secrets alone are a configuration, because the file has none at the top level
+	hooks   bool // selfservice without hooks is no configuration
+	texts   int  // how many levels of texts to search
 	found   []Nested
 }
 
-// nested looks for configurations below keys that are not flowhook's. bad are the keys at the top
-// level that are reported already.
+// nested returns the configurations below keys that are not flowhook's. It skips the keys in bad,
+// which top has reported.
 func (l *layout) nested(root Value, bad []string) []Nested {
 	has := func(name string) bool {
 		v := root.Get(name)
 		return v.Node != nil && len(v.Content) > 0
 	}
-	s := search{flows: l.flows, secrets: !slices.ContainsFunc(tops, has), texts: maxTexts}
-	if has("selfservice") { // a template or a note beside it may show another
+	s := search{flows: l.flows, secrets: !slices.ContainsFunc(below[""], has), texts: maxTexts}
+	if has("selfservice") { // then a text may hold an example
 		s.hooks, s.texts = true, 0
 	}
 	for i := 0; i+1 < len(root.Content); i += 2 {
 		key := root.Content[i]
 		v := Value{root.Content[i+1], key, join("", key.Value)}
 		switch {
-		case key.Value == "selfservice": // what else is in it is read strictly
+		case key.Value == "selfservice": // unknown keys elsewhere in it are reported anyway
 			s.in(v.Get("methods"))
 			s.in(v.Get("strategies"))
 		case !slices.Contains(longTops, key.Value) && !slices.Contains(bad, key.Value):
@@ -62,7 +62,7 @@ func (l *layout) nested(root Value, bad []string) []Nested {
 	return s.found
 }
 
-// in adds the first configuration in v, and reports whether there is one.
+// in adds the first configuration in v, at any depth, and reports whether there is one.
 func (s *search) in(v Value) bool {
 	if v.Node == nil {
 		return false
@@ -91,7 +91,7 @@ func (s *search) in(v Value) bool {
 	return false
 }
 
-// add adds v, which is below the path in.
+// add adds a configuration that is below the path in.
 func (s *search) add(v Value, in string) {
 	name, to := v.key.Value, "the top level"
 	if name == "flows" || slices.Contains(s.flows, name) {
@@ -102,8 +102,8 @@ func (s *search) add(v Value, in string) {
 		"move it to " + to + helm})
 }
 
-// isOurs reports whether v, by its key and what is in it, belongs at the top level of a
-// configuration, or into selfservice.
+// isOurs reports whether the key and the content of v belong at the top level of a configuration,
+// or into selfservice.
 func (s *search) isOurs(v Value) bool {
 	switch name := v.key.Value; {
 	case name == "selfservice":
@@ -120,7 +120,7 @@ func (s *search) isOurs(v Value) bool {
 	}
 }
 
-// isFlow reports whether v has hooks where a flow has them.
+// isFlow reports whether v has hooks in a phase, as a flow has.
 func isFlow(v Value) bool {
 	return slices.ContainsFunc([]string{"before", "after", "failed"}, func(name string) bool {
 		phase := v.Get(name).Node
@@ -128,7 +128,7 @@ func isFlow(v Value) bool {
 	})
 }
 
-// hasHooks reports whether there is a list in n, at any depth, with an entry that has a hook.
+// hasHooks reports whether n has a list of hooks, at any depth.
 func hasHooks(n *yaml.Node) bool {
 	return slices.ContainsFunc(n.Content, func(child *yaml.Node) bool {
 		hook := Value{Node: child}.Get("hook").Node
@@ -136,11 +136,11 @@ func hasHooks(n *yaml.Node) bool {
 	})
 }
 
-// aboutUs finds selfservice in a text that is YAML but for a template, a tab or a second document.
+// aboutUs matches a configuration in a text that is not valid YAML, such as a template.
 var aboutUs = regexp.MustCompile(`(?m)^selfservice:[ \t]*(#.*)?\r?\n[ \t]+[\w"'{#]`).MatchString
 
-// inText looks for a configuration in v, a text that is YAML, or that is YAML in base64, as in a
-// Kubernetes Secret.
+// inText adds v if its text is a configuration, and reports whether it is. The text is YAML, or
+// YAML in base64, as in a Kubernetes Secret.
 func (s *search) inText(v Value) bool {
 	text := v.Value
 	if !strings.Contains(text, ":") {
@@ -152,10 +152,10 @@ func (s *search) inText(v Value) bool {
 	}
 	names := []string{"selfservice", "secrets", "hook"}
 	if !slices.ContainsFunc(names, func(name string) bool { return strings.Contains(text, name) }) {
-		return false // nearly every string: do not parse it
+		return false // without the cost of parsing it
 	}
 	root, bad := Parse([]byte(text))
-	// Prose may mention selfservice, so that below the top level only hooks are one.
+	// Prose may mention selfservice. Below the top level of the text, it needs hooks to count.
 	inner := search{flows: s.flows, secrets: s.secrets, hooks: true, texts: s.texts - 1}
 	ours := bad != nil && aboutUs(text)
 	if own := root.Get("selfservice").Node; bad == nil {

@@ -1,5 +1,5 @@
-// Package conf reads flowhook's YAML. It knows the layouts and the keys, but not what a hook is: it gives the entries of
-// a file with their positions, and everything that is wrong with it.
+// Package conf reads flowhook's YAML. It returns the settings and the hooks of a file with their
+// positions, and all problems of the file. It knows the layouts and the keys, but no hook.
 package conf
 
 import (
@@ -14,25 +14,26 @@ import (
 )
 
 const (
-	// MaxSize is how many bytes a file may have.
+	// MaxSize is the largest size of a file, in bytes.
 	MaxSize = 256 << 10
 
-	// A value costs the YAML reader a few hundred bytes, however short it is written. 22,000 of them are more than
-	// a file of MaxSize has that people write, and stay below 32 MiB.
+	// The YAML library needs a few hundred bytes for each value, however short the value is. No
+	// real file of MaxSize has 22,000 values, which need less than 32 MiB.
 	maxValues = 22_000
 	maxDepth  = 100
 )
 
-// A Problem is one thing that is wrong with a file. It never shows a value, which may be a secret.
+// A Problem is one mistake in a file. It never shows a value, which may be a secret.
 type Problem struct {
-	Value // with nothing but a line and a column where there is no more
+	Value // the place; may have nothing but a line and a column
 	Text  string
-	Hint  string // what would be right, if there is more to say
+	Hint  string // how to correct it; may be empty
 }
 
 func problem(n *yaml.Node, text, hint string) *Problem { return &Problem{Value{Node: n}, text, hint} }
 
-// Parse reads a file. It fails only where nothing more can be said about the rest of it. An empty file has no root.
+// Parse parses a file. It returns the first problem that makes the rest of the file unreadable. An
+// empty file has the zero root.
 func Parse(data []byte) (root Value, bad *Problem) {
 	if len(data) > MaxSize {
 		return root, problem(&yaml.Node{}, "the file is too big", "at most 256 KiB")
@@ -71,7 +72,7 @@ func Parse(data []byte) (root Value, bad *Problem) {
 	return root, problem(top, "expected a mapping at the top level, found "+kind(top), "")
 }
 
-// values counts the bytes that can begin a value, which is at least the number of values.
+// values returns the number of bytes that can begin a value. The number of values is not higher.
 func values(data []byte) (n int) {
 	for _, c := range data {
 		switch c {
@@ -82,11 +83,12 @@ func values(data []byte) (n int) {
 	return n
 }
 
-// The YAML library counts the lines of its parser's errors from 0, and those of its scanner's from 1.
+// ofParser matches errors of the YAML library's parser, which count lines from 0. Those of its
+// scanner count from 1.
 var ofParser = regexp.MustCompile("^did not find expected (<|key|node|'-'|',' or)")
 
-// unreadable says what the YAML library says, and adds a hint where the file shows the mistake. It
-// does not quote the file: what looks like an alias may be a secret that begins with *.
+// unreadable returns an error of the YAML library as a problem, with a hint if it finds the
+// mistake. It does not quote the file: what looks like an alias may be a secret that begins with *.
 func unreadable(err error, data []byte) *Problem {
 	line, text := cutLine(strings.TrimPrefix(err.Error(), "yaml: "))
 	if ofParser.MatchString(text) {
@@ -104,14 +106,14 @@ func unreadable(err error, data []byte) *Problem {
 		if !strings.HasPrefix(text, m.text) {
 			continue
 		}
-		first := max(line, 1)                        // the library leaves out the line if it is the first
-		for _, at := range []int{first, first + 1} { // of a tab, it may report the line before
+		first := max(line, 1)                        // the library omits the first line
+		for _, at := range []int{first, first + 1} { // it may report the line before a tab
 			if place := m.at.FindSubmatchIndex(lineOf(data, at)); place != nil && (at == first || m.problem == aTab) {
 				return problem(&yaml.Node{Line: at, Column: place[2] + 1}, "not YAML: "+m.problem, m.hint)
 			}
 		}
 	}
-	if text == "did not find expected '-' indicator" { // the line is that of the list's first item
+	if text == "did not find expected '-' indicator" { // at the line of the list's first item
 		if at := afterList(data, line); at != nil {
 			return problem(at, "not YAML: a key at the column of the list's dashes", "indent it, or begin it with a dash")
 		}
@@ -121,8 +123,8 @@ func unreadable(err error, data []byte) *Problem {
 
 const aTab = "a tab"
 
-// afterList returns where a list that begins on the line goes on with something else in the column
-// of its dashes; nil if there is no such line.
+// afterList returns the first key at the column of the dashes of a list, after the line that the
+// list begins on. It returns nil if there is none.
 func afterList(data []byte, line int) *yaml.Node {
 	indent := func(text []byte) int { return len(text) - len(bytes.TrimLeft(text, " ")) }
 	column := indent(lineOf(data, line))
@@ -141,11 +143,10 @@ func afterList(data []byte, line int) *yaml.Node {
 	return nil
 }
 
-// mistakes are what the YAML library calls by names that help nobody. The group of at is the
-// character.
+// mistakes are errors of the YAML library that do not name the mistake.
 var mistakes = []struct {
-	text          string // how the library's error begins
-	at            *regexp.Regexp
+	text          string         // how the error begins
+	at            *regexp.Regexp // its group is the mistaken character
 	problem, hint string
 }{
 	{"found character that cannot start any token", regexp.MustCompile(`^[ \t?:-]*?(\t)`), aTab, "indent with spaces"},
@@ -157,7 +158,7 @@ var mistakes = []struct {
 		"a value that begins with * or &, and is neither an alias nor an anchor", "quote it"},
 }
 
-// lineOf returns a line of a file; lines count from 1.
+// lineOf returns a line of data. Lines count from 1.
 func lineOf(data []byte, line int) []byte {
 	for range line - 1 {
 		_, data, _ = bytes.Cut(data, []byte("\n"))
@@ -166,7 +167,7 @@ func lineOf(data []byte, line int) []byte {
 	return bytes.TrimSuffix(data, []byte("\r"))
 }
 
-// cutLine cuts off the line that a message of the YAML library begins with; 0 if it has none.
+// cutLine cuts the line number off an error of the YAML library. It returns 0 if there is none.
 func cutLine(text string) (line int, rest string) {
 	if _, err := fmt.Sscanf(text, "line %d: ", &line); err == nil {
 		_, text, _ = strings.Cut(text, ": ")
@@ -174,7 +175,7 @@ func cutLine(text string) (line int, rest string) {
 	return line, text
 }
 
-// tooDeep gives the first node that has more than levels above it. It does not follow aliases.
+// tooDeep returns the first node that has more than levels above it. It does not follow aliases.
 func tooDeep(n *yaml.Node, levels int) *yaml.Node {
 	if levels < 0 {
 		return n

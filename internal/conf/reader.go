@@ -13,14 +13,15 @@ import (
 	"github.com/flowhook/flowhook/internal/spell"
 )
 
-// A Value is a node of a file, with its key where it has one, and the way to it. The zero Value is none.
+// A Value is a node of a file, with its key and its path. The zero Value is no node.
 type Value struct {
 	*yaml.Node
-	key  *yaml.Node
-	Path string // "selfservice.login.before[0].hook"
+	key  *yaml.Node // nil for the item of a list
+	Path string     // "selfservice.login.before[0].hook"
 }
 
-// Get gives what v, a mapping, has under a key. It asks no more of v than that; what is no mapping has nothing.
+// Get returns the value of a key in v. It returns the zero Value if v has no such key or is no
+// mapping, and reports no problem.
 func (v Value) Get(key string) Value {
 	if v.Node == nil || v.Kind != yaml.MappingNode {
 		return Value{}
@@ -38,28 +39,28 @@ func (v Value) True() bool {
 	return v.Node != nil && v.Kind == yaml.ScalarNode && v.ShortTag() == "!!bool" && strings.EqualFold(v.Value, "true")
 }
 
-// atKey is the key of v, as a value that can be reported.
+// atKey returns the key of v, for a problem with it.
 func (v Value) atKey() Value { return Value{Node: v.key, Path: v.Path} }
 
-// A reader collects what is wrong. What is read with it is ours: there, an alias, a merge key, a tag or a duplicate is
-// a problem, because it hides what a file says.
+// A reader reads values strictly and collects the problems. Aliases, merge keys, tags and duplicate
+// keys are problems, because they hide what a file says.
 type reader struct{ problems []Problem }
 
 func (r *reader) wrong(v Value, hint, text string, args ...any) {
 	r.problems = append(r.problems, Problem{v, fmt.Sprintf(text, args...), hint})
 }
 
-// is reports whether v is of a kind, and adds a problem if it is not. Anchors and tags are
-// problems, too: they take the beginning of a value that is not quoted.
+// is reports whether v is of a kind, and adds a problem if it is not. An anchor or a tag is a
+// problem as well: it may be the beginning of a value that is not quoted.
 func (r *reader) is(v Value, want string) bool {
 	switch {
 	case v.Kind == yaml.AliasNode:
 		r.wrong(v, "write the value out, or quote one that begins with *", "aliases are not allowed here")
 	case v.Anchor != "":
-		if n := len(r.problems); n == 0 || r.problems[n-1].Node != v.Node { // an entry is looked at twice
+		if n := len(r.problems); n == 0 || r.problems[n-1].Node != v.Node { // entries are checked twice
 			r.wrong(v, "remove the anchor, or quote a value that begins with &", "anchors are not allowed here")
 		}
-		return v.Kind != yaml.ScalarNode && strings.HasPrefix(want, kind(v.Node)) // what is in it is reported, too
+		return v.Kind != yaml.ScalarNode && strings.HasPrefix(want, kind(v.Node)) // to report the problems in it
 	case v.Style&yaml.TaggedStyle != 0:
 		r.wrong(v, "remove the tag, or quote a value that begins with !", "tags are not allowed here")
 	case !strings.HasPrefix(want, kind(v.Node)):
@@ -73,7 +74,7 @@ func (r *reader) is(v Value, want string) bool {
 var kinds = map[string]string{"!!map": "a mapping", "!!seq": "a list", "!!str": "a string", "!!null": "null",
 	"!!int": "a number", "!!float": "a number", "!!bool": "true or false", "!!timestamp": "a date"}
 
-// kind says what a node is, in the words that [reader.is] takes.
+// kind returns the kind of a node, in the words of [reader.is].
 func kind(n *yaml.Node) string {
 	if words, ok := kinds[n.ShortTag()]; ok {
 		return words
@@ -81,7 +82,7 @@ func kind(n *yaml.Node) string {
 	return "something else"
 }
 
-// mapping gives the values of v, each with its key.
+// mapping returns the values of v, each with its key.
 func (r *reader) mapping(v Value) []Value {
 	if !r.is(v, "a mapping") {
 		return nil
@@ -90,14 +91,14 @@ func (r *reader) mapping(v Value) []Value {
 	first := make(map[string]int, len(v.Content)/2)
 	for i := 0; i+1 < len(v.Content); i += 2 {
 		key := v.Content[i]
-		at := Value{Node: key, Path: v.Path} // what is no good as a key is not shown, not even in the path
+		at := Value{Node: key, Path: v.Path} // without the key, which may be a misplaced value
 		line, again := first[key.Value]
 		switch {
 		case key.Tag == "!!merge":
 			r.wrong(at, "write the keys out", "merge keys are not allowed here")
 		case key.Kind != yaml.ScalarNode || key.Style&yaml.TaggedStyle != 0 || key.Anchor != "":
 			r.wrong(at, "", "expected a plain key")
-		case again && v.Path == "secrets" && !slices.Contains(secretKeys, key.Value):
+		case again && v.Path == "secrets" && !slices.Contains(below["secrets"], key.Value):
 			r.wrong(at, "", "duplicate key; the first is on line %d", line) // not shown: it may be a misplaced secret
 		case again:
 			r.wrong(at, "", "duplicate key %s; the first is on line %d", spell.Show(key.Value), line)
@@ -109,10 +110,11 @@ func (r *reader) mapping(v Value) []Value {
 	return values
 }
 
-// keys are what a mapping may have, and who reads it. What nobody reads is let be.
+// keys are the keys that a mapping may have, each with the function that reads its value. A nil
+// function ignores the value.
 type keys map[string]func(Value)
 
-// letBe are keys that do not concern flowhook.
+// letBe returns keys whose values are ignored.
 func letBe(names ...string) keys {
 	k := keys{}
 	for _, name := range names {
@@ -123,7 +125,7 @@ func letBe(names ...string) keys {
 
 func (k keys) names() []string { return slices.Sorted(maps.Keys(k)) }
 
-// each reads a mapping that has no other keys. What says what they are.
+// each reads a mapping. It reports a key that is not known as an unknown what.
 func (r *reader) each(v Value, what string, known keys) {
 	names := known.names()
 	for _, v := range r.mapping(v) {
@@ -135,6 +137,7 @@ func (r *reader) each(v Value, what string, known keys) {
 	}
 }
 
+// list returns the items of v. The kind want begins with "a list".
 func (r *reader) list(v Value, want string) []Value {
 	if !r.is(v, want) {
 		return nil
@@ -146,7 +149,7 @@ func (r *reader) list(v Value, want string) []Value {
 	return items
 }
 
-// unknown reports a key or a name that is not among known.
+// unknown reports a key or a name, which is a what, that is not among known.
 func (r *reader) unknown(v Value, what string, known []string) {
 	options := map[string]string{"flow": "Options.Flows", "strategy or key": "Options.Strategies"}
 	problem, hint := spell.Unknown(what, v.Value, known, options[what])

@@ -11,11 +11,11 @@ import (
 
 const (
 	maxReferences = 1000    // different ones in a file
-	maxReferred   = 8 << 20 // bytes of all that they lead to; the last may go beyond
+	maxReferred   = 8 << 20 // bytes that they lead to in all; the last one may exceed it
 )
 
-// References hold what the references of a file led to when it was loaded, so that all that is made
-// of the file later is made of one moment. They never change. Nil holds none.
+// References are the references of a file with the texts that they led to when the file was loaded.
+// They never change. Nil holds none.
 type References map[string]resolved
 
 type resolved struct {
@@ -23,10 +23,12 @@ type resolved struct {
 	fault *reference.Fault
 }
 
-// ResolveReferences reads what a file refers to in its secrets and in the configs of its hooks,
-// each variable and each file once. It goes by the shape of an entry: which flows and hooks there
-// are is not known before New. Relative paths begin at dir, the file's folder; "" is the working
-// directory.
+// ResolveReferences resolves the references in the secrets of a file and in the configs of its
+// hooks. It reads each variable and each file once. A relative path begins at dir, the folder of
+// the file; an empty dir is the working directory.
+//
+// The flows and hooks are not known before New, so anything in selfservice that looks like an entry
+// of a hook counts as one.
 func ResolveReferences(root Value, dir string) References {
 	r := resolver{dir: dir, found: References{}}
 	pairs(root.Node, func(key, section *yaml.Node) {
@@ -44,7 +46,7 @@ func ResolveReferences(root Value, dir string) References {
 	return r.found
 }
 
-// pairs calls fn for each key and value of n, if it is a mapping.
+// pairs calls fn for each key and value of n, if n is a mapping.
 func pairs(n *yaml.Node, fn func(key, value *yaml.Node)) {
 	if n == nil || n.Kind != yaml.MappingNode {
 		return
@@ -54,15 +56,15 @@ func pairs(n *yaml.Node, fn func(key, value *yaml.Node)) {
 	}
 }
 
-// A resolver fills in References.
+// A resolver resolves references and adds them to found.
 type resolver struct {
 	dir   string
 	found References
 	size  int
 }
 
-// entries resolves the config of each entry of a hook that is in n, at any depth. A flow or a
-// strategy may be named hook; it is not a scalar.
+// entries resolves the config of each entry of a hook in n, at any depth. A key named hook that is
+// not a scalar may be a flow or a strategy.
 func (r *resolver) entries(n *yaml.Node) {
 	isEntry := false
 	pairs(n, func(key, value *yaml.Node) {
@@ -81,7 +83,7 @@ func (r *resolver) entries(n *yaml.Node) {
 	}
 }
 
-// all resolves each reference in n, where trim returns the text of a string.
+// all resolves each reference in n. It looks at the text of a string after trim.
 func (r *resolver) all(n *yaml.Node, trim func(string) string) {
 	for _, child := range n.Content {
 		r.all(child, trim)
@@ -99,11 +101,11 @@ func (r *resolver) all(n *yaml.Node, trim func(string) string) {
 	r.found[text] = to
 }
 
-// Resolve returns what a string in the config of a hook stands for, or what is wrong with it. See
-// [reference.Resolve].
+// Resolve returns the text that a string in the config of a hook refers to, as [reference.Resolve]
+// does. A string that is no reference is its own text.
 func (f *File) Resolve(v Value) (text string, bad *Problem) { return f.resolve(v, v.Value) }
 
-// resolve is Resolve for a text in place of the string that v is.
+// resolve is Resolve for a text that stands for v.
 func (f *File) resolve(v Value, text string) (string, *Problem) {
 	to, ok := f.references[text]
 	switch {
@@ -117,8 +119,8 @@ func (f *File) resolve(v Value, text string) (string, *Problem) {
 	return to.text, nil
 }
 
-// secret is Resolve for a secret. What looks like a reference, but is not one, is refused in the
-// file only: there, a mistake in writing it is likely, and a variable can hold any secret.
+// secret is Resolve for a secret. A text that only looks like a reference is a problem here,
+// because it is probably a misspelled one. A variable can still hold such a secret.
 func (f *File) secret(v Value) (text string, bad *Problem) {
 	const wayOut = "; if this is the secret itself, keep it in a variable and write ${NAME}"
 	text = reference.Trim(v.Value)
@@ -126,7 +128,7 @@ func (f *File) secret(v Value) (text string, bad *Problem) {
 	case reference.IsVariable(text), strings.HasPrefix(text, "file:"):
 		return f.resolve(v, text)
 	case strings.Contains(text, "${"):
-		return "", &Problem{v, "a reference is the whole value", "write ${NAME} alone" + wayOut}
+		return "", &Problem{v, "a reference must be the whole value", "write ${NAME} alone" + wayOut}
 	case reference.IsForeign(text):
 		return "", &Problem{v, notResolved,
 			"write ${NAME} for a variable of the environment, or file:PATH for the content of a file" + wayOut}
@@ -134,8 +136,8 @@ func (f *File) secret(v Value) (text string, bad *Problem) {
 	return f.resolve(v, text)
 }
 
-// unresolved adds the strings in v, the config of a hook, that name a variable in a way that is not
-// read here, or as a part of them.
+// unresolved adds the strings in v, the config of a hook, that name a variable in an unknown
+// notation, or in a part of the string.
 func (l *layout) unresolved(v Value) {
 	for i, child := range v.Content {
 		switch {

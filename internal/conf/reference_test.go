@@ -13,7 +13,7 @@ import (
 
 const canary = "cAnArY7Q-long-enough"
 
-// readAt reads a file that is in a folder.
+// readAt reads a file whose folder is dir.
 func readAt(t *testing.T, dir, text string) (*File, Value) {
 	t.Helper()
 	root, bad := Parse([]byte(text))
@@ -21,7 +21,7 @@ func readAt(t *testing.T, dir, text string) (*File, Value) {
 	return Read(root, []string{"login"}, []string{"password"}, ResolveReferences(root, dir)), root
 }
 
-// write makes a file in a folder, and gives its path.
+// write creates a file in a folder and returns its path.
 func write(t *testing.T, dir, name, text string) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
@@ -30,7 +30,7 @@ func write(t *testing.T, dir, name, text string) string {
 	return path
 }
 
-// Each row is read as a secret and in the config of a hook. want is the text, or the problem.
+// Each row is read as a secret and in the config of a hook.
 func TestReferences(t *testing.T) {
 	t.Setenv("FLOWHOOK_SECRET", canary)
 	t.Setenv("_Flowhook2", canary+"$${X}\nfile:x")
@@ -62,12 +62,12 @@ func TestReferences(t *testing.T) {
 		{"a variable that is not set", "${FLOWHOOK_NONE}", "", `the environment variable "FLOWHOOK_NONE" is not set`},
 		{"a variable that is empty", "${FLOWHOOK_EMPTY}", "", `the environment variable "FLOWHOOK_EMPTY" is empty`},
 		{"a variable of bytes", "${FLOWHOOK_BYTES}", "", `the environment variable "FLOWHOOK_BYTES" is not UTF-8`},
-		{"a name that has spaces around it", "${ FLOWHOOK_SECRET }", "", "a reference is the whole value"},
-		{"a reference and more", "${FLOWHOOK_SECRET}" + canary, "", "a reference is the whole value"},
-		{"a line break and more after it", `${FLOWHOOK_SECRET}\n-`, "", "a reference is the whole value"},
-		{"no name", "${}" + canary, "", "a reference is the whole value"},
-		{"a name that is none", "${2FLOWHOOK}--------", "", "a reference is the whole value"},
-		{"a default", "${FLOWHOOK_NONE:-" + canary + "}", "", "a reference is the whole value"},
+		{"a name that has spaces around it", "${ FLOWHOOK_SECRET }", "", "a reference must be the whole value"},
+		{"a reference and more", "${FLOWHOOK_SECRET}" + canary, "", "a reference must be the whole value"},
+		{"a line break and more after it", `${FLOWHOOK_SECRET}\n-`, "", "a reference must be the whole value"},
+		{"no name", "${}" + canary, "", "a reference must be the whole value"},
+		{"a name that is none", "${2FLOWHOOK}--------", "", "a reference must be the whole value"},
+		{"a default", "${FLOWHOOK_NONE:-" + canary + "}", "", "a reference must be the whole value"},
 		{"white space around a variable", "${FLOWHOOK_SPACE}", canary + " \t" + canary, ""},
 		{"a variable of white space", "${FLOWHOOK_BLANK}", "", `the environment variable "FLOWHOOK_BLANK" is empty`},
 
@@ -91,10 +91,10 @@ func TestReferences(t *testing.T) {
 		{"bytes", "file:bytes", "", `the file "bytes" is not UTF-8`},
 		{"none", "file:none", "", `the file "none" cannot be read: no such file or directory`},
 		{"a link to none", "file:dangling", "", `the file "dangling" cannot be read: no such file or directory`},
-		{"a folder", "file:sub", "", `the file "sub" is no regular file`},
-		{"a pipe", "file:pipe", "", `the file "pipe" is no regular file`},
-		{"a link to a pipe", "file:piped", "", `the file "piped" is no regular file`},
-		{"a device", "file:/dev/zero", "", `the file "/dev/zero" is no regular file`},
+		{"a folder", "file:sub", "", `the file "sub" is not a regular file`},
+		{"a pipe", "file:pipe", "", `the file "pipe" is not a regular file`},
+		{"a link to a pipe", "file:piped", "", `the file "piped" is not a regular file`},
+		{"a device", "file:/dev/zero", "", `the file "/dev/zero" is not a regular file`},
 		{"no path", "file:", "", "file: without a path"},
 		{"no path in a URL", "file://", "", "file: without a path"},
 		{"a host", "file://localhost" + abs, "", `the file "localhost/`},
@@ -131,8 +131,8 @@ func TestReferences(t *testing.T) {
 	}
 }
 
-// Where only a part looks like a reference, a secret is refused; a config has it as it stands.
-func TestAPartOfAValueIsNoReference(t *testing.T) {
+// If only a part of a value looks like a reference, a secret is rejected and a config is unchanged.
+func TestReferences_PartOfValueIsNotResolved(t *testing.T) {
 	t.Setenv("FLOWHOOK_SECRET", canary)
 	for text, want := range map[string]string{
 		canary + "${FLOWHOOK_SECRET}": canary + "${FLOWHOOK_SECRET}",
@@ -141,7 +141,7 @@ func TestAPartOfAValueIsNoReference(t *testing.T) {
 	} {
 		file, root := readAt(t, "", `{secrets: {default: ["`+text+`"]}, selfservice: {methods: {hook: x, config: ["`+text+`"]}}}`)
 		require.Len(t, file.Problems, 1, text)
-		assert.Equal(t, "a reference is the whole value", file.Problems[0].Text)
+		assert.Equal(t, "a reference must be the whole value", file.Problems[0].Text)
 		assert.NotContains(t, file.Problems[0].Text+file.Problems[0].Hint, canary)
 		var config []string
 		bad, err := root.Get("selfservice").Get("methods").Get("config").Decode(&config, file.Resolve)
@@ -151,8 +151,8 @@ func TestAPartOfAValueIsNoReference(t *testing.T) {
 	}
 }
 
-// A secret is judged by what it stands for, in every list that is there.
-func TestResolvedSecretsAreChecked(t *testing.T) {
+// All lists are checked, not only the one that counts.
+func TestSecrets_ResolvedTextIsChecked(t *testing.T) {
 	t.Setenv("FLOWHOOK_SECRET", canary)
 	t.Setenv("FLOWHOOK_SHORT", canary[:8])
 	file, _ := readAt(t, "", `secrets: {session: ["${FLOWHOOK_SHORT}", "${FLOWHOOK_SECRET}", "`+canary+`", ""], default: ["${FLOWHOOK_SHORT}"]}`)
@@ -169,7 +169,7 @@ func TestResolvedSecretsAreChecked(t *testing.T) {
 }
 
 // What is resolved is a string, and is not in what is said of it. Without a resolver, nothing is.
-func TestResolvedValuesOfAConfig(t *testing.T) {
+func TestDecode_ResolvesReferences(t *testing.T) {
 	t.Setenv("FLOWHOOK_SECRET", canary)
 	t.Setenv("FLOWHOOK_WAIT", "3s")
 	const entry = "selfservice: {methods: {hook: x, config: "
@@ -198,8 +198,8 @@ func TestResolvedValuesOfAConfig(t *testing.T) {
 	assert.Equal(t, "${FLOWHOOK_SECRET} file:none", config.Key+" "+config.Again)
 }
 
-// Without a folder, relative paths begin where the process is.
-func TestRelativePathsWithoutAFolder(t *testing.T) {
+// Without a folder, relative paths begin at the working directory.
+func TestReferences_RelativePathWithoutFolder(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "sub/secret", canary)
 	t.Chdir(dir)
@@ -230,8 +230,8 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
-// A reference that was not read with the file never reaches a hook as it is written.
-func TestResolveRefusesReferenceThatWasNotRead(t *testing.T) {
+// A reference that was not read with the file never reaches a hook unresolved.
+func TestResolve_ReferenceNotReadWithFile(t *testing.T) {
 	file := read(t, "selfservice: {login: {before: [{hook: x, config: {a: '${FLOWHOOK_SECRET}', b: 'file:none', c: plain}}]}}")
 	var config struct{ A, B, C string }
 	bad, err := file.Entries[0].Config.Decode(&config, file.Resolve)

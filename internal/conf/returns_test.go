@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// returned gives where a flow with a strategy leads, as the comment of File.Returns has it.
+// returned returns the URL after a flow with a strategy.
 func returned(file *File, flow, strategy string) (url string) {
 	for _, at := range []Return{{}, {Flow: flow}, {Flow: flow, Strategy: strategy}} {
 		for _, r := range file.Returns {
@@ -18,7 +18,7 @@ func returned(file *File, flow, strategy string) (url string) {
 	return url
 }
 
-func TestWhichReturnURLCounts(t *testing.T) {
+func TestReturnURL_NewestPlaceCounts(t *testing.T) {
 	for _, row := range []struct{ name, text, want string }{
 		{"none", "selfservice: {login: {}}", ""},
 		{"the oldest place", "urls: {default_return_to: /old}", "/old"},
@@ -44,7 +44,7 @@ func TestWhichReturnURLCounts(t *testing.T) {
 	}
 }
 
-func TestWhichAllowedURLsCount(t *testing.T) {
+func TestAllowedURLs_NewestPlaceCounts(t *testing.T) {
 	for _, row := range []struct {
 		name, text string
 		want       []string
@@ -70,8 +70,8 @@ func TestWhichAllowedURLsCount(t *testing.T) {
 	}
 }
 
-// What findings are about comes with its place; what a file does not say has none.
-func TestFacts(t *testing.T) {
+// A setting that the file has comes with its position; any other is the zero Value.
+func TestSettings_Positions(t *testing.T) {
 	file := read(t, `
 security: {account_enumeration: {mitigate: TRUE}, session: {cookie: {same_site: Strict}}}
 cookies: {same_site: Lax, domain: a.example}
@@ -118,7 +118,7 @@ func onOff(on bool) string {
 	return "false"
 }
 
-func TestWhatIsOverruled(t *testing.T) {
+func TestOverruled(t *testing.T) {
 	for _, row := range []struct {
 		text string
 		want []string // "what by what"

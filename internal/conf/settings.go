@@ -1,293 +1,110 @@
 package conf
 
-import (
-	"net/http"
-	"net/netip"
-	"regexp"
-	"slices"
-	"strings"
-	"time"
+import "slices"
 
-	"github.com/flowhook/flowhook/internal/reference"
-	"github.com/flowhook/flowhook/internal/spell"
-)
-
-// Session is how sessions are issued.
-type Session struct {
-	Lifespan time.Duration
-	Cookie
+// A setting is a key that flowhook knows. Its row in [settings] is all there is to know about it.
+type setting struct {
+	path   string             // where the key is
+	older  []string           // where it was in older versions of Kratos, oldest first
+	kratos bool               // whether the key shows that the file is one of Kratos
+	at     func(*File) *Value // where File keeps the value; nil: nowhere
+	read   func(*layout, found)
 }
 
-// Cookie is the cookie that carries a session's token.
-type Cookie struct {
-	Name, Domain, Path string
-	SameSite           http.SameSite
-	Persistent, Secure bool
-}
+// settings are the keys that flowhook knows, except hooks and the keys that lead to them.
+//
+// If a file has a setting in several places, all values are checked, and the newest place counts.
+// The values in the other places are Overruled if File keeps the value. If read is nil, the value
+// is not checked.
+//
+// <flow> and <strategy> are any flow and strategy. A file may leave out "flows".
+var settings = []setting{
+	{path: "session.lifespan",
+		read: func(l *layout, v found) { l.lifespan(v.Value, &l.file.Session.Lifespan) }},
+	{path: "session.earliest_possible_extend", kratos: true,
+		at: func(f *File) *Value { return &f.Extend }},
+	{path: "session.whoami", kratos: true},
 
-// CookieAt is where a file says how the cookie is: the newest place for each; none where it does not say.
-type CookieAt struct{ Name, Domain, Path, SameSite, Secure Value }
+	{path: "session.cookie.name",
+		at:   func(f *File) *Value { return &f.CookieAt.Name },
+		read: func(l *layout, v found) { l.file.Session.Name = l.cookieName(v.Value) }},
+	{path: "session.cookie.domain", older: []string{"cookies.domain"},
+		at:   func(f *File) *Value { return &f.CookieAt.Domain },
+		read: func(l *layout, v found) { l.file.Session.Domain = l.cookieDomain(v.Value) }},
+	{path: "session.cookie.path", older: []string{"cookies.path"},
+		at:   func(f *File) *Value { return &f.CookieAt.Path },
+		read: func(l *layout, v found) { l.file.Session.Path = l.cookiePath(v.Value) }},
+	{path: "session.cookie.same_site", older: []string{"security.session.cookie.same_site", "cookies.same_site"},
+		at:   func(f *File) *Value { return &f.CookieAt.SameSite },
+		read: func(l *layout, v found) { l.file.Session.SameSite = l.sameSite(v.Value) }},
+	{path: "session.cookie.persistent",
+		read: func(l *layout, v found) { l.flag(v.Value, &l.file.Session.Persistent) }},
+	{path: "session.cookie.secure", older: []string{"cookies.secure"},
+		at:   func(f *File) *Value { return &f.CookieAt.Secure },
+		read: func(l *layout, v found) { l.flag(v.Value, &l.file.Session.Secure) }},
 
-// A Flag is whether a file says that a flow is on.
-type Flag struct {
-	Flow string
-	On   bool
-	Value
-}
+	{path: "secrets.session", older: []string{"secrets.default", "secrets.cookie"},
+		read: func(l *layout, v found) { l.file.Secrets = l.secrets(v.Value) }},
+	{path: "secrets.cipher", kratos: true},
+	{path: "secrets.pagination", kratos: true},
 
-// A Secret is a string of the secrets. Text is what it stands for: its own, or what it refers to.
-type Secret struct {
-	Text string
-	Value
-}
-
-var defaultSession = Session{24 * time.Hour, Cookie{Path: "/", SameSite: http.SameSiteLaxMode, Persistent: true, Secure: true}}
-
-var (
-	// secretLists may sign session tokens. The first of them that is there counts.
-	secretLists = []string{"session", "cookie", "default"}
-	secretKeys  = append(slices.Clip(secretLists), "cipher", "pagination")
-)
-
-// secrets reads what signs the session cookie. The first list that is there counts; all are checked.
-func (l *layout) secrets(v Value) {
-	lists := map[string][]Secret{}
-	for _, list := range l.mapping(v) {
-		switch name := list.key.Value; {
-		case slices.Contains(secretLists, name):
-			lists[name] = l.secretList(list)
-		case slices.Contains(secretKeys, name):
-			l.kratos(list)
-		case spell.Nearest(name, secretKeys) != "":
-			l.unknown(list.atKey(), "key", secretKeys)
-		case slices.Contains(longTops, name):
-			l.tooDeep(list)
-		default: // not shown: it may be a misplaced secret
-			l.wrong(Value{Node: list.key, Path: v.Path}, spell.Hint("", secretLists), "unknown key")
-		}
-	}
-	for _, name := range secretLists {
-		if list, ok := lists[name]; ok {
-			l.file.Secrets = list
-			return
-		}
-	}
-}
-
-func (l *layout) secretList(v Value) (list []Secret) {
-	items := l.list(v, "a list of strings")
-	if items != nil && len(items) == 0 {
-		l.wrong(v, "add a secret, or remove the key", "no secrets")
-	}
-	var texts []string
-	broken := map[int]bool{} // those that are already reported
-	for _, item := range items {
-		if !l.is(item, "a string") {
-			continue
-		}
-		text, bad := l.file.secret(item)
-		if bad != nil {
-			l.problems = append(l.problems, *bad)
-			broken[len(list)] = true
-		}
-		text = reference.Trim(text) // as if it were kept elsewhere
-		list, texts = append(list, Secret{text, item}), append(texts, text)
-	}
-	CheckSecrets(texts, "put the secret itself into the variable or the file", func(i int, problem, hint string) {
-		if !broken[i] {
-			l.wrong(list[i].Value, hint, "%s", problem)
-		}
-	})
-	return list
-}
-
-// CheckSecrets reports what is wrong with secrets, by their index. refer is the hint for one that
-// was meant to be replaced.
-func CheckSecrets(list []string, refer string, report func(i int, problem, hint string)) {
-	const random = "the output of openssl rand -hex 32"
-	seen := make(map[string]bool, len(list))
-	for i, s := range list {
-		switch {
-		case s == "":
-			report(i, "an empty secret", "use "+random)
-		case reference.IsUnresolved(s):
-			report(i, notResolved, refer+"; if this is the secret itself, replace it with "+random)
-		case len(s) < 16:
-			report(i, "a secret of less than 16 bytes", "use "+random)
-		case seen[s]:
-			report(i, "a duplicate secret", "remove it")
-		}
-		seen[s] = true
-	}
-}
-
-const notResolved = "a reference or a placeholder that nothing has resolved"
-
-func (l *layout) session(v Value) {
-	known := keys{"whoami": l.kratos}
-	known["earliest_possible_extend"] = func(v Value) {
-		l.kratos(v)
-		l.file.Extend = v
-	}
-	known["lifespan"] = l.lifespan
-	known["cookie"] = func(v Value) { l.cookie(v, "name", "domain", "path", "same_site", "persistent", "secure") }
-	l.each(v, "key", known)
-}
-
-func (l *layout) lifespan(v Value) {
-	d, err := time.ParseDuration(v.Value)
-	switch {
-	case !l.is(v, "a string such as 24h"):
-	case err != nil && isReference(v.Value):
-		l.wrong(v, notHere, isNotResolved)
-	case err != nil || d < time.Second:
-		l.wrong(v, "write it as in 24h, 90m or 1h30m", "not a duration of at least a second")
-	default:
-		l.file.Session.Lifespan = d
-	}
-}
-
-// cookies is the older place of the cookie's settings, security the oldest.
-func (l *layout) cookies(v Value) { l.cookie(v, "domain", "path", "same_site", "secure") }
-
-func (l *layout) security(v Value) {
-	l.each(v, "key", keys{
-		"session": func(v Value) {
-			l.each(v, "key", keys{"cookie": func(v Value) { l.cookie(v, "same_site") }})
-		},
-		"account_enumeration": func(v Value) {
-			l.each(v, "key", keys{"mitigate": func(v Value) {
-				if on := false; l.flag(v, &on) && on {
-					l.file.Mitigate = v
-				}
-			}})
-		},
-	})
-}
-
-// cookie reads the settings of the cookie that stand in one of the places. They win over what was read before.
-func (l *layout) cookie(v Value, names ...string) {
-	c, at := &l.file.Session.Cookie, &l.file.CookieAt
-	all := keys{
-		"name": func(v Value) {
-			l.take(&at.Name, v)
-			c.Name = l.word(v, validName, "a name for a cookie", "letters, digits and !#$%&'*+-.^_`~")
-		},
-		"domain": func(v Value) { // an empty one is none: the cookie is the host's alone
-			l.take(&at.Domain, v)
-			hint := "a host name, without scheme, port or leading dot"
-			if isAddress(v.Value) {
-				hint = "it is an IP address: leave it out"
+	{path: "security.account_enumeration.mitigate",
+		read: func(l *layout, v found) {
+			if on := false; l.flag(v.Value, &on) && on {
+				l.file.Mitigate = v.Value
 			}
-			c.Domain = l.word(v, validDomain, "a domain for a cookie", hint)
-		},
-		"path": func(v Value) {
-			l.take(&at.Path, v)
-			c.Path = l.word(v, validPath, "a path for a cookie", "begin it with /; no semicolon, nothing but ASCII")
-		},
-		"same_site": func(v Value) {
-			valid := func(s string) bool { return sameSites[s] != 0 }
-			l.take(&at.SameSite, v)
-			c.SameSite = sameSites[l.word(v, valid, "a SameSite mode", "Strict, Lax or None")]
-		},
-		"persistent": func(v Value) { l.flag(v, &c.Persistent) },
-		"secure": func(v Value) {
-			l.take(&at.Secure, v)
-			l.flag(v, &c.Secure)
-		},
-	}
-	known := keys{}
-	for _, name := range names {
-		known[name] = all[name]
-	}
-	l.each(v, "key", known)
+		}},
+
+	{path: "selfservice.allowed_return_urls",
+		older: []string{"urls.whitelisted_return_to_urls",
+			"selfservice.whitelisted_return_to_urls", "selfservice.whitelisted_return_urls"},
+		at:   func(f *File) *Value { return &f.AllowedAt },
+		read: func(l *layout, v found) { l.file.Allowed = l.allowed(v.Value) }},
+	{path: "selfservice.default_browser_return_url",
+		older: []string{"urls.default_return_to", "selfservice.default_return_to"},
+		read:  (*layout).returnURL},
+	{path: "selfservice.flows.<flow>.after.default_browser_return_url",
+		older: []string{ // the key of the flow itself is not older, but overruled as well
+			"selfservice.flows.<flow>.default_return_to", "selfservice.flows.<flow>.default_browser_return_url",
+			"selfservice.flows.<flow>.after.default_return_to"},
+		read: (*layout).returnURL},
+	{path: "selfservice.flows.<flow>.after.<strategy>.default_browser_return_url",
+		older: []string{"selfservice.flows.<flow>.after.<strategy>.default_return_to"},
+		read:  (*layout).returnURL},
+
+	{path: "selfservice.flows.verification.ui_url", older: []string{"urls.verify_ui"},
+		at: func(f *File) *Value { return &f.VerifyURL }},
+	{path: "selfservice.flows.<flow>.enabled", kratos: true,
+		read: func(l *layout, v found) {
+			if on := false; l.flag(v.Value, &on) {
+				l.file.Enabled = append(l.file.Enabled, Flag{v.flow, on, v.Value})
+			}
+		}},
+	{path: "selfservice.methods", kratos: true},
+	{path: "selfservice.strategies", kratos: true},
 }
 
-// word returns a string that is valid, or "". Of references, only those are refused that a valid
-// value never looks like.
-func (l *layout) word(v Value, valid func(string) bool, what, hint string) string {
-	switch ok := valid(v.Value); {
-	case !l.is(v, "a string"):
-	case reference.IsUnresolved(v.Value), strings.Contains(v.Value, "${"), shellVariable(v.Value), !ok && isReference(v.Value):
-		l.wrong(v, notHere, isNotResolved)
-	case !ok:
-		l.wrong(v, hint, "not %s", what)
-	default:
-		return v.Value
-	}
-	return ""
+// places returns the paths of a setting, oldest first.
+func (s *setting) places() []string { return slices.Concat(s.older, []string{s.path}) }
+
+// ignored lists keys of Kratos that flowhook does not read, by the path that they are below. They
+// do not show that a file is one of Kratos, because they tell too little.
+var ignored = map[string][]string{
+	"selfservice.flows.<flow>": {"enable_legacy_one_step", "lifespan", "link_lifespan", "login_hints",
+		"notify_unknown_recipients", "privileged_session_max_age", "redirect_to", "request_lifespan", "required_aal",
+		"style", "ui_url", "use"},
+	"selfservice.flows.verify": {"return_to"}, // until v0.3
 }
-
-var shellVariable = regexp.MustCompile(`^\$[A-Z_][A-Z0-9_]*$`).MatchString
-
-// isReference reports whether an invalid value was meant to be replaced by another.
-func isReference(value string) bool {
-	return reference.Is(value) || reference.IsUnresolved(value) || reference.IsForeignVariable(value) ||
-		strings.Contains(value, "${")
-}
-
-// What is said of a reference where none is resolved.
-const (
-	isNotResolved = "a reference or a placeholder, which is not resolved here"
-	notHere       = "write the value; references are resolved in secrets and in the configs of the host's own hooks only"
-)
-
-// flag reports whether v is true or false, and sets on to what it is.
-func (l *layout) flag(v Value, on *bool) bool {
-	if v.ShortTag() == "!!str" && isReference(v.Value) {
-		l.wrong(v, notHere, isNotResolved)
-		return false
-	}
-	if !l.is(v, "true or false") {
-		return false
-	}
-	*on = strings.EqualFold(v.Value, "true")
-	return true
-}
-
-// checkCookie looks at what cannot be together, and names the cookie where the file does not.
-func (l *layout) checkCookie() {
-	s, at := &l.file.Session, l.file.CookieAt
-	bare := s.Domain == "" && s.Path == "/" && s.Secure
-	prefix := func(p string) bool { return len(s.Name) >= len(p) && strings.EqualFold(s.Name[:len(p)], p) }
-	switch {
-	case at.Name.Node == nil && bare:
-		s.Name = "__Host-session"
-	case at.Name.Node == nil:
-		s.Name = "session"
-	case prefix("__Host-") && !bare:
-		l.wrong(at.Name, "choose another name, or remove these",
-			"browsers refuse a __Host- cookie with a domain, a path, or secure: false")
-	case prefix("__Secure-") && !s.Secure:
-		l.wrong(at.Name, "choose another name, or remove secure", "browsers refuse a __Secure- cookie with secure: false")
-	}
-	if s.SameSite == http.SameSiteNoneMode && !s.Secure {
-		l.wrong(at.SameSite, "Lax, or remove secure", "browsers refuse SameSite=None with secure: false")
-	}
-}
-
-var sameSites = map[string]http.SameSite{
-	"Strict": http.SameSiteStrictMode, "Lax": http.SameSiteLaxMode, "None": http.SameSiteNoneMode,
-}
-
-const label = `[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?`
 
 var (
-	hostName  = regexp.MustCompile(`^(` + label + `\.)*` + label + `$`)
-	validPath = regexp.MustCompile(`^/[ -:<-~]*$`).MatchString
-	// validName takes a token of RFC 6265, but not the bar, which separates what is signed.
-	validName = regexp.MustCompile("^[a-zA-Z0-9!#$%&'*+.^_`~-]+$").MatchString
+	// kratosTops are the keys at the top level that only a file of Kratos has. Keys that any
+	// service may have, such as log, are not among them.
+	kratosTops = []string{"ciphers", "courier", "feature_flags", "hashers", "oauth2_provider"}
+
+	// kratosPairs are keys that some other services have as well. A file with two of them is one of
+	// Kratos; the version counts as one.
+	kratosPairs = []string{"dsn", "identity", "serve"}
+
+	// kratosPages are keys beside the flows, in some version of Kratos, that cannot have hooks.
+	kratosPages = []string{"error", "profile", "verify"}
 )
-
-// isAddress reports whether s is an IP address, with or without brackets and a port.
-func isAddress(s string) bool {
-	_, err := netip.ParseAddr(strings.Trim(s, "[]"))
-	_, withPort := netip.ParseAddrPort(s)
-	return err == nil || withPort == nil
-}
-
-// validDomain takes a host name of RFC 1123, or nothing. To a browser, a number at its end makes it an IP address.
-func validDomain(s string) bool {
-	last := s[strings.LastIndexByte(s, '.')+1:]
-	return s == "" || len(s) <= 253 && hostName.MatchString(s) && strings.Trim(last, "0123456789") != ""
-}

@@ -71,9 +71,9 @@ func TestCookieValues(t *testing.T) {
 	}
 }
 
-// A setting is judged by its own rule first: what is valid is taken, and what is not gets the hint for it, unless it
-// was certainly meant to be replaced.
-func TestCookieValuesThatLookLikeReferences(t *testing.T) {
+// A setting is judged by its own rule first: what is valid is taken, and what is not gets the hint
+// for it, unless it was certainly meant to be replaced.
+func TestCookieValues_References(t *testing.T) {
 	const reference, host = "a reference or a placeholder, which is not resolved here", "not a domain for a cookie"
 	for text, want := range map[string]string{
 		"name: __APP_SESSION__": "", "name: __HOST__": "", "name: '%SID%'": "", "name: a$b": "",
@@ -95,7 +95,7 @@ func TestCookieValuesThatLookLikeReferences(t *testing.T) {
 	}
 }
 
-func TestWhichSecretsCount(t *testing.T) {
+func TestSecrets_NewestListCounts(t *testing.T) {
 	for text, want := range map[string][]string{
 		"{}": nil,
 		"{default: [ddddddddddddddddd], cookie: [ccccccccccccccccc], session: [sssssssssssssssss]}": {"sssssssssssssssss"},
@@ -113,7 +113,7 @@ func TestWhichSecretsCount(t *testing.T) {
 	}
 }
 
-func TestWhichVerificationURLCounts(t *testing.T) {
+func TestVerifyURL_NewestPlaceCounts(t *testing.T) {
 	for text, want := range map[string]string{
 		"dsn: x":                       "",
 		"urls: {verify_ui: https://a}": "https://a",

@@ -7,11 +7,11 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// lineBreaks are those that the YAML library counts.
+// lineBreaks replaces the line breaks of the YAML library with \n.
 var lineBreaks = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n")
 
-// markTags sets the style of each node in n that begins with an exclamation mark, as the YAML
-// library does for tags other than ! itself, which it drops: "! secret" would be "secret".
+// markTags sets TaggedStyle in each node in n that begins with an exclamation mark. The YAML
+// library does so for other tags, but drops a lone mark: "! secret" would be "secret".
 func markTags(n *yaml.Node, data []byte) {
 	if !utf8.Valid(data) { // UTF-16
 		return
@@ -30,13 +30,14 @@ func markTags(n *yaml.Node, data []byte) {
 	mark(n)
 }
 
-// beginsWithKey reports whether a mapping begins where its first key does: a tag there is the key's.
+// beginsWithKey reports whether a mapping begins at its first key. A tag there belongs to the key.
 func beginsWithKey(n *yaml.Node) bool {
 	return n.Kind == yaml.MappingNode && len(n.Content) > 0 &&
 		n.Content[0].Line == n.Line && n.Content[0].Column == n.Column
 }
 
-// isMark reports whether a line has an exclamation mark at a column, which counts characters from 1.
+// isMark reports whether a line has an exclamation mark at a column. Columns count characters, from
+// 1.
 func isMark(line string, column int) bool {
 	for _, r := range line {
 		if column--; column == 0 {

@@ -1,4 +1,4 @@
-// Package draw shows chains to people: as a table, and as a Mermaid diagram.
+// Package draw draws chains as a table and as a Mermaid diagram.
 package draw
 
 import (
@@ -10,7 +10,8 @@ import (
 	"github.com/flowhook/flowhook/internal/plan"
 )
 
-// Table gives a line for each hook of each chain: the point, the hook, where it is configured, and what becomes of it.
+// Table returns a line for each hook of each chain: its point, the hook, its position, and whether it
+// answers or never runs.
 func Table(chains []plan.Chain) string {
 	if len(chains) == 0 {
 		return "no hooks\n"
@@ -25,17 +26,17 @@ func Table(chains []plan.Chain) string {
 		}
 		point = oneLine(point) // the host may declare any name
 		for i, h := range c.Hooks {
-			hook, fate := oneLine(h.Name()), ""
+			hook, note := oneLine(h.Name()), ""
 			if h.Target != "" {
-				hook, fate = "redirect to "+oneLine(h.Leads()), "answers"
+				hook, note = "redirect to "+oneLine(h.Leads()), "answers"
 			}
 			if h.Timeout > 0 {
 				hook += ", at most " + h.Timeout.String()
 			}
 			if c.AnsweredBy[i] != nil {
-				fate = "never runs"
+				note = "never runs"
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", point, hook, oneLine(h.Where()), fate)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", point, hook, oneLine(h.Where()), note)
 			point = ""
 		}
 	}
@@ -47,7 +48,7 @@ func Table(chains []plan.Chain) string {
 	return strings.Join(lines, "\n")
 }
 
-// oneLine keeps what would break a line, or a column, or turn the order of the letters, out of it.
+// oneLine replaces characters that would break a line or a column, or reverse the order of letters.
 func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

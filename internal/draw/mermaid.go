@@ -8,8 +8,8 @@ import (
 	"github.com/flowhook/flowhook/internal/plan"
 )
 
-// Mermaid gives a flowchart with a lane for every flow, and for every strategy that has hooks of its own there: from the
-// request, phase by phase, to the answer, as Pipeline.Complete runs it. An empty one says so.
+// Mermaid returns a flowchart with the lanes of every flow, from the request to the answer, as
+// Pipeline.Complete runs it.
 func Mermaid(chains []plan.Chain) string {
 	d := &diagram{}
 	d.line("flowchart TB")
@@ -31,12 +31,12 @@ func Mermaid(chains []plan.Chain) string {
 
 type diagram struct {
 	text         strings.Builder
-	edges        []string // of the lane: an edge that stands in a subgraph pulls both of its nodes into it
+	edges        []string // of the lane; in a subgraph, an edge would pull both of its nodes into it
 	nodes, lanes int
 
-	last string // the node that was drawn last; "": none in this lane
-	live string // the last one that is reached
-	dead bool   // a redirect has answered: what is drawn next is not reached
+	last string // the node drawn last; "" if the lane has none
+	live string // the last node that a request reaches
+	dead bool   // a redirect has answered, so that the next nodes are not reached
 }
 
 func (d *diagram) line(format string, args ...any) { fmt.Fprintf(&d.text, format+"\n", args...) }
@@ -45,7 +45,7 @@ func (d *diagram) edge(format string, args ...any) {
 	d.edges = append(d.edges, fmt.Sprintf(format, args...))
 }
 
-// flow draws the lanes of one flow: of each strategy, then of the rest.
+// flow draws the lanes of one flow.
 func (d *diagram) flow(chains []plan.Chain) {
 	var strategies []string
 	at := map[[2]string]plan.Chain{} // by phase and strategy
@@ -55,35 +55,30 @@ func (d *diagram) flow(chains []plan.Chain) {
 			strategies = append(strategies, c.Strategy)
 		}
 	}
-	flow := chains[0].Flow
-	for _, s := range strategies {
-		d.lane(flow+" by "+s, s, at)
+	for _, l := range plan.Lanes(chains[0].Flow, strategies) {
+		d.lane(l, at)
 	}
-	if len(strategies) > 0 {
-		flow += " by any other strategy"
-	}
-	d.lane(flow, "", at)
 }
 
-func (d *diagram) lane(title, strategy string, at map[[2]string]plan.Chain) {
+func (d *diagram) lane(l plan.Lane, at map[[2]string]plan.Chain) {
 	d.lanes++
-	d.line("  subgraph lane%d[\"%s\"]", d.lanes, escape(title))
+	d.line("  subgraph lane%d[\"%s\"]", d.lanes, escape(l.Title))
 	d.line("    direction LR")
 	d.begin("request")
 	d.answer(d.hooks(at[[2]string{plan.Before, ""}]))
 	d.node("[%s]", "your handler")
-	d.answer(d.hooks(at[[2]string{plan.BeforePersist, strategy}]))
+	d.answer(d.hooks(at[[2]string{plan.BeforePersist, l.Strategy}]))
 	closed := d.dead
 	d.line("    subgraph transaction%d[\"one transaction\"]", d.lanes)
 	d.node("[%s]", "save")
-	to := d.hooks(at[[2]string{plan.After, strategy}])
+	to := d.hooks(at[[2]string{plan.After, l.Strategy}])
 	d.line("    end")
 	if !closed {
 		d.dead = false
 		d.node("[%s]", "commit")
 		d.end("your handler answers", to)
 	}
-	if failed, ok := at[[2]string{plan.Failed, strategy}]; ok {
+	if failed, ok := at[[2]string{plan.Failed, l.Strategy}]; ok {
 		d.begin("if it fails")
 		d.end("your handler answers with the error", d.hooks(failed))
 	}
@@ -97,13 +92,13 @@ func (d *diagram) lane(title, strategy string, at map[[2]string]plan.Chain) {
 	}
 }
 
-// begin draws what comes behind nothing.
+// begin draws a node that follows no other.
 func (d *diagram) begin(label string) {
 	d.last, d.live, d.dead = "", "", false
 	d.node("([%s])", label)
 }
 
-// end draws the answer: a redirect's, or else the handler's.
+// end draws the answer: that of the redirect to a target, or else the handler's.
 func (d *diagram) end(label, to string) {
 	if to == "" {
 		d.node("([%s])", label)
@@ -111,7 +106,7 @@ func (d *diagram) end(label, to string) {
 	d.answer(to)
 }
 
-// node draws one behind the last. Shape has %s for the quoted label.
+// node draws a node after the last one. shape has %s for the quoted label.
 func (d *diagram) node(shape, label string) {
 	id, class := d.id(), ""
 	if d.dead {
@@ -134,7 +129,7 @@ func (d *diagram) id() string {
 	return fmt.Sprintf("n%d", d.nodes)
 }
 
-// answer draws a redirect's answer, behind what is reached; none for "".
+// answer draws the answer of a redirect. It draws nothing if to is "".
 func (d *diagram) answer(to string) {
 	if to == "" {
 		return
@@ -144,8 +139,8 @@ func (d *diagram) answer(to string) {
 	d.edge("%s --> %s", d.live, id)
 }
 
-// hooks draws a chain, and gives the target of the redirect that answers; "" for none. What comes behind it is drawn, but
-// not reached.
+// hooks draws a chain and returns the target of the redirect that answers, or "". Later hooks are
+// drawn as not reached.
 func (d *diagram) hooks(c plan.Chain) (to string) {
 	for i, h := range c.Hooks {
 		label := c.Phase + ": " + escape(h.Name())
@@ -169,9 +164,10 @@ func (d *diagram) hooks(c plan.Chain) (to string) {
 	return to
 }
 
-// escape writes all but letters, digits and what is common in paths as Mermaid's entities, so that a text neither ends its
-// label nor is read as syntax, HTML, Markdown or a directive (%%{). Formulas ($$) and icons (fa:fa-car) Mermaid looks for when
-// it has decoded the entities: a word joiner, which one does not see, keeps them from being any.
+// escape writes everything except letters, digits and some characters of paths as Mermaid entities, so
+// that a text does not end its label and is not read as syntax, HTML, Markdown or a directive (%%{).
+// Mermaid looks for formulas ($$) and icons (fa:fa-car) after decoding entities, so an invisible word
+// joiner breaks them up.
 func escape(s string) string {
 	const joiner = "#8288;"
 	var b strings.Builder

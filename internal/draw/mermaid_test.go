@@ -38,7 +38,7 @@ func one(t *testing.T, lines ...string) *lane {
 
 func TestALaneGoesFromTheRequestToTheAnswer(t *testing.T) {
 	l := one(t, "login/before ban", "login/before_persist gate", "login/after session", "login/after audit")
-	require.Equal(t, "login", l.title)
+	require.Equal(t, "login by any strategy", l.title)
 	require.Len(t, l.starts, 1)
 	require.Equal(t, []string{"request", "before: ban", "your handler", "before_persist: gate", "(save)", "(after: session)",
 		"(after: audit)", "commit", "your handler answers"}, l.path(t, l.starts[0]))
@@ -99,7 +99,7 @@ func TestEveryStrategyHasALaneAndSoHasTheRest(t *testing.T) {
 		paths[l.title] = l.path(t, l.starts[0])
 	}
 	require.Equal(t, []string{"login by password", "login by any other strategy", "registration by oidc",
-		"registration by any other strategy", "logout"}, titles)
+		"registration by any other strategy", "logout by any strategy"}, titles)
 	require.Equal(t, []string{"lane1 lane2", "lane2 lane3", "lane3 lane4", "lane4 lane5"}, d.below)
 	require.Equal(t, []string{"request", "before: ban", "your handler", "(save)", "(after: revoke)", "(after: audit, flow-wide)", "commit", "your handler answers"}, paths["login by password"])
 	require.Equal(t, []string{"request", "before: ban", "your handler", "(save)", "(after: audit)", "commit", "your handler answers"}, paths["login by any other strategy"])
@@ -119,7 +119,7 @@ func TestALabelSaysWhereAndHowLong(t *testing.T) {
 	require.Contains(t, l.path(t, l.starts[0]), "(after: audit, at most 2s | auth.yml:9:17)")
 }
 
-// What Mermaid makes of these, TestMermaidDrawsIt in internal/drawtest shows.
+// TestMermaid_Draws in internal/drawtest shows how Mermaid draws these.
 func TestNoTextEndsItsLabel(t *testing.T) {
 	for _, name := range []string{`"]`, "`**`", "<b>", "&lt;", "#quot;", "%%{init: {}}%%", "end", "a; b", "$$x$$", "fa:fa-car", "x --> y", "ä 名", "https://example.org"} {
 		all := chains([]string{name}, []string{name}, "F/after/S "+name)

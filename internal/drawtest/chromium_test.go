@@ -22,21 +22,24 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A tab is one in a Chromium of its own.
+// A tab is a tab of a Chromium process of its own.
 type tab struct {
 	t   *testing.T
 	ctx context.Context
 
 	mu         sync.Mutex
-	complaints []string // of the browser's: console, exceptions, requests that failed, what a policy has blocked
+	complaints []string // console messages, exceptions, failed requests, violations of a policy
 }
 
 func newTab(t *testing.T) *tab {
 	b := &tab{t: t}
-	allocator, release := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
+	allocator, release := chromedp.NewExecAllocator(context.Background(), append(
+		chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(testkit.Chromium(t)), chromedp.UserDataDir(t.TempDir()),
-		// Chromium's own errands: they are of no use here, and on a machine without a way out each is a failed connection.
-		chromedp.Flag("disable-component-update", true), chromedp.Flag("no-pings", true), chromedp.Flag("disable-gpu", true))...)
+		// Without these, Chromium makes requests of its own, which fail on a machine that is
+		// offline.
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("no-pings", true),
+		chromedp.Flag("disable-gpu", true))...)
 	ctx, cancel := chromedp.NewContext(allocator, chromedp.WithListener(b.listen))
 	t.Cleanup(func() {
 		ending, done := context.WithTimeout(ctx, 20*time.Second)
@@ -46,11 +49,12 @@ func newTab(t *testing.T) *tab {
 		release()
 	})
 	b.ctx = ctx
-	require.NoError(t, chromedp.Do(ctx, command(network.Enable, network.EnableParams{}), command(log.Enable, cdp.Empty{}),
-		command(audits.Enable, cdp.Empty{})), "starting Chromium")
+	require.NoError(t, chromedp.Do(ctx, command(network.Enable, network.EnableParams{}),
+		command(log.Enable, cdp.Empty{}), command(audits.Enable, cdp.Empty{})), "starting Chromium")
 	return b
 }
 
+// listen records the complaints of the browser.
 func (b *tab) listen(event any) {
 	add := func(format string, args ...any) {
 		b.mu.Lock()
@@ -63,18 +67,18 @@ func (b *tab) listen(event any) {
 			add("console, %s: %s %s", e.Entry.Level, e.Entry.Text, e.Entry.URL)
 		}
 	case *runtime.EventConsoleAPICalled:
-		add("the page has written to the console: %s", e.Type)
+		add("the page wrote to the console: %s", e.Type)
 	case *runtime.EventExceptionThrown:
 		add("exception: %s", e.ExceptionDetails.Text)
 	case *network.EventLoadingFailed:
-		add("a request has failed: %s, %s %s", e.Type, e.ErrorText, e.BlockedReason)
+		add("a request failed: %s, %s %s", e.Type, e.ErrorText, e.BlockedReason)
 	case *audits.EventIssueAdded:
 		details, _ := json.Marshal(e.Issue.Details)
 		add("issue: %s %s", e.Issue.Code, details)
 	}
 }
 
-// heard gives the complaints since the last call.
+// heard returns the complaints since the last call.
 func (b *tab) heard() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -82,7 +86,7 @@ func (b *tab) heard() []string {
 	return b.complaints
 }
 
-// command makes an action of a command of the protocol, for those whose result is of no use.
+// command returns an action that runs a command of the protocol and ignores its result.
 func command[P, R any](c cdp.Command[P, R], params P) chromedp.Action[chromedp.Void] {
 	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		_, err := cdp.Call(ctx, t, c, params)
@@ -90,7 +94,7 @@ func command[P, R any](c cdp.Command[P, R], params P) chromedp.Action[chromedp.V
 	})
 }
 
-// run runs an action and gives its value.
+// run runs an action and returns its value.
 func run[T any](b *tab, a chromedp.Action[T]) T {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, 60*time.Second)
@@ -100,12 +104,13 @@ func run[T any](b *tab, a chromedp.Action[T]) T {
 	return value
 }
 
-// js evaluates an expression on the page, as DevTools do, which the page's policy does not bind.
+// js evaluates an expression on the page as DevTools do, unaffected by the page's policy.
 func js[T any](b *tab, expression string) T {
 	b.t.Helper()
 	return run(b, chromedp.Evaluate[T](expression))
 }
 
+// open opens a page, whose status must be 200.
 func (b *tab) open(url string) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, 60*time.Second)
@@ -115,7 +120,7 @@ func (b *tab) open(url string) {
 	require.EqualValues(b.t, 200, response.Status)
 }
 
-// A look is how a page is shown.
+// A look is a width and a color scheme.
 type look struct {
 	width int64
 	dark  bool
@@ -130,6 +135,7 @@ func (l look) String() string {
 
 var looks = []look{{1280, false}, {390, false}, {320, false}, {1280, true}, {390, true}, {320, true}}
 
+// as shows the page with a look.
 func (b *tab) as(l look, height int64) {
 	b.t.Helper()
 	scheme := "light"
@@ -137,11 +143,15 @@ func (b *tab) as(l look, height int64) {
 		scheme = "dark"
 	}
 	run(b, chromedp.Steps(
-		command(emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: l.width, Height: height, DeviceScaleFactor: 1, Mobile: l.width < 640}),
-		command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})))
+		command(emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
+			Width: l.width, Height: height, DeviceScaleFactor: 1, Mobile: l.width < 640,
+		}),
+		command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+		})))
 }
 
-// part takes a picture of an element, for people.
+// part saves a screenshot of an element, for people.
 func (b *tab) part(name, css string, l look) {
 	b.t.Helper()
 	b.save(name, l, run(b, chromedp.Screenshot(chromedp.Search(css))))
@@ -152,7 +162,7 @@ func (b *tab) save(name string, l look, png []byte) {
 	require.NoError(b.t, os.WriteFile(filepath.Join("screenshots", name+"-"+l.String()+".png"), png, 0o644))
 }
 
-// picture takes a picture of the whole page, for people.
+// picture saves a screenshot of the whole page, for people.
 func (b *tab) picture(name string, l look) {
 	b.t.Helper()
 	b.as(l, js[int64](b, "document.documentElement.scrollHeight"))

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// load makes the pipeline of a file. An empty name has none.
+// load returns the pipeline of a file. If name is empty, the configuration is empty.
 func load(t *testing.T, name string, opts flowhook.Options) *flowhook.Pipeline {
 	cfg := &flowhook.Config{}
 	if name != "" {
@@ -44,15 +44,16 @@ var idle = flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error { r
 
 var random = []string{"gQ7v2LhXk9TzR4mWc8NbYp3sJd6FaEuK1o5wVxHiSt0"}
 
-// hostileNames are names that would be markup, or syntax, if nobody took care.
+// hostileNames are names that would be markup or Mermaid syntax without escaping.
 var hostileNames = []string{
-	`<script>document.title='run'</script>`, `<img src=x onerror="document.title='run'">`, `"><b id="made">`, `'"]; click n1 "javascript:x"`,
-	"`code` **bold** _em_", "1. first", "- item", "# heading", "%%{init: {'theme':'forest'}}%%", "%% comment", "end", "]] --> evil",
-	"$$x^2$$", "fa:fa-car", "style x:y#z;", "&lt;b&gt;", "#quot;#35;", "a|b{c}(d)[e]", "{{.Style}}", "\u202egnp.exe", "line\nbreak\ttab", "naïve 名前",
+	`<script>document.title='run'</script>`, `<img src=x onerror="document.title='run'">`, `"><b id="made">`,
+	`'"]; click n1 "javascript:x"`, "`code` **bold** _em_", "1. first", "- item", "# heading",
+	"%%{init: {'theme':'forest'}}%%", "%% comment", "end", "]] --> evil", "$$x^2$$", "fa:fa-car", "style x:y#z;",
+	"&lt;b&gt;", "#quot;#35;", "a|b{c}(d)[e]", "{{.Style}}", "\u202egnp.exe", "line\nbreak\ttab", "naïve 名前",
 	strings.Repeat("long", 40),
 }
 
-// hostile has such names for hooks, a flow and strategies.
+// hostile returns a pipeline with such names for hooks, a flow and a strategy.
 func hostile(t *testing.T) *flowhook.Pipeline {
 	const flow, strategy = `flow "]<i id="made">`, "way `**`]"
 	cfg := &flowhook.Config{}

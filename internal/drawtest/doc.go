@@ -1,3 +1,3 @@
-// Package drawtest opens what shows a configuration in a browser: the hook page, and the Mermaid drawing. It has a module of
-// its own for what drives the browser, and nothing but tests.
+// Package drawtest tests the hook page and the Mermaid diagram in a browser. It is a module of its
+// own because it needs a library that drives the browser.
 package drawtest

@@ -17,12 +17,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var drawing = template.Must(template.New("").Parse(`<!DOCTYPE html><html lang="en"><head><title>Drawing</title><link rel="icon" href="data:,">
+var drawing = template.Must(template.New("").Parse(`<!DOCTYPE html>
+<html lang="en"><head><title>Drawing</title><link rel="icon" href="data:,">
 <meta name="viewport" content="width=device-width"></head><body><pre>{{.}}</pre><script src="/mermaid.js"></script></body></html>`))
 
-// TestMermaidDrawsIt has Mermaid itself draw: FLOWHOOK_MERMAID is the path of its mermaid.min.js. What the text must be,
-// internal/draw tests without it.
-func TestMermaidDrawsIt(t *testing.T) {
+// TestMermaid_Draws draws diagrams with Mermaid itself. FLOWHOOK_MERMAID is the path of its
+// mermaid.min.js. The tests of internal/draw check the text of diagrams without it.
+func TestMermaid_Draws(t *testing.T) {
 	library, err := os.ReadFile(testkit.Env(t, "FLOWHOOK_MERMAID"))
 	require.NoError(t, err)
 	b := newTab(t)
@@ -32,12 +33,12 @@ func TestMermaidDrawsIt(t *testing.T) {
 	}{
 		"empty": {load(t, "", flowhook.Options{}), drawn{[]string{}, []string{}, 0}},
 		"service": {load(t, "service.yml", flowhook.Options{Secrets: random}), drawn{
-			[]string{"login", "registration by password", "registration by oidc", "registration by any other strategy",
-				"settings by password", "settings by profile", "settings by any other strategy", "sign_out_everywhere"},
+			[]string{"login by any strategy", "registration by password", "registration by oidc", "registration by any other strategy",
+				"settings by password", "settings by profile", "settings by any other strategy", "sign_out_everywhere by any strategy"},
 			[]string{"302 to /settings", "302 to /settings", "302 to /settings"}, 0}},
 		"traps": {load(t, "traps.yml", flowhook.Options{}), drawn{
 			[]string{"login by password", "login by any other strategy", "registration by password", "registration by oidc",
-				"registration by any other strategy", "recovery"},
+				"registration by any other strategy", "recovery by any strategy"},
 			[]string{"302 to /closed", "302 to /maintenance", "302 to /sorry", "302 to /sorry", "302 to /sorry",
 				"302 to https://www.example.org/welcome", "302 to https://www.example.org/welcome"},
 			2 /* login */ + 3 /* failed */ + 2 /* save, audit */ + 3 /* handler, save, revoke */}},
@@ -65,33 +66,39 @@ func TestMermaidDrawsIt(t *testing.T) {
 			require.Empty(t, said, "%s: Mermaid says\n%s", where, row.pipeline.Plan().Mermaid())
 			b.picture("mermaid-"+name, l)
 			assert.Equal(t, "Drawing", js[string](b, "document.title"), where)
-			assert.Zero(t, js[int](b, "document.querySelectorAll('pre script, pre img, pre a, pre b, pre strong, pre em, pre i, pre ul, pre .katex').length"), "%s: a name is markup", where)
+			assert.Zero(t, js[int](b, "document.querySelectorAll("+
+				"'pre script, pre img, pre a, pre b, pre strong, pre em, pre i, pre ul, pre .katex').length"),
+				"%s: a name is markup", where)
 			assert.Empty(t, b.heard(), where)
 			shown := drawn{
-				Lanes: js[[]string](b, `Array.from(document.querySelectorAll('.cluster'), (e) => ({ text: e.textContent.trim(), top: e.getBoundingClientRect().top }))
+				Lanes: js[[]string](b, `Array.from(document.querySelectorAll('.cluster'),
+						(e) => ({ text: e.textContent.trim(), top: e.getBoundingClientRect().top }))
 					.filter((e) => e.text !== 'one transaction').sort((x, y) => x.top - y.top).map((e) => e.text)`),
-				Answers: js[[]string](b, `Array.from(document.querySelectorAll('.node.answers'), (e) => e.textContent.trim().replaceAll('\u2060', ''))`),
-				Never:   js[int](b, "document.querySelectorAll('.node.never').length"),
+				Answers: js[[]string](b, `Array.from(document.querySelectorAll('.node.answers'),
+					(e) => e.textContent.trim().replaceAll('\u2060', ''))`),
+				Never: js[int](b, "document.querySelectorAll('.node.never').length"),
 			}
 			slices.Sort(shown.Answers)
 			assert.Equal(t, row.drawn, shown, where)
 			if name == "hostile" {
-				text := words(js[string](b, "Array.from(document.querySelectorAll('.nodeLabel'), (e) => e.innerText).join(' ').replaceAll('\u2060', '')"))
+				text := words(js[string](b, "Array.from(document.querySelectorAll('.nodeLabel'), "+
+					"(e) => e.innerText).join(' ').replaceAll('\u2060', '')"))
 				for _, hook := range hostileNames {
-					assert.Contains(t, text, words(strings.Map(printable, hook)), "the name is there, as text")
+					assert.Contains(t, text, words(strings.Map(printable, hook)), "the name is shown as text")
 				}
 			}
 		}
 	}
 }
 
-// A drawn is what one sees of a drawing.
+// A drawn is what a diagram shows.
 type drawn struct {
 	Lanes   []string // from top to bottom
 	Answers []string // sorted
 	Never   int
 }
 
+// printable replaces a character that the diagram replaces.
 func printable(r rune) rune {
 	if !unicode.IsPrint(r) {
 		return '?'

@@ -15,11 +15,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The checks that the pages of the authservice example go through. Its own tests show that each of them reports a bad page.
+// checks is the script that also checks the pages of the authservice example. The example's tests
+// show that each of its checks reports a bad page.
 const checks = "../../examples/authservice/internal/browser/page.js"
 
-// TestHookPageInABrowser opens the page of several configurations, at each width, light and dark.
-func TestHookPageInABrowser(t *testing.T) {
+// TestHookPage opens the page of several configurations with every look.
+func TestHookPage(t *testing.T) {
 	script, err := os.ReadFile(checks)
 	require.NoError(t, err)
 	b := newTab(t)
@@ -34,41 +35,44 @@ func TestHookPageInABrowser(t *testing.T) {
 		for _, l := range looks {
 			where := name + " at " + l.String()
 			b.as(l, 800)
-			b.open(server.URL) // anew: a complaint belongs to one look
-			for _, check := range []string{"structure", "layout", "colours"} {
+			b.open(server.URL) // again for each look, to know to which one a complaint belongs
+			for _, check := range []string{"structure", "layout", "colors"} {
 				found := js[struct {
 					Seen  int
 					Wrong []string
 				}](b, string(script)+"."+check+"()")
 				assert.Empty(t, found.Wrong, "%s: %s", where, check)
-				assert.NotZero(t, found.Seen, "%s: %s looked at nothing", where, check)
+				assert.NotZero(t, found.Seen, "%s: %s checked nothing", where, check)
 			}
 			assert.NotEqual(t, "run", js[string](b, "document.title"), where)
-			assert.Zero(t, js[int](b, "document.querySelectorAll('#made, main img, main script, main i').length"), "%s: a name is markup", where)
+			assert.Zero(t, js[int](b, "document.querySelectorAll('#made, main img, main script, main i').length"),
+				"%s: a name is markup", where)
 			b.picture("page-"+name, l)
 			assert.Empty(t, b.heard(), where)
 		}
 		if name == "hostile" {
 			text := words(js[string](b, "document.querySelector('main').innerText"))
 			for _, hook := range hostileNames {
-				assert.Contains(t, text, words(hook), "the name is there, as text")
+				assert.Contains(t, text, words(hook), "the name is shown as text")
 			}
 		}
 	}
 }
 
-// words takes out how text is spread over lines.
+// words replaces each run of white space with a space.
 func words(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// lane gives what a reader sees of a lane, from top to bottom.
+// lane returns the visible text of a lane, from top to bottom.
 func lane(b *tab, title string) string {
-	return words(js[string](b, fmt.Sprintf("Array.from(document.querySelectorAll('h3')).find((h) => h.innerText === %q).parentElement.innerText", title)))
+	return words(js[string](b, fmt.Sprintf("Array.from(document.querySelectorAll('h3'))."+
+		"find((h) => h.innerText === %q).parentElement.innerText", title)))
 }
 
-// TestRegistrationByPasswordCanBeRead is what the page is for: it alone tells what happens, in order, whatever its width.
-func TestRegistrationByPasswordCanBeRead(t *testing.T) {
+// The page alone tells what happens at a registration by password, in order and at every width.
+func TestHookPage_Registration(t *testing.T) {
 	b := newTab(t)
-	server := httptest.NewServer(hookpage.Handler(load(t, "service.yml", flowhook.Options{Secrets: random}), hookpage.Options{}))
+	opts := hookpage.Options{Recorder: hookpage.NewRecorder()}
+	server := httptest.NewServer(hookpage.Handler(load(t, "service.yml", flowhook.Options{Secrets: random}), opts))
 	defer server.Close()
 	for _, l := range looks {
 		b.as(l, 800)
@@ -88,33 +92,42 @@ func TestRegistrationByPasswordCanBeRead(t *testing.T) {
 			require.GreaterOrEqual(t, i, 0, "%s: %q does not come next, in %q, after %q", l, next, text, text[:at])
 			at += i + len(next)
 		}
-		assert.NotContains(t, text, "session cookie", "who registers by password is not signed in")
+		assert.NotContains(t, text, "session cookie", "a registration by password does not sign in")
 		inOrder(t, b, l)
 		b.part("registration", "//h3[. = 'registration by password']/..", l)
 	}
 }
 
-// inOrder says that the steps of each lane follow each other on the screen: to the right, or downwards.
+// inOrder asserts that the steps of each lane follow each other on the screen, to the right or
+// down.
 func inOrder(t *testing.T, b *tab, l look) {
 	wrong := js[[]string](b, `Array.from(document.querySelectorAll('.lane')).flatMap((lane) => {
 		const boxes = Array.from(lane.children, (e) => e.getBoundingClientRect());
-		return boxes.slice(1).flatMap((box, i) => (innerWidth > 992 ? box.left >= boxes[i].right : box.top >= boxes[i].bottom) ? [] : [lane.previousElementSibling.innerText + ' ' + i]);
+		return boxes.slice(1).flatMap((box, i) => {
+			const follows = innerWidth > 992 ? box.left >= boxes[i].right : box.top >= boxes[i].bottom;
+			return follows ? [] : [lane.previousElementSibling.innerText + ' ' + i];
+		});
 	})`)
 	assert.Empty(t, wrong, l.String())
 }
 
-// TestThePolicyHolds puts into the page what it does not have. The browser must refuse it, and be heard to.
-func TestThePolicyHolds(t *testing.T) {
+// TestHookPage_ContentSecurityPolicy adds markup to the page. The browser must block it and
+// complain.
+func TestHookPage_ContentSecurityPolicy(t *testing.T) {
 	handler := hookpage.Handler(load(t, "service.yml", flowhook.Options{Secrets: random}), hookpage.Options{})
-	for _, smuggled := range []string{"<script>document.title = 'run'</script>", "<style>h1 { display: none }</style>",
-		`<h1 style="display: none">x</h1>`, `<img src="/elsewhere">`} {
-		t.Run(smuggled, func(t *testing.T) {
+	for name, markup := range map[string]string{
+		"script":          "<script>document.title = 'run'</script>",
+		"style":           "<style>h1 { display: none }</style>",
+		"style attribute": `<h1 style="display: none">x</h1>`,
+		"image":           `<img src="/elsewhere">`,
+	} {
+		t.Run(name, func(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				page := httptest.NewRecorder()
 				handler.ServeHTTP(page, r)
 				w.Header().Set("Content-Type", page.Header().Get("Content-Type"))
 				w.Header().Set("Content-Security-Policy", page.Header().Get("Content-Security-Policy"))
-				io.WriteString(w, strings.Replace(page.Body.String(), "</header>", smuggled+"</header>", 1))
+				io.WriteString(w, strings.Replace(page.Body.String(), "</header>", markup+"</header>", 1))
 			}))
 			defer server.Close()
 			b := newTab(t)

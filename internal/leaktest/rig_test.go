@@ -27,8 +27,8 @@ type aborted struct{ testing.TB }
 
 func (a aborted) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
-// newRig returns a rig with hooks at login. Before it, "gate" answers a request with gate=shut and
-// aborts one with gate=abort. After it, a session is issued and an email is sent.
+// newRig returns a rig with hooks at login. At before, "gate" answers a request with gate=shut and
+// aborts one with gate=abort. At after, a session is issued and an email is sent.
 func newRig(t testing.TB) *hooktest.Rig {
 	cfg := &flowhook.Config{}
 	cfg.Add(loginBefore, "gate", flowhook.HookFunc(func(_ context.Context, x *flowhook.Exchange) error {
@@ -52,7 +52,7 @@ func exchange(target string) *flowhook.Exchange {
 	}
 }
 
-// login is a handler.
+// login returns the handler of the login.
 func login(pipeline *flowhook.Pipeline) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		flowhook.MustFromContext(r.Context()).Identity = exchange("/").Identity
@@ -63,8 +63,7 @@ func login(pipeline *flowhook.Pipeline) http.HandlerFunc {
 	}
 }
 
-// TestRig calls the rig in every way in which a call can end, and checks that no goroutine is left
-// each time.
+// TestRig makes calls of the rig end in every possible way and checks that no goroutine is left.
 func TestRig(t *testing.T) {
 	complete := func(t *testing.T, target string, save func(context.Context) error) *hooktest.Result {
 		return newRig(t).Complete(flowhook.Login, flowhook.Password, exchange(target), save)
@@ -79,7 +78,7 @@ func TestRig(t *testing.T) {
 	panics := func(t *testing.T, fn func()) {
 		defer func() {
 			if recover() == nil {
-				t.Error("it did not panic")
+				t.Error("the call did not panic")
 			}
 		}()
 		fn()
@@ -89,7 +88,7 @@ func TestRig(t *testing.T) {
 		go func() {
 			defer close(ended)
 			fn()
-			t.Error("it returned")
+			t.Error("the call returned")
 		}()
 		<-ended
 	}
@@ -108,12 +107,12 @@ func TestRig(t *testing.T) {
 		{"Run", func(t *testing.T) {
 			status(t, newRig(t).Run(loginBefore, exchange("/?gate=shut")), http.StatusForbidden)
 		}},
-		{"Run, aborted", func(t *testing.T) {
+		{"Run/aborted", func(t *testing.T) {
 			if got := newRig(t).Run(loginBefore, exchange("/?gate=abort")); got.Err != http.ErrAbortHandler {
 				t.Errorf("%+v", got)
 			}
 		}},
-		{"Run, with a request that cannot be sent", func(t *testing.T) {
+		{"Run/invalid request", func(t *testing.T) {
 			x := exchange("/")
 			x.Request.Method = "NO METHOD"
 			panics(t, func() { newRig(aborted{t}).Run(loginBefore, x) })
@@ -123,31 +122,31 @@ func TestRig(t *testing.T) {
 				t.Errorf("%+v", got)
 			}
 		}},
-		{"Complete, failed", func(t *testing.T) {
+		{"Complete/save fails", func(t *testing.T) {
 			errSave := errors.New("the disk is full")
 			if got := complete(t, "/", func(context.Context) error { return errSave }); got.Err != errSave {
 				t.Errorf("%+v", got)
 			}
 		}},
-		{"Complete, with a panic", func(t *testing.T) {
+		{"Complete/save panics", func(t *testing.T) {
 			panics(t, func() { complete(t, "/", func(context.Context) error { panic("in save") }) })
 		}},
-		{"Complete, ended", func(t *testing.T) {
+		{"Complete/save ends its goroutine", func(t *testing.T) {
 			ends(t, func() { complete(t, "/", func(context.Context) error { runtime.Goexit(); return nil }) })
 		}},
 		{"Serve", func(t *testing.T) { status(t, serve(t, "/", nil), http.StatusSeeOther) }},
-		{"Serve, answered by a hook", func(t *testing.T) { status(t, serve(t, "/?gate=shut", nil), http.StatusForbidden) }},
-		{"Serve, aborted", func(t *testing.T) { status(t, serve(t, "/?gate=abort", nil), 0) }},
-		{"Serve, aborted within the answer", func(t *testing.T) {
+		{"Serve/hook answers", func(t *testing.T) { status(t, serve(t, "/?gate=shut", nil), http.StatusForbidden) }},
+		{"Serve/aborted", func(t *testing.T) { status(t, serve(t, "/?gate=abort", nil), 0) }},
+		{"Serve/aborted after a part of the answer", func(t *testing.T) {
 			status(t, serve(t, "/", func(w http.ResponseWriter, _ *http.Request) {
 				fmt.Fprint(w, "half")
 				panic(http.ErrAbortHandler)
 			}), 0)
 		}},
-		{"Serve, with a panic", func(t *testing.T) {
+		{"Serve/handler panics", func(t *testing.T) {
 			panics(t, func() { serve(t, "/", func(http.ResponseWriter, *http.Request) { panic("in the handler") }) })
 		}},
-		{"Serve, ended", func(t *testing.T) {
+		{"Serve/handler ends its goroutine", func(t *testing.T) {
 			ends(t, func() { serve(t, "/", func(http.ResponseWriter, *http.Request) { runtime.Goexit() }) })
 		}},
 		{"CheckFile", func(t *testing.T) {

@@ -1,4 +1,4 @@
-// Package letter writes the mail that asks somebody to confirm an address, and says which addresses can be written to.
+// Package letter writes the email that asks a user to confirm an address, and checks addresses.
 package letter
 
 import (
@@ -13,20 +13,23 @@ import (
 	"unicode/utf8"
 )
 
-// Verification gives the mail: base, an absolute URL, with token in its query makes the link, which is good for so long.
+// Verification returns the parts of the email. The link is base, an absolute URL, with token in its
+// query. lifespan is how long the link is valid.
 func Verification(base, token string, lifespan time.Duration) (subject, text, page, link string) {
-	// Not by net/url, which refuses or rewrites some of what browsers keep, and sorts the pairs of
-	// a query.
+	// net/url would reject or rewrite URLs that browsers leave alone, and would sort the query.
 	base, fragment, fragmented := strings.Cut(base, "#")
 	base, query, _ := strings.Cut(base, "?")
-	pairs := slices.DeleteFunc(strings.Split(query, "&"), func(pair string) bool { return pair == "" || strings.HasPrefix(pair, "token=") })
+	pairs := slices.DeleteFunc(strings.Split(query, "&"), func(pair string) bool {
+		return pair == "" || strings.HasPrefix(pair, "token=")
+	})
 	link = base + "?" + strings.Join(append(pairs, "token="+token), "&")
 	if fragmented {
 		link += "#" + fragment
 	}
 	const (
 		ask = "Please open this link to confirm that this address is yours"
-		say = "The link works once, for %s. If you did not ask for this mail, you can ignore it."
+		say = "The link can be used once and expires in %s. " +
+			"If you did not request this email, you can ignore it."
 	)
 	subject = "Please confirm your address"
 	last := fmt.Sprintf(say, inWords(lifespan))
@@ -37,7 +40,7 @@ func Verification(base, token string, lifespan time.Duration) (subject, text, pa
 	return subject, text, page, link
 }
 
-// inWords gives a lifespan as a reader of mail would say it.
+// inWords writes a duration in its largest whole unit, such as "24 hours".
 func inWords(d time.Duration) string {
 	for _, unit := range []struct {
 		d    time.Duration
@@ -53,14 +56,15 @@ func inWords(d time.Duration) string {
 	return d.String()
 }
 
-// CheckAddress refuses what could end a header, add a second recipient, or hide what it is. RFC 5322, 3.4.1, without
-// display names, comments and quoted local parts; the length is that of RFC 5321, 4.5.3.1.3.
+// CheckAddress returns an error for an address that could end a header, add a second recipient or
+// hide characters. It follows RFC 5322, section 3.4.1, without display names, comments and quoted
+// local parts, and limits the length as RFC 5321, section 4.5.3.1.3, does.
 func CheckAddress(via, value string) error {
 	bad := false
 	switch {
 	case value == "" || len(value) > maxAddress || strings.ContainsFunc(value, hidden):
 		bad = true
-	case via != "email" && !strings.Contains(value, "@"): // a telephone number, say; the courier knows its form
+	case via != "email" && !strings.Contains(value, "@"): // such as a phone number, which the courier checks
 	default:
 		parsed, err := mail.ParseAddress(value)
 		bad = err != nil || parsed.Address != value
@@ -73,10 +77,11 @@ func CheckAddress(via, value string) error {
 
 const maxAddress = 254 // bytes
 
+// hidden reports whether a reader may overlook a character.
 func hidden(r rune) bool { return r == ' ' || r == utf8.RuneError || !unicode.IsPrint(r) }
 
-// fault says what is wrong with a bad address without showing it, as far as that can be said in a
-// few words.
+// fault returns a short description of what is wrong with a bad address. It does not quote the
+// address. It returns "" for a fault that has no short description.
 func fault(value string) string {
 	local, domain, at := strings.Cut(value, "@")
 	switch {
@@ -87,7 +92,7 @@ func fault(value string) string {
 	case strings.ContainsAny(value, `"<>(),:;\[]`):
 		return ": it has a display name, a comment, a quoted part or more than one address"
 	case strings.ContainsFunc(value, hidden):
-		return ": it has a space or a character that cannot be printed"
+		return ": it has a space or an unprintable character"
 	case !at:
 		return ": it has no @"
 	case local == "":
@@ -97,7 +102,7 @@ func fault(value string) string {
 	case strings.Contains(value, ".."):
 		return ": it has two dots in a row"
 	case strings.HasPrefix(local, ".") || strings.HasSuffix(local, "."):
-		return ": a dot is first or last before the @"
+		return ": the part before the @ begins or ends with a dot"
 	case strings.Contains(domain, "@"):
 		return ": it has more than one @"
 	}

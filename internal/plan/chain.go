@@ -22,8 +22,8 @@ type Chain struct {
 
 	Hooks []*conf.Entry
 
-	// AnsweredBy has, for each hook, the redirect that always answers before it. It is nil for a hook
-	// that runs.
+	// AnsweredBy has, for each hook, the redirect that always answers before it. It is nil for a
+	// hook that runs.
 	AnsweredBy []*conf.Entry
 }
 

@@ -27,8 +27,8 @@ func letters(tables ...string) map[rune]rune {
 	return m
 }
 
-// Plain returns what a word looks like, in lower case: without characters that show nothing, and
-// with ASCII in place of full-width forms and of letters that look the same.
+// Plain returns what a word looks like, in lower case: without invisible characters, and with ASCII
+// letters instead of full-width forms and lookalikes.
 func Plain(word string) string {
 	return strings.Map(plain, word)
 }
@@ -56,21 +56,22 @@ func plain(r rune) rune {
 
 // marked are Latin letters with a diacritic, each followed by the letter without it.
 var marked = letters(
-	"à a á a â a ã a ä a å a ā a ă a ą a ǎ a ạ a ả a ç c ć c ĉ c ċ c č c ď d đ d è e é e ê e ë e ē e ĕ e ė e ę e ě e ẹ e ẽ e",
+	"à a á a â a ã a ä a å a ā a ă a ą a ǎ a ạ a ả a ç c ć c ĉ c ċ c č c ď d đ d",
+	"è e é e ê e ë e ē e ĕ e ė e ę e ě e ẹ e ẽ e",
 	"ĝ g ğ g ġ g ģ g ĥ h ħ h ì i í i î i ï i ĩ i ī i ĭ i į i ǐ i ị i ĵ j ķ k ĺ l ļ l ľ l ł l ñ n ń n ņ n ň n",
 	"ò o ó o ô o õ o ö o ø o ō o ŏ o ő o ǒ o ọ o ŕ r ŗ r ř r ś s ŝ s ş s š s ș s ţ t ť t ŧ t ț t",
 	"ù u ú u û u ü u ũ u ū u ŭ u ů u ű u ų u ǔ u ụ u ŵ w ẁ w ẃ w ẅ w ý y ÿ y ŷ y ỳ y ỹ y ź z ż z ž z",
 )
 
-// English reports whether a name has no letter or mark of another language. A letter that only
-// looks like one of ASCII is none.
+// English reports whether a name has no letter or mark of another language. A lookalike of an ASCII
+// letter does not count as one.
 func English(name string) bool {
 	foreign := func(r rune) bool { return unicode.Is(unicode.M, r) || plain(r) > unicode.MaxASCII }
 	return !strings.ContainsFunc(name, foreign)
 }
 
-// Disguised returns the known word that a name looks like without diacritics, or with one other
-// character in place of one of the word's; "" if there is none.
+// Disguised returns the known word that equals name without its diacritics, where one character
+// beyond ASCII may replace any character of the word. It returns "" if there is no such word.
 func Disguised(name string, known []string) string {
 	looks := []rune(strings.Map(func(r rune) rune {
 		if letter, ok := marked[r]; ok {
@@ -93,15 +94,15 @@ func Disguised(name string, known []string) string {
 	return ""
 }
 
-// invisible reports whether a character shows nothing by itself. A plain space does.
+// invisible reports whether a character shows nothing by itself. A plain space counts as visible.
 func invisible(r rune) bool {
 	const brailleBlank = '\u2800'
 	none := unicode.In(r, unicode.C, unicode.M, unicode.Z, unicode.Other_Default_Ignorable_Code_Point)
 	return none && r != ' ' || r == brailleBlank
 }
 
-// Quote quotes a name for an error: in ASCII, if characters of the name are invisible or look like
-// others.
+// Quote quotes a name for an error. It escapes everything beyond ASCII if the name has invisible
+// characters or lookalikes.
 func Quote(name string) string {
 	if _, ok := disguise(name); ok {
 		return strconv.QuoteToASCII(Clip(name))
@@ -109,7 +110,7 @@ func Quote(name string) string {
 	return strconv.Quote(Clip(name))
 }
 
-// Show is [Quote], and says which character is not what it looks like.
+// Show is like [Quote] and also names the first character that is not what it looks like.
 func Show(name string) string {
 	if r, ok := disguise(name); ok {
 		return fmt.Sprintf("%s (with %U, %s)", Quote(name), r, kind(r))
@@ -117,7 +118,8 @@ func Show(name string) string {
 	return Quote(name)
 }
 
-// disguise returns the first disguised character of a name that may be taken for an ASCII word.
+// disguise returns the first disguised character of a name that a reader may mistake for an ASCII
+// word. ok is false if there is none.
 func disguise(name string) (r rune, ok bool) {
 	i := strings.IndexFunc(name, disguised)
 	if i < 0 || !readable(name) {
@@ -130,17 +132,19 @@ func disguise(name string) (r rune, ok bool) {
 // disguised reports whether a character is not the one that it looks like.
 func disguised(r rune) bool { return plain(r) != unicode.ToLower(r) }
 
-// readable reports whether a name may be taken for an ASCII word. A name in another script is not.
+// readable reports whether a reader may mistake a name for an ASCII word. A name in another script
+// is not readable.
 func readable(name string) bool {
 	letter := func(r rune) bool { return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' }
 	beyond := func(r rune) bool { return r > unicode.MaxASCII }
 	return strings.ContainsFunc(name, letter) || !strings.ContainsFunc(Plain(name), beyond)
 }
 
-// kind says in words what a disguised character is.
+// kind describes a disguised character.
 func kind(r rune) string {
+	ignorable := unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 	switch {
-	case unicode.Is(unicode.M, r) && !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector):
+	case unicode.Is(unicode.M, r) && !ignorable:
 		return "a combining mark"
 	case invisible(r):
 		return "which is invisible"

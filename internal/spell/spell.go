@@ -1,4 +1,4 @@
-// Package spell finds out what the writer of an unknown word may have meant.
+// Package spell suggests known words for unknown ones.
 package spell
 
 import (
@@ -9,19 +9,19 @@ import (
 )
 
 // Unknown returns the problem and the hint of an error for a name that is not among the known ones.
-// option, which may be empty, is where the host declares its own.
+// option is the option in which the host declares names of its own; it may be empty.
 func Unknown(what, name string, known []string, option string) (problem, hint string) {
 	hint = Hint(name, known)
 	near := Nearest(name, known)
 	if option != "" && near == "" {
 		hint += "; for one of the host's own, set " + option
-	} else if option != "" && len(name) < 4 { // so short that anything is near, as sms is to saml
+	} else if option != "" && len(name) < 4 { // such a short name is always near another, as sms is to saml
 		hint += " for one of the host's own, set " + option
 	}
 	return "unknown " + what + " " + Show(name), hint
 }
 
-// Hint suggests the known word that is nearest to name or, if none is near, lists them all.
+// Hint suggests the known word that is nearest to name. If none is near, it lists all known words.
 func Hint(name string, known []string) string {
 	if best := Nearest(name, known); best != "" {
 		return "did you mean " + Quote(best) + "?"
@@ -29,17 +29,18 @@ func Hint(name string, known []string) string {
 	return "known: " + strings.Join(known, ", ")
 }
 
-// Nearest returns the known word that is the fewest edits from name: at most one, or two if the
-// word is long enough. If there is none, it returns "". Words are compared as they look; see
-// [Plain].
+// Nearest returns the known word with the fewest edits from name: at most one, or two if the word
+// has more than three letters. It returns "" if there is none. It compares words by their looks;
+// see [Plain].
 func Nearest(name string, known []string) string { return nearest(name, known, 2) }
 
-// Alike returns the known word that looks like name; "" if there is none. A word looks like itself.
+// Alike returns the known word that looks like name, or "" if there is none. A word looks like
+// itself.
 func Alike(name string, known []string) string { return nearest(name, known, 0) }
 
 func nearest(name string, known []string, most int) string {
 	looks := []rune(Plain(name))
-	foreign := 0 // characters that resemble no ASCII letter that we know of, such as é
+	foreign := 0 // characters that resemble no ASCII letter, such as é
 	for _, r := range looks {
 		if r > unicode.MaxASCII {
 			foreign++
@@ -56,14 +57,15 @@ func nearest(name string, known []string, most int) string {
 	return ""
 }
 
-// A comparison is lenient if any character beyond ASCII matches any ASCII character.
+// A comparison compares words. If it is lenient, any character beyond ASCII matches any ASCII
+// character.
 type comparison struct{ lenient bool }
 
 func (c comparison) same(a, b rune) bool {
 	return a == b || c.lenient && a > unicode.MaxASCII && b <= unicode.MaxASCII
 }
 
-// within reports whether so many insertions, deletions and substitutions, or fewer, turn a into b.
+// within reports whether at most so many insertions, deletions and substitutions turn a into b.
 func (c comparison) within(edits int, a, b []rune) bool {
 	for len(a) > 0 && len(b) > 0 && c.same(a[0], b[0]) {
 		a, b = a[1:], b[1:]
@@ -74,8 +76,8 @@ func (c comparison) within(edits int, a, b []rune) bool {
 	return edits > 0 && (c.within(edits-1, a[1:], b[1:]) || c.within(edits-1, a[1:], b) || c.within(edits-1, a, b[1:]))
 }
 
-// Clip cuts a text that is too long for an error. It also cuts what may be a secret of a URL that
-// was put in the wrong place, by [target.Shown].
+// Clip shortens a text that is too long for an error. It also hides what [target.Shown] hides: a
+// URL in the wrong place may contain a secret.
 func Clip(s string) string {
 	const most = 60
 	if shown := target.Shown(s); shown != s {

@@ -11,19 +11,19 @@ import (
 	"github.com/flowhook/flowhook/internal/testkit"
 )
 
-// A client that goes away takes back nothing by halves: whenever its context ends, all is there, or nothing.
-func TestCancelledAtAnyMoment(t *testing.T) {
+// Whenever the context of a transaction is canceled, all of it is committed or nothing.
+func TestTransaction_CanceledAtAnyTime(t *testing.T) {
 	each(t, func(t *testing.T, d database) {
 		s, db := d.store(t)
 		db.SetMaxOpenConns(4)
 		n := testkit.Times(t, 3000)
-		committed, behindCommit := 0, 0
+		returned, unknown := 0, 0 // committed, without and with an error
 		for i := range n {
 			ctx, cancel := context.WithCancel(testContext(t))
 			switch i % 3 {
 			case 1: // at about the time of the commit
 				time.AfterFunc(time.Duration(i%300)*40*time.Microsecond, cancel)
-			case 2: // as the commit begins
+			case 2: // when the commit begins
 				defer cancel()
 			}
 			v, w := newSession("a"), newSession("a")
@@ -44,32 +44,34 @@ func TestCancelledAtAnyMoment(t *testing.T) {
 			})
 			_, first := s.FindSession(testContext(t), v.ID)
 			_, second := s.FindSession(testContext(t), w.ID)
-			require.Equal(t, first, second, "one of the two is there")
+			require.Equal(t, first, second, "only one of the two sessions was stored")
 			if i%3 == 0 {
 				require.ErrorIs(t, err, context.Canceled)
-				require.ErrorIs(t, first, flowhook.ErrNotFound, "the context had ended before the commit")
+				require.ErrorIs(t, first, flowhook.ErrNotFound, "the context ended before the commit")
 			}
 			if err == nil {
 				require.NoError(t, first)
-				committed++
+				returned++
 			} else if first == nil {
-				behindCommit++ // the commit took effect, and its answer was not waited for
+				unknown++ // the commit took effect, but the store did not wait for the answer
 			}
 			cancel()
 		}
-		require.Zero(t, db.Stats().InUse, "a connection was not given back")
-		require.NotZero(t, committed)
-		t.Logf("%s: %d transactions cancelled before, at and after the commit: all or nothing each time (%d committed; %d of them said so by an error)", d.name, n, committed+behindCommit, behindCommit)
+		require.Zero(t, db.Stats().InUse, "a connection was not returned to the pool")
+		require.NotZero(t, returned)
+		t.Logf("%s: %d transactions canceled before, at and after the commit: all or nothing each time "+
+			"(%d committed, %d of them with an error)", d.name, n, returned+unknown, unknown)
 	})
 }
 
-// foreign is a context that package context does not know as its own: what waits for its end hears of it later.
+// A foreign context is not one of package context, which notices its end with a delay.
 type foreign struct{ context.Context }
 
 func (f foreign) Value(any) any { return nil }
 
-// A context that has ended keeps from committing, though what waits for its end has not been called yet.
-func TestEndedForeignContextDoesNotCommit(t *testing.T) {
+// A transaction whose context has ended does not commit, even if the functions that wait for the
+// end have not been called yet.
+func TestTransaction_ForeignContextEnds(t *testing.T) {
 	each(t, func(t *testing.T, d database) {
 		s, _ := d.store(t)
 		for range 50 {

@@ -10,7 +10,7 @@ import (
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
 
-// storeFault is what goes wrong at one call of the store.
+// A storeFault is a failure of one call of the store.
 type storeFault string
 
 const (
@@ -19,33 +19,35 @@ const (
 	callCommit  storeFault = "fails at its end, before the commit"
 	panicBefore storeFault = "panics before it takes effect"
 	panicAfter  storeFault = "panics after it took effect"
-	ctxBefore   storeFault = "begins when the request's context has just ended"
-	ctxAfter    storeFault = "is followed by the end of the request's context"
+	ctxBefore   storeFault = "begins just after the request's context has ended"
+	ctxAfter    storeFault = "takes effect, and then the request's context ends"
 )
 
-var storeFaults = []storeFault{callBefore, callAfter, callCommit, panicBefore, panicAfter, ctxBefore, ctxAfter}
+var storeFaults = []storeFault{
+	callBefore, callAfter, callCommit, panicBefore, panicAfter, ctxBefore, ctxAfter,
+}
 
 var errCall = errors.New("injected at the store")
 
-// faultyStore is a store of which one call goes wrong.
+// A faultyStore is a store on which one call fails.
 type faultyStore struct {
 	*sqlstore.Store
 
 	mu     sync.Mutex
-	left   int // calls until the one that goes wrong; 0: none does
+	left   int // calls until the one that fails; 0 if none does
 	fault  storeFault
-	fired  string
+	fired  string // the method of the call that failed
 	cancel context.CancelFunc
 }
 
-// arm has the n-th call from now on go wrong.
+// arm makes the n-th call from now fail.
 func (s *faultyStore) arm(n int, f storeFault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.left, s.fault, s.fired = n, f, ""
 }
 
-// disarm gives the call that went wrong, if the request came that far.
+// disarm returns the method of the call that failed, or "" if there were fewer calls.
 func (s *faultyStore) disarm() (fired string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -53,12 +55,14 @@ func (s *faultyStore) disarm() (fired string) {
 	return s.fired
 }
 
+// requestBegins sets the function that ends the request's context.
 func (s *faultyStore) requestBegins(cancel context.CancelFunc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cancel = cancel
 }
 
+// next returns the fault of a call, or "" if it does not fail.
 func (s *faultyStore) next(method string) (storeFault, context.CancelFunc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -72,7 +76,7 @@ func (s *faultyStore) next(method string) (storeFault, context.CancelFunc) {
 	return s.fault, s.cancel
 }
 
-// call is one call; do is told whether it is to fail at its end, where it is a transaction.
+// call runs one call, with its fault. If fails is true, a transaction must fail at its end.
 func (s *faultyStore) call(method string, do func(fails bool) error) error {
 	f, cancel := s.next(method)
 	switch f {
@@ -135,7 +139,9 @@ func (s *faultyStore) DeleteSessions(ctx context.Context, id, except string) err
 	return s.call("DeleteSessions", func(bool) error { return s.Store.DeleteSessions(ctx, id, except) })
 }
 
-func (s *faultyStore) CreateVerification(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (created bool, err error) {
+func (s *faultyStore) CreateVerification(
+	ctx context.Context, v flowhook.VerificationToken, notSince time.Time,
+) (created bool, err error) {
 	err = s.call("CreateVerification", func(bool) (err error) {
 		created, err = s.Store.CreateVerification(ctx, v, notSince)
 		return err
@@ -143,7 +149,9 @@ func (s *faultyStore) CreateVerification(ctx context.Context, v flowhook.Verific
 	return created, err
 }
 
-func (s *faultyStore) ConsumeVerification(ctx context.Context, hash []byte, now time.Time) (v flowhook.VerificationToken, err error) {
+func (s *faultyStore) ConsumeVerification(
+	ctx context.Context, hash []byte, now time.Time,
+) (v flowhook.VerificationToken, err error) {
 	err = s.call("ConsumeVerification", func(bool) (err error) {
 		v, err = s.Store.ConsumeVerification(ctx, hash, now)
 		return err

@@ -1,11 +1,8 @@
 package sqltest
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"runtime"
-	"runtime/pprof"
 	"strings"
 	"testing"
 
@@ -15,15 +12,15 @@ import (
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
 
-// TestFaults has every call of the store and every operation of the driver go wrong, in every request of a host, one at
-// a time and in every way.
+// TestFaults makes every store call and every driver operation of a host's request fail, one at a
+// time and in every way. Each request must have all of its effects or none.
 func TestFaults(t *testing.T) {
 	all := plans[:3]
 	switch percent := testkit.Percent(t); {
 	case percent == 100:
 		all = plans
 	case percent >= 10:
-		all = plans[:9] // of every flow one, and those that swallow
+		all = plans[:9] // one of every flow, and those that ignore errors
 	}
 	each(t, func(t *testing.T, d database) {
 		source := d.migrated(t)
@@ -42,11 +39,11 @@ func TestFaults(t *testing.T) {
 					h.failOperations(operations)
 				})
 				if len(all) < len(plans) && n > 0 {
-					return // connecting is slow
+					return // because connecting is slow
 				}
 				t.Run("cold", func(t *testing.T) {
 					h := newHost(t, d, source, clean, p)
-					h.db.SetMaxIdleConns(-1) // every connection is a new one
+					h.db.SetMaxIdleConns(-1) // every request opens a connection
 					h.failOperations(operations)
 				})
 			})
@@ -54,37 +51,24 @@ func TestFaults(t *testing.T) {
 		for _, counts := range []map[ending]int{calls, operations} {
 			require.NotZero(t, counts[rolledBack])
 			require.NotZero(t, counts[absorbed])
-			require.NotZero(t, counts[stands])
+			require.NotZero(t, counts[committed])
 		}
-		t.Logf("all or nothing on %s, every store call going wrong: %s, in %d chains", d.name, sum(calls), len(all))
-		t.Logf("all or nothing on %s, every driver operation going wrong: %s, in %d chains", d.name, sum(operations), len(all))
+		t.Logf("all or nothing on %s, each store call failing: %s, in %d chains", d.name, sum(calls), len(all))
+		t.Logf("all or nothing on %s, each driver operation failing: %s, in %d chains",
+			d.name, sum(operations), len(all))
 	})
 }
 
 func sum(counts map[ending]int) string {
-	n := counts[rolledBack] + counts[absorbed] + counts[stands]
-	return fmt.Sprintf("%d injections (%d rolled back, %d absorbed, %d with an error after the commit)", n, counts[rolledBack], counts[absorbed], counts[stands])
+	n := counts[rolledBack] + counts[absorbed] + counts[committed]
+	return fmt.Sprintf("%d injections (%d rolled back, %d absorbed, %d with an error after the commit)",
+		n, counts[rolledBack], counts[absorbed], counts[committed])
 }
 
-// requireNoneLeft asserts, when the test and all that it started have ended, that no goroutine is left.
-func requireNoneLeft(t *testing.T) {
-	n := runtime.NumGoroutine()
-	t.Cleanup(func() {
-		waitUntil(t, func() string {
-			if runtime.NumGoroutine() <= n {
-				return ""
-			}
-			var all bytes.Buffer
-			pprof.Lookup("goroutine").WriteTo(&all, 1)
-			return "goroutines are left:\n" + all.String()
-		})
-	})
-}
-
-// failCalls has every call of the store go wrong.
+// failCalls makes every call of the store fail, one per request.
 func (h *host) failCalls(counts map[ending]int) {
 	h.reset()
-	h.requireSuccess("nothing goes wrong", h.request())
+	h.requireSuccess("without a fault", h.request())
 	for _, f := range storeFaults {
 		for n := 1; ; n++ {
 			h.reset()
@@ -92,7 +76,7 @@ func (h *host) failCalls(counts map[ending]int) {
 			a := h.request()
 			fired := h.store.disarm()
 			if fired == "" {
-				h.requireSuccess("nothing is left to go wrong", a)
+				h.requireSuccess("after the last call", a)
 				break
 			}
 			transaction := strings.HasSuffix(fired, "Transaction")
@@ -107,12 +91,14 @@ func (h *host) failCalls(counts map[ending]int) {
 	}
 }
 
-// failOperations has every operation of the driver go wrong.
+// failOperations makes every operation of the driver fail, one per request.
 func (h *host) failOperations(counts map[ending]int) {
 	h.reset()
-	h.requireSuccess("nothing goes wrong", h.request())
+	h.requireSuccess("without a fault", h.request())
 	faults := driverFaults
-	if h.swallows { // a statement that failed by itself is the host's own to miss; one that took the transaction with it is not
+	if h.swallows {
+		// A host that ignores a failed statement loses only that statement. But if the statement
+		// took the transaction with it, the store must notice.
 		faults = []driverFault{conflicted, lostBefore, lostAfter, endBefore, endAfter}
 	}
 	for _, f := range faults {
@@ -122,7 +108,7 @@ func (h *host) failOperations(counts map[ending]int) {
 			a := h.request()
 			fired := h.driver.disarm()
 			if fired == "" {
-				h.requireSuccess("nothing is left to go wrong", a)
+				h.requireSuccess("after the last operation", a)
 				break
 			}
 			name := fmt.Sprintf("operation %d, %s, %s", n, fired, f)
@@ -139,7 +125,8 @@ func (h *host) failOperations(counts map[ending]int) {
 	}
 }
 
-// again sends the same request, and nothing goes wrong. Where there was a success already, it starts from there anew.
+// again repeats the request without a fault. If its effects were committed, it resets the tables
+// first.
 func (h *host) again(name string, is ending) {
 	if is != rolledBack {
 		h.reset()

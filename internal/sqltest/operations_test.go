@@ -12,118 +12,81 @@ import (
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
 
-// What guards against the host's own statements is run where the host asks for the transaction, and only there.
-func TestWhatATransactionRuns(t *testing.T) {
-	for i, want := range []struct{ own, lent string }{
-		{
-			own:  "Begin, DELETE FROM flowhook_sessions WHERE false, find, INSERT, Commit",
-			lent: "Begin, DELETE FROM flowhook_sessions WHERE false, SAVEPOINT flowhook, find, BEGIN, INSERT, RELEASE flowhook, Commit",
-		},
-		{
-			own:  "Begin, SELECT pg_advisory_xact_lock($1), find, INSERT, Commit",
-			lent: "Begin, SELECT pg_advisory_xact_lock($1), find, INSERT, Commit",
-		},
-		{
-			// The driver's Commit would have no limit: a statement commits, and Rollback ends the *sql.Tx.
-			own: "Begin, SELECT stripe FROM flowhook_locks WHERE stripe = 287 FOR UPDATE, find, INSERT, COMMIT, Rollback",
-			lent: "Begin, SELECT stripe FROM flowhook_locks WHERE stripe = 287 FOR UPDATE, SET autocommit = 0, SAVEPOINT flowhook, find, INSERT, " +
-				"RELEASE SAVEPOINT flowhook, COMMIT, Rollback, SET autocommit = 1",
-		},
-	} {
-		d := databases[i]
-		t.Run(d.name, func(t *testing.T) {
-			db, f, err := d.faulty(d.migrated(t))
-			require.NoError(t, err)
-			t.Cleanup(func() { db.Close() })
-			s, err := sqlstore.New(db, d.dialect)
-			require.NoError(t, err)
-			runs := func(fn func(ctx context.Context)) string {
-				f.arm(0, "")
-				require.NoError(t, s.Transaction(testContext(t), "a", func(ctx context.Context) error {
-					fn(ctx)
-					_, err := s.FindSession(ctx, "none")
-					require.ErrorIs(t, err, flowhook.ErrNotFound)
-					return s.CreateSession(ctx, newSession("a"))
-				}))
-				return f.statements()
-			}
-			prepared := func() bool {
-				return slices.ContainsFunc(f.seen, func(op string) bool { return strings.HasPrefix(op, "Prepare INSERT INTO flowhook_sessions") })
-			}
-			runs(func(context.Context) {})
-			require.Equal(t, d.dialect != sqlstore.PostgreSQL, prepared())
-			require.Equal(t, want.own, runs(func(context.Context) {}))
-			require.Equal(t, d.dialect == sqlstore.MariaDB, prepared(), "on SQLite once, by the store; on MariaDB by the driver, each time")
-			require.Equal(t, want.lent, runs(func(ctx context.Context) { sqlstore.Tx(ctx) }))
-			require.Equal(t, want.lent, runs(func(ctx context.Context) { sqlstore.Conn(ctx); sqlstore.Tx(ctx) }), "once is enough")
-		})
-	}
-}
-
-// Behind a failure, the connection is kept from committing by itself where the host has it, and only there.
-func TestWhatAFailedTransactionRuns(t *testing.T) {
-	for i, want := range []struct{ own, early, late string }{
-		{
-			own:   "INSERT, Rollback",
-			early: "BEGIN, INSERT, Rollback, BEGIN, ROLLBACK",
-			late:  "INSERT, Rollback, BEGIN, ROLLBACK",
-		},
-		{
-			own:   "INSERT, Rollback",
-			early: "INSERT, Rollback, BEGIN, ROLLBACK",
-			late:  "INSERT, Rollback, BEGIN, ROLLBACK",
-		},
-		{
-			own:   "INSERT, ROLLBACK, Rollback",
-			early: "INSERT, ROLLBACK, Rollback, ROLLBACK, SET autocommit = 1", // it is off
-			late:  "INSERT, ROLLBACK, Rollback, BEGIN, ROLLBACK",
-		},
-	} {
-		d := databases[i]
-		t.Run(d.name, func(t *testing.T) {
-			db, f, err := d.faulty(d.migrated(t))
-			require.NoError(t, err)
-			t.Cleanup(func() { db.Close() })
-			s, err := sqlstore.New(db, d.dialect)
-			require.NoError(t, err)
-			v := newSession("a")
-			require.NoError(t, s.CreateSession(testContext(t), v))
-			runs := func(before, behind func(ctx context.Context)) string {
-				require.Error(t, s.Transaction(testContext(t), "", func(ctx context.Context) error {
-					before(ctx)
-					f.arm(0, "")
-					err := s.CreateSession(ctx, v) // it is stored already
-					behind(ctx)
-					return err
-				}))
-				return f.statements()
-			}
-			nothing := func(context.Context) {}
-			require.Equal(t, want.own, runs(nothing, nothing))
-			require.Equal(t, want.own, runs(nothing, func(ctx context.Context) { sqlstore.Tx(ctx) }))
-			require.Equal(t, want.early, runs(func(ctx context.Context) { sqlstore.Conn(ctx) }, nothing))
-			require.Equal(t, want.late, runs(nothing, func(ctx context.Context) { sqlstore.Conn(ctx); sqlstore.Conn(ctx) }))
-		})
-	}
-}
-
-// A connection whose commit was refused is used again, unless it cannot be rolled back: then it is dropped.
-func TestConnectionBehindRefusedCommit(t *testing.T) {
+// The store runs its guards against the host's statements only if the host asks for the
+// transaction.
+func TestTransaction_Operations(t *testing.T) {
 	each(t, func(t *testing.T, d database) {
-		db, f, err := d.faulty(d.migrated(t))
-		require.NoError(t, err)
-		t.Cleanup(func() { db.Close() })
+		db, f := d.faulty(t, d.migrated(t))
 		s, err := sqlstore.New(db, d.dialect)
 		require.NoError(t, err)
-		login := func() error {
-			return s.Transaction(testContext(t), "a", func(ctx context.Context) error { return s.CreateSession(ctx, newSession("a")) })
+		runs := func(fn func(ctx context.Context)) string {
+			f.arm(0, "")
+			require.NoError(t, s.Transaction(testContext(t), "a", func(ctx context.Context) error {
+				fn(ctx)
+				_, err := s.FindSession(ctx, "none")
+				require.ErrorIs(t, err, flowhook.ErrNotFound)
+				return s.CreateSession(ctx, newSession("a"))
+			}))
+			return f.statements()
 		}
+		prepared := func() bool {
+			return slices.ContainsFunc(f.seen, func(op string) bool {
+				return strings.HasPrefix(op, "Prepare INSERT INTO flowhook_sessions")
+			})
+		}
+		runs(func(context.Context) {})
+		require.Equal(t, d.storePrepares || d.driverPrepares, prepared())
+		require.Equal(t, d.runs.own, runs(func(context.Context) {}))
+		require.Equal(t, d.driverPrepares, prepared(), "the store prepares only once")
+		require.Equal(t, d.runs.lent, runs(func(ctx context.Context) { sqlstore.Tx(ctx) }))
+		require.Equal(t, d.runs.lent, runs(func(ctx context.Context) { sqlstore.Conn(ctx); sqlstore.Tx(ctx) }),
+			"the guards run once")
+	})
+}
+
+// After a failure, the store prevents the connection from committing by itself, but only if the
+// host has the connection.
+func TestTransaction_OperationsAfterFailure(t *testing.T) {
+	each(t, func(t *testing.T, d database) {
+		db, f := d.faulty(t, d.migrated(t))
+		s, err := sqlstore.New(db, d.dialect)
+		require.NoError(t, err)
+		v := newSession("a")
+		require.NoError(t, s.CreateSession(testContext(t), v))
+		runs := func(before, after func(ctx context.Context)) string {
+			require.Error(t, s.Transaction(testContext(t), "", func(ctx context.Context) error {
+				before(ctx)
+				f.arm(0, "")
+				err := s.CreateSession(ctx, v) // fails because v is stored already
+				after(ctx)
+				return err
+			}))
+			return f.statements()
+		}
+		nothing := func(context.Context) {}
+		require.Equal(t, d.runs.failed, runs(nothing, nothing))
+		require.Equal(t, d.runs.failed, runs(nothing, func(ctx context.Context) { sqlstore.Tx(ctx) }))
+		require.Equal(t, d.runs.failedEarly, runs(func(ctx context.Context) { sqlstore.Conn(ctx) }, nothing))
+		require.Equal(t, d.runs.failedLate, runs(nothing, func(ctx context.Context) {
+			sqlstore.Conn(ctx)
+			sqlstore.Conn(ctx)
+		}))
+	})
+}
+
+// A connection whose commit was refused is used again. If it cannot be rolled back, it is dropped.
+func TestTransaction_ConnectionAfterRefusedCommit(t *testing.T) {
+	each(t, func(t *testing.T, d database) {
+		db, f := d.faulty(t, d.migrated(t))
+		s, err := sqlstore.New(db, d.dialect)
+		require.NoError(t, err)
+		login := func() error { return signIn(t, s) }
 		require.NoError(t, login())
 		f.arm(0, "")
 		require.NoError(t, login())
 		commit := slices.IndexFunc(f.seen, isCommit) + 1
 
-		faults := map[driverFault]bool{conflicted: true, opStuck: d.dialect == sqlstore.SQLite}
+		faults := map[driverFault]bool{conflicted: true, opStuck: d.rollbackWorks}
 		for fault, used := range faults {
 			f.arm(commit, fault)
 			require.Error(t, login())
@@ -135,28 +98,25 @@ func TestConnectionBehindRefusedCommit(t *testing.T) {
 	})
 }
 
-// Where the lock of an identity fails, the error says how, and nothing else.
-func TestLockFails(t *testing.T) {
-	for _, d := range databases[1:] {
-		t.Run(d.name, func(t *testing.T) {
-			db, f, err := d.faulty(d.migrated(t))
-			require.NoError(t, err)
-			t.Cleanup(func() { db.Close() })
-			s, err := sqlstore.New(db, d.dialect)
-			require.NoError(t, err)
-			transaction := func() error {
-				return s.Transaction(testContext(t), "a", func(context.Context) error { return nil })
-			}
-			require.NoError(t, transaction())
-			f.arm(0, "")
-			require.NoError(t, transaction())
-			f.arm(slices.IndexFunc(f.seen, func(op string) bool { return strings.Contains(op, "lock") })+1, opBefore)
-			require.EqualError(t, transaction(), "sqlstore: wait for the identity: "+errOperation.Error())
-		})
-	}
+// If the lock of an identity fails, the error of the transaction is exactly that.
+func TestTransaction_LockFails(t *testing.T) {
+	eachServer(t, func(t *testing.T, d database) {
+		db, f := d.faulty(t, d.migrated(t))
+		s, err := sqlstore.New(db, d.dialect)
+		require.NoError(t, err)
+		transaction := func() error {
+			return s.Transaction(testContext(t), "a", func(context.Context) error { return nil })
+		}
+		require.NoError(t, transaction())
+		f.arm(0, "")
+		require.NoError(t, transaction())
+		f.arm(slices.IndexFunc(f.seen, func(op string) bool { return strings.Contains(op, "lock") })+1, opBefore)
+		require.EqualError(t, transaction(), "sqlstore: wait for the identity: "+errOperation.Error())
+	})
 }
 
-// statements gives what was run since arm, the store's own statements in short, and how each transaction began and ended.
+// statements returns the operations since arm: the statements, with short names for those of the
+// store, and how each transaction began and ended.
 func (d *faultyDriver) statements() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -12,15 +12,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var update = flag.Bool("update", false, "write the files that are taken out of the pages of docs")
+var update = flag.Bool("update", false, "write the files that are copied from the pages in docs")
 
-// blocks returns the text between the fences of a page, by language.
+// blocks returns the code blocks of a page, by language.
 func blocks(t *testing.T, page string) map[string][]string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("../..", page))
 	require.NoError(t, err)
 	parts := strings.Split("\n"+string(text), "\n```")
-	require.Equal(t, 1, len(parts)%2, "the last block is open")
+	require.Equal(t, 1, len(parts)%2, "the last block has no end")
 	all := map[string][]string{}
 	for i := 1; i < len(parts); i += 2 {
 		language, code, _ := strings.Cut(parts[i], "\n")
@@ -29,7 +29,7 @@ func blocks(t *testing.T, page string) map[string][]string {
 	return all
 }
 
-// requireFile compares a file with what a page shows of it.
+// requireFile asserts that a file is what a page shows. With -update, it writes the file first.
 func requireFile(t *testing.T, name, shown string) {
 	t.Helper()
 	if *update {
@@ -37,10 +37,10 @@ func requireFile(t *testing.T, name, shown string) {
 	}
 	text, err := os.ReadFile(name)
 	require.NoError(t, err)
-	require.Equal(t, shown, string(text), "%s is not what the page shows; go test . -run Pages -update writes it", name)
+	require.Equal(t, shown, string(text), "%s differs from the page; write it with go test . -run Pages -update", name)
 }
 
-// hookHeader is the part of pagehook.go before the hook of docs/hooks.md.
+// hookHeader is the part of pagehook.go that precedes the hook of docs/hooks.md.
 const hookHeader = `// Package pagehook has the hook of docs/hooks.md, for the registrations in the other pages.
 package pagehook
 
@@ -59,7 +59,8 @@ var AllowDomains flowhook.HookFactory = allowDomains
 
 `
 
-// TestPages compares the code of the pages with the packages that the tests run: they are the same, byte for byte.
+// TestPages asserts that the code in the docs is the code of the packages that the tests run, byte
+// for byte.
 func TestPages(t *testing.T) {
 	running := blocks(t, "docs/postgresql.md")
 	requireFile(t, "onpostgres/onpostgres.go", strings.Join(running["go"], "\n"))
@@ -83,5 +84,6 @@ func TestPages(t *testing.T) {
 	})
 	require.Len(t, hook, 1)
 	requireFile(t, "pagehook/pagehook.go", hookHeader+hook[0])
-	t.Logf("the code of docs, %d blocks, is what is compiled and tested", len(running["go"])+len(own["go"])+len(own["sql"]))
+	t.Logf("docs: %d blocks of code are compiled and tested as shown",
+		len(running["go"])+len(own["go"])+len(own["sql"]))
 }

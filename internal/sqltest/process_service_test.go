@@ -19,13 +19,13 @@ import (
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
 
-// The environment in which the test binary is a service: the name of one of databases, and the source of one with tables.
+// These environment variables make the test binary a service.
 const (
-	serveDatabase = "FLOWHOOK_SQLTEST_SERVE"
-	serveSource   = "FLOWHOOK_SQLTEST_SOURCE"
+	serveDatabase = "FLOWHOOK_SQLTEST_SERVE"  // the name of one of databases
+	serveSource   = "FLOWHOOK_SQLTEST_SOURCE" // the source of a database with the tables
 )
 
-// TestMain has the binary be a service where a test has started it as one.
+// TestMain runs a service if a test has started the binary as one.
 func TestMain(m *testing.M) {
 	name := os.Getenv(serveDatabase)
 	if name == "" {
@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
-// service is a small auth service, of which several processes run on one database.
+// A service is a small auth service. Several processes of it run on one database.
 type service struct {
 	database database
 	db       *sql.DB
@@ -51,18 +51,19 @@ type service struct {
 	pipeline *flowhook.Pipeline
 
 	mu   sync.Mutex
-	gate chan struct{} // crossing transactions wait here for their second identity
+	gate chan struct{} // closed to let transactions continue that hold their first identity
 }
 
-// serviceTables are the service's own.
+// serviceTables are the tables of the service. Redemptions has no key, so a second redemption is
+// visible.
 var serviceTables = []string{
 	"CREATE TABLE users (id varchar(64) PRIMARY KEY, logins integer NOT NULL)",
-	"CREATE TABLE redemptions (token varchar(64) NOT NULL, identity_id varchar(64) NOT NULL)", // no key: a second one would show
+	"CREATE TABLE redemptions (token varchar(64) NOT NULL, identity_id varchar(64) NOT NULL)",
 	"CREATE TABLE crossings (process varchar(64) NOT NULL, identity_id varchar(64) NOT NULL)",
 }
 
-// runService serves until its standard input ends, as it does where who started it is gone. It writes its address to
-// its standard output.
+// runService writes the address of the service to its standard output. It serves until its standard
+// input ends, which happens at the latest when the test's process ends.
 func runService(d database, source string) error {
 	db, err := sql.Open(d.driver, source)
 	if err != nil {
@@ -79,23 +80,18 @@ func runService(d database, source string) error {
 	for _, hook := range []string{"revoke_active_sessions", "session"} {
 		cfg.Add(flowhook.Point{Flow: flowhook.Login, Phase: flowhook.After, Strategy: flowhook.Password}, hook, nil)
 	}
-	if s.pipeline, err = flowhook.New(&cfg, flowhook.Options{Store: s.store, Secrets: []string{"a-secret-for-the-tests"},
-		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))}); err != nil {
+	if s.pipeline, err = flowhook.New(&cfg, flowhook.Options{
+		Store:   s.store,
+		Secrets: []string{"a-secret-for-the-tests"},
+		Logger:  slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	}); err != nil {
 		return err
 	}
-
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /login", s.login)
-	mux.HandleFunc("GET /whoami", s.whoami)
-	mux.HandleFunc("POST /signout", s.signOutEverywhere)
-	mux.HandleFunc("POST /redeem", s.redeem)
-	mux.HandleFunc("POST /cross", s.cross)
-	mux.HandleFunc("POST /go", s.open)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: mux}
+	server := &http.Server{Handler: s.routes()}
 	go func() {
 		io.Copy(io.Discard, os.Stdin)
 		server.Close()
@@ -107,7 +103,18 @@ func runService(d database, source string) error {
 	return nil
 }
 
-// fail answers a conflict with 409, so that a test sees it, and any other error with 500.
+func (s *service) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /login", s.login)
+	mux.HandleFunc("GET /whoami", s.whoami)
+	mux.HandleFunc("POST /signout", s.signOutEverywhere)
+	mux.HandleFunc("POST /redeem", s.redeem)
+	mux.HandleFunc("POST /cross", s.cross)
+	mux.HandleFunc("POST /go", s.open)
+	return mux
+}
+
+// fail answers a conflict with 409, so that a test can tell it apart, and any other error with 500.
 func (s *service) fail(w http.ResponseWriter, err error) {
 	fmt.Fprintln(os.Stderr, err)
 	if errors.Is(err, sqlstore.ErrConflict) {
@@ -117,7 +124,7 @@ func (s *service) fail(w http.ResponseWriter, err error) {
 	http.Error(w, "error", http.StatusInternalServerError)
 }
 
-// exec is a statement of the service's own in the transaction.
+// exec runs a statement of the service in the store's transaction.
 func (s *service) exec(ctx context.Context, query string, args ...any) error {
 	tx, ok := sqlstore.Tx(ctx)
 	if !ok {
@@ -129,7 +136,8 @@ func (s *service) exec(ctx context.Context, query string, args ...any) error {
 
 func (s *service) login(w http.ResponseWriter, r *http.Request) {
 	x := &flowhook.Exchange{Writer: w, Request: r, Identity: &flowhook.Identity{ID: r.FormValue("name")}}
-	_, err := s.pipeline.Complete(flowhook.NewContext(r.Context(), x), flowhook.Login, flowhook.Password, func(ctx context.Context) error {
+	ctx := flowhook.NewContext(r.Context(), x)
+	_, err := s.pipeline.Complete(ctx, flowhook.Login, flowhook.Password, func(ctx context.Context) error {
 		return s.exec(ctx, "UPDATE users SET logins = logins + 1 WHERE id = ?", x.Identity.ID)
 	})
 	if err != nil {
@@ -178,7 +186,8 @@ func (s *service) redeem(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// cross takes one identity, says so, waits until it may go on, and joins another.
+// cross locks one identity, reports that to the client, waits for the gate, and joins another
+// identity.
 func (s *service) cross(w http.ResponseWriter, r *http.Request) {
 	process, first, second := r.FormValue("process"), r.FormValue("first"), r.FormValue("second")
 	s.mu.Lock()
@@ -212,7 +221,7 @@ func (s *service) cross(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// open lets the transactions that wait at the gate go on.
+// open lets the transactions continue that wait at the gate.
 func (s *service) open(w http.ResponseWriter, _ *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A recorder is a driver that notes what is run: each statement once, with the values it had first.
+// A recorder is a driver that records each statement once, with its values of the first time.
 type recorder struct {
 	under  driver.Driver
 	source string
@@ -24,7 +24,7 @@ type statement struct {
 	values []any
 }
 
-// record opens a pool on the source that notes what is run.
+// record opens a pool on the source that records its statements.
 func (d database) record(t testing.TB, source string) (*sql.DB, *recorder) {
 	t.Helper()
 	r := &recorder{under: d.connect(t, source).Driver(), source: source}
@@ -70,7 +70,9 @@ func (c *recordedConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.
 	return c.Conn.(driver.ConnBeginTx).BeginTx(ctx, o)
 }
 
-func (c *recordedConn) ExecContext(ctx context.Context, text string, values []driver.NamedValue) (driver.Result, error) {
+func (c *recordedConn) ExecContext(
+	ctx context.Context, text string, values []driver.NamedValue,
+) (driver.Result, error) {
 	c.r.note(text, values)
 	return c.Conn.(driver.ExecerContext).ExecContext(ctx, text, values)
 }
@@ -111,7 +113,7 @@ func (s *recordedStmt) QueryContext(ctx context.Context, values []driver.NamedVa
 	return s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, values)
 }
 
-// explain gives what the database says of how it would run a statement: one text a row.
+// explain returns the rows of a statement's plan, by column name.
 func explain(t testing.TB, db interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }, text string, values ...any) (plan []map[string]string) {

@@ -2,51 +2,47 @@ package sqltest
 
 import (
 	"bufio"
-	"encoding/binary"
 	"io"
 	"net"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/flowhook/flowhook/store/sqlstore"
 )
 
-// A proxy is between a driver and its database. It reads the messages that the client sends,
-// and decides about each what happens to it. A connection's first message is its opening, which the
-// proxy makes up itself.
+// A proxy forwards the connections of a driver to its database. It reads each message of the client
+// and decides what happens to it. The first message of a connection has no bytes; the proxy creates
+// it when the connection opens.
 type proxy struct {
 	source string // of the database by way of the proxy
 	server string
 	read   func(r *bufio.Reader, first bool) (message, error)
 
 	mu      sync.Mutex
-	decide  func(m message) verdict // nil: every message is forwarded
+	decide  func(m message) verdict // nil forwards every message
 	held    int                     // messages and answers that are being held
-	healed  chan struct{}           // closed by heal: what is held goes on
-	broken  chan struct{}           // closed by cut: connections that hold something are closed
+	healed  chan struct{}           // closed by heal to release what is held
+	broken  chan struct{}           // closed by cut to close connections that hold something
 	closing bool
 	conns   map[net.Conn]bool
 	running sync.WaitGroup
 }
 
-// A message is one that a client sends.
+// A message is a message of a client.
 type message struct {
-	raw       []byte // as it is on the wire
-	statement string // in a message that runs or prepares one
-	opens     bool   // a new connection; there are no bytes yet
+	raw       []byte // as sent
+	statement string // that the message runs or prepares
+	opens     bool   // opens a connection, without bytes
 }
 
-// A verdict is what happens to a message.
+// A verdict is what the proxy does with a message.
 type verdict int
 
 const (
 	forward    verdict = iota
-	hold               // the server does not get it until the proxy is healed
-	holdAnswer         // the server gets it, and the client does not get the answer until the proxy is healed
+	hold               // hold the message back until the proxy is healed
+	holdAnswer         // forward the message, but hold its answer back until the proxy is healed
 )
 
 // through opens a proxy to the database of a source.
@@ -54,21 +50,10 @@ func (d database) through(t testing.TB, source string) *proxy {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	p := &proxy{conns: map[net.Conn]bool{}, healed: make(chan struct{}), broken: make(chan struct{})}
-	address := listener.Addr().String()
-	if d.dialect == sqlstore.MariaDB {
-		before, after, _ := strings.Cut(source, "tcp(")
-		server, after, _ := strings.Cut(after, ")")
-		p.server, p.source, p.read = server, before+"tcp("+address+")"+after, readMariaDB
-	} else {
-		u, err := url.Parse(source)
-		require.NoError(t, err)
-		p.server, u.Host = u.Host, address
-		query := u.Query()
-		query.Set("sslmode", "disable") // the proxy reads what is sent
-		u.RawQuery = query.Encode()
-		p.source, p.read = u.String(), readPostgreSQL
+	p := &proxy{
+		read: d.readMessage, conns: map[net.Conn]bool{}, healed: make(chan struct{}), broken: make(chan struct{}),
 	}
+	p.server, p.source = d.redirect(t, source, listener.Addr().String())
 	p.running.Go(func() {
 		for {
 			client, err := listener.Accept()
@@ -93,7 +78,8 @@ func (d database) through(t testing.TB, source string) *proxy {
 	return p
 }
 
-// track registers a connection, which is closed with the proxy. It reports whether the proxy runs.
+// track registers a connection, so that it is closed with the proxy. It returns false if the proxy
+// is closed already.
 func (p *proxy) track(c net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -129,7 +115,7 @@ func (p *proxy) on(decide func(m message) verdict) {
 	p.decide = decide
 }
 
-// heal forwards what is held, and everything from now on.
+// heal releases what is held and forwards everything from now on.
 func (p *proxy) heal() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -138,7 +124,7 @@ func (p *proxy) heal() {
 	p.healed = make(chan struct{})
 }
 
-// cut closes the connections that hold something, and forwards everything from now on.
+// cut closes the connections that hold something and forwards everything from now on.
 func (p *proxy) cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -154,8 +140,8 @@ func (p *proxy) holds() int {
 	return p.held
 }
 
-// pass decides about a client's message. It returns when the message may be sent, with a channel
-// that is closed when the answers may be; nil is now. It reports false if the connection is over.
+// pass decides about a client's message and returns when the message may be sent. The channel is
+// closed when the answers may be sent; nil means at once. ok is false if the connection is over.
 func (p *proxy) pass(m message, client net.Conn, gone <-chan struct{}) (answers <-chan struct{}, ok bool) {
 	p.mu.Lock()
 	v := forward
@@ -198,10 +184,10 @@ func (p *proxy) pass(m message, client net.Conn, gone <-chan struct{}) (answers 
 	return released, true
 }
 
-// serve is one connection, until either side closes it or the proxy cuts it.
+// serve forwards one connection until either side closes it or the proxy cuts it.
 func (p *proxy) serve(client net.Conn) {
 	defer p.close(client)
-	gone := make(chan struct{}) // closed when the client is
+	gone := make(chan struct{}) // closed with the client's connection
 	messages := make(chan message, 64)
 	p.running.Go(func() {
 		defer close(gone)
@@ -265,46 +251,7 @@ func (p *proxy) serve(client net.Conn) {
 	}
 }
 
-// readMariaDB reads a packet: three bytes of length, a sequence number, and the payload. A command
-// has the number 0; what logs in has others.
-func readMariaDB(r *bufio.Reader, _ bool) (m message, err error) {
-	header := make([]byte, 4)
-	if _, err := io.ReadFull(r, header); err != nil {
-		return m, err
-	}
-	payload, err := readRest(&m, r, header, int(header[0])|int(header[1])<<8|int(header[2])<<16)
-	const query, prepare = 0x03, 0x16
-	if header[3] == 0 && len(payload) > 0 && (payload[0] == query || payload[0] == prepare) {
-		m.statement = string(payload[1:])
-	}
-	return m, err
-}
-
-// readPostgreSQL reads a message: a byte for its kind, except in a connection's first, four bytes
-// of length that count themselves, and the payload.
-func readPostgreSQL(r *bufio.Reader, first bool) (m message, err error) {
-	header := make([]byte, 5)
-	if first {
-		header = header[:4]
-	}
-	if _, err := io.ReadFull(r, header); err != nil {
-		return m, err
-	}
-	length := header[len(header)-4:]
-	payload, err := readRest(&m, r, header, int(binary.BigEndian.Uint32(length))-len(length))
-	if err != nil || first {
-		return m, err
-	}
-	texts := strings.Split(string(payload), "\x00")
-	switch {
-	case header[0] == 'Q':
-		m.statement = texts[0]
-	case header[0] == 'P' && len(texts) > 1:
-		m.statement = texts[1] // behind the name
-	}
-	return m, nil
-}
-
+// readRest reads the payload of a message and sets the message's raw bytes.
 func readRest(m *message, r io.Reader, header []byte, length int) (payload []byte, err error) {
 	m.raw = append(header, make([]byte, length)...)
 	payload = m.raw[len(header):]

@@ -10,11 +10,11 @@ import (
 )
 
 var errShut = errors.New("flowhook: write while hooks run; " +
-	"a hook writes to x.Writer, and the handler when Run or Complete has returned")
+	"a hook must write to x.Writer, and the handler after Run or Complete has returned")
 
-// A Guard is between a handler and its ResponseWriter. While it is shut, nothing reaches the
-// client through the writers that it guards. The zero Guard is open. Its methods are safe for
-// concurrent use, except Writer.
+// A Guard stops a handler from writing to its ResponseWriter while hooks run. While it is shut,
+// nothing reaches the client through the writers that it guards. The zero Guard is open. All
+// methods except Writer are safe for concurrent use.
 type Guard struct {
 	first   guarded
 	shut    atomic.Bool
@@ -22,11 +22,11 @@ type Guard struct {
 	begun   atomic.Bool
 
 	mu     sync.Mutex  // guards what follows
-	header http.Header // the real one, if somebody has asked for it
-	before http.Header // a copy of it as it was when the guard was shut
+	header http.Header // the real header; nil until Header is called
+	before http.Header // a copy of header from when the guard was shut
 }
 
-// Writer returns w behind the guard.
+// Writer returns a writer that the guard controls and that writes to w.
 func (g *Guard) Writer(w http.ResponseWriter) http.ResponseWriter {
 	switch {
 	case g.Guards(w):
@@ -59,7 +59,7 @@ func (g *Guard) Shut() {
 // Open lets writes through again.
 func (g *Guard) Open() { g.shut.Store(false) }
 
-// Restore undoes what was done to the header since Shut was called.
+// Restore undoes all changes to the header since Shut was called.
 func (g *Guard) Restore() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -68,15 +68,15 @@ func (g *Guard) Restore() {
 	}
 }
 
-// Refused reports whether a write has failed since Shut was called.
+// Refused reports whether the guard has refused a write since Shut was last called.
 func (g *Guard) Refused() bool { return g.refused.Load() }
 
-// Begun reports whether the final status of the response has left, or the connection was hijacked.
-// Header changes no longer have an effect then.
+// Begun reports whether the final status was sent or the connection was hijacked. After that,
+// changes to the header have no effect.
 func (g *Guard) Begun() bool { return g.begun.Load() }
 
-// A guarded writer implements Flusher and Hijacker itself, because http.ResponseController would
-// otherwise find those of the real writer. What else the controller offers, it finds by Unwrap.
+// A guarded writer implements Flusher and Hijacker itself. Otherwise http.ResponseController would
+// find those of the real writer through Unwrap, as it does for its other methods.
 type guarded struct {
 	http.ResponseWriter
 	guard *Guard

@@ -1,4 +1,4 @@
-// Package stage keeps what hooks write to the client until nothing can fail any more.
+// Package stage buffers the answers of hooks until the run has succeeded.
 package stage
 
 import (
@@ -11,28 +11,31 @@ import (
 	"sync/atomic"
 )
 
-// maxBody is what a hook may answer with, in bytes. Hooks redirect and refuse; they do not serve files.
+// maxBody is the largest body that a hook may answer with, in bytes. Hooks redirect and refuse;
+// they do not serve files.
 const maxBody = 1 << 20
 
 var (
 	errStageClosed = errors.New("flowhook: write after the chain has ended")
 	errSecondWrite = errors.New("answered twice: WriteHeader was called a second time")
-	errBodyTooBig  = fmt.Errorf("the answer's body is over %d bytes", maxBody)
+	errBodyTooBig  = fmt.Errorf("the body of the answer exceeds %d bytes", maxBody)
 )
 
-// A Stage is the ResponseWriter that hooks see. It keeps what they write until the run has succeeded, so that an error
-// leaves the real writer as it was. It has no optional interface and no Unwrap: neither a type assertion nor
-// http.ResponseController reaches the connection. Its methods are safe for concurrent use, because a hook may have left
-// a goroutine behind; the header map is the hook's own. What else can be done with a stage are functions, not methods: a
-// hook has the methods.
+// A Stage is the ResponseWriter that hooks see. It buffers what they write until the run has
+// succeeded, so that an error leaves the real writer unchanged. It has no optional interface and no
+// Unwrap, so neither a type assertion nor http.ResponseController reaches the connection.
+//
+// Its methods are safe for concurrent use, because a hook may leave a goroutine running. The header
+// map is not; it belongs to the hook. Everything that hooks must not call is a function of this
+// package, not a method.
 type Stage struct {
 	open    atomic.Bool         // between Begin and Close
-	touched atomic.Bool         // a method was called: somebody may hold on to this stage
-	real    http.ResponseWriter // nil: there is no client
+	touched atomic.Bool         // a method was called, so a hook may keep a reference to this stage
+	real    http.ResponseWriter // nil if there is no client
 
 	mu     sync.Mutex  // guards what follows
-	base   http.Header // the real header as it was
-	header http.Header // what the hooks made of it; nil until asked for
+	base   http.Header // the real header before the run
+	header http.Header // the header with the hooks' changes; nil until Header is called
 	answer *answer     // nil until answered
 }
 
@@ -40,14 +43,14 @@ type Stage struct {
 type answer struct {
 	status int
 	body   []byte
-	misuse error // the first thing that was done wrong
+	misuse error // the first one
 }
 
 func (s *Stage) Header() http.Header {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.takes() {
-		return http.Header{} // goes nowhere
+		return http.Header{} // changes to it are lost
 	}
 	if s.header == nil {
 		if s.base == nil && s.real != nil {
@@ -67,7 +70,7 @@ func (s *Stage) WriteHeader(status int) {
 	switch takes := s.takes(); {
 	case !takes:
 	case status < 200 || status > 999:
-		s.fail(fmt.Errorf("answered with status %d; a hook answers with a final one, 200 to 999", status))
+		s.fail(fmt.Errorf("answered with status %d; a hook must answer with a final status, 200 to 999", status))
 	case s.answered():
 		s.fail(errSecondWrite)
 	default:
@@ -106,8 +109,9 @@ func (s *Stage) given() *answer {
 	return s.answer
 }
 
-// takes reports whether the stage is open. Each method calls it first. It marks the stage before it
-// looks, and Close does the reverse, so either the write is late or Close waits for it.
+// takes reports whether the stage is open. Each method calls it first, with the mutex locked. It
+// sets touched before it reads open, and Close does the reverse. So either the write is rejected or
+// Close waits for it.
 func (s *Stage) takes() bool {
 	s.touched.Store(true)
 	return s.open.Load()
@@ -119,8 +123,8 @@ func Begin(s *Stage, w http.ResponseWriter) {
 	s.open.Store(true)
 }
 
-// Close ends the stage. It waits for a write in progress; later writes have no effect. The stage
-// keeps a copy of the header, because a hook may still hold the map.
+// Close closes the stage. It waits for a write in progress; later writes have no effect. The stage
+// copies the header, because a hook may still change its map.
 func Close(s *Stage) {
 	s.open.Store(false)
 	if s.touched.Load() {
@@ -142,7 +146,8 @@ func (s *Stage) fail(err error) {
 	}
 }
 
-// Result returns the status of the answer, 0 if nobody has answered, and the first misuse.
+// Result returns the status of the answer, which is 0 if no hook has answered, and the first
+// misuse.
 func Result(s *Stage) (status int, misuse error) {
 	if !s.touched.Load() {
 		return 0, nil
@@ -162,7 +167,7 @@ func Changed(s *Stage) bool {
 	return s.header != nil && !maps.EqualFunc(s.header, s.base, slices.Equal[[]string])
 }
 
-// Discard forgets what was staged, after Close.
+// Discard drops the staged changes of the header. Call it after Close.
 func Discard(s *Stage) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -175,7 +180,8 @@ func Closed(w http.ResponseWriter) bool {
 	return ok && !s.open.Load()
 }
 
-// Release sends what was staged, after Close. An error means that the client is gone.
+// Release writes the header and the answer to the real writer. Call it after Close. An error means
+// that the client is gone.
 func Release(s *Stage) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -214,7 +220,7 @@ func Copy(h http.Header) http.Header {
 	return h.Clone()
 }
 
-// Restore makes h what it was.
+// Restore replaces the content of h with that of was.
 func Restore(h, was http.Header) {
 	clear(h)
 	maps.Copy(h, was)

@@ -17,16 +17,16 @@ func listOf(t testing.TB, entries ...string) *List {
 	return &l
 }
 
-// entries are those that the vectors in testdata/return are about.
+// entries is the list for which the vectors in testdata/return are written.
 var entries = []string{"https://example.org/app", "https://*.example.net", "http://127.0.0.1:4455", "/here"}
 
-func TestAListWithoutEntriesAllowsNothing(t *testing.T) {
+func TestList_Allows_NoEntries(t *testing.T) {
 	for _, to := range append(vectors(t, "return/accepted.txt"), "", "/", "https://") {
 		assert.False(t, new(List).Allows(to), "%q", to)
 	}
 }
 
-func TestAListAllowsWhatIsWithinAnEntry(t *testing.T) {
+func TestList_Allows_Vectors(t *testing.T) {
 	l := listOf(t, entries...)
 	for _, to := range vectors(t, "return/accepted.txt") {
 		assert.True(t, l.Allows(to), "%q", to)
@@ -36,26 +36,50 @@ func TestAListAllowsWhatIsWithinAnEntry(t *testing.T) {
 	}
 }
 
-func TestWhatAnEntryAllows(t *testing.T) {
+func TestList_Allows(t *testing.T) {
 	for _, test := range []struct{ name, entry, allowed, refused string }{
-		{"no path", "https://a.example", "https://a.example https://a.example/ https://a.example/b?c#d https://a.example//", "/ http://a.example https://b.example"},
-		{"the root", "https://a.example/", "https://a.example https://a.example?x https://a.example/b", "https://a.example:80/"},
-		{"a slash at the end", "https://a.example/b/", "https://a.example/b https://a.example/b/ https://a.example/b/c", "https://a.example/ https://a.example/bc"},
-		{"two segments", "https://a.example/b/c", "https://a.example/b/c https://a.example/b/c/d", "https://a.example/b https://a.example/b/d https://a.example/c/b"},
-		{"an empty segment", "https://a.example//", "https://a.example// https://a.example//b", "https://a.example/ https://a.example/b https://a.example"},
-		{"an empty segment inside", "/b//c", "/b//c /b//c/d", "/b/c /b /b/ /b//"},
-		{"the default port", "https://a.example:443", "https://a.example https://a.example:443", "https://a.example:80 http://a.example:443"},
-		{"another port", "http://a.example:8080/", "http://a.example:8080", "http://a.example http://a.example:80 https://a.example:8080"},
-		{"the port of the other scheme", "http://a.example:443/", "http://a.example:443", "https://a.example https://a.example:443"},
-		{"upper case in the host", "https://A.Example/B", "https://a.example/B https://A.EXAMPLE/B", "https://a.example/b"},
-		{"a trailing dot", "https://a.example.", "https://a.example./", "https://a.example/"},
+		{"no path", "https://a.example",
+			"https://a.example https://a.example/ https://a.example/b?c#d https://a.example//",
+			"/ http://a.example https://b.example"},
+		{"root", "https://a.example/",
+			"https://a.example https://a.example?x https://a.example/b",
+			"https://a.example:80/"},
+		{"trailing slash", "https://a.example/b/",
+			"https://a.example/b https://a.example/b/ https://a.example/b/c",
+			"https://a.example/ https://a.example/bc"},
+		{"two segments", "https://a.example/b/c",
+			"https://a.example/b/c https://a.example/b/c/d",
+			"https://a.example/b https://a.example/b/d https://a.example/c/b"},
+		{"empty segment", "https://a.example//",
+			"https://a.example// https://a.example//b",
+			"https://a.example/ https://a.example/b https://a.example"},
+		{"empty segment inside", "/b//c", "/b//c /b//c/d", "/b/c /b /b/ /b//"},
+		{"default port", "https://a.example:443",
+			"https://a.example https://a.example:443",
+			"https://a.example:80 http://a.example:443"},
+		{"other port", "http://a.example:8080/",
+			"http://a.example:8080",
+			"http://a.example http://a.example:80 https://a.example:8080"},
+		{"port of the other scheme", "http://a.example:443/",
+			"http://a.example:443",
+			"https://a.example https://a.example:443"},
+		{"upper case in the host", "https://A.Example/B",
+			"https://a.example/B https://A.EXAMPLE/B",
+			"https://a.example/b"},
+		{"trailing dot", "https://a.example.", "https://a.example./", "https://a.example/"},
 		{"IPv6", "http://[2001:DB8::1]", "http://[2001:db8::1]/x http://[2001:db8::1]:80", "http://[2001:db8::2]"},
-		{"an escape", "/caf%C3%A9", "/caf%C3%A9 /caf%C3%A9/x", "/caf%c3%a9"},
-		{"subdomains", "https://*.a.example", "https://b.a.example https://c.b.a.example/d", "https://a.example https://ba.example https://b.a.example."},
-		{"subdomains with port and path", "http://*.a.example:8080/b", "http://c.a.example:8080/b/d", "http://c.a.example/b http://c.a.example:8080/ http://a.example:8080/b"},
-		{"subdomains with a trailing dot", "https://*.a.example.", "https://b.a.example.", "https://b.a.example https://a.example."},
-		{"a path", "/b", "/b /b/ /b/c?d#e", "/ /bc /c/b https://a.example/b"},
-		{"every path", "/", "/ /b /b//c /?x", "https://a.example/ //a.example"},
+		{"escape", "/caf%C3%A9", "/caf%C3%A9 /caf%C3%A9/x", "/caf%c3%a9"},
+		{"subdomains", "https://*.a.example",
+			"https://b.a.example https://c.b.a.example/d",
+			"https://a.example https://ba.example https://b.a.example."},
+		{"subdomains with port and path", "http://*.a.example:8080/b",
+			"http://c.a.example:8080/b/d",
+			"http://c.a.example/b http://c.a.example:8080/ http://a.example:8080/b"},
+		{"subdomains with trailing dot", "https://*.a.example.",
+			"https://b.a.example.",
+			"https://b.a.example https://a.example."},
+		{"path", "/b", "/b /b/ /b/c?d#e", "/ /bc /c/b https://a.example/b"},
+		{"root path", "/", "/ /b /b//c /?x", "https://a.example/ //a.example"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			l := listOf(t, test.entry)
@@ -69,14 +93,14 @@ func TestWhatAnEntryAllows(t *testing.T) {
 	}
 }
 
-func TestEveryEntryCounts(t *testing.T) {
+func TestList_Allows_SeveralEntries(t *testing.T) {
 	l := listOf(t, "/a", "/b", "/c")
 	for to, want := range map[string]bool{"/a": true, "/b": true, "/c": true, "/d": false} {
 		assert.Equal(t, want, l.Allows(to), to)
 	}
 }
 
-func TestABadEntryIsAnErrorAndLeavesTheListAsItWas(t *testing.T) {
+func TestList_Add_Vectors(t *testing.T) {
 	for _, entry := range vectors(t, "return/entries_accepted.txt") {
 		assert.NoError(t, new(List).Add(entry), "%q", entry)
 	}
@@ -87,32 +111,43 @@ func TestABadEntryIsAnErrorAndLeavesTheListAsItWas(t *testing.T) {
 	}
 }
 
-const referenceFault = "is written as a reference, which is resolved in secrets and in the config of the host's own hooks only"
+const (
+	referenceFault = "is written as a reference; references are resolved only in secrets " +
+		"and in the config of the host's own hooks"
+	notShown      = "this one (not shown, as it contains an @) "
+	userInfoFault = "contains user info, which browsers may send and readers may mistake for the host; remove it"
+	starBelow     = "ends in /*; leave out the /*, as an entry also allows everything below it"
+)
 
-func TestAddSaysWhatIsWrong(t *testing.T) {
-	const rule = "an allowed return URL must be an absolute http or https URL, or a path on the same site such as /app, without query and fragment; "
+func TestList_Add_ErrorTexts(t *testing.T) {
+	const rule = "an allowed return URL must be an absolute http or https URL, " +
+		"or a path on the same site such as /app, without query and fragment; "
 	for entry, want := range map[string]string{
-		"https://a.example?b":        `"https://a.example?..." has a query or a fragment, which is not compared; remove it`,
-		"/a/*":                       `"/a/*" ends in /*; leave out /*; everything below is allowed`,
-		"http://localhost:3000/*":    `"http://localhost:3000/*" ends in /*; leave out /*; everything below is allowed`,
-		"/*":                         `"/*" is a pattern; write / to allow every path on the same site`,
-		"http://*":                   `"http://*" ` + starFault,
-		"https://*":                  `"https://*" ` + starFault,
-		"https://*/a":                `"https://*/a" ` + starFault,
-		"https://*/*":                `"https://*/*" ` + starFault,
-		"//*":                        `"//*" ` + starFault,
-		"https://${HOST}/a":          `"https://${HOST}/a" ` + referenceFault,
-		"http://localhost:*":         `"http://localhost:*" has a * for a port; write one entry per port`,
-		"http://localhost:*/a/*":     `"http://localhost:*/a/*" has a * for a port; write one entry per port`,
-		"/a*/*":                      `"/a*/*" ` + starFault,
-		"https://a*.a.example":       `"https://a*.a.example" ` + starFault,
-		"https://*.example/*":        `"https://*.example/*" ends in /*; leave out /*; everything below is allowed`,
-		"https://*.example":          `"https://*.example" has a * before a single label, which allows hosts of anybody; name at least two labels after it`,
-		"https://*.1.2.3.4":          `"https://*.1.2.3.4" has a * before an IP address, which has no subdomains`,
-		"https://*.a.example:0":      `"https://*.a.example:0" has a port that is not a number from 1 to 65535 without leading zeros: "0"`,
-		"https://user:pw@*.a.b":      "this one (not shown, as it contains an @) " + starFault,
-		"https://*.a.b@a.example":    "this one (not shown, as it contains an @) contains user info, which a browser may send and a reader may take for the host; remove it",
-		"/a%2Fb":                     `"/a%2Fb" contains an encoded slash or backslash, or an escape that is encoded again: servers differ on it: "%2f"`,
+		"https://a.example?b": `"https://a.example?..." has a query or a fragment, ` +
+			`which would not be compared; remove it`,
+		"/a/*":                    `"/a/*" ` + starBelow,
+		"http://localhost:3000/*": `"http://localhost:3000/*" ` + starBelow,
+		"/*":                      `"/*" is a pattern; write / to allow every path on the same site`,
+		"http://*":                `"http://*" ` + starFault,
+		"https://*":               `"https://*" ` + starFault,
+		"https://*/a":             `"https://*/a" ` + starFault,
+		"https://*/*":             `"https://*/*" ` + starFault,
+		"//*":                     `"//*" ` + starFault,
+		"https://${HOST}/a":       `"https://${HOST}/a" ` + referenceFault,
+		"http://localhost:*":      `"http://localhost:*" has a * as its port; write one entry per port`,
+		"http://localhost:*/a/*":  `"http://localhost:*/a/*" has a * as its port; write one entry per port`,
+		"/a*/*":                   `"/a*/*" ` + starFault,
+		"https://a*.a.example":    `"https://a*.a.example" ` + starFault,
+		"https://*.example/*":     `"https://*.example/*" ` + starBelow,
+		"https://*.example": `"https://*.example" has a * before a single label, ` +
+			"which would allow anyone's hosts; write at least two labels after it",
+		"https://*.1.2.3.4": `"https://*.1.2.3.4" has a * before an IP address, which has no subdomains`,
+		"https://*.a.example:0": `"https://*.a.example:0" has a port that is not a number from 1 to 65535 ` +
+			`without leading zeros: "0"`,
+		"https://user:pw@*.a.b":   notShown + starFault,
+		"https://*.a.b@a.example": notShown + userInfoFault,
+		"/a%2Fb": `"/a%2Fb" contains an encoded slash or backslash, or a doubly encoded escape, ` +
+			`on which servers differ: "%2f"`,
 		"/a/..;b/c":                  `"/a/..;..." contains a dot segment with parameters, which some servers resolve: ".."`,
 		"exp://localhost:8081/--/Ca": `"exp://localhost:8081/--/Ca" has another scheme: "exp"`,
 	} {
@@ -120,11 +155,22 @@ func TestAddSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestAnotherSchemeIsToldApart(t *testing.T) {
+func TestList_Add_OtherScheme(t *testing.T) {
 	for entry, want := range map[string]bool{
-		"exp://localhost:8081/--/Callback": true, "exp://*.a.example": true, "myapp://user@callback": true, "com.example.app:/done": true,
-		"javascript:alert(1)": true, "HTTPX://a.example": true, "localhost:4455": true,
-		"https://a.example?b": false, "a.example/b": false, "https://*.example": false, "/a/*": false, "exp://a b": false, "": false,
+		"exp://localhost:8081/--/Callback": true,
+		"exp://*.a.example":                true,
+		"myapp://user@callback":            true,
+		"com.example.app:/done":            true,
+		"javascript:alert(1)":              true,
+		"HTTPX://a.example":                true,
+		"localhost:4455":                   true,
+
+		"https://a.example?b": false,
+		"a.example/b":         false,
+		"https://*.example":   false,
+		"/a/*":                false,
+		"exp://a b":           false,
+		"":                    false,
 	} {
 		err := new(List).Add(entry)
 		if want {
@@ -136,9 +182,9 @@ func TestAnotherSchemeIsToldApart(t *testing.T) {
 	}
 }
 
-// inside is the rule once more, on what net/url makes of both: it parses the entry with its *, which it takes for a letter.
+// inside implements the rule a second time, with net/url, to which the * of an entry is a letter.
 func inside(t *testing.T, to, entry string) bool {
-	to, _, _ = strings.Cut(to, "#") // net/url is stricter about escapes there than a browser
+	to, _, _ = strings.Cut(to, "#") // there, net/url is stricter about escapes than a browser
 	a, err := url.Parse(to)
 	require.NoError(t, err)
 	b, err := url.Parse(entry)
@@ -160,17 +206,18 @@ func inside(t *testing.T, to, entry string) bool {
 		return false
 	}
 	path := strings.TrimSuffix(a.EscapedPath(), "/") + "/"
-	return a.Scheme == b.Scheme && port(a) == port(b) && a.User == nil && a.Opaque == "" && (a.Host != "" || !strings.HasPrefix(to, "//")) &&
+	return a.Scheme == b.Scheme && port(a) == port(b) && a.User == nil && a.Opaque == "" &&
+		(a.Host != "" || !strings.HasPrefix(to, "//")) &&
 		strings.HasPrefix(path, strings.TrimSuffix(b.EscapedPath(), "/")+"/")
 }
 
-// FuzzReturnURL: what is allowed is within an entry; an entry that is taken says nothing else to net/url.
+// FuzzReturnURL checks that every allowed URL is within an entry, also as net/url reads both.
 func FuzzReturnURL(f *testing.F) {
-	taken := vectors(f, "return/entries_accepted.txt")
+	accepted := vectors(f, "return/entries_accepted.txt")
 	for i, to := range append(vectors(f, "return/accepted.txt"), vectors(f, "return/refused.txt")...) {
-		f.Add(taken[i%len(taken)], to)
+		f.Add(accepted[i%len(accepted)], to)
 	}
-	for _, entry := range append(taken, vectors(f, "return/entries_refused.txt")...) {
+	for _, entry := range append(accepted, vectors(f, "return/entries_refused.txt")...) {
 		f.Add(entry, entry)
 		f.Add(entry, strings.Replace(entry, "*", "a", 1)+"/b")
 	}
@@ -190,6 +237,6 @@ func FuzzReturnURL(f *testing.F) {
 				return
 			}
 		}
-		t.Errorf("%q is allowed, and is within none of %q", to, within)
+		t.Errorf("%q is allowed, but within none of %q", to, within)
 	})
 }

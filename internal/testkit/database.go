@@ -17,7 +17,7 @@ func PostgreSQL(t testing.TB) string {
 	if err != nil {
 		t.Fatalf("FLOWHOOK_POSTGRES: %v", err)
 	}
-	u.Path = "/" + create(t, "pgx", server, " WITH (FORCE)") // connections that a test's process left behind are in the way
+	u.Path = "/" + create(t, "pgx", server, " WITH (FORCE)") // a test may leave connections open
 	return u.String()
 }
 

@@ -4,11 +4,11 @@
 // These environment variables configure it:
 //
 //   - FLOWHOOK_POSTGRES is a URL, as in postgres://user:password@host:port/database, and
-//     FLOWHOOK_MARIADB a DSN of github.com/go-sql-driver/mysql, as in user:password@tcp(host:port)/.
-//     Both users must be allowed to create databases.
+//     FLOWHOOK_MARIADB a DSN of github.com/go-sql-driver/mysql, as in
+//     user:password@tcp(host:port)/. Both users must be allowed to create databases.
 //   - FLOWHOOK_NO_SKIP makes a test that does not find what it needs fail. Otherwise it is skipped.
-//   - FLOWHOOK_REPEAT is how often tests repeat what they repeat, as a percentage of the full count.
-//     The default is 3.
+//   - FLOWHOOK_REPEAT is how often tests repeat what they repeat, as a percentage of the full
+//     count. The default is 3.
 package testkit
 
 import (

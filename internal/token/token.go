@@ -1,4 +1,4 @@
-// Package token carries the IDs of sessions: signed, so that nobody can make one up, and in a cookie.
+// Package token signs session IDs and carries them in cookies.
 package token
 
 import (
@@ -14,43 +14,45 @@ import (
 	"github.com/gorilla/securecookie"
 )
 
-// A Carrier makes tokens of IDs, and finds them again. It is safe for concurrent use.
+// A Carrier signs IDs to tokens, and finds the IDs in requests. It is safe for concurrent use.
 type Carrier struct {
 	name   string               // of the cookie
 	codecs []securecookie.Codec // the first signs, all verify
-	live   string               // what follows the token in Set-Cookie
-	gone   string               // the same, for a cookie that is taken back
+	live   string               // the attributes that follow the token in Set-Cookie
+	gone   string               // the attributes that delete the cookie
 }
 
-// New gives a carrier by cookies such as c, which live as long as it says; zero: until the browser is closed. What is signed
-// for one name is nothing for another. Of the secrets, which have been checked, the first signs, and all verify.
+// New returns a carrier whose cookies have the name and the attributes of c. If c has no lifetime,
+// they last until the browser is closed. A token is valid only under the name that it was signed
+// for. The first secret signs, and all secrets verify. The caller has checked the secrets.
 func New(c http.Cookie, secrets []string) (*Carrier, error) {
 	s := &Carrier{name: c.Name}
 	_, s.live, _ = strings.Cut(c.String(), "=")
 	c.MaxAge, c.Expires = -1, time.Unix(1, 0)
 	_, s.gone, _ = strings.Cut(c.String(), "=")
 	for _, secret := range secrets {
-		// securecookie recommends a key as long as the hash's block; a secret may be shorter, and is no key yet.
+		// securecookie recommends a key as long as the hash's block. A secret may be shorter.
 		key, err := hkdf.Key(sha256.New, []byte(secret), nil, "flowhook session token", sha256.BlockSize)
 		if err != nil {
 			return nil, fmt.Errorf("expanding a session secret: %w", err)
 		}
-		// MaxAge(0): when a session ends is for the store to say.
+		// MaxAge(0) means no limit: the store decides when a session ends.
 		s.codecs = append(s.codecs, securecookie.New(key, nil).SetSerializer(securecookie.NopEncoder{}).MaxAge(0))
 	}
 	return s, nil
 }
 
-// Sign gives the token of an ID.
+// Sign returns a token for an ID.
 func (s *Carrier) Sign(id string) (string, error) { return s.codecs[0].Encode(s.name, []byte(id)) }
 
-// The limits on the cookies of one request. A browser sends more than one with the same name if
-// the cookie's domain or path has changed, or if another host of the site uses the name.
+// These are the limits on the cookies of one request. A browser sends several with the same name if
+// the domain or path of the cookie has changed, or if another host of the site uses the name.
 const (
 	// MaxIDs is the number of genuine IDs that FromRequest accepts. Each may cost a query.
 	MaxIDs = 8
 
-	// maxVerified is the number of cookies that FromRequest verifies. Each costs an HMAC per secret.
+	// maxVerified is the number of cookies that FromRequest verifies. Each costs an HMAC per
+	// secret.
 	maxVerified = 64
 )
 
@@ -62,9 +64,9 @@ var (
 
 const tooMany = "delete this site's cookies in the browser, or change session.cookie.name"
 
-// FromRequest appends to ids the IDs in the request's genuine cookies, each ID once, in the order
-// of the cookies. It skips cookies that are not genuine. If there are more than MaxIDs IDs, or so
-// many cookies that it does not verify them all, it returns an error and no IDs.
+// FromRequest appends the IDs of the request's genuine cookies to ids, each ID once, in the order
+// of the cookies. It skips cookies that are not genuine. It returns an error and no IDs if there
+// are more than MaxIDs IDs, or too many cookies to verify.
 func (s *Carrier) FromRequest(r *http.Request, ids []string) ([]string, error) {
 	verified := 0
 	for _, c := range r.CookiesNamed(s.name) {
@@ -89,10 +91,11 @@ func (s *Carrier) FromRequest(r *http.Request, ids []string) ([]string, error) {
 // Set sets the cookie.
 func (s *Carrier) Set(h http.Header, token string) { s.set(h, token, s.live) }
 
-// TakeBack has the browser forget the cookie.
+// TakeBack makes the browser delete the cookie.
 func (s *Carrier) TakeBack(h http.Header) { s.set(h, "", s.gone) }
 
-// set sets the cookie instead of one that is being set (RFC 6265, 4.1.1: not two of a name in one response).
+// set sets the cookie. It replaces an earlier one of the same name: RFC 6265, section 4.1.1, allows
+// only one per response.
 func (s *Carrier) set(h http.Header, token, attributes string) {
 	lines := slices.DeleteFunc(h["Set-Cookie"], func(line string) bool {
 		name, _, _ := strings.Cut(line, "=")
@@ -101,7 +104,7 @@ func (s *Carrier) set(h http.Header, token, attributes string) {
 	h["Set-Cookie"] = append(lines, s.name+"="+token+attributes)
 }
 
-// Verify returns the ID in a token. ok reports whether one of the secrets signed the token.
+// Verify returns the ID of a token. ok reports whether one of the secrets signed the token.
 func (s *Carrier) Verify(token string) (id string, ok bool) {
 	if !plausible(token) {
 		return "", false
@@ -115,11 +118,11 @@ func (s *Carrier) Verify(token string) (id string, ok bool) {
 	return "", false
 }
 
-// minLength is the length of a token that is all signature.
+// minLength is the length of a token that has nothing but a signature.
 var minLength = base64.URLEncoding.EncodedLen(sha256.Size)
 
-// plausible reports whether a token is long enough to be signed and is the only way to write its
-// bytes in base64. The decoder would also accept line breaks anywhere, and any bits after the last
+// plausible reports whether a token is long enough to have a signature and is the canonical base64
+// of its bytes. The decoder would also accept line breaks anywhere, and any bits after the last
 // byte.
 func plausible(token string) bool {
 	if len(token) < minLength || len(token)%4 != 0 || strings.ContainsAny(token, "\r\n") {

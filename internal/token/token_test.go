@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// counted counts how often a codec is asked to verify a token.
+// counted is a codec that counts the tokens that it verifies.
 type counted struct {
 	securecookie.Codec
 	decoded *int
@@ -22,8 +22,8 @@ func (c counted) Decode(name, value string, dst any) error {
 	return c.Codec.Decode(name, value, dst)
 }
 
-// However many cookies a request has, FromRequest verifies at most 64, each with every secret.
-func TestFromRequest_VerifiesABoundedNumberOfCookies(t *testing.T) {
+// FromRequest verifies at most 64 cookies of a request, each with every secret.
+func TestFromRequest_ManyCookies(t *testing.T) {
 	secrets := []string{"secret-number-one", "secret-number-two", "secret-number-three"}
 	carrier, err := New(http.Cookie{Name: "sid", Path: "/"}, secrets)
 	require.NoError(t, err)

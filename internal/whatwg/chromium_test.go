@@ -18,7 +18,7 @@ import (
 	"github.com/flowhook/flowhook/internal/testkit"
 )
 
-// page writes what URL.href makes of the targets in targets.js: null for a target that is not a
+// page is a page that writes URL.href for each target in targets.js, or null if a target is not a
 // URL.
 const page = `<!DOCTYPE html><meta charset="utf-8"><script src="targets.js"></script><pre id="hrefs"></pre><script>
 document.getElementById("hrefs").textContent = JSON.stringify(targets.map(target => {
@@ -27,7 +27,7 @@ document.getElementById("hrefs").textContent = JSON.stringify(targets.map(target
 document.querySelectorAll("script").forEach(script => script.remove())
 </script>`
 
-// hrefs asks Chromium where targets lead; "" means nowhere. A target must be UTF-8.
+// hrefs returns where targets lead in Chromium; "" means nowhere. A target must be UTF-8.
 func hrefs(t *testing.T, targets []string) []string {
 	t.Helper()
 	dir := t.TempDir()
@@ -37,9 +37,10 @@ func hrefs(t *testing.T, targets []string) []string {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "targets.js"), []byte(script), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "page.html"), []byte(page), 0o600))
 	args := []string{"--headless", "--disable-gpu", "--disable-component-update", "--no-first-run", "--no-pings",
-		"--user-data-dir=" + filepath.Join(dir, "profile"), "--dump-dom", "file://" + filepath.ToSlash(dir) + "/page.html"}
+		"--user-data-dir=" + filepath.Join(dir, "profile"), "--dump-dom",
+		"file://" + filepath.ToSlash(dir) + "/page.html"}
 	if os.Geteuid() == 0 {
-		args = append(args, "--no-sandbox") // which does not work as root
+		args = append(args, "--no-sandbox") // the sandbox does not work as root
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
@@ -62,7 +63,7 @@ func hrefs(t *testing.T, targets []string) []string {
 	return all
 }
 
-// href is how Chromium writes a place.
+// href returns a place as Chromium writes it.
 func (p place) href(target string) string {
 	query, fragment := "", ""
 	beforeFragment, _, hasFragment := strings.Cut(target, "#")
@@ -75,9 +76,9 @@ func (p place) href(target string) string {
 	return p.origin + p.path + query + fragment
 }
 
-// What is accepted leads where it says in Chromium, too: the lists, and many mutations of them. As
-// in check, an xn-- label may lead nowhere.
-func TestChromiumGoesWhereAcceptedTargetsSay(t *testing.T) {
+// In Chromium, accepted targets lead where they seem to lead: those of the lists, and many
+// mutations of them. As in check, an xn-- label may lead nowhere.
+func TestChromium_AcceptedTargets(t *testing.T) {
 	seed, r := random(t)
 	count := 400_000
 	if testkit.Percent(t) < 100 {
@@ -102,13 +103,13 @@ func TestChromiumGoesWhereAcceptedTargetsSay(t *testing.T) {
 		}
 		require.Equal(t, want.href(targets[i]), href, "%q", targets[i])
 	}
-	t.Logf("redirect targets: %d accepted ones, most of them mutated (seed %d), lead where they show in "+
-		"Chromium, too (%d of them, with an xn-- label, nowhere)", len(targets), seed, nowhere)
+	t.Logf("redirect targets: in Chromium, %d accepted ones, most of them mutated (seed %d), lead where they seem to "+
+		"(%d of them, with an xn-- label, lead nowhere)", len(targets), seed, nowhere)
 }
 
-// After the first ? or #, a character is accepted exactly if URL.href keeps it, except for a quote
-// in a query.
-func TestChromiumKeepsWhatIsAcceptedInQueryAndFragment(t *testing.T) {
+// After the first ? or #, a character is accepted if and only if URL.href keeps it, except for a
+// quote in a query.
+func TestChromium_QueryAndFragment(t *testing.T) {
 	var targets []string
 	for _, part := range parts {
 		for c := rune(0); c < 0x180; c++ {

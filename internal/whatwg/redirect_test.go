@@ -1,5 +1,6 @@
-// Package whatwg checks flowhook's rules for redirect targets and return URLs against a parser of the WHATWG URL standard, which browsers
-// follow. It is a module of its own, so that the library does not depend on the parser.
+// Package whatwg tests flowhook's rules for redirect targets and return URLs against a parser of
+// the WHATWG URL standard, which browsers follow. It is a module of its own, so that the library
+// does not depend on the parser.
 package whatwg
 
 import (
@@ -23,11 +24,11 @@ const (
 	base       = baseOrigin + "/a/b?c#d" // the page that redirects
 )
 
-// place is where a URL leads.
+// A place is where a URL leads.
 type place struct{ origin, path, query, fragment string }
 
-// shown reads a target as a person does who knows no parser: the origin is all up to the first slash, question mark or
-// number sign after "://", and up to the question mark or number sign goes the path.
+// shown reads a target as a person does. The origin ends at the first slash, question mark or
+// number sign after "://". The path ends at the first question mark or number sign.
 func shown(target string) place {
 	origin, rest := baseOrigin, target
 	if i := strings.Index(target, "://"); target[0] != '/' && i >= 0 {
@@ -44,11 +45,11 @@ func shown(target string) place {
 	if path == "" {
 		path = "/"
 	}
-	// The standard encodes nothing of what is accepted, except for a quote in a query.
+	// The standard changes no character that is accepted, except for a quote in a query.
 	return place{origin, path, strings.ReplaceAll(query, "'", "%27"), fragment}
 }
 
-// resolved asks the parser.
+// resolved reads a target as the parser does.
 func resolved(target string) (place, error) {
 	u, err := url.ParseRef(base, target)
 	if err != nil {
@@ -60,6 +61,7 @@ func resolved(target string) (place, error) {
 	return place{u.Protocol() + "//" + u.Host(), u.Pathname(), u.Query(), u.Fragment()}, nil
 }
 
+// accepted reports whether flowhook redirects to a target.
 func accepted(t testing.TB, target string) bool {
 	w := httptest.NewRecorder()
 	err := flowhook.Redirect(target).Run(t.Context(), &flowhook.Exchange{Writer: w})
@@ -69,14 +71,15 @@ func accepted(t testing.TB, target string) bool {
 	return err == nil
 }
 
-// check is the property: whatever is accepted leads to where it says.
+// check asserts that an accepted target leads where it seems to lead.
 //
-// There is one limit. Whether the letters that an xn-- label stands for are allowed in a name is known only to who has
-// the Unicode tables, which flowhook does not ask for. Such a label may therefore lead nowhere at all, as a host that does
-// not exist. It still must not lead elsewhere.
+// There is one exception. The Unicode tables decide whether a name may have the letters of an xn--
+// label, and flowhook does not use them. So such a label may lead nowhere, like a host that does
+// not exist. It must not lead elsewhere.
 //
-// The parser reads a last label such as 0-1 or 99999999999999999999a as a number, with strconv.ParseInt, where the
-// standard sees a name. That needs no exception here: flowhook accepts no name that ends in a label beginning with a digit.
+// The parser reads a last label such as 0-1 or 99999999999999999999a as a number, while the
+// standard reads a name. This needs no exception, because flowhook accepts no name whose last label
+// begins with a digit.
 func check(t testing.TB, target string) (nowhere bool) {
 	got, err := resolved(target)
 	if err != nil && strings.Contains(shown(target).origin, "xn--") {
@@ -87,11 +90,11 @@ func check(t testing.TB, target string) (nowhere bool) {
 	return false
 }
 
-// vectors reads a list in testdata.
+// vectors returns the strings of a file in testdata.
 func vectors(t testing.TB, name string) []string { return testkit.Vectors(t, "../../testdata/"+name) }
 
-// Here the limit of check does not count: the xn-- labels in the list are good ones.
-func TestAcceptedVectorsLeadWhereTheySay(t *testing.T) {
+// The exception of check does not apply to this list, because its xn-- labels are valid.
+func TestRedirect_AcceptedVectors(t *testing.T) {
 	targets := vectors(t, "redirect/accepted.txt")
 	require.GreaterOrEqual(t, len(targets), 60)
 	for _, target := range targets {
@@ -102,17 +105,19 @@ func TestAcceptedVectorsLeadWhereTheySay(t *testing.T) {
 	}
 }
 
-func TestRefusedVectorsAreRefused(t *testing.T) {
+func TestRedirect_RefusedVectors(t *testing.T) {
 	targets := vectors(t, "redirect/refused.txt")
 	require.GreaterOrEqual(t, len(targets), 220)
 	for _, target := range targets {
 		require.False(t, accepted(t, target), "%q", target)
 	}
-	t.Logf("redirect targets: %d accepted ones lead where they show, %d are refused", len(vectors(t, "redirect/accepted.txt")), len(targets))
+	t.Logf("redirect targets: %d accepted ones lead where they seem to, %d are refused",
+		len(vectors(t, "redirect/accepted.txt")), len(targets))
 }
 
-// The list would prove little if the parser agreed with it whatever it says: these pairs differ.
-func TestTheParserSeesTheDifference(t *testing.T) {
+// The parser reads these targets differently from a person. Otherwise the other tests would prove
+// little.
+func TestParser_Redirects(t *testing.T) {
 	for target, want := range map[string]string{
 		"//other.example":                     "https://other.example/",
 		`/\other.example`:                     "https://other.example/",
@@ -137,11 +142,14 @@ func TestTheParserSeesTheDifference(t *testing.T) {
 	}
 }
 
-// tokens are what a mutation puts in: what has a meaning to one parser or another.
+// tokens are what a mutation inserts. Each has a meaning to some parser.
 var tokens = strings.Fields(`/ // \ . .. %2e %2E : :// :80 :443 :0 @ ? # % %25 %2f %5c %00 %0d%0a [ ] [::1] ::
-	http https http: HTTPS:// a b.c example.com other.example. xn-- xn--mnchen-3ya xn--fsq - -- _ 0 1 08 0x 0x7f 127 127.0.0.1 1.2.3
-	255 256 4294967296 2001:db8:: ffff 00 *. ..; %252f evil.com @evil.com .example.net example.org /app /here :4455 ; , + = & ' " < > ^ { } | ~ ! * $ ( ) é 。 ． ⁄ ｅ ß ` + "` \x00 \x7f \u00ad \xff")
+	http https http: HTTPS:// a b.c example.com other.example. xn-- xn--mnchen-3ya xn--fsq
+	- -- _ 0 1 08 0x 0x7f 127 127.0.0.1 1.2.3 255 256 4294967296 2001:db8:: ffff 00 *. ..; %252f
+	evil.com @evil.com .example.net example.org /app /here :4455 ; , + = & ' " < > ^ { } | ~ ! * $ ( )
+	é 。 ． ⁄ ｅ ß ` + "` \x00 \x7f \u00ad \xff")
 
+// mutate returns one of the seeds with one to four changes.
 func mutate(r *rand.Rand, seeds []string) string {
 	target := seeds[r.IntN(len(seeds))]
 	for range 1 + r.IntN(4) {
@@ -152,12 +160,12 @@ func mutate(r *rand.Rand, seeds []string) string {
 			target = target[:i] + target[j:]
 		case 1: // repeat
 			target = target[:j] + target[i:]
-		case 2: // the beginning of one, the end of another
+		case 2: // continue with the end of another
 			other := seeds[r.IntN(len(seeds))]
 			target = target[:i] + other[r.IntN(len(other)+1):]
-		case 3: // any byte
+		case 3: // replace by any byte
 			target = target[:i] + string([]byte{byte(r.IntN(256))}) + target[j:]
-		case 4: // a space or a control character that parsers drop
+		case 4: // insert a space or a control character that parsers drop
 			target = target[:i] + string(" \t\n\r"[r.IntN(4)]) + target[i:]
 		default:
 			target = target[:i] + tokens[r.IntN(len(tokens))] + target[j:]
@@ -166,7 +174,7 @@ func mutate(r *rand.Rand, seeds []string) string {
 	return target
 }
 
-// random says how to have the same numbers again.
+// random logs its seed. Set FLOWHOOK_SEED to repeat a run.
 func random(t *testing.T) (seed uint64, r *rand.Rand) {
 	seed = rand.Uint64()
 	if s := os.Getenv("FLOWHOOK_SEED"); s != "" {
@@ -174,22 +182,22 @@ func random(t *testing.T) (seed uint64, r *rand.Rand) {
 		seed, err = strconv.ParseUint(s, 10, 64)
 		require.NoError(t, err)
 	}
-	t.Logf("FLOWHOOK_SEED=%d makes the same targets again", seed)
+	t.Logf("FLOWHOOK_SEED=%d repeats these targets", seed)
 	return seed, rand.New(rand.NewPCG(seed, 0))
 }
 
-func TestMutatedVectorsLeadWhereTheySay(t *testing.T) {
+func TestRedirect_MutatedVectors(t *testing.T) {
 	seed, r := random(t)
 	targets := 200_000
 	if testkit.Percent(t) < 100 {
 		targets /= 10
 	}
 	seeds := append(vectors(t, "redirect/accepted.txt"), vectors(t, "redirect/refused.txt")...)
-	taken, nowhere, elsewhere := 0, 0, 0
+	good, nowhere, elsewhere := 0, 0, 0
 	for range targets {
 		target := mutate(r, seeds)
 		if accepted(t, target) {
-			taken++
+			good++
 			if check(t, target) {
 				nowhere++
 			}
@@ -200,15 +208,16 @@ func TestMutatedVectorsLeadWhereTheySay(t *testing.T) {
 			break
 		}
 	}
-	t.Logf("redirect targets: %d mutated (seed %d): %d accepted, all lead where they show (%d of them, with an xn-- label, nowhere); "+
-		"of the refused, %d lead to another origin than they show", targets, seed, taken, nowhere, elsewhere)
-	require.Greater(t, taken, targets/50, "too few to prove anything")
+	t.Logf("redirect targets: %d mutated (seed %d): %d accepted ones lead where they seem to "+
+		"(%d of them, with an xn-- label, nowhere); %d refused ones lead to another origin than they seem to",
+		targets, seed, good, nowhere, elsewhere)
+	require.Greater(t, good, targets/50, "too few to prove anything")
 	require.Greater(t, elsewhere, targets/50, "too few to prove anything")
 }
 
-// After the first ? or #, a character is accepted exactly if the standard keeps it, except for a
-// quote in a query, which leads to the same place.
-func TestQueryAndFragmentCharacters(t *testing.T) {
+// After the first ? or #, a character is accepted if and only if the standard keeps it. The
+// exception is a quote in a query, which leads to the same place.
+func TestRedirect_QueryAndFragment(t *testing.T) {
 	for _, part := range parts {
 		for c := range 256 {
 			target := part + string([]byte{byte(c)}) + "b"

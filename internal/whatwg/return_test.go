@@ -16,7 +16,7 @@ import (
 	"github.com/flowhook/flowhook/internal/testkit"
 )
 
-// entries are those that the vectors in testdata/return are about.
+// entries is the list for which the vectors in testdata/return are written.
 var entries = []string{"https://example.org/app", "https://*.example.net", "http://127.0.0.1:4455", "/here"}
 
 func listOf(t testing.TB, entries ...string) *target.List {
@@ -27,8 +27,9 @@ func listOf(t testing.TB, entries ...string) *target.List {
 	return l
 }
 
-// within says whether the parser sees a place within an entry. It knows nothing of the library: the origin is compared as the
-// parser writes it, and the path up to a slash. A * is a letter to the parser.
+// within reports whether a place is within an entry by the parser's reading, without using the
+// library. It compares the origin as the parser writes it, and the path up to a slash. To the
+// parser, a * is a letter.
 func within(t testing.TB, got place, entry string) bool {
 	want, err := resolved(entry)
 	require.NoError(t, err, "%q", entry)
@@ -48,8 +49,8 @@ func below(path, root string) bool {
 	return strings.HasPrefix(strings.TrimSuffix(path, "/")+"/", strings.TrimSuffix(root, "/")+"/")
 }
 
-// served is what the most careless of servers makes of a path: it takes off parameters, decodes what it can three times, takes
-// a backslash for a slash, and only then resolves dot segments.
+// served returns a path as a very careless server reads it. Such a server removes parameters,
+// decodes escapes three times, treats a backslash as a slash, and then resolves dot segments.
 func served(p string) string {
 	segments := strings.Split(p, "/")
 	for i, s := range segments {
@@ -73,16 +74,16 @@ func served(p string) string {
 	return path.Clean(strings.ReplaceAll(p, `\`, "/"))
 }
 
-// stays is the property: what is allowed is within an entry. As in check, an xn-- label may lead nowhere.
+// stays asserts that an allowed URL is within an entry. As in check, an xn-- label may lead
+// nowhere.
 func stays(t testing.TB, to string, entries []string) (nowhere bool) {
 	if !isWithin(t, to, entries, &nowhere) {
-		require.Fail(t, "escaped", "%q is allowed, and is within none of %q", to, entries)
+		require.Fail(t, "escaped", "%q is allowed, but within none of %q", to, entries)
 	}
 	if nowhere || !strings.HasPrefix(to, "/") {
 		return nowhere
 	}
-	// http.Redirect cleans a path, which a handler that uses it must not notice, but for empty
-	// segments.
+	// http.Redirect cleans a path. Apart from empty segments, this must make no difference.
 	w := httptest.NewRecorder()
 	http.Redirect(w, httptest.NewRequest("GET", base, nil), to, http.StatusSeeOther)
 	cleaned := make([]string, len(entries))
@@ -92,11 +93,14 @@ func stays(t testing.TB, to string, entries []string) (nowhere bool) {
 		}
 	}
 	if location := w.Header().Get("Location"); !isWithin(t, location, cleaned, &nowhere) {
-		require.Fail(t, "escaped", "%q is allowed, and http.Redirect makes it %q, within none of %q", to, location, cleaned)
+		require.Fail(t, "escaped", "%q is allowed, but http.Redirect makes it %q, which is within none of %q",
+			to, location, cleaned)
 	}
 	return nowhere
 }
 
+// isWithin reports whether the parser reads to as a URL within one of the entries. It sets nowhere
+// if to leads nowhere.
 func isWithin(t testing.TB, to string, entries []string, nowhere *bool) bool {
 	got, err := resolved(to)
 	if err != nil && strings.Contains(shown(to).origin, "xn--") {
@@ -107,7 +111,7 @@ func isWithin(t testing.TB, to string, entries []string, nowhere *bool) bool {
 	return slices.ContainsFunc(entries, func(entry string) bool { return within(t, got, entry) })
 }
 
-func TestAllowedReturnURLsStayWithinAnEntry(t *testing.T) {
+func TestReturnURL_AcceptedVectors(t *testing.T) {
 	l := listOf(t, entries...)
 	for _, to := range vectors(t, "return/accepted.txt") {
 		require.True(t, l.Allows(to), "%q", to)
@@ -115,8 +119,9 @@ func TestAllowedReturnURLsStayWithinAnEntry(t *testing.T) {
 	}
 }
 
-// Most of what is refused would escape: the list would prove little if the parser saw no danger in it.
-func TestRefusedReturnURLsAreRefused(t *testing.T) {
+// Most refused URLs would escape from the entries by the parser's reading. Otherwise the test would
+// prove little.
+func TestReturnURL_RefusedVectors(t *testing.T) {
 	l := listOf(t, entries...)
 	refused := vectors(t, "return/refused.txt")
 	require.GreaterOrEqual(t, len(refused), 250)
@@ -126,35 +131,47 @@ func TestRefusedReturnURLsAreRefused(t *testing.T) {
 		if _, err := url.ParseRef(base, to); err != nil {
 			continue
 		}
-		got, err := resolved(to) // an error is user info, or an opaque path
+		got, err := resolved(to) // an error means user info or an opaque path
 		if err != nil || !slices.ContainsFunc(entries, func(entry string) bool { return within(t, got, entry) }) {
 			escape++
 		}
 	}
 	require.GreaterOrEqual(t, escape, 200)
-	t.Logf("return URLs: %d allowed ones stay within an entry, %d hostile ones are refused, %d of which would escape",
+	t.Logf("return URLs: %d allowed ones are within an entry; %d hostile ones are refused, and %d of them would escape",
 		len(vectors(t, "return/accepted.txt")), len(refused), escape)
 }
 
-// hostile are return URLs made of an entry: good ones, and those that a careless comparison lets pass.
+// hostile returns variants of an entry: good return URLs, and ones that a careless comparison
+// allows.
 func hostile(entry string) []string {
 	good := strings.Replace(entry, "*", "a", 1)
-	tos := []string{good, entry, strings.Replace(entry, "*.", "", 1), strings.Replace(entry, "*", "", 1), strings.Replace(entry, "*.", "evil", 1),
-		strings.Replace(good, "://", "://evil.com@", 1), strings.Replace(good, "://", ":///", 1), strings.Replace(good, "://", `:\\`, 1)}
-	for _, more := range []string{"/", "/b", "?b", "#b", "b", ".", ".evil.com", "@evil.com", ":80", ":443", ":@evil.com", "/../b", "/%2e%2e/b", "/..%2fb",
-		"/%252e%252e/b", "/..;/b", `\b`, "%2fb", "%00", "\n"} {
+	tos := []string{
+		good,
+		entry,
+		strings.Replace(entry, "*.", "", 1),
+		strings.Replace(entry, "*", "", 1),
+		strings.Replace(entry, "*.", "evil", 1),
+		strings.Replace(good, "://", "://evil.com@", 1),
+		strings.Replace(good, "://", ":///", 1),
+		strings.Replace(good, "://", `:\\`, 1),
+	}
+	for _, more := range []string{
+		"/", "/b", "?b", "#b", "b", ".", ".evil.com", "@evil.com", ":80", ":443", ":@evil.com",
+		"/../b", "/%2e%2e/b", "/..%2fb", "/%252e%252e/b", "/..;/b", `\b`, "%2fb", "%00", "\n",
+	} {
 		tos = append(tos, good+more)
 	}
 	return tos
 }
 
+// checkEntry asserts that a list with this entry alone allows only URLs within it.
 func checkEntry(t testing.TB, entry string, tos []string) (allowed int) {
 	l := new(target.List)
 	if l.Add(entry) != nil {
 		return 0
 	}
 	if _, err := resolved(entry); err != nil && strings.Contains(entry, "xn--") {
-		return 0 // no host is so called
+		return 0 // no host can have this name
 	}
 	for _, to := range tos {
 		if l.Allows(to) {
@@ -165,7 +182,7 @@ func checkEntry(t testing.TB, entry string, tos []string) (allowed int) {
 	return allowed
 }
 
-func TestConfiguredReturnURLsAllowWhatTheySay(t *testing.T) {
+func TestReturnURL_EntryVectors(t *testing.T) {
 	accepted, refused := vectors(t, "return/entries_accepted.txt"), vectors(t, "return/entries_refused.txt")
 	require.GreaterOrEqual(t, len(refused), 100)
 	var all []string
@@ -179,17 +196,18 @@ func TestConfiguredReturnURLsAllowWhatTheySay(t *testing.T) {
 	for _, entry := range refused {
 		require.Error(t, new(target.List).Add(entry), "%q", entry)
 	}
-	t.Logf("return URLs: %d entries allow, of %d return URLs made of them, only what is within; %d hostile entries are refused",
-		len(accepted), len(all), len(refused))
+	t.Logf("return URLs: of %d variants, %d entries allow only those within them; %d hostile entries are refused",
+		len(all), len(accepted), len(refused))
 }
 
-func TestMutatedReturnURLsStayWithinAnEntry(t *testing.T) {
+func TestReturnURL_MutatedVectors(t *testing.T) {
 	seed, r := random(t)
 	count := 1_000_000
 	if testkit.Percent(t) < 100 {
 		count /= 10
 	}
-	seeds := [][]string{vectors(t, "return/accepted.txt"), vectors(t, "return/refused.txt")} // in turn, as few mutations are allowed
+	// Every second seed is an accepted one, because most mutations are refused.
+	seeds := [][]string{vectors(t, "return/accepted.txt"), vectors(t, "return/refused.txt")}
 	configured := append(vectors(t, "return/entries_accepted.txt"), vectors(t, "return/entries_refused.txt")...)
 	l := listOf(t, entries...)
 	allowed, nowhere, within := 0, 0, 0
@@ -206,8 +224,9 @@ func TestMutatedReturnURLsStayWithinAnEntry(t *testing.T) {
 			within += checkEntry(t, entry, append(hostile(entry), mutate(r, hostile(entry))))
 		}
 	}
-	t.Logf("return URLs: %d mutated (seed %d): %d allowed, all within an entry (%d of them, with an xn-- label, nowhere); "+
-		"%d entries mutated: %d return URLs allowed, all within", count, seed, allowed, nowhere, count/10, within)
+	t.Logf("return URLs: %d mutated (seed %d): %d allowed ones are within an entry "+
+		"(%d of them, with an xn-- label, lead nowhere); %d entries mutated: %d allowed URLs are within them",
+		count, seed, allowed, nowhere, count/10, within)
 	require.Greater(t, allowed, count/50, "too few to prove anything")
 	require.Greater(t, within, count/50, "too few to prove anything")
 }
@@ -232,8 +251,8 @@ func FuzzReturnURLWHATWG(f *testing.F) {
 	})
 }
 
-// The parser tells apart what the list must: this is what the refused vectors would do.
-func TestTheParserSeesWhereReturnURLsEscape(t *testing.T) {
+// The parser shows where these refused return URLs would lead.
+func TestParser_ReturnURLs(t *testing.T) {
 	for to, want := range map[string]string{
 		"https://example.org@evil.com":         "https://example.org@evil.com/",
 		"https://example.org:443@evil":         "https://example.org:443@evil/",

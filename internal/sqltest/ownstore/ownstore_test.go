@@ -1,4 +1,4 @@
-// The functions of docs/own-store.md are copied to this file.
+// This file has copies of the functions of docs/own-store.md.
 package ownstore_test
 
 import (
@@ -69,8 +69,8 @@ func (m *mailbox) Send(_ context.Context, message flowhook.Message) error {
 	return nil
 }
 
-// The whole way, with the store of the page: register, verify, and nothing left where a hook fails.
-func TestInUse(t *testing.T) {
+// The store of the page works for registration and verification, and rolls back if a hook fails.
+func TestStore_RegisterAndVerify(t *testing.T) {
 	store, mails, failing := &ownstore.Store{DB: open(t)}, &mailbox{}, false
 	cfg, err := flowhook.ParseConfig([]byte(`
 selfservice:
@@ -92,9 +92,13 @@ selfservice:
 		}
 		return nil
 	}))
-	pipeline, err := flowhook.New(cfg, flowhook.Options{Store: store, Courier: mails, Secrets: []string{"only-for-this-test-0123456789"},
+	pipeline, err := flowhook.New(cfg, flowhook.Options{
+		Store:           store,
+		Courier:         mails,
+		Secrets:         []string{"only-for-this-test-0123456789"},
 		VerificationURL: "https://auth.example/verification",
-		Hooks:           map[string]flowhook.HookFactory{"allow_domains": pagehook.AllowDomains}})
+		Hooks:           map[string]flowhook.HookFactory{"allow_domains": pagehook.AllowDomains},
+	})
 	require.NoError(t, err)
 	try := func(email string) (handled bool, status int, err error) {
 		w := httptest.NewRecorder()
@@ -125,7 +129,7 @@ selfservice:
 	require.Error(t, registerNow("alice@example.org"), "the address is taken")
 	handled, status, err := try("eve@elsewhere.example")
 	require.NoError(t, err)
-	require.True(t, handled, "by the hook of docs/hooks.md")
+	require.True(t, handled, "the hook of docs/hooks.md has answered")
 	require.Equal(t, http.StatusForbidden, status)
 	failing = true
 	require.ErrorIs(t, registerNow("bob@example.org"), errOnPurpose)

@@ -4,14 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"log/slog"
-	"maps"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -34,51 +28,6 @@ var Strategies = []flowhook.Strategy{"", "password", "oidc", "profile", "link", 
 // HasFinding reports whether a pipeline has a finding of the rule.
 func HasFinding(p *flowhook.Pipeline, rule string) bool {
 	return slices.ContainsFunc(p.Plan().Findings(), func(f flowhook.Finding) bool { return f.Rule == rule })
-}
-
-// Rules returns every rule that internal/check can report: the third argument of the calls that add
-// findings.
-func Rules(t *testing.T) []string {
-	t.Helper()
-	found := map[string]bool{}
-	files, err := filepath.Glob("internal/check/*.go")
-	require.NoError(t, err)
-	for _, file := range files {
-		tree, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
-		require.NoError(t, err)
-		consts := map[string]string{}
-		text := func(e ast.Expr) string {
-			lit, ok := e.(*ast.BasicLit)
-			require.True(t, ok, "%s: a rule that is no literal", file)
-			s, err := strconv.Unquote(lit.Value)
-			require.NoError(t, err)
-			return s
-		}
-		ast.Inspect(tree, func(n ast.Node) bool {
-			switch n := n.(type) {
-			case *ast.ValueSpec:
-				for i, v := range n.Values {
-					if lit, ok := v.(*ast.BasicLit); ok && lit.Kind == token.STRING {
-						consts[n.Names[i].Name] = text(v)
-					}
-				}
-			case *ast.CallExpr:
-				s, ok := n.Fun.(*ast.SelectorExpr)
-				if !ok || s.Sel.Name != "hook" && s.Sel.Name != "setting" {
-					break
-				}
-				if name, ok := n.Args[2].(*ast.Ident); ok {
-					require.Contains(t, consts, name.Name, file)
-					found[consts[name.Name]] = true
-				} else {
-					found[text(n.Args[2])] = true
-				}
-			}
-			return true
-		})
-	}
-	require.GreaterOrEqual(t, len(found), 20)
-	return slices.Sorted(maps.Keys(found))
 }
 
 // FindingTexts returns findings as text, without the name of the file.

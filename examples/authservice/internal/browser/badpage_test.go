@@ -14,25 +14,28 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// goodPage is one that nothing is wrong with.
+// goodPage passes all checks.
 var goodPage = `<!DOCTYPE html>
-<html lang="en"><head><title>Good</title><meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">` +
-	css("body { background: white; color: black; font: 16px sans-serif } input, button { font-size: 16px; height: 40px; border: 1px solid black; box-sizing: border-box } "+
+<html lang="en"><head><title>Good</title><meta name="viewport" content="width=device-width">` +
+	`<link rel="icon" href="data:,">` +
+	css("body { background: white; color: black; font: 16px sans-serif } input, button { font-size: 16px; height: "+
+		"40px; border: 1px solid black; box-sizing: border-box } "+
 		"input { width: 160px } p { margin: 16px 0 } :focus-visible { outline: 3px solid blue }") + `</head>
 <body><main><h1>Good</h1>
-<form><p><label for="who">Name</label></p><p><input id="who" name="who" autocomplete="name"></p><p><button>Send</button></p></form>
+<form><p><label for="who">Name</label></p><p><input id="who" name="who" autocomplete="name"></p>
+<p><button>Send</button></p></form>
 </main></body></html>`
 
 func css(rules string) string { return "<style>" + rules + "</style>" }
 
-// A badPage is the good one with one thing replaced.
+// A badPage is goodPage with one part replaced.
 type badPage struct{ wrong, old, by string }
 
 func styled(wrong, rules string) badPage { return badPage{wrong, "</head>", css(rules) + "</head>"} }
 
 func with(wrong, element string) badPage { return badPage{wrong, "</main>", element + "</main>"} }
 
-// byPage are found by page.js: at least one for each of its checks.
+// byPage are pages that page.js reports, at least one for each of its checks.
 var byPage = []badPage{
 	{"no language", ` lang="en"`, ""},
 	{"quirks mode", "<!DOCTYPE html>", ""},
@@ -55,7 +58,8 @@ var byPage = []badPage{
 	styled("reaches beyond the page", "h1 { position: relative; left: -50px }"),
 	styled(`<h1> "Good" is cut off`, "h1 { overflow: hidden; width: 10px }"),
 	styled("is a target of ", "button { height: 20px }"),
-	styled(`is covered by <form>`, "form { position: relative } form::after { content: ''; position: absolute; inset: 0 }"),
+	styled(`is covered by <form>`, "form { position: relative } form::after { content: ''; position: absolute; "+
+		"inset: 0 }"),
 	styled("a phone zooms in", "input { font-size: 15px }"),
 
 	styled(`the text of <h1> "Good" has a contrast of 1.82`, "h1 { color: silver }"),
@@ -67,7 +71,7 @@ var byPage = []badPage{
 	styled(`<button> "Send" has the focus out of sight`, "button { position: fixed; left: -500px }"),
 }
 
-// byBrowser are found by asking the browser, or by what it complains of.
+// byBrowser are pages that the browser reports.
 var byBrowser = []badPage{
 	{"a button has no accessible name", "Send", ""},
 	{"the accessibility tree has 1 controls, the page 2", "<button>", `<button aria-hidden="true">`},
@@ -77,14 +81,14 @@ var byBrowser = []badPage{
 	with("exception: Uncaught", "<script>throw new Error('on purpose')</script>"),
 	with("a request has failed: Image, status 404", `<img alt="" src="/missing">`),
 	with("console, error: Failed to load resource", `<img alt="" src="/missing">`),
-	{"issue: ContentSecurityPolicyIssue", "</title>", `</title><meta http-equiv="Content-Security-Policy" content="script-src 'none'"><script>on.purpose()</script>`},
+	{"issue: ContentSecurityPolicyIssue", "</title>",
+		`</title><meta http-equiv="Content-Security-Policy" content="script-src 'none'"><script>on.purpose()</script>`},
 }
 
-// TestBadPages shows that the walk's checks see what they look for: each reports a page that is wrong in this, and none
-// reports the page that all these are made of.
+// TestBadPages tests the checks themselves: each reports its bad page, and none reports goodPage.
 func TestBadPages(t *testing.T) {
-	checks := strings.Count(pageJS, "r.check(") - 1 + strings.Count(pageJS, "atLeast(r,") // one is atLeast's own
-	require.Len(t, byPage, checks, "page.js has %d checks: each is to have its bad page here", checks)
+	checks := strings.Count(pageJS, "r.check(") - 1 + strings.Count(pageJS, "atLeast(r,") // without the one in atLeast
+	require.Len(t, byPage, checks, "page.js has %d checks; each needs a bad page here", checks)
 	pages := append([]badPage{{"", "", ""}}, append(byPage, byBrowser...)...)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		i, err := strconv.Atoi(r.URL.Path[1:])
@@ -101,36 +105,37 @@ func TestBadPages(t *testing.T) {
 		require.Contains(t, goodPage, page.old)
 		v.t = t
 		v.open(fmt.Sprint("/", i))
-		said := heard(v, func() { v.inspect("page") })
+		reported := reports(v, func() { v.inspect("page") })
 		if i == 0 {
-			require.Empty(t, said, "nothing is wrong with this page")
+			require.Empty(t, reported, "the good page must pass")
 			continue
 		}
-		if !strings.Contains(strings.Join(said, "\n"), page.wrong) {
-			t.Errorf("with %q for %q no check says %q, but:\n%s", page.by, page.old, page.wrong, strings.Join(said, "\n"))
+		if !strings.Contains(strings.Join(reported, "\n"), page.wrong) {
+			t.Errorf("with %q for %q no check reports %q, only:\n%s", page.by, page.old, page.wrong,
+				strings.Join(reported, "\n"))
 		}
 	}
 	if !t.Failed() {
-		t.Logf("%d pages that are each wrong in one thing, on purpose: every check reports its own, and none reports the page that is right", len(pages)-1)
+		t.Logf("%d bad pages: every check reports its own, and none reports the good page", len(pages)-1)
 	}
 }
 
-// A recorder is a test that notes its errors, and does not fail.
+// A recorder is a testing.TB that records errors and does not fail.
 type recorder struct {
 	testing.TB
-	said []string
+	errors []string
 }
 
 func (r *recorder) Errorf(format string, args ...any) {
-	r.said = append(r.said, fmt.Sprintf(format, args...))
+	r.errors = append(r.errors, fmt.Sprintf(format, args...))
 }
 
 func (r *recorder) Fatalf(format string, args ...any) { r.Errorf(format, args...); r.FailNow() }
 
 func (r *recorder) FailNow() { runtime.Goexit() }
 
-// heard gives what a visitor reports meanwhile, as errors.
-func heard(v *visitor, during func()) []string {
+// reports runs a function and returns the errors that the visitor reports.
+func reports(v *visitor, during func()) []string {
 	r := &recorder{TB: v.t}
 	v.t = r
 	done := make(chan struct{})
@@ -139,5 +144,5 @@ func heard(v *visitor, during func()) []string {
 		during()
 	}()
 	<-done
-	return append(r.said, v.watch.all()...)
+	return append(r.errors, v.watch.all()...)
 }

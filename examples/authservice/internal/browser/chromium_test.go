@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A visitor is somebody at a browser of their own: a Chromium process with its own profile, and one tab.
+// A visitor is a user with a browser: a Chromium process with its own profile and one tab.
 type visitor struct {
 	t      testing.TB
 	name   string
@@ -24,16 +24,18 @@ type visitor struct {
 	report *report
 	watch  *watch
 
-	status int // of the page that is shown
+	status int // of the current page
 }
 
 func newVisitor(t testing.TB, path, name, base string, r *report) *visitor {
 	v := &visitor{t: t, name: name, base: base, report: r, watch: &watch{more: make(chan struct{})}}
-	allocator, release := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()),
-		// Chromium's own errands: they are of no use here, and on a machine without a way out each is a failed connection.
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("no-pings", true),
-		chromedp.Flag("disable-gpu", true))...)
+	allocator, release := chromedp.NewExecAllocator(context.Background(),
+		append(chromedp.DefaultExecAllocatorOptions[:],
+			chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()),
+			// Turn off Chromium's background requests, which would fail without network access.
+			chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update",
+				true), chromedp.Flag("no-pings", true),
+			chromedp.Flag("disable-gpu", true))...)
 	ctx, cancel := chromedp.NewContext(allocator, chromedp.WithListener(v.watch.listen))
 	t.Cleanup(func() {
 		ending, done := context.WithTimeout(ctx, 20*time.Second)
@@ -43,13 +45,14 @@ func newVisitor(t testing.TB, path, name, base string, r *report) *visitor {
 		release()
 	})
 	v.ctx = ctx
-	require.NoError(t, chromedp.Do(ctx, command(network.Enable, network.EnableParams{}), command(log.Enable, cdp.Empty{}),
+	require.NoError(t, chromedp.Do(ctx, command(network.Enable, network.EnableParams{}),
+		command(log.Enable, cdp.Empty{}),
 		command(audits.Enable, cdp.Empty{})), "starting Chromium")
 	v.view(desktop)
 	return v
 }
 
-// command makes an action of a command of the protocol, for those whose result is of no use.
+// command returns an action that runs a protocol command and ignores its result.
 func command[P, R any](c cdp.Command[P, R], params P) chromedp.Action[chromedp.Void] {
 	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		_, err := cdp.Call(ctx, t, c, params)
@@ -57,9 +60,9 @@ func command[P, R any](c cdp.Command[P, R], params P) chromedp.Action[chromedp.V
 	})
 }
 
-const patience = 30 * time.Second // for a condition; nothing waits for it where all is well
+const patience = 30 * time.Second // the limit for any condition
 
-// run runs an action and gives its value.
+// run runs an action and returns its value.
 func run[T any](v *visitor, a chromedp.Action[T]) T {
 	v.t.Helper()
 	ctx, cancel := context.WithTimeout(v.ctx, patience)
@@ -77,7 +80,7 @@ func js[T any](v *visitor, expression string) T {
 	return run(v, chromedp.Evaluate[T](expression))
 }
 
-// fatal ends the test with what the visitor sees.
+// fatal fails the test and shows the current page.
 func (v *visitor) fatal(format string, args ...any) {
 	v.t.Helper()
 	ctx, cancel := context.WithTimeout(v.ctx, 5*time.Second)

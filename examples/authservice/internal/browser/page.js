@@ -1,14 +1,14 @@
-// What every page must be, looked at from within the page. Each function gives what it has looked at, as a number, and what
-// is wrong, in words. (Evaluated by DevTools, which the page's policy does not bind.)
+// Checks that every page must pass, run within the page. Each function returns how many checks it made
+// (seen) and what is wrong, in words. DevTools evaluates this file, so the page's policy does not apply.
 (() => {
 	const all = (css) => Array.from(document.querySelectorAll(css));
 	const shown = (e) => e.checkVisibility({ visibilityProperty: true }) && e.getClientRects().length > 0;
-	const aside = (e) => e.getBoundingClientRect().right <= 0; // the link to skip to the content, which comes in with the focus
+	const aside = (e) => e.getBoundingClientRect().right <= 0; // the skip link, visible only when focused
 	const words = (e) => e.textContent.trim().replace(/\s+/g, ' ');
 	const name = (e) => `<${e.localName}${e.name ? ' name=' + e.name : ''}> ${JSON.stringify(words(e).slice(0, 40))}`;
 	const report = () => ({ seen: 0, wrong: [], check(ok, what) { this.seen++; if (!ok) this.wrong.push(what); } });
 
-	// What assistive technology builds on.
+	// structure checks what assistive technology relies on.
 	function structure() {
 		const r = report();
 		const html = document.documentElement;
@@ -45,7 +45,7 @@
 		return r;
 	}
 
-	// What must hold at each width.
+	// layout checks what must hold at every width.
 	function layout() {
 		const r = report();
 		const width = document.documentElement.clientWidth;
@@ -72,9 +72,9 @@
 		return r;
 	}
 
-	const colour = (text) => {
+	const parseColor = (text) => {
 		const n = text.match(/^rgba?\(([^)]+)\)$/);
-		if (!n) throw new Error(`a colour in another form: ${text}`);
+		if (!n) throw new Error(`an unexpected color format: ${text}`);
 		const [red, green, blue, alpha = 1] = n[1].split(/[\s,/]+/).map(Number);
 		return { red, green, blue, alpha };
 	};
@@ -82,12 +82,12 @@
 		const mix = (k) => top[k] * top.alpha + below[k] * (1 - top.alpha);
 		return { red: mix('red'), green: mix('green'), blue: mix('blue'), alpha: 1 };
 	};
-	function behind(e) { // the colour that an element stands on
+	function backgroundOf(e) { // the background color of an element
 		const layers = [];
 		for (; e; e = e.parentElement) {
 			const style = getComputedStyle(e);
-			if (style.backgroundImage !== 'none' || style.opacity !== '1') throw new Error(`cannot tell what is behind ${name(e)}`);
-			layers.push(colour(style.backgroundColor));
+			if (style.backgroundImage !== 'none' || style.opacity !== '1') throw new Error(`cannot determine the background of ${name(e)}`);
+			layers.push(parseColor(style.backgroundColor));
 		}
 		const canvas = matchMedia('(prefers-color-scheme: dark)').matches ? 18 : 255;
 		return layers.reduceRight((below, top) => over(top, below), { red: canvas, green: canvas, blue: canvas, alpha: 1 });
@@ -106,32 +106,32 @@
 		r.check(is >= least, `${what} has a contrast of ${is.toFixed(2)}, not ${least}`);
 	};
 
-	// WCAG 1.4.3 and 1.4.11: text 4.5 to 1, edges of fields and buttons 3 to 1.
-	function colours() {
+	// colors checks WCAG 1.4.3 and 1.4.11: 4.5 to 1 for text, 3 to 1 for the edges of fields and buttons.
+	function colors() {
 		const r = report();
 		for (const e of all('body *')) {
 			if (!shown(e)) continue;
 			const style = getComputedStyle(e);
-			const says = Array.from(e.childNodes).some((n) => n.nodeType === Node.TEXT_NODE && n.data.trim() !== '') || e.localName === 'input';
-			if (says) atLeast(r, 4.5, over(colour(style.color), behind(e)), behind(e), `the text of ${name(e)}`);
-			if (e.matches('input:not([type=hidden])')) atLeast(r, 3, colour(style.borderTopColor), behind(e.parentElement), `the edge of ${name(e)}`);
-			if (e.matches('button, a.button') && style.borderTopStyle !== 'none') atLeast(r, 3, colour(style.borderTopColor), behind(e.parentElement), `the edge of ${name(e)}`);
+			const hasText = Array.from(e.childNodes).some((n) => n.nodeType === Node.TEXT_NODE && n.data.trim() !== '') || e.localName === 'input';
+			if (hasText) atLeast(r, 4.5, over(parseColor(style.color), backgroundOf(e)), backgroundOf(e), `the text of ${name(e)}`);
+			if (e.matches('input:not([type=hidden])')) atLeast(r, 3, parseColor(style.borderTopColor), backgroundOf(e.parentElement), `the edge of ${name(e)}`);
+			if (e.matches('button, a.button') && style.borderTopStyle !== 'none') atLeast(r, 3, parseColor(style.borderTopColor), backgroundOf(e.parentElement), `the edge of ${name(e)}`);
 		}
 		return r;
 	}
 
 	const stops = () => all('a[href], button, input:not([type=hidden]), summary').filter(shown);
 
-	// Where the focus is, as the index in the order of the page, and whether one sees it. -1: nowhere.
+	// focus returns the focused element as an index in page order (-1 if none) and checks that it is visible.
 	function focus() {
 		const e = document.activeElement, r = report();
 		const style = getComputedStyle(e), box = e.getBoundingClientRect();
 		if (e === document.body) return { ...r, at: -1 };
 		r.check(e.matches(':focus-visible') && style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2, `one does not see that ${name(e)} has the focus`);
-		atLeast(r, 3, colour(style.outlineColor), behind(e.parentElement), `the focus of ${name(e)}`);
+		atLeast(r, 3, parseColor(style.outlineColor), backgroundOf(e.parentElement), `the focus of ${name(e)}`);
 		r.check(box.left > -1 && box.top > -1 && box.bottom < innerHeight + 1 && box.right < innerWidth + 1, `${name(e)} has the focus out of sight`);
 		return { ...r, at: stops().indexOf(e) };
 	}
 
-	return { structure, layout, colours, focus, stops: () => stops().length, start: () => stops()[0]?.focus() };
+	return { structure, layout, colors, focus, stops: () => stops().length, start: () => stops()[0]?.focus() };
 })()

@@ -19,13 +19,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A view is how a page is shown.
+// A view is a way to display a page.
 type view struct {
 	width, height int64
-	scale         float64 // device pixels to a pixel of CSS
+	scale         float64 // device pixels per CSS pixel
 	phone         bool
 	dark          bool
-	text          int // per cent; 0: 100
+	text          int // size in percent; 0 means 100
 }
 
 var (
@@ -33,7 +33,7 @@ var (
 	phone   = view{width: 390, height: 844, scale: 2, phone: true}
 )
 
-// view shows the page so.
+// view changes how the page is displayed.
 func (v *visitor) view(as view) {
 	v.t.Helper()
 	scheme := "light"
@@ -41,8 +41,10 @@ func (v *visitor) view(as view) {
 		scheme = "dark"
 	}
 	run(v, chromedp.Steps(
-		command(emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: as.width, Height: as.height, DeviceScaleFactor: as.scale, Mobile: as.phone}),
-		command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})))
+		command(emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
+			Width: as.width, Height: as.height, DeviceScaleFactor: as.scale, Mobile: as.phone}),
+		command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})))
 	if as.text != 0 {
 		js[chromedp.Void](v, fmt.Sprintf("document.documentElement.style.fontSize = '%d%%'", as.text))
 	}
@@ -51,7 +53,7 @@ func (v *visitor) view(as view) {
 //go:embed page.js
 var pageJS string
 
-// look looks at the page that is shown in every way, and takes its pictures. name is the page's, and names no other.
+// look inspects the current page and takes screenshots of it. name must be unique.
 func (v *visitor) look(name string) *visitor {
 	v.t.Helper()
 	require.NotContains(v.t, v.report.pages, name, "two pages have this name")
@@ -72,22 +74,22 @@ func (v *visitor) look(name string) *visitor {
 
 func dark(as view) view { as.dark = true; return as }
 
-// inspect makes all checks of the page that is shown. TestBadPages has each of them report.
+// inspect runs all checks on the current page. TestBadPages tests the checks.
 func (v *visitor) inspect(name string) {
 	v.t.Helper()
 	v.view(desktop)
 	v.check(name, "structure")
 	v.names(name)
 	for _, as := range []view{desktop, phone, {width: 320, height: 640, scale: 2, phone: true},
-		{width: 640, height: 400, scale: 2},                           // a window of 1280 at a zoom of 200 %
-		{width: 390, height: 844, scale: 2, phone: true, text: 200}} { // a text of 200 % on a phone
+		{width: 640, height: 400, scale: 2},                           // a window of 1280 zoomed to 200%
+		{width: 390, height: 844, scale: 2, phone: true, text: 200}} { // text of 200% on a phone
 		v.view(as)
 		v.check(fmt.Sprintf("%s at %d, text %d", name, as.width, as.text), "layout")
 	}
 	js[chromedp.Void](v, "document.documentElement.removeAttribute('style')")
 	for _, as := range []view{desktop, phone, dark(desktop), dark(phone)} {
 		v.view(as)
-		v.check(fmt.Sprintf("%s at %d, dark %t", name, as.width, as.dark), "colours")
+		v.check(fmt.Sprintf("%s at %d, dark %t", name, as.width, as.dark), "colors")
 	}
 	v.view(desktop)
 	v.tabs(name)
@@ -103,7 +105,7 @@ type findings struct {
 	At    int      `json:"at"`
 }
 
-// check evaluates one of page.js's functions.
+// check runs a function of page.js.
 func (v *visitor) check(where, function string) findings {
 	v.t.Helper()
 	f := js[findings](v, pageJS+"."+function+"()")
@@ -111,19 +113,20 @@ func (v *visitor) check(where, function string) findings {
 		v.t.Errorf("%s: %s", where, wrong)
 	}
 	if f.Seen == 0 {
-		v.t.Errorf("%s: nothing was looked at (%s)", where, function)
+		v.t.Errorf("%s: %s made no checks", where, function)
 	}
 	v.report.checks[function] += f.Seen
-	if function == "colours" && f.Least != nil {
+	if function == "colors" && f.Least != nil {
 		v.report.contrast = min(v.report.contrast, *f.Least)
 	}
 	return f
 }
 
-// controls are the roles of what a user does something with.
+// controls are the roles of interactive elements.
 var controls = []string{"button", "link", "textbox", "checkbox", "combobox", "DisclosureTriangle"}
 
-// names asks Chromium's accessibility tree what each control is called, and what it finds about the forms.
+// names checks that each control has a name in Chromium's accessibility tree, and asks for form
+// issues.
 func (v *visitor) names(name string) {
 	v.t.Helper()
 	tree := run(v, func(ctx context.Context, t *chromedp.Target) (accessibility.GetFullAXTreeResult, error) {
@@ -131,12 +134,12 @@ func (v *visitor) names(name string) {
 	})
 	found := 0
 	for _, node := range tree.Nodes {
-		role := said(node.Role)
+		role := unquoted(node.Role)
 		if node.Ignored || !slices.Contains(controls, role) {
 			continue
 		}
 		found++
-		if said(node.Name) == "" {
+		if unquoted(node.Name) == "" {
 			v.t.Errorf("%s: a %s has no accessible name", name, role)
 		}
 	}
@@ -147,14 +150,14 @@ func (v *visitor) names(name string) {
 	run(v, command(audits.CheckFormsIssues, cdp.Empty{}))
 }
 
-func said(value *accessibility.Value) string {
+func unquoted(value *accessibility.Value) string {
 	if value == nil {
 		return ""
 	}
 	return strings.Trim(string(value.Value), `" `)
 }
 
-// tabs goes through the page by the Tab key: it must stop at each control, in their order, and show where it is.
+// tabs moves through the page with the Tab key, which must focus each control in order and visibly.
 func (v *visitor) tabs(name string) {
 	v.t.Helper()
 	stops := js[int](v, pageJS+".stops()")
@@ -176,7 +179,7 @@ func (v *visitor) tabs(name string) {
 	js[chromedp.Void](v, "document.activeElement.blur()")
 }
 
-// picture takes a picture of the whole page.
+// picture takes a screenshot of the whole page.
 func (v *visitor) picture(name string, as view) {
 	v.t.Helper()
 	v.view(as)

@@ -5,14 +5,14 @@ import (
 	"testing"
 )
 
-// A report counts what was looked at, over all visitors.
+// A report counts the checks of all visitors.
 type report struct {
-	titles   map[string]string // the heading by title: two pages with one title are one page in two states
+	titles   map[string]string // from title to heading; pages with the same title must have the same heading
 	pages    []string
 	pictures []string
 	checks   map[string]int
-	contrast float64 // the least of any text
-	named    int     // controls that the accessibility tree has a name for
+	contrast float64 // the lowest of any text
+	named    int     // controls with an accessible name
 	tabs     int
 	cookies  int
 }
@@ -21,7 +21,7 @@ func newReport() *report {
 	return &report{titles: map[string]string{}, checks: map[string]int{}, contrast: math.Inf(1)}
 }
 
-// log tells what was shown, where nothing has failed.
+// log logs the counts if the test has passed.
 func (r *report) log(t *testing.T, visitors ...*visitor) {
 	for _, v := range visitors {
 		for _, text := range v.watch.all() {
@@ -31,11 +31,15 @@ func (r *report) log(t *testing.T, visitors ...*visitor) {
 	if t.Failed() {
 		return
 	}
-	t.Logf("%d pages seen in Chromium, %d pictures of them at 390 and 1280 pixels, light and dark, in screenshots", len(r.pages), len(r.pictures))
-	t.Logf("%d checks of structure, %d controls with an accessible name, %d checks of layout (1280, 640, 390, 320 pixels, and text of 200 %%)", r.checks["structure"], r.named, r.checks["layout"])
-	t.Logf("%d checks of colours, light and dark: the least contrast of a text is %.2f; %d steps by the Tab key, the focus seen at each", r.checks["colours"], r.contrast, r.tabs)
-	t.Logf("%d cookies Secure, HttpOnly, SameSite=Lax, of this host alone, and with an expiry", r.cookies)
+	t.Logf("%d pages in Chromium, %d screenshots of them at 390 and 1280 pixels, light and dark", len(r.pages),
+		len(r.pictures))
+	t.Logf("%d checks of structure, %d controls with an accessible name, %d checks of layout (1280, 640, 390, 320 "+
+		"pixels, and text of 200 %%)", r.checks["structure"], r.named, r.checks["layout"])
+	t.Logf("%d checks of colors, light and dark: the lowest contrast of a text is %.2f; %d Tab key steps, each with "+
+		"a visible focus", r.checks["colors"], r.contrast, r.tabs)
+	t.Logf("%d cookies checked: Secure, HttpOnly, SameSite=Lax, host-only, with an expiry", r.cookies)
 	for _, v := range visitors {
-		t.Logf("%s: %d responses, and no complaint of the browser's but %d for pages that are meant to be refusals", v.name, v.watch.responses, v.watch.accounted)
+		t.Logf("%s: %d responses and no complaints of the browser except %d for expected error pages", v.name,
+			v.watch.responses, v.watch.expected)
 	}
 }

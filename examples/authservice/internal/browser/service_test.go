@@ -15,15 +15,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A service is the real one, in a process of its own, with its defaults: a SQLite file, the development inbox and the
-// development provider.
+// A service is the service, running as a process with its defaults: a SQLite file, the development
+// inbox and the development provider.
 type service struct {
 	t                  *testing.T
 	program, directory string
-	address            string // host:port, the same after a restart, so that links stay good
+	address            string // host:port; the same after a restart, so that links stay valid
 	url                string
 	process            *exec.Cmd
-	log                bytes.Buffer // of all starts; read it when the process has ended
+	log                bytes.Buffer // of all runs; read it only when the process has stopped
 }
 
 // newService builds the service and starts it.
@@ -48,12 +48,13 @@ func newService(t *testing.T) *service {
 
 var listening = regexp.MustCompile(`^authservice listens on (http://(\S+))$`)
 
-// start starts the service and reads the URL that it prints. pairs go into its environment.
+// start starts the service and reads its URL from the output. pairs is added to its environment.
 func (s *service) start(pairs ...string) {
 	s.t.Helper()
 	s.process = exec.Command(s.program)
 	s.process.Dir = "../.."
-	s.process.Env = []string{"PATH=" + os.Getenv("PATH"), "ADDR=" + s.address, "DATABASE_URL=sqlite:" + filepath.Join(s.directory, "authservice.db")}
+	s.process.Env = []string{"PATH=" + os.Getenv("PATH"), "ADDR=" + s.address, "DATABASE_URL=sqlite:" +
+		filepath.Join(s.directory, "authservice.db")}
 	for i := 0; i < len(pairs); i += 2 {
 		s.process.Env = append(s.process.Env, pairs[i]+"="+pairs[i+1])
 	}
@@ -71,10 +72,10 @@ func (s *service) start(pairs ...string) {
 	}
 	s.process.Wait()
 	s.process = nil
-	require.FailNow(s.t, "the service has not printed its URL", s.log.String())
+	require.FailNow(s.t, "the service did not print its URL", s.log.String())
 }
 
-// stop ends the service as a user at a terminal does, and expects that it ends in good order.
+// stop sends SIGTERM and requires that the service exits without an error.
 func (s *service) stop() {
 	s.t.Helper()
 	process := s.process
@@ -82,27 +83,28 @@ func (s *service) stop() {
 	require.NoError(s.t, process.Process.Signal(syscall.SIGTERM))
 	hanging := time.AfterFunc(30*time.Second, func() { process.Process.Kill() })
 	defer hanging.Stop()
-	require.NoError(s.t, process.Wait(), "the service has not ended well")
+	require.NoError(s.t, process.Wait(), "the service did not stop cleanly")
 }
 
-// underMaintenance gives the path of an auth.yml with the redirect of a maintenance switched on: the example's own file,
-// with the lines taken in that are commented out there.
+// underMaintenance writes a copy of auth.yml with the maintenance redirect uncommented, and returns
+// its path.
 func (s *service) underMaintenance() string {
 	s.t.Helper()
 	data, err := os.ReadFile("../../auth.yml")
 	require.NoError(s.t, err)
 	var changed strings.Builder
-	taken, inside := 0, false
+	uncommented, inside := 0, false
 	for line := range strings.Lines(string(data)) {
-		if indent, rest, commented := strings.Cut(line, "# "); commented && strings.TrimSpace(indent) == "" && (inside || rest == "- hook: redirect\n") {
+		if indent, rest, commented := strings.Cut(line, "# "); commented && strings.TrimSpace(indent) == "" &&
+			(inside || rest == "- hook: redirect\n") {
 			inside, line = true, indent+rest
-			taken++
+			uncommented++
 		} else {
 			inside = false
 		}
 		changed.WriteString(line)
 	}
-	require.Equal(s.t, 3, taken, "auth.yml has other commented lines than it had")
+	require.Equal(s.t, 3, uncommented, "auth.yml is not what this test expects")
 	path := filepath.Join(s.directory, "auth.yml")
 	require.NoError(s.t, os.WriteFile(path, []byte(changed.String()), 0o600))
 	return path

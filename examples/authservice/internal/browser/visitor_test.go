@@ -9,7 +9,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// goes does what leads to another page, and waits until that has loaded. Another status than 200 is said beforehand.
+// goes runs an action that leads to another page, waits until that has loaded, and checks its
+// status.
 func (v *visitor) goes(status int, by chromedp.Action[chromedp.Void]) *visitor {
 	v.t.Helper()
 	ctx, cancel := context.WithTimeout(v.ctx, patience)
@@ -22,7 +23,7 @@ func (v *visitor) goes(status int, by chromedp.Action[chromedp.Void]) *visitor {
 		v.fatal("status %d, want %d", v.status, status)
 	}
 	if status >= 400 && !v.watch.settle(response.URL, status) {
-		v.fatal("Chromium's console does not tell of the status %d", status)
+		v.fatal("Chromium's console does not report the status %d", status)
 	}
 	return v
 }
@@ -51,13 +52,15 @@ func (v *visitor) presses(status int, text string) *visitor {
 	return v.goes(status, chromedp.Click(having("button", text), chromedp.NodeVisible))
 }
 
-// fill clicks on a label, which must bring the focus into its field, and types over what is there.
+// fill clicks labels, each of which must focus its field, and replaces the values of the fields.
 func (v *visitor) fill(pairs ...string) *visitor {
 	v.t.Helper()
 	for i := 0; i < len(pairs); i += 2 {
 		run(v, chromedp.Click(having("label", pairs[i]), chromedp.NodeVisible))
-		if !js[bool](v, `document.activeElement.matches('input') && Array.from(document.activeElement.labels).some(l => l.textContent.trim() === `+quoted(pairs[i])+`)`) {
-			v.fatal("a click on the label %q does not lead into its field", pairs[i])
+		focused := "document.activeElement.matches('input') && Array.from(document.activeElement.labels)" +
+			".some(l => l.textContent.trim() === " + quoted(pairs[i]) + ")"
+		if !js[bool](v, focused) {
+			v.fatal("a click on the label %q does not focus its field", pairs[i])
 		}
 		run(v, chromedp.KeyEvent("a", chromedp.KeyModifiers(kb.ModifierCtrl)))
 		run(v, chromedp.KeyEvent(kb.Backspace+pairs[i+1]))
@@ -65,7 +68,7 @@ func (v *visitor) fill(pairs ...string) *visitor {
 	return v
 }
 
-// at checks which page is shown. What the browser has complained of by now is an error of the test.
+// at checks which page is shown, and that the browser has no complaints.
 func (v *visitor) at(path, heading string) *visitor {
 	v.t.Helper()
 	if at := js[string](v, "location.pathname"); at != path {
@@ -80,13 +83,13 @@ func (v *visitor) at(path, heading string) *visitor {
 	return v
 }
 
-// sees checks what can be read on the page.
+// sees checks that the page shows texts.
 func (v *visitor) sees(texts ...string) *visitor {
 	v.t.Helper()
 	body := js[string](v, "document.body.innerText")
 	for _, text := range texts {
 		if !strings.Contains(body, text) {
-			v.fatal("the page does not say %q", text)
+			v.fatal("the page does not show %q", text)
 		}
 	}
 	return v
@@ -98,7 +101,7 @@ func (v *visitor) count(css string) int {
 	return js[int](v, "document.querySelectorAll("+quoted(css)+").length")
 }
 
-// having finds an element by its text, as XPath.
+// having finds an element by its text.
 func having(element, text string) chromedp.Search {
 	return chromedp.Search("//" + element + "[normalize-space()=" + quoted(text) + "]")
 }
@@ -108,7 +111,7 @@ func quoted(s string) string {
 	return string(b)
 }
 
-// signIn signs in, with a password.
+// signIn signs in with a password.
 func (v *visitor) signIn(email, password string) *visitor {
 	v.t.Helper()
 	v.open("/login").fillLogin(email, password).press("Sign in")
@@ -123,7 +126,7 @@ func (v *visitor) fillLogin(email, password string) *visitor {
 	return v.fill("Email address", email, "Password", password)
 }
 
-// byKeyboard signs in from the start page with nothing but the keyboard.
+// byKeyboard signs in from the home page with the keyboard alone.
 func (v *visitor) byKeyboard(email, password string) *visitor {
 	v.t.Helper()
 	v.open("/")

@@ -13,23 +13,23 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 )
 
-// A watch collects what the browser complains of: its console, requests that failed, exceptions, and its own findings
-// about the page, such as what the content security policy has blocked.
+// A watch collects the browser's complaints: console messages, failed requests, exceptions, and
+// issues with the page, such as violations of its content security policy.
 type watch struct {
 	mu         sync.Mutex
 	complaints []complaint
-	more       chan struct{} // closed, and replaced, at each complaint
+	more       chan struct{} // closed and replaced at each complaint
 	responses  int
-	accounted  int // complaints that were expected
+	expected   int // the number of expected complaints
 }
 
 type complaint struct {
 	url    string
-	status int // 0, or what the server answered with
+	status int // of the server's answer; 0 if there is none
 	text   string
 }
 
-// listen takes the events of the tab, in their order. It must be quick.
+// listen receives the events of the tab in order. It must not block.
 func (w *watch) listen(event any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -40,7 +40,8 @@ func (w *watch) listen(event any) {
 	switch e := event.(type) {
 	case *log.EventEntryAdded:
 		if e.Entry.Level == log.EntryLevelWarning || e.Entry.Level == log.EntryLevelError {
-			c := complaint{url: e.Entry.URL, text: fmt.Sprintf("console, %s: %s %s", e.Entry.Level, e.Entry.Text, e.Entry.URL)}
+			c := complaint{url: e.Entry.URL, text: fmt.Sprintf("console, %s: %s %s", e.Entry.Level, e.Entry.Text,
+				e.Entry.URL)}
 			if e.Entry.Source == log.EntrySourceNetwork {
 				fmt.Sscanf(e.Entry.Text, "Failed to load resource: the server responded with a status of %d", &c.status)
 			}
@@ -67,14 +68,15 @@ func (w *watch) listen(event any) {
 	}
 }
 
-// settle waits until the console tells of a document with an error's status, and takes that off the list.
+// settle waits until the console reports the error status of a document, and removes that
+// complaint.
 func (w *watch) settle(url string, status int) bool {
 	for deadline := time.After(patience); ; {
 		w.mu.Lock()
 		i := slices.IndexFunc(w.complaints, func(c complaint) bool { return c.url == url && c.status == status })
 		if i >= 0 {
 			w.complaints = slices.Delete(w.complaints, i, i+1)
-			w.accounted++
+			w.expected++
 		}
 		more := w.more
 		w.mu.Unlock()
@@ -89,7 +91,7 @@ func (w *watch) settle(url string, status int) bool {
 	}
 }
 
-// all takes the complaints off the list.
+// all removes and returns the complaints.
 func (w *watch) all() (texts []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -13,34 +13,39 @@ import (
 	"unicode/utf8"
 )
 
-// A request is what the client asks for, in the URL and then in the hidden fields of the form.
+// A request is an authorization request, from the URL and later from the hidden fields of the form.
 type request struct {
 	ClientID, RedirectURI, State, Nonce, Challenge string
 	Scopes                                         []string
 }
 
-// hidden are the parameters that the form carries.
-var hidden = []string{"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce", "code_challenge", "code_challenge_method"}
+// hidden are the parameters that the form repeats.
+var hidden = []string{"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce",
+	"code_challenge", "code_challenge_method"}
 
-// challenge is SHA-256 in base64url.
+// challenge matches a PKCE code challenge: SHA-256 in base64url.
 var challenge = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
 
-// read checks the parameters. Where the client or its address is wrong, it answers with a page, for a browser must not be
-// sent to just anywhere. For the rest the client is told.
+// read checks the parameters. If the client or its redirect URI is wrong, it answers with a page,
+// because a browser must not be redirected to an unknown URL. It reports other errors to the
+// client.
 func (p *Provider) read(w http.ResponseWriter, q url.Values) (r request, ok bool) {
 	for name, values := range q {
 		if len(values) > 1 {
-			p.page(w, http.StatusBadRequest, page{Problem: "The parameter " + name + " is there twice."})
+			p.page(w, http.StatusBadRequest, page{Problem: "The parameter " + name + " appears more than once."})
 			return r, false
 		}
 	}
-	r = request{q.Get("client_id"), q.Get("redirect_uri"), q.Get("state"), q.Get("nonce"), q.Get("code_challenge"), strings.Fields(q.Get("scope"))}
+	r = request{q.Get("client_id"), q.Get("redirect_uri"), q.Get("state"), q.Get("nonce"), q.Get("code_challenge"),
+		strings.Fields(q.Get("scope"))}
 	switch {
 	case r.ClientID != p.o.ClientID:
-		p.page(w, http.StatusBadRequest, page{Problem: "The client is unknown: this provider has one, with another client_id."})
+		p.page(w, http.StatusBadRequest, page{Problem: "The client_id is unknown. This provider has a single client " +
+			"with another client_id."})
 		return r, false
 	case r.RedirectURI != p.o.RedirectURI:
-		p.page(w, http.StatusBadRequest, page{Problem: "The redirect_uri is not the one that the client has registered. They must be the same to the letter."})
+		p.page(w, http.StatusBadRequest, page{Problem: "The redirect_uri is not the registered one. They must match " +
+			"exactly."})
 		return r, false
 	}
 	problem, description := "", ""
@@ -50,13 +55,13 @@ func (p *Provider) read(w http.ResponseWriter, q url.Values) (r request, ok bool
 	case q.Get("response_mode") != "" && q.Get("response_mode") != "query":
 		problem, description = "invalid_request", "response_mode must be query"
 	case !slices.Contains(r.Scopes, "openid"):
-		problem, description = "invalid_scope", "scope must have openid"
+		problem, description = "invalid_scope", "scope must contain openid"
 	case q.Get("code_challenge_method") != "S256" || !challenge.MatchString(r.Challenge):
 		problem, description = "invalid_request", "PKCE is required: a code_challenge with code_challenge_method S256"
 	case q.Has("request"):
 		problem, description = "request_not_supported", "request objects are not supported"
 	case q.Get("prompt") == "none":
-		problem, description = "login_required", "nobody stays signed in here"
+		problem, description = "login_required", "users do not stay signed in here"
 	default:
 		return r, true
 	}
@@ -64,7 +69,7 @@ func (p *Provider) read(w http.ResponseWriter, q url.Values) (r request, ok bool
 	return r, false
 }
 
-// back sends the browser to the client. The address has been checked.
+// back redirects the browser to the client. The redirect URI has been checked.
 func (p *Provider) back(w http.ResponseWriter, r request, with url.Values) {
 	with.Set("iss", p.issuer)
 	if r.State != "" {
@@ -99,10 +104,10 @@ func fields(q url.Values) (all [][2]string) {
 	return all
 }
 
-// login takes what was typed in, and gives the client a code.
+// login handles the form and redirects to the client with a code.
 func (p *Provider) login(w http.ResponseWriter, hr *http.Request) {
 	if err := hr.ParseForm(); err != nil {
-		p.page(w, http.StatusBadRequest, page{Problem: "The form cannot be read."})
+		p.page(w, http.StatusBadRequest, page{Problem: "The form could not be read."})
 		return
 	}
 	q := hr.PostForm
@@ -111,12 +116,13 @@ func (p *Provider) login(w http.ResponseWriter, hr *http.Request) {
 		return
 	}
 	if q.Get("answer") == "cancel" {
-		p.back(w, r, url.Values{"error": {"access_denied"}, "error_description": {"the user has cancelled"}})
+		p.back(w, r, url.Values{"error": {"access_denied"}, "error_description": {"the user canceled"}})
 		return
 	}
-	f := &form{Fields: fields(q), Name: strings.TrimSpace(q.Get("name")), Email: strings.TrimSpace(q.Get("email")), Verified: q.Get("verified") == "yes"}
+	f := &form{Fields: fields(q), Name: strings.TrimSpace(q.Get("name")), Email: strings.TrimSpace(q.Get("email")),
+		Verified: q.Get("verified") == "yes"}
 	if !validName(f.Name) {
-		f.NameProblem = "Please enter a name of at most 100 letters."
+		f.NameProblem = "Please enter a name of at most 100 characters."
 	}
 	if !validEmail(f.Email) {
 		f.EmailProblem = "Please enter an email address such as name@example.org."
@@ -139,7 +145,7 @@ func validEmail(s string) bool {
 	return err == nil && a.Address == s && len(s) <= 254
 }
 
-// A grant is what a code stands for.
+// A grant is the sign-in that a code was issued for.
 type grant struct {
 	request
 	name, email string
@@ -165,7 +171,7 @@ func (p *Provider) grant(g grant) (code string) {
 	return code
 }
 
-// redeem gives what the code stands for, once.
+// redeem returns the grant of a code. A code works once.
 func (p *Provider) redeem(code string) (grant, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

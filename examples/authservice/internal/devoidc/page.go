@@ -15,7 +15,9 @@ var (
 	//go:embed page.html
 	source string
 
-	pages = template.Must(template.New("").Funcs(template.FuncMap{"style": func() template.CSS { return template.CSS(css) }}).Parse(source))
+	pages = template.Must(template.New("").Funcs(template.FuncMap{
+		"style": func() template.CSS { return template.CSS(css) },
+	}).Parse(source))
 
 	styleHash = func() string {
 		sum := sha256.Sum256([]byte(css))
@@ -23,7 +25,7 @@ var (
 	}()
 )
 
-// A page is the login form or says what is wrong.
+// A page is the login form or an error.
 type page struct {
 	Form    *form
 	Problem string
@@ -39,8 +41,8 @@ type form struct {
 func (p *Provider) page(w http.ResponseWriter, status int, v page) {
 	var body bytes.Buffer
 	if err := pages.Execute(&body, v); err != nil {
-		p.o.Logger.Error("making a page failed", "error", err)
-		http.Error(w, "The page could not be made.", http.StatusInternalServerError)
+		p.o.Logger.Error("rendering a page failed", "error", err)
+		http.Error(w, "The page could not be rendered.", http.StatusInternalServerError)
 		return
 	}
 	h := w.Header()

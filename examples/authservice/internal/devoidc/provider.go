@@ -1,9 +1,10 @@
-// Package devoidc is a small OpenID provider for development: whoever opens its login page signs in as whoever they say
-// they are. It listens on loopback, on a port of its own, and knows one client. It speaks the authorization code flow
-// with PKCE, strictly, so that a client that works with it works with real ones.
+// Package devoidc is a small OpenID provider for development: anyone can sign in as anyone on its
+// login page. It listens on a loopback port and has a single client. It implements the
+// authorization code flow with PKCE strictly, so that a client that works with it also works with
+// real providers.
 //
-// It sets no cookie, since cookies do not tell ports apart and the service's own would be in danger: the login page
-// carries the request in its form.
+// It sets no cookies, because cookies are shared between ports and could overwrite the service's.
+// Instead, the form of the login page contains the request.
 package devoidc
 
 import (
@@ -24,17 +25,17 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// Options say who the client is.
+// Options configures the provider's client.
 type Options struct {
 	ClientID     string
 	ClientSecret string
-	RedirectURI  string // the only one, compared as it is written
+	RedirectURI  string // must match exactly
 
-	Logger *slog.Logger     // nil: slog.Default
-	Now    func() time.Time // nil: time.Now
+	Logger *slog.Logger     // default: slog.Default()
+	Now    func() time.Time // default: time.Now
 }
 
-// A Provider is one that runs. It is safe for concurrent use.
+// A Provider is a running provider. It is safe for concurrent use.
 type Provider struct {
 	o        Options
 	issuer   string
@@ -56,7 +57,8 @@ func Start(o Options) (*Provider, error) {
 	switch {
 	case o.ClientID == "" || o.ClientSecret == "":
 		return nil, errors.New("devoidc: the client needs an ID and a secret")
-	case err != nil || redirect.Host == "" || redirect.Fragment != "" || (redirect.Scheme != "http" && redirect.Scheme != "https"):
+	case err != nil || redirect.Host == "" || redirect.Fragment != "" ||
+		(redirect.Scheme != "http" && redirect.Scheme != "https"):
 		return nil, errors.New("devoidc: the redirect URI must be an http or https URL without a fragment")
 	}
 	o.Logger = cmp.Or(o.Logger, slog.Default())
@@ -65,31 +67,32 @@ func Start(o Options) (*Provider, error) {
 	}
 	p := &Provider{o: o, codes: map[string]grant{}, served: make(chan struct{})}
 	if err := p.newKey(); err != nil {
-		return nil, fmt.Errorf("devoidc: making a key: %w", err)
+		return nil, fmt.Errorf("devoidc: generating a key: %w", err)
 	}
 	if p.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		return nil, fmt.Errorf("devoidc: %w", err)
 	}
 	p.host = p.listener.Addr().String()
 	p.issuer = "http://" + p.host
-	// Browsers hold form-action against the redirect that answers the form, too.
-	p.policy = "default-src 'none'; style-src '" + styleHash + "'; img-src data:; base-uri 'none'; frame-ancestors 'none'; form-action 'self' " +
+	// Browsers also apply form-action to the redirect that answers the form.
+	p.policy = "default-src 'none'; style-src '" + styleHash +
+		"'; img-src data:; base-uri 'none'; frame-ancestors 'none'; form-action 'self' " +
 		redirect.Scheme + "://" + redirect.Host
 	p.server = &http.Server{Handler: p.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 		WriteTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn)}
 	go func() {
 		defer close(p.served)
 		if err := p.server.Serve(p.listener); !errors.Is(err, http.ErrServerClosed) {
-			o.Logger.Error("the OpenID provider for development has stopped", "error", err)
+			o.Logger.Error("the development provider has stopped", "error", err)
 		}
 	}()
 	return p, nil
 }
 
-// Issuer is the provider's URL, from which a client discovers the rest.
+// Issuer returns the provider's URL, which is its issuer identifier.
 func (p *Provider) Issuer() string { return p.issuer }
 
-// Close ends the provider.
+// Close stops the provider.
 func (p *Provider) Close() error {
 	err := p.server.Close()
 	<-p.served
@@ -103,7 +106,8 @@ func (p *Provider) newKey() error {
 	}
 	private := jose.JSONWebKey{Key: key, KeyID: rand.Text(), Algorithm: string(jose.ES256), Use: "sig"}
 	p.jwks.Keys = []jose.JSONWebKey{private.Public()}
-	p.signer, err = jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: private}, new(jose.SignerOptions).WithType("JWT"))
+	p.signer, err = jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: private},
+		new(jose.SignerOptions).WithType("JWT"))
 	return err
 }
 
@@ -115,12 +119,13 @@ func (p *Provider) handler() http.Handler {
 	mux.HandleFunc("POST /authorize", p.login)
 	mux.HandleFunc("POST /token", p.token)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		p.page(w, http.StatusOK, page{Problem: "Nobody starts here: open the service and choose to sign in with this provider."})
+		p.page(w, http.StatusOK, page{Problem: "Don't start here: open the service and choose to sign in with this " +
+			"provider."})
 	})
 	protected := http.NewCrossOriginProtection().Handler(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Host != p.host { // a name that somebody has pointed at loopback
-			http.Error(w, "This is "+p.issuer+", under no other name.", http.StatusMisdirectedRequest)
+		if r.Host != p.host { // prevents DNS rebinding
+			http.Error(w, "This provider is only at "+p.issuer+".", http.StatusMisdirectedRequest)
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
@@ -130,19 +135,20 @@ func (p *Provider) handler() http.Handler {
 
 func (p *Provider) discover(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{
-		"issuer":                                         p.issuer,
-		"authorization_endpoint":                         p.issuer + "/authorize",
-		"token_endpoint":                                 p.issuer + "/token",
-		"jwks_uri":                                       p.issuer + "/jwks",
-		"scopes_supported":                               []string{"openid", "email", "profile"},
-		"response_types_supported":                       []string{"code"},
-		"response_modes_supported":                       []string{"query"},
-		"grant_types_supported":                          []string{"authorization_code"},
-		"subject_types_supported":                        []string{"public"},
-		"id_token_signing_alg_values_supported":          []string{string(jose.ES256)},
-		"token_endpoint_auth_methods_supported":          []string{"client_secret_basic", "client_secret_post"},
-		"code_challenge_methods_supported":               []string{"S256"},
-		"claims_supported":                               []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "email", "email_verified", "name"},
+		"issuer":                                p.issuer,
+		"authorization_endpoint":                p.issuer + "/authorize",
+		"token_endpoint":                        p.issuer + "/token",
+		"jwks_uri":                              p.issuer + "/jwks",
+		"scopes_supported":                      []string{"openid", "email", "profile"},
+		"response_types_supported":              []string{"code"},
+		"response_modes_supported":              []string{"query"},
+		"grant_types_supported":                 []string{"authorization_code"},
+		"subject_types_supported":               []string{"public"},
+		"id_token_signing_alg_values_supported": []string{string(jose.ES256)},
+		"token_endpoint_auth_methods_supported": []string{"client_secret_basic", "client_secret_post"},
+		"code_challenge_methods_supported":      []string{"S256"},
+		"claims_supported": []string{"iss", "sub", "aud", "exp", "iat", "auth_time",
+			"nonce", "email", "email_verified", "name"},
 		"authorization_response_iss_parameter_supported": true, // RFC 9207
 	})
 }

@@ -22,7 +22,7 @@ import (
 
 const secret = "s3cr3t with & and %"
 
-// A clock stands still until a test moves it.
+// A clock is a clock that a test moves.
 type clock struct {
 	mu sync.Mutex
 	t  time.Time
@@ -40,7 +40,7 @@ func (c *clock) move(d time.Duration) {
 	c.t = c.t.Add(d)
 }
 
-// A rig is a provider, a client that is go-oidc's, and a browser that follows no redirect.
+// A rig is a provider, a client from go-oidc, and a browser that follows no redirects.
 type rig struct {
 	t        *testing.T
 	p        *devoidc.Provider
@@ -52,7 +52,8 @@ type rig struct {
 }
 
 func newRig(t *testing.T) *rig {
-	r := &rig{t: t, clock: &clock{t: time.Now().Truncate(time.Second)}, callback: "http://127.0.0.1:8080/login/oidc/callback"}
+	r := &rig{t: t, clock: &clock{t: time.Now().Truncate(time.Second)},
+		callback: "http://127.0.0.1:8080/login/oidc/callback"}
 	var err error
 	r.p, err = devoidc.Start(devoidc.Options{ClientID: "service", ClientSecret: secret, RedirectURI: r.callback,
 		Logger: slog.New(slog.DiscardHandler), Now: r.clock.now})
@@ -60,14 +61,17 @@ func newRig(t *testing.T) *rig {
 	t.Cleanup(func() { require.NoError(t, r.p.Close()) })
 	provider, err := oidc.NewProvider(t.Context(), r.p.Issuer())
 	require.NoError(t, err)
-	r.config = oauth2.Config{ClientID: "service", ClientSecret: secret, Endpoint: provider.Endpoint(), RedirectURL: r.callback, Scopes: []string{"openid", "email", "profile"}}
+	r.config = oauth2.Config{ClientID: "service", ClientSecret: secret, Endpoint: provider.Endpoint(),
+		RedirectURL: r.callback, Scopes: []string{"openid", "email", "profile"}}
 	r.config.Endpoint.AuthStyle = oauth2.AuthStyleInHeader
 	r.verifier = provider.Verifier(&oidc.Config{ClientID: "service", Now: r.clock.now})
-	r.browser = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	r.browser = &http.Client{
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	return r
 }
 
-// An answer is what the browser got.
+// An answer is a response with its body.
 type answer struct {
 	*http.Response
 	body string
@@ -81,7 +85,7 @@ func (r *rig) do(request *http.Request, err error) answer {
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	require.NoError(r.t, err)
-	require.Empty(r.t, response.Header["Set-Cookie"], "cookies do not tell ports apart")
+	require.Empty(r.t, response.Header["Set-Cookie"], "the provider must not set cookies")
 	return answer{response, string(body)}
 }
 
@@ -99,7 +103,7 @@ func (r *rig) post(path string, form url.Values) answer {
 	return r.do(request, nil)
 }
 
-// location is where the browser is sent: to the client, whatever is asked.
+// location checks that the answer redirects to the client, and returns the query.
 func (r *rig) location(a answer) url.Values {
 	r.t.Helper()
 	require.Equal(r.t, http.StatusSeeOther, a.StatusCode, a.body)
@@ -113,7 +117,7 @@ func (r *rig) location(a answer) url.Values {
 
 var hiddenField = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)">`)
 
-// typeIn fills the form of a login page.
+// typeIn submits the form of a login page.
 func (r *rig) typeIn(a answer, more url.Values) answer {
 	r.t.Helper()
 	require.Equal(r.t, http.StatusOK, a.StatusCode, a.body)
@@ -132,7 +136,7 @@ var alice = url.Values{"name": {"Alice"}, "email": {"Alice@example.org"}, "verif
 
 const pkce = "0123456789012345678901234567890123456789abc-._~"
 
-// code goes through the login and gives the code.
+// code signs in and returns the code.
 func (r *rig) code(more url.Values, options ...oauth2.AuthCodeOption) string {
 	r.t.Helper()
 	options = append([]oauth2.AuthCodeOption{oauth2.S256ChallengeOption(pkce), oidc.Nonce("n-1")}, options...)
@@ -142,10 +146,11 @@ func (r *rig) code(more url.Values, options ...oauth2.AuthCodeOption) string {
 	return q.Get("code")
 }
 
-// exchange is the client's request for the token, as it should be; change makes it wrong.
+// exchange requests a token. change may modify the request.
 func (r *rig) exchange(code string, change func(f url.Values, h *http.Request)) (int, map[string]any) {
 	r.t.Helper()
-	f := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {r.callback}, "code_verifier": {pkce}}
+	f := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {r.callback},
+		"code_verifier": {pkce}}
 	request, err := http.NewRequest("POST", r.p.Issuer()+"/token", nil)
 	require.NoError(r.t, err)
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")

@@ -18,53 +18,55 @@ import (
 
 const tokenLife = 10 * time.Minute
 
-// verifier is PKCE's (RFC 7636, 4.1).
+// verifier matches a PKCE code verifier (RFC 7636, 4.1).
 var verifier = regexp.MustCompile(`^[A-Za-z0-9._~-]{43,128}$`)
 
-// token gives an ID token for a code. Only the client can ask.
+// token exchanges a code for an ID token. It authenticates the client.
 func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 	if err := r.ParseForm(); err != nil {
-		refuse(w, http.StatusBadRequest, "invalid_request", "the form cannot be read")
+		refuse(w, http.StatusBadRequest, "invalid_request", "the form could not be read")
 		return
 	}
 	f := r.PostForm
 	for name, values := range f {
 		if len(values) > 1 {
-			refuse(w, http.StatusBadRequest, "invalid_request", "the parameter "+name+" is there twice")
+			refuse(w, http.StatusBadRequest, "invalid_request", "the parameter "+name+" appears more than once")
 			return
 		}
 	}
 	if !p.isClient(r) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="devoidc"`)
-		refuse(w, http.StatusUnauthorized, "invalid_client", "the client is unknown, or its secret is wrong")
+		refuse(w, http.StatusUnauthorized, "invalid_client", "unknown client or wrong secret")
 		return
 	}
 	if f.Get("grant_type") != "authorization_code" {
 		refuse(w, http.StatusBadRequest, "unsupported_grant_type", "grant_type must be authorization_code")
 		return
 	}
-	g, ok := p.redeem(f.Get("code")) // whatever comes of it: a code is tried once
+	g, ok := p.redeem(f.Get("code")) // a code can be tried only once, even if the request fails
 	sum := sha256.Sum256([]byte(f.Get("code_verifier")))
 	switch {
 	case !ok:
-		refuse(w, http.StatusBadRequest, "invalid_grant", "the code is unknown, was used before, or is older than a minute")
+		refuse(w, http.StatusBadRequest, "invalid_grant", "the code is unknown, already used, or older than a minute")
 	case f.Get("redirect_uri") != g.RedirectURI:
-		refuse(w, http.StatusBadRequest, "invalid_grant", "the redirect_uri is not the one that the code was asked for with")
+		refuse(w, http.StatusBadRequest, "invalid_grant",
+			"the redirect_uri differs from the one in the authorization request")
 	case !verifier.MatchString(f.Get("code_verifier")) || base64.RawURLEncoding.EncodeToString(sum[:]) != g.Challenge:
-		refuse(w, http.StatusBadRequest, "invalid_grant", "the code_verifier does not belong to the code_challenge")
+		refuse(w, http.StatusBadRequest, "invalid_grant", "the code_verifier does not match the code_challenge")
 	default:
-		p.give(w, g)
+		p.issue(w, g)
 	}
 }
 
-// isClient checks client_secret_basic or client_secret_post; both at once is neither.
+// isClient authenticates the client with client_secret_basic or client_secret_post, but not both at
+// once.
 func (p *Provider) isClient(r *http.Request) bool {
 	id, secret, basic := r.BasicAuth()
 	posted := r.PostForm.Has("client_secret")
 	switch {
 	case basic && posted:
 		return false
-	case basic: // both are form-encoded in there (RFC 6749, 2.3.1)
+	case basic: // both are form-encoded (RFC 6749, 2.3.1)
 		var errID, errSecret error
 		id, errID = url.QueryUnescape(id)
 		secret, errSecret = url.QueryUnescape(secret)
@@ -78,7 +80,8 @@ func (p *Provider) isClient(r *http.Request) bool {
 		subtle.ConstantTimeCompare([]byte(secret), []byte(p.o.ClientSecret)) == 1
 }
 
-func (p *Provider) give(w http.ResponseWriter, g grant) {
+// issue answers with an ID token for a grant.
+func (p *Provider) issue(w http.ResponseWriter, g grant) {
 	now := p.o.Now()
 	claims := map[string]any{
 		"iss":       p.issuer,
@@ -104,7 +107,7 @@ func (p *Provider) give(w http.ResponseWriter, g grant) {
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]any{
-		"access_token": rand.Text(), // good for nothing: all that there is to know is in the ID token
+		"access_token": rand.Text(), // unused: the ID token has all claims
 		"token_type":   "Bearer",
 		"expires_in":   int(tokenLife.Seconds()),
 		"scope":        strings.Join(g.Scopes, " "),
@@ -112,7 +115,7 @@ func (p *Provider) give(w http.ResponseWriter, g grant) {
 	})
 }
 
-// subject is the same for an address whenever it signs in, also after a restart.
+// subject returns the subject for an address. It is the same after a restart.
 func subject(email string) string {
 	sum := sha256.Sum256([]byte("devoidc:" + strings.ToLower(email)))
 	return hex.EncodeToString(sum[:16])

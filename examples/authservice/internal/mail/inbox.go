@@ -18,46 +18,50 @@ const (
 	inboxMailSize = 256 << 10
 )
 
-// An Inbox receives all mail by SMTP, whoever it is for, and shows it: for development. It listens on loopback, forgets all
-// but the last 200 mails, and everything when the process ends. It is safe for concurrent use.
+// An Inbox is an SMTP server for development. It accepts email to any address and shows it on web
+// pages. It listens on loopback and keeps the last 200 emails in memory. It is safe for concurrent
+// use.
 type Inbox struct {
 	listener net.Listener
 	server   *smtp.Server
 	served   chan struct{}
 
 	mu    sync.Mutex
-	last  int    // the ID of the newest
-	mails []Mail // the oldest first
+	last  int    // the ID of the newest email
+	mails []Mail // oldest first
 }
 
-// OpenInbox starts an inbox on a port that is free. logger may be nil.
+// OpenInbox starts an inbox on a free port. logger may be nil.
 func OpenInbox(logger *slog.Logger) (*Inbox, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("mail: opening the inbox: %w", err)
 	}
 	in := &Inbox{listener: listener, served: make(chan struct{})}
-	in.server = smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &receiving{inbox: in}, nil }))
+	in.server = smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) {
+		return &receiving{inbox: in},
+			nil
+	}))
 	in.server.Domain = "localhost"
 	in.server.MaxMessageBytes = inboxMailSize
 	in.server.MaxRecipients = 20
 	in.server.ReadTimeout, in.server.WriteTimeout = 30*time.Second, 30*time.Second
 	in.server.EnableSMTPUTF8 = true
 	logger = cmp.Or(logger, slog.Default())
-	in.server.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelDebug) // connections that broke
+	in.server.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelDebug) // broken connections
 	go func() {
 		defer close(in.served)
 		if err := in.server.Serve(listener); err != nil {
-			logger.Error("the inbox receives no more mail", "error", err)
+			logger.Error("the inbox has stopped receiving email", "error", err)
 		}
 	}()
 	return in, nil
 }
 
-// URL is where mail is to be sent to, for [Options.SMTP].
+// URL returns the URL of the inbox, for [Options.SMTP].
 func (in *Inbox) URL() string { return "smtp://" + in.listener.Addr().String() }
 
-// Mails gives what is in the inbox, the newest first.
+// Mails returns the emails in the inbox, newest first.
 func (in *Inbox) Mails() []Mail {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -75,7 +79,7 @@ func (in *Inbox) mail(id int) (Mail, bool) {
 	return Mail{}, false
 }
 
-// Close ends the server and its connections. What was received can still be read.
+// Close stops the server and closes its connections. The emails remain readable.
 func (in *Inbox) Close() error {
 	err := in.server.Close()
 	<-in.served
@@ -93,7 +97,7 @@ func (in *Inbox) receive(m Mail) {
 	}
 }
 
-// receiving is one connection's session.
+// receiving is the SMTP session of a connection.
 type receiving struct {
 	inbox *Inbox
 	from  string
@@ -114,7 +118,7 @@ func (s *receiving) Rcpt(to string, _ *smtp.RcptOptions) error {
 }
 
 func (s *receiving) Data(r io.Reader) error {
-	data, err := io.ReadAll(r) // the server keeps the bound
+	data, err := io.ReadAll(r) // the server limits the size
 	if err != nil {
 		return err
 	}

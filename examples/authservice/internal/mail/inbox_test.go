@@ -23,12 +23,13 @@ func openInbox(t *testing.T) *mail.Inbox {
 	return in
 }
 
-// deliver sends bytes as they are.
+// deliver sends a raw message.
 func deliver(t *testing.T, in *mail.Inbox, raw string) error {
-	return smtp.SendMail(strings.TrimPrefix(in.URL(), "smtp://"), nil, "service@example.org", []string{"alice@example.org"}, []byte(raw))
+	return smtp.SendMail(strings.TrimPrefix(in.URL(), "smtp://"), nil, "service@example.org",
+		[]string{"alice@example.org"}, []byte(raw))
 }
 
-// browse serves the inbox as the service does, below a prefix.
+// browse serves the inbox under a prefix, as the service does.
 func browse(t *testing.T, in *mail.Inbox) func(path string) (*http.Response, string) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /dev/mail/", http.StripPrefix("/dev/mail", in.Handler("/")))
@@ -44,15 +45,16 @@ func browse(t *testing.T, in *mail.Inbox) func(path string) (*http.Response, str
 	}
 }
 
-func TestTheInboxListsAndShows(t *testing.T) {
+func TestInbox(t *testing.T) {
 	in := openInbox(t)
 	get := browse(t, in)
 	response, body := get("/dev/mail")
 	require.Equal(t, "/dev/mail/", response.Request.URL.Path, "the mux adds the slash that the relative links need")
-	require.Contains(t, body, "No mail yet")
+	require.Contains(t, body, "No email yet")
 	require.Contains(t, body, `<a href="/">Back to the service</a>`)
 
-	require.NoError(t, deliver(t, in, "Subject: =?utf-8?q?Gr=C3=B6=C3=9Fe?=\r\nMessage-ID: <1@example.org>\r\nMIME-Version: 1.0\r\n"+
+	require.NoError(t, deliver(t, in, "Subject: =?utf-8?q?Gr=C3=B6=C3=9Fe?=\r\nMessage-ID: "+
+		"<1@example.org>\r\nMIME-Version: 1.0\r\n"+
 		"Content-Type: multipart/alternative; boundary=x\r\n\r\n"+
 		"--x\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"+
 		"Open http://127.0.0.1:8080/verification?a=3D1&token=3Dab=\r\ncd now.\r\n"+
@@ -81,11 +83,11 @@ func TestTheInboxListsAndShows(t *testing.T) {
 	for _, path := range []string{"/dev/mail/2", "/dev/mail/0", "/dev/mail/x", "/dev/mail/99999999999999999999"} {
 		response, body = get(path)
 		require.Equal(t, http.StatusNotFound, response.StatusCode, path)
-		require.Contains(t, body, "No such mail")
+		require.Contains(t, body, "Email not found")
 	}
 }
 
-func TestTheInboxHasAPolicy(t *testing.T) {
+func TestInbox_Policy(t *testing.T) {
 	in := openInbox(t)
 	get := browse(t, in)
 	require.NoError(t, deliver(t, in, "Subject: x\r\n\r\nx\r\n"))
@@ -103,16 +105,21 @@ func TestTheInboxHasAPolicy(t *testing.T) {
 	}
 }
 
-func TestHostileMailIsEscaped(t *testing.T) {
-	const evil = `<script>alert(1)</script><img src=x onerror=alert(2)>"' onmouseover='alert(3)</style></title></pre><iframe src=//evil>`
+func TestInbox_HostileMail(t *testing.T) {
+	const evil = `<script>alert(1)</script><img src=x onerror=alert(2)>"' onmouseover='alert(3)` +
+		`</style></title></pre><iframe src=//evil>`
 	in := openInbox(t)
 	get := browse(t, in)
 	for _, raw := range []string{
-		"Subject: " + evil + "\r\nX-Evil: " + evil + "\r\nFrom: " + evil + "\r\nMessage-ID: " + evil + "\r\n\r\n" + evil + "\r\n",
-		"Subject: =?utf-8?q?" + strings.NewReplacer("<", "=3C", " ", "_", "\"", "=22").Replace(evil) + "?=\r\n\r\n" + evil,
-		"Subject: x\r\nContent-Type: text/html\r\n\r\n" + evil + "<a href=\"https://evil.example/" + evil + "\">x</a><a href='javascript:alert(4)'>y</a>",
+		"Subject: " + evil + "\r\nX-Evil: " + evil + "\r\nFrom: " + evil + "\r\nMessage-ID: " + evil + "\r\n\r\n" +
+			evil + "\r\n",
+		"Subject: =?utf-8?q?" + strings.NewReplacer("<", "=3C", " ", "_", "\"", "=22").
+			Replace(evil) + "?=\r\n\r\n" + evil,
+		"Subject: x\r\nContent-Type: text/html\r\n\r\n" + evil + "<a href=\"https://evil.example/" + evil +
+			"\">x</a><a href='javascript:alert(4)'>y</a>",
 		"no header at all " + evil,
-		"Subject: x\r\n\r\nhttps://evil.example/\"onclick=alert(5) javascript:alert(6) http://x/<script> data:text/html,<script>",
+		"Subject: x\r\n\r\nhttps://evil.example/\"onclick=alert(5) javascript:alert(6) http://x/<script> " +
+			"data:text/html,<script>",
 	} {
 		require.NoError(t, deliver(t, in, raw))
 	}
@@ -123,7 +130,8 @@ func TestHostileMailIsEscaped(t *testing.T) {
 	require.Len(t, paths, 6)
 	for _, path := range paths {
 		_, body := get(path)
-		for _, never := range []string{"<script", "<img", "<iframe", "href=\"javascript", "href='javascript", "href=\"data:text", "\"onclick", "</style></title>"} {
+		for _, never := range []string{"<script", "<img", "<iframe", "href=\"javascript", "href='javascript",
+			"href=\"data:text", "\"onclick", "</style></title>"} {
 			require.NotContains(t, body, never, path)
 		}
 		for _, href := range regexp.MustCompile(`href="([^"]*)"`).FindAllStringSubmatch(body, -1) {
@@ -134,12 +142,13 @@ func TestHostileMailIsEscaped(t *testing.T) {
 	}
 }
 
-func TestTheInboxReadsWhateverComes(t *testing.T) {
+func TestInbox_MalformedMail(t *testing.T) {
 	in := openInbox(t)
 	get := browse(t, in)
 	deep := "x\r\n"
 	for i := range 50 {
-		deep = fmt.Sprintf("Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n%s\r\n--b%d--\r\n", i, i, deep, i)
+		deep = fmt.Sprintf("Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n%s\r\n--b%d--\r\n", i, i,
+			deep, i)
 	}
 	hostile := []string{
 		deep,
@@ -158,9 +167,10 @@ func TestTheInboxReadsWhateverComes(t *testing.T) {
 	require.Len(t, in.Mails(), len(hostile))
 }
 
-func TestTheInboxIsBounded(t *testing.T) {
+func TestInbox_Bounded(t *testing.T) {
 	in := openInbox(t)
-	require.Error(t, deliver(t, in, "Subject: x\r\n\r\n"+strings.Repeat(strings.Repeat("x", 70)+"\r\n", 5000)), "360 KB")
+	require.Error(t, deliver(t, in, "Subject: x\r\n\r\n"+strings.Repeat(strings.Repeat("x", 70)+"\r\n", 5000)),
+		"360 KB")
 	require.Empty(t, in.Mails())
 	for i := range 205 {
 		require.NoError(t, deliver(t, in, fmt.Sprintf("Subject: %d\r\n\r\nx\r\n", i+1)))

@@ -12,15 +12,16 @@ import (
 	"github.com/riverqueue/river"
 )
 
-// insertSQLite gives River the transaction as it is.
+// insertSQLite inserts a job in the transaction of ctx.
 func insertSQLite(ctx context.Context, client *river.Client[*sql.Tx], j job) error {
 	tx, ok := sqlstore.Tx(ctx)
 	if !ok {
 		return errNoTransaction
 	}
 	ctx = sqlstore.TxContext(ctx)
-	// SQLite rolls a transaction back behind a statement whose context has ended, and what comes next commits by itself.
-	// A transaction cannot begin in a transaction: so, if this succeeds, there was none any more.
+	// SQLite rolls the transaction back when the context of a statement ends, and later statements
+	// would commit on their own. Transactions do not nest, so if BEGIN succeeds, there was no
+	// transaction anymore.
 	if _, err := tx.ExecContext(ctx, "BEGIN"); err == nil {
 		_, err = tx.ExecContext(ctx, "ROLLBACK")
 		return errors.Join(errNoTransaction, err)
@@ -31,8 +32,8 @@ func insertSQLite(ctx context.Context, client *river.Client[*sql.Tx], j job) err
 	return nil
 }
 
-// insertPostgreSQL reaches through database/sql for the connection on which it has begun the transaction, and gives that
-// to River.
+// insertPostgreSQL inserts a job in the transaction of ctx. It passes River the pgx connection
+// beneath database/sql.
 func insertPostgreSQL(ctx context.Context, client *river.Client[pgx.Tx], j job) error {
 	conn, ok := sqlstore.Conn(ctx)
 	if !ok {
@@ -42,10 +43,10 @@ func insertPostgreSQL(ctx context.Context, client *river.Client[pgx.Tx], j job) 
 	err := conn.Raw(func(driver any) error {
 		c, ok := driver.(*stdlib.Conn)
 		if !ok {
-			return fmt.Errorf("the database's driver is not pgx, but has connections of type %T", driver)
+			return fmt.Errorf("the database driver must be pgx, but its connections have type %T", driver)
 		}
-		// Where nothing is open on the connection, whoever has ended it, what comes next would commit by itself. While Raw
-		// runs, database/sql does not touch the connection.
+		// If the transaction has ended, the insert would commit on its own. While Raw runs,
+		// database/sql does not use the connection.
 		if c.Conn().PgConn().TxStatus() != 'T' {
 			return errNoTransaction
 		}
@@ -58,17 +59,17 @@ func insertPostgreSQL(ctx context.Context, client *river.Client[pgx.Tx], j job) 
 	return err
 }
 
-type connection = pgx.Conn // embedded under its own name, hostTx could have no method Conn
+type connection = pgx.Conn // an alias, because a field named Conn would conflict with the method Conn
 
-// hostTx is the transaction that database/sql has begun on the connection, as pgx would have it. To end it is not
-// River's.
+// hostTx presents the transaction that database/sql began on the connection as a pgx.Tx. River must
+// not end it.
 type hostTx struct{ *connection }
 
 var _ pgx.Tx = hostTx{}
 
-var errHostTx = errors.New("the transaction is the store's")
+var errHostTx = errors.New("the transaction belongs to the store")
 
-func (hostTx) Begin(context.Context) (pgx.Tx, error) { return nil, errHostTx } // to insert one row needs no savepoint
+func (hostTx) Begin(context.Context) (pgx.Tx, error) { return nil, errHostTx } // inserting a row needs no savepoint
 func (hostTx) Commit(context.Context) error          { return errHostTx }
 func (hostTx) Rollback(context.Context) error        { return errHostTx }
 func (hostTx) LargeObjects() pgx.LargeObjects        { return pgx.LargeObjects{} }

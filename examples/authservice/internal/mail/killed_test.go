@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// childVar makes the test's binary a process with a worker, and says for which database and server.
+// childVar makes the test binary run a worker. Its value is a child in JSON.
 const childVar = "FLOWHOOK_MAIL_CHILD"
 
 type child struct {
@@ -52,7 +52,7 @@ func beChild(v string) error {
 		return err
 	}
 	fmt.Println("started")
-	time.Sleep(time.Hour) // until it is killed
+	time.Sleep(time.Hour) // until the test kills the process
 	return nil
 }
 
@@ -72,9 +72,9 @@ func startChild(t *testing.T, d database, url string) *exec.Cmd {
 	return cmd
 }
 
-// A worker is killed when the server has taken a mail and before the worker can note it. None is lost; what comes twice
-// has one Message-ID.
-func TestKilledBetweenDeliveryAndCompletion(t *testing.T) {
+// TestQueue_KilledAfterDelivery kills a worker after the server has accepted an email and before
+// the worker has recorded that. No email is lost, and duplicates have the same Message-ID.
+func TestQueue_KilledAfterDelivery(t *testing.T) {
 	each(t, func(t *testing.T, d database) {
 		const mails = 20
 		rounds := testkit.Times(t, 10)
@@ -103,18 +103,19 @@ func TestKilledBetweenDeliveryAndCompletion(t *testing.T) {
 				all = append(all, message(mails*round+i))
 			}
 			p.send(all...)
-			eventually(t, "the worker is killed", func() bool { mu.Lock(); defer mu.Unlock(); return victim == nil })
-			require.NotZero(t, p.jobs("running"), "it had no time to note what it did")
+			eventually(t, "the worker to be killed", func() bool { mu.Lock(); defer mu.Unlock(); return victim == nil })
+			require.NotZero(t, p.jobs("running"), "the killed worker must not have recorded the job")
 			second := startChild(t, d, s.url)
-			eventually(t, "all jobs are completed", func() bool { return p.jobs("completed") == p.jobs("") })
+			eventually(t, "all jobs to be completed", func() bool { return p.jobs("completed") == p.jobs("") })
 			second.Process.Kill()
 			second.Wait()
 		}
 		ids := s.ids(&s.taken)
 		n := distinct(ids)
-		require.Len(t, n, mails*rounds, "each mail under one Message-ID")
-		require.Greater(t, len(ids), mails*rounds, "the one that was being delivered came again")
-		t.Logf("%s: %d workers killed with SIGKILL as the server had taken a mail: %d of %d mails came, %d of them twice, under one Message-ID each",
+		require.Len(t, n, mails*rounds, "each email has one Message-ID")
+		require.Greater(t, len(ids), mails*rounds, "the email that was being delivered is sent again")
+		t.Logf("%s: %d workers killed after the server had accepted an email: %d of %d emails arrived, %d of them "+
+			"twice, each with one Message-ID",
 			d.dialect, rounds, len(n), mails*rounds, len(ids)-len(n))
 	})
 }

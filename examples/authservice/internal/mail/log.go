@@ -5,7 +5,8 @@ import (
 	"log/slog"
 )
 
-// warnings lets through what somebody should look into. River tells of each start, stop and migration, too.
+// warnings is a handler that drops records below Warn. River also logs each start, stop and
+// migration.
 type warnings struct{ slog.Handler }
 
 func (w warnings) Enabled(ctx context.Context, level slog.Level) bool {
@@ -17,5 +18,5 @@ func (w warnings) WithAttrs(attrs []slog.Attr) slog.Handler {
 }
 func (w warnings) WithGroup(name string) slog.Handler { return warnings{w.Handler.WithGroup(name)} }
 
-// river gives the logger that River gets.
-func (o Options) river() *slog.Logger { return slog.New(warnings{o.logger().Handler()}) }
+// riverLogger returns the logger for River.
+func (o Options) riverLogger() *slog.Logger { return slog.New(warnings{o.logger().Handler()}) }

@@ -33,9 +33,9 @@ var (
 	}()
 )
 
-// Handler shows the mails: GET / all of them, GET /{id} one. Its links are relative, so that it can be mounted, by
-// http.StripPrefix, at a path that ends in a slash. home is where the service's own pages begin. Who can reach it reads all
-// mail.
+// Handler serves the emails: GET / lists them, and GET /{id} shows one. Its links are relative, so
+// that it can be mounted with http.StripPrefix at a path that ends in a slash. home is the URL of
+// the service's home page. Anyone who can reach the handler can read all email.
 func (in *Inbox) Handler(home string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
@@ -56,13 +56,13 @@ func (in *Inbox) Handler(home string) http.Handler {
 func show(w http.ResponseWriter, status int, page string, data any) {
 	var body bytes.Buffer
 	if err := inboxPages.ExecuteTemplate(&body, page, data); err != nil {
-		http.Error(w, "The page could not be made.", http.StatusInternalServerError)
+		http.Error(w, "The page could not be rendered.", http.StatusInternalServerError)
 		return
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", inboxPolicy)
-	h.Set("Referrer-Policy", "no-referrer") // a link's token is in the URL of no other site's log
+	h.Set("Referrer-Policy", "no-referrer") // keeps tokens in URLs out of the logs of other sites
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
@@ -74,10 +74,10 @@ type list struct {
 	Mails []Mail
 }
 
-// shown is a mail with what only its page wants.
+// shown is an email with the methods that its page needs.
 type shown struct{ Mail }
 
-// Fields gives the header's fields, sorted.
+// Fields returns the fields of the header, sorted.
 func (m shown) Fields() (fields [][2]string) {
 	for _, name := range slices.Sorted(maps.Keys(m.Header)) {
 		for _, value := range m.Header[name] {
@@ -87,10 +87,10 @@ func (m shown) Fields() (fields [][2]string) {
 	return fields
 }
 
-// A piece of text is a link or is not.
+// A piece is a part of a text. Link is empty if it is not a link.
 type piece struct{ Text, Link string }
 
-// Body gives the text in pieces.
+// Body returns the text in pieces.
 func (m shown) Body() (pieces []piece) {
 	s := m.Text
 	for _, l := range m.Links {

@@ -17,21 +17,22 @@ import (
 	"time"
 )
 
-// A Mail is one that the inbox has received. What cannot be read in it is left out; Raw has it all.
+// A Mail is an email that the inbox has received. Parts that cannot be parsed are left out; Raw has
+// everything.
 type Mail struct {
 	ID       int // counts from 1
 	Received time.Time
-	From     string   // of the envelope, as To
+	From     string   // from the envelope, like To
 	To       []string // all recipients
 	Subject  string
 	Header   mail.Header
 	Text     string
 	HTML     string
-	Links    []string // http and https, in the order in which they stand in the text; without one, in the HTML
+	Links    []string // http and https links, in order of appearance in the text or, if it is empty, in the HTML
 	Raw      string
 }
 
-// MessageID gives the mail's, without the angle brackets.
+// MessageID returns the Message-ID without the angle brackets.
 func (m Mail) MessageID() string { return strings.Trim(m.Header.Get("Message-ID"), "<>") }
 
 func parse(data []byte) Mail {
@@ -51,7 +52,7 @@ func parse(data []byte) Mail {
 	return m
 }
 
-// read takes the first text and the first HTML that it finds.
+// read sets Text and HTML to the first parts of their types.
 func (m *Mail) read(header textproto.MIMEHeader, body io.Reader, depth int) {
 	kind, params, err := mime.ParseMediaType(header.Get("Content-Type"))
 	if err != nil {
@@ -74,7 +75,7 @@ func (m *Mail) read(header textproto.MIMEHeader, body io.Reader, depth int) {
 	case "base64":
 		body = base64.NewDecoder(base64.StdEncoding, body)
 	}
-	data, _ := io.ReadAll(body) // as far as it can be read
+	data, _ := io.ReadAll(body) // as far as it can be decoded
 	switch {
 	case kind == "text/plain" && m.Text == "":
 		m.Text = valid(data)

@@ -1,11 +1,12 @@
-// Package mail sends the service's mail, and loses none. [Queue.Send] writes a job into the transaction that the caller is
-// in: the mail exists exactly if what it is about was saved. A worker sends it by SMTP and tries again where that fails.
-// A worker that dies after the server has taken a mail, and before it could note so, sends it twice, under the same
-// Message-ID. Queue and worker are River's.
+// Package mail sends the service's email and loses none. [Queue.Send] inserts a job in the caller's
+// transaction, so the email exists only if the change it is about was saved. A worker sends it over
+// SMTP and retries after errors. A worker may die after the server has accepted an email and before
+// it has recorded that. Then the email is sent twice, with the same Message-ID. The queue and the
+// worker use River.
 //
-// A job holds the mail as it goes out, with its link. flowhook's tables know a link only by its hash, but the queue
-// has to know it until the mail is sent: who can read the table river_job, or a copy of the database, can use what it finds
-// there as the recipient could. So jobs that are done are deleted after a minute, and links have a lifespan.
+// A job contains the whole email, with its link. flowhook's tables store only the hash of a token,
+// but the queue must keep the link until the email is sent. Anyone who can read the table river_job
+// or a backup can use such a link. So completed jobs are deleted after a minute, and links expire.
 package mail
 
 import (
@@ -28,40 +29,41 @@ import (
 	"github.com/riverqueue/river/rivermigrate"
 )
 
-// Options say where the queue is and where mail goes.
+// Options configures a queue.
 type Options struct {
 	DB      *sql.DB
-	Dialect sqlstore.Dialect // PostgreSQL or SQLite; River knows no MariaDB
-	Pool    *pgxpool.Pool    // PostgreSQL: for the worker, which listens, on the same database. nil with SQLite
+	Dialect sqlstore.Dialect // PostgreSQL or SQLite; River does not support MariaDB
+	Pool    *pgxpool.Pool    // for the worker, on the same PostgreSQL database; nil with SQLite
 
-	// SMTP is the server: smtp://user:password@host:port or smtps://..., with the ports 587 and 465 if none is said.
-	// A password needs TLS, except on loopback; without one, TLS is used where the server has it.
+	// SMTP is the URL of the server: smtp://user:password@host:port or smtps://.... The default
+	// ports are 587 and 465. With a password, TLS is required, except on loopback; without one, TLS
+	// is used if the server supports it.
 	SMTP string
 	From string // the sender: an address, or "Name <address>"
 
-	Logger      *slog.Logger  // nil: slog.Default. Of what River itself says, it gets the warnings and errors
-	HelloHost   string        // how the worker introduces itself to the server; default: the machine's name
-	RescueAfter time.Duration // a worker that had a job for so long is taken for dead; default: 2 minutes
+	Logger      *slog.Logger  // default: slog.Default(); from River it gets only warnings and errors
+	HelloHost   string        // the host name that the worker sends to the server; default: that of the machine
+	RescueAfter time.Duration // a worker that has had a job for this long is considered dead; default: 2 minutes
 }
 
 const (
-	keepDone   = time.Minute    // why: see the package's comment
-	keepFailed = 24 * time.Hour // for somebody to look at; there is no point in keeping a link for longer than it is good
+	keepDone   = time.Minute    // see the package comment
+	keepFailed = 24 * time.Hour // for investigation; its links have expired after that
 )
 
-// Migrate makes River's tables, or brings them up to date. It is not for several processes at once: the caller holds a
-// lock. It needs DB, Dialect, Pool and Logger.
+// Migrate creates or migrates River's tables. Only one process may call it at a time, so the caller
+// must hold a lock. It uses DB, Dialect, Pool and Logger.
 func Migrate(ctx context.Context, o Options) error {
 	switch o.Dialect {
 	case sqlstore.PostgreSQL:
 		if o.Pool == nil {
 			return errPool
 		}
-		return migrate(ctx, riverpgxv5.New(o.Pool), o.river())
+		return migrate(ctx, riverpgxv5.New(o.Pool), o.riverLogger())
 	case sqlstore.SQLite:
-		return migrate(ctx, riversqlite.New(o.DB), o.river())
+		return migrate(ctx, riversqlite.New(o.DB), o.riverLogger())
 	}
-	return unknown(o.Dialect)
+	return unsupported(o.Dialect)
 }
 
 func migrate[Tx any](ctx context.Context, driver riverdriver.Driver[Tx], logger *slog.Logger) error {
@@ -70,25 +72,26 @@ func migrate[Tx any](ctx context.Context, driver riverdriver.Driver[Tx], logger 
 		_, err = m.Migrate(ctx, rivermigrate.DirectionUp, nil)
 	}
 	if err != nil {
-		return fmt.Errorf("mail: making the queue's tables: %w", err)
+		return fmt.Errorf("mail: migrating the queue: %w", err)
 	}
 	return nil
 }
 
-var errPool = errors.New("mail: on PostgreSQL the worker needs a pgxpool")
+var errPool = errors.New("mail: PostgreSQL requires Options.Pool")
 
-func unknown(d sqlstore.Dialect) error {
-	return fmt.Errorf("mail: there is no queue on %q, but on %q and %q", d, sqlstore.PostgreSQL, sqlstore.SQLite)
+func unsupported(d sqlstore.Dialect) error {
+	return fmt.Errorf("mail: unsupported dialect %q; use %q or %q", d, sqlstore.PostgreSQL, sqlstore.SQLite)
 }
 
 func (o Options) logger() *slog.Logger { return cmp.Or(o.Logger, slog.Default()) }
 
-// A Queue is where mail waits until a worker has sent it. It is a [flowhook.Courier], for flowhook.Options.Outbox. It is
-// safe for concurrent use; several, in as many processes, may work on one database.
+// A Queue stores email until a worker has sent it. It is a [flowhook.Courier] for use with
+// flowhook.Options.Outbox. It is safe for concurrent use, and several processes may have a queue on
+// one database.
 type Queue struct {
 	from   *mail.Address
 	insert func(ctx context.Context, j job) error
-	worker interface { // River's client, which has the transaction's type in its own
+	worker interface { // a *river.Client, whose type depends on that of the transaction
 		Start(ctx context.Context) error
 		Stop(ctx context.Context) error
 		StopAndCancel(ctx context.Context) error
@@ -97,11 +100,11 @@ type Queue struct {
 
 var _ flowhook.Courier = (*Queue)(nil)
 
-// Open makes the queue. It connects to nothing, and sends nothing before Start.
+// Open returns a queue. It does not connect to anything. The queue sends nothing before Start.
 func Open(o Options) (*Queue, error) {
 	from, err := mail.ParseAddress(o.From)
 	if err != nil {
-		return nil, errors.New("mail: From must be an address, or Name <address>")
+		return nil, errors.New("mail: From must be an address or Name <address>")
 	}
 	server, err := newServer(o)
 	if err != nil {
@@ -111,13 +114,13 @@ func Open(o Options) (*Queue, error) {
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &worker{server: server, from: from, logger: o.logger()})
 	config := &river.Config{
-		Logger:                      o.river(),
+		Logger:                      o.riverLogger(),
 		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 8}},
 		Workers:                     workers,
 		FetchCooldown:               20 * time.Millisecond,
 		JobTimeout:                  rescue / 2,
 		RescueStuckJobsAfter:        rescue,
-		MaxAttempts:                 river.MaxAttemptsDefault, // 25, later and later: the last after three weeks
+		MaxAttempts:                 river.MaxAttemptsDefault, // 25 attempts within about three weeks
 		CompletedJobRetentionPeriod: keepDone,
 		CancelledJobRetentionPeriod: keepFailed,
 		DiscardedJobRetentionPeriod: keepFailed,
@@ -140,28 +143,29 @@ func Open(o Options) (*Queue, error) {
 		}
 		q.worker, q.insert = client, func(ctx context.Context, j job) error { return insertSQLite(ctx, client, j) }
 	default:
-		return nil, unknown(o.Dialect)
+		return nil, unsupported(o.Dialect)
 	}
 	return q, nil
 }
 
-// errNoTransaction says that a mail was to be queued where nothing would take it back if the rest failed.
-var errNoTransaction = errors.New("mail: the context carries no open transaction of the store; flowhook needs Options.Outbox")
+// errNoTransaction means that the email would be queued outside the transaction that it belongs to.
+var errNoTransaction = errors.New("mail: the context carries no open transaction of the store; flowhook needs " +
+	"Options.Outbox")
 
-// Send queues m in the transaction that ctx carries. It is an error where there is none, where the transaction is broken
-// already, or where m cannot be made into a mail.
+// Send queues m in the transaction that ctx carries. It returns an error if there is no
+// transaction, if the transaction has failed, or if m is invalid.
 func (q *Queue) Send(ctx context.Context, m flowhook.Message) error {
 	if m.Via != "email" {
 		return fmt.Errorf("mail: cannot send by %q, only by email", m.Via)
 	}
 	j := newJob(m)
 	if _, err := j.mail(q.from, "", time.Time{}); err != nil {
-		return err // now, and not when nobody is there to hear it
+		return err // report it to the caller, not later in the worker
 	}
 	return q.insert(ctx, j)
 }
 
-// Start lets the worker begin. It goes on until Stop is called, also when ctx has ended.
+// Start starts the worker. It runs until Stop, even after ctx has ended.
 func (q *Queue) Start(ctx context.Context) error {
 	if err := q.worker.Start(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("mail: starting the worker: %w", err)
@@ -169,21 +173,21 @@ func (q *Queue) Start(ctx context.Context) error {
 	return nil
 }
 
-// cancelTime is how long Stop waits for jobs that it has cancelled. All that they still do is to note that.
+// cancelTime is how long Stop waits for canceled jobs to be recorded as such.
 const cancelTime = 2 * time.Second
 
-// Stop takes no further jobs and waits until those that are running are done. When ctx ends first, they are cancelled, to
-// be tried again by the next worker, and Stop returns the error of ctx, after 2 seconds at most. What the server had taken
-// by then comes twice, under the same Message-ID.
+// Stop starts no more jobs and waits until the running ones are done. If ctx ends first, Stop
+// cancels them and returns the error of ctx within 2 seconds. The next worker retries canceled
+// jobs. An email that the server had already accepted is sent twice, with the same Message-ID.
 func (q *Queue) Stop(ctx context.Context) error {
 	err := q.worker.Stop(ctx)
 	if err == nil {
 		return nil
 	}
-	cancelling, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelTime)
+	canceling, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelTime)
 	defer cancel()
-	if q.worker.StopAndCancel(cancelling) != nil {
-		return fmt.Errorf("mail: stopping the worker, which has not ended: %w", err)
+	if q.worker.StopAndCancel(canceling) != nil {
+		return fmt.Errorf("mail: stopping the worker: it is still running: %w", err)
 	}
 	return fmt.Errorf("mail: stopping the worker: %w", err)
 }

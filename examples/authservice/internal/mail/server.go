@@ -11,10 +11,11 @@ import (
 	gomail "github.com/wneessen/go-mail"
 )
 
-// errSMTP does not show the URL, which holds a password.
-var errSMTP = errors.New("mail: the SMTP server must be given as smtp://user:password@host:port or smtps://...; user, password and port may be left out")
+// errSMTP does not show the URL, which may contain a password.
+var errSMTP = errors.New("mail: the SMTP server must be smtp://user:password@host:port or smtps://...; " +
+	"user, password and port are optional")
 
-// newServer reads the URL of the SMTP server.
+// newServer returns a client for the SMTP server at o.SMTP.
 func newServer(o Options) (*gomail.Client, error) {
 	u, err := url.Parse(o.SMTP)
 	if err != nil || u.Hostname() == "" || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" {

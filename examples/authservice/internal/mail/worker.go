@@ -19,41 +19,44 @@ import (
 	gomail "github.com/wneessen/go-mail"
 )
 
-// A job is one mail, as it is stored. See the package's comment for what it means that it holds the link.
+// A job is an email as it is stored. It contains the link; see the package comment.
 type job struct {
 	To      string `json:"to"`
 	Subject string `json:"subject"`
 	Text    string `json:"text"`
 	HTML    string `json:"html"`
-	Salt    string `json:"salt"` // another database has the same job IDs
+	Salt    string `json:"salt"` // makes the Message-ID unique, because another database has the same job IDs
 }
 
-// Kind is River's name for what the job is.
+// Kind returns River's name for this kind of job.
 func (job) Kind() string { return "mail" }
 
 func newJob(m flowhook.Message) job {
 	return job{To: m.To, Subject: m.Subject, Text: m.Text, HTML: m.HTML, Salt: rand.Text()}
 }
 
-// messageID is the same whenever the job is tried, and another for any other job anywhere: a receiver that gets the mail
-// twice can tell.
+// messageID returns the same ID for each attempt of the job, and another one for any other job. A
+// recipient can recognize a duplicate.
 func (j job) messageID(id int64, from *mail.Address) string {
 	_, domain, _ := strings.Cut(from.Address, "@")
 	return strings.ToLower(j.Salt) + "." + strconv.FormatInt(id, 10) + "@" + domain
 }
 
 var (
-	errTo   = errors.New("mail: the recipient is not one plain address")
-	errText = errors.New("mail: a mail needs a subject of one line and a text")
+	errTo   = errors.New("mail: the recipient must be one plain address")
+	errText = errors.New("mail: an email needs a one-line subject and a text")
 )
 
-// mail makes the mail, of which every copy is the same.
+// mail returns the email. It is identical for each attempt.
 func (j job) mail(from *mail.Address, messageID string, date time.Time) (*gomail.Msg, error) {
 	to, err := mail.ParseAddress(j.To)
 	if err != nil || to.Address != j.To {
 		return nil, errTo
 	}
-	if j.Subject == "" || j.Text == "" || strings.ContainsFunc(j.Subject, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+	if j.Subject == "" || j.Text == "" || strings.ContainsFunc(j.Subject, func(r rune) bool {
+		return r < ' ' ||
+			r == 0x7f
+	}) {
 		return nil, errText
 	}
 	m := gomail.NewMsg(gomail.WithNoDefaultUserAgent(), gomail.WithBoundary("flowhook."+j.Salt))
@@ -62,7 +65,7 @@ func (j job) mail(from *mail.Address, messageID string, date time.Time) (*gomail
 	m.Subject(j.Subject)
 	m.SetDateWithValue(date)
 	m.SetMessageIDWithValue(messageID)
-	m.SetGenHeader("Auto-Submitted", "auto-generated") // no out-of-office replies, please (RFC 3834)
+	m.SetGenHeader("Auto-Submitted", "auto-generated") // asks for no automatic replies (RFC 3834)
 	m.SetBodyString(gomail.TypeTextPlain, j.Text)
 	if j.HTML != "" {
 		m.AddAlternativeString(gomail.TypeTextHTML, j.HTML)
@@ -70,7 +73,7 @@ func (j job) mail(from *mail.Address, messageID string, date time.Time) (*gomail
 	return m, nil
 }
 
-// A worker sends one mail after the other.
+// A worker sends emails.
 type worker struct {
 	river.WorkerDefaults[job]
 	server *gomail.Client
@@ -78,53 +81,55 @@ type worker struct {
 	logger *slog.Logger
 }
 
-// Work sends the mail. A refusal for good ends the job; after anything else River tries again. What it returns is logged
-// and stored, so it says nothing that the server or the mail says.
+// Work sends the email. A permanent refusal cancels the job; after any other error River retries
+// it. The error is logged and stored, so it quotes neither the server nor the email.
 func (w *worker) Work(ctx context.Context, j *river.Job[job]) error {
 	id := j.Args.messageID(j.ID, w.from)
 	log := w.logger.With("job", j.ID, "message_id", id, "attempt", j.Attempt)
 	m, err := j.Args.mail(w.from, id, j.CreatedAt)
 	if err != nil {
-		log.ErrorContext(ctx, "a mail cannot be made and is given up", "error", err)
+		log.ErrorContext(ctx, "an email is invalid and was given up", "error", err)
 		return river.JobCancel(err)
 	}
 	sent := make(chan error, 1)
 	go func() { sent <- w.server.DialAndSendWithContext(ctx, m) }()
 	select {
 	case err = <-sent:
-	case <-ctx.Done(): // a silent server keeps go-mail until its own time-out, and m is its own until then
-		log.WarnContext(ctx, "sending a mail was cancelled; it will be tried again")
-		return fmt.Errorf("cancelled: %w", ctx.Err())
+	case <-ctx.Done(): // go-mail may use m until its own timeout
+		log.WarnContext(ctx, "sending an email was canceled; it will be retried")
+		return fmt.Errorf("canceled: %w", ctx.Err())
 	}
 	switch {
 	case m.IsDelivered():
-		// The server has taken it. What went wrong afterwards, while saying goodbye, is no reason to send it again.
-		log.InfoContext(ctx, "a mail was sent")
+		// The server has accepted it. An error after that, while closing the connection, is no
+		// reason to send it again.
+		log.InfoContext(ctx, "email sent")
 		return nil
 	case err == nil:
-		return errors.New("go-mail says neither that the mail was sent nor that it was not")
+		return errors.New("go-mail reports neither success nor an error")
 	case refused(err):
-		log.ErrorContext(ctx, "a mail was refused for good and is given up", "error", describe(err))
+		log.ErrorContext(ctx, "an email was permanently refused and was given up", "error", describe(err))
 		return river.JobCancel(errors.New(describe(err)))
 	case j.Attempt >= j.MaxAttempts:
-		log.ErrorContext(ctx, "a mail could not be sent for weeks and is given up", "error", describe(err))
+		log.ErrorContext(ctx, "an email could not be sent for weeks and was given up", "error", describe(err))
 	default:
-		log.WarnContext(ctx, "a mail could not be sent and will be tried again", "error", describe(err))
+		log.WarnContext(ctx, "an email could not be sent and will be retried", "error", describe(err))
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("%s: %w", describe(err), ctx.Err()) // River wants to see that it was itself
+		return fmt.Errorf("%s: %w", describe(err), ctx.Err()) // River checks whether it caused the error
 	}
 	return errors.New(describe(err))
 }
 
-// refused says whether the server has said no, for good, to this mail. IsTemp alone does not tell: it is false for a
-// connection that broke, too. A no to the sender is about how the service is set up, which can be put right.
+// refused reports whether the server permanently refused this email. IsTemp alone is not enough,
+// because it is also false for a broken connection. A refusal of the sender is a configuration
+// error, which can be fixed.
 func refused(err error) bool {
 	var e *gomail.SendError
 	return errors.As(err, &e) && e.Reason != gomail.ErrSMTPMailFrom && e.ErrorCode() >= 500 && e.ErrorCode() < 600
 }
 
-// describe says what is known of a failure without the server's words, which may quote addresses.
+// describe describes an error without quoting the server, whose texts may contain addresses.
 func describe(err error) string {
 	var (
 		send *gomail.SendError
@@ -134,15 +139,16 @@ func describe(err error) string {
 	)
 	switch {
 	case errors.As(err, &send) && send.ErrorCode() != 0:
-		return strings.TrimSpace(fmt.Sprintf("%s: the server answered %d %s", send.Reason, send.ErrorCode(), send.EnhancedStatusCode()))
+		return strings.TrimSpace(fmt.Sprintf("%s: the server answered %d %s",
+			send.Reason, send.ErrorCode(), send.EnhancedStatusCode()))
 	case errors.As(err, &send):
-		return send.Reason.String() + ": the connection broke"
+		return send.Reason.String() + ": connection lost"
 	case errors.As(err, &said):
-		return fmt.Sprintf("connecting or signing in to the server: it answered %d", said.Code)
+		return fmt.Sprintf("connecting or authenticating to the server: it answered %d", said.Code)
 	case errors.As(err, &cert):
 		return "connecting to the server: " + cert.Error()
 	case errors.As(err, &conn):
 		return "connecting to the server: " + conn.Error()
 	}
-	return fmt.Sprintf("connecting or signing in to the server: %T", err)
+	return fmt.Sprintf("connecting or authenticating to the server: %T", err)
 }

@@ -1,13 +1,13 @@
 -- +goose Up
--- Times are microseconds since 1970, as flowhook's own tables have them.
+-- Times are microseconds since 1970, as in flowhook's tables.
 CREATE TABLE users (
 	id            TEXT PRIMARY KEY,
 	email         TEXT NOT NULL,
-	email_key     TEXT NOT NULL UNIQUE, -- the address in lower case: two users may not differ in that alone
+	email_key     TEXT NOT NULL UNIQUE, -- the address in lower case; unique regardless of case
 	name          TEXT NOT NULL,
-	password_hash TEXT,                 -- NULL: signs in by a provider only
-	verified_at   BIGINT,               -- NULL: the address is not confirmed
-	noticed_at    BIGINT,               -- when the owner was last told that somebody registered with the address
+	password_hash TEXT,                 -- NULL if the user signs in only with a provider
+	verified_at   BIGINT,               -- NULL if the address is not confirmed
+	noticed_at    BIGINT,               -- when the owner was last notified of a registration with the address
 	created_at    BIGINT NOT NULL
 );
 
@@ -20,7 +20,7 @@ CREATE TABLE oidc_identities (
 );
 CREATE INDEX oidc_identities_user ON oidc_identities (user_id);
 
--- What the page of sessions says of each, beside what flowhook keeps.
+-- What the sessions page shows in addition to flowhook's sessions.
 CREATE TABLE sign_ins (
 	session_id TEXT PRIMARY KEY,
 	client     TEXT NOT NULL, -- "Firefox on Linux"
@@ -41,8 +41,8 @@ CREATE TABLE audit (
 	id       INTEGER PRIMARY KEY AUTOINCREMENT,
 	at       BIGINT NOT NULL,
 	point    TEXT NOT NULL, -- "login/after/password"
-	outcome  TEXT NOT NULL, -- "ok", or why not
-	user_id  TEXT,          -- NULL: nobody knows; no foreign key, since the log outlives the user
+	outcome  TEXT NOT NULL, -- "ok" or the code of an error
+	user_id  TEXT,          -- NULL if unknown; no foreign key, because the log outlives the user
 	client   TEXT NOT NULL
 );
 CREATE INDEX audit_user ON audit (user_id, at);

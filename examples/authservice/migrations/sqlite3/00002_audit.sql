@@ -1,8 +1,8 @@
 -- +goose Up
-ALTER TABLE audit ADD COLUMN account BLOB; -- keyed hash of the email address; NULL: there was none, or it was no address
-ALTER TABLE audit ADD COLUMN address TEXT;  -- where the request came from; NULL: not known, or not kept any more
+ALTER TABLE audit ADD COLUMN account BLOB; -- keyed hash of the email address; NULL if there was no valid one
+ALTER TABLE audit ADD COLUMN address TEXT;  -- the IP address of the client; NULL if unknown or deleted
 CREATE INDEX audit_account ON audit (account, at);
-CREATE INDEX audit_address ON audit (at) WHERE address IS NOT NULL; -- what the clean-up looks for
+CREATE INDEX audit_address ON audit (at) WHERE address IS NOT NULL; -- for the cleanup
 
 CREATE TABLE keys (
 	name  TEXT PRIMARY KEY,

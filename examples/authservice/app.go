@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+
+	"github.com/flowhook/flowhook/examples/authservice/internal/devoidc"
+	"github.com/flowhook/flowhook/examples/authservice/internal/mail"
+	"github.com/flowhook/flowhook/store/sqlstore"
+)
+
+// An app is the service with everything it depends on. It is closed in reverse order.
+type app struct {
+	service *service
+	queue   *mail.Queue
+	inbox   *mail.Inbox // nil if there is a mail server
+	closers []func() error
+}
+
+// open opens everything and migrates the tables.
+func open(ctx context.Context, c config, log *slog.Logger) (a *app, err error) {
+	a = &app{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.close())
+		}
+	}()
+	db, err := openDatabase(ctx, c)
+	if err != nil {
+		return a, err
+	}
+	a.closers = append(a.closers, db.Close)
+	inboxPages, err := a.openInbox(&c, log)
+	if err != nil {
+		return a, err
+	}
+	queue := mail.Options{DB: db.DB, Dialect: db.dialect, Pool: db.pool, SMTP: c.SMTP, From: c.MailFrom,
+		RescueAfter: c.MailRescue, Logger: log}
+	if err := db.alone(ctx, func(ctx context.Context) error { return prepare(ctx, &c, db, queue) }); err != nil {
+		return a, err
+	}
+	if c.AuditKey, err = db.serviceKey(ctx, auditKeyName); err != nil {
+		return a, err
+	}
+	if a.queue, err = mail.Open(queue); err != nil {
+		return a, fmt.Errorf("the mail queue: %w", err)
+	}
+	oidc, err := a.openProvider(ctx, &c, db, log)
+	if err != nil {
+		return a, err
+	}
+	a.service, err = newService(c, db, a.queue, oidc, inboxPages, log)
+	return a, err
+}
+
+// openInbox starts the development inbox and sets c.SMTP to it, unless there is a mail server.
+func (a *app) openInbox(c *config, log *slog.Logger) (pages http.Handler, err error) {
+	if c.SMTP != "" {
+		return nil, nil
+	}
+	if a.inbox, err = mail.OpenInbox(log); err != nil {
+		return nil, fmt.Errorf("the development inbox: %w", err)
+	}
+	a.closers = append(a.closers, a.inbox.Close)
+	c.SMTP = a.inbox.URL()
+	return a.inbox.Handler("/"), nil
+}
+
+// prepare creates what the copies of the service share. The caller holds the startup lock.
+func prepare(ctx context.Context, c *config, db *database, queue mail.Options) error {
+	if len(c.Secrets) == 0 && !c.SecretsInFile && db.dialect == sqlstore.SQLite {
+		secret, err := fileSecret(db.file)
+		if err != nil {
+			return err
+		}
+		c.Secrets = []string{secret}
+	}
+	if err := db.migrate(ctx, queue); err != nil {
+		return err
+	}
+	return db.makeKey(ctx)
+}
+
+// openProvider returns the OpenID provider, or nil if there is none. In development without
+// OIDC_ISSUER, it starts the development provider.
+func (a *app) openProvider(ctx context.Context, c *config, db *database, log *slog.Logger) (*provider, error) {
+	name := c.OIDCIssuer
+	if name == "" && c.Development {
+		name = developmentProvider
+		c.OIDCClientID, c.OIDCClientSecret = "authservice", rand.Text()
+		development, err := devoidc.Start(devoidc.Options{ClientID: c.OIDCClientID, ClientSecret: c.OIDCClientSecret,
+			RedirectURI: c.PublicURL + callbackPath, Logger: log})
+		if err != nil {
+			return nil, fmt.Errorf("the development provider: %w", err)
+		}
+		a.closers = append(a.closers, development.Close)
+		c.OIDCIssuer = development.Issuer()
+	}
+	if name == "" {
+		return nil, nil
+	}
+	keys, err := db.serviceKey(ctx, oidcKeyName)
+	if err != nil {
+		return nil, err
+	}
+	return newProvider(*c, name, keys), nil
+}
+
+// start starts the background work: the queue's worker and the cleanup.
+func (a *app) start(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx) // they stop after the last request
+	if err := a.queue.Start(ctx); err != nil {
+		return fmt.Errorf("starting the mail queue: %w", err)
+	}
+	a.closers = append(a.closers, func() error {
+		ctx, cancel := context.WithTimeout(ctx, mailTime)
+		defer cancel()
+		if err := a.queue.Stop(ctx); err != nil { // not an error: nothing is lost
+			a.service.log.Warn("stopping: gave up waiting for an email that is being sent; it will be sent again",
+				"error", err)
+		}
+		return nil
+	})
+	cleaning, stop := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { a.service.keepClean(cleaning) })
+	a.closers = append(a.closers, func() error { stop(); running.Wait(); return nil })
+	return nil
+}
+
+func (a *app) close() error {
+	var errs []error
+	for i := len(a.closers) - 1; i >= 0; i-- {
+		errs = append(errs, a.closers[i]())
+	}
+	a.closers = nil
+	return errors.Join(errs...)
+}

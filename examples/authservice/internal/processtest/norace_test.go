@@ -1,0 +1,5 @@
+//go:build !race
+
+package processtest_test
+
+const underRace = false

@@ -1,0 +1,151 @@
+package sqltest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/store/sqlstore"
+)
+
+// At whatever message of its end a transaction stalls, the call returns, everything is stored or
+// nothing, and the pool recovers.
+func TestStall_AnyMessage(t *testing.T) {
+	eachServer(t, func(t *testing.T, d database) {
+		for name, lend := range lendings {
+			for _, refused := range []bool{false, true} {
+				t.Run(name+"/"+map[bool]string{false: "commit", true: "rollback"}[refused], func(t *testing.T) {
+					h := newStalling(t, d, "")
+					requireNoneLeft(t)
+					all := h.stallAt(forward, 0, refused, lend)
+					require.NotZero(t, all)
+					for v := range verdicts {
+						for n := range all {
+							h.stallAt(v, n+1, refused, lend)
+						}
+					}
+				})
+			}
+		}
+	})
+}
+
+// stallAt applies v to the n-th message after fn, and returns how many messages there were.
+func (h *stalling) stallAt(v verdict, n int32, refused bool, lend func(ctx context.Context)) (messages int32) {
+	what := fmt.Sprintf("message %d, %s", n, verdicts[v])
+	sessions := []flowhook.Session{newSession("a"), newSession("a")}
+	ctx, cancel := context.WithCancel(testContext(h.t))
+	defer cancel()
+	var ends atomic.Bool
+	var seen atomic.Int32
+	h.proxy.on(func(m message) verdict {
+		if ends.Load() && !m.opens && seen.Add(1) == n {
+			return v
+		}
+		return forward
+	})
+	if n == 0 {
+		setLimit(h.store, patience)
+	}
+	err := h.returns(func() error {
+		return h.store.Transaction(ctx, "a", func(ctx context.Context) error {
+			lend(ctx)
+			for _, s := range sessions {
+				if err := h.store.CreateSession(ctx, s); err != nil {
+					return err
+				}
+			}
+			ends.Store(true)
+			if n > 0 {
+				time.AfterFunc(stallLimit, cancel) // limits statements other than commit and rollback
+			}
+			if refused {
+				return errRefused
+			}
+			return nil
+		})
+	})
+	messages = seen.Load()
+	h.proxy.cut()
+	h.requireServes("after " + what)
+	stored := h.stored(sessions...)
+	switch {
+	case err == nil:
+		require.Equal(h.t, 2, stored, what)
+	case errors.Is(err, sqlstore.ErrUnknownOutcome):
+		require.Contains(h.t, []int{0, 2}, stored, what)
+	default:
+		require.Zero(h.t, stored, "%s: %v", what, err)
+	}
+	if n == 0 {
+		require.Equal(h.t, refused, err != nil, err)
+	}
+	return messages
+}
+
+// The context ends when the transaction begins. Before the store notices, database/sql has sent a
+// ROLLBACK of its own.
+func TestStall_RollbackByDatabaseSQL(t *testing.T) {
+	d := mariaDB
+	h := newStalling(t, d, "")
+	db, f := d.faulty(t, h.proxy.source)
+	db.SetMaxOpenConns(1)
+	var err error
+	h.store, err = sqlstore.New(db, d.dialect)
+	require.NoError(t, err)
+	h.requireServes("before the stall")
+	f.arm(0, "")
+	h.requireServes("before the stall")
+	begin := slices.Index(f.seen, "Begin") + 1
+
+	requireNoneLeft(t)
+	ctx, cancel := context.WithCancel(testContext(t))
+	defer cancel()
+	f.requestBegins(cancel)
+	f.arm(begin, endAfter)
+	h.proxy.stall(hold, "ROLLBACK")
+	slow := slowContext{ctx, func() {
+		waitUntil(t, func() string {
+			if h.proxy.holds() == 0 {
+				return "database/sql did not roll back"
+			}
+			return ""
+		})
+	}}
+	err = h.returns(func() error {
+		return h.store.Transaction(slow, "a", func(context.Context) error {
+			t.Error("fn ran after the end of its context")
+			return nil
+		})
+	})
+	require.ErrorIs(t, err, context.Canceled)
+	require.Equal(t, "Begin", f.disarm())
+	require.Equal(t, 1, h.proxy.holds(), "the ROLLBACK is still being held")
+	h.proxy.cut()
+	h.store, err = sqlstore.New(db, d.dialect) // setLimit would race with the first store
+	require.NoError(t, err)
+	h.requireServes("after the stall")
+}
+
+// A slowContext waits in Err before it returns an error, but not in Done and AfterFunc.
+type slowContext struct {
+	context.Context
+	wait func()
+}
+
+func (c slowContext) Err() error {
+	err := c.Context.Err()
+	if err != nil {
+		c.wait()
+	}
+	return err
+}
+
+func (c slowContext) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(c.Context, f) }

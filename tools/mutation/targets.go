@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+)
+
+const module = "github.com/flowhook/flowhook"
+
+// A target is a package whose code is changed, and the tests that must notice, the quickest first.
+type target struct {
+	dir   string
+	only  string // one file of it; "" means all files
+	steps []step
+}
+
+// slow matches the tests of the root package that run last, because they take long.
+const slow = "TestAllOrNothing|TestChangedCookiesAreAnonymous|TestOfManyLoginsAtOnceOneSessionSurvives|TestReloadsUnderLoad|" +
+	"TestEveryMisspelling|TestHostileYAML|TestREADMECode"
+
+// rootSteps are the steps for code that the root package's tests cover.
+var rootSteps = []step{
+	{name: "the root package's quick tests", args: []string{"-timeout=1m", "-skip=" + slow, "."}},
+	{name: "the root package's slow tests", args: []string{"-timeout=3m", "-run=" + slow, "."}},
+}
+
+// targets are all packages that are changed. sqlstore needs PostgreSQL and MariaDB: without them,
+// its tests fail before the first change.
+var targets = []target{
+	{dir: "store/memstore", steps: []step{{name: "its own tests", args: []string{"-timeout=30s", "./store/memstore"}}}},
+	{dir: "store/sqlstore", steps: sqlSteps},
+	{dir: ".", steps: rootSteps},
+	{dir: "internal/letter", steps: rootSteps},
+	{dir: "internal/stage", steps: rootSteps},
+	{dir: "internal/token", steps: rootSteps},
+}
+
+var sqlSteps = []step{
+	{name: "its own tests", args: []string{"-timeout=30s", "./store/sqlstore"}},
+	{
+		name: "SQLite", module: "internal/sqltest",
+		env:  []string{"FLOWHOOK_POSTGRES=", "FLOWHOOK_MARIADB=", "FLOWHOOK_NO_SKIP="},
+		args: []string{"-timeout=1m", "-skip=TestFaults", "."},
+	},
+	{
+		name: "PostgreSQL and MariaDB", module: "internal/sqltest",
+		env:  []string{"FLOWHOOK_NO_SKIP=1"},
+		args: []string{"-timeout=2m", "-skip=TestFaults|TestIndexes|TestMigrations|TestProcesses|TestStall|/SQLite", "."},
+	},
+	{
+		name: "faults", module: "internal/sqltest",
+		env:  []string{"FLOWHOOK_NO_SKIP=1"},
+		args: []string{"-timeout=2m", "-run=TestFaults", "."},
+	},
+	{
+		name: "stalls", module: "internal/sqltest",
+		env:  []string{"FLOWHOOK_NO_SKIP=1"},
+		args: []string{"-timeout=2m", "-run=TestStall", "."},
+	},
+}
+
+// find returns the target of a place, which is the folder of a package or one file in it.
+func find(place string) (target, error) {
+	dir, file := place, ""
+	if strings.HasSuffix(place, ".go") {
+		dir, file = path.Split(place)
+	}
+	for _, t := range targets {
+		if t.dir == path.Clean(dir) {
+			t.only = file
+			return t, nil
+		}
+	}
+	return target{}, fmt.Errorf("%q is not in a package whose code is changed", place)
+}
+
+// files returns the names of the target's files. root is the folder of the repository.
+func (t target) files(root string) (names []string, err error) {
+	entries, err := os.ReadDir(filepath.Join(root, t.dir))
+	for _, e := range entries {
+		isCode := strings.HasSuffix(e.Name(), ".go") && !strings.HasSuffix(e.Name(), "_test.go")
+		if isCode && (t.only == "" || t.only == e.Name()) {
+			names = append(names, e.Name())
+		}
+	}
+	if err == nil && len(names) == 0 {
+		err = fmt.Errorf("%s has no file %s", t.dir, t.only)
+	}
+	return names, err
+}
