@@ -17,14 +17,10 @@ type target struct {
 	steps []step
 }
 
-// slow matches the tests of the root package that run last, because they take long.
-const slow = "TestAllOrNothing|TestChangedCookiesAreAnonymous|TestOfManyLoginsAtOnceOneSessionSurvives|TestReloadsUnderLoad|" +
-	"TestEveryMisspelling|TestHostileYAML|TestREADMECode"
-
-// rootSteps are the steps for code that the root package's tests cover.
+// rootSteps are the steps for code that the tests of the root package and its acceptance tests cover.
 var rootSteps = []step{
-	{name: "the root package's quick tests", args: []string{"-timeout=1m", "-skip=" + slow, "."}},
-	{name: "the root package's slow tests", args: []string{"-timeout=3m", "-run=" + slow, "."}},
+	{name: "the root package's tests", args: []string{"-timeout=1m", "."}},
+	{name: "acceptance tests", args: []string{"-timeout=3m", "./internal/acceptance"}},
 }
 
 // targets are all packages that are changed. sqlstore needs PostgreSQL and MariaDB: without them,
