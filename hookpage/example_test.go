@@ -8,7 +8,7 @@ import (
 	"github.com/flowhook/flowhook/hookpage"
 )
 
-// The page has a listener of its own, which only this machine reaches.
+// Serve the page on a listener of its own, which only this machine can reach.
 func ExampleHandler() {
 	cfg, err := flowhook.LoadConfig("auth.yml")
 	if err != nil {

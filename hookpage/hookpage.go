@@ -1,6 +1,6 @@
-// Package hookpage serves a page about a pipeline, for the people who run the service. It shows each
-// flow as a lane, with its hooks in the order they run, the findings of [flowhook.Config.Check], and,
-// with a [Recorder], how often each hook ran.
+// Package hookpage serves a page about a pipeline for the operators of a service. The page shows the
+// lanes of each flow, with their hooks in the order they run, and the findings of
+// [flowhook.Config.Check]. With a [Recorder], it shows how often each hook ran.
 package hookpage
 
 import (
@@ -27,22 +27,24 @@ type Options struct {
 	// Title is the heading of the page. Default: "Hooks".
 	Title string
 
-	// Recorder has the figures of the hooks. Pass its Wrap to flowhook as Options.Wrap. Nil: the page
-	// shows none.
+	// Recorder has the figures of the hooks. Pass its Wrap to flowhook as Options.Wrap. If it is
+	// nil, the page shows no figures.
 	Recorder *Recorder
 
-	// File is the path of the YAML file. The page then says whether the file differs from the running
-	// configuration. Empty: it does not say.
+	// File is the path of the YAML file. The page shows whether the file matches the running
+	// configuration. If it is empty, the page does not compare.
 	File string
 }
 
-// Handler returns the page. It is one HTML document without scripts that loads nothing. It answers GET
-// and HEAD, and any other method with 405. Each request shows the configuration that is current.
+// Handler returns a handler that serves the page: one HTML document without scripts, which loads
+// nothing. It answers GET and HEAD, and any other method with 405. Each request shows the
+// configuration that is current.
 //
-// The page shows what the service does to anyone who can reach it: hooks, where they are configured,
-// where redirects lead (up to the first ?, # or ;), and which settings are weak. It shows no secret, no
-// address and no config of a hook. Mount it where only operators can reach it, such as on a listener
-// on the loopback interface, or require their sign-in.
+// The page shows what the service does to anyone who can reach it: the hooks and their
+// descriptions, where they are configured, where redirects lead (up to the first ?, # or ;), and
+// which settings are weak. It shows no secret, no user's address and no config of a hook. Mount it
+// where only operators can reach it, such as on a listener on the loopback interface, or require
+// operators to sign in.
 //
 // Handler panics if p is nil. The handler is safe for concurrent use.
 func Handler(p *flowhook.Pipeline, opts Options) http.Handler {
@@ -50,7 +52,7 @@ func Handler(p *flowhook.Pipeline, opts Options) http.Handler {
 		panic("hookpage: Handler of a nil pipeline")
 	}
 	opts.Title = cmp.Or(opts.Title, "Hooks")
-	page := template.Must(template.New("page").Funcs(template.FuncMap{"more": more}).Parse(markup))
+	page := template.Must(template.New("page").Funcs(template.FuncMap{"count": count}).Parse(markup))
 	sum := sha256.Sum256([]byte(style))
 	policy := "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
 		"'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -66,7 +68,7 @@ func Handler(p *flowhook.Pipeline, opts Options) http.Handler {
 			http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
 			return
 		}
-		var b bytes.Buffer // so that a page is whole, or an error
+		var b bytes.Buffer // a page is sent whole or not at all
 		if err := page.Execute(&b, newView(p.Plan(), opts)); err != nil {
 			http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 			return

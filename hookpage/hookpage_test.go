@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTheAnswerIsGuarded(t *testing.T) {
+func TestHandler_Headers(t *testing.T) {
 	server := httptest.NewServer(hookpage.Handler(build(t, nil, options()), hookpage.Options{}))
 	defer server.Close()
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodOptions} {
@@ -34,7 +34,8 @@ func TestTheAnswerIsGuarded(t *testing.T) {
 		require.Equal(t, "nosniff", h.Get("X-Content-Type-Options"))
 		require.Equal(t, "DENY", h.Get("X-Frame-Options"))
 		require.Equal(t, "no-referrer", h.Get("Referrer-Policy"))
-		require.Regexp(t, `^default-src 'none'; style-src 'sha256-[^' ]+'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'$`, h.Get("Content-Security-Policy"))
+		require.Regexp(t, `^default-src 'none'; style-src 'sha256-[^' ]+'; img-src data:; `+
+			`base-uri 'none'; form-action 'none'; frame-ancestors 'none'$`, h.Get("Content-Security-Policy"))
 		switch method {
 		case http.MethodGet:
 			require.Equal(t, "text/html; charset=utf-8", h.Get("Content-Type"))
@@ -50,29 +51,31 @@ func TestTheAnswerIsGuarded(t *testing.T) {
 	}
 }
 
-func TestThePageIsSelfContained(t *testing.T) {
+func TestHandler_LoadsNothing(t *testing.T) {
 	w := httptest.NewRecorder()
-	hookpage.Handler(build(t, nil, options()), hookpage.Options{}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	hookpage.Handler(build(t, nil, options()), hookpage.Options{}).ServeHTTP(w,
+		httptest.NewRequest(http.MethodGet, "/", nil))
 	page := w.Body.String()
 	styles := regexp.MustCompile(`(?s)<style>(.*?)</style>`).FindAllStringSubmatch(page, -1)
 	require.Len(t, styles, 1)
 	sum := sha256.Sum256([]byte(styles[0][1]))
-	require.Contains(t, w.Header().Get("Content-Security-Policy"), "'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'", "the policy allows the page's style, and no other")
+	require.Contains(t, w.Header().Get("Content-Security-Policy"),
+		"'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'", "the policy allows only the page's style")
 	require.NotRegexp(t, `(?i)<script|\sstyle=|\son\w+=|url\(|@import|\ssrc=`, page)
 	for _, link := range regexp.MustCompile(`href="([^"]*)"`).FindAllStringSubmatch(page, -1) {
 		require.Regexp(t, `^(#|data:,$)`, link[1])
 	}
 }
 
-func TestNothingConfiguredIsAPage(t *testing.T) {
+func TestHandler_NoHooks(t *testing.T) {
 	for _, cfg := range []*flowhook.Config{nil, {}} {
 		text := words(get(t, build(t, cfg, flowhook.Options{})))
-		inOrder(t, text, "Findings None.", "No hooks Nothing is configured")
+		inOrder(t, text, "Findings None.", "No hooks No hooks are configured")
 		require.NotContains(t, text, "How to read this")
 	}
 }
 
-func TestNoSecretIsShown(t *testing.T) {
+func TestHandler_ShowsNoSecret(t *testing.T) {
 	opts := options()
 	opts.Secrets, opts.Wrap = nil, hookpage.NewRecorder().Wrap
 	page := get(t, build(t, parse(t, `
@@ -93,8 +96,8 @@ selfservice:
 	inOrder(t, page, "https://www.example.org/a", "http://www.example.org/b")
 }
 
-// A name may come from a file that somebody else writes.
-func TestNamesAreText(t *testing.T) {
+// The file, and so a name in it, may come from somebody else.
+func TestHandler_EscapesNames(t *testing.T) {
 	const evil = `</style></code><script>alert(1)</script><img src=x onerror="alert(1)">'"{{.}}`
 	cfg := &flowhook.Config{}
 	cfg.Add(flowhook.Point{Flow: evil, Phase: flowhook.After, Strategy: evil}, evil, idle)
@@ -108,10 +111,10 @@ func TestNamesAreText(t *testing.T) {
 	require.NotContains(t, page, `="alert`)
 	require.Equal(t, 1, strings.Count(page, "</style>"))
 	require.Contains(t, words(page), evil+" by "+evil)
-	require.Contains(t, words(page), "hook of your own")
+	require.Contains(t, words(page), "A custom hook without a description.")
 }
 
-func TestAReloadShowsAtOnce(t *testing.T) {
+func TestHandler_Reload(t *testing.T) {
 	p := build(t, parse(t, `{selfservice: {login: {after: [{hook: audit}]}}}`), options())
 	handler := hookpage.Handler(p, hookpage.Options{})
 	show := func() string {
@@ -125,8 +128,8 @@ func TestAReloadShowsAtOnce(t *testing.T) {
 	require.NotContains(t, show(), "login by any strategy")
 }
 
-// While the configuration changes, each page is of one.
-func TestPagesWhileItIsReloaded(t *testing.T) {
+// Each page shows one configuration, even during a reload.
+func TestHandler_ConcurrentReload(t *testing.T) {
 	one := parse(t, `{selfservice: {login: {after: [{hook: redirect, config: {to: /one}}, {hook: audit}]}}}`)
 	two := parse(t, `{selfservice: {login: {before: [{hook: redirect, config: {to: /two}}]}}}`)
 	p := build(t, one, options())
@@ -138,8 +141,9 @@ func TestPagesWhileItIsReloaded(t *testing.T) {
 				w := httptest.NewRecorder()
 				handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 				text := words(w.Body.String())
-				if strings.Contains(text, "/one") == strings.Contains(text, "/two") || !strings.Contains(text, "Each stands beside the hook") {
-					t.Errorf("a mixture: %s", text)
+				one, two := strings.Contains(text, "/one"), strings.Contains(text, "/two")
+				if one == two || !strings.Contains(text, "Each is shown with its hook") {
+					t.Errorf("the page mixes two configurations: %s", text)
 					return
 				}
 			}
@@ -163,8 +167,9 @@ func TestPagesWhileItIsReloaded(t *testing.T) {
 	}
 }
 
-func TestAPipelineIsNeeded(t *testing.T) {
-	require.PanicsWithValue(t, "hookpage: Handler of a nil pipeline", func() { hookpage.Handler(nil, hookpage.Options{}) })
+func TestHandler_NilPipeline(t *testing.T) {
+	require.PanicsWithValue(t, "hookpage: Handler of a nil pipeline",
+		func() { hookpage.Handler(nil, hookpage.Options{}) })
 }
 
 func TestHandler_TitleAndFile(t *testing.T) {
@@ -177,7 +182,7 @@ func TestHandler_TitleAndFile(t *testing.T) {
 	page := get(t, p, hookpage.Options{Title: "Sign-in <hooks>", File: path})
 	require.Contains(t, page, "<title>Sign-in &lt;hooks&gt;</title>")
 	require.Contains(t, page, "<h1>Sign-in &lt;hooks&gt;</h1>")
-	require.Contains(t, page, "The file is the running configuration.")
+	require.Contains(t, page, "The file matches the running configuration.")
 
 	require.NoError(t, os.WriteFile(path, []byte(text+"\n"), 0o600))
 	require.Contains(t, get(t, p, hookpage.Options{File: path}), "The file differs from the running configuration")

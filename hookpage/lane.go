@@ -4,24 +4,24 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// lay lays out a lane, from the request to the answer, as Pipeline.Complete runs it.
-func (l *lane) lay(name flowhook.Flow, chains map[flowhook.Point][]flowhook.HookInfo) {
+// build adds the steps of a lane, from the request to the answer, as Pipeline.Complete runs it.
+func (l *lane) build(name flowhook.Flow, chains map[flowhook.Point][]flowhook.HookInfo) {
 	s := flowhook.Strategy(l.Strategy)
 	at := func(phase flowhook.Phase, s flowhook.Strategy) []flowhook.HookInfo {
 		return chains[flowhook.Point{Flow: name, Phase: phase, Strategy: s}]
 	}
 
 	l.step("", "Request", "")
-	l.does("", "The request comes in.")
+	l.service("", "The request arrives.")
 	l.hooks(flowhook.Before, at(flowhook.Before, flowhook.FlowWide))
 	l.step("", "Your service", "")
-	l.does("Your handler", checks(name, s))
+	l.service("Your handler", checks(name, s))
 	if hooks := at(flowhook.BeforePersist, s); len(hooks) > 0 {
-		l.step("", "Last look", "It has succeeded; nothing is saved yet.")
+		l.step("", "Before saving", "The flow has succeeded; nothing is saved yet.")
 		l.hooks(flowhook.BeforePersist, hooks)
 	}
-	l.step("transaction", "One transaction", "All of this is saved, or none of it.")
-	l.does("save", ": your handler "+saves(name))
+	l.step("transaction", "One transaction", "Either all of this is saved, or none of it.")
+	l.service("save", ": your handler "+saves(name))
 	l.closed = l.answered != ""
 	l.hooks(flowhook.After, at(flowhook.After, s))
 	l.finish()
@@ -41,8 +41,8 @@ func (l *lane) add(i item) {
 	last.Items = append(last.Items, i)
 }
 
-// does is what the service does itself. Behind an answer it does not come to that.
-func (l *lane) does(who, text string) {
+// service adds something that the service does itself. It never happens after a redirect answered.
+func (l *lane) service(who, text string) {
 	l.add(item{Who: who, Text: text, Never: l.answered != ""})
 }
 
@@ -61,55 +61,56 @@ func (l *lane) hooks(phase flowhook.Phase, hooks []flowhook.HookInfo) {
 		if h.NeverRuns {
 			continue
 		}
-		l.own = l.own || h.Custom
-		l.mails = l.mails || mails(h)
-		l.answered = leads(h) // behind one that leads somewhere, none runs
+		l.custom = l.custom || h.Custom
+		l.emails = l.emails || sendsEmail(h)
+		l.answered = target(h) // no hook runs after a redirect
 	}
 }
 
-// finish is the commit, and the answer.
+// finish adds the commit and the answer.
 func (l *lane) finish() {
 	if l.closed {
 		l.step("", "Answer", "")
 	} else {
 		l.step("", "Commit and answer", "")
-		l.add(item{Who: "commit", Text: ": all of it is saved."})
-		if l.mails {
-			l.add(item{Text: "The mails leave."})
+		l.add(item{Who: "commit", Text: ": everything is saved."})
+		if l.emails {
+			l.add(item{Text: "The emails are sent."})
 		}
 	}
 	switch {
 	case l.closed:
-		l.add(item{Text: "The answer leaves: 302 to " + l.answered + ". Nothing was saved."})
+		l.add(item{Text: "The answer is sent: 302 to " + l.answered + ". Nothing was saved."})
 	case l.answered != "":
-		l.add(item{Text: "The answer leaves: 302 to " + l.answered + "."})
-	case l.own:
-		l.add(item{Text: "Your handler answers, unless a hook of your own has."})
+		l.add(item{Text: "The answer is sent: 302 to " + l.answered + "."})
+	case l.custom:
+		l.add(item{Text: "Your handler answers, unless a custom hook has answered."})
 	default:
 		l.add(item{Text: "Your handler answers."})
 	}
 }
 
-// fail is what happens beside that.
+// fail adds what happens instead if an error occurs.
 func (l *lane) fail(hooks []flowhook.HookInfo) {
 	steps := l.Steps
 	l.Steps, l.number, l.answered = nil, 0, ""
-	l.step("failed", "If it fails", "An error at before_persist, save or after: all of it is undone, and no mail leaves. Then:")
+	l.step("failed", "If it fails",
+		"After an error at before_persist, save or after, everything is rolled back and no email is sent. Then:")
 	l.hooks(flowhook.Failed, hooks)
 	if l.answered != "" {
-		l.add(item{Text: "The answer leaves: 302 to " + l.answered + "."})
-	} else { // no other built-in hook can stand here
-		l.add(item{Text: "Your handler answers with the error, unless a hook of your own has answered."})
+		l.add(item{Text: "The answer is sent: 302 to " + l.answered + "."})
+	} else { // redirect is the only built-in hook that is allowed here
+		l.add(item{Text: "Your handler answers with the error, unless a custom hook has answered."})
 	}
 	l.Failed, l.Steps = l.Steps[0], steps
 }
 
-// found says where each finding is spelled out: where its hook first stands on the page.
+// found returns the findings of a hook. The first lane with a finding shows it in full.
 func (l *lane) found(h flowhook.HookInfo) (all []found) {
 	for _, f := range h.Findings {
-		in := l.spelled[f]
+		in := l.shown[f]
 		if in == nil {
-			l.spelled[f] = l
+			l.shown[f] = l
 		}
 		place := ""
 		if f.Position != h.Position {

@@ -26,11 +26,13 @@ type nowhere struct{}
 
 func (nowhere) Send(context.Context, flowhook.Message) error { return nil }
 
-// options have all that a hook may need, and two hooks of the host's own: audit, and note, which takes a config.
+// options have everything that a built-in hook needs, and two custom hooks: audit, and note, which has
+// a config.
 func options() flowhook.Options {
 	return flowhook.Options{
-		Store: memstore.New(), Courier: nowhere{}, VerificationURL: "https://auth.example.org/confirm", Secrets: []string{secret},
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Store: memstore.New(), Courier: nowhere{}, VerificationURL: "https://auth.example.org/confirm",
+		Secrets: []string{secret},
+		Logger:  slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Hooks: map[string]flowhook.HookFactory{
 			"audit": func(flowhook.Point, func(any) error) (flowhook.Hook, error) { return idle, nil },
 			"note": func(_ flowhook.Point, decode func(any) error) (flowhook.Hook, error) {
@@ -53,7 +55,7 @@ func build(t *testing.T, cfg *flowhook.Config, opts flowhook.Options) *flowhook.
 	return p
 }
 
-// get gives the page, which must be well-formed.
+// get returns the page, which must be well-formed.
 func get(t *testing.T, p *flowhook.Pipeline, opts ...hookpage.Options) string {
 	t.Helper()
 	opts = append(opts, hookpage.Options{})
@@ -85,12 +87,12 @@ var (
 	space = regexp.MustCompile(`\s+`)
 )
 
-// words gives what a reader reads of some HTML.
+// words returns the text of some HTML.
 func words(markup string) string {
 	return strings.TrimSpace(space.ReplaceAllString(html.UnescapeString(tag.ReplaceAllString(markup, " ")), " "))
 }
 
-// lane gives what a reader reads in a lane, and its HTML.
+// lane returns the text of a lane, and its HTML.
 func lane(t *testing.T, page, title string) (text, markup string) {
 	t.Helper()
 	_, rest, found := strings.Cut(page, ">"+html.EscapeString(title)+"</h3>")
@@ -99,13 +101,28 @@ func lane(t *testing.T, page, title string) (text, markup string) {
 	return words(markup), markup
 }
 
-// inOrder says that the parts stand in the text, one after the other.
+// inOrder asserts that text has the parts in this order.
 func inOrder(t *testing.T, text string, parts ...string) {
 	t.Helper()
 	at := 0
 	for _, part := range parts {
 		i := strings.Index(text[at:], part)
-		require.GreaterOrEqual(t, i, 0, "%q does not come next, after %q, in %q", part, text[:at], text)
+		require.GreaterOrEqual(t, i, 0, "%q is not next after %q in %q", part, text[:at], text)
 		at += i + len(part)
 	}
+}
+
+// description returns the description of a hook in the plan.
+func description(t *testing.T, p *flowhook.Pipeline, name string) string {
+	t.Helper()
+	for _, hooks := range p.Plan().Points() {
+		for _, h := range hooks {
+			if h.Name == name {
+				require.NotEmpty(t, h.Description)
+				return h.Description
+			}
+		}
+	}
+	t.Fatalf("no hook %q", name)
+	return ""
 }

@@ -10,12 +10,14 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// A Recorder records what hooks do, for the page: how often they run, answer and fail, how long they
-// take, and when and how they last failed. Pass its Wrap to flowhook as Options.Wrap, and the Recorder
-// to [Handler]. [NewRecorder] makes it. It is safe for concurrent use, also by several pipelines.
+// A Recorder records what hooks do, for the page: how often they run, answer and fail, how long
+// they take, and when and how they last failed. Make it with [NewRecorder]. Pass its Wrap to flowhook
+// as Options.Wrap, and the Recorder to [Handler].
 //
-// A Recorder tells entries apart by point, name and position. After a Reload, an entry that is where
-// it was continues its record.
+// A Recorder tells entries apart by point, name and position. After a Reload, an entry at an
+// unchanged position continues its record. Records of removed entries stay in memory.
+//
+// A Recorder is safe for concurrent use. Pipelines that share it share the record of an equal entry.
 type Recorder struct {
 	now func() time.Time
 
@@ -28,15 +30,15 @@ func NewRecorder() *Recorder {
 	return &Recorder{now: time.Now, records: map[entry]*record{}}
 }
 
-// Wrap wraps a hook, as Options.Wrap does, and records its runs. It records nothing before the hook
-// runs, so wraps for Check or a rejected Reload leave no trace. To use another wrap as well, call one
-// in the other.
+// Wrap returns a hook that runs next and records the run. It is for Options.Wrap. Wrapping alone
+// records nothing, so Check and a rejected Reload leave no trace. To use a second wrapper, call one
+// from the other.
 func (r *Recorder) Wrap(p flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
 	return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
 		rec := r.record(entry{p, name, x.Position()})
 		began, returned := r.now(), false
 		defer func() {
-			if !returned { // a panic or a Goexit, which goes on
+			if !returned { // a panic or a Goexit, which continues
 				rec.end(r.now(), began, false, "panic")
 			}
 		}()
@@ -47,11 +49,11 @@ func (r *Recorder) Wrap(p flowhook.Point, name string, next flowhook.Hook) flowh
 	})
 }
 
-// failure returns the kind of an error in one word, and "" for nil. It does not return the error's
+// failure returns the kind of an error in one word, and "" for nil. It never returns the error's
 // text, which may name a user.
 func failure(err error) (kind string) {
 	defer func() {
-		if recover() != nil { // an error that cannot be inspected
+		if recover() != nil { // the error panics when it is inspected
 			kind = "error"
 		}
 	}()
@@ -85,12 +87,12 @@ func (r *Recorder) record(e entry) *record {
 	return rec
 }
 
-// stats returns what is recorded of a hook.
+// stats returns the figures of a hook.
 func (r *Recorder) stats(h flowhook.HookInfo) stats {
 	r.mu.Lock()
 	rec := r.records[entry{h.Point, h.Name, h.Position}]
 	r.mu.Unlock()
-	if rec == nil { // it has not run
+	if rec == nil { // the hook has not run yet
 		return stats{}
 	}
 	return rec.stats()
@@ -99,14 +101,14 @@ func (r *Recorder) stats(h flowhook.HookInfo) stats {
 // samples is the number of durations that a record keeps.
 const samples = 256
 
-// A record is what one hook did.
+// A record has the runs of one entry.
 type record struct {
 	mu    sync.Mutex
 	total stats
 	took  [samples]time.Duration // of the last runs, as a ring
 }
 
-// stats are the figures of one hook. Durations are those of the last 256 runs.
+// stats are the figures of one hook. The percentiles are of the last 256 runs.
 type stats struct {
 	Runs, Answered, Failed uint64
 	P50, P95               time.Duration

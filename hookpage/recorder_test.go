@@ -31,7 +31,7 @@ func answers(status int) act {
 	}
 }
 
-// recorded makes a pipeline that records, with hooks at a point.
+// recorded returns a pipeline of cfg that r records.
 func recorded(t *testing.T, r *Recorder, cfg *flowhook.Config) *flowhook.Pipeline {
 	t.Helper()
 	p, err := flowhook.New(cfg, flowhook.Options{Wrap: r.Wrap, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
@@ -63,10 +63,11 @@ func TestRecorder_Outcomes(t *testing.T) {
 		want stats
 		next uint64 // the runs of the hook after it
 	}{
-		"passes":          {nothing, stats{Runs: 1}, 1},
-		"answers":         {answers(302), stats{Runs: 1, Answered: 1}, 0},
-		"returns_error":   {fails, stats{Runs: 1, Failed: 1, Kind: "error"}, 0},
-		"panics":          {func(context.Context, *flowhook.Exchange) error { panic("startled") }, stats{Runs: 1, Failed: 1, Kind: "panic"}, 0},
+		"passes":        {nothing, stats{Runs: 1}, 1},
+		"answers":       {answers(302), stats{Runs: 1, Answered: 1}, 0},
+		"returns_error": {fails, stats{Runs: 1, Failed: 1, Kind: "error"}, 0},
+		"panics": {func(context.Context, *flowhook.Exchange) error { panic("startled") },
+			stats{Runs: 1, Failed: 1, Kind: "panic"}, 0},
 		"rejected_answer": {answers(403), stats{Runs: 1, Failed: 1, Kind: "error"}, 0},
 		"answers_twice": {func(_ context.Context, x *flowhook.Exchange) error {
 			x.Writer.WriteHeader(200)
@@ -93,14 +94,19 @@ func TestRecorder_Outcomes(t *testing.T) {
 			cfg.Add(loginAfter, "last", flowhook.HookFunc(nothing))
 			p := recorded(t, r, cfg)
 			_, _ = p.Run(exchange(t.Context()), flowhook.Login, flowhook.After, flowhook.Password)
-			require.Equal(t, map[string]stats{"first": {Runs: 1}, "hook": row.want, "last": {Runs: row.next}}, statsOf(r, p))
+			require.Equal(t, map[string]stats{"first": {Runs: 1}, "hook": row.want, "last": {Runs: row.next}},
+				statsOf(r, p))
 		})
 	}
 }
 
 func TestRecorder_Goexit(t *testing.T) {
 	cfg, r := &flowhook.Config{}, NewRecorder()
-	cfg.Add(loginAfter, "hook", flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error { runtime.Goexit(); return nil }))
+	exit := func(context.Context, *flowhook.Exchange) error {
+		runtime.Goexit()
+		return nil
+	}
+	cfg.Add(loginAfter, "hook", flowhook.HookFunc(exit))
 	p := recorded(t, r, cfg)
 	var gone sync.WaitGroup
 	gone.Go(func() { _, _ = p.Run(exchange(t.Context()), flowhook.Login, flowhook.After, flowhook.Password) })
@@ -144,10 +150,12 @@ func TestRecorder_Durations(t *testing.T) {
 func TestRecorder_FlowWideHook(t *testing.T) {
 	cfg, r := &flowhook.Config{}, NewRecorder()
 	for _, s := range []flowhook.Strategy{flowhook.Password, flowhook.OIDC, flowhook.FlowWide} {
-		cfg.Add(flowhook.Point{Flow: flowhook.Login, Phase: flowhook.After, Strategy: s}, "by "+string(s), flowhook.HookFunc(nothing))
+		cfg.Add(flowhook.Point{Flow: flowhook.Login, Phase: flowhook.After, Strategy: s}, "by "+string(s),
+			flowhook.HookFunc(nothing))
 	}
 	p := recorded(t, r, cfg)
-	for _, s := range []flowhook.Strategy{flowhook.Password, flowhook.OIDC, flowhook.OIDC, flowhook.TOTP, flowhook.FlowWide} {
+	used := []flowhook.Strategy{flowhook.Password, flowhook.OIDC, flowhook.OIDC, flowhook.TOTP, flowhook.FlowWide}
+	for _, s := range used {
 		_, err := p.Run(exchange(t.Context()), flowhook.Login, flowhook.After, s)
 		require.NoError(t, err)
 	}
@@ -193,7 +201,8 @@ func TestRecorder_Concurrent(t *testing.T) {
 	for range 16 {
 		all.Go(func() {
 			for range 10 {
-				if _, err := p.Run(exchange(t.Context()), flowhook.Login, flowhook.After, flowhook.Password); err != nil {
+				_, err := p.Run(exchange(t.Context()), flowhook.Login, flowhook.After, flowhook.Password)
+				if err != nil {
 					t.Error(err)
 				}
 				statsOf(r, p)

@@ -17,11 +17,11 @@ import (
 type view struct {
 	Style    template.CSS
 	Flows    []flow
-	Warnings int     // of all findings
-	Notes    int     // the rest of them
-	Settings []found // those that no hook is to blame for
+	Warnings int     // the number of findings that are not notes
+	Notes    int     // the number of notes
+	Settings []found // the findings that are about no hook
 	Title    string
-	File     string    // how the file differs from the running configuration; may be empty
+	File     string    // whether the file matches the running configuration; may be empty
 	Recorder *Recorder // nil: no figures
 }
 
@@ -30,30 +30,30 @@ type flow struct {
 	Lanes    []*lane
 }
 
-// A lane is how a flow goes by one strategy.
+// A lane is one way through a flow, from the request to the answer.
 type lane struct {
 	plan.Lane
 	ID     string
 	Steps  []*step
-	Failed *step // nil: no hooks there
+	Failed *step // nil: no hooks at failed
 
 	answered string // the target of the redirect that has answered by the last step; "": none
-	closed   bool   // it did so before anything was saved
-	mails    bool   // a verify hook runs
-	own      bool   // a hook of the host's own runs
+	closed   bool   // a redirect answered before anything was saved
+	emails   bool   // a hook that runs sends email
+	custom   bool   // a custom hook runs
 	number   int    // of the last item
 	recorder *Recorder
-	spelled  map[flowhook.Finding]*lane
+	shown    map[flowhook.Finding]*lane // the lane that shows the finding in full
 }
 
-// A step is what happens in one go.
+// A step is a titled box of items.
 type step struct {
 	Class, Title, Phase, Text string
 	Start                     int // the number of the first item
 	Items                     []item
 }
 
-// An item is a hook, or what the service does itself.
+// An item is a hook, or something that the service does itself.
 type item struct {
 	Hook  *hook
 	Who   string
@@ -61,29 +61,35 @@ type item struct {
 	Never bool
 }
 
-// A hook is one in a chain.
+// A hook is one hook of a chain.
 type hook struct {
 	flowhook.HookInfo
-	Says  string
+	Text  string
 	Wide  bool
 	Stats *stats // nil: not recorded
 	Found []found
 }
 
-// A found is a finding. That of a flow-wide hook is spelled out once.
+// A found is a finding. If several lanes have it, one shows it in full and the others link to it.
 type found struct {
 	flowhook.Finding
-	In    *lane  // where it is spelled out; nil: here
-	Place string // where it is to be mended; "": at its hook
+	In    *lane  // the lane that shows it in full; nil: this one
+	Place string // what to change; "": the hook itself
 }
 
 func newView(pl *flowhook.Plan, opts Options) *view {
-	v := &view{Style: template.CSS(style), Title: opts.Title, Recorder: opts.Recorder, File: compare(opts.File, pl.Hash())}
-	v.fill(pl, pl.Findings())
+	v := &view{
+		Style:    template.CSS(style),
+		Title:    opts.Title,
+		File:     compare(opts.File, pl.Hash()),
+		Recorder: opts.Recorder,
+	}
+	v.addFindings(pl)
+	v.addFlows(pl)
 	return v
 }
 
-// compare says in one sentence whether a file differs from the running configuration. It returns ""
+// compare describes in one sentence whether a file matches the running configuration. It returns ""
 // if there is no file.
 func compare(file, hash string) string {
 	if file == "" {
@@ -95,47 +101,55 @@ func compare(file, hash string) string {
 	case err != nil:
 		return "The file cannot be read."
 	case hex.EncodeToString(sum[:]) != hash:
-		return "The file differs from the running configuration: it is not loaded yet, or was rejected."
+		return "The file differs from the running configuration: it has not been loaded yet, or it was rejected."
 	}
-	return "The file is the running configuration."
+	return "The file matches the running configuration."
 }
 
-func (v *view) fill(pl *flowhook.Plan, findings []flowhook.Finding) {
-	chains := map[flowhook.Point][]flowhook.HookInfo{}
-	strategies := map[flowhook.Flow][]string{} // those that have hooks of their own
-	var flows []flowhook.Flow
-	beside := map[flowhook.Finding]bool{}
-	for point, hooks := range pl.Points() {
-		chains[point] = hooks
-		if !slices.Contains(flows, point.Flow) {
-			flows = append(flows, point.Flow)
-		}
-		own := string(point.Strategy)
-		if known := strategies[point.Flow]; own != "" && !slices.Contains(known, own) {
-			strategies[point.Flow] = append(known, own)
-		}
+// addFindings counts the findings and adds those that are about no hook.
+func (v *view) addFindings(pl *flowhook.Plan) {
+	ofHook := map[flowhook.Finding]bool{}
+	for _, hooks := range pl.Points() {
 		for _, h := range hooks {
 			for _, f := range h.Findings {
-				beside[f] = true
+				ofHook[f] = true
 			}
 		}
 	}
-	for _, f := range findings {
+	for _, f := range pl.Findings() {
 		if f.Severity == flowhook.SeverityNote {
 			v.Notes++
 		} else {
 			v.Warnings++
 		}
-		if !beside[f] {
+		if !ofHook[f] {
 			v.Settings = append(v.Settings, found{f, nil, cmp.Or(f.Position.String(), f.Path)})
 		}
 	}
-	spelled := map[flowhook.Finding]*lane{}
+}
+
+// addFlows adds the flows that have hooks, with their lanes.
+func (v *view) addFlows(pl *flowhook.Plan) {
+	chains := map[flowhook.Point][]flowhook.HookInfo{}
+	strategies := map[flowhook.Flow][]string{} // the strategies with hooks of their own
+	var flows []flowhook.Flow
+	for point, hooks := range pl.Points() {
+		chains[point] = hooks
+		if !slices.Contains(flows, point.Flow) {
+			flows = append(flows, point.Flow)
+		}
+		strategy, known := string(point.Strategy), strategies[point.Flow]
+		if strategy != "" && !slices.Contains(known, strategy) {
+			strategies[point.Flow] = append(known, strategy)
+		}
+	}
+	shown := map[flowhook.Finding]*lane{}
 	for i, name := range flows {
 		f := flow{ID: fmt.Sprintf("flow-%d", i+1), Name: string(name)}
-		for _, lay := range plan.Lanes(string(name), strategies[name]) {
-			l := &lane{Lane: lay, ID: fmt.Sprintf("%s-lane-%d", f.ID, len(f.Lanes)+1), recorder: v.Recorder, spelled: spelled}
-			l.lay(name, chains)
+		for n, base := range plan.Lanes(string(name), strategies[name]) {
+			id := fmt.Sprintf("%s-lane-%d", f.ID, n+1)
+			l := &lane{Lane: base, ID: id, recorder: v.Recorder, shown: shown}
+			l.build(name, chains)
 			f.Lanes = append(f.Lanes, l)
 		}
 		v.Flows = append(v.Flows, f)

@@ -2,53 +2,48 @@ package hookpage
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/flowhook/flowhook"
 )
 
-// newHook says what a hook does.
+// newHook describes a hook at a phase.
 func newHook(phase flowhook.Phase, h flowhook.HookInfo) *hook {
-	w := &hook{HookInfo: h, Wide: h.Point.Strategy == flowhook.FlowWide}
+	text := h.Description
 	switch {
-	case h.Target != "": // also where the host gave it a name
-		w.Says = "Answers 302 to " + leads(h) + after[phase]
-	case h.Custom:
-		w.Says = "A hook of your own: its code says what it does."
-	case mails(h):
-		w.Says = "Mails a link to each address that is not verified, after the commit."
-	case h.Name == "session":
-		w.Says = "Signs the user in: sends the session cookie with the answer."
-	case h.Name == "revoke_active_sessions":
-		w.Says = "Signs the user out everywhere else: ends all their other sessions."
+	case h.Target != "": // with any name: the host can add a redirect under its own
+		text = strings.TrimSpace(text + " Target: " + target(h) + ". " + consequences[phase])
+	case text == "":
+		text = "A custom hook without a description."
 	}
-	return w
+	return &hook{HookInfo: h, Text: text, Wide: h.Point.Strategy == flowhook.FlowWide}
 }
 
-// leads says where a redirect goes.
-func leads(h flowhook.HookInfo) string {
+// target returns where a redirect leads, and "" for any other hook.
+func target(h flowhook.HookInfo) string {
 	if h.FollowsReturnTo {
-		return h.Target + ", or where the request's return_to says"
+		return h.Target + ", or the request's return_to"
 	}
 	return h.Target
 }
 
-// after is what a redirect means for the rest.
-var after = map[flowhook.Phase]string{
-	flowhook.Before:        ": nothing after it runs, whoever comes.",
-	flowhook.BeforePersist: ": nothing after it runs, and nothing is saved.",
-	flowhook.After:         ", when all is saved: no hook after it runs.",
-	flowhook.Failed:        ", in place of your handler: no hook after it runs.",
+// consequences are what a redirect means for the rest of the lane.
+var consequences = map[flowhook.Phase]string{
+	flowhook.Before:        "Nothing after it runs, for any user.",
+	flowhook.BeforePersist: "Nothing is saved.",
+	flowhook.After:         "Everything is saved first.",
+	flowhook.Failed:        "It replaces your handler's answer.",
 }
 
-func mails(h flowhook.HookInfo) bool {
+func sendsEmail(h flowhook.HookInfo) bool {
 	return !h.Custom && (h.Name == "verify" || h.Name == "verification")
 }
 
-// proofs are what a strategy has of the user.
+// proofs are what the handler checks for each strategy.
 var proofs = map[flowhook.Strategy]string{
 	flowhook.Password:     "the password",
-	flowhook.OIDC:         "what the provider says of the user",
-	flowhook.SAML:         "what the provider says of the user",
+	flowhook.OIDC:         "the provider's response",
+	flowhook.SAML:         "the provider's response",
 	flowhook.Link:         "the link",
 	flowhook.Code:         "the code",
 	flowhook.TOTP:         "the one-time password",
@@ -57,33 +52,33 @@ var proofs = map[flowhook.Strategy]string{
 	flowhook.Passkey:      "the passkey",
 }
 
-// checks is what the handler has done before it lets the hooks run.
+// checks returns what the handler does before it calls Complete.
 func checks(f flowhook.Flow, s flowhook.Strategy) string {
 	proof := proofs[s]
 	switch {
 	case f == flowhook.Registration && s == flowhook.Password:
-		return " checks what the new user has entered, the password too."
+		return " checks the new user's input, including the password."
 	case f == flowhook.Registration:
-		return " checks who the new user is."
+		return " identifies the new user."
 	case f == flowhook.Settings:
-		return " checks what is to be changed."
+		return " checks the requested change."
 	case f == flowhook.Logout:
-		return " finds out who signs out."
+		return " identifies the user."
 	case f != flowhook.Login && f != flowhook.Verification && f != flowhook.Recovery:
 		return " does its own work."
 	case proof != "":
 		return " checks " + proof + "."
 	case f == flowhook.Login:
-		return " checks who it is."
+		return " identifies the user."
 	}
-	return " checks the link, or the code."
+	return " checks the link or the code."
 }
 
-// saves is what the handler gives Complete to do.
+// saves returns what the handler's save function does.
 func saves(f flowhook.Flow) string {
 	switch f {
 	case flowhook.Login:
-		return "issues the session, if no hook does."
+		return "issues the session, unless a hook does."
 	case flowhook.Registration:
 		return "stores the new user."
 	case flowhook.Settings:
@@ -93,13 +88,13 @@ func saves(f flowhook.Flow) string {
 	case flowhook.Logout:
 		return "ends the session."
 	}
-	return "stores what it has to."
+	return "stores its changes."
 }
 
-// more gives a number of things.
-func more(n int, thing string) string {
+// count returns a number with its noun, as in "2 warnings".
+func count(n int, noun string) string {
 	if n == 1 {
-		return "1 " + thing
+		return "1 " + noun
 	}
-	return fmt.Sprintf("%d %ss", n, thing)
+	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -16,7 +16,7 @@ func TestSite(t *testing.T) {
 		"Auth.Example.COM.":   "example.com",
 		"localhost":           "localhost",
 		"app.localhost":       "app.localhost",
-		"www.ory.sh":          "ory.sh", // a short name in front of a country is not yet a registry's
+		"www.ory.sh":          "ory.sh", // a short name before a country is not always a registry
 		"ory.sh":              "ory.sh",
 		"auth.bbc.co.uk":      "bbc.co.uk",
 		"bbc.co.uk":           "bbc.co.uk",
@@ -40,8 +40,8 @@ func TestSafe(t *testing.T) {
 	for text, want := range map[string]bool{
 		"https://example.com/":       true,
 		"HTTPS://example.com/":       true,
-		"/a/path":                    true, // on the same site, by whatever the site is reached
-		"exp://localhost:8081/":      true, // not http at all
+		"/a/path":                    true, // stays on the site, whatever its scheme
+		"exp://localhost:8081/":      true, // not http
 		"http://localhost:4455/":     true,
 		"http://LOCALHOST/":          true,
 		"http://app.localhost./":     true,

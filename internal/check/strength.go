@@ -5,14 +5,16 @@ import (
 	"strings"
 )
 
-// examples are what documentation, here and at Kratos, calls its secrets; in lower case, without what stands between words.
+// examples are parts of the secrets in the documentation of flowhook and Kratos, in lower case and
+// without separators.
 var examples = []string{
-	"somethingsupersecret", "oldsessionsecret", "oldersessionsecret", "ancientsessionsecret", // the hooks page
+	"somethingsupersecret", "oldsessionsecret", "oldersessionsecret", "ancientsessionsecret", // flowhook
 	"pleasechangeme", "veryinsecure", "notsecureatall", "longsecretnotsecure", // Kratos' quickstarts
-	"changeme", "onlyforthisexample", "verysecret", "yoursecret", "mysecret", "secretkey", "examplesecret", "passwordpassword",
+	"changeme", "onlyforthisexample", "verysecret", "yoursecret", "mysecret", "secretkey", "examplesecret",
+	"passwordpassword",
 }
 
-// example says whether a secret contains one that is written down somewhere.
+// example reports whether a secret contains one that is published in documentation.
 func example(secret string) bool {
 	plain := strings.Map(func(r rune) rune {
 		if strings.ContainsRune("-_ .!", r) {
@@ -28,11 +30,12 @@ func example(secret string) bool {
 	return false
 }
 
-// strength estimates how many random bytes are as hard to guess as a secret. A character counts for as many bits as it
-// takes to choose one of its alphabet, which is judged by those that are there, and in words for two. What continues a
-// run, or repeats an earlier part, counts for nothing; since that happens in what is random, too, the sum is rounded up.
+// strength estimates how many random bytes are as hard to guess as a secret. Each character counts
+// for the bits that choose one of its alphabet, or in words for two bits. A character that continues
+// a run, or repeats an earlier part, counts for none. Because random secrets have some of those, too,
+// the sum is rounded up.
 func strength(secret string) int {
-	secret = secret[:min(len(secret), 1024)] // enough to judge by, and quick
+	secret = secret[:min(len(secret), 1024)] // enough for a verdict, and fast
 	fresh := 0
 	for i := range len(secret) {
 		if !continues(secret[:i+1]) {
@@ -46,8 +49,9 @@ func strength(secret string) int {
 	return int(math.Ceil(bits * float64(fresh) / 8))
 }
 
-// words says whether a secret looks like words: mostly letters, with few digits, and few or no others than capitals. What is
-// random looks so less than once in ten thousand, if it has letters of both cases, or hexadecimal digits.
+// words reports whether a secret looks like words: mostly letters, few digits, and either few capitals
+// or only capitals. Fewer than one random secret in ten thousand looks like that, if it has letters of
+// both cases or is hexadecimal.
 func words(s string) bool {
 	var digits, upper, lower int
 	for i := range len(s) {
@@ -63,8 +67,9 @@ func words(s string) bool {
 	return 2*(upper+lower) > len(s) && 12*digits <= len(s) && (6*upper <= upper+lower || lower == 0 && digits == 0)
 }
 
-// continues says whether the last character of s was to be expected: the fifth, or a later one, of a run such as aaaaa or
-// 12345, or the end of six that stood together before. Both are rare in what is random.
+// continues reports whether the last character of s was predictable. It is if it is at least the fifth
+// of a run such as aaaaa or 12345, or if the last six characters already occurred together. Both are
+// rare in random secrets.
 func continues(s string) bool {
 	n := len(s)
 	if n >= 5 {
@@ -79,14 +84,15 @@ func continues(s string) bool {
 	return n >= 7 && strings.Contains(s[:n-1], s[n-6:])
 }
 
-// alphabet gives the size of the smallest of the usual alphabets that has all characters of s.
+// alphabet returns the size of the smallest common alphabet that contains all characters of s.
 func alphabet(s string) (size int) {
 	const digits, lower, upper = "0123456789", "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 	only := func(set string) bool { return strings.Trim(s, set) == "" }
 	if !only(digits) && (only(digits+lower[:6]) || only(digits+upper[:6])) {
 		return 16
 	}
-	both := strings.ContainsAny(s, lower) && strings.ContainsAny(s, upper) // then digits, too, which may be missing by chance
+	// A random secret with letters of both cases may lack digits by chance, so they count, too.
+	both := strings.ContainsAny(s, lower) && strings.ContainsAny(s, upper)
 	for _, class := range []string{digits, lower, upper} {
 		if strings.ContainsAny(s, class) || both {
 			size += len(class)
@@ -97,7 +103,7 @@ func alphabet(s string) (size int) {
 	case only(letters+"+/=") || only(letters+"-_="):
 		size += 2 // base64
 	default:
-		size += 33 // what else is printable in ASCII
+		size += 33 // the rest of printable ASCII
 	}
 	return max(size, 1)
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/base32"
 	"encoding/base64"
 	"encoding/hex"
-	"fmt"
 	mathrand "math/rand/v2"
 	"strings"
 	"testing"
@@ -13,7 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// A source gives reproducible random bytes, so that a count of false alarms is the same every time.
+// source returns reproducible random bytes, so that the number of false alarms is always the same.
 func source(seed byte) *mathrand.ChaCha8 { return mathrand.NewChaCha8([32]byte{seed}) }
 
 func bytesOf(src *mathrand.ChaCha8, n int) []byte {
@@ -31,19 +30,26 @@ func textOf(src *mathrand.ChaCha8, letters string, n int) string {
 	return string(b)
 }
 
+// encoded returns a function that encodes 32 random bytes.
+func encoded(e interface{ EncodeToString([]byte) string }) func(src *mathrand.ChaCha8) string {
+	return func(src *mathrand.ChaCha8) string { return e.EncodeToString(bytesOf(src, 32)) }
+}
+
 const alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
-// 32 random bytes may look weaker than they are, by chance: a run, or a part that comes again. At most five in ten
-// thousand do, in any of the ways to write them.
-func TestRandomSecretsPass(t *testing.T) {
+// By chance, 32 random bytes may look weaker than they are, because of a run or a repetition. At most
+// five in ten thousand may do so, in each encoding.
+func TestStrength_RandomSecretsPass(t *testing.T) {
 	for name, secret := range map[string]func(src *mathrand.ChaCha8) string{
-		"hex":                      func(s *mathrand.ChaCha8) string { return hex.EncodeToString(bytesOf(s, 32)) },
-		"upper-case hex":           func(s *mathrand.ChaCha8) string { return strings.ToUpper(hex.EncodeToString(bytesOf(s, 32))) },
-		"base64":                   func(s *mathrand.ChaCha8) string { return base64.StdEncoding.EncodeToString(bytesOf(s, 32)) },
-		"base64 without padding":   func(s *mathrand.ChaCha8) string { return base64.RawStdEncoding.EncodeToString(bytesOf(s, 32)) },
-		"base64url":                func(s *mathrand.ChaCha8) string { return base64.URLEncoding.EncodeToString(bytesOf(s, 32)) },
-		"base64url, no padding":    func(s *mathrand.ChaCha8) string { return base64.RawURLEncoding.EncodeToString(bytesOf(s, 32)) },
-		"base32":                   func(s *mathrand.ChaCha8) string { return base32.StdEncoding.EncodeToString(bytesOf(s, 32)) },
+		"hex": func(s *mathrand.ChaCha8) string { return hex.EncodeToString(bytesOf(s, 32)) },
+		"upper-case hex": func(s *mathrand.ChaCha8) string {
+			return strings.ToUpper(hex.EncodeToString(bytesOf(s, 32)))
+		},
+		"base64":                   encoded(base64.StdEncoding),
+		"base64 without padding":   encoded(base64.RawStdEncoding),
+		"base64url":                encoded(base64.URLEncoding),
+		"base64url, no padding":    encoded(base64.RawURLEncoding),
+		"base32":                   encoded(base32.StdEncoding),
 		"43 letters and digits":    func(s *mathrand.ChaCha8) string { return textOf(s, alphanumeric, 43) },
 		"64 letters and digits":    func(s *mathrand.ChaCha8) string { return textOf(s, alphanumeric, 64) },
 		"50 lower-case and digits": func(s *mathrand.ChaCha8) string { return textOf(s, alphanumeric[26:], 50) },
@@ -64,8 +70,9 @@ func TestRandomSecretsPass(t *testing.T) {
 	}
 }
 
-// The same with the machine's own randomness: of a hundred, hardly ever one is refused, and never two.
-func TestWhatTheHintsCommandGivesPasses(t *testing.T) {
+// The hint of weak-secret suggests 32 random bytes in hex. A false alarm is rare, and two in a hundred
+// never happen.
+func TestStrength_SuggestedSecretsPass(t *testing.T) {
 	alarms := 0
 	for range 100 {
 		if strength(hex.EncodeToString(randomBytes(32))) < 32 {
@@ -81,7 +88,7 @@ func randomBytes(n int) []byte {
 	return b
 }
 
-func TestWeakSecretsDoNotPass(t *testing.T) {
+func TestStrength_WeakSecretsFail(t *testing.T) {
 	src := source(2)
 	weak := map[string]string{
 		"130 random bits":              rand.Text(),
@@ -112,46 +119,49 @@ func TestWeakSecretsDoNotPass(t *testing.T) {
 	}
 }
 
-func TestStrengthIsThatOfTheAlphabet(t *testing.T) {
+func TestStrength_CountsBitsOfTheAlphabet(t *testing.T) {
 	for _, row := range []struct {
 		text string
-		want int // bits a character, times characters, over eight, rounded up
+		want int // bits per character, times characters, divided by eight, rounded up
 	}{
 		{"7", 1},                    // 3.3 bits
 		{"8f3a", 2},                 // 4 x 4
 		{"8F3A9C01", 4},             // 8 x 4
 		{"k9x", 2},                  // 3 x 5.2
-		{"Rk", 2},                   // 2 x 6.0: digits are thought to be missing by chance
+		{"Rk", 2},                   // 2 x 6.0: digits may be missing by chance
 		{"R9-_", 3},                 // 4 x 5.3, no lower case
 		{"Rk9+/", 4},                // 5 x 6.0
 		{"Rk9+/!", 5},               // 6 x 6.6
 		{"Rk9\xc3\xa4", 5},          // bytes beyond ASCII count as punctuation
 		{"a b c d e f g h", 4},      // 15 x 2: words
-		{"aaaaaaaa", 1},             // 4 x 2: from the fifth on it is a run
-		{"abcdefgh", 1},             // the same, up
-		{"hgfedcba", 1},             // and down
-		{"4d9f2a4d9f2a4d9f2a", 6},   // hex: 11 of 18 count, the sixth of the second time has been seen
-		{"97531xe97531xe97531x", 8}, // 12 of 20 x 5.2; a step of two is no run
+		{"aaaaaaaa", 1},             // 4 x 2: a run from the fifth character on
+		{"abcdefgh", 1},             // an ascending run
+		{"hgfedcba", 1},             // a descending run
+		{"4d9f2a4d9f2a4d9f2a", 6},   // hex: 11 of 18 count; the rest repeats six characters
+		{"97531xe97531xe97531x", 8}, // 12 of 20 x 5.2; a step of two is not a run
 	} {
 		assert.Equal(t, row.want, strength(row.text), "%q", row.text)
 	}
 }
 
-// A secret may be as big as the file that it stands in; it is judged by its beginning.
-func TestALongSecretIsJudgedQuickly(t *testing.T) {
+// A secret may be as long as the file. Only its beginning is examined.
+func TestStrength_LongSecret(t *testing.T) {
 	assert.GreaterOrEqual(t, strength(textOf(source(3), alphanumeric, 1<<18)), 32)
 	assert.Less(t, strength(strings.Repeat("ab", 1<<17)), 32)
 }
 
-func TestExamples(t *testing.T) {
+func TestExample(t *testing.T) {
 	for _, text := range []string{
-		"something-super-secret", "SOMETHING SUPER SECRET", "old-session-secret", "older-session-secret", "ancient-session-secret",
-		"PLEASE-CHANGE-ME-I-AM-VERY-INSECURE", "please_change_me_now", "32-LONG-SECRET-NOT-SECURE-AT-ALL", "CHANGE-ME-32-CHAR-SECRET-KEY!!!",
+		"something-super-secret", "SOMETHING SUPER SECRET", "old-session-secret", "older-session-secret",
+		"ancient-session-secret", "PLEASE-CHANGE-ME-I-AM-VERY-INSECURE", "please_change_me_now",
+		"32-LONG-SECRET-NOT-SECURE-AT-ALL", "CHANGE-ME-32-CHAR-SECRET-KEY!!!",
 		"only-for-this-example", "xx-changeme-" + strings.Repeat("9f", 32),
 	} {
 		assert.True(t, example(text), text)
 	}
-	for _, text := range []string{"", "interchange-of-secrets", fmt.Sprintf("%x", bytesOf(source(4), 32)), "correct-horse-battery-staple"} {
+	for _, text := range []string{
+		"", "interchange-of-secrets", hex.EncodeToString(bytesOf(source(4), 32)), "correct-horse-battery-staple",
+	} {
 		assert.False(t, example(text), text)
 	}
 }

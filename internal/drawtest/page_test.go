@@ -79,14 +79,14 @@ func TestHookPage_Registration(t *testing.T) {
 		b.open(server.URL)
 		text, at := lane(b, "registration by password"), 0
 		for _, next := range []string{
-			"Request", "The request comes in",
-			"Your handler checks what the new user has entered, the password too",
-			"nothing is saved yet", "invited", "A hook of your own", "At most 2s",
+			"Request", "The request arrives",
+			"Your handler checks the new user's input, including the password.",
+			"nothing is saved yet", "invited", "A custom hook without a description.", "Fails after 2s.",
 			"One transaction", "your handler stores the new user",
-			"verify", "Mails a link to each address that is not verified, after the commit",
-			"audit", "flow-wide", "A hook of your own", "ran 0, answered 0, failed 0",
-			"all of it is saved", "The mails leave", "Your handler answers",
-			"If it fails", "all of it is undone", "audit", "Your handler answers with the error",
+			"verify", "Emails a verification link to each address that is not verified, after the commit",
+			"audit", "flow-wide", "A custom hook without a description.", "ran 0, answered 0, failed 0",
+			"everything is saved", "The emails are sent", "Your handler answers",
+			"If it fails", "everything is rolled back", "audit", "Your handler answers with the error",
 		} {
 			i := strings.Index(text[at:], next)
 			require.GreaterOrEqual(t, i, 0, "%s: %q does not come next, in %q, after %q", l, next, text, text[:at])
