@@ -7,11 +7,11 @@ import (
 	"sync"
 )
 
-// ErrDeadlock says that a transaction cannot have an identity: whoever holds it waits, over any number of others, for
-// an identity that this transaction holds. To try the whole transaction again is right.
+// ErrDeadlock means that a transaction cannot lock an identity: its holder waits, directly or
+// through others, for an identity that this transaction holds. Retry the whole transaction.
 var ErrDeadlock = errors.New("memstore: transactions wait for each other")
 
-// locks are the identities that transactions hold. One that nobody holds takes no memory.
+// locks are the identities that transactions hold. A free identity takes no memory.
 type locks struct {
 	mu         sync.Mutex
 	byIdentity map[string]*lock
@@ -28,7 +28,7 @@ type waiter struct {
 	turn chan error // gets one value: nil when the lock is held
 }
 
-// acquire waits until t holds the identity, which it then does until release. Once is enough: t may come again.
+// acquire waits until t holds the identity. t holds it until release, and may acquire it again.
 func (ls *locks) acquire(ctx context.Context, t *tx, identityID string) error {
 	if identityID == "" {
 		return nil
@@ -42,14 +42,14 @@ func (ls *locks) acquire(ctx context.Context, t *tx, identityID string) error {
 		if err != nil {
 			return err
 		}
-		return ctx.Err() // both may have come at once
+		return ctx.Err() // both may have happened at once
 	case <-ctx.Done():
 		ls.leave(w, identityID)
 		return ctx.Err()
 	}
 }
 
-// enqueue takes the lock, or gives the waiter whose turn will come.
+// enqueue takes the lock, or returns a waiter for it.
 func (ls *locks) enqueue(t *tx, identityID string) (*waiter, error) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
@@ -76,7 +76,7 @@ func (ls *locks) enqueue(t *tx, identityID string) (*waiter, error) {
 	return w, nil
 }
 
-// leave takes back a wait. If the turn has come already, the lock is t's and goes with its others.
+// leave ends a wait. If t has the lock by now, it is released with t's other locks.
 func (ls *locks) leave(w *waiter, identityID string) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
@@ -85,7 +85,7 @@ func (ls *locks) leave(w *waiter, identityID string) {
 	}
 }
 
-// release ends all that t holds, and the waits of calls that have joined it and that it did not wait for.
+// release releases all locks of t, and ends the waits of joined calls that are still running.
 func (ls *locks) release(t *tx) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
@@ -108,7 +108,7 @@ func (ls *locks) release(t *tx) {
 	t.holds = nil
 }
 
-// handOver gives the lock to t, whose every wait for it is over.
+// handOver gives the lock to t and ends all its waits for it.
 func (l *lock) handOver(t *tx) {
 	l.holder = t
 	t.holds = append(t.holds, l)
@@ -120,7 +120,7 @@ func (l *lock) handOver(t *tx) {
 	}
 }
 
-// remove takes w out of the queue, if it is in it.
+// remove removes w from the queue if it is in it.
 func (l *lock) remove(w *waiter) {
 	i := slices.Index(l.queue, w)
 	if i < 0 {
@@ -130,8 +130,8 @@ func (l *lock) remove(w *waiter) {
 	w.tx.waits = slices.Delete(w.tx.waits, slices.Index(w.tx.waits, l), slices.Index(w.tx.waits, l)+1)
 }
 
-// waitsFor says whether t waits for goal, over any number of others: for who holds a lock, and for those who come
-// before it in the queue.
+// waitsFor reports whether t waits for goal, directly or through others: for the holder of a lock,
+// or for those before it in the queue.
 func (t *tx) waitsFor(goal *tx, seen map[*tx]bool) bool {
 	seen[t] = true
 	for _, l := range t.waits {

@@ -31,7 +31,7 @@ func waiting(t *testing.T, ctx context.Context, s *memstore.Store, identityID st
 
 func nothing(context.Context) error { return nil }
 
-func TestDifferentIdentitiesRunAtOnce(t *testing.T) {
+func TestTransaction_DifferentIdentitiesRunConcurrently(t *testing.T) {
 	ctx, s := bounded(t), memstore.New()
 	require.NoError(t, s.Transaction(ctx, "a", func(context.Context) error {
 		require.NoError(t, s.Transaction(ctx, "b", nothing))
@@ -41,7 +41,7 @@ func TestDifferentIdentitiesRunAtOnce(t *testing.T) {
 	require.Zero(t, s.Locks())
 }
 
-func TestTurnsComeInOrder(t *testing.T) {
+func TestTransaction_TurnsInOrder(t *testing.T) {
 	ctx, s := bounded(t), memstore.New()
 	const n = 20
 	var order []int
@@ -73,9 +73,9 @@ func TestTurnsComeInOrder(t *testing.T) {
 	require.Zero(t, s.Locks())
 }
 
-// Transactions that hold one identity each and want the next one's: the last of them is told at once, and when it has
-// gone, the others come to their end.
-func TestCircleOfWaitsIsAnError(t *testing.T) {
+// Transactions that hold one identity each and want the next one's: the last of them is told at
+// once, and when it has gone, the others come to their end.
+func TestTransaction_CircularWaitIsErrDeadlock(t *testing.T) {
 	for _, n := range []int{2, 3, 7} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			ctx, s := bounded(t), memstore.New()
@@ -84,7 +84,8 @@ func TestCircleOfWaitsIsAnError(t *testing.T) {
 			hold := func(i int) error {
 				return s.Transaction(ctx, name(i), func(tx context.Context) error { return s.Transaction(tx, name(i+1), nothing) })
 			}
-			// The last holds its identity first; then each of the others waits for the one after it.
+			// The last holds its identity first; then each of the others waits for the one after
+			// it.
 			last := make(chan struct{})
 			held := make(chan struct{})
 			go func() {
@@ -109,8 +110,9 @@ func TestCircleOfWaitsIsAnError(t *testing.T) {
 	}
 }
 
-// A transaction whose outermost call has returned takes no identity any more, though a joining call still waits for it.
-func TestWaitEndsWithTheTransaction(t *testing.T) {
+// A transaction whose outermost call has returned takes no identity any more, though a joining call
+// still waits for it.
+func TestTransaction_WaitEndsWithTransaction(t *testing.T) {
 	ctx, s := bounded(t), memstore.New()
 	left := make(chan error)
 	require.NoError(t, s.Transaction(ctx, "a", func(context.Context) error {
@@ -127,7 +129,7 @@ func TestWaitEndsWithTheTransaction(t *testing.T) {
 }
 
 // Two goroutines of one transaction may join with the same identity: both get it.
-func TestOneTransactionMayWaitTwice(t *testing.T) {
+func TestTransaction_WaitsTwice(t *testing.T) {
 	ctx, s := bounded(t), memstore.New()
 	ended := make(chan error, 3)
 	require.NoError(t, s.Transaction(ctx, "a", func(context.Context) error {
@@ -150,7 +152,7 @@ func TestOneTransactionMayWaitTwice(t *testing.T) {
 }
 
 // A joining call that gives up is in the queue no longer, though its transaction goes on.
-func TestJoinThatGivesUpLeavesTheQueue(t *testing.T) {
+func TestTransaction_CanceledJoinLeavesQueue(t *testing.T) {
 	ctx, s := bounded(t), memstore.New()
 	require.NoError(t, s.Transaction(ctx, "a", func(context.Context) error {
 		return s.Transaction(ctx, "b", func(tx context.Context) error {
@@ -167,8 +169,9 @@ func TestJoinThatGivesUpLeavesTheQueue(t *testing.T) {
 	require.Zero(t, s.Locks())
 }
 
-// A transaction that waits twice can close a circle through a queue: who comes later in it waits for who comes first.
-func TestCircleThroughAQueue(t *testing.T) {
+// A transaction that waits twice can close a circle through a queue: who comes later in it waits
+// for who comes first.
+func TestTransaction_CircularWaitThroughQueue(t *testing.T) {
 	for _, closes := range []string{"first in the queue", "behind it"} {
 		t.Run(closes, func(t *testing.T) {
 			ctx, s := bounded(t), memstore.New()
@@ -209,7 +212,7 @@ func (c late) Done() <-chan struct{} {
 }
 
 // Where the turn has come, but the context has ended as well, fn does not run.
-func TestTurnBehindTheEndOfContext(t *testing.T) {
+func TestTransaction_TurnAfterContextEnds(t *testing.T) {
 	for range 50 { // which of the two select sees is left to chance
 		ctx, s := bounded(t), memstore.New()
 		ending, cancel := context.WithCancel(ctx)

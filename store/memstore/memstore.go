@@ -1,5 +1,5 @@
-// Package memstore is a store that lives in memory: for trying flowhook, for tests, and as an example of what a store
-// has to keep. What it holds is gone when the process ends, and no other process sees it.
+// Package memstore is a store in memory, for experiments and tests, and as an example of a store.
+// Its content is lost when the process ends, and no other process sees it.
 package memstore
 
 import (
@@ -18,22 +18,22 @@ var (
 	_ flowhook.VerificationStore = (*Store)(nil)
 )
 
-// A Store is a [flowhook.Store] with all that a store may have: it is a [flowhook.SessionStore] and a
-// [flowhook.VerificationStore] too. It is made by [New] and safe for concurrent use.
+// A Store is a [flowhook.Store], a [flowhook.SessionStore] and a [flowhook.VerificationStore].
+// [New] makes it. It is safe for concurrent use.
 //
-// It reads no clock. A session is dropped when a session is stored that was issued after it had expired. A token is
-// kept longer by the longest interval (IssuedAt less notSince) that CreateVerification was asked about, since until
-// then it may have to answer for its address.
+// It does not read the clock. It drops an expired session when a session is stored that was issued
+// later. It keeps a token longer, by the longest interval (IssuedAt minus notSince) that
+// CreateVerification was asked about, because the token counts as an email until then.
 type Store struct {
 	locks locks
 
-	mu       sync.RWMutex // guards all below, and what is in a tx
+	mu       sync.RWMutex // guards what follows, and the fields of a tx
 	sessions table[session]
 	tokens   table[token]
 	interval time.Duration // the longest that CreateVerification was asked about
 }
 
-// New gives an empty store.
+// New returns an empty store.
 func New() *Store {
 	return &Store{
 		locks:    locks{byIdentity: make(map[string]*lock)},
@@ -42,7 +42,8 @@ func New() *Store {
 	}
 }
 
-// CreateSession is [flowhook.SessionStore]'s. An ID that an open transaction has created is taken as well.
+// CreateSession implements [flowhook.SessionStore]. An ID that an open transaction has created
+// counts as stored.
 func (s *Store) CreateSession(ctx context.Context, v flowhook.Session) error {
 	v.AuthenticatedAt = micro(v.AuthenticatedAt)
 	v.IssuedAt = micro(v.IssuedAt)
@@ -56,7 +57,7 @@ func (s *Store) CreateSession(ctx context.Context, v flowhook.Session) error {
 	})
 }
 
-// FindSession is [flowhook.SessionStore]'s.
+// FindSession implements [flowhook.SessionStore].
 func (s *Store) FindSession(ctx context.Context, id string) (flowhook.Session, error) {
 	if err := ctx.Err(); err != nil {
 		return flowhook.Session{}, err
@@ -78,7 +79,7 @@ func (s *Store) FindSession(ctx context.Context, id string) (flowhook.Session, e
 	return flowhook.Session(*v), nil
 }
 
-// DeleteSession is [flowhook.SessionStore]'s.
+// DeleteSession implements [flowhook.SessionStore].
 func (s *Store) DeleteSession(ctx context.Context, id string) error {
 	return s.write(ctx, func(t *tx) error {
 		write(&t.sessions, id, nil)
@@ -86,7 +87,7 @@ func (s *Store) DeleteSession(ctx context.Context, id string) error {
 	})
 }
 
-// DeleteSessions is [flowhook.SessionRevoker]'s.
+// DeleteSessions implements [flowhook.SessionRevoker].
 func (s *Store) DeleteSessions(ctx context.Context, identityID, exceptID string) error {
 	return s.write(ctx, func(t *tx) error {
 		if exceptID != "" {
@@ -103,8 +104,8 @@ func (s *Store) DeleteSessions(ctx context.Context, identityID, exceptID string)
 	})
 }
 
-// CreateVerification is [flowhook.VerificationStore]'s. It never waits; what other transactions have not committed is
-// not there for it, but for the hash, which is taken.
+// CreateVerification implements [flowhook.VerificationStore]. It never waits. It ignores what other
+// transactions have not committed, except that their hashes count as stored.
 func (s *Store) CreateVerification(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (created bool, err error) {
 	v.Hash = bytes.Clone(v.Hash)
 	v.IssuedAt = micro(v.IssuedAt)
@@ -130,7 +131,7 @@ func (s *Store) CreateVerification(ctx context.Context, v flowhook.VerificationT
 	return created, err
 }
 
-// ConsumeVerification is [flowhook.VerificationStore]'s. It never waits.
+// ConsumeVerification implements [flowhook.VerificationStore]. It never waits.
 func (s *Store) ConsumeVerification(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
 	var found flowhook.VerificationToken
 	err := s.write(ctx, func(t *tx) error {
@@ -146,7 +147,7 @@ func (s *Store) ConsumeVerification(ctx context.Context, hash []byte, now time.T
 	return found, err
 }
 
-// DeleteVerification is [flowhook.VerificationStore]'s. It never waits.
+// DeleteVerification implements [flowhook.VerificationStore]. It never waits.
 func (s *Store) DeleteVerification(ctx context.Context, hash []byte) error {
 	return s.write(ctx, func(t *tx) error {
 		if s.tokens.get(t.tokens, string(hash)) != nil && s.tokens.claim(t, string(hash)) {
@@ -156,7 +157,7 @@ func (s *Store) DeleteVerification(ctx context.Context, hash []byte) error {
 	})
 }
 
-// write runs op on the transaction of ctx or, where there is none, on one that is committed at once.
+// write runs op in the transaction of ctx, or else in one that is committed at once.
 func (s *Store) write(ctx context.Context, op func(t *tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -179,5 +180,5 @@ func (s *Store) write(ctx context.Context, op func(t *tx) error) error {
 	return nil
 }
 
-// micro cuts a time to microseconds, and its monotonic clock off.
+// micro truncates a time to microseconds and removes its monotonic clock.
 func micro(t time.Time) time.Time { return t.Truncate(time.Microsecond) }

@@ -42,7 +42,7 @@ func token(hash string, issued time.Time, lifespan time.Duration) flowhook.Verif
 	}
 }
 
-func TestExpiredSessionsAreDropped(t *testing.T) {
+func TestStore_DropsExpiredSessions(t *testing.T) {
 	ctx, s := t.Context(), memstore.New()
 	for i := range 100 {
 		require.NoError(t, s.CreateSession(ctx, session(fmt.Sprint("a", i), fmt.Sprint("user", i), start, time.Duration(i+1)*time.Minute)))
@@ -50,7 +50,8 @@ func TestExpiredSessionsAreDropped(t *testing.T) {
 	sessions := func() int { n, _, _, _ := s.Size(); return n }
 	require.Equal(t, 100, sessions())
 
-	// What expires at the very moment is not dropped yet: nobody but the clock's owner says when that is.
+	// What expires at the very moment is not dropped yet: nobody but the clock's owner says when
+	// that is.
 	require.NoError(t, s.CreateSession(ctx, session("b", "user", start.Add(50*time.Minute), time.Hour)))
 	require.Equal(t, 52, sessions())
 	_, err := s.FindSession(ctx, "a48")
@@ -73,7 +74,7 @@ func TestExpiredSessionsAreDropped(t *testing.T) {
 }
 
 // Sessions that are deleted before they expire leave nothing behind.
-func TestDeletedSessionsLeaveNothing(t *testing.T) {
+func TestStore_DeletedSessionsFreeMemory(t *testing.T) {
 	ctx, s := t.Context(), memstore.New()
 	for i := range 100 {
 		require.NoError(t, s.CreateSession(ctx, session(fmt.Sprint(i), fmt.Sprint("user", i%10), start, time.Duration(i*37%100)*time.Minute)))
@@ -89,7 +90,7 @@ func TestDeletedSessionsLeaveNothing(t *testing.T) {
 }
 
 // A token has to answer for its address as long as the interval asks for it, and no longer.
-func TestExpiredTokensAreDropped(t *testing.T) {
+func TestStore_DropsExpiredTokens(t *testing.T) {
 	ctx, s := t.Context(), memstore.New()
 	tokens := func() int { _, n, _, _ := s.Size(); return n }
 	create := func(hash string, issued time.Time) bool {
@@ -107,7 +108,7 @@ func TestExpiredTokensAreDropped(t *testing.T) {
 	require.Equal(t, 1, tokens())
 }
 
-func TestClockThatWasAheadDropsNothingLater(t *testing.T) {
+func TestStore_ClockSetBackDropsNothing(t *testing.T) {
 	ctx, s := t.Context(), memstore.New()
 	require.NoError(t, s.CreateSession(ctx, session("ahead", "user", start.AddDate(1, 0, 0), time.Hour)))
 	require.NoError(t, s.CreateSession(ctx, session("now", "user", start, time.Hour)))
@@ -115,7 +116,7 @@ func TestClockThatWasAheadDropsNothingLater(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestTransactionsOfTwoStoresDoNotMix(t *testing.T) {
+func TestTransaction_TwoStoresDoNotMix(t *testing.T) {
 	ctx, a, b := t.Context(), memstore.New(), memstore.New()
 	err := a.Transaction(ctx, "user", func(ctx context.Context) error {
 		require.NoError(t, b.CreateSession(ctx, session("b", "user", start, time.Hour)))
@@ -134,7 +135,7 @@ func TestTransactionsOfTwoStoresDoNotMix(t *testing.T) {
 	}
 }
 
-func TestEndedTransactionIsAnError(t *testing.T) {
+func TestTransaction_EndedContextIsError(t *testing.T) {
 	s := memstore.New()
 	var tx context.Context
 	require.NoError(t, s.Transaction(t.Context(), "user", func(ctx context.Context) error { tx = ctx; return nil }))
@@ -157,7 +158,7 @@ func TestEndedTransactionIsAnError(t *testing.T) {
 }
 
 // The promise of storetest leaves a choice here; memstore's own is to commit nothing.
-func TestJoinedFailureFailsTheOutermost(t *testing.T) {
+func TestTransaction_JoinedFailureFailsOutermost(t *testing.T) {
 	ctx, s := t.Context(), memstore.New()
 	no, later := errors.New("no"), errors.New("later")
 	err := s.Transaction(ctx, "user", func(ctx context.Context) error {
@@ -182,7 +183,7 @@ func TestJoinedFailureFailsTheOutermost(t *testing.T) {
 }
 
 // What a joined call has still to do could not be undone after a commit.
-func TestRunningJoinedCallKeepsFromCommitting(t *testing.T) {
+func TestTransaction_RunningJoinPreventsCommit(t *testing.T) {
 	ctx, s := t.Context(), memstore.New()
 	joined, release, left := make(chan struct{}), make(chan struct{}), make(chan error)
 	require.Error(t, s.Transaction(ctx, "", func(ctx context.Context) error {
@@ -201,7 +202,7 @@ func TestRunningJoinedCallKeepsFromCommitting(t *testing.T) {
 	require.Zero(t, s.Locks())
 }
 
-func TestFindSessionAllocatesNothing(t *testing.T) {
+func TestFindSession_Allocations(t *testing.T) {
 	ctx, s := t.Context(), memstore.New()
 	require.NoError(t, s.CreateSession(ctx, session("a", "user", start, time.Hour)))
 	require.Zero(t, testing.AllocsPerRun(100, func() {

@@ -8,13 +8,13 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// An item is what a table keeps. Nothing changes an item that is stored: it is replaced.
+// An item is an entry of a table. A stored item never changes; it is replaced.
 type item interface {
 	owner() owner
 	lifetime() (issued, expires time.Time)
 }
 
-// An owner is what items are looked for by, beside their key. address is an [flowhook.Address.Key].
+// An owner is the second key by which items are found. address is an [flowhook.Address.Key].
 type owner struct{ identity, via, address string }
 
 type session flowhook.Session
@@ -30,20 +30,20 @@ type token struct {
 func (t token) owner() owner                          { return owner{t.IdentityID, t.Address.Via, t.Address.Key()} }
 func (t token) lifetime() (issued, expires time.Time) { return t.IssuedAt, t.ExpiresAt }
 
-// A table holds what is committed. Its readers see it through a transaction's own writes: items by key, nil for one
-// that the transaction has deleted.
+// A table holds what is committed. A transaction reads it through its own writes, which are items
+// by key, or nil for a deleted item.
 type table[V item] struct {
 	rows    map[string]*row[V]
 	owned   map[owner]map[string]*row[V]
 	expiry  expiry[V]
-	now     time.Time      // when the item that was stored last was issued; a clock may be set back
-	claimed map[string]*tx // keys that an open transaction has created or uses up: nobody else may
+	now     time.Time      // when the last stored item was issued; a clock may be set back
+	claimed map[string]*tx // keys that an open transaction creates or consumes; no other one may
 }
 
 type row[V item] struct {
 	key   string
 	value *V
-	place int // in the table's expiry
+	place int // index in the table's expiry
 }
 
 func newTable[V item]() table[V] {
@@ -54,7 +54,7 @@ func newTable[V item]() table[V] {
 	}
 }
 
-// get gives the item, or nil.
+// get returns the item, or nil.
 func (t *table[V]) get(own map[string]*V, key string) *V {
 	if v, ok := own[key]; ok {
 		return v
@@ -65,7 +65,7 @@ func (t *table[V]) get(own map[string]*V, key string) *V {
 	return nil
 }
 
-// of goes through the items of an owner. Meanwhile, own may be written to.
+// of returns the items of an owner. own may be changed during the iteration.
 func (t *table[V]) of(own map[string]*V, o owner) iter.Seq2[string, *V] {
 	return func(yield func(string, *V) bool) {
 		for key, r := range t.owned[o] {
@@ -81,7 +81,7 @@ func (t *table[V]) of(own map[string]*V, o owner) iter.Seq2[string, *V] {
 	}
 }
 
-// claim says whether nobody but by has the key in use, and takes it.
+// claim claims the key for by, and reports whether no other transaction uses it.
 func (t *table[V]) claim(by *tx, key string) bool {
 	if c := t.claimed[key]; c != nil {
 		return c == by
@@ -98,7 +98,8 @@ func (t *table[V]) release(by *tx, key string) {
 	}
 }
 
-// apply commits what a transaction wrote. What is new comes first: an owner whose only item is replaced stays an owner.
+// apply commits what a transaction wrote. It adds new items first, so that an owner whose only item
+// is replaced stays an owner.
 func (t *table[V]) apply(own map[string]*V) {
 	for key, v := range own {
 		if v != nil {
@@ -142,7 +143,7 @@ func (t *table[V]) remove(key string) {
 	heap.Remove(&t.expiry, r.place)
 }
 
-// drop removes what expired before the last time of issue, or earlier still by keep.
+// drop removes items that expired before the last time of issue, minus keep.
 func (t *table[V]) drop(keep time.Duration) {
 	before := t.now.Add(-keep)
 	for len(t.expiry) > 0 {
@@ -154,7 +155,7 @@ func (t *table[V]) drop(keep time.Duration) {
 	}
 }
 
-// expiry is a [heap.Interface]: what expires first is at its top.
+// expiry is a [heap.Interface]. The item that expires first is at the top.
 type expiry[V item] []*row[V]
 
 func (e expiry[V]) Len() int { return len(e) }

@@ -11,23 +11,23 @@ var (
 	errFailed = errors.New("it did not return")
 )
 
-// A tx is an open transaction: what it wrote, over what is committed. Its own fields are guarded by Store.mu, but for
-// those that the locks keep.
+// A tx is an open transaction: its writes over what is committed. Store.mu guards its fields,
+// except those of the locks.
 type tx struct {
-	sessions map[string]*session // nil: deleted
+	sessions map[string]*session // nil for a deleted one
 	tokens   map[string]*token
-	joined   int   // calls of Transaction that have joined it and still run
-	failed   error // why one of them failed: nothing may be committed
+	joined   int   // running calls of Transaction that joined it
+	failed   error // why one of them failed; then nothing may be committed
 	ended    bool
-	atOnce   bool // it is one call, which commits before anybody else has a look
+	atOnce   bool // a single call, which commits before anyone else can read
 
 	holds []*lock  // guarded by locks.mu, as are the next three
-	one   [1]*lock // room for the first: most hold one
-	waits []*lock  // one for each waiter
-	over  bool     // what it held is released: it may hold nothing any more
+	one   [1]*lock // room for the first, because most hold one
+	waits []*lock  // one lock for each waiter
+	over  bool     // its locks are released, and it may not acquire others
 }
 
-// write notes an item, or nil for one that is deleted.
+// write records an item, or nil to delete one.
 func write[V any](own *map[string]*V, key string, v *V) {
 	if *own == nil {
 		*own = make(map[string]*V)
@@ -35,7 +35,7 @@ func write[V any](own *map[string]*V, key string, v *V) {
 	(*own)[key] = v
 }
 
-// A txKey is a store's own, so that the transactions of two stores in one context do not mix.
+// A txKey belongs to a store, so that the transactions of two stores in one context do not mix.
 type txKey struct{ store *Store }
 
 func (s *Store) txOf(ctx context.Context) *tx {
@@ -43,13 +43,14 @@ func (s *Store) txOf(ctx context.Context) *tx {
 	return t
 }
 
-// Transaction is [flowhook.Store]'s. What a transaction writes is kept apart, and nobody else sees it, until it is
-// committed all at once. It reads what others have committed in the meantime.
+// Transaction implements [flowhook.Store]. Nobody else sees what a transaction writes until it
+// commits all of it at once. It reads what others have committed in the meantime.
 //
-// Those who wait for an identity get their turn in the order in which they came. One that could only wait for ever,
-// because the wait would close a circle, gets [ErrDeadlock] at once. Where a joining call's fn has failed, or is still
-// running, the outermost commits nothing and returns an error, whatever its own fn returned. A store call with the
-// context of a transaction that has ended is an error.
+// Transactions that wait for an identity get it in the order of their calls. If a wait could never
+// end, because it would close a circle, Transaction returns [ErrDeadlock] at once. If the fn of a
+// joining call has failed, or is still running, the outermost call commits nothing and returns an
+// error, whatever its own fn returned. A store call with the context of an ended transaction is an
+// error.
 func (s *Store) Transaction(ctx context.Context, identityID string, fn func(ctx context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -81,7 +82,7 @@ func (s *Store) join(ctx context.Context, t *tx, identityID string, fn func(ctx 
 	t.joined++
 	s.mu.Unlock()
 
-	err := errFailed // by a panic or Goexit
+	err := errFailed // for a panic or a Goexit
 	defer func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -111,7 +112,7 @@ func (s *Store) commit(ctx context.Context, t *tx) error {
 	return nil
 }
 
-// apply makes the transaction's writes the store's.
+// apply commits the transaction's writes.
 func (s *Store) apply(t *tx) {
 	s.sessions.apply(t.sessions)
 	s.tokens.apply(t.tokens)
@@ -119,7 +120,7 @@ func (s *Store) apply(t *tx) {
 	s.tokens.drop(s.interval)
 }
 
-// end forgets what is not committed, then lets the next ones have the identities.
+// end drops what is not committed, then releases the identities.
 func (s *Store) end(t *tx) {
 	s.mu.Lock()
 	s.discard(t)

@@ -5,12 +5,13 @@ import (
 	"reflect"
 )
 
-// ErrConflict means that two transactions were in each other's way: there was a deadlock, or a lock
-// could not be had. Nothing was saved. Try the whole Complete, Redeem or Transaction again.
+// ErrConflict means that two transactions conflicted: there was a deadlock, or a lock was not
+// available in time. Nothing was saved. Retry the whole Complete, Redeem or Transaction.
 var ErrConflict = errors.New("sqlstore: conflict with another transaction")
 
-// IsConflict reports whether err is [ErrConflict], or a driver's error that means the same, as a
-// statement of the host's own returns it. An error that panics when it is inspected is no conflict.
+// IsConflict reports whether err is [ErrConflict] or an error of a driver with the same meaning,
+// which a statement of the host's may return. It returns false for an error that panics when it is
+// inspected.
 func IsConflict(err error) (conflict bool) {
 	defer func() {
 		if recover() != nil {
@@ -27,7 +28,7 @@ const (
 	unknownFailure failure = iota // not from a database
 	otherFailure
 	conflictFailure
-	duplicateFailure // a row with this key is stored already
+	duplicateFailure // a row with this key exists
 )
 
 // failureOf returns the meaning of the first error in err's tree that comes from a database. It

@@ -7,7 +7,8 @@ import (
 	"errors"
 )
 
-// begin opens a transaction. Connections that were idle while the database was away are tried, and dropped, one by one.
+// begin opens a transaction. It tries idle connections one by one and drops those that died with
+// the database.
 func (s *Store) begin(ctx context.Context) (*transaction, error) {
 	if err := s.acquire(ctx); err != nil {
 		return nil, err
@@ -29,7 +30,7 @@ func (s *Store) begin(ctx context.Context) (*transaction, error) {
 func (t *transaction) open() (err error) {
 	d := t.store.dialect
 	t.mu.Lock()
-	t.finished, t.rolledBack, t.broken = false, false, false // by the try before this one
+	t.finished, t.rolledBack, t.broken = false, false, false // by the previous attempt
 	t.mu.Unlock()
 	if err = t.store.parse(t.ctx); err != nil {
 		return err
@@ -65,14 +66,14 @@ func (t *transaction) open() (err error) {
 	return err
 }
 
-// close gives the connection back as it was, or drops it.
+// close returns the connection to the pool in its original state, or drops it.
 func (t *transaction) close() {
 	t.letGo()
 	if t.lasts != nil {
 		t.lasts()
 	}
 	if t.tx != nil && !t.committed {
-		t.mu.Lock() // the end of ctx may be rolling back, too
+		t.mu.Lock() // the end of ctx may be rolling back at the same time
 		t.rollback()
 		t.mu.Unlock()
 	}
@@ -83,14 +84,15 @@ func (t *transaction) close() {
 	t.conn.Close()
 }
 
-// restored undoes what was done to the connection, and says whether it can be used again.
+// restored undoes what was done to the connection, and reports whether it can be used again.
 func (t *transaction) restored() bool {
 	if t.broken {
 		return false
 	}
 	d := t.store.dialect
 	restore := d.restore != "" && t.lent
-	undo := !t.committed && (!t.rolledBack || restore || t.kept) // restore commits what is open: by Conn, statements go on behind a roll-back
+	// restore commits what is open, and the host may run statements through Conn after a rollback.
+	undo := !t.committed && (!t.rolledBack || restore || t.kept)
 	if !undo && !restore {
 		return true
 	}

@@ -23,8 +23,8 @@ const (
 	rollbackStatement = "ROLLBACK"
 )
 
-// finish sends COMMIT or ROLLBACK and waits for the answer. It returns ErrUnknownOutcome if there is
-// none within the store's limit. It is called with t.mu held.
+// finish sends COMMIT or ROLLBACK and waits for the answer. It returns ErrUnknownOutcome if there
+// is none within the store's limit. It is called with t.mu held.
 func (t *transaction) finish(statement string) error {
 	end := t.tx.Rollback
 	if statement == commitStatement {
@@ -34,8 +34,8 @@ func (t *transaction) finish(statement string) error {
 		if err := t.finishByStatement(statement); !errors.Is(err, driver.ErrSkip) {
 			return err
 		}
-		// The connection cannot run a statement unprepared, unlike go-sql-driver's. Then the wait has
-		// the driver's own limit, if it has one.
+		// The connection cannot run a statement unprepared, unlike go-sql-driver's. Then the wait
+		// has the driver's own limit, if it has one.
 	}
 	late := time.AfterFunc(t.store.limit, t.giveUp) // ends the context that the driver's transaction has
 	err := end()
@@ -47,13 +47,13 @@ func (t *transaction) finish(statement string) error {
 }
 
 // finishByStatement is finish for a driver whose Commit and Rollback take no context, and would
-// wait for a hung server without end.
+// wait forever for a server that hangs.
 //
 // The *sql.Tx holds the connection until its own Commit or Rollback returns. Once the server has
 // answered the statement, Rollback has nothing left to undo, but it asks the server once more. That
 // wait is bounded, too: the driver watches a query's context until its rows are closed, and drops
-// the connection if the context ends. So finishByStatement runs the statement as a query, and closes
-// its empty rows after Rollback.
+// the connection if the context ends. So finishByStatement runs the statement as a query, and
+// closes its empty rows after Rollback.
 func (t *transaction) finishByStatement(statement string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), t.store.limit)
 	defer cancel()

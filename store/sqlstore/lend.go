@@ -5,9 +5,10 @@ import (
 	"database/sql"
 )
 
-// Tx gives the transaction that ctx carries, for statements of the host's own. They run with a context from [TxContext].
-// Where one fails, the host runs no other and returns the error: the database may have rolled the transaction back, and
-// SQLite would commit the next one by itself. Commit and Rollback are not the host's to call.
+// Tx returns the transaction that ctx carries, for the host's own statements. Run them with a
+// context from [TxContext]. If a statement fails, return the error and run no other one: the
+// database may have rolled back the transaction, and SQLite would commit the next statement by
+// itself. Don't commit or roll back yourself.
 func Tx(ctx context.Context) (*sql.Tx, bool) {
 	if t := innermost(ctx); t != nil {
 		t.lend()
@@ -16,9 +17,10 @@ func Tx(ctx context.Context) (*sql.Tx, bool) {
 	return nil, false
 }
 
-// Conn gives the connection on which the transaction runs that ctx carries, for what works on a driver's own connection
-// ([sql.Conn.Raw]), such as a job queue. It is not the host's to close, nor to begin a transaction on. Rows that it gave
-// have to be closed: open ones, unless their context is from [TxContext], keep the transaction from ending.
+// Conn returns the connection of the transaction that ctx carries, for code that works on a
+// driver's own connection ([sql.Conn.Raw]), such as a job queue. Don't close it, and don't begin a
+// transaction on it. Close the rows that it returns: open rows keep the transaction from ending,
+// unless their context is from [TxContext].
 func Conn(ctx context.Context) (*sql.Conn, bool) {
 	if t := innermost(ctx); t != nil {
 		t.lend()
@@ -28,9 +30,10 @@ func Conn(ctx context.Context) (*sql.Conn, bool) {
 	return nil, false
 }
 
-// TxContext gives the context for a statement in the transaction that ctx carries: it has ctx's values, and ends with the
-// transaction, not before. For where the context of a single statement ends (a hook's deadline, say), SQLite rolls the
-// whole transaction back, and takes the next statement for one of its own. Outside a transaction it gives ctx.
+// TxContext returns the context for a statement in the transaction that ctx carries. It has the
+// values of ctx and ends with the transaction, not earlier. If the context of a single statement
+// ended, such as at a hook's deadline, SQLite would roll back the whole transaction and run the
+// next statement outside of it. Outside a transaction, TxContext returns ctx.
 func TxContext(ctx context.Context) context.Context {
 	if t := innermost(ctx); t != nil {
 		return statementContext{t.hosts, ctx}
@@ -45,7 +48,7 @@ type statementContext struct {
 
 func (c statementContext) Value(key any) any { return c.values.Value(key) }
 
-// lendConn is lend, for the connection itself.
+// lendConn is lend for the connection.
 func (t *transaction) lendConn() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -55,9 +58,9 @@ func (t *transaction) lendConn() {
 	}
 }
 
-// lend is called where the host asks for the transaction. From then on a statement may fail without the store's hearing
-// of it, and the database may roll back behind it. What notices that takes statements of its own, which a transaction of
-// the store's alone can do without.
+// lend is called when the host asks for the transaction. From then on, a statement may fail
+// unnoticed by the store, and the database may roll back. Noticing that takes extra statements,
+// which a transaction that is not lent does not run.
 func (t *transaction) lend() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -43,7 +43,7 @@ func (d *dialect) queries() queries {
 	}
 }
 
-// placeholders writes the placeholders of a query, each a ?, the way the database wants them.
+// placeholders replaces each ? of a query with the database's placeholder.
 func (d *dialect) placeholders(query string) string {
 	if !d.numbered {
 		return query

@@ -8,7 +8,7 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// CreateSession is [flowhook.SessionStore]'s.
+// CreateSession implements [flowhook.SessionStore].
 func (s *Store) CreateSession(ctx context.Context, v flowhook.Session) error {
 	if !storable(v.ID, sessionIDLength) || !storable(v.IdentityID, identityIDLength) {
 		return errors.New("sqlstore: store a session: an ID is too long, or not UTF-8 without NUL")
@@ -18,7 +18,7 @@ func (s *Store) CreateSession(ctx context.Context, v flowhook.Session) error {
 	return err
 }
 
-// FindSession is [flowhook.SessionStore]'s. Times come back in UTC.
+// FindSession implements [flowhook.SessionStore]. It returns times in UTC.
 func (s *Store) FindSession(ctx context.Context, id string) (flowhook.Session, error) {
 	v := flowhook.Session{ID: id}
 	var authenticated, issued, expires int64
@@ -37,7 +37,7 @@ func (s *Store) FindSession(ctx context.Context, id string) (flowhook.Session, e
 	return v, nil
 }
 
-// DeleteSession is [flowhook.SessionStore]'s.
+// DeleteSession implements [flowhook.SessionStore].
 func (s *Store) DeleteSession(ctx context.Context, id string) error {
 	if !storable(id, sessionIDLength) {
 		return nil
@@ -46,8 +46,8 @@ func (s *Store) DeleteSession(ctx context.Context, id string) error {
 	return err
 }
 
-// DeleteSessions is [flowhook.SessionRevoker]'s. With exceptID it is two statements, for which it opens a transaction
-// where ctx carries none.
+// DeleteSessions implements [flowhook.SessionRevoker]. With exceptID it runs two statements, for
+// which it opens a transaction if ctx carries none.
 func (s *Store) DeleteSessions(ctx context.Context, identityID, exceptID string) error {
 	const what = "delete an identity's sessions"
 	switch {
@@ -73,7 +73,8 @@ func (s *Store) DeleteSessions(ctx context.Context, identityID, exceptID string)
 	})
 }
 
-// ListSessions gives the sessions of the identity that have not expired at now, the newest first, at most limit of them.
+// ListSessions returns at most limit sessions of the identity that have not expired at now, the
+// newest first.
 func (s *Store) ListSessions(ctx context.Context, identityID string, now time.Time, limit int) ([]flowhook.Session, error) {
 	if !storable(identityID, identityIDLength) {
 		return nil, nil
@@ -99,7 +100,7 @@ func (s *Store) ListSessions(ctx context.Context, identityID string, now time.Ti
 	return all, err
 }
 
-// within runs several statements in the transaction that ctx carries or, where there is none, in one of their own.
+// within runs several statements in the transaction that ctx carries, or else in one of their own.
 func (s *Store) within(ctx context.Context, identityID string, fn func(ctx context.Context) error) error {
 	if s.transactionOf(ctx) != nil {
 		return fn(ctx)

@@ -1,11 +1,12 @@
-// Package sqlstore is a store on PostgreSQL, MariaDB or SQLite, through database/sql: the driver is the host's.
+// Package sqlstore is a store on PostgreSQL, MariaDB or SQLite. It uses database/sql, with a driver
+// that the host chooses.
 //
 //	db, err := sql.Open("pgx", os.Getenv("DATABASE_URL"))
 //	...
 //	store, err := sqlstore.New(db, sqlstore.PostgreSQL)
 //
-// Its tables are made by the files of [Dialect.Migrations]. A transaction travels in the context: the host's own
-// statements take part in it through [Tx], with a context from [Context].
+// The SQL files of [Dialect.Migrations] create its tables. The context carries a transaction: the
+// host's own statements take part in it through [Tx], with a context from [TxContext].
 package sqlstore
 
 import (
@@ -26,21 +27,20 @@ var (
 	_ flowhook.VerificationStore = (*Store)(nil)
 )
 
-// A Store is a [flowhook.Store] with all that a store may have: it is a [flowhook.SessionStore] and a
-// [flowhook.VerificationStore] too. It is made by [New] and safe for concurrent use, by several processes on one
-// database too.
+// A Store is a [flowhook.Store], a [flowhook.SessionStore] and a [flowhook.VerificationStore].
+// [New] makes it. It is safe for concurrent use, also by several processes on one database.
 //
-// An identity's ID may have 1,024 bytes, a session's 255, an address 1,024.
+// An identity's ID and an address may have at most 1,024 bytes, and a session's ID 255.
 type Store struct {
 	db      *sql.DB
 	dialect *dialect
 	queries queries
-	limit   time.Duration        // of a wait that the request's end does not cut short; answerLimit
-	turn    chan struct{}        // of a dialect with one writer: full while it writes; else nil
+	limit   time.Duration        // of a wait that does not end with the request; answerLimit
+	turn    chan struct{}        // full while a transaction is open; nil for a dialect with several writers
 	parsed  map[string]*sql.Stmt // statements by their text; guarded by turn
 }
 
-// New gives the store that is in db. It does not connect, and leaves closing db to the host.
+// New returns the store in db. It does not connect. The host closes db.
 func New(db *sql.DB, d Dialect) (*Store, error) {
 	if db == nil {
 		return nil, errors.New("sqlstore: the database is nil")
@@ -56,10 +56,13 @@ func New(db *sql.DB, d Dialect) (*Store, error) {
 	return s, nil
 }
 
-// DeleteExpired deletes sessions and verification tokens that had expired at the time before, at most limit of each, and
-// says how many there were; limit is at least 1. To clean up is to call it, now and then, until it gives less than limit.
-// Let before be in the past by at least the longest interval of a verify hook: an expired token still says that a mail
-// went out. Beside sign-ins it may give [ErrConflict], on MariaDB: what is left goes the next time.
+// DeleteExpired deletes sessions and verification tokens that expired before a time, at most limit
+// of each, and returns how many it deleted. limit must be at least 1. To clean up, call it
+// periodically until it returns less than limit.
+//
+// Choose a time in the past, by at least the longest interval of a verify hook: an expired token
+// still counts as an email that was sent. On MariaDB, DeleteExpired may return [ErrConflict] if
+// users sign in at the same time; the next call deletes the rest.
 func (s *Store) DeleteExpired(ctx context.Context, before time.Time, limit int) (deleted int, err error) {
 	if limit < 1 {
 		return 0, fmt.Errorf("sqlstore: DeleteExpired: the limit is %d; it has to be at least 1", limit)
@@ -87,7 +90,7 @@ const (
 	hashLength       = 255
 )
 
-// storable says whether the column takes s as it is. What is not storable is not stored either.
+// storable reports whether a column can store s unchanged.
 func storable(s string, length int) bool {
 	return len(s) <= length && utf8.ValidString(s) && !strings.Contains(s, "\x00")
 }

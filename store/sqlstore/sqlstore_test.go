@@ -49,7 +49,7 @@ func (e nilError) Error() string          { return "nil" }
 func (e wrapperError) Unwrap() error      { return e.error }
 func (e mattnError) Error() string        { return fmt.Sprint("sqlite ", e.Code) }
 
-func TestConflictIsKnownWithoutTheDriver(t *testing.T) {
+func TestIsConflict_WithoutDriver(t *testing.T) {
 	for _, c := range []struct {
 		dialect  sqlstore.Dialect
 		err      error
@@ -92,12 +92,12 @@ func TestConflictIsKnownWithoutTheDriver(t *testing.T) {
 }
 
 // Complete returns an error of the host's unchanged, whatever it is.
-func TestIsConflict_error_that_cannot_be_inspected(t *testing.T) {
+func TestIsConflict_UninspectableError(t *testing.T) {
 	require.False(t, sqlstore.IsConflict((*url.Error)(nil)))
 	require.False(t, sqlstore.IsConflict(fmt.Errorf("save: %w", (*url.Error)(nil))))
 }
 
-func TestDuplicateIsKnownWithoutTheDriver(t *testing.T) {
+func TestDuplicate_WithoutDriver(t *testing.T) {
 	for d, err := range map[sqlstore.Dialect]error{
 		sqlstore.PostgreSQL: &postgresError{"23505"},
 		sqlstore.MariaDB:    &mariadbError{1062},
@@ -117,7 +117,7 @@ type ending struct {
 func (e ending) Connect(context.Context) (driver.Conn, error) { e.end(); return nil, e.err }
 
 // Databases quote the key that is there twice, and the text of an error goes to a log.
-func TestDuplicateIsNotQuotedAsTheRequestEnds(t *testing.T) {
+func TestDuplicate_NotQuotedWhenRequestEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	s, err := sqlstore.New(sql.OpenDB(ending{failing{&mariadbError{1062}}, cancel}), sqlstore.MariaDB)
 	require.NoError(t, err)
@@ -127,7 +127,7 @@ func TestDuplicateIsNotQuotedAsTheRequestEnds(t *testing.T) {
 	require.NotContains(t, err.Error(), "1062")
 }
 
-func TestNewRefuses(t *testing.T) {
+func TestNew_BadArguments(t *testing.T) {
 	_, err := sqlstore.New(nil, sqlstore.SQLite)
 	require.ErrorContains(t, err, "nil")
 	for _, d := range []sqlstore.Dialect{"", "sqlite", "mariadb", "POSTGRES"} {
@@ -138,7 +138,7 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-func TestEveryDialectHasTheSameMigrations(t *testing.T) {
+func TestDialect_SameMigrations(t *testing.T) {
 	var names [][]string
 	for _, d := range []sqlstore.Dialect{sqlstore.PostgreSQL, sqlstore.MariaDB, sqlstore.SQLite} {
 		files, err := fs.Glob(d.Migrations(), "*.sql")

@@ -16,7 +16,8 @@ type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// exec runs a statement that writes, in the transaction that ctx carries or by itself, and counts its rows.
+// exec runs a statement that writes, in the transaction that ctx carries or by itself, and returns
+// the number of rows.
 func (s *Store) exec(ctx context.Context, what, query string, args ...any) (rows int64, err error) {
 	count := func(result sql.Result, err error) error {
 		if err == nil {
@@ -67,7 +68,7 @@ func (s *Store) parse(ctx context.Context) error {
 	return nil
 }
 
-// query runs a statement that reads. read gets errors that mean something to it, such as sql.ErrNoRows, and keeps them.
+// query runs a statement that reads. read handles errors that it expects, such as sql.ErrNoRows.
 func (s *Store) query(ctx context.Context, what string, read func(ctx context.Context, q querier) error) error {
 	if t := s.transactionOf(ctx); t != nil {
 		return t.run(ctx, what, false, func(ctx context.Context) error { return read(ctx, t.tx) })
@@ -78,7 +79,7 @@ func (s *Store) query(ctx context.Context, what string, read func(ctx context.Co
 	return nil
 }
 
-// row reads one row. found is false where there is none.
+// row reads one row. found is false if there is none.
 func (s *Store) row(ctx context.Context, what, query string, args []any, into ...any) (found bool, err error) {
 	err = s.query(ctx, what, func(ctx context.Context, q querier) error {
 		err := q.QueryRowContext(ctx, query, args...).Scan(into...)
@@ -91,8 +92,8 @@ func (s *Store) row(ctx context.Context, what, query string, args []any, into ..
 	return found, err
 }
 
-// acquire waits until this process may write, where only one writer can: in the order in which they come, which the
-// database itself would not keep.
+// acquire waits for the turn to write if the dialect has one writer. Turns are in the order of the
+// calls, which the database itself would not keep.
 func (s *Store) acquire(ctx context.Context) error {
 	if err := ctx.Err(); err != nil || s.turn == nil {
 		return err
@@ -111,7 +112,7 @@ func (s *Store) release() {
 	}
 }
 
-// untilFree calls begin until no other process is the only writer, for as long as ctx lasts.
+// untilFree calls begin until no other process is the writer, or ctx ends.
 func (s *Store) untilFree(ctx context.Context, begin func() error) error {
 	for {
 		err := begin()
@@ -126,10 +127,11 @@ func (s *Store) untilFree(ctx context.Context, begin func() error) error {
 	}
 }
 
-// errStored stands for the database's own text, which may show the key.
+// errStored replaces the database's own text, which may show the key.
 var errStored = errors.New("it is stored already")
 
-// explain says what was tried, and what kind of failure it is. ctx is the one that ends the statement.
+// explain returns an error that says what was tried and what kind of failure it is. ctx is the one
+// that ends the statement.
 func (s *Store) explain(ctx context.Context, what string, err error) error {
 	if failureOf(err) == duplicateFailure {
 		err = errStored

@@ -15,31 +15,31 @@ var (
 	errUnfinished = errors.New("sqlstore: a joined transaction did not return")
 )
 
-// A transaction is one that is open. It is doomed by the first statement that fails: it is rolled back at once, and what
-// is still tried in it is an error. So nothing that follows a failure is committed, not even by itself.
+// A transaction is an open transaction. The first statement that fails dooms it: it is rolled back
+// at once, and later statements return an error. So nothing after a failure is ever committed.
 type transaction struct {
 	store *Store
 	outer *transaction    // another store's, in the same context
-	ctx   context.Context // of the outermost call: statements end with it
+	ctx   context.Context // of the outermost call; statements end with it
 	conn  *sql.Conn
 	tx    *sql.Tx
 
-	lasts  func() bool        // says that ctx has not ended; from then on, its end has no effect
-	giveUp context.CancelFunc // what is still asked of the database is not waited for
+	lasts  func() bool        // reports whether ctx has not ended; from then on, its end has no effect
+	giveUp context.CancelFunc // stops waiting for the database
 
-	hosts context.Context    // of the host's statements: ends with ctx, or with the transaction
-	letGo context.CancelFunc // ends it
+	hosts context.Context    // of the host's statements; ends with ctx or with the transaction
+	letGo context.CancelFunc // ends hosts
 
-	mu     sync.Mutex // guards what is below
+	mu     sync.Mutex // guards what follows
 	doom   error      // why nothing may be committed
 	lent   bool       // to the host
-	raw    bool       // so is the connection
-	kept   bool       // behind the roll-back, another transaction is open, for what the host does with the connection
-	joined int        // calls that have joined and still run
+	raw    bool       // the connection is lent, too
+	kept   bool       // a second transaction is open after the rollback, for what the host still does with the connection
+	joined int        // running calls that joined
 	ended  bool
 
-	finished              bool // nothing is left to commit or roll back through tx
-	committed, rolledBack bool // the database has said so
+	finished              bool // tx can no longer commit or roll back
+	committed, rolledBack bool // confirmed by the database
 	broken                bool // the connection cannot be used again
 }
 
@@ -50,8 +50,8 @@ func innermost(ctx context.Context) *transaction {
 	return t
 }
 
-// transactionOf gives the store's own transaction in ctx, or nil. Stores on one pool are one store: the second would wait
-// for what the first holds, for good.
+// transactionOf returns the store's own transaction in ctx, or nil. Stores on one pool count as one
+// store, because the second would otherwise wait forever for a lock of the first.
 func (s *Store) transactionOf(ctx context.Context) *transaction {
 	t := innermost(ctx)
 	for t != nil && t.store.db != s.db {
@@ -60,17 +60,18 @@ func (s *Store) transactionOf(ctx context.Context) *transaction {
 	return t
 }
 
-// Transaction is [flowhook.Store]'s. It runs under READ COMMITTED, whatever is set elsewhere, and sees what others have
-// committed meanwhile. Those of one identity wait for each other by an advisory lock (PostgreSQL), a row of
-// flowhook_locks (MariaDB, where it ends in ErrConflict after innodb_lock_wait_timeout), or because only one
-// transaction is open at a time (SQLite, in the order in which they came).
+// Transaction implements [flowhook.Store]. It always runs under READ COMMITTED, so it sees what
+// other transactions have committed meanwhile. Transactions of one identity wait for each other: on
+// PostgreSQL by an advisory lock, on MariaDB by a row of flowhook_locks, and on SQLite because only
+// one transaction is open at a time, in the order of the calls. On MariaDB, the wait ends with
+// [ErrConflict] after innodb_lock_wait_timeout.
 //
-// The first error of a statement of the store's dooms the transaction, and so does the end of the context that a call is
-// given: it is rolled back at once, and the call returns an error whatever fn returned. A deadlock, or a lock that could
-// not be had in time, is [ErrConflict].
+// The first error of one of the store's statements dooms the transaction, and so does the end of a
+// call's context: it is rolled back at once, and Transaction returns an error whatever fn returned.
+// A deadlock, or a lock that is not available in time, is [ErrConflict].
 //
-// A commit or rollback outlasts ctx by at most 10 seconds. If the database does not answer by then, the connection is
-// dropped, and a commit returns [ErrUnknownOutcome].
+// A commit or rollback outlasts ctx by at most 10 seconds. If the database does not answer by then,
+// the connection is dropped, and a commit returns [ErrUnknownOutcome].
 func (s *Store) Transaction(ctx context.Context, identityID string, fn func(ctx context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -106,7 +107,7 @@ func (t *transaction) join(ctx context.Context, identityID string, fn func(ctx c
 		return err
 	}
 
-	err = errUnfinished // by a panic or Goexit
+	err = errUnfinished // for a panic or a Goexit
 	defer func() {
 		t.mu.Lock()
 		t.joined--
@@ -121,7 +122,8 @@ func (t *transaction) join(ctx context.Context, identityID string, fn func(ctx c
 	return err
 }
 
-// lock waits for the identity's turn, for as long as ctx lasts, and keeps it until the transaction ends.
+// lock waits for the identity's turn, for as long as ctx lasts, and keeps it until the transaction
+// ends.
 func (t *transaction) lock(ctx context.Context, identityID string) error {
 	if identityID == "" {
 		return nil
@@ -138,7 +140,7 @@ func (t *transaction) lock(ctx context.Context, identityID string) error {
 	})
 }
 
-// run runs statements in the transaction; the first that fails dooms it.
+// run runs statements in the transaction. The first one that fails dooms it.
 func (t *transaction) run(ctx context.Context, what string, writes bool, statements func(ctx context.Context) error) error {
 	t.mu.Lock()
 	err, lent := t.usable(), t.lent
@@ -159,7 +161,7 @@ func (t *transaction) run(ctx context.Context, what string, writes bool, stateme
 	return err
 }
 
-// usable says whether there is a transaction yet to work in.
+// usable returns an error if the transaction can no longer be used.
 func (t *transaction) usable() error {
 	switch {
 	case t.ended:
@@ -177,7 +179,7 @@ func (t *transaction) fail(err error) {
 	t.doomed(err)
 }
 
-// doomed is fail, where t.mu is held.
+// doomed is fail with t.mu held.
 func (t *transaction) doomed(err error) {
 	if t.doom == nil {
 		t.doom = err
@@ -186,8 +188,9 @@ func (t *transaction) doomed(err error) {
 	}
 }
 
-// keep keeps what the host does by Conn, behind the roll-back, from committing by itself: it opens a transaction that is
-// rolled back in the end. With autocommit off (restore), there is one anyway. It is called where t.mu is held.
+// keep opens a second transaction after the rollback, which is rolled back in the end. Otherwise,
+// what the host still does through Conn would commit by itself. With autocommit off (restore),
+// there is one anyway. keep is called with t.mu held.
 func (t *transaction) keep() {
 	autocommit := t.store.dialect.restore == "" || !t.lent
 	if t.raw && !t.kept && !t.ended && autocommit {
@@ -198,13 +201,13 @@ func (t *transaction) keep() {
 	}
 }
 
-// rollback rolls back, unless that has been done. It is called with t.mu held.
+// rollback rolls back unless that is done already. It is called with t.mu held.
 func (t *transaction) rollback() {
 	if t.finished {
 		return
 	}
 	t.finished = true
-	t.rolledBack = t.finish(rollbackStatement) == nil // ErrTxDone after a commit that failed: what is open is unknown
+	t.rolledBack = t.finish(rollbackStatement) == nil // ErrTxDone after a failed commit: whether a transaction is open is unknown
 }
 
 func (t *transaction) commit() error {
@@ -221,7 +224,7 @@ func (t *transaction) commit() error {
 			return t.store.explain(t.ctx, "commit", errors.Join(errOver, err))
 		}
 	}
-	if !t.lasts() || t.ctx.Err() != nil { // a context ends before it calls what waits for its end
+	if !t.lasts() || t.ctx.Err() != nil { // a context ends before its AfterFunc runs
 		return t.ctx.Err()
 	}
 	switch err := t.finish(commitStatement); {
@@ -234,7 +237,7 @@ func (t *transaction) commit() error {
 	return nil
 }
 
-// end rolls back what is not committed, and lets the next ones have their turn.
+// end rolls back what is not committed, and lets the next transaction begin.
 func (t *transaction) end() {
 	t.mu.Lock()
 	t.ended = true

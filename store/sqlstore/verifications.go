@@ -11,7 +11,7 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// CreateVerification is [flowhook.VerificationStore]'s.
+// CreateVerification implements [flowhook.VerificationStore].
 func (s *Store) CreateVerification(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (created bool, err error) {
 	const what = "store a verification token"
 	if len(v.Hash) == 0 || len(v.Hash) > hashLength || !storable(v.IdentityID, identityIDLength) ||
@@ -28,13 +28,13 @@ func (s *Store) CreateVerification(ctx context.Context, v flowhook.VerificationT
 		}
 		_, err = s.exec(ctx, what, s.queries.createVerification, v.Hash, to, v.IdentityID, v.Address.Via, v.Address.Value,
 			v.Address.Verified, v.IssuedAt.UnixMicro(), v.ExpiresAt.UnixMicro())
-		created = true // unless this fails, or the commit
+		created = true // unless this, or the commit, fails
 		return err
 	})
 	return created && err == nil, err
 }
 
-// ConsumeVerification is [flowhook.VerificationStore]'s. Times come back in UTC.
+// ConsumeVerification implements [flowhook.VerificationStore]. It returns times in UTC.
 func (s *Store) ConsumeVerification(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
 	const what = "use a verification token"
 	v := flowhook.VerificationToken{Hash: bytes.Clone(hash)}
@@ -58,7 +58,7 @@ func (s *Store) ConsumeVerification(ctx context.Context, hash []byte, now time.T
 	return v, nil
 }
 
-// DeleteVerification is [flowhook.VerificationStore]'s.
+// DeleteVerification implements [flowhook.VerificationStore].
 func (s *Store) DeleteVerification(ctx context.Context, hash []byte) error {
 	const what = "delete a verification token"
 	return s.within(ctx, "", func(ctx context.Context) error {
