@@ -31,7 +31,8 @@ func brokenStores() []brokenStore {
 	return append(all, brokenDeletions...)
 }
 
-// broken is memstore, but for the functions that are set. It remembers what it was given, for those that need it.
+// broken is memstore, but for the functions that are set. It remembers what it was given, for those
+// that need it.
 type broken struct {
 	*memstore.Store
 	transaction    func(ctx context.Context, identityID string, fn func(context.Context) error) error
@@ -52,7 +53,8 @@ type broken struct {
 
 type outsideKey struct{}
 
-// outside gives the context that the outermost Transaction was called with, or ctx where there is none.
+// outside gives the context that the outermost Transaction was called with, or ctx where there is
+// none.
 func outside(ctx context.Context) context.Context {
 	if o, ok := ctx.Value(outsideKey{}).(context.Context); ok {
 		return o

@@ -32,7 +32,8 @@ func renames(rename func(string) string) func(b *broken) {
 	}
 }
 
-// commitsAfter breaks the rollback: where fn ends as ended says, what it wrote is committed all the same.
+// commitsAfter breaks the rollback: where fn ends as ended says, what it wrote is committed all the
+// same.
 func commitsAfter(ended func(o outcome) bool) func(b *broken) {
 	return func(b *broken) {
 		b.transaction = func(ctx context.Context, id string, fn func(context.Context) error) error {

@@ -9,11 +9,11 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// deleteTokenCases are about DeleteVerification: an email that never left does not count.
+// deleteTokenCases test DeleteVerification: an email that was never sent does not count.
 var deleteTokenCases = []testCase{
 	{
 		name:        "deleted-token-does-not-count",
-		explanation: "after DeleteVerification, another token for the address can be created at once: the email never left",
+		explanation: "after DeleteVerification, another token for the address can be created at once: the email was never sent",
 		needs:       verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
@@ -60,7 +60,7 @@ var deleteTokenCases = []testCase{
 	},
 	{
 		name:        "deleting-spares-other-tokens",
-		explanation: "DeleteVerification deletes no other token of the same identity and address, nor one whose hash begins alike",
+		explanation: "DeleteVerification deletes no other token of the same identity and address, nor one whose hash begins with the same bytes",
 		needs:       verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
@@ -131,7 +131,7 @@ var deleteTokenCases = []testCase{
 	},
 	{
 		name:        "ended-context-deletes-no-token",
-		explanation: "DeleteVerification is an error where ctx has ended, and changes nothing",
+		explanation: "DeleteVerification is an error if ctx has ended, and changes nothing",
 		needs:       verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())

@@ -6,11 +6,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// joinCases are about a Transaction within a Transaction.
+// joinCases test a Transaction within a Transaction.
 var joinCases = []testCase{
 	{
 		name:        "joining-does-not-wait-for-itself",
-		explanation: "a call that joins a Transaction with the identity that it holds already, or with none, goes on at once",
+		explanation: "a call that joins a Transaction with the identity that it already holds, or with none, does not wait",
 		needs:       transactions,
 		run: func(e *env) {
 			id := e.newIdentity()
@@ -26,7 +26,7 @@ var joinCases = []testCase{
 	},
 	{
 		name:        "joined-error-is-returned",
-		explanation: "a joining call returns its fn's error, and errors.Is finds it; so does the outermost call, where it is passed on",
+		explanation: "a joining call returns its fn's error, and errors.Is finds it; so does the outermost call, if the outer fn returns it",
 		needs:       transactions,
 		run: func(e *env) {
 			id := e.newIdentity()
@@ -41,7 +41,7 @@ var joinCases = []testCase{
 	},
 	{
 		name:        "joined-panic-goes-on",
-		explanation: "a panic in a joined fn goes on through all of the calls, with its value",
+		explanation: "a panic in a joined fn continues through all calls, with its value",
 		needs:       transactions,
 		run: func(e *env) {
 			id := e.newIdentity()
@@ -170,7 +170,7 @@ var joinCases = []testCase{
 	},
 	{
 		name:        "joined-rolls-back-with-the-outermost",
-		explanation: "what a joined call wrote is rolled back where the outermost call fails, though the joined one succeeded",
+		explanation: "what a joined call wrote is rolled back if the outermost call fails, though the joined one succeeded",
 		needs:       rows,
 		run: func(e *env) {
 			succeed := func(context.Context) error { return nil }
@@ -180,26 +180,27 @@ var joinCases = []testCase{
 	},
 	{
 		name:        "joined-failure-is-never-committed",
-		explanation: "where a joined fn returns an error, what it wrote is not committed, though the outer fn returns nil",
+		explanation: "if a joined fn returns an error, what it wrote is not committed, even if the outer fn returns nil",
 		needs:       rows,
 		run:         func(e *env) { e.requireJoinedLost("", failures["an error"], nil) },
 	},
 	{
 		name:        "joined-panic-is-never-committed",
-		explanation: "where a joined fn panics, what it wrote is not committed, though the outer fn recovers and returns nil",
+		explanation: "if a joined fn panics, what it wrote is not committed, even if the outer fn recovers and returns nil",
 		needs:       rows,
 		run:         func(e *env) { e.requireJoinedLost("", failures["a panic"], nil) },
 	},
 	{
 		name:        "joined-goexit-is-never-committed",
-		explanation: "where a joined fn ends its goroutine by runtime.Goexit, nothing of the transaction is committed",
+		explanation: "if a joined fn ends its goroutine by runtime.Goexit, nothing of the transaction is committed",
 		needs:       rows,
 		run:         func(e *env) { e.requireJoinedLost("", failures["runtime.Goexit"], nil) },
 	},
 }
 
-// requireJoinedLost writes in a call, and in one that joins it and then ends as end does. The outer fn recovers, and
-// returns result. Of the joined call nothing may stay; of the outer one all or nothing, as the store reports it.
+// requireJoinedLost writes in a call and in a joining call, which then ends as end does. The outer
+// fn recovers and returns result. Nothing of the joined call may remain. Of the outer one, all or
+// nothing may remain, as the store reports.
 func (e *env) requireJoinedLost(innerID string, end func(context.Context) error, result error) {
 	id := e.newIdentity()
 	outer, inner := e.mark(id), e.mark(id)

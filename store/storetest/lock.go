@@ -10,15 +10,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// hostileIdentities are IDs that a careless store mixes up with each other, or trips over. Locks are named by them, so
-// they include what no database keeps as text: NUL, and bytes that are not UTF-8.
+// hostileIdentities are IDs that a careless store confuses or cannot handle. They include what no
+// database stores as text, NUL and bytes that are not UTF-8, because locks only need a name.
 var hostileIdentities = []string{
 	"A", "a", "a ", "a\x00", "a\x00b", " a", "\x00", " ", "ä", "a\u0308", "%", "_", "*", "0", "-1", "null", "<nil>",
 	"'; DROP TABLE sessions; --", `"`, "`", `\`, "../../etc/passwd", "a\r\nb", "\xff\xfe", "\u202e", "🔑",
 	strings.Repeat("x", 200) + "1", strings.Repeat("x", 200) + "2", strings.Repeat("y", 10_000),
 }
 
-// lockCases are about transactions of the same identity, which run one after the other.
+// lockCases test that transactions of one identity run one after the other.
 var lockCases = []testCase{
 	{
 		name:        "same-identity-waits",
@@ -65,7 +65,7 @@ var lockCases = []testCase{
 	},
 	{
 		name:        "turn-passes-on",
-		explanation: "an identity can be had again after a transaction that failed, by whatever: else one panic locks a user out for good",
+		explanation: "an identity is available again after a transaction fails in any way: otherwise one panic locks a user out forever",
 		needs:       transactions,
 		run: func(e *env) {
 			id := e.newIdentity()
@@ -79,7 +79,7 @@ var lockCases = []testCase{
 	},
 	{
 		name:        "any-identity-will-do",
-		explanation: "an identityID may be any string: none makes Transaction fail",
+		explanation: "an identityID may be any string: no string makes Transaction fail",
 		needs:       transactions,
 		run: func(e *env) {
 			for _, id := range hostileIdentities {
@@ -122,7 +122,7 @@ var lockCases = []testCase{
 		needs: transactions,
 		run: func(e *env) {
 			if !e.runsAtOnce() {
-				return // one writer at a time: everything waits for everything
+				return // with one writer, all transactions wait for each other
 			}
 			for i, id := range hostileIdentities {
 				other := hostileIdentities[(i+1)%len(hostileIdentities)]
@@ -154,7 +154,7 @@ var lockCases = []testCase{
 	},
 	{
 		name:        "mutual-wait-ends",
-		explanation: "where two transactions wait for each other's identity, at least one of them gets an error: nobody waits for ever",
+		explanation: "if two transactions wait for each other's identity, at least one of them gets an error: nobody waits forever",
 		needs:       transactions,
 		run: func(e *env) {
 			os, met := e.cross(func(context.Context, int) error { return nil })
@@ -172,8 +172,8 @@ var failures = map[string]func(context.Context) error{
 	"runtime.Goexit": func(context.Context) error { runtime.Goexit(); return nil },
 }
 
-// runsAtOnce says whether the store lets two transactions of different identities be open at the same time. It need
-// not: many embedded databases have one writer.
+// runsAtOnce reports whether two transactions of different identities can be open at the same time.
+// Many embedded databases have one writer.
 func (e *env) runsAtOnce() (ran bool) {
 	id, other := e.newIdentity(), e.newIdentity()
 	require.NoError(e, e.store.Transaction(e.ctx, id, func(context.Context) error {
@@ -183,8 +183,9 @@ func (e *env) runsAtOnce() (ran bool) {
 	return ran
 }
 
-// cross runs two transactions that each hold an identity, call do, and then join the other's identity, with contexts
-// that do not end by themselves. met says whether they were open at the same time.
+// cross runs two transactions that each hold an identity, call do, and then join the other's
+// identity. Their contexts do not end by themselves. met reports whether both were open at the same
+// time.
 func (e *env) cross(do func(ctx context.Context, i int) error) (os []outcome, met bool) {
 	ids := [2]string{e.newIdentity(), e.newIdentity()}
 	in := [2]chan struct{}{make(chan struct{}), make(chan struct{})}
@@ -205,8 +206,8 @@ func (e *env) cross(do func(ctx context.Context, i int) error) (os []outcome, me
 	return os, meetings.Load() == 2
 }
 
-// meet waits until another transaction is where this one is. That it does not come may be right: in a store with one
-// writer at a time, it cannot before this one has gone.
+// meet waits until the other transaction arrives, too. In a store with one writer, it cannot arrive
+// before this one ends.
 func meet(here, there chan struct{}) bool {
 	close(here)
 	alone := time.NewTimer(10 * moment)

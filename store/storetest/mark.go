@@ -12,7 +12,7 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// A mark is something that can be written, once, and looked for, in whatever the store stores.
+// A mark is something that can be written once and looked for, in any kind of store.
 type mark struct {
 	put  func(ctx context.Context) error
 	seen func(ctx context.Context) (bool, error)
@@ -29,7 +29,7 @@ func (e *env) mark(identityID string) mark {
 			},
 		}
 	}
-	// Without sessions, to look for a token is to consume it. So each look takes one of several.
+	// Without sessions, looking for a token consumes it, so each look takes one of several.
 	store := e.verifications()
 	var tokens []flowhook.VerificationToken
 	for range 4 {
@@ -77,7 +77,7 @@ func (e *env) verifications() flowhook.VerificationStore {
 	return e.store.(flowhook.VerificationStore)
 }
 
-// session gives a session that nobody has stored yet, and that is good for a day.
+// session returns a new session, which is valid for a day.
 func (e *env) session(identityID string) flowhook.Session {
 	now := time.Now().Truncate(time.Microsecond)
 	return flowhook.Session{
@@ -89,10 +89,10 @@ func (e *env) session(identityID string) flowhook.Session {
 	}
 }
 
-// token gives a token for a new address that nobody has stored yet, and that is good for a day.
+// token returns a new token for a new address, which is valid for a day.
 func (e *env) token(identityID string) flowhook.VerificationToken {
 	hash := make([]byte, 32)
-	_, _ = rand.Read(hash) // it never fails
+	_, _ = rand.Read(hash) // never fails
 	now := time.Now().Truncate(time.Microsecond)
 	return flowhook.VerificationToken{
 		Hash:       hash,

@@ -10,11 +10,11 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// notSinceCases are about which tokens keep CreateVerification from creating another.
+// notSinceCases test which tokens prevent CreateVerification from creating another one.
 var notSinceCases = []testCase{
 	{
 		name:        "recent-token-is-enough",
-		explanation: "where a token for the address was issued a microsecond after notSince, no other is created",
+		explanation: "if a token for the address was issued a microsecond after notSince, no other one is created",
 		needs:       verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
@@ -60,7 +60,7 @@ var notSinceCases = []testCase{
 	},
 	{
 		name:        "used-token-counts",
-		explanation: "a token that has been used still counts as issued: else one mail after the other could be asked for",
+		explanation: "a token that has been used still counts as issued: otherwise a user could request one email after the other",
 		needs:       verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
@@ -155,7 +155,7 @@ var notSinceCases = []testCase{
 	},
 	{
 		name:        "spellings-of-one-mailbox-count-as-one",
-		explanation: "the same email address in other letter case is the same address: compare Address.Key, not Value",
+		explanation: "an email address in another letter case is the same address: compare Address.Key, not Value",
 		needs:       verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
@@ -188,7 +188,7 @@ var notSinceCases = []testCase{
 	},
 	{
 		name:        "only-email-is-folded",
-		explanation: "where Via is not \"email\", letter case may tell two addresses apart: Address.Key is Value, unchanged",
+		explanation: "if Via is not \"email\", letter case may tell two addresses apart: Address.Key is Value, unchanged",
 		needs:       verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
@@ -202,7 +202,7 @@ var notSinceCases = []testCase{
 	},
 	{
 		name:        "token-keeps-its-spelling",
-		explanation: "a token comes back with the address as it was spelled, also where another spelling was asked for in between",
+		explanation: "a token comes back with the address as it was spelled, even if another spelling was requested in between",
 		needs:       verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
@@ -242,10 +242,10 @@ var notSinceCases = []testCase{
 	},
 }
 
-// spellings is how many spellings of one mailbox the cases try.
+// spellings is the number of spellings of one mailbox in the cases.
 const spellings = 24
 
-// spelling returns a spelling of one mailbox, another one for each i below spellings.
+// spelling returns a different spelling of one mailbox for each i below spellings.
 func spelling(i int) string {
 	const mailbox = "alice@example.org"
 	var b strings.Builder

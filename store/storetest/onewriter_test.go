@@ -9,8 +9,8 @@ import (
 	"github.com/flowhook/flowhook/store/memstore"
 )
 
-// A store where everything waits for the one transaction that is open keeps all promises too: many embedded databases
-// are like that.
+// A store where everything waits for the one transaction that is open keeps all promises too: many
+// embedded databases are like that.
 func TestOneWriterPasses(t *testing.T) {
 	Run(t, func(t *testing.T) (flowhook.Store, func() string) {
 		s := &oneWriter{memstore.New(), make(chan struct{}, 1)}

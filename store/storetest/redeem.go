@@ -10,7 +10,7 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// redeemCases are about ConsumeVerification: a token is used once.
+// redeemCases test that ConsumeVerification accepts a token once.
 var redeemCases = []testCase{
 	{
 		name:        "unknown-token-is-not-found",
@@ -39,7 +39,7 @@ var redeemCases = []testCase{
 	},
 	{
 		name:        "consuming-spares-other-tokens",
-		explanation: "to consume a token uses up no other one of the same identity and address",
+		explanation: "consuming a token does not consume another one of the same identity and address",
 		needs:       verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
@@ -108,7 +108,7 @@ var redeemCases = []testCase{
 	},
 	{
 		name:        "rolled-back-redemption-does-not-count",
-		explanation: "where the transaction that consumed a token is rolled back, the token is good again: the user can try once more",
+		explanation: "if the transaction that consumed a token is rolled back, the token is valid again, so that the user can retry",
 		needs:       verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
@@ -124,7 +124,7 @@ var redeemCases = []testCase{
 	},
 	{
 		name: "token-in-use-is-not-found",
-		explanation: "while a transaction that has consumed a token is open, nobody else can: ErrNotFound, at once " +
+		explanation: "while a transaction that has consumed a token is open, no other one can: it gets ErrNotFound at once " +
 			"(a store with one writer at a time may wait for the writer, and give up when ctx ends)",
 		needs: verifications,
 		run: func(e *env) {
@@ -214,7 +214,7 @@ var redeemCases = []testCase{
 	},
 	{
 		name:        "ended-context-consumes-no-token",
-		explanation: "ConsumeVerification is an error where ctx has ended, not ErrNotFound, and does not use the token up",
+		explanation: "ConsumeVerification is an error if ctx has ended, not ErrNotFound, and does not use the token up",
 		needs:       verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
@@ -227,7 +227,7 @@ var redeemCases = []testCase{
 	},
 }
 
-// requireOneRedeems consumes a token 64 times at once, each time within in.
+// requireOneRedeems consumes a token 64 times concurrently, each time within in.
 func (e *env) requireOneRedeems(v flowhook.VerificationToken, in func(ctx context.Context, redeem func(context.Context) error) error) {
 	n := 0
 	for _, o := range e.together(64, func(int) error {
@@ -245,7 +245,8 @@ func (e *env) requireOneRedeems(v flowhook.VerificationToken, in func(ctx contex
 	require.Equal(e, 1, n, "successes")
 }
 
-// writesAtOnce says whether the store lets two transactions be open at the same time that have both written.
+// writesAtOnce reports whether two transactions that have both written can be open at the same
+// time.
 func (e *env) writesAtOnce() bool {
 	first, second := e.mark(e.newIdentity()), e.mark(e.newIdentity())
 	var err error

@@ -8,7 +8,7 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// revokeCases are about DeleteSessions.
+// revokeCases test DeleteSessions.
 var revokeCases = []testCase{
 	{
 		name:        "revoking-nothing-is-no-error",
@@ -29,7 +29,7 @@ var revokeCases = []testCase{
 	},
 	{
 		name:        "revoking-with-ended-context-is-an-error",
-		explanation: "DeleteSessions is an error where ctx has ended: the caller must not believe that the sessions are gone",
+		explanation: "DeleteSessions is an error if ctx has ended: the caller must not believe that the sessions are gone",
 		needs:       revoker,
 		run: func(e *env) {
 			err := e.revoker().DeleteSessions(e.cancelled(), e.newIdentity(), "")
@@ -97,7 +97,7 @@ var revokeCases = []testCase{
 	},
 	{
 		name:        "revoke-but-unknown-deletes-nothing",
-		explanation: "where the exception does not exist, nothing is deleted: else a login that lost a race would log the winner out",
+		explanation: "if exceptID does not exist, nothing is deleted: otherwise a login that lost a race would sign out the winner",
 		needs:       sessions,
 		run: func(e *env) {
 			mine := e.several(e.newIdentity())
@@ -170,7 +170,7 @@ var revokeCases = []testCase{
 	},
 	{
 		name:        "revoke-is-rolled-back",
-		explanation: "where the transaction fails, the sessions that DeleteSessions deleted in it are back",
+		explanation: "if the transaction fails, the sessions that DeleteSessions deleted in it exist again",
 		needs:       sessions,
 		run: func(e *env) {
 			mine := e.several(e.newIdentity())
@@ -187,7 +187,7 @@ var revokeCases = []testCase{
 	},
 	{
 		name:        "revoke-with-ended-context-deletes-nothing",
-		explanation: "DeleteSessions changes nothing where ctx has ended",
+		explanation: "DeleteSessions changes nothing if ctx has ended",
 		needs:       sessions,
 		run: func(e *env) {
 			mine := e.several(e.newIdentity())

@@ -7,11 +7,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// rollbackCases are about what stays of a transaction, and who sees it when. They need a store that stores something.
+// rollbackCases test what remains of a transaction, and when others see it. They need a store that
+// stores something.
 var rollbackCases = []testCase{
 	{
 		name:        "commit-keeps",
-		explanation: "where fn returns nil, what it wrote is there when Transaction returns",
+		explanation: "if fn returns nil, what it wrote is stored when Transaction returns",
 		needs:       rows,
 		run: func(e *env) {
 			id := e.newIdentity()
@@ -22,25 +23,25 @@ var rollbackCases = []testCase{
 	},
 	{
 		name:        "error-rolls-back",
-		explanation: "where fn returns an error, nothing stays of what it wrote",
+		explanation: "if fn returns an error, nothing that it wrote remains",
 		needs:       rows,
 		run:         func(e *env) { e.requireRolledBack(failures["an error"]) },
 	},
 	{
 		name:        "panic-rolls-back",
-		explanation: "where fn panics, nothing stays of what it wrote",
+		explanation: "if fn panics, nothing that it wrote remains",
 		needs:       rows,
 		run:         func(e *env) { e.requireRolledBack(failures["a panic"]) },
 	},
 	{
 		name:        "goexit-rolls-back",
-		explanation: "where fn calls runtime.Goexit, nothing stays of what it wrote: a deferred commit is a trap",
+		explanation: "if fn calls runtime.Goexit, nothing that it wrote remains: a deferred commit would keep it",
 		needs:       rows,
 		run:         func(e *env) { e.requireRolledBack(failures["runtime.Goexit"]) },
 	},
 	{
 		name:        "ended-context-rolls-back",
-		explanation: "where ctx ends before the commit, nothing stays of what fn wrote: the client is told that it failed",
+		explanation: "if ctx ends before the commit, nothing that fn wrote remains: the client is told that it failed",
 		needs:       rows,
 		run: func(e *env) {
 			id := e.newIdentity()
@@ -170,7 +171,7 @@ var rollbackCases = []testCase{
 	},
 	{
 		name:        "mutual-wait-is-all-or-nothing",
-		explanation: "of two transactions that wait for each other's identity, the one that gets an error leaves nothing behind, and all of the other stays",
+		explanation: "of two transactions that wait for each other's identity, the one that gets an error leaves nothing, and everything of the other one remains",
 		needs:       rows,
 		run: func(e *env) {
 			marks := [2]mark{e.mark(e.newIdentity()), e.mark(e.newIdentity())}
@@ -182,7 +183,7 @@ var rollbackCases = []testCase{
 	},
 }
 
-// requireRolledBack writes in a transaction that then fails.
+// requireRolledBack writes in a transaction that fails, and requires that nothing remains.
 func (e *env) requireRolledBack(fail func(context.Context) error) {
 	id := e.newIdentity()
 	m := e.mark(id)

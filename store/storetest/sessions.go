@@ -10,18 +10,18 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// hostileText is what a careless store mixes up with an ID that it knows, or trips over, when it looks for it. It is
-// valid UTF-8 without NUL: what else an ID could be, many databases do not take as text at all.
+// hostileText are IDs that a careless store confuses with an ID that it knows, or cannot handle.
+// They are valid UTF-8 without NUL, because many databases do not accept anything else as text.
 var hostileText = []string{
 	"%", "_", "*", "?", " ", "\t", "'", "''", `"`, "`", `\`, "' OR '1'='1", "'; DROP TABLE sessions; --", "0", "-1", "null", "NULL",
 	"\u00a0", "\u202e", "ä", "🔑", "a\r\nb", "{}", "$1", ":id", "../..", strings.Repeat("x", 10_000),
 }
 
-// sessionCases are about single sessions.
+// sessionCases test single sessions.
 var sessionCases = []testCase{
 	{
 		name:        "session-comes-back",
-		explanation: "FindSession gives a session as it was stored: the IDs, and times that are Equal, whatever their zone",
+		explanation: "FindSession returns a session as it was stored: the IDs, and times that are Equal, whatever their zone",
 		needs:       sessions,
 		run: func(e *env) {
 			s := e.session(e.newIdentity())
@@ -73,7 +73,7 @@ var sessionCases = []testCase{
 	},
 	{
 		name:        "expired-session-is-found",
-		explanation: "FindSession gives what is stored, expired or not: who asks judges the expiry, by a clock of its own",
+		explanation: "FindSession returns what is stored, expired or not: the caller decides about the expiry by its own clock",
 		needs:       sessions,
 		run: func(e *env) {
 			s := e.expired(e.newIdentity())
@@ -207,7 +207,7 @@ var sessionCases = []testCase{
 	},
 	{
 		name:        "ended-context-leaves-sessions",
-		explanation: "CreateSession, FindSession and DeleteSession are an error where ctx has ended, not ErrNotFound, and change nothing",
+		explanation: "CreateSession, FindSession and DeleteSession are an error if ctx has ended, not ErrNotFound, and change nothing",
 		needs:       sessions,
 		run: func(e *env) {
 			s, fresh := e.session(e.newIdentity()), e.session(e.newIdentity())
@@ -225,7 +225,7 @@ var sessionCases = []testCase{
 	},
 }
 
-// expired gives a session that has expired an hour ago.
+// expired returns a session that expired an hour ago.
 func (e *env) expired(identityID string) flowhook.Session {
 	s := e.session(identityID)
 	s.AuthenticatedAt = s.AuthenticatedAt.Add(-2 * time.Hour)
@@ -240,7 +240,7 @@ func (e *env) create(all ...flowhook.Session) {
 	}
 }
 
-// requireSession checks that a session is stored, as it is here.
+// requireSession requires that a session is stored unchanged.
 func (e *env) requireSession(want flowhook.Session) {
 	got, err := e.sessions().FindSession(e.ctx, want.ID)
 	require.NoError(e, err)

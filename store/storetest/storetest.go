@@ -1,5 +1,5 @@
-// Package storetest checks that a store keeps what the comments of flowhook's store interfaces promise. A host calls
-// [Run] in a test of its own store.
+// Package storetest tests that a store keeps the promises in the comments of flowhook's store
+// interfaces. Call [Run] in a test of your store.
 package storetest
 
 import (
@@ -16,22 +16,26 @@ import (
 )
 
 const (
-	// patience is how long a case may take. It is generous: no case sleeps, only a store that is slow or stuck gets near.
+	// patience is the time limit of a case. No case sleeps, so only a store that is slow or stuck
+	// needs it.
 	patience = 20 * time.Second
 
-	// moment is how long a call is given that may have to wait for an open transaction, and then has to give up.
+	// moment is the time limit of a call that may have to wait for an open transaction.
 	moment = 100 * time.Millisecond
 )
 
-// Run runs each case as a subtest of t. The cases are those of [flowhook.Store] and of the other interfaces that the
-// store has: [flowhook.SessionRevoker], [flowhook.SessionStore], [flowhook.VerificationStore]. A case that fails says
-// what the store should have kept.
+// Run runs each case as a subtest of t: the cases of [flowhook.Store], and those of the other
+// interfaces that the store implements, which are [flowhook.SessionRevoker],
+// [flowhook.SessionStore] and [flowhook.VerificationStore]. A case that fails explains the promise
+// that the store broke.
 //
-// newStore is called once to look at the store, and once for each case. It may give the same database each time: the
-// cases touch nothing but what they have created themselves. newIdentity creates an identity in that database and gives
-// its ID, another one each time; it is never called while a transaction is open. newStore cleans up with t.Cleanup.
+// Run calls newStore once to find the interfaces, and once for each case. newStore may use the same
+// database each time, because the cases touch only what they create. newIdentity creates a new
+// identity in that database and returns its ID. It is never called while a transaction is open.
+// newStore cleans up with t.Cleanup.
 //
-// A store has 20 seconds for each case. One that is stuck even after its contexts have ended fails its case after 30.
+// Each case has 20 seconds. A store that is still stuck after its contexts have ended fails the
+// case after 30 seconds.
 func Run(t *testing.T, newStore func(t *testing.T) (s flowhook.Store, newIdentity func() string)) {
 	t.Helper()
 	s, _ := newStore(t)
@@ -43,15 +47,15 @@ func Run(t *testing.T, newStore func(t *testing.T) (s flowhook.Store, newIdentit
 	}
 }
 
-// A testCase is one promise.
+// A testCase tests one promise.
 type testCase struct {
 	name        string
-	explanation string // what a store that fails has got wrong, and what follows from it
+	explanation string // the promise, and what follows if a store breaks it
 	needs       need
 	run         func(e *env)
 }
 
-// A need says what a store must have for a case to make sense.
+// A need is what a store must implement for a case.
 type need func(s flowhook.Store) bool
 
 func transactions(flowhook.Store) bool    { return true }
@@ -66,13 +70,14 @@ func casesOf(s flowhook.Store) []testCase {
 	return slices.DeleteFunc(all, func(c testCase) bool { return !c.needs(s) })
 }
 
-// A reporter is what a case needs of a [testing.T]; the suite's own test has another one, to see a case fail.
+// A reporter is the part of a [testing.T] that a case uses. The tests of the suite have another
+// one, to see a case fail.
 type reporter interface {
 	Helper()
 	Errorf(format string, args ...any)
 }
 
-// check runs the case on a goroutine of its own, which it gives up where the store is stuck.
+// check runs the case on a goroutine of its own, which it abandons if the store is stuck.
 func (c testCase) check(to reporter, s flowhook.Store, newIdentity func() string, patience time.Duration) {
 	to.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -98,12 +103,12 @@ func (c testCase) check(to reporter, s flowhook.Store, newIdentity func() string
 	}
 }
 
-// findings passes on what a case finds, with the case's explanation, until the case is over.
+// findings reports the failures of a case, with its explanation, until the case is over.
 type findings struct {
 	explanation string
 
 	mu sync.Mutex
-	to reporter // nil when the case is over
+	to reporter // nil after the case
 }
 
 func (f *findings) Helper() {}
@@ -116,7 +121,7 @@ func (f *findings) Errorf(format string, args ...any) {
 	}
 }
 
-// FailNow ends the case. What has failed is reported already.
+// FailNow ends the case. The failure is already reported.
 func (f *findings) FailNow() { runtime.Goexit() }
 
 func (f *findings) close() {
@@ -125,7 +130,7 @@ func (f *findings) close() {
 	f.to = nil
 }
 
-// An env is what a case works with. It is the T of testify's functions, on the case's own goroutine.
+// An env is the environment of a case. It is the T of testify's functions on the case's goroutine.
 type env struct {
 	*findings
 	store       flowhook.Store
@@ -133,14 +138,14 @@ type env struct {
 	newIdentity func() string
 }
 
-// briefly gives a context for a call that may have to wait for a transaction that the case holds open.
+// briefly returns a context for a call that may have to wait for an open transaction of the case.
 func (e *env) briefly() context.Context {
 	ctx, cancel := context.WithTimeout(e.ctx, moment)
 	context.AfterFunc(e.ctx, cancel)
 	return ctx
 }
 
-// cancelled gives a context that has ended.
+// cancelled returns a context that has ended.
 func (e *env) cancelled() context.Context {
 	ctx, cancel := context.WithCancel(e.ctx)
 	cancel()
@@ -151,10 +156,10 @@ func (e *env) cancelled() context.Context {
 type outcome struct {
 	err      error
 	returned bool
-	panicked any // nil, where it did not return: by Goexit
+	panicked any // nil for a Goexit, if it did not return
 }
 
-// start calls fn on a goroutine of its own.
+// start calls fn on a new goroutine.
 func start(fn func() error) <-chan outcome {
 	ch := make(chan outcome, 1)
 	go func() {
@@ -171,7 +176,7 @@ func start(fn func() error) <-chan outcome {
 	return ch
 }
 
-// wait gives the outcome, which has to come before the case's time is up.
+// wait returns the outcome. It fails the case if its time is up.
 func (e *env) wait(ch <-chan outcome) outcome {
 	select {
 	case o := <-ch:
@@ -183,7 +188,7 @@ func (e *env) wait(ch <-chan outcome) outcome {
 	}
 }
 
-// together calls fn n times at once.
+// together calls fn n times concurrently.
 func (e *env) together(n int, fn func(i int) error) []outcome {
 	chs := make([]<-chan outcome, n)
 	gate := make(chan struct{})
@@ -198,7 +203,7 @@ func (e *env) together(n int, fn func(i int) error) []outcome {
 	return os
 }
 
-// try runs a Transaction that does nothing, and says whether its fn ran.
+// try runs a Transaction that does nothing, and reports whether its fn ran.
 func (e *env) try(ctx context.Context, identityID string) (ran bool, err error) {
 	err = e.store.Transaction(ctx, identityID, func(context.Context) error {
 		ran = true

@@ -25,7 +25,8 @@ func TestUnbrokenStorePasses(t *testing.T) {
 	Run(t, func(t *testing.T) (flowhook.Store, func() string) { return whole.make(), identities() })
 }
 
-// A store is checked for what it has: the cases of the other interfaces are not run, and not skipped either.
+// A store is checked for what it has: the cases of the other interfaces are not run, and not
+// skipped either.
 func TestPartOfAStorePasses(t *testing.T) {
 	for _, part := range []struct {
 		name   string

@@ -10,7 +10,7 @@ import (
 
 var errOnPurpose = errors.New("storetest: this transaction fails on purpose")
 
-// transactionCases are about one call of Transaction: how it begins, and how it ends.
+// transactionCases test how one call of Transaction begins and ends.
 var transactionCases = []testCase{
 	{
 		name:        "fn-runs-once",
@@ -24,7 +24,7 @@ var transactionCases = []testCase{
 	},
 	{
 		name:        "failing-fn-runs-once",
-		explanation: "Transaction runs fn exactly once, also where it fails: it is not the store that tries again",
+		explanation: "Transaction runs fn exactly once, even if it fails: the store does not retry",
 		needs:       transactions,
 		run: func(e *env) {
 			ran := 0
@@ -82,7 +82,7 @@ var transactionCases = []testCase{
 	},
 	{
 		name:        "goexit-goes-on",
-		explanation: "where fn calls runtime.Goexit, its goroutine ends after the rollback: Transaction does not return",
+		explanation: "if fn calls runtime.Goexit, its goroutine ends after the rollback: Transaction does not return",
 		needs:       transactions,
 		run: func(e *env) {
 			ran := 0
@@ -96,7 +96,7 @@ var transactionCases = []testCase{
 	},
 	{
 		name:        "ended-context-does-not-begin",
-		explanation: "where ctx has ended already, Transaction returns ctx.Err() and does not run fn",
+		explanation: "if ctx has already ended, Transaction returns ctx.Err() and does not run fn",
 		needs:       transactions,
 		run: func(e *env) {
 			ran, err := e.try(e.cancelled(), e.newIdentity())
@@ -106,7 +106,7 @@ var transactionCases = []testCase{
 	},
 	{
 		name:        "ended-context-does-not-commit",
-		explanation: "where ctx is cancelled before the commit, Transaction returns ctx.Err(), though fn returned nil",
+		explanation: "if ctx is canceled before the commit, Transaction returns ctx.Err(), even if fn returned nil",
 		needs:       transactions,
 		run: func(e *env) {
 			ctx, cancel := context.WithCancel(e.ctx)
@@ -117,7 +117,7 @@ var transactionCases = []testCase{
 	},
 	{
 		name:        "deadline-does-not-commit",
-		explanation: "where ctx reaches its deadline before the commit, Transaction returns ctx.Err(), though fn returned nil",
+		explanation: "if ctx reaches its deadline before the commit, Transaction returns ctx.Err(), even if fn returned nil",
 		needs:       transactions,
 		run: func(e *env) {
 			err := e.store.Transaction(e.briefly(), e.newIdentity(), func(ctx context.Context) error {
@@ -129,7 +129,7 @@ var transactionCases = []testCase{
 	},
 	{
 		name:        "error-wins-over-ended-context",
-		explanation: "Transaction returns fn's error also where ctx has ended meanwhile: it says what went wrong first",
+		explanation: "Transaction returns fn's error even if ctx has ended meanwhile, because it says what went wrong first",
 		needs:       transactions,
 		run: func(e *env) {
 			ctx, cancel := context.WithCancel(e.ctx)

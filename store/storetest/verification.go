@@ -10,11 +10,11 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// verificationCases are about CreateVerification: what is stored, and that it is stored once.
+// verificationCases test what CreateVerification stores, and that it stores it once.
 var verificationCases = []testCase{
 	{
 		name:        "token-comes-back",
-		explanation: "ConsumeVerification gives a token as it was stored: every byte of the hash, identity and address, and times that are Equal, whatever their zone",
+		explanation: "ConsumeVerification returns a token as it was stored: every byte of the hash, identity and address, and times that are Equal, whatever their zone",
 		needs:       verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
@@ -54,7 +54,7 @@ var verificationCases = []testCase{
 	},
 	{
 		name:        "stored-hash-is-a-copy",
-		explanation: "the caller may go on to use the hash that it gave, and the one that it got: a store keeps a copy and gives a copy",
+		explanation: "the caller may change the hash that it passed and the one that it got: a store keeps a copy and returns a copy",
 		needs:       verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
@@ -89,7 +89,7 @@ var verificationCases = []testCase{
 	},
 	{
 		name:        "not-created-changes-nothing",
-		explanation: "where created is false, the new token is not stored, and the old one still works",
+		explanation: "if created is false, the new token is not stored, and the old one still works",
 		needs:       verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
@@ -165,7 +165,7 @@ var verificationCases = []testCase{
 	},
 	{
 		name:        "ended-context-creates-no-token",
-		explanation: "CreateVerification is an error where ctx has ended, and changes nothing",
+		explanation: "CreateVerification is an error if ctx has ended, and changes nothing",
 		needs:       verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
@@ -177,7 +177,7 @@ var verificationCases = []testCase{
 	},
 }
 
-// again gives another token for the same identity and address.
+// again returns another token for the same identity and address.
 func (e *env) again(v flowhook.VerificationToken) flowhook.VerificationToken {
 	next := e.token(v.IdentityID)
 	next.Address, next.IssuedAt, next.ExpiresAt = v.Address, v.IssuedAt, v.ExpiresAt
@@ -192,7 +192,7 @@ func (e *env) requireCreated(want bool, v flowhook.VerificationToken, notSince t
 	require.Equal(e, want, created, "created")
 }
 
-// requireToken consumes a token, and checks that it comes back as it is here.
+// requireToken consumes a token, and requires that it comes back unchanged.
 func (e *env) requireToken(want flowhook.VerificationToken) {
 	got, err := e.verifications().ConsumeVerification(e.ctx, want.Hash, want.IssuedAt)
 	require.NoError(e, err)
