@@ -26,8 +26,8 @@ type nowhere struct{}
 
 func (nowhere) Send(context.Context, flowhook.Message) error { return nil }
 
-// options have everything that a built-in hook needs, and two custom hooks: audit, and note, which has
-// a config.
+// options have everything that a built-in hook needs, and two custom hooks: audit, and note, which
+// has a config.
 func options() flowhook.Options {
 	return flowhook.Options{
 		Store: memstore.New(), Courier: nowhere{}, VerificationURL: "https://auth.example.org/confirm",

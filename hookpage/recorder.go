@@ -11,13 +11,14 @@ import (
 )
 
 // A Recorder records what hooks do, for the page: how often they run, answer and fail, how long
-// they take, and when and how they last failed. Make it with [NewRecorder]. Pass its Wrap to flowhook
-// as Options.Wrap, and the Recorder to [Handler].
+// they take, and when and how they last failed. Make it with [NewRecorder]. Pass its Wrap to
+// flowhook as Options.Wrap, and the Recorder to [Handler].
 //
 // A Recorder tells entries apart by point, name and position. After a Reload, an entry at an
 // unchanged position continues its record. Records of removed entries stay in memory.
 //
-// A Recorder is safe for concurrent use. Pipelines that share it share the record of an equal entry.
+// A Recorder is safe for concurrent use. Pipelines that share it share the record of an equal
+// entry.
 type Recorder struct {
 	now func() time.Time
 

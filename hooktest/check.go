@@ -16,24 +16,25 @@ import (
 	"github.com/flowhook/flowhook/store/memstore"
 )
 
-// CheckFile checks a file as [flowhook.Config.Check] does, and fails t once for every error and every warning, with its
-// position, the problem and the fix. It logs notes, and returns all findings.
+// CheckFile checks a file as [flowhook.Config.Check] does. It fails t once for each error and each
+// warning, with the position, the problem and the fix. It logs notes, and returns all findings.
 //
-// accept lists the rules, such as "enumeration", whose warnings are intended in this file: CheckFile
-// logs them. An unknown rule fails t, and so does one that found nothing, so that the list stays
-// true. Errors cannot be accepted. With opts.Strict, neither can warnings, because New refuses them.
+// accept lists the rules, such as "enumeration", whose warnings are intended in this file:
+// CheckFile logs them. An unknown rule fails t, and so does one that found nothing, so that the
+// list stays true. Errors cannot be accepted. With opts.Strict, neither can warnings, because New
+// refuses them.
 //
 // The rules in opts.Accept hold for New and Reload, too. CheckFile drops their findings, even with
 // opts.Strict. Such a rule may find nothing, because the same options may serve several files.
 //
-// A store, a courier, a secret and a VerificationURL that the hooks of the file need, and that neither it nor opts have,
-// are filled in, and nothing is found out about them. References, such as ${NAME}, are resolved: t.Setenv sets what they
-// need. A file that cannot be read ends the test.
+// If the hooks of the file need a store, a courier, a secret or a VerificationURL that neither the
+// file nor opts have, CheckFile adds it and reports nothing about it. It resolves references such
+// as ${NAME}: set them with t.Setenv. A file that cannot be read ends the test.
 func CheckFile(t testing.TB, path string, opts flowhook.Options, accept ...string) []flowhook.Finding {
 	t.Helper()
 	cfg := load(t, path)
 	strict := opts.Strict
-	opts.Strict = false // it would keep back all that is no error
+	opts.Strict = false
 	opts, filled := fill(cfg, opts)
 
 	found := slices.DeleteFunc(cfg.Check(opts), func(f flowhook.Finding) bool {
@@ -41,7 +42,7 @@ func CheckFile(t testing.TB, path string, opts flowhook.Options, accept ...strin
 		return f.Position == (flowhook.Position{}) && slices.ContainsFunc(filled, of)
 	})
 	rules := map[string]bool{}
-	wrong := false // then nothing but errors was found
+	wrong := false // then there are only errors
 	for _, f := range found {
 		rules[f.Rule] = true
 		switch {
@@ -56,9 +57,9 @@ func CheckFile(t testing.TB, path string, opts flowhook.Options, accept ...strin
 	}
 	for _, rule := range accept {
 		if rule != "invalid" && !slices.Contains(check.Rules, rule) {
-			t.Errorf("%s: unknown rule %q is accepted; %s", path, rule, spell.Hint(rule, check.Rules))
+			t.Errorf("%s: accept has the unknown rule %q; %s", path, rule, spell.Hint(rule, check.Rules))
 		} else if !rules[rule] && !wrong {
-			t.Errorf("%s: nothing was found by the rule %q, which is accepted; take it out of the list", path, rule)
+			t.Errorf("%s: the accepted rule %q found nothing; remove it from the list", path, rule)
 		}
 	}
 	return found
@@ -102,8 +103,8 @@ func fill(cfg *flowhook.Config, opts flowhook.Options) (full flowhook.Options, f
 
 func newSecret() string { return rand.Text() + rand.Text() + rand.Text() }
 
-// A courier notes the mails that it is given in the record of the run, and passes them on.
-type courier struct{ next flowhook.Courier } // nil: to nobody
+// A courier adds emails to the trace of the run and passes them on.
+type courier struct{ next flowhook.Courier } // may be nil
 
 func (c courier) Send(ctx context.Context, m flowhook.Message) error {
 	if c.next != nil {
@@ -111,6 +112,6 @@ func (c courier) Send(ctx context.Context, m flowhook.Message) error {
 			return err
 		}
 	}
-	recordOf(ctx).mail(m)
+	traceFrom(ctx).addEmail(m)
 	return nil
 }

@@ -55,7 +55,8 @@ func write(t testing.TB, text string) string {
 	return path
 }
 
-// requireEach asserts that there is one text for each list of parts, in order, and that it has all of them.
+// requireEach asserts that there is one text for each list of parts, in order, and that it has all
+// of them.
 func requireEach(t *testing.T, texts []string, parts ...[]string) {
 	t.Helper()
 	require.Len(t, texts, len(parts), "%q", texts)
@@ -108,7 +109,7 @@ func TestCheckFile(t *testing.T) {
 		requireEach(t, got.logs, []string{"enumeration: ", "(accepted)"})
 
 		got, _ = check(enumerates, flowhook.Options{}, "enumeration", "never-runs")
-		requireEach(t, got.errors, []string{"auth.yml", `"never-runs"`, "take it out"})
+		requireEach(t, got.errors, []string{"auth.yml", `"never-runs"`, "remove it from the list"})
 	})
 
 	t.Run("suggests the name of a misspelled rule", func(t *testing.T) {

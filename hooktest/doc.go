@@ -1,5 +1,5 @@
-// Package hooktest tests a service's configuration, its hooks and its handlers, without its database,
-// mail server or clock.
+// Package hooktest tests a service's configuration, its hooks and its handlers, without its
+// database, mail server or clock.
 //
 // [CheckFile] checks the configuration:
 //
@@ -39,6 +39,6 @@
 //	}
 //
 // Pass the options that the service passes to flowhook.New, as far as they matter: the factories of
-// its hooks, its own flows and strategies. The package adds what is missing and a test needs. It does
-// not change what you set.
+// its hooks, and its own flows and strategies. The package sets the options that a test needs and
+// you left empty. It does not change the others.
 package hooktest

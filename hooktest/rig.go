@@ -3,7 +3,6 @@ package hooktest
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -15,34 +14,37 @@ import (
 	"github.com/flowhook/flowhook/store/memstore"
 )
 
-// A Rig is a pipeline with a store, a courier and a clock for tests. It keeps them from one run to the next, so that a
-// test can sign in twice, or a day later. It is made by [New] or [NewWith] and safe for concurrent use, by one exchange
-// at a time each.
+// A Rig is a pipeline with a store, a courier and a clock for tests. It keeps them from one run to
+// the next, so a test can sign in twice, or a day later. Make it with [New] or [NewWith]. A Rig is
+// safe for concurrent use, if each exchange is used by one call at a time.
 type Rig struct {
 	Pipeline *flowhook.Pipeline
-	Store    flowhook.Store // Options.Store; without one a new memstore
+	Store    flowhook.Store // Options.Store, or a new memstore
 	Clock    *Clock         // nil: Options.Now was set
 
 	t   testing.TB
 	now func() time.Time
-	log *logbook
+	log *testLog
 
-	mu   sync.Mutex
-	seen []string // the IDs of the sessions that exchanges had
+	mu         sync.Mutex
+	sessionIDs []string // of the sessions that exchanges had
 }
 
-// New makes a rig with the configuration of a file. What is wrong with it, or with opts, ends the test. A store, a courier
-// and a clock are filled in where opts have none, and a secret and a VerificationURL where the file has none either. A
-// Courier and a Wrap that opts have are called as well. The pipeline logs to t, unless opts have a Logger.
+// New returns a rig with the configuration in a file. An error in the file or in opts ends the
+// test.
+//
+// New sets the Store, the Courier and Now if opts have none, and Secrets and VerificationURL if the
+// file has none either. It also calls the Courier and the Wrap of opts. The pipeline logs to t,
+// unless opts have a Logger.
 func New(t testing.TB, path string, opts flowhook.Options) *Rig {
 	t.Helper()
 	return NewWith(t, load(t, path), opts)
 }
 
-// NewWith is [New] with a configuration that the test made. Nil has no hooks.
+// NewWith is like [New] with a Config instead of a file. A nil Config has no hooks.
 func NewWith(t testing.TB, cfg *flowhook.Config, opts flowhook.Options) *Rig {
 	t.Helper()
-	r := &Rig{t: t, log: &logbook{t: t}}
+	r := &Rig{t: t, log: &testLog{t: t}}
 	if opts.Store == nil {
 		opts.Store = memstore.New()
 	}
@@ -66,7 +68,8 @@ func NewWith(t testing.TB, cfg *flowhook.Config, opts flowhook.Options) *Rig {
 	return r
 }
 
-// withSecrets adds a secret, also where no hook needs it but save may, unless there is one.
+// withSecrets adds a secret unless opts or the file have one. Save may need it even if no hook
+// does.
 func withSecrets(cfg *flowhook.Config, opts flowhook.Options) flowhook.Options {
 	if len(opts.Secrets) > 0 {
 		return opts
@@ -74,50 +77,52 @@ func withSecrets(cfg *flowhook.Config, opts flowhook.Options) flowhook.Options {
 	with := opts
 	with.Secrets = []string{newSecret()}
 	probe := with
-	probe.Accept = nil // it may have the rule
-	if slices.ContainsFunc(cfg.Check(probe), func(f flowhook.Finding) bool { return f.Rule == "unused-secrets" }) {
-		return opts // the file has some
+	probe.Accept = nil // it could hide the finding
+	unused := func(f flowhook.Finding) bool { return f.Rule == "unused-secrets" }
+	if slices.ContainsFunc(cfg.Check(probe), unused) {
+		return opts // the file has secrets
 	}
 	return with
 }
 
-// A wrap is Options.Wrap.
+// A wrap is a function for Options.Wrap.
 type wrap = func(p flowhook.Point, name string, next flowhook.Hook) flowhook.Hook
 
-// wrap notes which hooks run, around the Wrap of the options.
-func (r *Rig) wrap(own wrap) wrap {
+// wrap returns a wrap that traces which hooks run. It calls inner, the Wrap of the options, first.
+func (r *Rig) wrap(inner wrap) wrap {
 	return func(p flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
-		if own != nil {
-			next = own(p, name, next)
+		if inner != nil {
+			next = inner(p, name, next)
 		}
 		if f, ok := next.(flowhook.HookFunc); next == nil || ok && f == nil {
-			return nil // New says so
+			return nil // New reports it
 		}
 		return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
-			rec := recordOf(ctx)
-			rec.concerns(x)
-			rec.hook(HookRun{Point: p, Name: name})
+			tr := traceFrom(ctx)
+			tr.setExchange(x)
+			tr.addHook(HookRun{Point: p, Name: name})
 			err := next.Run(ctx, x)
-			r.note(x)
+			r.addSession(x)
 			return err
 		})
 	}
 }
 
-// note takes down the session that an exchange has.
-func (r *Rig) note(x *flowhook.Exchange) {
+// addSession remembers the session of an exchange, for Sessions.
+func (r *Rig) addSession(x *flowhook.Exchange) {
 	if x.Session == nil {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !slices.Contains(r.seen, x.Session.ID) {
-		r.seen = append(r.seen, x.Session.ID)
+	if !slices.Contains(r.sessionIDs, x.Session.ID) {
+		r.sessionIDs = append(r.sessionIDs, x.Session.ID)
 	}
 }
 
-// Sessions gives the live sessions of an identity in the store, the oldest first: those among the sessions that were in an
-// exchange of this rig, as every session is that flowhook issues. Without a [flowhook.SessionStore] there are none.
+// Sessions returns the live sessions of an identity in the store, the oldest first. It finds the
+// sessions that were in an exchange of this rig, as all sessions are that flowhook issues. It
+// returns none if the store is not a [flowhook.SessionStore].
 func (r *Rig) Sessions(identityID string) []flowhook.Session {
 	r.t.Helper()
 	store, ok := r.Store.(flowhook.SessionStore)
@@ -125,15 +130,15 @@ func (r *Rig) Sessions(identityID string) []flowhook.Session {
 		return nil
 	}
 	r.mu.Lock()
-	seen := slices.Clone(r.seen)
+	ids := slices.Clone(r.sessionIDs)
 	r.mu.Unlock()
 	var live []flowhook.Session
-	for _, id := range seen {
+	for _, id := range ids {
 		s, err := store.FindSession(context.Background(), id)
 		switch {
 		case errors.Is(err, flowhook.ErrNotFound):
 		case err != nil:
-			r.t.Errorf("hooktest: looking for sessions: %v", err)
+			r.t.Errorf("hooktest: finding sessions: %v", err)
 		case s.IdentityID == identityID && r.now().Before(s.ExpiresAt):
 			live = append(live, s)
 		}
@@ -142,7 +147,7 @@ func (r *Rig) Sessions(identityID string) []flowhook.Session {
 	return live
 }
 
-// signedIn gives the session that cookies stand for, as the next request would have it; nil if there is none.
+// signedIn returns the session that a next request with these cookies would have, or nil.
 func (r *Rig) signedIn(cookies []*http.Cookie) *flowhook.Session {
 	r.t.Helper()
 	next := httptest.NewRequest(http.MethodGet, "https://auth.example/", nil)
@@ -151,45 +156,7 @@ func (r *Rig) signedIn(cookies []*http.Cookie) *flowhook.Session {
 	}
 	s, err := r.Pipeline.Sessions().FromRequest(next)
 	if err != nil && !errors.Is(err, flowhook.ErrNoSession) && !errors.Is(err, flowhook.ErrNotConfigured) {
-		r.t.Errorf("hooktest: reading the answer's session: %v", err)
+		r.t.Errorf("hooktest: reading the session from the response: %v", err)
 	}
 	return s
-}
-
-// A logbook is what the pipeline logs. It shows the lines to the test.
-type logbook struct {
-	t    testing.TB
-	mu   sync.Mutex
-	text []byte
-}
-
-// logger writes lines without the time, which is not that of the rig's clock.
-func (l *logbook) logger() *slog.Logger {
-	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
-		if len(groups) == 0 && a.Key == slog.TimeKey {
-			return slog.Attr{}
-		}
-		return a
-	}}))
-}
-
-// Write takes one line.
-func (l *logbook) Write(line []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.text = append(l.text, line...)
-	l.t.Logf("%s", line)
-	return len(line), nil
-}
-
-func (l *logbook) len() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.text)
-}
-
-func (l *logbook) from(start int) string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return string(l.text[start:])
 }

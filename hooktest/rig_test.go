@@ -79,7 +79,7 @@ func at(flow flowhook.Flow, phase flowhook.Phase, strategy flowhook.Strategy) fl
 	return flowhook.Point{Flow: flow, Phase: phase, Strategy: strategy}
 }
 
-func TestRigKeepsStoreClockAndSecretBetweenRuns(t *testing.T) {
+func TestRig_KeepsStateBetweenRuns(t *testing.T) {
 	rig := newRig(t)
 	issue := func(x *flowhook.Exchange) func(context.Context) error {
 		return func(ctx context.Context) error { return rig.Pipeline.Sessions().Issue(ctx, x) }
@@ -115,7 +115,7 @@ func TestRigKeepsStoreClockAndSecretBetweenRuns(t *testing.T) {
 }
 
 // A hook of which the work is left out is seen.
-func TestNoOpIsSeen(t *testing.T) {
+func TestRig_DetectsNoOpHook(t *testing.T) {
 	nothing := func(flowhook.Point, string, flowhook.Hook) flowhook.Hook {
 		return flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error { return nil })
 	}
@@ -132,7 +132,7 @@ func TestNoOpIsSeen(t *testing.T) {
 	require.Nil(t, got.SignedIn)
 }
 
-func TestRigUsesWhatItIsGiven(t *testing.T) {
+func TestRig_UsesOptions(t *testing.T) {
 	var clock hooktest.Clock
 	var log strings.Builder
 	sent := &sink{}
@@ -158,7 +158,7 @@ func TestRigUsesWhatItIsGiven(t *testing.T) {
 	require.Contains(t, got.Mails[0].Link, "https://www.example.org/confirm?token=")
 	require.Contains(t, log.String(), "enumeration")
 	require.Nil(t, rig.Clock)
-	require.PanicsWithValue(t, "hooktest: the rig has no clock, since Options.Now is set; advance the one that it belongs to",
+	require.PanicsWithValue(t, "hooktest: the rig has no clock because Options.Now is set; advance your own clock",
 		func() { rig.Clock.Advance(time.Hour) })
 	clock.Advance(24 * time.Hour)
 	require.Empty(t, rig.Sessions("alice"))
@@ -180,7 +180,7 @@ func TestRigUsesWhatItIsGiven(t *testing.T) {
 }
 
 // The file's secret signs, not one that is filled in.
-func TestRigUsesTheSecretOfTheFile(t *testing.T) {
+func TestRig_FileSecret(t *testing.T) {
 	path := write(t, "secrets: {session: [0123456789abcdef]}\n")
 	issue := func(rig *hooktest.Rig) *hooktest.Result {
 		x := exchange("alice")
@@ -198,7 +198,7 @@ func TestRigUsesTheSecretOfTheFile(t *testing.T) {
 	}
 }
 
-func TestRigHasASecretThatOnlySaveNeeds(t *testing.T) {
+func TestRig_SecretForSave(t *testing.T) {
 	rig := hooktest.NewWith(t, nil, flowhook.Options{})
 	x := exchange("alice")
 	got := rig.Complete(flowhook.Login, flowhook.Password, x, func(ctx context.Context) error { return rig.Pipeline.Sessions().Issue(ctx, x) })
@@ -214,7 +214,7 @@ func (noRollback) Transaction(ctx context.Context, _ string, fn func(ctx context
 }
 
 // A session that a failed run has left in the store is seen, as is one that was there before.
-func TestSessionsAreThoseOfTheStore(t *testing.T) {
+func TestSessions_OfStore(t *testing.T) {
 	opts := flowhook.Options{Store: noRollback{memstore.New()}}
 	fail := flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error { return errGate })
 	var hooks, save flowhook.Config
@@ -241,7 +241,7 @@ func TestSessionsAreThoseOfTheStore(t *testing.T) {
 	require.Equal(t, []flowhook.Session{old}, rig.Run(at(flowhook.Settings, flowhook.After, flowhook.Profile), x).Sessions)
 }
 
-func TestRigRefusesWhatNewRefuses(t *testing.T) {
+func TestNew_InvalidOptions(t *testing.T) {
 	got := under(t, func(fake testing.TB) { hooktest.New(fake, "testdata/auth.yml", flowhook.Options{}) })
 	for _, hook := range []string{"gatekeeper", "greet", "slow_down", "refuse"} {
 		require.Contains(t, got.fatal, `unknown hook "`+hook+`"`)
@@ -259,7 +259,7 @@ func TestRigRefusesWhatNewRefuses(t *testing.T) {
 }
 
 // Runs beside each other keep their records apart.
-func TestRunsAtOnce(t *testing.T) {
+func TestRig_Concurrent(t *testing.T) {
 	rig := newRig(t)
 	var all sync.WaitGroup
 	for _, name := range []string{"alice", "bob", "carol", "dave"} {

@@ -40,13 +40,14 @@ type Result struct {
 	// SignedIn is the session of the response's cookies. It is nil if they have no valid one.
 	SignedIn *flowhook.Session
 
-	// Log is what the pipeline logged meanwhile. It is empty if Options.Logger was set.
+	// Log is what the pipeline logged during the call. It is empty if Options.Logger was set.
 	Log string
 }
 
 // Run runs the hooks of a point, as [flowhook.Pipeline.Run] does. If the file has hooks at an
-// earlier phase, run that first on the same exchange: otherwise the error is
-// flowhook.ErrPhaseSkipped. When Run returns, all that hooks left for after the commit is done.
+// earlier phase, run that phase first on the same exchange; otherwise the error is
+// flowhook.ErrPhaseSkipped. When Run returns, everything that hooks left for after the commit is
+// done.
 //
 // x may be nil, for an exchange without an identity. Without x.Request, the request is a POST
 // without a form. x.Writer is the rig's during the run. As in [flowhook.Pipeline.Middleware], the
@@ -70,14 +71,14 @@ func (r *Rig) Complete(flow flowhook.Flow, strategy flowhook.Strategy, x *flowho
 		if handled || err != nil {
 			return handled, err
 		}
-		noted := save
+		traced := save
 		if save != nil {
-			noted = func(ctx context.Context) error {
-				defer r.note(x) // if the attempt fails, the exchange will not have it
+			traced = func(ctx context.Context) error {
+				defer r.addSession(x) // a failed attempt takes it out of the exchange
 				return save(ctx)
 			}
 		}
-		return r.Pipeline.Complete(ctx, flow, strategy, noted)
+		return r.Pipeline.Complete(ctx, flow, strategy, traced)
 	})
 }
 
@@ -97,11 +98,11 @@ func (r *Rig) Serve(flow flowhook.Flow, handler http.Handler, req *http.Request)
 	}
 	got, x := r.observe(req, func(ctx context.Context, w http.ResponseWriter) {
 		served := req.WithContext(ctx)
-		if served.Body == nil { // a server's request has one
+		if served.Body == nil { // a server's request has a body
 			served.Body = http.NoBody
 		}
 		r.Pipeline.Middleware(flow)(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-			recordOf(ctx).concerns(flowhook.MustFromContext(req.Context()))
+			traceFrom(ctx).setExchange(flowhook.MustFromContext(req.Context()))
 			handler.ServeHTTP(w, req)
 		})).ServeHTTP(w, served)
 	})
@@ -121,19 +122,19 @@ func (r *Rig) run(x *flowhook.Exchange,
 	}
 	handled, err := false, error(nil)
 	got, _ := r.observe(x.Request, func(ctx context.Context, w http.ResponseWriter) {
-		recordOf(ctx).concerns(x)
-		r.note(x)
+		traceFrom(ctx).setExchange(x)
+		r.addSession(x)
 		ctx = flowhook.NewContext(ctx, x)
 		x.Request = x.Request.WithContext(ctx)
-		was := x.Writer
+		original := x.Writer
 		x.Writer = w
-		defer func() { x.Writer = was }()
+		defer func() { x.Writer = original }()
 		handled, err = run(ctx, x)
 	})
 	if got.Err == nil {
 		got.Handled, got.Err = handled, err
 	}
-	if !got.Handled { // the server has answered in the handler's place
+	if !got.Handled { // the server answered because there is no handler
 		got.Status, got.Body = 0, ""
 	}
 	return got
@@ -143,13 +144,13 @@ func newRequest() *http.Request {
 	return httptest.NewRequest(http.MethodPost, "https://auth.example/", nil)
 }
 
-// observe calls serve with a context that records what happens, and with the writer of a real
+// observe calls serve with a context that traces what happens, and with the writer of a real
 // server. It returns the exchange that hooks and handlers used.
 func (r *Rig) observe(req *http.Request,
 	serve func(ctx context.Context, w http.ResponseWriter)) (*Result, *flowhook.Exchange) {
 	r.t.Helper()
-	got, rec, logged := &Result{}, &record{}, r.log.len()
-	ctx := context.WithValue(req.Context(), recordKey{}, rec)
+	got, tr, logged := &Result{}, &trace{}, r.log.len()
+	ctx := context.WithValue(req.Context(), traceKey{}, tr)
 	res, err := overWire(req.Method, func(w http.ResponseWriter) (abort bool) {
 		defer func() {
 			if v := recover(); v == http.ErrAbortHandler {
@@ -168,8 +169,8 @@ func (r *Rig) observe(req *http.Request,
 	default:
 		got.Status, got.Header, got.Body, got.Cookies = res.status, res.header, res.body, res.cookies
 	}
-	x := rec.fill(got)
-	r.note(x)
+	x := tr.copyTo(got)
+	r.addSession(x)
 	if x.Identity != nil {
 		got.Sessions = r.Sessions(x.Identity.ID)
 	}

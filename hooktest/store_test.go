@@ -26,7 +26,7 @@ func (d *down) FindSession(ctx context.Context, id string) (flowhook.Session, er
 	return d.Store.FindSession(ctx, id)
 }
 
-func TestAStoreInTroubleFailsTheTest(t *testing.T) {
+func TestRig_StoreFails(t *testing.T) {
 	store := &down{Store: memstore.New()}
 	got := under(t, func(fake testing.TB) {
 		opts := options()
@@ -38,11 +38,11 @@ func TestAStoreInTroubleFailsTheTest(t *testing.T) {
 		require.Empty(t, rig.Sessions("alice"))
 		rig.Complete(flowhook.Registration, flowhook.Password, exchange("bob"), nil)
 	})
-	requireEach(t, got.errors, []string{"looking for sessions", "down"}, []string{"looking for sessions", "down"}, []string{"looking for sessions", "down"},
+	requireEach(t, got.errors, []string{"finding sessions", "down"}, []string{"finding sessions", "down"}, []string{"finding sessions", "down"},
 		[]string{"reading the answer's session", "down"})
 }
 
-func TestARigWithoutASessionStoreKnowsNoSessions(t *testing.T) {
+func TestRig_WithoutSessionStore(t *testing.T) {
 	rig := hooktest.NewWith(t, nil, flowhook.Options{Store: struct{ flowhook.Store }{memstore.New()}})
 	x := exchange("alice")
 	x.Session = &flowhook.Session{ID: "its own", IdentityID: "alice"}
@@ -50,7 +50,7 @@ func TestARigWithoutASessionStoreKnowsNoSessions(t *testing.T) {
 }
 
 // In whichever order the rig has come across them.
-func TestSessionsStandInTheOrderTheyWereIssued(t *testing.T) {
+func TestSessions_OldestFirst(t *testing.T) {
 	rig := hooktest.NewWith(t, nil, flowhook.Options{})
 	store, now := rig.Store.(flowhook.SessionStore), rig.Clock.Now()
 	for i, id := range []string{"newer", "older"} {
@@ -66,7 +66,7 @@ func TestSessionsStandInTheOrderTheyWereIssued(t *testing.T) {
 }
 
 // What a test runs on the pipeline itself is no run of the rig's.
-func TestThePipelineCanBeUsedWithoutTheRig(t *testing.T) {
+func TestRig_PipelineAlone(t *testing.T) {
 	rig := newRig(t)
 	x := exchange("alice")
 	x.Writer, x.Request = httptest.NewRecorder(), post()

@@ -6,7 +6,7 @@ import (
 	"net/http/httptest"
 )
 
-// A response is what a client has read.
+// A response is what a client read.
 type response struct {
 	status  int
 	header  http.Header

@@ -10,8 +10,8 @@ import (
 	"github.com/flowhook/flowhook/internal/plan"
 )
 
-// Table returns a line for each hook of each chain: its point, the hook, its position, and whether it
-// answers or never runs.
+// Table returns a line for each hook of each chain: its point, the hook, its position, and whether
+// it answers or never runs.
 func Table(chains []plan.Chain) string {
 	if len(chains) == 0 {
 		return "no hooks\n"

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestATableHasALineForEachHook(t *testing.T) {
+func TestTable(t *testing.T) {
 	all := chains([]string{"login", "registration"}, []string{"password"},
 		"login/before ban", "login/after/password revoke", "login/after redirect /home", "login/after audit", "registration/after verify")
 	all[0].Hooks[0].Timeout, all[0].Hooks[0].File = 2*time.Second, "auth.yml:3:5"
@@ -24,15 +24,15 @@ registration/after    verify
 `, "\n"), Table(all))
 }
 
-func TestATableOfNothing(t *testing.T) { require.Equal(t, "no hooks\n", Table(nil)) }
+func TestTable_NoHooks(t *testing.T) { require.Equal(t, "no hooks\n", Table(nil)) }
 
-func TestARedirectThatIsNotReachedDoesNotAnswer(t *testing.T) {
+func TestTable_UnreachedRedirect(t *testing.T) {
 	table := Table(chains([]string{"login"}, nil, "login/after redirect /one", "login/after redirect /two"))
 	require.Regexp(t, `redirect to /one +answers\n`, table)
 	require.Regexp(t, `redirect to /two +never runs\n`, table)
 }
 
-func TestNoNameBreaksALineOfTheTable(t *testing.T) {
+func TestTable_HostileNames(t *testing.T) {
 	all := chains([]string{"login"}, nil, "login/after x")
 	all[0].Flow, all[0].Strategy = "log\tin\v", "pass\nword"
 	all[0].Hooks[0].Hook, all[0].Hooks[0].File = named("a\nlogin/after\tb\u202e\u2028"), "c\td:1"

@@ -164,10 +164,10 @@ func (d *diagram) hooks(c plan.Chain) (to string) {
 	return to
 }
 
-// escape writes everything except letters, digits and some characters of paths as Mermaid entities, so
-// that a text does not end its label and is not read as syntax, HTML, Markdown or a directive (%%{).
-// Mermaid looks for formulas ($$) and icons (fa:fa-car) after decoding entities, so an invisible word
-// joiner breaks them up.
+// escape writes everything except letters, digits and some characters of paths as Mermaid entities,
+// so that a text does not end its label and is not read as syntax, HTML, Markdown or a directive
+// (%%{). Mermaid looks for formulas ($$) and icons (fa:fa-car) after decoding entities, so an
+// invisible word joiner breaks them up.
 func escape(s string) string {
 	const joiner = "#8288;"
 	var b strings.Builder

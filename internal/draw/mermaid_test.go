@@ -14,7 +14,8 @@ import (
 // named returns the name of a hook.
 func named(name string) conf.Value { return conf.Value{Node: &yaml.Node{Value: name}} }
 
-// chains makes hooks of "flow/phase/strategy name", or "flow/phase/strategy redirect /target", and their chains.
+// chains makes hooks of "flow/phase/strategy name", or "flow/phase/strategy redirect /target", and
+// their chains.
 func chains(flows, strategies []string, lines ...string) []plan.Chain {
 	var hooks []*conf.Entry
 	for i, line := range lines {
@@ -36,7 +37,7 @@ func one(t *testing.T, lines ...string) *lane {
 	return d.lanes[0]
 }
 
-func TestALaneGoesFromTheRequestToTheAnswer(t *testing.T) {
+func TestMermaid_Lane(t *testing.T) {
 	l := one(t, "login/before ban", "login/before_persist gate", "login/after session", "login/after audit")
 	require.Equal(t, "login by any strategy", l.title)
 	require.Len(t, l.starts, 1)
@@ -46,7 +47,7 @@ func TestALaneGoesFromTheRequestToTheAnswer(t *testing.T) {
 	require.Empty(t, l.marked("answers"))
 }
 
-func TestWhatFailedStandsBeside(t *testing.T) {
+func TestMermaid_FailedHooks(t *testing.T) {
 	l := one(t, "login/failed audit")
 	require.Len(t, l.starts, 2)
 	require.Equal(t, []string{"request", "your handler", "(save)", "commit", "your handler answers"}, l.path(t, l.starts[0]))
@@ -58,7 +59,7 @@ func TestWhatFailedStandsBeside(t *testing.T) {
 	require.Equal(t, []string{"failed: audit | never runs"}, l.marked("never"))
 }
 
-func TestARedirectAnswers(t *testing.T) {
+func TestMermaid_RedirectAnswers(t *testing.T) {
 	for _, row := range []struct {
 		name  string
 		hooks []string
@@ -89,7 +90,7 @@ func TestARedirectAnswers(t *testing.T) {
 	}
 }
 
-func TestEveryStrategyHasALaneAndSoHasTheRest(t *testing.T) {
+func TestMermaid_Lanes(t *testing.T) {
 	d := parse(t, Mermaid(chains([]string{"login", "registration", "logout"}, []string{"password", "oidc"},
 		"login/before ban", "login/after audit", "login/after/password revoke", "registration/after/oidc session", "logout/after audit")))
 	paths := map[string][]string{}
@@ -106,13 +107,13 @@ func TestEveryStrategyHasALaneAndSoHasTheRest(t *testing.T) {
 	require.Equal(t, []string{"request", "your handler", "(save)", "commit", "your handler answers"}, paths["registration by any other strategy"])
 }
 
-func TestNoHooksAreADrawing(t *testing.T) {
+func TestMermaid_NoHooks(t *testing.T) {
 	d := parse(t, Mermaid(nil))
 	require.Empty(t, d.lanes)
 	require.Equal(t, []string{"no hooks"}, d.alone)
 }
 
-func TestALabelSaysWhereAndHowLong(t *testing.T) {
+func TestMermaid_LabelHasPositionAndTimeout(t *testing.T) {
 	all := chains([]string{"login"}, nil, "login/after audit")
 	all[0].Hooks[0].File, all[0].Hooks[0].Timeout = "auth.yml:9:17", 2*time.Second
 	l := parse(t, Mermaid(all)).lanes[0]
@@ -120,7 +121,7 @@ func TestALabelSaysWhereAndHowLong(t *testing.T) {
 }
 
 // TestMermaid_Draws in internal/drawtest shows how Mermaid draws these.
-func TestNoTextEndsItsLabel(t *testing.T) {
+func TestMermaid_HostileText(t *testing.T) {
 	for _, name := range []string{`"]`, "`**`", "<b>", "&lt;", "#quot;", "%%{init: {}}%%", "end", "a; b", "$$x$$", "fa:fa-car", "x --> y", "ä 名", "https://example.org"} {
 		all := chains([]string{name}, []string{name}, "F/after/S "+name)
 		all = append(all, plan.Chain{Flow: name, Phase: plan.After, Strategy: name, AnsweredBy: []*conf.Entry{nil},

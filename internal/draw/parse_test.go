@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A drawing is what a Mermaid text says, as far as this package writes Mermaid. Whatever else is in it is an error.
+// A drawing is what a Mermaid text says, as far as this package writes Mermaid. Whatever else is in
+// it is an error.
 type drawing struct {
 	lanes []*lane
 	alone []string // labels of nodes outside of lanes
@@ -100,7 +101,8 @@ func parse(t *testing.T, text string) drawing {
 	return d
 }
 
-// read gives a label as Mermaid shows it: a numeric entity without its ampersand, and an invisible joiner.
+// read gives a label as Mermaid shows it: a numeric entity without its ampersand, and an invisible
+// joiner.
 func read(label string) string {
 	label = strings.ReplaceAll(label, "<br>", " | ")
 	return strings.ReplaceAll(html.UnescapeString(strings.ReplaceAll(label, "#", "&#")), "\u2060", "")

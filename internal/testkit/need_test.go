@@ -16,7 +16,7 @@ func (f *fake) Helper()           {}
 func (f *fake) Skip(args ...any)  { f.skipped = args }
 func (f *fake) Fatal(args ...any) { f.failed = args; panic(f) }
 
-func TestWhatIsMissingIsSkippedUnlessNothingMayBe(t *testing.T) {
+func TestMissing_SkipsOrFails(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	t.Setenv("TESTKIT_IS_NOT_SET", "")
 	for what, need := range map[string]func(t testing.TB){

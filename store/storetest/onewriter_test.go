@@ -11,7 +11,7 @@ import (
 
 // A store where everything waits for the one transaction that is open keeps all promises too: many
 // embedded databases are like that.
-func TestOneWriterPasses(t *testing.T) {
+func TestRun_OneWriter(t *testing.T) {
 	Run(t, func(t *testing.T) (flowhook.Store, func() string) {
 		s := &oneWriter{memstore.New(), make(chan struct{}, 1)}
 		next := identities()

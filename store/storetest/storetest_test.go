@@ -15,19 +15,19 @@ import (
 	"github.com/flowhook/flowhook/store/memstore"
 )
 
-func TestWholeStorePasses(t *testing.T) {
+func TestRun_WholeStore(t *testing.T) {
 	Run(t, func(t *testing.T) (flowhook.Store, func() string) { return memstore.New(), identities() })
 }
 
 // The wrapper that the broken stores are made of breaks nothing by itself.
-func TestUnbrokenStorePasses(t *testing.T) {
+func TestRun_UnbrokenWrapper(t *testing.T) {
 	whole := brokenStore{breaks: func(*broken) {}}
 	Run(t, func(t *testing.T) (flowhook.Store, func() string) { return whole.make(), identities() })
 }
 
 // A store is checked for what it has: the cases of the other interfaces are not run, and not
 // skipped either.
-func TestPartOfAStorePasses(t *testing.T) {
+func TestRun_PartialStore(t *testing.T) {
 	for _, part := range []struct {
 		name   string
 		of     func(*memstore.Store) flowhook.Store
@@ -81,7 +81,7 @@ func TestPartOfAStorePasses(t *testing.T) {
 }
 
 // Each store that is broken on purpose fails the cases that the table names for it.
-func TestBrokenStoresAreCaught(t *testing.T) {
+func TestRun_BrokenStoresFail(t *testing.T) {
 	cases := make(map[string]testCase)
 	for _, c := range casesOf(memstore.New()) {
 		cases[c.name] = c
@@ -103,7 +103,7 @@ func TestBrokenStoresAreCaught(t *testing.T) {
 }
 
 // A case that no broken store fails might check nothing.
-func TestEveryCaseCatchesAStore(t *testing.T) {
+func TestRun_CasesCatchBrokenStores(t *testing.T) {
 	caught := make(map[string]bool)
 	for _, b := range brokenStores() {
 		for _, name := range b.caught {
@@ -121,7 +121,7 @@ func TestEveryCaseCatchesAStore(t *testing.T) {
 }
 
 // A store that ignores its context fails its case, and does not hang the test.
-func TestStuckStoreIsGivenUp(t *testing.T) {
+func TestRun_StuckStoreFails(t *testing.T) {
 	release := make(chan struct{})
 	t.Cleanup(func() { close(release) })
 	stuck := &broken{Store: memstore.New()}
@@ -133,7 +133,7 @@ func TestStuckStoreIsGivenUp(t *testing.T) {
 }
 
 // A store that panics fails its case, and does not end the test.
-func TestPanickingStoreFails(t *testing.T) {
+func TestRun_PanickingStoreFails(t *testing.T) {
 	panics := &broken{Store: memstore.New()}
 	panics.transaction = func(context.Context, string, func(context.Context) error) error { panic("the store's own") }
 	r := &recorder{}
