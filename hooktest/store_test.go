@@ -39,7 +39,7 @@ func TestRig_StoreFails(t *testing.T) {
 		rig.Complete(flowhook.Registration, flowhook.Password, exchange("bob"), nil)
 	})
 	requireEach(t, got.errors, []string{"finding sessions", "down"}, []string{"finding sessions", "down"}, []string{"finding sessions", "down"},
-		[]string{"reading the answer's session", "down"})
+		[]string{"reading the session from the response", "down"})
 }
 
 func TestRig_WithoutSessionStore(t *testing.T) {

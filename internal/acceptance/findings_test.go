@@ -1,11 +1,12 @@
 package acceptance_test
 
 import (
-	"github.com/flowhook/flowhook/internal/check"
 	"context"
 	"net/http"
 	"sync"
 	"testing"
+
+	"github.com/flowhook/flowhook/internal/check"
 
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/internal/testkit/flowtest"

@@ -1,7 +1,6 @@
 package acceptance_test
 
 import (
-	"github.com/flowhook/flowhook/internal/check"
 	"context"
 	"fmt"
 	"log/slog"
@@ -12,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/flowhook/flowhook/internal/check"
 
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/internal/testkit/flowtest"
