@@ -2,6 +2,7 @@ package flowhook
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"sync/atomic"
@@ -205,6 +206,9 @@ func (c *exchangeContext) Value(key any) any {
 	}
 	return c.Context.Value(key)
 }
+
+// String keeps the exchange out of a log that prints the context.
+func (c *exchangeContext) String() string { return fmt.Sprint(c.Context, ".WithExchange") }
 
 // FromContext returns the exchange that ctx carries, and reports whether there is one. A handler in
 // [Pipeline.Middleware] calls [MustFromContext] instead.

@@ -522,3 +522,21 @@ func TestMiddleware_InsideRunIsNested(t *testing.T) {
 	require.NoError(t, err)
 	require.ErrorIs(t, got, flowhook.ErrNested)
 }
+
+// A context that a service logs must not show the user.
+func TestMiddleware_ContextText(t *testing.T) {
+	p, err := flowhook.New(nil, flowhook.Options{})
+	require.NoError(t, err)
+	var text string
+	handler := p.Middleware(flowhook.Login)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		x := flowhook.MustFromContext(r.Context())
+		x.Identity = &flowhook.Identity{ID: "alice", Addresses: []flowhook.Address{{Via: "email", Value: "a@example.org"}}}
+		_, err := p.Complete(r.Context(), flowhook.Login, flowhook.Password, nil)
+		require.NoError(t, err)
+		text = fmt.Sprintf("%v %+v", r.Context(), r.Context())
+	}))
+	handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), "POST", "/", nil))
+	require.NotContains(t, text, "alice")
+	require.NotContains(t, text, "example.org")
+	require.Contains(t, text, "WithExchange")
+}
