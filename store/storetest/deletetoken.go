@@ -12,9 +12,10 @@ import (
 // deleteTokenCases test DeleteVerification: an email that was never sent does not count.
 var deleteTokenCases = []testCase{
 	{
-		name:        "deleted-token-does-not-count",
-		explanation: "after DeleteVerification, another token for the address can be created at once: the email was never sent",
-		needs:       verifications,
+		name: "deleted-token-does-not-count",
+		explanation: "after DeleteVerification, another token for the address can be created at once: the email " +
+			"was never sent",
+		needs: verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
@@ -59,9 +60,10 @@ var deleteTokenCases = []testCase{
 		},
 	},
 	{
-		name:        "deleting-spares-other-tokens",
-		explanation: "DeleteVerification deletes no other token of the same identity and address, nor one whose hash begins with the same bytes",
-		needs:       verifications,
+		name: "deleting-spares-other-tokens",
+		explanation: "DeleteVerification deletes no other token of the same identity and address, nor one whose " +
+			"hash begins with the same bytes",
+		needs: verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			next := e.again(v)
@@ -74,9 +76,10 @@ var deleteTokenCases = []testCase{
 		},
 	},
 	{
-		name:        "rolled-back-deletion-does-not-count",
-		explanation: "DeleteVerification is part of the transaction of its context: it counts there at once, and not at all after a rollback",
-		needs:       verifications,
+		name: "rolled-back-deletion-does-not-count",
+		explanation: "DeleteVerification is part of the transaction of its context: it counts there at once, and " +
+			"not at all after a rollback",
+		needs: verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
@@ -97,7 +100,8 @@ var deleteTokenCases = []testCase{
 	},
 	{
 		name: "token-in-use-is-not-deleted",
-		explanation: "while a transaction that has consumed a token is open, DeleteVerification does not wait: it leaves the token, which is used " +
+		explanation: "while a transaction that has consumed a token is open, DeleteVerification does not wait: " +
+			"it leaves the token, which is used " +
 			"after a commit, and good after a rollback (a store with one writer at a time may wait for the writer, and give up when ctx ends)",
 		needs: verifications,
 		run: func(e *env) {

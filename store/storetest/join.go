@@ -9,9 +9,10 @@ import (
 // joinCases test a Transaction within a Transaction.
 var joinCases = []testCase{
 	{
-		name:        "joining-does-not-wait-for-itself",
-		explanation: "a call that joins a Transaction with the identity that it already holds, or with none, does not wait",
-		needs:       transactions,
+		name: "joining-does-not-wait-for-itself",
+		explanation: "a call that joins a Transaction with the identity that it already holds, or with none, " +
+			"does not wait",
+		needs: transactions,
 		run: func(e *env) {
 			id := e.newIdentity()
 			depth := 0
@@ -25,9 +26,10 @@ var joinCases = []testCase{
 		},
 	},
 	{
-		name:        "joined-error-is-returned",
-		explanation: "a joining call returns its fn's error, and errors.Is finds it; so does the outermost call, if the outer fn returns it",
-		needs:       transactions,
+		name: "joined-error-is-returned",
+		explanation: "a joining call returns its fn's error, and errors.Is finds it; so does the outermost call, " +
+			"if the outer fn returns it",
+		needs: transactions,
 		run: func(e *env) {
 			id := e.newIdentity()
 			var inner error
@@ -73,9 +75,10 @@ var joinCases = []testCase{
 		},
 	},
 	{
-		name:        "joining-waits-for-the-identity",
-		explanation: "a joining call waits for its identity while another transaction holds it, and gives up, without running fn, when its ctx ends",
-		needs:       transactions,
+		name: "joining-waits-for-the-identity",
+		explanation: "a joining call waits for its identity while another transaction holds it, and gives up, " +
+			"without running fn, when its ctx ends",
+		needs: transactions,
 		run: func(e *env) {
 			id := e.newIdentity()
 			var ran bool
@@ -91,9 +94,10 @@ var joinCases = []testCase{
 		},
 	},
 	{
-		name:        "joining-holds-both",
-		explanation: "after a joining call has returned, its identity is still held, as is the first: until the outermost call returns",
-		needs:       transactions,
+		name: "joining-holds-both",
+		explanation: "after a joining call has returned, its identity is still held, as is the first: until the " +
+			"outermost call returns",
+		needs: transactions,
 		run: func(e *env) {
 			ids := []string{e.newIdentity(), e.newIdentity()}
 			ran := make([]bool, 2)
@@ -118,9 +122,10 @@ var joinCases = []testCase{
 		},
 	},
 	{
-		name:        "joined-commits-with-the-outermost",
-		explanation: "what a joined call wrote is committed together with the rest when the outermost call returns, and not before",
-		needs:       rows,
+		name: "joined-commits-with-the-outermost",
+		explanation: "what a joined call wrote is committed together with the rest when the outermost call " +
+			"returns, and not before",
+		needs: rows,
 		run: func(e *env) {
 			id, other := e.newIdentity(), e.newIdentity()
 			first, second := e.mark(id), e.mark(other)
@@ -169,9 +174,10 @@ var joinCases = []testCase{
 		},
 	},
 	{
-		name:        "joined-rolls-back-with-the-outermost",
-		explanation: "what a joined call wrote is rolled back if the outermost call fails, though the joined one succeeded",
-		needs:       rows,
+		name: "joined-rolls-back-with-the-outermost",
+		explanation: "what a joined call wrote is rolled back if the outermost call fails, though the joined one " +
+			"succeeded",
+		needs: rows,
 		run: func(e *env) {
 			succeed := func(context.Context) error { return nil }
 			e.requireJoinedLost("", succeed, errOnPurpose)
@@ -179,16 +185,18 @@ var joinCases = []testCase{
 		},
 	},
 	{
-		name:        "joined-failure-is-never-committed",
-		explanation: "if a joined fn returns an error, what it wrote is not committed, even if the outer fn returns nil",
-		needs:       rows,
-		run:         func(e *env) { e.requireJoinedLost("", failures["an error"], nil) },
+		name: "joined-failure-is-never-committed",
+		explanation: "if a joined fn returns an error, what it wrote is not committed, even if the outer fn " +
+			"returns nil",
+		needs: rows,
+		run:   func(e *env) { e.requireJoinedLost("", failures["an error"], nil) },
 	},
 	{
-		name:        "joined-panic-is-never-committed",
-		explanation: "if a joined fn panics, what it wrote is not committed, even if the outer fn recovers and returns nil",
-		needs:       rows,
-		run:         func(e *env) { e.requireJoinedLost("", failures["a panic"], nil) },
+		name: "joined-panic-is-never-committed",
+		explanation: "if a joined fn panics, what it wrote is not committed, even if the outer fn recovers and " +
+			"returns nil",
+		needs: rows,
+		run:   func(e *env) { e.requireJoinedLost("", failures["a panic"], nil) },
 	},
 	{
 		name:        "joined-goexit-is-never-committed",

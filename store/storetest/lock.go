@@ -21,9 +21,10 @@ var hostileIdentities = []string{
 // lockCases test that transactions of one identity run one after the other.
 var lockCases = []testCase{
 	{
-		name:        "same-identity-waits",
-		explanation: "a Transaction waits while another of the same identity is open, and gives up, without running fn, when its ctx ends",
-		needs:       transactions,
+		name: "same-identity-waits",
+		explanation: "a Transaction waits while another of the same identity is open, and gives up, without " +
+			"running fn, when its ctx ends",
+		needs: transactions,
 		run: func(e *env) {
 			id := e.newIdentity()
 			var ran bool
@@ -40,9 +41,10 @@ var lockCases = []testCase{
 		},
 	},
 	{
-		name:        "same-identity-never-overlaps",
-		explanation: "of 64 transactions of one identity that start at once, no two are ever open at the same time, and all get their turn",
-		needs:       transactions,
+		name: "same-identity-never-overlaps",
+		explanation: "of 64 transactions of one identity that start at once, no two are ever open at the same " +
+			"time, and all get their turn",
+		needs: transactions,
 		run: func(e *env) {
 			id := e.newIdentity()
 			var open, overlaps atomic.Int32
@@ -64,9 +66,10 @@ var lockCases = []testCase{
 		},
 	},
 	{
-		name:        "turn-passes-on",
-		explanation: "an identity is available again after a transaction fails in any way: otherwise one panic locks a user out forever",
-		needs:       transactions,
+		name: "turn-passes-on",
+		explanation: "an identity is available again after a transaction fails in any way: otherwise one panic " +
+			"locks a user out forever",
+		needs: transactions,
 		run: func(e *env) {
 			id := e.newIdentity()
 			for how, fail := range failures {
@@ -117,7 +120,8 @@ var lockCases = []testCase{
 	},
 	{
 		name: "identities-are-distinct",
-		explanation: "no two strings share a meaning: in a store that runs transactions of different identities at once, " +
+		explanation: "no two strings share a meaning: in a store that runs transactions of different identities " +
+			"at once, " +
 			"none waits for one whose identity only looks the same",
 		needs: transactions,
 		run: func(e *env) {
@@ -137,7 +141,8 @@ var lockCases = []testCase{
 	},
 	{
 		name: "no-identity-waits-for-nobody",
-		explanation: "an empty identityID is no identity: in a store that runs transactions of different identities at once, " +
+		explanation: "an empty identityID is no identity: in a store that runs transactions of different " +
+			"identities at once, " +
 			"one without waits for nobody, not even for another without",
 		needs: transactions,
 		run: func(e *env) {
@@ -153,9 +158,10 @@ var lockCases = []testCase{
 		},
 	},
 	{
-		name:        "mutual-wait-ends",
-		explanation: "if two transactions wait for each other's identity, at least one of them gets an error: nobody waits forever",
-		needs:       transactions,
+		name: "mutual-wait-ends",
+		explanation: "if two transactions wait for each other's identity, at least one of them gets an error: " +
+			"nobody waits forever",
+		needs: transactions,
 		run: func(e *env) {
 			os, met := e.cross(func(context.Context, int) error { return nil })
 			if met {

@@ -46,9 +46,10 @@ var notSinceCases = []testCase{
 		},
 	},
 	{
-		name:        "any-recent-token-counts",
-		explanation: "of several tokens for the address, one that was issued after notSince is enough, whichever was stored first or last",
-		needs:       verifications,
+		name: "any-recent-token-counts",
+		explanation: "of several tokens for the address, one that was issued after notSince is enough, whichever " +
+			"was stored first or last",
+		needs: verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
@@ -59,9 +60,10 @@ var notSinceCases = []testCase{
 		},
 	},
 	{
-		name:        "used-token-counts",
-		explanation: "a token that has been used still counts as issued: otherwise a user could request one email after the other",
-		needs:       verifications,
+		name: "used-token-counts",
+		explanation: "a token that has been used still counts as issued: otherwise a user could request one " +
+			"email after the other",
+		needs: verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
@@ -70,9 +72,10 @@ var notSinceCases = []testCase{
 		},
 	},
 	{
-		name:        "expired-token-counts",
-		explanation: "a token that has expired still counts as issued: lifespan and interval do not depend on each other",
-		needs:       verifications,
+		name: "expired-token-counts",
+		explanation: "a token that has expired still counts as issued: lifespan and interval do not depend on " +
+			"each other",
+		needs: verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			v.ExpiresAt = v.IssuedAt.Add(time.Second)
@@ -113,9 +116,10 @@ var notSinceCases = []testCase{
 		},
 	},
 	{
-		name:        "token-a-minute-ahead-counts",
-		explanation: "a token that was issued up to a minute after v.IssuedAt counts: the clocks of two servers may differ",
-		needs:       verifications,
+		name: "token-a-minute-ahead-counts",
+		explanation: "a token that was issued up to a minute after v.IssuedAt counts: the clocks of two servers " +
+			"may differ",
+		needs: verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
@@ -125,9 +129,10 @@ var notSinceCases = []testCase{
 		},
 	},
 	{
-		name:        "token-from-the-future-does-not-count",
-		explanation: "a token that was issued more than a minute after v.IssuedAt does not count: the clock that issued it was ahead",
-		needs:       verifications,
+		name: "token-from-the-future-does-not-count",
+		explanation: "a token that was issued more than a minute after v.IssuedAt does not count: the clock that " +
+			"issued it was ahead",
+		needs: verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
@@ -139,9 +144,10 @@ var notSinceCases = []testCase{
 		},
 	},
 	{
-		name:        "clock-that-was-ahead-drops-no-token",
-		explanation: "when a clock that was a year ahead is set back, tokens that are issued then can be used, and count",
-		needs:       verifications,
+		name: "clock-that-was-ahead-drops-no-token",
+		explanation: "when a clock that was a year ahead is set back, tokens that are issued then can be used, " +
+			"and count",
+		needs: verifications,
 		run: func(e *env) {
 			ahead := e.token(e.newIdentity())
 			v := e.again(ahead)
@@ -169,9 +175,10 @@ var notSinceCases = []testCase{
 		},
 	},
 	{
-		name:        "letters-beyond-ascii-fold",
-		explanation: "letter case does not count beyond ASCII either: Address.Key uses Unicode simple folding, and a database's lower may not",
-		needs:       verifications,
+		name: "letters-beyond-ascii-fold",
+		explanation: "letter case does not count beyond ASCII either: Address.Key uses Unicode simple folding, " +
+			"and a database's lower may not",
+		needs: verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			v.Address.Value = "Élodie.Σ.k@example.org"
@@ -187,9 +194,10 @@ var notSinceCases = []testCase{
 		},
 	},
 	{
-		name:        "only-email-is-folded",
-		explanation: "if Via is not \"email\", letter case may tell two addresses apart: Address.Key is Value, unchanged",
-		needs:       verifications,
+		name: "only-email-is-folded",
+		explanation: "if Via is not \"email\", letter case may tell two addresses apart: Address.Key is Value, " +
+			"unchanged",
+		needs: verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			v.Address = flowhook.Address{Via: "chat", Value: spelling(0)}
@@ -201,9 +209,10 @@ var notSinceCases = []testCase{
 		},
 	},
 	{
-		name:        "token-keeps-its-spelling",
-		explanation: "a token comes back with the address as it was spelled, even if another spelling was requested in between",
-		needs:       verifications,
+		name: "token-keeps-its-spelling",
+		explanation: "a token comes back with the address as it was spelled, even if another spelling was " +
+			"requested in between",
+		needs: verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			v.Address.Value = spelling(spellings - 1)
@@ -215,9 +224,10 @@ var notSinceCases = []testCase{
 		},
 	},
 	{
-		name:        "one-spelling-at-once",
-		explanation: "of 24 transactions of one identity at once that ask for a token, each with another spelling of one address, exactly one creates it",
-		needs:       verifications,
+		name: "one-spelling-at-once",
+		explanation: "of 24 transactions of one identity at once that ask for a token, each with another " +
+			"spelling of one address, exactly one creates it",
+		needs: verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			created := make([]bool, spellings)

@@ -13,9 +13,10 @@ import (
 // redeemCases test that ConsumeVerification accepts a token once.
 var redeemCases = []testCase{
 	{
-		name:        "unknown-token-is-not-found",
-		explanation: "ConsumeVerification of an unknown hash is ErrNotFound, and so is an empty one, or a part of one that is known",
-		needs:       verifications,
+		name: "unknown-token-is-not-found",
+		explanation: "ConsumeVerification of an unknown hash is ErrNotFound, and so is an empty one, or a part " +
+			"of one that is known",
+		needs: verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.requireNoToken(v.Hash, v.IssuedAt)
@@ -74,9 +75,10 @@ var redeemCases = []testCase{
 		},
 	},
 	{
-		name:        "expiry-counts-in-microseconds",
-		explanation: "what is finer than a microsecond does not count: a nanosecond before ExpiresAt is the microsecond before",
-		needs:       verifications,
+		name: "expiry-counts-in-microseconds",
+		explanation: "what is finer than a microsecond does not count: a nanosecond before ExpiresAt is the " +
+			"microsecond before",
+		needs: verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
@@ -85,9 +87,10 @@ var redeemCases = []testCase{
 		},
 	},
 	{
-		name:        "one-of-64-redeems",
-		explanation: "of 64 calls of ConsumeVerification with one token at once exactly one succeeds; for the others it is ErrNotFound",
-		needs:       verifications,
+		name: "one-of-64-redeems",
+		explanation: "of 64 calls of ConsumeVerification with one token at once exactly one succeeds; for the " +
+			"others it is ErrNotFound",
+		needs: verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
@@ -95,9 +98,10 @@ var redeemCases = []testCase{
 		},
 	},
 	{
-		name:        "one-of-64-transactions-redeems",
-		explanation: "of 64 transactions that consume one token at once exactly one succeeds; for the others it is ErrNotFound",
-		needs:       verifications,
+		name: "one-of-64-transactions-redeems",
+		explanation: "of 64 transactions that consume one token at once exactly one succeeds; for the others it " +
+			"is ErrNotFound",
+		needs: verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
@@ -107,9 +111,10 @@ var redeemCases = []testCase{
 		},
 	},
 	{
-		name:        "rolled-back-redemption-does-not-count",
-		explanation: "if the transaction that consumed a token is rolled back, the token is valid again, so that the user can retry",
-		needs:       verifications,
+		name: "rolled-back-redemption-does-not-count",
+		explanation: "if the transaction that consumed a token is rolled back, the token is valid again, so that " +
+			"the user can retry",
+		needs: verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
@@ -124,7 +129,8 @@ var redeemCases = []testCase{
 	},
 	{
 		name: "token-in-use-is-not-found",
-		explanation: "while a transaction that has consumed a token is open, no other one can: it gets ErrNotFound at once " +
+		explanation: "while a transaction that has consumed a token is open, no other one can: it gets " +
+			"ErrNotFound at once " +
 			"(a store with one writer at a time may wait for the writer, and give up when ctx ends)",
 		needs: verifications,
 		run: func(e *env) {
@@ -152,7 +158,8 @@ var redeemCases = []testCase{
 	},
 	{
 		name: "creating-does-not-wait-for-a-token-in-use",
-		explanation: "while a transaction that has consumed a token is open, CreateVerification for its address does not wait: the token was issued, used or not " +
+		explanation: "while a transaction that has consumed a token is open, CreateVerification for its address " +
+			"does not wait: the token was issued, used or not " +
 			"(a store with one writer at a time may wait for the writer, and give up when ctx ends)",
 		needs: verifications,
 		run: func(e *env) {
@@ -180,7 +187,8 @@ var redeemCases = []testCase{
 	},
 	{
 		name: "login-and-redeem-cross",
-		explanation: "a transaction that holds the identity and asks for a token, and one that has consumed the address's token and " +
+		explanation: "a transaction that holds the identity and asks for a token, and one that has consumed the " +
+			"address's token and " +
 			"then joins the identity, do not wait for each other: both succeed",
 		needs: verifications,
 		run: func(e *env) {

@@ -28,9 +28,10 @@ var revokeCases = []testCase{
 		},
 	},
 	{
-		name:        "revoking-with-ended-context-is-an-error",
-		explanation: "DeleteSessions is an error if ctx has ended: the caller must not believe that the sessions are gone",
-		needs:       revoker,
+		name: "revoking-with-ended-context-is-an-error",
+		explanation: "DeleteSessions is an error if ctx has ended: the caller must not believe that the sessions " +
+			"are gone",
+		needs: revoker,
 		run: func(e *env) {
 			err := e.revoker().DeleteSessions(e.cancelled(), e.newIdentity(), "")
 			require.Error(e, err)
@@ -74,9 +75,10 @@ var revokeCases = []testCase{
 		},
 	},
 	{
-		name:        "revoke-includes-expired",
-		explanation: "DeleteSessions deletes expired sessions too: a clock that is set back must not bring one back to life",
-		needs:       sessions,
+		name: "revoke-includes-expired",
+		explanation: "DeleteSessions deletes expired sessions too: a clock that is set back must not bring one " +
+			"back to life",
+		needs: sessions,
 		run: func(e *env) {
 			s := e.expired(e.newIdentity())
 			e.create(s)
@@ -96,9 +98,10 @@ var revokeCases = []testCase{
 		},
 	},
 	{
-		name:        "revoke-but-unknown-deletes-nothing",
-		explanation: "if exceptID does not exist, nothing is deleted: otherwise a login that lost a race would sign out the winner",
-		needs:       sessions,
+		name: "revoke-but-unknown-deletes-nothing",
+		explanation: "if exceptID does not exist, nothing is deleted: otherwise a login that lost a race would " +
+			"sign out the winner",
+		needs: sessions,
 		run: func(e *env) {
 			mine := e.several(e.newIdentity())
 			unknown := e.session(mine[0].IdentityID)
@@ -121,9 +124,10 @@ var revokeCases = []testCase{
 		},
 	},
 	{
-		name:        "revoke-but-foreign-deletes-nothing",
-		explanation: "an exception that is a session of another identity is ErrNotFound, and nothing is deleted of either",
-		needs:       sessions,
+		name: "revoke-but-foreign-deletes-nothing",
+		explanation: "an exception that is a session of another identity is ErrNotFound, and nothing is deleted " +
+			"of either",
+		needs: sessions,
 		run: func(e *env) {
 			mine, theirs := e.several(e.newIdentity()), e.several(e.newIdentity())
 			require.ErrorIs(e, e.sessions().DeleteSessions(e.ctx, mine[0].IdentityID, theirs[0].ID), flowhook.ErrNotFound)
@@ -134,7 +138,8 @@ var revokeCases = []testCase{
 	},
 	{
 		name: "revoke-takes-ids-literally",
-		explanation: "DeleteSessions with IDs that nobody has, whatever is in them, deletes nothing; a session's ID is " +
+		explanation: "DeleteSessions with IDs that nobody has, whatever is in them, deletes nothing; a session's " +
+			"ID is " +
 			"ErrNotFound (an identity's that the host could not have given out may be any error, or none)",
 		needs: sessions,
 		run: func(e *env) {
@@ -199,7 +204,8 @@ var revokeCases = []testCase{
 	},
 	{
 		name: "one-login-survives",
-		explanation: "of 64 transactions of one identity at once, each of which creates a session and deletes all others, all succeed and " +
+		explanation: "of 64 transactions of one identity at once, each of which creates a session and deletes " +
+			"all others, all succeed and " +
 			"one session is left: a transaction must see what was committed while it waited",
 		needs: sessions,
 		run: func(e *env) {

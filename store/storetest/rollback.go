@@ -93,7 +93,8 @@ var rollbackCases = []testCase{
 	},
 	{
 		name: "others-see-nothing-uncommitted",
-		explanation: "what a transaction has written is not visible before its commit to a call without the transaction's " +
+		explanation: "what a transaction has written is not visible before its commit to a call without the " +
+			"transaction's " +
 			"context (which may wait for the transaction, but then has to give up when its own context ends)",
 		needs: rows,
 		run: func(e *env) {
@@ -114,7 +115,8 @@ var rollbackCases = []testCase{
 	},
 	{
 		name: "outside-survives-rollback",
-		explanation: "a store call without the transaction's context is outside of it: what it reported as written stays when the " +
+		explanation: "a store call without the transaction's context is outside of it: what it reported as " +
+			"written stays when the " +
 			"transaction is rolled back (it may wait for the transaction instead, and give up when its own context ends)",
 		needs: rows,
 		run: func(e *env) {
@@ -170,9 +172,10 @@ var rollbackCases = []testCase{
 		},
 	},
 	{
-		name:        "mutual-wait-is-all-or-nothing",
-		explanation: "of two transactions that wait for each other's identity, the one that gets an error leaves nothing, and everything of the other one remains",
-		needs:       rows,
+		name: "mutual-wait-is-all-or-nothing",
+		explanation: "of two transactions that wait for each other's identity, the one that gets an error leaves " +
+			"nothing, and everything of the other one remains",
+		needs: rows,
 		run: func(e *env) {
 			marks := [2]mark{e.mark(e.newIdentity()), e.mark(e.newIdentity())}
 			os, _ := e.cross(func(ctx context.Context, i int) error { return marks[i].put(ctx) })

@@ -20,9 +20,10 @@ var hostileText = []string{
 // sessionCases test single sessions.
 var sessionCases = []testCase{
 	{
-		name:        "session-comes-back",
-		explanation: "FindSession returns a session as it was stored: the IDs, and times that are Equal, whatever their zone",
-		needs:       sessions,
+		name: "session-comes-back",
+		explanation: "FindSession returns a session as it was stored: the IDs, and times that are Equal, " +
+			"whatever their zone",
+		needs: sessions,
 		run: func(e *env) {
 			s := e.session(e.newIdentity())
 			s.IssuedAt = s.IssuedAt.In(time.FixedZone("east", 5*60*60+45*60))
@@ -48,15 +49,17 @@ var sessionCases = []testCase{
 		},
 	},
 	{
-		name:        "unknown-session-is-not-found",
-		explanation: "FindSession of an unknown ID is ErrNotFound: any other error says that the store is in trouble, and no error that somebody is signed in",
-		needs:       sessions,
-		run:         func(e *env) { e.requireNoSession(e.session(e.newIdentity()).ID) },
+		name: "unknown-session-is-not-found",
+		explanation: "FindSession of an unknown ID is ErrNotFound: any other error says that the store is in " +
+			"trouble, and no error that somebody is signed in",
+		needs: sessions,
+		run:   func(e *env) { e.requireNoSession(e.session(e.newIdentity()).ID) },
 	},
 	{
-		name:        "session-ids-are-exact",
-		explanation: "an ID is found as it was stored and not otherwise: not with other case, not with a space, not as a pattern",
-		needs:       sessions,
+		name: "session-ids-are-exact",
+		explanation: "an ID is found as it was stored and not otherwise: not with other case, not with a space, " +
+			"not as a pattern",
+		needs: sessions,
 		run: func(e *env) {
 			s := e.session(e.newIdentity())
 			s.ID = "aB" + s.ID
@@ -72,9 +75,10 @@ var sessionCases = []testCase{
 		},
 	},
 	{
-		name:        "expired-session-is-found",
-		explanation: "FindSession returns what is stored, expired or not: the caller decides about the expiry by its own clock",
-		needs:       sessions,
+		name: "expired-session-is-found",
+		explanation: "FindSession returns what is stored, expired or not: the caller decides about the expiry by " +
+			"its own clock",
+		needs: sessions,
 		run: func(e *env) {
 			s := e.expired(e.newIdentity())
 			require.NoError(e, e.sessions().CreateSession(e.ctx, s))
@@ -82,9 +86,10 @@ var sessionCases = []testCase{
 		},
 	},
 	{
-		name:        "duplicate-session-is-an-error",
-		explanation: "CreateSession with an ID that is stored is an error, and the stored session stays as it is: nobody's session can be overwritten",
-		needs:       sessions,
+		name: "duplicate-session-is-an-error",
+		explanation: "CreateSession with an ID that is stored is an error, and the stored session stays as it " +
+			"is: nobody's session can be overwritten",
+		needs: sessions,
 		run: func(e *env) {
 			s := e.session(e.newIdentity())
 			require.NoError(e, e.sessions().CreateSession(e.ctx, s))
@@ -115,7 +120,8 @@ var sessionCases = []testCase{
 	},
 	{
 		name: "duplicate-of-an-uncommitted-session-is-an-error",
-		explanation: "CreateSession with an ID that another transaction has stored, and not committed yet, does not succeed " +
+		explanation: "CreateSession with an ID that another transaction has stored, and not committed yet, does " +
+			"not succeed " +
 			"(it may wait, and give up when its ctx ends), and the first one is what is committed",
 		needs: sessions,
 		run: func(e *env) {
@@ -134,9 +140,10 @@ var sessionCases = []testCase{
 		},
 	},
 	{
-		name:        "duplicate-sessions-at-once",
-		explanation: "of 64 calls of CreateSession with one ID at once exactly one succeeds, and its session is the one that is stored",
-		needs:       sessions,
+		name: "duplicate-sessions-at-once",
+		explanation: "of 64 calls of CreateSession with one ID at once exactly one succeeds, and its session is " +
+			"the one that is stored",
+		needs: sessions,
 		run: func(e *env) {
 			all := make([]flowhook.Session, 64)
 			id := e.newIdentity()
@@ -171,9 +178,10 @@ var sessionCases = []testCase{
 		},
 	},
 	{
-		name:        "deleting-twice-is-no-error",
-		explanation: "DeleteSession of an unknown ID, or of one that is deleted already, is no error: two tabs may log out at once",
-		needs:       sessions,
+		name: "deleting-twice-is-no-error",
+		explanation: "DeleteSession of an unknown ID, or of one that is deleted already, is no error: two tabs " +
+			"may log out at once",
+		needs: sessions,
 		run: func(e *env) {
 			s := e.session(e.newIdentity())
 			require.NoError(e, e.sessions().DeleteSession(e.ctx, s.ID), "unknown")
@@ -183,9 +191,10 @@ var sessionCases = []testCase{
 		},
 	},
 	{
-		name:        "deletion-is-transactional",
-		explanation: "a session that a transaction has deleted is gone for that transaction, and for others when it commits; a rollback brings it back",
-		needs:       sessions,
+		name: "deletion-is-transactional",
+		explanation: "a session that a transaction has deleted is gone for that transaction, and for others when " +
+			"it commits; a rollback brings it back",
+		needs: sessions,
 		run: func(e *env) {
 			s := e.session(e.newIdentity())
 			e.create(s)
@@ -206,9 +215,10 @@ var sessionCases = []testCase{
 		},
 	},
 	{
-		name:        "ended-context-leaves-sessions",
-		explanation: "CreateSession, FindSession and DeleteSession are an error if ctx has ended, not ErrNotFound, and change nothing",
-		needs:       sessions,
+		name: "ended-context-leaves-sessions",
+		explanation: "CreateSession, FindSession and DeleteSession are an error if ctx has ended, not " +
+			"ErrNotFound, and change nothing",
+		needs: sessions,
 		run: func(e *env) {
 			s, fresh := e.session(e.newIdentity()), e.session(e.newIdentity())
 			e.create(s)

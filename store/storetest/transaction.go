@@ -66,9 +66,10 @@ var transactionCases = []testCase{
 		},
 	},
 	{
-		name:        "panic-goes-on",
-		explanation: "a panic of fn goes on after the rollback, with its value: http.ErrAbortHandler must reach the server",
-		needs:       transactions,
+		name: "panic-goes-on",
+		explanation: "a panic of fn goes on after the rollback, with its value: http.ErrAbortHandler must reach " +
+			"the server",
+		needs: transactions,
 		run: func(e *env) {
 			value := &struct{ string }{"the value of a panic"}
 			ran := 0
@@ -116,9 +117,10 @@ var transactionCases = []testCase{
 		},
 	},
 	{
-		name:        "deadline-does-not-commit",
-		explanation: "if ctx reaches its deadline before the commit, Transaction returns ctx.Err(), even if fn returned nil",
-		needs:       transactions,
+		name: "deadline-does-not-commit",
+		explanation: "if ctx reaches its deadline before the commit, Transaction returns ctx.Err(), even if fn " +
+			"returned nil",
+		needs: transactions,
 		run: func(e *env) {
 			err := e.store.Transaction(e.briefly(), e.newIdentity(), func(ctx context.Context) error {
 				<-ctx.Done()
@@ -128,9 +130,10 @@ var transactionCases = []testCase{
 		},
 	},
 	{
-		name:        "error-wins-over-ended-context",
-		explanation: "Transaction returns fn's error even if ctx has ended meanwhile, because it says what went wrong first",
-		needs:       transactions,
+		name: "error-wins-over-ended-context",
+		explanation: "Transaction returns fn's error even if ctx has ended meanwhile, because it says what went " +
+			"wrong first",
+		needs: transactions,
 		run: func(e *env) {
 			ctx, cancel := context.WithCancel(e.ctx)
 			defer cancel()

@@ -13,9 +13,10 @@ import (
 // verificationCases test what CreateVerification stores, and that it stores it once.
 var verificationCases = []testCase{
 	{
-		name:        "token-comes-back",
-		explanation: "ConsumeVerification returns a token as it was stored: every byte of the hash, identity and address, and times that are Equal, whatever their zone",
-		needs:       verifications,
+		name: "token-comes-back",
+		explanation: "ConsumeVerification returns a token as it was stored: every byte of the hash, identity and " +
+			"address, and times that are Equal, whatever their zone",
+		needs: verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			copy(v.Hash, []byte{0x00, 0xff, 0x27, 0x5c, 0x00})
@@ -53,9 +54,10 @@ var verificationCases = []testCase{
 		},
 	},
 	{
-		name:        "stored-hash-is-a-copy",
-		explanation: "the caller may change the hash that it passed and the one that it got: a store keeps a copy and returns a copy",
-		needs:       verifications,
+		name: "stored-hash-is-a-copy",
+		explanation: "the caller may change the hash that it passed and the one that it got: a store keeps a " +
+			"copy and returns a copy",
+		needs: verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			given := v
@@ -74,9 +76,10 @@ var verificationCases = []testCase{
 		},
 	},
 	{
-		name:        "duplicate-hash-is-an-error",
-		explanation: "CreateVerification with a hash that is stored is an error, though the address is another one, and the stored token stays as it is",
-		needs:       verifications,
+		name: "duplicate-hash-is-an-error",
+		explanation: "CreateVerification with a hash that is stored is an error, though the address is another " +
+			"one, and the stored token stays as it is",
+		needs: verifications,
 		run: func(e *env) {
 			v, other := e.token(e.newIdentity()), e.token(e.newIdentity())
 			e.issue(v)
@@ -101,9 +104,10 @@ var verificationCases = []testCase{
 		},
 	},
 	{
-		name:        "rolled-back-token-does-not-count",
-		explanation: "a token whose transaction was rolled back was never issued: it is unknown, and another can be created at once",
-		needs:       verifications,
+		name: "rolled-back-token-does-not-count",
+		explanation: "a token whose transaction was rolled back was never issued: it is unknown, and another can " +
+			"be created at once",
+		needs: verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			since := v.IssuedAt.Add(-time.Minute)
@@ -140,9 +144,10 @@ var verificationCases = []testCase{
 		},
 	},
 	{
-		name:        "one-mail-at-once",
-		explanation: "of 64 transactions of one identity at once that ask for a token for one address, exactly one creates it, and none fails",
-		needs:       verifications,
+		name: "one-mail-at-once",
+		explanation: "of 64 transactions of one identity at once that ask for a token for one address, exactly " +
+			"one creates it, and none fails",
+		needs: verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			created := make([]bool, 64)
