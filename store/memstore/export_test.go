@@ -1,13 +1,13 @@
 package memstore
 
-// Locks says how many identities are held.
+// Locks returns the number of identities that are held.
 func (s *Store) Locks() int {
 	s.locks.mu.Lock()
 	defer s.locks.mu.Unlock()
 	return len(s.locks.byIdentity)
 }
 
-// Waiting says how many calls wait for an identity.
+// Waiting returns the number of calls that wait for an identity.
 func (s *Store) Waiting(identityID string) int {
 	s.locks.mu.Lock()
 	defer s.locks.mu.Unlock()
@@ -17,7 +17,7 @@ func (s *Store) Waiting(identityID string) int {
 	return 0
 }
 
-// Size counts what the store keeps: its rows, and everything that goes with them.
+// Size returns the number of entries in all of the store's maps and lists.
 func (s *Store) Size() (sessions, tokens, index, claims int) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

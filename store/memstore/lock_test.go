@@ -14,7 +14,7 @@ import (
 	"github.com/flowhook/flowhook/store/memstore"
 )
 
-// bounded gives a context for what has to come to an end by itself.
+// bounded returns a context for calls that must end by themselves.
 func bounded(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	t.Cleanup(cancel)
@@ -57,7 +57,7 @@ func TestTransaction_TurnsInOrder(t *testing.T) {
 				})
 			}()
 			waiting(t, ctx, s, "user", i+1-i/5)
-			if i%5 == 4 { // who gives up leaves the others in their order
+			if i%5 == 4 { // a call that gives up keeps the others in order
 				cancel()
 				require.ErrorIs(t, <-ended, context.Canceled)
 				waiting(t, context.WithoutCancel(ctx), s, "user", i-i/5)
@@ -73,8 +73,8 @@ func TestTransaction_TurnsInOrder(t *testing.T) {
 	require.Zero(t, s.Locks())
 }
 
-// Transactions that hold one identity each and want the next one's: the last of them is told at
-// once, and when it has gone, the others come to their end.
+// Each transaction holds one identity and wants the next one's. The last one gets an error at once, and
+// then the others can end.
 func TestTransaction_CircularWaitIsErrDeadlock(t *testing.T) {
 	for _, n := range []int{2, 3, 7} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -151,7 +151,7 @@ func TestTransaction_WaitsTwice(t *testing.T) {
 	require.Zero(t, s.Locks())
 }
 
-// A joining call that gives up is in the queue no longer, though its transaction goes on.
+// A joining call that gives up leaves the queue, although its transaction continues.
 func TestTransaction_CanceledJoinLeavesQueue(t *testing.T) {
 	ctx, s := bounded(t), memstore.New()
 	require.NoError(t, s.Transaction(ctx, "a", func(context.Context) error {
@@ -169,8 +169,8 @@ func TestTransaction_CanceledJoinLeavesQueue(t *testing.T) {
 	require.Zero(t, s.Locks())
 }
 
-// A transaction that waits twice can close a circle through a queue: who comes later in it waits
-// for who comes first.
+// A transaction that waits twice can close a circle through a queue, because a later call in the queue
+// waits for an earlier one.
 func TestTransaction_CircularWaitThroughQueue(t *testing.T) {
 	for _, closes := range []string{"first in the queue", "behind it"} {
 		t.Run(closes, func(t *testing.T) {
@@ -211,9 +211,9 @@ func (c late) Done() <-chan struct{} {
 	return c.Context.Done()
 }
 
-// Where the turn has come, but the context has ended as well, fn does not run.
+// If the turn comes as the context ends, fn does not run.
 func TestTransaction_TurnAfterContextEnds(t *testing.T) {
-	for range 50 { // which of the two select sees is left to chance
+	for range 50 { // select chooses at random
 		ctx, s := bounded(t), memstore.New()
 		ending, cancel := context.WithCancel(ctx)
 		held, let, ended := make(chan struct{}), make(chan struct{}), make(chan error)

@@ -50,8 +50,7 @@ func TestStore_DropsExpiredSessions(t *testing.T) {
 	sessions := func() int { n, _, _, _ := s.Size(); return n }
 	require.Equal(t, 100, sessions())
 
-	// What expires at the very moment is not dropped yet: nobody but the clock's owner says when
-	// that is.
+	// A session that expires at this moment is not dropped: only the pipeline's clock decides.
 	require.NoError(t, s.CreateSession(ctx, session("b", "user", start.Add(50*time.Minute), time.Hour)))
 	require.Equal(t, 52, sessions())
 	_, err := s.FindSession(ctx, "a48")
@@ -73,7 +72,7 @@ func TestStore_DropsExpiredSessions(t *testing.T) {
 	require.Equal(t, 2, index, "an identity and an expiry for the one that is left")
 }
 
-// Sessions that are deleted before they expire leave nothing behind.
+// Sessions that are deleted before they expire free their memory.
 func TestStore_DeletedSessionsFreeMemory(t *testing.T) {
 	ctx, s := t.Context(), memstore.New()
 	for i := range 100 {
@@ -89,7 +88,7 @@ func TestStore_DeletedSessionsFreeMemory(t *testing.T) {
 	require.Zero(t, sessions+index+claims)
 }
 
-// A token has to answer for its address as long as the interval asks for it, and no longer.
+// A token counts for its address for the interval, and no longer.
 func TestStore_DropsExpiredTokens(t *testing.T) {
 	ctx, s := t.Context(), memstore.New()
 	tokens := func() int { _, n, _, _ := s.Size(); return n }
@@ -157,7 +156,7 @@ func TestTransaction_EndedContextIsError(t *testing.T) {
 	require.Zero(t, s.Locks())
 }
 
-// The promise of storetest leaves a choice here; memstore's own is to commit nothing.
+// The Store interface allows both here; memstore commits nothing.
 func TestTransaction_JoinedFailureFailsOutermost(t *testing.T) {
 	ctx, s := t.Context(), memstore.New()
 	no, later := errors.New("no"), errors.New("later")
@@ -182,7 +181,7 @@ func TestTransaction_JoinedFailureFailsOutermost(t *testing.T) {
 	require.Error(t, err)
 }
 
-// What a joined call has still to do could not be undone after a commit.
+// What a joined call does later could not be undone after a commit.
 func TestTransaction_RunningJoinPreventsCommit(t *testing.T) {
 	ctx, s := t.Context(), memstore.New()
 	joined, release, left := make(chan struct{}), make(chan struct{}), make(chan error)

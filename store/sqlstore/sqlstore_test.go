@@ -116,7 +116,7 @@ type ending struct {
 
 func (e ending) Connect(context.Context) (driver.Conn, error) { e.end(); return nil, e.err }
 
-// Databases quote the key that is there twice, and the text of an error goes to a log.
+// Databases quote the duplicate key, and error texts are logged.
 func TestDuplicate_NotQuotedWhenRequestEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	s, err := sqlstore.New(sql.OpenDB(ending{failing{&mariadbError{1062}}, cancel}), sqlstore.MariaDB)

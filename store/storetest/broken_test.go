@@ -53,8 +53,7 @@ type broken struct {
 
 type outsideKey struct{}
 
-// outside gives the context that the outermost Transaction was called with, or ctx where there is
-// none.
+// outside returns the context of the outermost call of Transaction, or ctx if there is none.
 func outside(ctx context.Context) context.Context {
 	if o, ok := ctx.Value(outsideKey{}).(context.Context); ok {
 		return o
@@ -146,7 +145,7 @@ func (b *broken) DeleteVerification(ctx context.Context, hash []byte) error {
 	return b.Store.DeleteVerification(b.ctx(ctx), hash)
 }
 
-// sessionsOf gives the sessions that were ever created for the identity and are still there.
+// sessionsOf returns the sessions of the identity that still exist.
 func (b *broken) sessionsOf(ctx context.Context, identityID string) (found []flowhook.Session) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -158,7 +157,7 @@ func (b *broken) sessionsOf(ctx context.Context, identityID string) (found []flo
 	return found
 }
 
-// lastIssued gives the token that was last created for the address.
+// lastIssued returns the last token that was created for the address.
 func (b *broken) lastIssued(a flowhook.Address) (v flowhook.VerificationToken, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 	"github.com/flowhook/flowhook/store/memstore"
 )
 
-// around breaks the outermost Transaction by what wrap makes of its fn.
+// around breaks the outermost Transaction: wrap replaces its fn.
 func around(wrap func(fn func(context.Context) error) func(context.Context) error) func(b *broken) {
 	return func(b *broken) {
 		b.transaction = func(ctx context.Context, id string, fn func(context.Context) error) error {
@@ -32,8 +32,7 @@ func renames(rename func(string) string) func(b *broken) {
 	}
 }
 
-// commitsAfter breaks the rollback: where fn ends as ended says, what it wrote is committed all the
-// same.
+// commitsAfter breaks the rollback: if ended accepts how fn ended, what fn wrote is committed.
 func commitsAfter(ended func(o outcome) bool) func(b *broken) {
 	return func(b *broken) {
 		b.transaction = func(ctx context.Context, id string, fn func(context.Context) error) error {

@@ -140,7 +140,7 @@ var deleteTokenCases = []testCase{
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
-			err := e.verifications().DeleteVerification(e.cancelled(), v.Hash)
+			err := e.verifications().DeleteVerification(e.canceled(), v.Hash)
 			require.Error(e, err)
 			require.NotErrorIs(e, err, flowhook.ErrNotFound)
 			e.requireToken(v)

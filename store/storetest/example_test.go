@@ -13,7 +13,7 @@ import (
 func ExampleRun() {
 	_ = func(t *testing.T) {
 		storetest.Run(t, func(t *testing.T) (flowhook.Store, func() string) {
-			newIdentity := rand.Text // creates an identity in the database, and gives its ID
+			newIdentity := rand.Text // creates an identity in the database and returns its ID
 			return memstore.New(), newIdentity
 		})
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/flowhook/flowhook/store/memstore"
 )
 
-// A store where everything waits for the one transaction that is open keeps all promises too: many
-// embedded databases are like that.
+// A store with one open transaction at a time also keeps all promises. Many embedded databases are
+// like that.
 func TestRun_OneWriter(t *testing.T) {
 	Run(t, func(t *testing.T) (flowhook.Store, func() string) {
 		s := &oneWriter{memstore.New(), make(chan struct{}, 1)}

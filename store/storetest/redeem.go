@@ -227,7 +227,7 @@ var redeemCases = []testCase{
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
-			_, err := e.verifications().ConsumeVerification(e.cancelled(), v.Hash, v.IssuedAt)
+			_, err := e.verifications().ConsumeVerification(e.canceled(), v.Hash, v.IssuedAt)
 			require.Error(e, err)
 			require.NotErrorIs(e, err, flowhook.ErrNotFound)
 			e.requireToken(v)

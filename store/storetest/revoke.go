@@ -33,7 +33,7 @@ var revokeCases = []testCase{
 			"are gone",
 		needs: revoker,
 		run: func(e *env) {
-			err := e.revoker().DeleteSessions(e.cancelled(), e.newIdentity(), "")
+			err := e.revoker().DeleteSessions(e.canceled(), e.newIdentity(), "")
 			require.Error(e, err)
 			require.NotErrorIs(e, err, flowhook.ErrNotFound)
 		},
@@ -196,7 +196,7 @@ var revokeCases = []testCase{
 		needs:       sessions,
 		run: func(e *env) {
 			mine := e.several(e.newIdentity())
-			require.Error(e, e.sessions().DeleteSessions(e.cancelled(), mine[0].IdentityID, ""))
+			require.Error(e, e.sessions().DeleteSessions(e.canceled(), mine[0].IdentityID, ""))
 			for _, s := range mine {
 				e.requireSession(s)
 			}

@@ -65,7 +65,7 @@ var rollbackCases = []testCase{
 		needs:       rows,
 		run: func(e *env) {
 			m := e.mark(e.newIdentity())
-			require.Error(e, m.put(e.cancelled()))
+			require.Error(e, m.put(e.canceled()))
 			e.requireSeen(m, false)
 		},
 	},

@@ -222,9 +222,9 @@ var sessionCases = []testCase{
 		run: func(e *env) {
 			s, fresh := e.session(e.newIdentity()), e.session(e.newIdentity())
 			e.create(s)
-			_, find := e.sessions().FindSession(e.cancelled(), s.ID)
+			_, find := e.sessions().FindSession(e.canceled(), s.ID)
 			for _, err := range []error{
-				find, e.sessions().CreateSession(e.cancelled(), fresh), e.sessions().DeleteSession(e.cancelled(), s.ID),
+				find, e.sessions().CreateSession(e.canceled(), fresh), e.sessions().DeleteSession(e.canceled(), s.ID),
 			} {
 				require.Error(e, err)
 				require.NotErrorIs(e, err, flowhook.ErrNotFound)

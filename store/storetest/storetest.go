@@ -145,8 +145,8 @@ func (e *env) briefly() context.Context {
 	return ctx
 }
 
-// cancelled returns a context that has ended.
-func (e *env) cancelled() context.Context {
+// canceled returns a context that has ended.
+func (e *env) canceled() context.Context {
 	ctx, cancel := context.WithCancel(e.ctx)
 	cancel()
 	return ctx

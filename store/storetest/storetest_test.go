@@ -25,8 +25,8 @@ func TestRun_UnbrokenWrapper(t *testing.T) {
 	Run(t, func(t *testing.T) (flowhook.Store, func() string) { return whole.make(), identities() })
 }
 
-// A store is checked for what it has: the cases of the other interfaces are not run, and not
-// skipped either.
+// A store is tested for the interfaces that it implements. The cases of the others neither run nor
+// count as skipped.
 func TestRun_PartialStore(t *testing.T) {
 	for _, part := range []struct {
 		name   string

@@ -100,7 +100,7 @@ var transactionCases = []testCase{
 		explanation: "if ctx has already ended, Transaction returns ctx.Err() and does not run fn",
 		needs:       transactions,
 		run: func(e *env) {
-			ran, err := e.try(e.cancelled(), e.newIdentity())
+			ran, err := e.try(e.canceled(), e.newIdentity())
 			require.ErrorIs(e, err, context.Canceled)
 			require.False(e, ran, "fn ran")
 		},

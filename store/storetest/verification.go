@@ -174,7 +174,7 @@ var verificationCases = []testCase{
 		needs:       verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
-			created, err := e.verifications().CreateVerification(e.cancelled(), v, v.IssuedAt)
+			created, err := e.verifications().CreateVerification(e.canceled(), v, v.IssuedAt)
 			require.Error(e, err)
 			require.False(e, created)
 			e.requireNoToken(v.Hash, v.IssuedAt)
