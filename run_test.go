@@ -571,3 +571,24 @@ func TestTimeout_Concurrent(t *testing.T) {
 		requireTimeout(t, err, flowtest.LoginGate, "slow", slowAt, shortTimeout)
 	}
 }
+
+// TestComplete_AppendAfterSave has a hook append to the addresses of an identity that save has set: the
+// host's array must not change.
+func TestComplete_AppendAfterSave(t *testing.T) {
+	cfg := &flowhook.Config{}
+	cfg.Add(flowtest.LoginAfter, "appends", flowhook.HookFunc(func(_ context.Context, x *flowhook.Exchange) error {
+		x.Identity.Addresses = append(x.Identity.Addresses, flowhook.Address{Via: "email", Value: "eve@example.org"})
+		return flowtest.ErrRefused
+	}))
+	p, err := flowhook.New(cfg, flowhook.Options{})
+	require.NoError(t, err)
+	array := [2]flowhook.Address{{Via: "email", Value: "alice@example.org"}}
+	want := array
+	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: flowtest.NewRequest()}
+	_, err = p.Complete(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Password, func(context.Context) error {
+		x.Identity = &flowhook.Identity{ID: "alice", Addresses: array[:1]}
+		return nil
+	})
+	require.Error(t, err)
+	require.Equal(t, want, array)
+}
