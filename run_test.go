@@ -592,3 +592,34 @@ func TestComplete_AppendAfterSave(t *testing.T) {
 	require.Error(t, err)
 	require.Equal(t, want, array)
 }
+
+// TestRun_HookUsesHandlersWriter has a hook change the header of the handler's own writer. A run that
+// fails undoes that, and keeps what was set outside of Middleware.
+func TestRun_HookUsesHandlersWriter(t *testing.T) {
+	var handlers http.ResponseWriter
+	cfg := &flowhook.Config{}
+	cfg.Add(flowtest.LoginAfter, "meddles", flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error {
+		handlers.Header().Set("X-Hook", "yes")
+		return flowtest.ErrRefused
+	}))
+	p, err := flowhook.New(cfg, flowhook.Options{})
+	require.NoError(t, err)
+	inner := p.Middleware(flowhook.Login)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handlers = w
+		if _, err := p.Run(r.Context(), flowhook.Login, flowhook.After, flowhook.Password); err == nil {
+			t.Error("Run did not fail")
+		}
+		w.WriteHeader(http.StatusTeapot)
+	}))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Outer", "yes")
+		inner.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	res, err := http.Post(server.URL, "", nil)
+	require.NoError(t, err)
+	res.Body.Close()
+	require.Equal(t, http.StatusTeapot, res.StatusCode)
+	require.Equal(t, "yes", res.Header.Get("X-Outer"))
+	require.Empty(t, res.Header.Get("X-Hook"))
+}
