@@ -600,6 +600,7 @@ func TestRun_HookUsesHandlersWriter(t *testing.T) {
 	cfg := &flowhook.Config{}
 	cfg.Add(flowtest.LoginAfter, "meddles", flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error {
 		handlers.Header().Set("X-Hook", "yes")
+		handlers.Header().Set("X-Second", "yes")
 		return flowtest.ErrRefused
 	}))
 	p, err := flowhook.New(cfg, flowhook.Options{})
