@@ -624,3 +624,45 @@ func TestRun_HookUsesHandlersWriter(t *testing.T) {
 	require.Equal(t, "yes", res.Header.Get("X-Outer"))
 	require.Empty(t, res.Header.Get("X-Hook"))
 }
+
+// TestWrap_Verdict has Options.Wrap see what the pipeline makes of a hook's answer.
+func TestWrap_Verdict(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		act  flowtest.Act
+		want string // in the error that the wrap sees; "" for none
+	}{
+		{"passes", flowtest.NoOp, ""},
+		{"redirects", flowtest.AnswerWith(http.StatusFound, ""), ""},
+		{"refuses_too_late", flowtest.AnswerWith(http.StatusForbidden, ""), "answered with status 403"},
+		{"answers_twice", func(_ context.Context, x *flowhook.Exchange) error {
+			x.Writer.WriteHeader(http.StatusFound)
+			x.Writer.WriteHeader(http.StatusFound)
+			return nil
+		}, "answered twice"},
+		{"fails", flowtest.Refuse, "refused"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			var seen error
+			wrap := func(_ flowhook.Point, _ string, next flowhook.Hook) flowhook.Hook {
+				return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
+					seen = next.Run(ctx, x)
+					return seen
+				})
+			}
+			cfg := &flowhook.Config{}
+			cfg.Add(flowtest.LoginAfter, "hook", flowhook.HookFunc(row.act))
+			p, err := flowhook.New(cfg, flowhook.Options{Wrap: wrap})
+			require.NoError(t, err)
+			ctx := flowhook.NewContext(t.Context(), &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: flowtest.NewRequest()})
+			_, err = p.Run(ctx, flowhook.Login, flowhook.After, flowhook.Password)
+			if row.want == "" {
+				require.NoError(t, seen)
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, seen, row.want)
+			require.ErrorIs(t, err, seen)
+		})
+	}
+}
