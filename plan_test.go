@@ -632,3 +632,11 @@ func TestPlan_HooksAfterRedirectNeverRun(t *testing.T) {
 		require.Equal(t, 1, strings.Count(b.Log.String(), `hook \"`+name+`\" never runs`), b.Log.String())
 	}
 }
+
+func TestPlan_HooksWithoutConfig(t *testing.T) {
+	for _, name := range []string{"session", "revoke_active_sessions"} {
+		_, err := flowhook.New(flowtest.Parse(t, "selfservice: {login: {after: [{hook: "+name+", config: {a: b}}]}}"),
+			flowtest.AnyOptions())
+		require.ErrorContains(t, err, `hook "`+name+`" takes no config; remove it`)
+	}
+}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/internal/testkit/flowtest"
+	"github.com/flowhook/flowhook/store/memstore"
 	"github.com/stretchr/testify/require"
 )
 
@@ -257,4 +258,22 @@ func withCookies(b *flowtest.Browser) *http.Request {
 		r.AddCookie(&http.Cookie{Name: name, Value: value})
 	}
 	return r
+}
+
+// A brokenRevoker is a store that cannot delete sessions.
+type brokenRevoker struct {
+	*memstore.Store
+}
+
+func (brokenRevoker) DeleteSessions(context.Context, string, string) error {
+	return flowtest.ErrStoreDown
+}
+
+func TestRevoke_StoreFails(t *testing.T) {
+	p, err := flowhook.New(flowtest.Parse(t, "selfservice: {settings: {after: [{hook: revoke_active_sessions}]}}"),
+		flowhook.Options{Store: brokenRevoker{memstore.New()}})
+	require.NoError(t, err)
+	x := &flowhook.Exchange{Request: flowtest.NewRequest(), Identity: &flowhook.Identity{ID: "alice"}}
+	_, err = p.Run(flowhook.NewContext(t.Context(), x), flowhook.Settings, flowhook.After, flowhook.Password)
+	require.ErrorIs(t, err, flowtest.ErrStoreDown)
 }
