@@ -114,7 +114,8 @@ func (b *builder) check() {
 		}
 	}
 	slices.SortStableFunc(b.plan.findings, func(x, y Finding) int {
-		return cmp.Or(cmp.Compare(b.part(x), b.part(y)), cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column))
+		return cmp.Or(cmp.Compare(b.part(x), b.part(y)), cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column),
+			cmp.Compare(secretNumber(x), secretNumber(y)))
 	})
 	for _, f := range b.plan.findings {
 		if f.Severity == SeverityError || b.Strict && f.Severity == SeverityWarning {
@@ -165,4 +166,14 @@ func (b *builder) part(f Finding) int {
 		return 1
 	}
 	return 0
+}
+
+// secretNumber returns the number of the entry of Options.Secrets that a finding is about, from 1, or 0
+// if it is about something else.
+func secretNumber(f Finding) int {
+	var i int
+	if n, _ := fmt.Sscanf(f.Path, "Options.Secrets[%d]", &i); n == 0 {
+		return 0
+	}
+	return i + 1
 }

@@ -608,3 +608,13 @@ func FuzzCheck(f *testing.F) {
 		}
 	})
 }
+
+func TestCheck_SecretsInOrder(t *testing.T) {
+	opts := flowhook.Options{Secrets: []string{"correct-horse-battery", "something-super-secret", "another-horse-battery"}}
+	var got []string
+	for _, f := range new(flowhook.Config).Check(opts) {
+		got = append(got, f.Path+" "+f.Rule)
+	}
+	require.Equal(t, []string{"Options.Secrets[0] weak-secret", "Options.Secrets[1] example-secret",
+		"Options.Secrets[2] weak-secret"}, got)
+}
