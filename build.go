@@ -43,7 +43,7 @@ func newPipeline(opts Options) *Pipeline {
 		opts.Secrets[i] = reference.Trim(s) // as for those of the file
 	}
 	p := &Pipeline{options: opts, store: opts.Store, log: opts.Logger, now: opts.Now, onError: opts.OnError}
-	p.verify, _ = opts.Store.(VerificationStore)
+	p.verify, _ = opts.Store.(TokenStore)
 	store, _ := opts.Store.(SessionStore)
 	p.sessions = &Sessions{p, store}
 	if p.log == nil {

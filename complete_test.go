@@ -507,7 +507,7 @@ func TestComplete_InsideSaveOfAnotherExchange(t *testing.T) {
 	_, err = other(t.Context())
 	require.NoError(t, err)
 	token := flowtest.LinkToken.FindStringSubmatch(h.Mail.Take()[0].Link)[1]
-	err = h.Pipeline.Redeem(t.Context(), token, func(ctx context.Context, v flowhook.VerificationToken) error {
+	err = h.Pipeline.Redeem(t.Context(), token, func(ctx context.Context, v flowhook.Token) error {
 		y, err := other(ctx)
 		require.ErrorIs(t, err, flowhook.ErrNested)
 		require.Error(t, h.Pipeline.Sessions().Issue(ctx, y))
@@ -638,7 +638,7 @@ func TestTransactions_SerializedByIdentity(t *testing.T) {
 	store.waits = nil
 	token := flowtest.LinkToken.FindStringSubmatch(mail.Take()[0].Link)[1]
 	require.NoError(t, p.Redeem(t.Context(), token,
-		func(context.Context, flowhook.VerificationToken) error { return nil }))
+		func(context.Context, flowhook.Token) error { return nil }))
 	require.Equal(t, []string{"", "alice"}, store.waits, "the token must name the identity to lock")
 
 	store.waits = nil

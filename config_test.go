@@ -175,7 +175,7 @@ selfservice: {flows: {login: {after: [{hook: session}, {hook: revoke_active_sess
 		`2:46: selfservice.flows.login.after[0].hook: hook "session" needs a store that implements SessionStore; Options.Store is nil`,
 		`2:46: selfservice.flows.login.after[0].hook: hook "session" needs secrets; add a list secrets.session to the file, or set Options.Secrets`,
 		`2:63: selfservice.flows.login.after[1].hook: hook "revoke_active_sessions" needs a store that implements SessionRevoker; Options.Store is nil`,
-		`2:95: selfservice.flows.login.after[2].hook: hook "verify" needs a store that implements VerificationStore; Options.Store is nil`,
+		`2:95: selfservice.flows.login.after[2].hook: hook "verify" needs a store that implements TokenStore; Options.Store is nil`,
 		`2:95: selfservice.flows.login.after[2].hook: hook "verify" needs a URL for its links; set selfservice.flows.verification.ui_url in the file, or Options.VerificationURL`,
 		`2:95: selfservice.flows.login.after[2].hook: hook "verify" needs a courier; set Options.Courier`,
 	}, flowtest.Problems(flowtest.Build(text, flowhook.Options{})))
@@ -184,7 +184,7 @@ selfservice: {flows: {login: {after: [{hook: session}, {hook: revoke_active_sess
 		Courier: flowtest.AnyCourier{}, VerificationURL: "https://example.com/"})
 	assert.Equal(t, []string{
 		`2:63: selfservice.flows.login.after[1].hook: hook "revoke_active_sessions" needs a store that implements SessionRevoker; struct { flowhook.Store } does not`,
-		`2:95: selfservice.flows.login.after[2].hook: hook "verify" needs a store that implements VerificationStore; struct { flowhook.Store } does not`,
+		`2:95: selfservice.flows.login.after[2].hook: hook "verify" needs a store that implements TokenStore; struct { flowhook.Store } does not`,
 	}, flowtest.Problems(err))
 	var first *flowhook.ConfigError
 	require.ErrorAs(t, err, &first)

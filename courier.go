@@ -111,7 +111,7 @@ func (d *delivery) forget(ctx context.Context) {
 				"deleting its token failed", err)
 		}
 	}()
-	err = d.store.DeleteVerification(ctx, d.hash)
+	err = d.store.DeleteToken(ctx, d.hash)
 }
 
 func (d *delivery) report(ctx context.Context, what string, err error) {

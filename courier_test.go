@@ -21,17 +21,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// An undeletableStore is a store whose DeleteVerification fails on demand.
+// An undeletableStore is a store whose DeleteToken fails on demand.
 type undeletableStore struct {
 	*memstore.Store
 	deletion func(ctx context.Context) error // nil: it works
 }
 
-func (f *undeletableStore) DeleteVerification(ctx context.Context, hash []byte) error {
+func (f *undeletableStore) DeleteToken(ctx context.Context, hash []byte) error {
 	if f.deletion != nil {
 		return f.deletion(ctx)
 	}
-	return f.Store.DeleteVerification(ctx, hash)
+	return f.Store.DeleteToken(ctx, hash)
 }
 
 // An emailService is a pipeline with a verify hook at registration, whose courier fails on demand.
@@ -334,7 +334,7 @@ func TestAddress_Undeliverable(t *testing.T) {
 	t.Run("store error is not ErrBadAddress", func(t *testing.T) {
 		store := flowtest.NewRecordingStore()
 		h := flowtest.NewService(t, everywhere, func(_ *flowtest.Service, o *flowhook.Options) { o.Store = store })
-		store.Fail["CreateVerification"] = flowtest.ErrStoreDown
+		store.Fail["CreateToken"] = flowtest.ErrStoreDown
 		err := run(t, h, flowhook.Registration, email("carol@example.org", false))
 		require.ErrorIs(t, err, flowtest.ErrStoreDown)
 		require.NotErrorIs(t, err, flowhook.ErrBadAddress)

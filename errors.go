@@ -14,9 +14,13 @@ var (
 	// one, or cookies of two live sessions.
 	ErrNoSession = errors.New("flowhook: no session")
 
-	// ErrBadToken means that a verification token is unknown, already used or expired, or that its
+	// ErrBadToken means that a link or a code is unknown, already used or expired, or that its
 	// address no longer belongs to the identity.
-	ErrBadToken = errors.New("flowhook: bad verification token")
+	ErrBadToken = errors.New("flowhook: bad token")
+
+	// ErrUsedToken means that a link was used before and has not expired, as after a double click.
+	// It is also an ErrBadToken, and for stores an ErrNotFound.
+	ErrUsedToken error = &explained{"flowhook: the token was already used", errors.Join(ErrBadToken, ErrNotFound)}
 
 	// ErrBadAddress means that no email can be sent to an address: see [Address.Check]. It is the
 	// user's mistake, not a failure of the store or the courier.

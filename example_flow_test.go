@@ -219,7 +219,7 @@ selfservice:
 	token := link.Query().Get("token")
 	for range 2 {
 		err := pipeline.Redeem(context.Background(), token,
-			func(ctx context.Context, v flowhook.VerificationToken) error {
+			func(ctx context.Context, v flowhook.Token) error {
 				if v.Address.Value != address.Value { // read it with ctx, by v.IdentityID
 					return flowhook.ErrBadToken
 				}
@@ -231,7 +231,7 @@ selfservice:
 	// Output:
 	// mail to alice@example.org: Please confirm your address
 	// true <nil>
-	// true flowhook: bad verification token
+	// true flowhook: bad token
 }
 
 func ExampleSessions_FromRequest() {

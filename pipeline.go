@@ -20,7 +20,7 @@ type Pipeline struct {
 	options  Options
 	store    Store // may be nil
 	sessions *Sessions
-	verify   VerificationStore // may be nil
+	verify   TokenStore // may be nil
 	log      *slog.Logger
 	now      func() time.Time
 	onError  func(w http.ResponseWriter, r *http.Request, err error)

@@ -798,7 +798,7 @@ func TestSessions_UninspectableStoreError(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := flowtest.NewSessionTest(t, sessionHookYAML)
 			cookie, _ := d.SignIn("alice")
-			d.Store.Fail["FindSession"], d.Store.Fail["ConsumeVerification"] = bad, bad
+			d.Store.Fail["FindSession"], d.Store.Fail["ConsumeToken"] = bad, bad
 			require.NotPanics(t, func() {
 				_, err := d.FromRequest(flowtest.NewVisitor("", cookie).Request)
 				require.NotNil(t, err)
@@ -806,7 +806,7 @@ func TestSessions_UninspectableStoreError(t *testing.T) {
 			})
 			require.NotPanics(t, func() {
 				err := d.Pipeline.Redeem(t.Context(), "0123456789012345678901234567890123456789012",
-					func(context.Context, flowhook.VerificationToken) error { return nil })
+					func(context.Context, flowhook.Token) error { return nil })
 				require.NotNil(t, err)
 			})
 		})

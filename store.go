@@ -9,7 +9,7 @@ import (
 // methods may be called concurrently.
 //
 // Only this one method is required. A store that can do more also implements [SessionRevoker],
-// [SessionStore] or [VerificationStore]; [New] looks for them if a configured hook needs them.
+// [SessionStore] or [TokenStore]; [New] looks for them if a configured hook needs them.
 // Package storetest checks a store against these comments.
 //
 // In all of them, any error that is not one of flowhook's is a system error: the store failed, or
@@ -66,34 +66,49 @@ type SessionStore interface {
 	DeleteSession(ctx context.Context, id string) error
 }
 
-// VerificationStore is the part of a store that the verify hook and [Pipeline.Redeem] need. Times
-// count in microseconds; now and notSince are truncated to them. No method waits for a row that
-// another transaction is using. (A store with one writer at a time may wait for the writer, but
-// never in a deadlock.)
-type VerificationStore interface {
-	// CreateVerification stores v, unless a token for the same identity and the same address was
-	// issued recently. In that case created is false and nothing changes. Two addresses are the
-	// same if their Via and their [Address.Key] are equal. Recently means after notSince and at
-	// most a minute after v.IssuedAt: a token from further in the future was issued by a clock that
-	// was ahead. So v.IssuedAt is the current time, also if it is earlier than one that the store
-	// has seen. Used and expired tokens count. The token itself keeps the address exactly as it is
-	// in v.
+// TokenStore is the part of a store that emailed links and codes need: the hooks that send them,
+// [Pipeline.SendRecovery], and Redeem, RedeemRecovery and RedeemCode. Times count in microseconds;
+// now and notSince are truncated to them. Only CountAttempt waits for a row that another
+// transaction is using. (A store with one writer at a time may wait for the writer, but never in a
+// deadlock.)
+//
+// Two addresses are the same if their Via and their [Address.Key] are equal.
+type TokenStore interface {
+	// CreateToken stores t, unless a token for the same purpose, identity and address was issued
+	// recently. In that case created is false and nothing changes. Recently means after notSince
+	// and at most a minute after t.IssuedAt: a token from further in the future was issued by a
+	// clock that was ahead. So t.IssuedAt is the current time, also if it is earlier than one that
+	// the store has seen. Used and expired tokens count. The token itself keeps the address exactly
+	// as it is in t.
 	//
-	// A hash that is already stored is an error. A token may be gone once it has expired and is
-	// older than every interval (IssuedAt minus notSince) that CreateVerification was asked about
-	// so far.
-	CreateVerification(ctx context.Context, v VerificationToken, notSince time.Time) (created bool, err error)
+	// A hash that is already stored is an error, whatever its purpose. A token may be gone once it
+	// has expired and is older than every interval (IssuedAt minus notSince) that CreateToken was
+	// asked about so far.
+	CreateToken(ctx context.Context, t Token, notSince time.Time) (created bool, err error)
 
-	// ConsumeVerification marks the token as used and returns it as it was stored. It returns
-	// ErrNotFound if there is no such token, if the token was used or deleted, if it has expired
-	// (now is not before ExpiresAt), or if another transaction is using it right now.
-	ConsumeVerification(ctx context.Context, hash []byte, now time.Time) (VerificationToken, error)
+	// ConsumeToken marks the token as used and returns it as it was stored. It returns ErrNotFound
+	// if there is no such token for this purpose, if the token was deleted, if it has expired (now
+	// is not before ExpiresAt), or if another transaction is using it right now. If a transaction
+	// that is committed has used it and it has not expired, the error is ErrUsedToken, which is
+	// also an ErrNotFound.
+	ConsumeToken(ctx context.Context, p Purpose, hash []byte, now time.Time) (Token, error)
 
-	// DeleteVerification deletes the token, used or not, so that it no longer counts as issued. The
-	// verify hook calls it if an email could not be sent. An unknown hash is no error. A token that
-	// another transaction is using stays, also without an error: somebody has its link, so the
-	// email has left.
-	DeleteVerification(ctx context.Context, hash []byte) error
+	// DeleteToken deletes the token, used or not, so that it no longer counts as issued. It is
+	// called if an email could not be sent. An unknown hash is no error. A token that another
+	// transaction is using stays, also without an error: somebody has its link, so the email has
+	// left.
+	DeleteToken(ctx context.Context, hash []byte) error
+
+	// CountAttempt counts an attempt to guess a code for the purpose, identity and address, and
+	// returns how many there were, this one included. It counts from 1 again when a newer token was
+	// issued than at the last attempt: the newest one that has not expired, used or not. Without
+	// such a token, it counts on. No two calls for the same three return the same number, also not
+	// in two processes.
+	//
+	// The count is durable when CountAttempt returns, so that it survives a rollback of whatever
+	// follows. In a Transaction of this store, CountAttempt is an error. The count may be gone once
+	// the newest token may be.
+	CountAttempt(ctx context.Context, p Purpose, identityID string, a Address, now time.Time) (n int, err error)
 }
 
 // A Session is a signed-in identity. Its times have a precision of microseconds. A run that fails
@@ -106,12 +121,24 @@ type Session struct {
 	ExpiresAt       time.Time // the session is valid before this instant
 }
 
-// A VerificationToken is what a store keeps of the secret in a verification email. Its times have a
-// precision of microseconds.
-type VerificationToken struct {
-	Hash       []byte // SHA-256 of the secret
+// A Purpose is what a token is for. A token for one purpose is never accepted for another.
+type Purpose string
+
+// The purposes of flowhook's own tokens.
+const (
+	PurposeVerification  Purpose = "verification"   // proves that an address belongs to the identity
+	PurposeRecovery      Purpose = "recovery"       // lets the owner of an address choose a new password
+	PurposeAddressChange Purpose = "address_change" // replaces an address of the identity, or takes that back
+)
+
+// A Token is what a store keeps of the secret in an email. Its times have a precision of
+// microseconds.
+type Token struct {
+	Hash       []byte // SHA-256 of a link's secret, or an HMAC of a code; at most 64 bytes
+	Purpose    Purpose
 	IdentityID string
-	Address    Address // the address that the email went to; the token verifies no other
+	Address    Address // that the email went to; for a change, also the new address
 	IssuedAt   time.Time
 	ExpiresAt  time.Time // the token is valid before this instant
+	Data       []byte    // opaque to the store, at most 4 KiB; nil and empty are the same
 }

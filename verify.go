@@ -23,7 +23,7 @@ var verifyHook = builtin{
 			b.checkURL(b.file.VerifyURL.Value, b.at(b.file.VerifyURL))
 		}
 		return []requirement{
-			requireStore[VerificationStore](b),
+			requireStore[TokenStore](b),
 			{need: need.Link, met: b.verificationURL() != "" || b.file.VerifyURL.Node != nil,
 				hint: "set selfservice.flows.verification.ui_url in the file, or Options.VerificationURL"},
 			{need: need.Courier, met: b.Courier != nil, hint: "set Options.Courier"},
@@ -35,7 +35,7 @@ var verifyHook = builtin{
 // A verifier is the verify hook.
 type verifier struct {
 	pipeline *Pipeline
-	store    VerificationStore
+	store    TokenStore
 	courier  Courier
 	outbox   bool
 	url      string // an absolute URL
@@ -54,7 +54,7 @@ func newVerify(b *builder, e *conf.Entry) Hook {
 		return nil
 	}
 	v := verifier{pipeline: b.pipeline, courier: b.Courier, outbox: b.Outbox, url: b.verificationURL()}
-	v.store, _ = b.Store.(VerificationStore)
+	v.store, _ = b.Store.(TokenStore)
 	var err error
 	if v.lifespan, err = time.ParseDuration(config.Lifespan); err != nil || v.lifespan < time.Second {
 		b.wrongConfig(e, "lifespan", "must be a duration of at least a second, with a unit, such as 24h")
@@ -114,8 +114,9 @@ func (v *verifier) email(ctx context.Context, x *Exchange, a Address) error {
 	secret := token.NewSecret()
 	hash := token.Hash(secret)
 	now := v.pipeline.now().UTC().Truncate(time.Microsecond)
-	created, err := v.store.CreateVerification(ctx, VerificationToken{
-		Hash: hash, IdentityID: x.Identity.ID, Address: a, IssuedAt: now, ExpiresAt: now.Add(v.lifespan),
+	created, err := v.store.CreateToken(ctx, Token{
+		Hash: hash, Purpose: PurposeVerification, IdentityID: x.Identity.ID, Address: a,
+		IssuedAt: now, ExpiresAt: now.Add(v.lifespan),
 	}, now.Add(-v.interval))
 	if err != nil || !created {
 		return err
@@ -140,13 +141,13 @@ func (v *verifier) email(ctx context.Context, x *Exchange, a Address) error {
 // returns it unchanged, and the token is not consumed.
 //
 // Redeem returns ErrBadToken if the token is unknown, already used or expired, and ErrNotConfigured
-// if the store is not a [VerificationStore]. It needs no exchange and is safe for concurrent use.
+// if the store is not a [TokenStore]. It needs no exchange and is safe for concurrent use.
 // Call it for a POST: mail scanners follow links, so the linked page should show a button.
 func (p *Pipeline) Redeem(
-	ctx context.Context, secret string, confirm func(ctx context.Context, v VerificationToken) error,
+	ctx context.Context, secret string, confirm func(ctx context.Context, v Token) error,
 ) error {
 	if p.verify == nil {
-		return fmt.Errorf("%w: Redeem needs a VerificationStore", ErrNotConfigured)
+		return fmt.Errorf("%w: Redeem needs a TokenStore", ErrNotConfigured)
 	}
 	if len(secret) != token.SecretLength {
 		return ErrBadToken // and nothing long is hashed
@@ -157,7 +158,7 @@ func (p *Pipeline) Redeem(
 		if ctx.Value(transactionKey{}) == nil {
 			ctx = context.WithValue(ctx, transactionKey{}, p)
 		}
-		v, err := p.verify.ConsumeVerification(ctx, token.Hash(secret), p.now().UTC().Truncate(time.Microsecond))
+		v, err := p.verify.ConsumeToken(ctx, PurposeVerification, token.Hash(secret), p.now().UTC().Truncate(time.Microsecond))
 		if is(err, ErrNotFound) {
 			cause = ErrBadToken
 			return cause

@@ -134,7 +134,7 @@ func TestVerify(t *testing.T) {
 		h := flowtest.NewService(t, flowtest.VerifyYAML)
 		h.Browser().PostPath("/registration/password", "user", "carol")
 		tok := token(t, h.Mail.Take()[0])
-		refuse := func(context.Context, flowhook.VerificationToken) error { return flowhook.ErrBadToken }
+		refuse := func(context.Context, flowhook.Token) error { return flowhook.ErrBadToken }
 		require.ErrorIs(t, h.Pipeline.Redeem(t.Context(), tok, refuse), flowhook.ErrBadToken)
 		require.Equal(t, http.StatusOK, h.Browser().PostPath("/verification", "token", tok).StatusCode)
 	})
@@ -175,7 +175,7 @@ func TestVerify(t *testing.T) {
 		h := flowtest.NewService(t, flowtest.VerifyYAML)
 		h.Browser().PostPath("/registration/password", "user", "carol")
 		tok := token(t, h.Mail.Take()[0])
-		err := h.Pipeline.Redeem(t.Context(), tok, func(_ context.Context, v flowhook.VerificationToken) error {
+		err := h.Pipeline.Redeem(t.Context(), tok, func(_ context.Context, v flowhook.Token) error {
 			require.Len(t, v.Hash, 32)
 			require.NotContains(t, string(v.Hash), tok)
 			require.Equal(t, "carol", v.IdentityID)
@@ -325,8 +325,8 @@ func FuzzRedeem(f *testing.F) {
 	const genuine = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 	d := flowtest.NewSessionTest(f, "")
 	hash := sha256.Sum256([]byte(genuine))
-	created, err := d.Store.Store.CreateVerification(f.Context(),
-		flowhook.VerificationToken{Hash: hash[:], IdentityID: "alice",
+	created, err := d.Store.Store.CreateToken(f.Context(),
+		flowhook.Token{Hash: hash[:], IdentityID: "alice",
 			Address: flowhook.Address{Via: "email", Value: "a@b.example"}, IssuedAt: d.Clock.Now(),
 			ExpiresAt: d.Clock.Now().Add(time.Hour)}, time.Time{})
 	require.NoError(f, err)
@@ -345,7 +345,7 @@ func FuzzRedeem(f *testing.F) {
 	}
 	errKeep := errors.New("keep the token for the next round")
 	redeem := func(t *testing.T, token string) (confirmed int, err error) {
-		err = d.Pipeline.Redeem(t.Context(), token, func(_ context.Context, v flowhook.VerificationToken) error {
+		err = d.Pipeline.Redeem(t.Context(), token, func(_ context.Context, v flowhook.Token) error {
 			confirmed++
 			require.Equal(t, "alice", v.IdentityID)
 			return errKeep
@@ -376,7 +376,7 @@ func TestRedeem_StoreDidNothing(t *testing.T) {
 	p, err := flowhook.New(nil, flowhook.Options{Store: doNothingStore{memstore.New()}})
 	require.NoError(t, err)
 	err = p.Redeem(t.Context(), "0123456789012345678901234567890123456789012",
-		func(context.Context, flowhook.VerificationToken) error { return nil })
+		func(context.Context, flowhook.Token) error { return nil })
 	require.ErrorContains(t, err, "did not run")
 }
 
@@ -392,7 +392,7 @@ func TestRedeem_AllOrNothing(t *testing.T) {
 		returns func(err error) bool // nil: it does not return
 	}{
 		{"store reports an error after consuming", func(s scene) {
-			s.store.consume = func(v flowhook.VerificationToken, _ error) (flowhook.VerificationToken, error) {
+			s.store.consume = func(v flowhook.Token, _ error) (flowhook.Token, error) {
 				return v, flowtest.ErrStoreDown
 			}
 		}, nil, func(err error) bool { return errors.Is(err, flowtest.ErrStoreDown) }},
@@ -416,7 +416,7 @@ func TestRedeem_AllOrNothing(t *testing.T) {
 			h.Browser().PostPath("/registration/password", "user", "carol")
 			token := flowtest.LinkToken.FindStringSubmatch(h.Mail.Take()[0].Link)[1]
 			redeem := func(ctx context.Context, then func(s scene) error) error {
-				return h.Pipeline.Redeem(ctx, token, func(ctx context.Context, v flowhook.VerificationToken) error {
+				return h.Pipeline.Redeem(ctx, token, func(ctx context.Context, v flowhook.Token) error {
 					u, _ := h.Store.User(ctx, v.IdentityID)
 					u.Verified = true
 					if err := h.Store.SaveUser(ctx, u); err != nil || then == nil {
@@ -464,16 +464,16 @@ func (doNothingStore) Transaction(context.Context, string, func(context.Context)
 // A faultyStore is a UserStore with one failing call.
 type faultyStore struct {
 	*flowtest.UserStore
-	consume func(v flowhook.VerificationToken, err error) (flowhook.VerificationToken, error)
+	consume func(v flowhook.Token, err error) (flowhook.Token, error)
 	commit  error
 }
 
-func (s *faultyStore) ConsumeVerification(ctx context.Context, hash []byte,
-	now time.Time) (flowhook.VerificationToken, error) {
+func (s *faultyStore) ConsumeToken(ctx context.Context, p flowhook.Purpose, hash []byte,
+	now time.Time) (flowhook.Token, error) {
 	if s.consume == nil {
-		return s.UserStore.ConsumeVerification(ctx, hash, now)
+		return s.UserStore.ConsumeToken(ctx, p, hash, now)
 	}
-	return s.consume(s.UserStore.ConsumeVerification(ctx, hash, now))
+	return s.consume(s.UserStore.ConsumeToken(ctx, p, hash, now))
 }
 
 func (s *faultyStore) Transaction(ctx context.Context, id string, fn func(context.Context) error) error {

@@ -18,7 +18,7 @@ func (s *service) verify(w http.ResponseWriter, r *http.Request) {
 	x := exchange(r)
 	handled, err := s.complete(r.Context(), flowhook.Verification, flowhook.Link, func(ctx context.Context) error {
 		return s.pipeline.Redeem(ctx, r.PostFormValue("token"),
-			func(ctx context.Context, v flowhook.VerificationToken) error {
+			func(ctx context.Context, v flowhook.Token) error {
 				confirmed, err := s.db.confirmEmail(ctx, v.IdentityID, v.Address.Value, s.now())
 				if err != nil {
 					return err

@@ -118,7 +118,7 @@ func (s *service) settings(r *http.Request, x *flowhook.Exchange) (save func(ctx
 
 func (s *service) verification(r *http.Request, x *flowhook.Exchange) (save func(ctx context.Context) error,
 	err error) {
-	confirm := func(_ context.Context, v flowhook.VerificationToken) error {
+	confirm := func(_ context.Context, v flowhook.Token) error {
 		u := s.user(v.IdentityID)
 		if u.Email.Value != v.Address.Value {
 			return flowhook.ErrBadToken

@@ -148,7 +148,7 @@ func (s *service) settings(w http.ResponseWriter, r *http.Request) {
 func (s *service) verification(w http.ResponseWriter, r *http.Request) {
 	x := flowhook.MustFromContext(r.Context())
 	handled, err := s.Complete(r.Context(), flowhook.Verification, flowhook.Link, func(ctx context.Context) error {
-		return s.Redeem(ctx, r.FormValue("token"), func(ctx context.Context, v flowhook.VerificationToken) error {
+		return s.Redeem(ctx, r.FormValue("token"), func(ctx context.Context, v flowhook.Token) error {
 			return s.change(ctx, x, v.IdentityID, func(u *user) error {
 				if u.Email != v.Address.Value {
 					return flowhook.ErrBadToken

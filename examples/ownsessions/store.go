@@ -16,7 +16,7 @@ import (
 // nothing of this file.
 type database struct {
 	flowhook.Store
-	flowhook.VerificationStore
+	flowhook.TokenStore
 
 	mu sync.Mutex
 	tables
@@ -47,7 +47,7 @@ func newTables() tables { return tables{users: map[string]user{}, sessions: map[
 
 func newDatabase() *database {
 	m := memstore.New()
-	return &database{Store: m, VerificationStore: m, tables: newTables()}
+	return &database{Store: m, TokenStore: m, tables: newTables()}
 }
 
 type writtenKey struct{} // context key of a transaction's *tables

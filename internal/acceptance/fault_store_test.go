@@ -154,29 +154,29 @@ func (s *faultStore) DeleteSessions(ctx context.Context, id, except string) erro
 	return s.call("DeleteSessions", func(fault) error { return s.UserStore.DeleteSessions(ctx, id, except) })
 }
 
-func (s *faultStore) CreateVerification(ctx context.Context, v flowhook.VerificationToken,
+func (s *faultStore) CreateToken(ctx context.Context, v flowhook.Token,
 	notSince time.Time) (created bool, err error) {
 	s.mu.Lock()
 	s.tokens[string(v.Hash)] = true
 	s.mu.Unlock()
-	err = s.call("CreateVerification", func(fault) (err error) {
-		created, err = s.UserStore.CreateVerification(ctx, v, notSince)
+	err = s.call("CreateToken", func(fault) (err error) {
+		created, err = s.UserStore.CreateToken(ctx, v, notSince)
 		return err
 	})
 	return created, err
 }
 
-func (s *faultStore) ConsumeVerification(ctx context.Context, hash []byte,
-	now time.Time) (v flowhook.VerificationToken, err error) {
-	err = s.call("ConsumeVerification", func(fault) (err error) {
-		v, err = s.UserStore.ConsumeVerification(ctx, hash, now)
+func (s *faultStore) ConsumeToken(ctx context.Context, p flowhook.Purpose, hash []byte,
+	now time.Time) (v flowhook.Token, err error) {
+	err = s.call("ConsumeToken", func(fault) (err error) {
+		v, err = s.UserStore.ConsumeToken(ctx, p, hash, now)
 		return err
 	})
 	return v, err
 }
 
-func (s *faultStore) DeleteVerification(ctx context.Context, hash []byte) error {
-	return s.call("DeleteVerification", func(fault) error { return s.UserStore.DeleteVerification(ctx, hash) })
+func (s *faultStore) DeleteToken(ctx context.Context, hash []byte) error {
+	return s.call("DeleteToken", func(fault) error { return s.UserStore.DeleteToken(ctx, hash) })
 }
 
 func (s *faultStore) SaveUser(ctx context.Context, u flowtest.User) error {
@@ -186,7 +186,7 @@ func (s *faultStore) SaveUser(ctx context.Context, u flowtest.User) error {
 // contents is what is committed, of everything that was ever passed to the store.
 type contents struct {
 	sessions map[string]flowhook.Session
-	tokens   map[string]flowhook.VerificationToken
+	tokens   map[string]flowhook.Token
 	users    map[string]flowtest.User
 }
 
@@ -194,7 +194,7 @@ type contents struct {
 func (s *faultStore) contents(now time.Time) (contents, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := contents{sessions: map[string]flowhook.Session{}, tokens: map[string]flowhook.VerificationToken{}}
+	c := contents{sessions: map[string]flowhook.Session{}, tokens: map[string]flowhook.Token{}}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	for id := range s.sessions {
@@ -208,7 +208,7 @@ func (s *faultStore) contents(now time.Time) (contents, error) {
 	errOnlyLooking := errors.New("only looking")
 	for hash := range s.tokens {
 		err := s.UserStore.Transaction(ctx, "", func(ctx context.Context) error {
-			v, err := s.UserStore.ConsumeVerification(ctx, []byte(hash), now)
+			v, err := s.UserStore.ConsumeToken(ctx, flowhook.PurposeVerification, []byte(hash), now)
 			if err == nil {
 				c.tokens[hash] = v
 				return errOnlyLooking

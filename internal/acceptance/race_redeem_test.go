@@ -65,7 +65,7 @@ func (o *redeemTest) tokens() (tokens []string) {
 }
 
 // confirm marks the user as verified.
-func (o *redeemTest) confirm(ctx context.Context, v flowhook.VerificationToken) error {
+func (o *redeemTest) confirm(ctx context.Context, v flowhook.Token) error {
 	return o.store.SaveUser(ctx, flowtest.User{ID: v.IdentityID, Email: v.Address.Value, Verified: true})
 }
 
@@ -93,7 +93,7 @@ func TestRaces_TokenIsRedeemedOnce(t *testing.T) {
 			others.Add(atOnce - 1)
 		}
 		flowtest.Concurrently(atOnce, func(int) {
-			err := o.Redeem(ctx, token, func(ctx context.Context, v flowhook.VerificationToken) error {
+			err := o.Redeem(ctx, token, func(ctx context.Context, v flowhook.Token) error {
 				if err := o.confirm(ctx, v); err != nil {
 					return err
 				}

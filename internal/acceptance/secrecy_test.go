@@ -131,7 +131,7 @@ func forEachLogger(t *testing.T, name string, act func(t *testing.T, s *secrecyT
 func TestSecrecy_StoreErrors(t *testing.T) {
 	errStore := errors.New("the database is away")
 	for _, method := range []string{"Transaction", "CreateSession", "DeleteSession", "DeleteSessions", "FindSession",
-		"CreateVerification", "ConsumeVerification"} {
+		"CreateToken", "ConsumeToken"} {
 		forEachLogger(t, method, func(t *testing.T, s *secrecyTest) []error {
 			s.Store.Fail[method] = errStore
 			token := strings.Repeat("A", 43)
@@ -144,7 +144,7 @@ func TestSecrecy_StoreErrors(t *testing.T) {
 			errs := []error{create, find, fromToken, s.login(nil), s.Issue(t.Context(), s.Exchange),
 				s.End(t.Context(), s.Exchange),
 				s.Pipeline.Redeem(t.Context(), token,
-					func(context.Context, flowhook.VerificationToken) error { return nil })}
+					func(context.Context, flowhook.Token) error { return nil })}
 			failed := 0
 			for _, err := range errs {
 				if errors.Is(err, errStore) {
@@ -203,7 +203,7 @@ func TestSecrecy_BadTokensAndCookies(t *testing.T) {
 	forEachLogger(t, "tokens", func(t *testing.T, s *secrecyTest) (errs []error) {
 		require.NoError(t, s.login(nil))
 		_, used, _ := strings.Cut(s.courier.sent[0].Link, "token=")
-		confirm := func(context.Context, flowhook.VerificationToken) error { return nil }
+		confirm := func(context.Context, flowhook.Token) error { return nil }
 		require.NoError(t, s.Pipeline.Redeem(t.Context(), used, confirm))
 		for _, token := range []string{used, used[1:] + "A", "", flowtest.Canary,
 			strings.Repeat(flowtest.Canary, 1000), flowtest.Canary + strings.Repeat("x", 43-len(flowtest.Canary)),

@@ -157,7 +157,7 @@ func (h *host) answer(ctx context.Context, x *flowhook.Exchange) (handled bool, 
 }
 
 // verify stores that an address is verified.
-func (h *host) verify(ctx context.Context, v flowhook.VerificationToken) error {
+func (h *host) verify(ctx context.Context, v flowhook.Token) error {
 	err := h.exec(ctx, "UPDATE users SET verified = true WHERE id = ? AND email = ?", v.IdentityID, v.Address.Value)
 	if err != nil {
 		return err // SQLite may have rolled back, and would commit the next statement by itself

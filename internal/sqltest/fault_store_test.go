@@ -139,26 +139,26 @@ func (s *faultyStore) DeleteSessions(ctx context.Context, id, except string) err
 	return s.call("DeleteSessions", func(bool) error { return s.Store.DeleteSessions(ctx, id, except) })
 }
 
-func (s *faultyStore) CreateVerification(
-	ctx context.Context, v flowhook.VerificationToken, notSince time.Time,
+func (s *faultyStore) CreateToken(
+	ctx context.Context, v flowhook.Token, notSince time.Time,
 ) (created bool, err error) {
-	err = s.call("CreateVerification", func(bool) (err error) {
-		created, err = s.Store.CreateVerification(ctx, v, notSince)
+	err = s.call("CreateToken", func(bool) (err error) {
+		created, err = s.Store.CreateToken(ctx, v, notSince)
 		return err
 	})
 	return created, err
 }
 
-func (s *faultyStore) ConsumeVerification(
-	ctx context.Context, hash []byte, now time.Time,
-) (v flowhook.VerificationToken, err error) {
-	err = s.call("ConsumeVerification", func(bool) (err error) {
-		v, err = s.Store.ConsumeVerification(ctx, hash, now)
+func (s *faultyStore) ConsumeToken(
+	ctx context.Context, p flowhook.Purpose, hash []byte, now time.Time,
+) (v flowhook.Token, err error) {
+	err = s.call("ConsumeToken", func(bool) (err error) {
+		v, err = s.Store.ConsumeToken(ctx, p, hash, now)
 		return err
 	})
 	return v, err
 }
 
-func (s *faultyStore) DeleteVerification(ctx context.Context, hash []byte) error {
-	return s.call("DeleteVerification", func(bool) error { return s.Store.DeleteVerification(ctx, hash) })
+func (s *faultyStore) DeleteToken(ctx context.Context, hash []byte) error {
+	return s.call("DeleteToken", func(bool) error { return s.Store.DeleteToken(ctx, hash) })
 }

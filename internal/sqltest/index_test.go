@@ -36,10 +36,10 @@ func indexedSession(i int) flowhook.Session {
 	}
 }
 
-func indexedToken(i int) flowhook.VerificationToken {
+func indexedToken(i int) flowhook.Token {
 	hash := sha256.Sum256([]byte("token" + itoa(i)))
 	at := began.Add(time.Duration(i) * time.Second)
-	return flowhook.VerificationToken{
+	return flowhook.Token{
 		Hash:       hash[:],
 		IdentityID: indexedSession(i).IdentityID,
 		Address:    flowhook.Address{Via: "email", Value: itoa(i) + "@example.org"},
@@ -107,16 +107,16 @@ func callAll(t *testing.T, s *sqlstore.Store) {
 			}
 			return s.DeleteSessions(ctx, other.IdentityID, "")
 		},
-		"CreateVerification": func(ctx context.Context) error {
-			_, err := s.CreateVerification(ctx, token, began)
+		"CreateToken": func(ctx context.Context) error {
+			_, err := s.CreateToken(ctx, token, began)
 			return err
 		},
-		"ConsumeVerification": func(ctx context.Context) error {
-			_, err := s.ConsumeVerification(ctx, indexedToken(100).Hash, began)
+		"ConsumeToken": func(ctx context.Context) error {
+			_, err := s.ConsumeToken(ctx, flowhook.PurposeVerification, indexedToken(100).Hash, began)
 			return err
 		},
-		"DeleteVerification": func(ctx context.Context) error {
-			return s.DeleteVerification(ctx, indexedToken(200).Hash)
+		"DeleteToken": func(ctx context.Context) error {
+			return s.DeleteToken(ctx, indexedToken(200).Hash)
 		},
 		"DeleteExpired": func(ctx context.Context) error {
 			_, err := s.DeleteExpired(ctx, began.Add(2*time.Hour), 100)

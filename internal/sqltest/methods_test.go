@@ -71,7 +71,7 @@ func TestDeleteExpired(t *testing.T) {
 		// The tenth expires now.
 		expiry := func(i int) time.Time { return now.Add(time.Duration(i-9) * time.Microsecond) }
 		var sessions []flowhook.Session
-		var tokens []flowhook.VerificationToken
+		var tokens []flowhook.Token
 		for i := range 12 {
 			v := newSession(rand.Text())
 			v.ExpiresAt = expiry(i)
@@ -79,13 +79,13 @@ func TestDeleteExpired(t *testing.T) {
 			require.NoError(t, s.CreateSession(ctx, v))
 
 			hash := sha256.Sum256([]byte(v.ID))
-			token := flowhook.VerificationToken{
+			token := flowhook.Token{
 				Hash: hash[:], IdentityID: v.IdentityID,
 				Address:  flowhook.Address{Via: "email", Value: "a@example.org"},
 				IssuedAt: expiry(i).Add(-time.Hour), ExpiresAt: expiry(i),
 			}
 			tokens = append(tokens, token)
-			created, err := s.CreateVerification(ctx, token, token.IssuedAt)
+			created, err := s.CreateToken(ctx, token, token.IssuedAt)
 			require.NoError(t, err)
 			require.True(t, created)
 		}
@@ -101,7 +101,7 @@ func TestDeleteExpired(t *testing.T) {
 		require.Equal(t, []int{8, 8, 4, 0}, counts, "ten sessions and ten tokens, at most four of each at a time")
 		for i, v := range sessions {
 			_, err := s.FindSession(ctx, v.ID)
-			_, tokenErr := s.ConsumeVerification(ctx, tokens[i].Hash, tokens[i].IssuedAt)
+			_, tokenErr := s.ConsumeToken(ctx, flowhook.PurposeVerification, tokens[i].Hash, tokens[i].IssuedAt)
 			if i < 10 {
 				require.ErrorIs(t, err, flowhook.ErrNotFound, "session %d", i)
 				require.ErrorIs(t, tokenErr, flowhook.ErrNotFound, "token %d", i)
@@ -132,15 +132,15 @@ func TestStore_ValuesThatDoNotFit(t *testing.T) {
 		got, err := s.FindSession(ctx, fits.ID)
 		require.NoError(t, err)
 		require.Equal(t, fits.IdentityID, got.IdentityID)
-		token := flowhook.VerificationToken{
+		token := flowhook.Token{
 			Hash: make([]byte, 255), IdentityID: fits.IdentityID,
 			Address:  flowhook.Address{Via: strings.Repeat("v", 255), Value: strings.Repeat("x", 1024)},
 			IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),
 		}
-		created, err := s.CreateVerification(ctx, token, time.Now())
+		created, err := s.CreateToken(ctx, token, time.Now())
 		require.NoError(t, err)
 		require.True(t, created)
-		found, err := s.ConsumeVerification(ctx, token.Hash, time.Now())
+		found, err := s.ConsumeToken(ctx, flowhook.PurposeVerification, token.Hash, time.Now())
 		require.NoError(t, err)
 		require.Equal(t, token.Address, found.Address)
 
@@ -156,14 +156,14 @@ func TestStore_ValuesThatDoNotFit(t *testing.T) {
 			require.NoError(t, s.DeleteSessions(ctx, bad, ""))
 			require.ErrorIs(t, s.DeleteSessions(ctx, bad, fits.ID), flowhook.ErrNotFound)
 			require.ErrorIs(t, s.DeleteSessions(ctx, fits.IdentityID, bad), flowhook.ErrNotFound)
-			for _, token := range []flowhook.VerificationToken{
+			for _, token := range []flowhook.Token{
 				{Hash: []byte("h"), IdentityID: bad},
 				{Hash: []byte("h"), Address: flowhook.Address{Via: bad}},
 				{Hash: []byte("h"), Address: flowhook.Address{Value: bad}},
 				{Hash: nil},
 				{Hash: make([]byte, 256)},
 			} {
-				_, err = s.CreateVerification(ctx, token, time.Now())
+				_, err = s.CreateToken(ctx, token, time.Now())
 				require.Error(t, err)
 			}
 		}

@@ -173,7 +173,7 @@ func (s *service) signOutEverywhere(w http.ResponseWriter, r *http.Request) {
 
 func (s *service) redeem(w http.ResponseWriter, r *http.Request) {
 	token := r.FormValue("token")
-	err := s.pipeline.Redeem(r.Context(), token, func(ctx context.Context, v flowhook.VerificationToken) error {
+	err := s.pipeline.Redeem(r.Context(), token, func(ctx context.Context, v flowhook.Token) error {
 		return s.exec(ctx, "INSERT INTO redemptions (token, identity_id) VALUES (?, ?)", token, v.IdentityID)
 	})
 	switch {

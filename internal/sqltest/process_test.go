@@ -102,7 +102,7 @@ func TestProcesses_Redeem(t *testing.T) {
 		now := time.Now()
 		for i := range tokens {
 			tokens[i] = fmt.Sprintf("%043d", i)
-			created, err := s.CreateVerification(t.Context(), flowhook.VerificationToken{
+			created, err := s.CreateToken(t.Context(), flowhook.Token{
 				Hash:       hashOf(tokens[i]),
 				IdentityID: fmt.Sprint("user-", i%10),
 				Address:    flowhook.Address{Via: "email", Value: fmt.Sprintf("%d@example.org", i)},

@@ -19,7 +19,7 @@ func TestCreateVerification_RowOfEarlierVersion(t *testing.T) {
 		s, db := d.store(t)
 		ctx := testContext(t)
 		issued := time.Now().Truncate(time.Microsecond)
-		old := flowhook.VerificationToken{
+		old := flowhook.Token{
 			Hash:       []byte("a hash of an earlier version"),
 			IdentityID: "alice",
 			Address:    flowhook.Address{Via: "email", Value: "Alice@Example.org"},
@@ -36,14 +36,14 @@ func TestCreateVerification_RowOfEarlierVersion(t *testing.T) {
 
 		next := old
 		next.Hash, next.IssuedAt = []byte("another"), issued.Add(time.Second)
-		created, err := s.CreateVerification(ctx, next, issued.Add(-time.Minute))
+		created, err := s.CreateToken(ctx, next, issued.Add(-time.Minute))
 		require.NoError(t, err)
 		require.False(t, created, "the old row counts within the interval")
-		created, err = s.CreateVerification(ctx, next, issued)
+		created, err = s.CreateToken(ctx, next, issued)
 		require.NoError(t, err)
 		require.True(t, created, "the old row counts after the interval, too")
 
-		got, err := s.ConsumeVerification(ctx, old.Hash, issued)
+		got, err := s.ConsumeToken(ctx, flowhook.PurposeVerification, old.Hash, issued)
 		require.NoError(t, err)
 		require.Equal(t, old.Address, got.Address)
 	})

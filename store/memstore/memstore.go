@@ -13,24 +13,31 @@ import (
 )
 
 var (
-	_ flowhook.Store             = (*Store)(nil)
-	_ flowhook.SessionStore      = (*Store)(nil)
-	_ flowhook.VerificationStore = (*Store)(nil)
+	_ flowhook.Store        = (*Store)(nil)
+	_ flowhook.SessionStore = (*Store)(nil)
+	_ flowhook.TokenStore   = (*Store)(nil)
 )
 
-// A Store is a [flowhook.Store], a [flowhook.SessionStore] and a [flowhook.VerificationStore].
+// A Store is a [flowhook.Store], a [flowhook.SessionStore] and a [flowhook.TokenStore].
 // [New] makes it. It is safe for concurrent use.
 //
 // It does not read the clock. It drops an expired session when a session is stored that was issued
 // later. It keeps a token longer, by the longest interval (IssuedAt minus notSince) that
-// CreateVerification was asked about, because the token counts as an email until then.
+// CreateToken was asked about, because the token counts as an email until then.
 type Store struct {
 	locks locks
 
 	mu       sync.RWMutex // guards what follows, and the fields of a tx
 	sessions table[session]
 	tokens   table[token]
-	interval time.Duration // the longest that CreateVerification was asked about
+	attempts map[owner]attempts
+	interval time.Duration // the longest that CreateToken was asked about
+}
+
+// attempts are the guesses since a token was issued.
+type attempts struct {
+	since time.Time
+	n     int
 }
 
 // New returns an empty store.
@@ -39,6 +46,7 @@ func New() *Store {
 		locks:    locks{byIdentity: make(map[string]*lock)},
 		sessions: newTable[session](),
 		tokens:   newTable[token](),
+		attempts: make(map[owner]attempts),
 	}
 }
 
@@ -104,10 +112,10 @@ func (s *Store) DeleteSessions(ctx context.Context, identityID, exceptID string)
 	})
 }
 
-// CreateVerification implements [flowhook.VerificationStore]. It never waits. It ignores what other
-// transactions have not committed, except that their hashes count as stored.
-func (s *Store) CreateVerification(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (created bool, err error) {
-	v.Hash = bytes.Clone(v.Hash)
+// CreateToken implements [flowhook.TokenStore]. It never waits. It ignores what other transactions
+// have not committed, except that their hashes count as stored.
+func (s *Store) CreateToken(ctx context.Context, v flowhook.Token, notSince time.Time) (created bool, err error) {
+	v.Hash, v.Data = bytes.Clone(v.Hash), bytes.Clone(v.Data)
 	v.IssuedAt = micro(v.IssuedAt)
 	v.ExpiresAt = micro(v.ExpiresAt)
 	notSince, latest := micro(notSince), v.IssuedAt.Add(time.Minute)
@@ -115,9 +123,9 @@ func (s *Store) CreateVerification(ctx context.Context, v flowhook.VerificationT
 	err = s.write(ctx, func(t *tx) error {
 		s.interval = max(s.interval, v.IssuedAt.Sub(notSince))
 		if s.tokens.get(t.tokens, hash) != nil || !s.tokens.claim(t, hash) {
-			return errors.New("memstore: there is a verification token with this hash")
+			return errors.New("memstore: there is a token with this hash")
 		}
-		fresh := &token{VerificationToken: v}
+		fresh := &token{Token: v}
 		for _, old := range s.tokens.of(t.tokens, fresh.owner()) {
 			if old.IssuedAt.After(notSince) && !old.IssuedAt.After(latest) {
 				s.tokens.release(t, hash)
@@ -131,24 +139,57 @@ func (s *Store) CreateVerification(ctx context.Context, v flowhook.VerificationT
 	return created, err
 }
 
-// ConsumeVerification implements [flowhook.VerificationStore]. It never waits.
-func (s *Store) ConsumeVerification(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
-	var found flowhook.VerificationToken
+// ConsumeToken implements [flowhook.TokenStore]. It never waits.
+func (s *Store) ConsumeToken(ctx context.Context, p flowhook.Purpose, hash []byte, now time.Time) (flowhook.Token, error) {
+	var found flowhook.Token
 	err := s.write(ctx, func(t *tx) error {
 		v := s.tokens.get(t.tokens, string(hash))
-		if v == nil || v.used || !micro(now).Before(v.ExpiresAt) || !s.tokens.claim(t, string(hash)) {
+		switch {
+		case v == nil || v.Purpose != p || !micro(now).Before(v.ExpiresAt):
+			return flowhook.ErrNotFound
+		case v.used:
+			return flowhook.ErrUsedToken
+		case !s.tokens.claim(t, string(hash)):
 			return flowhook.ErrNotFound
 		}
-		write(&t.tokens, string(hash), &token{VerificationToken: v.VerificationToken, used: true})
-		found = v.VerificationToken
-		found.Hash = bytes.Clone(v.Hash)
+		write(&t.tokens, string(hash), &token{Token: v.Token, used: true})
+		found = v.Token
+		found.Hash, found.Data = bytes.Clone(v.Hash), bytes.Clone(v.Data)
 		return nil
 	})
 	return found, err
 }
 
-// DeleteVerification implements [flowhook.VerificationStore]. It never waits.
-func (s *Store) DeleteVerification(ctx context.Context, hash []byte) error {
+// CountAttempt implements [flowhook.TokenStore].
+func (s *Store) CountAttempt(
+	ctx context.Context, p flowhook.Purpose, identityID string, a flowhook.Address, now time.Time,
+) (n int, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	if s.txOf(ctx) != nil {
+		return 0, errors.New("memstore: CountAttempt in a transaction, which might be rolled back")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	to := token{Token: flowhook.Token{Purpose: p, IdentityID: identityID, Address: a}}.owner()
+	var newest *token
+	for _, t := range s.tokens.of(nil, to) {
+		if micro(now).Before(t.ExpiresAt) && (newest == nil || t.IssuedAt.After(newest.IssuedAt)) {
+			newest = t
+		}
+	}
+	c := s.attempts[to]
+	if newest != nil && newest.IssuedAt.After(c.since) {
+		c = attempts{since: newest.IssuedAt}
+	}
+	c.n++
+	s.attempts[to] = c
+	return c.n, nil
+}
+
+// DeleteToken implements [flowhook.TokenStore]. It never waits.
+func (s *Store) DeleteToken(ctx context.Context, hash []byte) error {
 	return s.write(ctx, func(t *tx) error {
 		if s.tokens.get(t.tokens, string(hash)) != nil && s.tokens.claim(t, string(hash)) {
 			write(&t.tokens, string(hash), nil)

@@ -35,8 +35,8 @@ func session(id, identityID string, issued time.Time, lifespan time.Duration) fl
 	return flowhook.Session{ID: id, IdentityID: identityID, AuthenticatedAt: issued, IssuedAt: issued, ExpiresAt: issued.Add(lifespan)}
 }
 
-func token(hash string, issued time.Time, lifespan time.Duration) flowhook.VerificationToken {
-	return flowhook.VerificationToken{
+func token(hash string, issued time.Time, lifespan time.Duration) flowhook.Token {
+	return flowhook.Token{
 		Hash: []byte(hash), IdentityID: "user", Address: flowhook.Address{Via: "email", Value: "user@example.org"},
 		IssuedAt: issued, ExpiresAt: issued.Add(lifespan),
 	}
@@ -93,12 +93,12 @@ func TestStore_DropsExpiredTokens(t *testing.T) {
 	ctx, s := t.Context(), memstore.New()
 	tokens := func() int { _, n, _, _ := s.Size(); return n }
 	create := func(hash string, issued time.Time) bool {
-		created, err := s.CreateVerification(ctx, token(hash, issued, time.Minute), issued.Add(-time.Hour))
+		created, err := s.CreateToken(ctx, token(hash, issued, time.Minute), issued.Add(-time.Hour))
 		require.NoError(t, err)
 		return created
 	}
 	require.True(t, create("a", start))
-	_, err := s.ConsumeVerification(ctx, []byte("a"), start)
+	_, err := s.ConsumeToken(ctx, flowhook.PurposeVerification, []byte("a"), start)
 	require.NoError(t, err)
 	require.False(t, create("b", start.Add(59*time.Minute)), "it has expired, and still counts")
 	require.True(t, create("c", start.Add(60*time.Minute)))
@@ -145,9 +145,9 @@ func TestTransaction_EndedContextIsError(t *testing.T) {
 	_, err := s.FindSession(tx, "a")
 	require.Error(t, err)
 	require.NotErrorIs(t, err, flowhook.ErrNotFound)
-	_, err = s.CreateVerification(tx, token("a", start, time.Hour), start)
+	_, err = s.CreateToken(tx, token("a", start, time.Hour), start)
 	require.Error(t, err)
-	_, err = s.ConsumeVerification(tx, []byte("a"), start)
+	_, err = s.ConsumeToken(tx, flowhook.PurposeVerification, []byte("a"), start)
 	require.Error(t, err)
 	require.NotErrorIs(t, err, flowhook.ErrNotFound)
 	for _, id := range []string{"", "user", "other"} {

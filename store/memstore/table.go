@@ -14,8 +14,11 @@ type item interface {
 	lifetime() (issued, expires time.Time)
 }
 
-// An owner is the second key by which items are found. address is an [flowhook.Address.Key].
-type owner struct{ identity, via, address string }
+// An owner is the second key by which items are found. purpose is empty for sessions, and address is an [flowhook.Address.Key].
+type owner struct {
+	purpose                flowhook.Purpose
+	identity, via, address string
+}
 
 type session flowhook.Session
 
@@ -23,11 +26,14 @@ func (s session) owner() owner                          { return owner{identity:
 func (s session) lifetime() (issued, expires time.Time) { return s.IssuedAt, s.ExpiresAt }
 
 type token struct {
-	flowhook.VerificationToken
+	flowhook.Token
 	used bool
 }
 
-func (t token) owner() owner                          { return owner{t.IdentityID, t.Address.Via, t.Address.Key()} }
+func (t token) owner() owner {
+	return owner{t.Purpose, t.IdentityID, t.Address.Via, t.Address.Key()}
+}
+
 func (t token) lifetime() (issued, expires time.Time) { return t.IssuedAt, t.ExpiresAt }
 
 // A table holds what is committed. A transaction reads it through its own writes, which are items
@@ -143,16 +149,21 @@ func (t *table[V]) remove(key string) {
 	heap.Remove(&t.expiry, r.place)
 }
 
-// drop removes items that expired before the last time of issue, minus keep.
-func (t *table[V]) drop(keep time.Duration) {
+// drop removes items that expired before the last time of issue, minus keep, and returns the owners
+// that have none left.
+func (t *table[V]) drop(keep time.Duration) (without []owner) {
 	before := t.now.Add(-keep)
 	for len(t.expiry) > 0 {
 		r := t.expiry[0]
 		if _, expires := (*r.value).lifetime(); !expires.Before(before) {
-			return
+			break
 		}
 		t.remove(r.key)
+		if o := (*r.value).owner(); t.owned[o] == nil {
+			without = append(without, o)
+		}
 	}
+	return without
 }
 
 // expiry is a [heap.Interface]. The item that expires first is at the top.

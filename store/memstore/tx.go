@@ -117,7 +117,9 @@ func (s *Store) apply(t *tx) {
 	s.sessions.apply(t.sessions)
 	s.tokens.apply(t.tokens)
 	s.sessions.drop(0)
-	s.tokens.drop(s.interval)
+	for _, o := range s.tokens.drop(s.interval) {
+		delete(s.attempts, o)
+	}
 }
 
 // end drops what is not committed, then releases the identities.

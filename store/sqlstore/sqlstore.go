@@ -22,12 +22,12 @@ import (
 )
 
 var (
-	_ flowhook.Store             = (*Store)(nil)
-	_ flowhook.SessionStore      = (*Store)(nil)
-	_ flowhook.VerificationStore = (*Store)(nil)
+	_ flowhook.Store        = (*Store)(nil)
+	_ flowhook.SessionStore = (*Store)(nil)
+	_ flowhook.TokenStore   = (*Store)(nil)
 )
 
-// A Store is a [flowhook.Store], a [flowhook.SessionStore] and a [flowhook.VerificationStore].
+// A Store is a [flowhook.Store], a [flowhook.SessionStore] and a [flowhook.TokenStore].
 // [New] makes it. It is safe for concurrent use, also by several processes on one database.
 //
 // An identity's ID and an address may have at most 1,024 bytes, and a session's ID 255.

@@ -11,8 +11,8 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// CreateVerification implements [flowhook.VerificationStore].
-func (s *Store) CreateVerification(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (created bool, err error) {
+// CreateToken implements [flowhook.TokenStore].
+func (s *Store) CreateToken(ctx context.Context, v flowhook.Token, notSince time.Time) (created bool, err error) {
 	const what = "store a verification token"
 	if len(v.Hash) == 0 || len(v.Hash) > hashLength || !storable(v.IdentityID, identityIDLength) ||
 		!storable(v.Address.Via, viaLength) || !storable(v.Address.Value, addressLength) {
@@ -34,10 +34,10 @@ func (s *Store) CreateVerification(ctx context.Context, v flowhook.VerificationT
 	return created && err == nil, err
 }
 
-// ConsumeVerification implements [flowhook.VerificationStore]. It returns times in UTC.
-func (s *Store) ConsumeVerification(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
+// ConsumeToken implements [flowhook.TokenStore]. It returns times in UTC.
+func (s *Store) ConsumeToken(ctx context.Context, p flowhook.Purpose, hash []byte, now time.Time) (flowhook.Token, error) {
 	const what = "use a verification token"
-	v := flowhook.VerificationToken{Hash: bytes.Clone(hash)}
+	v := flowhook.Token{Hash: bytes.Clone(hash)}
 	err := s.within(ctx, "", func(ctx context.Context) error {
 		var issued, expires int64
 		found, err := s.row(ctx, what, s.queries.findVerification, []any{v.Hash, now.UnixMicro()},
@@ -53,13 +53,13 @@ func (s *Store) ConsumeVerification(ctx context.Context, hash []byte, now time.T
 		return err
 	})
 	if err != nil {
-		return flowhook.VerificationToken{}, err
+		return flowhook.Token{}, err
 	}
 	return v, nil
 }
 
-// DeleteVerification implements [flowhook.VerificationStore].
-func (s *Store) DeleteVerification(ctx context.Context, hash []byte) error {
+// DeleteToken implements [flowhook.TokenStore].
+func (s *Store) DeleteToken(ctx context.Context, hash []byte) error {
 	const what = "delete a verification token"
 	return s.within(ctx, "", func(ctx context.Context) error {
 		one := 0
@@ -74,7 +74,7 @@ func (s *Store) DeleteVerification(ctx context.Context, hash []byte) error {
 
 // recipient returns what an interval is about, in 32 bytes however long the names are: an identity
 // and one of its addresses, as an [flowhook.Address.Key]. Rows of earlier versions have the address
-// itself, so CreateVerification looks for both: old rows still count for the spelling they have, no
+// itself, so CreateToken looks for both: old rows still count for the spelling they have, no
 // migration is needed, and processes of both versions can run side by side.
 func recipient(identityID, via, address string) []byte {
 	h := sha256.New()
@@ -83,4 +83,11 @@ func recipient(identityID, via, address string) []byte {
 		h.Write([]byte(part))
 	}
 	return h.Sum(nil)
+}
+
+// CountAttempt implements [flowhook.TokenStore].
+func (s *Store) CountAttempt(
+	ctx context.Context, p flowhook.Purpose, identityID string, a flowhook.Address, now time.Time,
+) (n int, err error) {
+	return 0, errors.New("sqlstore: CountAttempt is not implemented yet")
 }

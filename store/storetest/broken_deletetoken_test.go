@@ -9,7 +9,7 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// deletes breaks DeleteVerification.
+// deletes breaks DeleteToken.
 func deletes(how func(b *broken, ctx context.Context, hash []byte) error) func(b *broken) {
 	return func(b *broken) {
 		b.deleteToken = func(ctx context.Context, hash []byte) error { return how(b, ctx, hash) }
@@ -18,7 +18,7 @@ func deletes(how func(b *broken, ctx context.Context, hash []byte) error) func(b
 
 // consumesToDelete deletes a token as if it were redeemed.
 func consumesToDelete(b *broken, ctx context.Context, hash []byte) error {
-	_, err := b.Store.ConsumeVerification(ctx, hash, time.Time{})
+	_, err := b.Store.ConsumeToken(ctx, flowhook.PurposeVerification, hash, time.Time{})
 	if errors.Is(err, flowhook.ErrNotFound) {
 		return nil
 	}
@@ -26,13 +26,13 @@ func consumesToDelete(b *broken, ctx context.Context, hash []byte) error {
 }
 
 // issuedLike returns the tokens that were created for the address of the one with this hash.
-func (b *broken) issuedLike(hash []byte) []flowhook.VerificationToken {
+func (b *broken) issuedLike(hash []byte) []flowhook.Token {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, all := range b.issued {
 		for _, v := range all {
 			if bytes.Equal(v.Hash, hash) {
-				return append([]flowhook.VerificationToken(nil), all...)
+				return append([]flowhook.Token(nil), all...)
 			}
 		}
 	}
@@ -50,22 +50,22 @@ var brokenDeletions = []brokenStore{
 	},
 	{"deletes unused tokens only", []string{"deleted-used-token-does-not-count"}, deletes(func(b *broken, ctx context.Context, hash []byte) error {
 		return b.Store.Transaction(ctx, "", func(ctx context.Context) error {
-			_, err := b.Store.ConsumeVerification(ctx, hash, time.Time{})
+			_, err := b.Store.ConsumeToken(ctx, flowhook.PurposeVerification, hash, time.Time{})
 			if err != nil {
 				return nil
 			}
-			return b.Store.DeleteVerification(ctx, hash)
+			return b.Store.DeleteToken(ctx, hash)
 		})
 	})},
 	{"wants a token to delete", []string{"deleting-no-token-is-no-error"}, deletes(func(b *broken, ctx context.Context, hash []byte) error {
 		if b.issuedLike(hash) == nil {
 			return flowhook.ErrNotFound
 		}
-		return b.Store.DeleteVerification(ctx, hash)
+		return b.Store.DeleteToken(ctx, hash)
 	})},
 	{"deletes all tokens of the address", []string{"deleting-spares-other-tokens"}, deletes(func(b *broken, ctx context.Context, hash []byte) error {
 		for _, v := range b.issuedLike(hash) {
-			if err := b.Store.DeleteVerification(ctx, v.Hash); err != nil {
+			if err := b.Store.DeleteToken(ctx, v.Hash); err != nil {
 				return err
 			}
 		}
@@ -74,7 +74,7 @@ var brokenDeletions = []brokenStore{
 	{
 		"deletes outside of the transaction", []string{"rolled-back-deletion-does-not-count"},
 		deletes(func(b *broken, ctx context.Context, hash []byte) error {
-			return b.Store.DeleteVerification(outside(ctx), hash)
+			return b.Store.DeleteToken(outside(ctx), hash)
 		}),
 	},
 	{"deletes a token in use", []string{"token-in-use-is-not-deleted"}, func(b *broken) {
@@ -85,20 +85,20 @@ var brokenDeletions = []brokenStore{
 			deleted[string(hash)] = true
 			return nil
 		}
-		b.consume = func(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
+		b.consume = func(ctx context.Context, p flowhook.Purpose, hash []byte, now time.Time) (flowhook.Token, error) {
 			b.mu.Lock()
 			gone := deleted[string(hash)]
 			b.mu.Unlock()
 			if gone {
-				return flowhook.VerificationToken{}, flowhook.ErrNotFound
+				return flowhook.Token{}, flowhook.ErrNotFound
 			}
-			return b.Store.ConsumeVerification(ctx, hash, now)
+			return b.Store.ConsumeToken(ctx, flowhook.PurposeVerification, hash, now)
 		}
 	}},
 	{"waits to delete a token in use", []string{"token-in-use-is-not-deleted"}, func(b *broken) {
 		used := make(map[string]bool)
-		b.consume = func(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
-			v, err := b.Store.ConsumeVerification(ctx, hash, now)
+		b.consume = func(ctx context.Context, p flowhook.Purpose, hash []byte, now time.Time) (flowhook.Token, error) {
+			v, err := b.Store.ConsumeToken(ctx, flowhook.PurposeVerification, hash, now)
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			used[string(hash)] = err == nil && inside(ctx)
@@ -112,13 +112,13 @@ var brokenDeletions = []brokenStore{
 				<-ctx.Done()
 				return ctx.Err()
 			}
-			return b.Store.DeleteVerification(ctx, hash)
+			return b.Store.DeleteToken(ctx, hash)
 		}
 	}},
 	{
 		"deletes after the context has ended", []string{"ended-context-deletes-no-token"},
 		deletes(func(b *broken, ctx context.Context, hash []byte) error {
-			return b.Store.DeleteVerification(context.WithoutCancel(ctx), hash)
+			return b.Store.DeleteToken(context.WithoutCancel(ctx), hash)
 		}),
 	},
 }

@@ -17,9 +17,9 @@ func keepsTimes(change func(time.Time) time.Time) func(b *broken) {
 			s.AuthenticatedAt, s.IssuedAt, s.ExpiresAt = change(s.AuthenticatedAt), change(s.IssuedAt), change(s.ExpiresAt)
 			return b.Store.CreateSession(ctx, s)
 		}
-		b.create = func(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (bool, error) {
+		b.create = func(ctx context.Context, v flowhook.Token, notSince time.Time) (bool, error) {
 			v.IssuedAt, v.ExpiresAt = change(v.IssuedAt), change(v.ExpiresAt)
-			return b.Store.CreateVerification(ctx, v, notSince)
+			return b.Store.CreateToken(ctx, v, notSince)
 		}
 	}
 }

@@ -17,7 +17,7 @@ type brokenStore struct {
 }
 
 func (b brokenStore) make() flowhook.Store {
-	s := &broken{Store: memstore.New(), issued: make(map[flowhook.Address][]flowhook.VerificationToken)}
+	s := &broken{Store: memstore.New(), issued: make(map[flowhook.Address][]flowhook.Token)}
 	b.breaks(s)
 	return s
 }
@@ -42,13 +42,13 @@ type broken struct {
 	findSession    func(ctx context.Context, id string) (flowhook.Session, error)
 	deleteSession  func(ctx context.Context, id string) error
 	deleteSessions func(ctx context.Context, identityID, exceptID string) error
-	create         func(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (bool, error)
-	consume        func(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error)
+	create         func(ctx context.Context, v flowhook.Token, notSince time.Time) (bool, error)
+	consume        func(ctx context.Context, p flowhook.Purpose, hash []byte, now time.Time) (flowhook.Token, error)
 	deleteToken    func(ctx context.Context, hash []byte) error
 
 	mu      sync.Mutex
 	created []flowhook.Session
-	issued  map[flowhook.Address][]flowhook.VerificationToken
+	issued  map[flowhook.Address][]flowhook.Token
 }
 
 type outsideKey struct{}
@@ -117,11 +117,11 @@ func (b *broken) DeleteSessions(ctx context.Context, identityID, exceptID string
 	return b.Store.DeleteSessions(b.ctx(ctx), identityID, exceptID)
 }
 
-func (b *broken) CreateVerification(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (created bool, err error) {
+func (b *broken) CreateToken(ctx context.Context, v flowhook.Token, notSince time.Time) (created bool, err error) {
 	if b.create != nil {
 		created, err = b.create(b.ctx(ctx), v, notSince)
 	} else {
-		created, err = b.Store.CreateVerification(b.ctx(ctx), v, notSince)
+		created, err = b.Store.CreateToken(b.ctx(ctx), v, notSince)
 	}
 	if created {
 		b.mu.Lock()
@@ -131,18 +131,18 @@ func (b *broken) CreateVerification(ctx context.Context, v flowhook.Verification
 	return created, err
 }
 
-func (b *broken) ConsumeVerification(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
+func (b *broken) ConsumeToken(ctx context.Context, p flowhook.Purpose, hash []byte, now time.Time) (flowhook.Token, error) {
 	if b.consume != nil {
-		return b.consume(b.ctx(ctx), hash, now)
+		return b.consume(b.ctx(ctx), p, hash, now)
 	}
-	return b.Store.ConsumeVerification(b.ctx(ctx), hash, now)
+	return b.Store.ConsumeToken(b.ctx(ctx), p, hash, now)
 }
 
-func (b *broken) DeleteVerification(ctx context.Context, hash []byte) error {
+func (b *broken) DeleteToken(ctx context.Context, hash []byte) error {
 	if b.deleteToken != nil {
 		return b.deleteToken(b.ctx(ctx), hash)
 	}
-	return b.Store.DeleteVerification(b.ctx(ctx), hash)
+	return b.Store.DeleteToken(b.ctx(ctx), hash)
 }
 
 // sessionsOf returns the sessions of the identity that still exist.
@@ -158,7 +158,7 @@ func (b *broken) sessionsOf(ctx context.Context, identityID string) (found []flo
 }
 
 // lastIssued returns the last token that was created for the address.
-func (b *broken) lastIssued(a flowhook.Address) (v flowhook.VerificationToken, ok bool) {
+func (b *broken) lastIssued(a flowhook.Address) (v flowhook.Token, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if all := b.issued[a]; len(all) > 0 {

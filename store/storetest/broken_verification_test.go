@@ -15,39 +15,39 @@ import (
 // never is a notSince after which no token was issued.
 var never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// since breaks CreateVerification by another notSince.
-func since(change func(b *broken, v flowhook.VerificationToken, notSince time.Time) time.Time) func(b *broken) {
+// since breaks CreateToken by another notSince.
+func since(change func(b *broken, v flowhook.Token, notSince time.Time) time.Time) func(b *broken) {
 	return func(b *broken) {
-		b.create = func(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (bool, error) {
-			return b.Store.CreateVerification(ctx, v, change(b, v, notSince))
+		b.create = func(ctx context.Context, v flowhook.Token, notSince time.Time) (bool, error) {
+			return b.Store.CreateToken(ctx, v, change(b, v, notSince))
 		}
 	}
 }
 
-// stores breaks CreateVerification by what it makes of the token.
-func stores(change func(v flowhook.VerificationToken) flowhook.VerificationToken) func(b *broken) {
+// stores breaks CreateToken by what it makes of the token.
+func stores(change func(v flowhook.Token) flowhook.Token) func(b *broken) {
 	return func(b *broken) {
-		b.create = func(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (bool, error) {
-			return b.Store.CreateVerification(ctx, change(v), notSince)
+		b.create = func(ctx context.Context, v flowhook.Token, notSince time.Time) (bool, error) {
+			return b.Store.CreateToken(ctx, change(v), notSince)
 		}
 	}
 }
 
-// at breaks ConsumeVerification by another time.
+// at breaks ConsumeToken by another time.
 func at(change func(now time.Time) time.Time) func(b *broken) {
 	return func(b *broken) {
-		b.consume = func(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
-			return b.Store.ConsumeVerification(ctx, hash, change(now))
+		b.consume = func(ctx context.Context, p flowhook.Purpose, hash []byte, now time.Time) (flowhook.Token, error) {
+			return b.Store.ConsumeToken(ctx, flowhook.PurposeVerification, hash, change(now))
 		}
 	}
 }
 
 var brokenVerifications = []brokenStore{
-	{"writes addresses in lower case", []string{"addresses-come-back"}, stores(func(v flowhook.VerificationToken) flowhook.VerificationToken {
+	{"writes addresses in lower case", []string{"addresses-come-back"}, stores(func(v flowhook.Token) flowhook.Token {
 		v.Address.Value = strings.ToLower(v.Address.Value)
 		return v
 	})},
-	{"tells verified addresses apart", []string{"verified-mark-is-no-part-of-the-address"}, stores(func(v flowhook.VerificationToken) flowhook.VerificationToken {
+	{"tells verified addresses apart", []string{"verified-mark-is-no-part-of-the-address"}, stores(func(v flowhook.Token) flowhook.Token {
 		if v.Address.Verified {
 			v.Address.Via += "/verified"
 		}
@@ -56,12 +56,12 @@ var brokenVerifications = []brokenStore{
 	{
 		"tells spellings apart",
 		[]string{"spellings-of-one-mailbox-count-as-one", "letters-beyond-ascii-fold", "one-spelling-at-once"},
-		stores(func(v flowhook.VerificationToken) flowhook.VerificationToken {
+		stores(func(v flowhook.Token) flowhook.Token {
 			v.Address.Via += "/" + v.Address.Value
 			return v
 		}),
 	},
-	{"folds ASCII only", []string{"letters-beyond-ascii-fold"}, stores(func(v flowhook.VerificationToken) flowhook.VerificationToken {
+	{"folds ASCII only", []string{"letters-beyond-ascii-fold"}, stores(func(v flowhook.Token) flowhook.Token {
 		v.Address.Via += "/" + strings.Map(func(r rune) rune {
 			if r < 128 {
 				r = unicode.ToLower(r)
@@ -70,68 +70,68 @@ var brokenVerifications = []brokenStore{
 		}, v.Address.Value)
 		return v
 	})},
-	{"folds whatever the way", []string{"only-email-is-folded"}, stores(func(v flowhook.VerificationToken) flowhook.VerificationToken {
+	{"folds whatever the way", []string{"only-email-is-folded"}, stores(func(v flowhook.Token) flowhook.Token {
 		v.Address.Value = strings.ToLower(v.Address.Value)
 		return v
 	})},
-	{"stores the key", []string{"token-keeps-its-spelling", "addresses-come-back"}, stores(func(v flowhook.VerificationToken) flowhook.VerificationToken {
+	{"stores the key", []string{"token-keeps-its-spelling", "addresses-come-back"}, stores(func(v flowhook.Token) flowhook.Token {
 		v.Address.Value = v.Address.Key()
 		return v
 	})},
 	{"believes a clock that was ahead", []string{"token-from-the-future-does-not-count"}, func(b *broken) {
-		b.create = func(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (bool, error) {
+		b.create = func(ctx context.Context, v flowhook.Token, notSince time.Time) (bool, error) {
 			if last, ok := b.lastIssued(v.Address); ok && last.IssuedAt.After(v.IssuedAt) {
 				return false, nil
 			}
-			return b.Store.CreateVerification(ctx, v, notSince)
+			return b.Store.CreateToken(ctx, v, notSince)
 		}
 	}},
 	{"takes the latest time it has seen for now", []string{"clock-that-was-ahead-drops-no-token"}, func(b *broken) {
-		b.consume = func(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
+		b.consume = func(ctx context.Context, p flowhook.Purpose, hash []byte, now time.Time) (flowhook.Token, error) {
 			for _, v := range b.issuedLike(hash) {
 				if v.IssuedAt.After(now) {
 					now = v.IssuedAt
 				}
 			}
-			return b.Store.ConsumeVerification(ctx, hash, now)
+			return b.Store.ConsumeToken(ctx, flowhook.PurposeVerification, hash, now)
 		}
 	}},
 	{
 		"counts nothing of a clock that is ahead", []string{"token-a-minute-ahead-counts"},
-		since(func(b *broken, v flowhook.VerificationToken, t time.Time) time.Time {
+		since(func(b *broken, v flowhook.Token, t time.Time) time.Time {
 			if last, ok := b.lastIssued(v.Address); ok && last.IssuedAt.After(v.IssuedAt) {
 				return never
 			}
 			return t
 		}),
 	},
-	{"counts tokens for any address", []string{"other-addresses-do-not-count"}, stores(func(v flowhook.VerificationToken) flowhook.VerificationToken {
+	{"counts tokens for any address", []string{"other-addresses-do-not-count"}, stores(func(v flowhook.Token) flowhook.Token {
 		v.Address.Value = "any"
 		return v
 	})},
-	{"counts tokens for any way", []string{"other-addresses-do-not-count"}, stores(func(v flowhook.VerificationToken) flowhook.VerificationToken {
+	{"counts tokens for any way", []string{"other-addresses-do-not-count"}, stores(func(v flowhook.Token) flowhook.Token {
 		v.Address.Via = "any"
 		return v
 	})},
-	{"counts tokens of any identity", []string{"other-addresses-do-not-count"}, stores(func(v flowhook.VerificationToken) flowhook.VerificationToken {
+	{"counts tokens of any identity", []string{"other-addresses-do-not-count"}, stores(func(v flowhook.Token) flowhook.Token {
 		v.IdentityID = "any"
 		return v
 	})},
 	{"shares the slice of the hash", []string{"stored-hash-is-a-copy"}, func(b *broken) {
 		hashes := make(map[string][]byte)
-		b.create = func(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (bool, error) {
+		b.create = func(ctx context.Context, v flowhook.Token, notSince time.Time) (bool, error) {
 			hashes[string(v.Hash)] = v.Hash
-			return b.Store.CreateVerification(ctx, v, notSince)
+			return b.Store.CreateToken(ctx, v, notSince)
 		}
-		b.consume = func(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
-			v, err := b.Store.ConsumeVerification(ctx, hash, now)
+		b.consume = func(ctx context.Context, p flowhook.Purpose, hash []byte, now time.Time) (flowhook.Token, error) {
+			v, err := b.Store.ConsumeToken(ctx, flowhook.PurposeVerification, hash, now)
 			v.Hash = hashes[string(hash)]
 			return v, err
 		}
 	}},
 	{"ignores a duplicate hash", []string{"duplicate-hash-is-an-error"}, func(b *broken) {
-		b.create = func(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (bool, error) {
-			created, _ := b.Store.CreateVerification(ctx, v, notSince)
+		b.create = func(ctx context.Context, v flowhook.Token, notSince time.Time) (bool, error) {
+			created, _ := b.Store.CreateToken(ctx, v, notSince)
 			return created, nil
 		}
 	}},
@@ -141,27 +141,27 @@ var brokenVerifications = []brokenStore{
 			"recent-token-is-enough", "any-recent-token-counts", "used-token-counts", "expired-token-counts", "not-created-changes-nothing",
 			"own-token-counts", "one-mail-at-once", "verified-mark-is-no-part-of-the-address", "creating-does-not-wait-for-a-token-in-use",
 		},
-		since(func(*broken, flowhook.VerificationToken, time.Time) time.Time { return never }),
+		since(func(*broken, flowhook.Token, time.Time) time.Time { return never }),
 	},
 	{
 		"takes notSince as inclusive", []string{"not-since-is-exclusive"},
-		since(func(_ *broken, _ flowhook.VerificationToken, t time.Time) time.Time { return t.Add(-time.Microsecond) }),
+		since(func(_ *broken, _ flowhook.Token, t time.Time) time.Time { return t.Add(-time.Microsecond) }),
 	},
 	{
 		"compares notSince in seconds", []string{"recent-token-is-enough"},
-		since(func(_ *broken, _ flowhook.VerificationToken, t time.Time) time.Time { return t.Add(time.Second) }),
+		since(func(_ *broken, _ flowhook.Token, t time.Time) time.Time { return t.Add(time.Second) }),
 	},
 	{
 		"creates one token ever", []string{"older-token-does-not-count"},
-		since(func(*broken, flowhook.VerificationToken, time.Time) time.Time { return time.Time{} }),
+		since(func(*broken, flowhook.Token, time.Time) time.Time { return time.Time{} }),
 	},
-	{"looks at the last token only", []string{"any-recent-token-counts"}, since(func(b *broken, v flowhook.VerificationToken, t time.Time) time.Time {
+	{"looks at the last token only", []string{"any-recent-token-counts"}, since(func(b *broken, v flowhook.Token, t time.Time) time.Time {
 		if last, ok := b.lastIssued(v.Address); ok && !last.IssuedAt.After(t) {
 			return never
 		}
 		return t
 	})},
-	{"forgets expired tokens", []string{"expired-token-counts"}, since(func(b *broken, v flowhook.VerificationToken, t time.Time) time.Time {
+	{"forgets expired tokens", []string{"expired-token-counts"}, since(func(b *broken, v flowhook.Token, t time.Time) time.Time {
 		if last, ok := b.lastIssued(v.Address); ok && !v.IssuedAt.Before(last.ExpiresAt) {
 			return never
 		}
@@ -169,30 +169,30 @@ var brokenVerifications = []brokenStore{
 	})},
 	{"forgets used tokens", []string{"used-token-counts"}, func(b *broken) {
 		used := make(map[flowhook.Address]bool)
-		b.create = func(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (bool, error) {
+		b.create = func(ctx context.Context, v flowhook.Token, notSince time.Time) (bool, error) {
 			if used[v.Address] {
 				notSince = never
 			}
-			return b.Store.CreateVerification(ctx, v, notSince)
+			return b.Store.CreateToken(ctx, v, notSince)
 		}
-		b.consume = func(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
-			v, err := b.Store.ConsumeVerification(ctx, hash, now)
+		b.consume = func(ctx context.Context, p flowhook.Purpose, hash []byte, now time.Time) (flowhook.Token, error) {
+			v, err := b.Store.ConsumeToken(ctx, flowhook.PurposeVerification, hash, now)
 			used[v.Address] = true
 			return v, err
 		}
 	}},
 	{"stores what it does not create", []string{"not-created-changes-nothing"}, func(b *broken) {
-		b.create = func(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (bool, error) {
-			created, err := b.Store.CreateVerification(ctx, v, notSince)
+		b.create = func(ctx context.Context, v flowhook.Token, notSince time.Time) (bool, error) {
+			created, err := b.Store.CreateToken(ctx, v, notSince)
 			if err == nil && !created {
-				_, err = b.Store.CreateVerification(ctx, v, never)
+				_, err = b.Store.CreateToken(ctx, v, never)
 			}
 			return created, err
 		}
 	}},
 	{"finds unknown tokens", []string{"unknown-token-is-not-found", "token-is-used-once"}, func(b *broken) {
-		b.consume = func(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
-			v, err := b.Store.ConsumeVerification(ctx, hash, now)
+		b.consume = func(ctx context.Context, p flowhook.Purpose, hash []byte, now time.Time) (flowhook.Token, error) {
+			v, err := b.Store.ConsumeToken(ctx, flowhook.PurposeVerification, hash, now)
 			if errors.Is(err, flowhook.ErrNotFound) {
 				err = nil
 			}
@@ -201,14 +201,14 @@ var brokenVerifications = []brokenStore{
 	}},
 	{"consumes twice", []string{"token-is-used-once", "one-of-64-redeems", "one-of-64-transactions-redeems", "token-in-use-is-not-found", "own-token-counts"}, func(b *broken) {
 		var mu sync.Mutex
-		given := make(map[string]flowhook.VerificationToken)
-		b.consume = func(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
+		given := make(map[string]flowhook.Token)
+		b.consume = func(ctx context.Context, p flowhook.Purpose, hash []byte, now time.Time) (flowhook.Token, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			if v, ok := given[string(hash)]; ok {
 				return v, nil
 			}
-			v, err := b.Store.ConsumeVerification(ctx, hash, now)
+			v, err := b.Store.ConsumeToken(ctx, flowhook.PurposeVerification, hash, now)
 			if err == nil {
 				given[string(hash)] = v
 			}
@@ -216,12 +216,12 @@ var brokenVerifications = []brokenStore{
 		}
 	}},
 	{"uses up all tokens of the address", []string{"consuming-spares-other-tokens"}, func(b *broken) {
-		b.consume = func(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
-			v, err := b.Store.ConsumeVerification(ctx, hash, now)
+		b.consume = func(ctx context.Context, p flowhook.Purpose, hash []byte, now time.Time) (flowhook.Token, error) {
+			v, err := b.Store.ConsumeToken(ctx, flowhook.PurposeVerification, hash, now)
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			for _, other := range b.issued[v.Address] {
-				_, _ = b.Store.ConsumeVerification(ctx, other.Hash, now)
+				_, _ = b.Store.ConsumeToken(ctx, flowhook.PurposeVerification, other.Hash, now)
 			}
 			return v, err
 		}
@@ -231,8 +231,8 @@ var brokenVerifications = []brokenStore{
 	{"lets tokens expire too early", []string{"token-is-good-before-it-expires"}, at(func(t time.Time) time.Time { return t.Add(time.Microsecond) })},
 	{"rounds the time of asking", []string{"expiry-counts-in-microseconds"}, at(func(t time.Time) time.Time { return t.Round(time.Microsecond) })},
 	{"uses up expired tokens", []string{"expired-token-is-not-found"}, func(b *broken) {
-		b.consume = func(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
-			v, err := b.Store.ConsumeVerification(ctx, hash, time.Time{})
+		b.consume = func(ctx context.Context, p flowhook.Purpose, hash []byte, now time.Time) (flowhook.Token, error) {
+			v, err := b.Store.ConsumeToken(ctx, flowhook.PurposeVerification, hash, time.Time{})
 			if err == nil && !now.Before(v.ExpiresAt) {
 				err = flowhook.ErrNotFound
 			}
@@ -240,27 +240,27 @@ var brokenVerifications = []brokenStore{
 		}
 	}},
 	{"redeems outside of the transaction", []string{"rolled-back-redemption-does-not-count", "stored-hash-is-a-copy"}, func(b *broken) {
-		b.consume = func(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
-			return b.Store.ConsumeVerification(outside(ctx), hash, now)
+		b.consume = func(ctx context.Context, p flowhook.Purpose, hash []byte, now time.Time) (flowhook.Token, error) {
+			return b.Store.ConsumeToken(outside(ctx), p, hash, now)
 		}
 	}},
 	{"waits for a token in use", []string{"token-in-use-is-not-found", "creating-does-not-wait-for-a-token-in-use", "login-and-redeem-cross"}, func(b *broken) {
 		var using []byte
 		var mu sync.Mutex
 		inUse := func() []byte { mu.Lock(); defer mu.Unlock(); return using }
-		b.create = func(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (bool, error) {
+		b.create = func(ctx context.Context, v flowhook.Token, notSince time.Time) (bool, error) {
 			if last, ok := b.lastIssued(v.Address); ok && bytes.Equal(last.Hash, inUse()) {
 				<-ctx.Done()
 				return false, ctx.Err()
 			}
-			return b.Store.CreateVerification(ctx, v, notSince)
+			return b.Store.CreateToken(ctx, v, notSince)
 		}
-		b.consume = func(ctx context.Context, hash []byte, now time.Time) (flowhook.VerificationToken, error) {
+		b.consume = func(ctx context.Context, p flowhook.Purpose, hash []byte, now time.Time) (flowhook.Token, error) {
 			if bytes.Equal(hash, inUse()) {
 				<-ctx.Done()
-				return flowhook.VerificationToken{}, ctx.Err()
+				return flowhook.Token{}, ctx.Err()
 			}
-			v, err := b.Store.ConsumeVerification(ctx, hash, now)
+			v, err := b.Store.ConsumeToken(ctx, flowhook.PurposeVerification, hash, now)
 			if err == nil && inside(ctx) {
 				mu.Lock()
 				defer mu.Unlock()

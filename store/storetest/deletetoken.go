@@ -9,11 +9,11 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// deleteTokenCases test DeleteVerification: an email that was never sent does not count.
+// deleteTokenCases test DeleteToken: an email that was never sent does not count.
 var deleteTokenCases = []testCase{
 	{
 		name: "deleted-token-does-not-count",
-		explanation: "after DeleteVerification, another token for the address can be created at once: the email " +
+		explanation: "after DeleteToken, another token for the address can be created at once: the email " +
 			"was never sent",
 		needs: verifications,
 		run: func(e *env) {
@@ -25,7 +25,7 @@ var deleteTokenCases = []testCase{
 	},
 	{
 		name:        "deleted-token-is-not-found",
-		explanation: "ConsumeVerification of a deleted token is ErrNotFound",
+		explanation: "ConsumeToken of a deleted token is ErrNotFound",
 		needs:       verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
@@ -36,7 +36,7 @@ var deleteTokenCases = []testCase{
 	},
 	{
 		name:        "deleted-used-token-does-not-count",
-		explanation: "DeleteVerification deletes a token that was used, too",
+		explanation: "DeleteToken deletes a token that was used, too",
 		needs:       verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
@@ -48,7 +48,7 @@ var deleteTokenCases = []testCase{
 	},
 	{
 		name:        "deleting-no-token-is-no-error",
-		explanation: "DeleteVerification of an unknown, an empty or a deleted hash is no error",
+		explanation: "DeleteToken of an unknown, an empty or a deleted hash is no error",
 		needs:       verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
@@ -61,7 +61,7 @@ var deleteTokenCases = []testCase{
 	},
 	{
 		name: "deleting-spares-other-tokens",
-		explanation: "DeleteVerification deletes no other token of the same identity and address, nor one whose " +
+		explanation: "DeleteToken deletes no other token of the same identity and address, nor one whose " +
 			"hash begins with the same bytes",
 		needs: verifications,
 		run: func(e *env) {
@@ -77,7 +77,7 @@ var deleteTokenCases = []testCase{
 	},
 	{
 		name: "rolled-back-deletion-does-not-count",
-		explanation: "DeleteVerification is part of the transaction of its context: it counts there at once, and " +
+		explanation: "DeleteToken is part of the transaction of its context: it counts there at once, and " +
 			"not at all after a rollback",
 		needs: verifications,
 		run: func(e *env) {
@@ -85,10 +85,10 @@ var deleteTokenCases = []testCase{
 			e.issue(v)
 			var again bool
 			require.ErrorIs(e, e.store.Transaction(e.ctx, v.IdentityID, func(ctx context.Context) (err error) {
-				if err := e.verifications().DeleteVerification(ctx, v.Hash); err != nil {
+				if err := e.verifications().DeleteToken(ctx, v.Hash); err != nil {
 					return err
 				}
-				if again, err = e.verifications().CreateVerification(ctx, e.again(v), v.IssuedAt.Add(-time.Minute)); err != nil {
+				if again, err = e.verifications().CreateToken(ctx, e.again(v), v.IssuedAt.Add(-time.Minute)); err != nil {
 					return err
 				}
 				return errOnPurpose
@@ -100,7 +100,7 @@ var deleteTokenCases = []testCase{
 	},
 	{
 		name: "token-in-use-is-not-deleted",
-		explanation: "while a transaction that has consumed a token is open, DeleteVerification does not wait: " +
+		explanation: "while a transaction that has consumed a token is open, DeleteToken does not wait: " +
 			"it leaves the token, which is used " +
 			"after a commit, and good after a rollback (a store with one writer at a time may wait for the writer, and give up when ctx ends)",
 		needs: verifications,
@@ -110,16 +110,16 @@ var deleteTokenCases = []testCase{
 			e.issue(good)
 			atOnce := e.writesAtOnce()
 			var deleted error
-			deleteInUse := func(v flowhook.VerificationToken, result error) error {
+			deleteInUse := func(v flowhook.Token, result error) error {
 				return e.store.Transaction(e.ctx, "", func(ctx context.Context) error {
-					if _, err := e.verifications().ConsumeVerification(ctx, v.Hash, v.IssuedAt); err != nil {
+					if _, err := e.verifications().ConsumeToken(ctx, flowhook.PurposeVerification, v.Hash, v.IssuedAt); err != nil {
 						return err
 					}
 					outside := e.ctx
 					if !atOnce {
 						outside = e.briefly()
 					}
-					deleted = e.verifications().DeleteVerification(outside, v.Hash)
+					deleted = e.verifications().DeleteToken(outside, v.Hash)
 					return result
 				})
 			}
@@ -135,12 +135,12 @@ var deleteTokenCases = []testCase{
 	},
 	{
 		name:        "ended-context-deletes-no-token",
-		explanation: "DeleteVerification is an error if ctx has ended, and changes nothing",
+		explanation: "DeleteToken is an error if ctx has ended, and changes nothing",
 		needs:       verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
-			err := e.verifications().DeleteVerification(e.canceled(), v.Hash)
+			err := e.verifications().DeleteToken(e.canceled(), v.Hash)
 			require.Error(e, err)
 			require.NotErrorIs(e, err, flowhook.ErrNotFound)
 			e.requireToken(v)
@@ -149,5 +149,5 @@ var deleteTokenCases = []testCase{
 }
 
 func (e *env) deleteToken(hash []byte) {
-	require.NoError(e, e.verifications().DeleteVerification(e.ctx, hash))
+	require.NoError(e, e.verifications().DeleteToken(e.ctx, hash))
 }

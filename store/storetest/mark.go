@@ -31,7 +31,7 @@ func (e *env) mark(identityID string) mark {
 	}
 	// Without sessions, looking for a token consumes it, so each look takes one of several.
 	store := e.verifications()
-	var tokens []flowhook.VerificationToken
+	var tokens []flowhook.Token
 	for range 4 {
 		tokens = append(tokens, e.token(identityID))
 	}
@@ -39,7 +39,7 @@ func (e *env) mark(identityID string) mark {
 	return mark{
 		put: func(ctx context.Context) error {
 			for _, v := range tokens {
-				if created, err := store.CreateVerification(ctx, v, v.IssuedAt); err != nil || !created {
+				if created, err := store.CreateToken(ctx, v, v.IssuedAt); err != nil || !created {
 					return errors.Join(fmt.Errorf("created: %v", created), err)
 				}
 			}
@@ -48,7 +48,7 @@ func (e *env) mark(identityID string) mark {
 		seen: func(ctx context.Context) (bool, error) {
 			v := tokens[looks]
 			looks++
-			_, err := store.ConsumeVerification(ctx, v.Hash, v.IssuedAt)
+			_, err := store.ConsumeToken(ctx, flowhook.PurposeVerification, v.Hash, v.IssuedAt)
 			return found(err)
 		},
 	}
@@ -73,8 +73,8 @@ func (e *env) requireSeen(m mark, want bool) {
 
 func (e *env) sessions() flowhook.SessionStore { return e.store.(flowhook.SessionStore) }
 
-func (e *env) verifications() flowhook.VerificationStore {
-	return e.store.(flowhook.VerificationStore)
+func (e *env) verifications() flowhook.TokenStore {
+	return e.store.(flowhook.TokenStore)
 }
 
 // session returns a new session, which is valid for a day.
@@ -90,11 +90,11 @@ func (e *env) session(identityID string) flowhook.Session {
 }
 
 // token returns a new token for a new address, which is valid for a day.
-func (e *env) token(identityID string) flowhook.VerificationToken {
+func (e *env) token(identityID string) flowhook.Token {
 	hash := make([]byte, 32)
 	_, _ = rand.Read(hash) // never fails
 	now := time.Now().Truncate(time.Microsecond)
-	return flowhook.VerificationToken{
+	return flowhook.Token{
 		Hash:       hash,
 		IdentityID: identityID,
 		Address:    flowhook.Address{Via: "email", Value: rand.Text() + "@example.org"},

@@ -10,7 +10,7 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// notSinceCases test which tokens prevent CreateVerification from creating another one.
+// notSinceCases test which tokens prevent CreateToken from creating another one.
 var notSinceCases = []testCase{
 	{
 		name:        "recent-token-is-enough",
@@ -235,7 +235,7 @@ var notSinceCases = []testCase{
 				next := e.again(v)
 				next.Address.Value = spelling(i)
 				return e.store.Transaction(e.ctx, v.IdentityID, func(ctx context.Context) (err error) {
-					created[i], err = e.verifications().CreateVerification(ctx, next, v.IssuedAt.Add(-time.Minute))
+					created[i], err = e.verifications().CreateToken(ctx, next, v.IssuedAt.Add(-time.Minute))
 					return err
 				})
 			}) {

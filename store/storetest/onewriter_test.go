@@ -70,16 +70,16 @@ func (s *oneWriter) DeleteSessions(ctx context.Context, identityID, exceptID str
 	return s.alone(ctx, func() error { return s.Store.DeleteSessions(ctx, identityID, exceptID) })
 }
 
-func (s *oneWriter) CreateVerification(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (created bool, err error) {
-	err = s.alone(ctx, func() error { created, err = s.Store.CreateVerification(ctx, v, notSince); return err })
+func (s *oneWriter) CreateToken(ctx context.Context, v flowhook.Token, notSince time.Time) (created bool, err error) {
+	err = s.alone(ctx, func() error { created, err = s.Store.CreateToken(ctx, v, notSince); return err })
 	return created, err
 }
 
-func (s *oneWriter) ConsumeVerification(ctx context.Context, hash []byte, now time.Time) (v flowhook.VerificationToken, err error) {
-	err = s.alone(ctx, func() error { v, err = s.Store.ConsumeVerification(ctx, hash, now); return err })
+func (s *oneWriter) ConsumeToken(ctx context.Context, p flowhook.Purpose, hash []byte, now time.Time) (v flowhook.Token, err error) {
+	err = s.alone(ctx, func() error { v, err = s.Store.ConsumeToken(ctx, p, hash, now); return err })
 	return v, err
 }
 
-func (s *oneWriter) DeleteVerification(ctx context.Context, hash []byte) error {
-	return s.alone(ctx, func() error { return s.Store.DeleteVerification(ctx, hash) })
+func (s *oneWriter) DeleteToken(ctx context.Context, hash []byte) error {
+	return s.alone(ctx, func() error { return s.Store.DeleteToken(ctx, hash) })
 }

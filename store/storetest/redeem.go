@@ -10,11 +10,11 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// redeemCases test that ConsumeVerification accepts a token once.
+// redeemCases test that ConsumeToken accepts a token once.
 var redeemCases = []testCase{
 	{
 		name: "unknown-token-is-not-found",
-		explanation: "ConsumeVerification of an unknown hash is ErrNotFound, and so is an empty one, or a part " +
+		explanation: "ConsumeToken of an unknown hash is ErrNotFound, and so is an empty one, or a part " +
 			"of one that is known",
 		needs: verifications,
 		run: func(e *env) {
@@ -29,7 +29,7 @@ var redeemCases = []testCase{
 	},
 	{
 		name:        "token-is-used-once",
-		explanation: "ConsumeVerification of a token that has been used is ErrNotFound",
+		explanation: "ConsumeToken of a token that has been used is ErrNotFound",
 		needs:       verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
@@ -58,7 +58,7 @@ var redeemCases = []testCase{
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
-			_, err := e.verifications().ConsumeVerification(e.ctx, v.Hash, v.ExpiresAt.Add(-time.Microsecond))
+			_, err := e.verifications().ConsumeToken(e.ctx, flowhook.PurposeVerification, v.Hash, v.ExpiresAt.Add(-time.Microsecond))
 			require.NoError(e, err)
 		},
 	},
@@ -82,13 +82,13 @@ var redeemCases = []testCase{
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
-			_, err := e.verifications().ConsumeVerification(e.ctx, v.Hash, v.ExpiresAt.Add(-time.Nanosecond))
+			_, err := e.verifications().ConsumeToken(e.ctx, flowhook.PurposeVerification, v.Hash, v.ExpiresAt.Add(-time.Nanosecond))
 			require.NoError(e, err)
 		},
 	},
 	{
 		name: "one-of-64-redeems",
-		explanation: "of 64 calls of ConsumeVerification with one token at once exactly one succeeds; for the " +
+		explanation: "of 64 calls of ConsumeToken with one token at once exactly one succeeds; for the " +
 			"others it is ErrNotFound",
 		needs: verifications,
 		run: func(e *env) {
@@ -119,7 +119,7 @@ var redeemCases = []testCase{
 			v := e.token(e.newIdentity())
 			e.issue(v)
 			require.ErrorIs(e, e.store.Transaction(e.ctx, "", func(ctx context.Context) error {
-				if _, err := e.verifications().ConsumeVerification(ctx, v.Hash, v.IssuedAt); err != nil {
+				if _, err := e.verifications().ConsumeToken(ctx, flowhook.PurposeVerification, v.Hash, v.IssuedAt); err != nil {
 					return err
 				}
 				return errOnPurpose
@@ -139,14 +139,14 @@ var redeemCases = []testCase{
 			var second error
 			atOnce := e.writesAtOnce()
 			require.NoError(e, e.store.Transaction(e.ctx, "", func(ctx context.Context) error {
-				if _, err := e.verifications().ConsumeVerification(ctx, v.Hash, v.IssuedAt); err != nil {
+				if _, err := e.verifications().ConsumeToken(ctx, flowhook.PurposeVerification, v.Hash, v.IssuedAt); err != nil {
 					return err
 				}
 				outside := e.ctx
 				if !atOnce {
 					outside = e.briefly()
 				}
-				_, second = e.verifications().ConsumeVerification(outside, v.Hash, v.IssuedAt)
+				_, second = e.verifications().ConsumeToken(outside, flowhook.PurposeVerification, v.Hash, v.IssuedAt)
 				return nil
 			}))
 			require.Error(e, second, "the token was consumed twice")
@@ -158,7 +158,7 @@ var redeemCases = []testCase{
 	},
 	{
 		name: "creating-does-not-wait-for-a-token-in-use",
-		explanation: "while a transaction that has consumed a token is open, CreateVerification for its address " +
+		explanation: "while a transaction that has consumed a token is open, CreateToken for its address " +
 			"does not wait: the token was issued, used or not " +
 			"(a store with one writer at a time may wait for the writer, and give up when ctx ends)",
 		needs: verifications,
@@ -169,14 +169,14 @@ var redeemCases = []testCase{
 			var err error
 			atOnce := e.writesAtOnce()
 			require.NoError(e, e.store.Transaction(e.ctx, "", func(ctx context.Context) error {
-				if _, err := e.verifications().ConsumeVerification(ctx, v.Hash, v.IssuedAt); err != nil {
+				if _, err := e.verifications().ConsumeToken(ctx, flowhook.PurposeVerification, v.Hash, v.IssuedAt); err != nil {
 					return err
 				}
 				outside := e.ctx
 				if !atOnce {
 					outside = e.briefly()
 				}
-				created, err = e.verifications().CreateVerification(outside, e.again(v), v.IssuedAt.Add(-time.Minute))
+				created, err = e.verifications().CreateToken(outside, e.again(v), v.IssuedAt.Add(-time.Minute))
 				return nil
 			}))
 			require.False(e, created)
@@ -198,11 +198,11 @@ var redeemCases = []testCase{
 			created := false
 			login := func(ctx context.Context) (err error) {
 				meet(loggedIn, consumed)
-				created, err = e.verifications().CreateVerification(ctx, e.again(v), v.IssuedAt.Add(-time.Minute))
+				created, err = e.verifications().CreateToken(ctx, e.again(v), v.IssuedAt.Add(-time.Minute))
 				return err
 			}
 			redeem := func(ctx context.Context) error {
-				if _, err := e.verifications().ConsumeVerification(ctx, v.Hash, v.IssuedAt); err != nil {
+				if _, err := e.verifications().ConsumeToken(ctx, flowhook.PurposeVerification, v.Hash, v.IssuedAt); err != nil {
 					return err
 				}
 				meet(consumed, loggedIn)
@@ -222,12 +222,12 @@ var redeemCases = []testCase{
 	},
 	{
 		name:        "ended-context-consumes-no-token",
-		explanation: "ConsumeVerification is an error if ctx has ended, not ErrNotFound, and does not use the token up",
+		explanation: "ConsumeToken is an error if ctx has ended, not ErrNotFound, and does not use the token up",
 		needs:       verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
-			_, err := e.verifications().ConsumeVerification(e.canceled(), v.Hash, v.IssuedAt)
+			_, err := e.verifications().ConsumeToken(e.canceled(), flowhook.PurposeVerification, v.Hash, v.IssuedAt)
 			require.Error(e, err)
 			require.NotErrorIs(e, err, flowhook.ErrNotFound)
 			e.requireToken(v)
@@ -236,11 +236,11 @@ var redeemCases = []testCase{
 }
 
 // requireOneRedeems consumes a token 64 times concurrently, each time within in.
-func (e *env) requireOneRedeems(v flowhook.VerificationToken, in func(ctx context.Context, redeem func(context.Context) error) error) {
+func (e *env) requireOneRedeems(v flowhook.Token, in func(ctx context.Context, redeem func(context.Context) error) error) {
 	n := 0
 	for _, o := range e.together(64, func(int) error {
 		return in(e.ctx, func(ctx context.Context) error {
-			_, err := e.verifications().ConsumeVerification(ctx, v.Hash, v.IssuedAt)
+			_, err := e.verifications().ConsumeToken(ctx, flowhook.PurposeVerification, v.Hash, v.IssuedAt)
 			return err
 		})
 	}) {

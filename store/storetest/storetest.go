@@ -26,7 +26,7 @@ const (
 
 // Run runs each case as a subtest of t: the cases of [flowhook.Store], and those of the other
 // interfaces that the store implements, which are [flowhook.SessionRevoker],
-// [flowhook.SessionStore] and [flowhook.VerificationStore]. A case that fails explains the promise
+// [flowhook.SessionStore] and [flowhook.TokenStore]. A case that fails explains the promise
 // that the store broke.
 //
 // Run calls newStore once to find the interfaces, and once for each case. newStore may use the same
@@ -61,7 +61,7 @@ type need func(s flowhook.Store) bool
 func transactions(flowhook.Store) bool    { return true }
 func revoker(s flowhook.Store) bool       { _, ok := s.(flowhook.SessionRevoker); return ok }
 func sessions(s flowhook.Store) bool      { _, ok := s.(flowhook.SessionStore); return ok }
-func verifications(s flowhook.Store) bool { _, ok := s.(flowhook.VerificationStore); return ok }
+func verifications(s flowhook.Store) bool { _, ok := s.(flowhook.TokenStore); return ok }
 func rows(s flowhook.Store) bool          { return sessions(s) || verifications(s) }
 
 func casesOf(s flowhook.Store) []testCase {

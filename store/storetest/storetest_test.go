@@ -60,7 +60,7 @@ func TestRun_PartialStore(t *testing.T) {
 			"verifications", func(s *memstore.Store) flowhook.Store {
 				return struct {
 					flowhook.Store
-					flowhook.VerificationStore
+					flowhook.TokenStore
 				}{s, s}
 			},
 			[]string{"panic-rolls-back", "token-comes-back"}, []string{"revoke-all"},

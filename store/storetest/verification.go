@@ -10,11 +10,11 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// verificationCases test what CreateVerification stores, and that it stores it once.
+// verificationCases test what CreateToken stores, and that it stores it once.
 var verificationCases = []testCase{
 	{
 		name: "token-comes-back",
-		explanation: "ConsumeVerification returns a token as it was stored: every byte of the hash, identity and " +
+		explanation: "ConsumeToken returns a token as it was stored: every byte of the hash, identity and " +
 			"address, and times that are Equal, whatever their zone",
 		needs: verifications,
 		run: func(e *env) {
@@ -65,7 +65,7 @@ var verificationCases = []testCase{
 			e.issue(given)
 			clear(given.Hash)
 			require.ErrorIs(e, e.store.Transaction(e.ctx, v.IdentityID, func(ctx context.Context) error {
-				got, err := e.verifications().ConsumeVerification(ctx, v.Hash, v.IssuedAt)
+				got, err := e.verifications().ConsumeToken(ctx, flowhook.PurposeVerification, v.Hash, v.IssuedAt)
 				if err != nil {
 					return err
 				}
@@ -77,14 +77,14 @@ var verificationCases = []testCase{
 	},
 	{
 		name: "duplicate-hash-is-an-error",
-		explanation: "CreateVerification with a hash that is stored is an error, though the address is another " +
+		explanation: "CreateToken with a hash that is stored is an error, though the address is another " +
 			"one, and the stored token stays as it is",
 		needs: verifications,
 		run: func(e *env) {
 			v, other := e.token(e.newIdentity()), e.token(e.newIdentity())
 			e.issue(v)
 			other.Hash = v.Hash
-			created, err := e.verifications().CreateVerification(e.ctx, other, other.IssuedAt)
+			created, err := e.verifications().CreateToken(e.ctx, other, other.IssuedAt)
 			require.Error(e, err)
 			require.False(e, created)
 			e.requireToken(v)
@@ -112,7 +112,7 @@ var verificationCases = []testCase{
 			v := e.token(e.newIdentity())
 			since := v.IssuedAt.Add(-time.Minute)
 			require.ErrorIs(e, e.store.Transaction(e.ctx, v.IdentityID, func(ctx context.Context) error {
-				if _, err := e.verifications().CreateVerification(ctx, v, since); err != nil {
+				if _, err := e.verifications().CreateToken(ctx, v, since); err != nil {
 					return err
 				}
 				return errOnPurpose
@@ -130,12 +130,12 @@ var verificationCases = []testCase{
 			var second bool
 			require.NoError(e, e.store.Transaction(e.ctx, v.IdentityID, func(ctx context.Context) error {
 				since := v.IssuedAt.Add(-time.Minute)
-				_, err := e.verifications().CreateVerification(ctx, v, since)
+				_, err := e.verifications().CreateToken(ctx, v, since)
 				if err == nil {
-					second, err = e.verifications().CreateVerification(ctx, e.again(v), since)
+					second, err = e.verifications().CreateToken(ctx, e.again(v), since)
 				}
 				if err == nil {
-					_, err = e.verifications().ConsumeVerification(ctx, v.Hash, v.IssuedAt)
+					_, err = e.verifications().ConsumeToken(ctx, flowhook.PurposeVerification, v.Hash, v.IssuedAt)
 				}
 				return err
 			}))
@@ -153,7 +153,7 @@ var verificationCases = []testCase{
 			created := make([]bool, 64)
 			for _, o := range e.together(len(created), func(i int) error {
 				return e.store.Transaction(e.ctx, v.IdentityID, func(ctx context.Context) (err error) {
-					created[i], err = e.verifications().CreateVerification(ctx, e.again(v), v.IssuedAt.Add(-time.Minute))
+					created[i], err = e.verifications().CreateToken(ctx, e.again(v), v.IssuedAt.Add(-time.Minute))
 					return err
 				})
 			}) {
@@ -170,11 +170,11 @@ var verificationCases = []testCase{
 	},
 	{
 		name:        "ended-context-creates-no-token",
-		explanation: "CreateVerification is an error if ctx has ended, and changes nothing",
+		explanation: "CreateToken is an error if ctx has ended, and changes nothing",
 		needs:       verifications,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
-			created, err := e.verifications().CreateVerification(e.canceled(), v, v.IssuedAt)
+			created, err := e.verifications().CreateToken(e.canceled(), v, v.IssuedAt)
 			require.Error(e, err)
 			require.False(e, created)
 			e.requireNoToken(v.Hash, v.IssuedAt)
@@ -183,23 +183,23 @@ var verificationCases = []testCase{
 }
 
 // again returns another token for the same identity and address.
-func (e *env) again(v flowhook.VerificationToken) flowhook.VerificationToken {
+func (e *env) again(v flowhook.Token) flowhook.Token {
 	next := e.token(v.IdentityID)
 	next.Address, next.IssuedAt, next.ExpiresAt = v.Address, v.IssuedAt, v.ExpiresAt
 	return next
 }
 
-func (e *env) issue(v flowhook.VerificationToken) { e.requireCreated(true, v, v.IssuedAt) }
+func (e *env) issue(v flowhook.Token) { e.requireCreated(true, v, v.IssuedAt) }
 
-func (e *env) requireCreated(want bool, v flowhook.VerificationToken, notSince time.Time) {
-	created, err := e.verifications().CreateVerification(e.ctx, v, notSince)
+func (e *env) requireCreated(want bool, v flowhook.Token, notSince time.Time) {
+	created, err := e.verifications().CreateToken(e.ctx, v, notSince)
 	require.NoError(e, err)
 	require.Equal(e, want, created, "created")
 }
 
 // requireToken consumes a token, and requires that it comes back unchanged.
-func (e *env) requireToken(want flowhook.VerificationToken) {
-	got, err := e.verifications().ConsumeVerification(e.ctx, want.Hash, want.IssuedAt)
+func (e *env) requireToken(want flowhook.Token) {
+	got, err := e.verifications().ConsumeToken(e.ctx, flowhook.PurposeVerification, want.Hash, want.IssuedAt)
 	require.NoError(e, err)
 	require.Equal(e, want.Hash, got.Hash)
 	require.Equal(e, want.IdentityID, got.IdentityID)
@@ -209,6 +209,6 @@ func (e *env) requireToken(want flowhook.VerificationToken) {
 }
 
 func (e *env) requireNoToken(hash []byte, now time.Time) {
-	_, err := e.verifications().ConsumeVerification(e.ctx, hash, now)
+	_, err := e.verifications().ConsumeToken(e.ctx, flowhook.PurposeVerification, hash, now)
 	require.ErrorIs(e, err, flowhook.ErrNotFound)
 }

@@ -197,7 +197,7 @@ func TestDeleteUser(t *testing.T) {
 		require.NoError(t, store.CreateSession(t.Context(), flowhook.Session{
 			ID: "session of " + id, IdentityID: id, IssuedAt: now, ExpiresAt: now.Add(time.Hour),
 		}))
-		created, err := store.CreateVerification(t.Context(), flowhook.VerificationToken{
+		created, err := store.CreateToken(t.Context(), flowhook.Token{
 			Hash: []byte(id), IdentityID: id, Address: flowhook.Address{Via: "email", Value: id + "@example.org"},
 			IssuedAt: now, ExpiresAt: now.Add(time.Hour),
 		}, now.Add(-time.Minute))
@@ -215,7 +215,7 @@ func TestDeleteUser(t *testing.T) {
 	require.Equal(t, 1, count(t, db, "users WHERE id = 'bob'"))
 	_, err = store.FindSession(t.Context(), "session of bob")
 	require.NoError(t, err)
-	_, err = store.ConsumeVerification(t.Context(), []byte("bob"), now)
+	_, err = store.ConsumeToken(t.Context(), flowhook.PurposeVerification, []byte("bob"), now)
 	require.NoError(t, err)
 
 	_, err = db.Exec("CREATE TABLE invoices (user_id text REFERENCES users); INSERT INTO invoices VALUES ('bob')")

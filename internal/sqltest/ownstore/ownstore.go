@@ -18,7 +18,7 @@ import (
 type Store struct{ DB *sql.DB }
 
 var _ flowhook.SessionStore = (*Store)(nil)
-var _ flowhook.VerificationStore = (*Store)(nil)
+var _ flowhook.TokenStore = (*Store)(nil)
 
 // A transaction is carried by a context.
 type transaction struct {
@@ -151,7 +151,7 @@ func (s *Store) DeleteSessions(ctx context.Context, userID, exceptID string) err
 	})
 }
 
-func (s *Store) CreateVerification(ctx context.Context, v flowhook.VerificationToken, notSince time.Time) (created bool, err error) {
+func (s *Store) CreateToken(ctx context.Context, v flowhook.Token, notSince time.Time) (created bool, err error) {
 	rows, err := s.exec(ctx, "create a verification", `INSERT INTO verifications
 		(hash, user_id, via, address, address_key, verified, issued_at, expires_at) SELECT $1, $2, $3, $4, $5, $6, $7, $8
 		WHERE NOT EXISTS (SELECT 1 FROM verifications WHERE user_id = $2 AND via = $3 AND address_key = $5
@@ -161,8 +161,8 @@ func (s *Store) CreateVerification(ctx context.Context, v flowhook.VerificationT
 	return rows == 1, err
 }
 
-// ConsumeVerification skips a token that another transaction is using, as if it were used.
-func (s *Store) ConsumeVerification(ctx context.Context, hash []byte, now time.Time) (v flowhook.VerificationToken, err error) {
+// ConsumeToken skips a token that another transaction is using, as if it were used.
+func (s *Store) ConsumeToken(ctx context.Context, p flowhook.Purpose, hash []byte, now time.Time) (v flowhook.Token, err error) {
 	err = s.row(ctx, "consume a verification", `UPDATE verifications SET used = true WHERE hash = (SELECT hash FROM verifications
 		WHERE hash = $1 AND NOT used AND expires_at > $2 FOR UPDATE SKIP LOCKED)
 		RETURNING hash, user_id, via, address, verified, issued_at, expires_at`, []any{hash, micro(now)},
@@ -170,8 +170,8 @@ func (s *Store) ConsumeVerification(ctx context.Context, hash []byte, now time.T
 	return v, err
 }
 
-// DeleteVerification skips it, too: the link is in use, so the email has been sent.
-func (s *Store) DeleteVerification(ctx context.Context, hash []byte) error {
+// DeleteToken skips it, too: the link is in use, so the email has been sent.
+func (s *Store) DeleteToken(ctx context.Context, hash []byte) error {
 	_, err := s.exec(ctx, "delete a verification", `DELETE FROM verifications WHERE hash = (SELECT hash FROM verifications
 		WHERE hash = $1 FOR UPDATE SKIP LOCKED)`, hash)
 	return err
@@ -193,7 +193,7 @@ func (s *Store) DeleteUser(ctx context.Context, id string) error {
 
 // VerifyEmail belongs to the service, for Redeem. It returns ErrBadToken if the user is gone or has
 // another address by now.
-func (s *Store) VerifyEmail(ctx context.Context, v flowhook.VerificationToken) error {
+func (s *Store) VerifyEmail(ctx context.Context, v flowhook.Token) error {
 	rows, err := s.exec(ctx, "verify an address", "UPDATE users SET verified = true WHERE id = $1 AND email = $2",
 		v.IdentityID, v.Address.Value)
 	if err == nil && rows == 0 {

@@ -49,7 +49,7 @@ const StrongSecret = "9b1f4e7a0c6d83255ef1a9c47d20b86e31fc5a9d7e4082b6c3d15f09ae
 type AnyStore struct {
 	flowhook.Store
 	flowhook.SessionStore
-	flowhook.VerificationStore
+	flowhook.TokenStore
 }
 
 // AnyCourier is a courier that cannot be called.

@@ -209,7 +209,7 @@ func (h *Service) verification(w http.ResponseWriter, r *http.Request, x *flowho
 	handled, err := h.Pipeline.Complete(r.Context(), flowhook.Verification, flowhook.Link,
 		func(ctx context.Context) error {
 			return h.Pipeline.Redeem(ctx, r.FormValue("token"),
-				func(ctx context.Context, v flowhook.VerificationToken) error {
+				func(ctx context.Context, v flowhook.Token) error {
 					u, ok := h.Store.User(ctx, v.IdentityID)
 					if !ok || u.Email != v.Address.Value {
 						return flowhook.ErrBadToken

@@ -82,27 +82,27 @@ func (w *RecordingStore) DeleteSessions(ctx context.Context, identityID, exceptI
 	return w.Store.DeleteSessions(ctx, identityID, exceptID)
 }
 
-func (w *RecordingStore) CreateVerification(ctx context.Context, v flowhook.VerificationToken,
+func (w *RecordingStore) CreateToken(ctx context.Context, v flowhook.Token,
 	notSince time.Time) (bool, error) {
-	if err := w.record("CreateVerification", ""); err != nil {
+	if err := w.record("CreateToken", ""); err != nil {
 		return false, err
 	}
-	return w.Store.CreateVerification(ctx, v, notSince)
+	return w.Store.CreateToken(ctx, v, notSince)
 }
 
-func (w *RecordingStore) ConsumeVerification(ctx context.Context, hash []byte,
-	now time.Time) (flowhook.VerificationToken, error) {
-	if err := w.record("ConsumeVerification", ""); err != nil {
-		return flowhook.VerificationToken{}, err
+func (w *RecordingStore) ConsumeToken(ctx context.Context, p flowhook.Purpose, hash []byte,
+	now time.Time) (flowhook.Token, error) {
+	if err := w.record("ConsumeToken", ""); err != nil {
+		return flowhook.Token{}, err
 	}
-	return w.Store.ConsumeVerification(ctx, hash, now)
+	return w.Store.ConsumeToken(ctx, p, hash, now)
 }
 
-func (w *RecordingStore) DeleteVerification(ctx context.Context, hash []byte) error {
-	if err := w.record("DeleteVerification", ""); err != nil {
+func (w *RecordingStore) DeleteToken(ctx context.Context, hash []byte) error {
+	if err := w.record("DeleteToken", ""); err != nil {
 		return err
 	}
-	return w.Store.DeleteVerification(ctx, hash)
+	return w.Store.DeleteToken(ctx, hash)
 }
 
 // A DownStore fails every call.
