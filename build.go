@@ -43,7 +43,7 @@ func newPipeline(opts Options) *Pipeline {
 		opts.Secrets[i] = reference.Trim(s) // as for those of the file
 	}
 	p := &Pipeline{options: opts, store: opts.Store, log: opts.Logger, now: opts.Now, onError: opts.OnError}
-	p.verify, _ = opts.Store.(TokenStore)
+	p.tokens, _ = opts.Store.(TokenStore)
 	store, _ := opts.Store.(SessionStore)
 	p.sessions = &Sessions{p, store}
 	if p.log == nil {
@@ -53,7 +53,7 @@ func newPipeline(opts Options) *Pipeline {
 		p.now = time.Now
 	}
 	if p.onError == nil {
-		p.onError = p.answerError
+		p.onError = p.AnswerError
 	}
 	return p
 }
@@ -66,6 +66,8 @@ func (p *Pipeline) build(cfg *Config) (*Plan, []*ConfigError) {
 	}
 	b := newBuilder(p, cfg)
 	b.settings()
+	b.plan.verification = b.newMailing(PurposeVerification, b.VerificationURL, &b.file.Verification, 24*time.Hour)
+	b.plan.recovery = b.newMailing(PurposeRecovery, b.RecoveryURL, &b.file.Recovery, time.Hour)
 	b.returns()
 	for i := range b.file.Entries {
 		b.entry(&b.file.Entries[i])
@@ -209,11 +211,19 @@ func (b *builder) settings() {
 		b.wrong(location{path: "session"}, "", "%v", err)
 	}
 	b.plan.tokens = &tokens{carrier, s.Lifespan, s.Cookie}
+	for _, secret := range b.secrets {
+		key, err := token.NewCodeKey(secret)
+		if err != nil {
+			b.wrong(location{path: "secrets"}, "", "%v", err)
+		}
+		b.plan.codes = append(b.plan.codes, key)
+	}
 }
 
-func (b *builder) checkURL(s string, at location) {
+// checkURL checks the URL that the emails of a flow link to.
+func (b *builder) checkURL(s string, of Flow, at location) {
 	if err := target.CheckURL(s); err != nil {
-		b.wrong(at, "verification emails link to it; write it as in https://example.org/verify", "%v", err)
+		b.wrong(at, string(of)+" emails link to it; write it as in https://example.org/"+string(of), "%v", err)
 	}
 }
 

@@ -10,7 +10,16 @@ import (
 )
 
 // builtins are the hooks that need no factory of the host's.
-var builtins = []builtin{redirectHook, sessionHook, revokeHook, verifyHook}
+var builtins = []builtin{
+	redirectHook,
+	sessionHook,
+	revokeHook,
+	verifyHook,
+	requireVerifiedHook,
+	showVerificationHook,
+	notifyPreviousHook,
+	newAddressHook,
+}
 
 // A builtin is everything that flowhook knows about one of its hooks.
 type builtin struct {
@@ -18,9 +27,14 @@ type builtin struct {
 	alias       string // another name; may be empty
 	description string // one sentence for operators
 
-	// after are the flows at whose After the hook is allowed, besides the host's own flows. Nil
-	// means that it is allowed everywhere.
-	after []Flow
+	// phase and flows are where the hook is allowed, besides that phase of the host's own flows. No
+	// phase means that it is allowed everywhere. late allows it at After, too.
+	phase Phase
+	flows []Flow
+	late  bool
+
+	// replaceable means that a factory of the host's may have the name.
+	replaceable bool
 
 	// place returns the phase of an entry that is at After and does not say which phase it is for.
 	// Nil means After.
@@ -51,6 +65,15 @@ func requireStore[T any](b *builder) requirement {
 		r.hint = fmt.Sprintf("%T does not", b.Store)
 	}
 	return r
+}
+
+// requireSecrets is the requirement of secrets.
+func requireSecrets(b *builder) requirement {
+	hint := "add a list secrets.session to the file, or set Options.Secrets"
+	if b.file.Kratos { // it keeps them in this variable if they are not in the file
+		hint = `write secrets: {cookie: ["${SECRETS_COOKIE}"]} in the file, or set Options.Secrets`
+	}
+	return requirement{need: need.Secrets, met: len(b.secrets) > 0, hint: hint}
 }
 
 // builtinNamed returns the built-in hook with a name, or nil.

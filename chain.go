@@ -108,12 +108,15 @@ func (h *timed) Run(ctx context.Context, x *Exchange) error {
 }
 
 // A judged hook is what Options.Wrap gets. It returns the pipeline's verdict, so that a wrap sees
-// an answer that cannot be given as the error that it is.
+// an answer or a Refusal that cannot be sent as the error that it is.
 type judged struct{ Hook }
 
 func (h *judged) Run(ctx context.Context, x *Exchange) error {
-	if err := h.Hook.Run(ctx, x); err != nil || x.untouched() {
-		return err
+	if err := h.Hook.Run(ctx, x); err != nil {
+		return sound(err)
+	}
+	if x.untouched() {
+		return nil
 	}
 	_, err := x.answer()
 	return err

@@ -133,14 +133,14 @@ func (b *builder) rules() *check.Config {
 		Store:      b.Store != nil,
 		Issues:     b.Issue == nil && len(b.secrets) > 0,
 		Unused:     len(b.Secrets) > 0,
-		Link:       b.verificationURL(),
+		Link:       b.plan.verification.url,
 		LinkAt:     check.Place{Option: "Options.VerificationURL"},
 		Strategies: names(b.strategies),
 		Serves:     func(flow, strategy string) bool { return b.serves(Flow(flow), Strategy(strategy)) },
 		Limited:    len(b.serving) > 0,
 	}
 	if b.VerificationURL == "" {
-		c.LinkAt = check.Place{Value: b.file.VerifyURL}
+		c.LinkAt = check.Place{Value: b.file.Verification.URL}
 	}
 	if was := b.pipeline.current.Load(); was != nil && was.tokens != nil {
 		c.Was = &was.tokens.cookie

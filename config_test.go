@@ -159,7 +159,7 @@ func TestNew_InvalidOptions(t *testing.T) {
 		`Options.Secrets[2]: a duplicate secret; remove it`,
 		`Options.Secrets[3]: an empty secret; use the output of openssl rand -hex 32`,
 		`Options.VerificationURL: the URL must be an absolute http or https URL; ` +
-			`verification emails link to it; write it as in https://example.org/verify`,
+			`verification emails link to it; write it as in https://example.org/verification`,
 	}, flowtest.Problems(err))
 	for _, bad := range []string{"ftp://example.com/", "/verify", "verify", "", "https:///x"} {
 		_, err := flowhook.New(nil, flowhook.Options{VerificationURL: bad})

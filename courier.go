@@ -17,7 +17,8 @@ type Message struct {
 	Subject string
 	Text    string // plain English
 	HTML    string // the same, as HTML
-	Link    string // the link in the text, for couriers with templates of their own
+	Link    string // the link in the text, for couriers with templates of their own; or empty
+	Code    string // the code in the text, likewise; or empty
 }
 
 // A Courier sends messages. Send may be called concurrently. Its context carries the exchange for
@@ -43,10 +44,29 @@ var errStillSending = errors.New("the courier has not returned although its cont
 
 // A delivery is an email that is sent after the commit.
 type delivery struct {
-	*verifier
-	message Message
-	hash    []byte    // of the token in the message's link
-	by      HookError // the hook that sends it, without an error
+	pipeline *Pipeline
+	message  Message
+	hash     []byte    // of the token in the message; nil if it has none
+	by       HookError // the hook that sends it, without an error
+}
+
+// newDelivery returns the delivery of a message that the running hook sends.
+func (x *Exchange) newDelivery(p *Pipeline, m Message, hash []byte) *delivery {
+	d := &delivery{pipeline: p, message: m, hash: hash, by: HookError{Point: x.Point()}}
+	if h := x.run.hook; h != nil {
+		d.by.Name, d.by.Position = h.entry.Name(), h.position()
+	}
+	return d
+}
+
+// send sends a message in a run: with Options.Outbox at once, as a part of the transaction, and
+// otherwise after the commit. hash is that of the token in the message, or nil.
+func (x *Exchange) send(ctx context.Context, p *Pipeline, m Message, hash []byte) error {
+	if p.options.Outbox {
+		return p.send(ctx, m)
+	}
+	x.AfterCommit(x.newDelivery(p, m, hash).run)
+	return nil
 }
 
 // run sends the email. If the courier fails, run deletes the token, so that an email that never
@@ -79,7 +99,7 @@ func (d *delivery) deliver(ctx context.Context) error {
 				}
 			}
 		}()
-		err = d.send(ctx, d.message)
+		err = d.pipeline.send(ctx, d.message)
 	}()
 	select {
 	case err := <-sent:
@@ -99,6 +119,9 @@ func (d *delivery) deliver(ctx context.Context) error {
 
 // forget deletes the token of an email that was not sent.
 func (d *delivery) forget(ctx context.Context) {
+	if d.hash == nil {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), detached)
 	defer cancel()
 	err := errGoexit
@@ -111,7 +134,7 @@ func (d *delivery) forget(ctx context.Context) {
 				"deleting its token failed", err)
 		}
 	}()
-	err = d.store.DeleteToken(ctx, d.hash)
+	err = d.pipeline.tokens.DeleteToken(ctx, d.hash)
 }
 
 func (d *delivery) report(ctx context.Context, what string, err error) {
@@ -122,18 +145,18 @@ func (d *delivery) report(ctx context.Context, what string, err error) {
 
 // send calls the courier. What the courier returns, or panics with, may quote the address or the
 // link, so its error keeps its type for errors.Is and errors.As, but not its text. A panic goes on.
-func (v *verifier) send(ctx context.Context, m Message) error {
+func (p *Pipeline) send(ctx context.Context, m Message) error {
 	defer func() {
-		switch p := recover(); p {
+		switch v := recover(); v {
 		case nil:
 		case http.ErrAbortHandler:
-			panic(p)
+			panic(v)
 		default:
-			err, _ := p.(error)
-			panic(&courierError{fmt.Sprintf("%T", p), err})
+			err, _ := v.(error)
+			panic(&courierError{fmt.Sprintf("%T", v), err})
 		}
 	}()
-	if err := v.courier.Send(ctx, m); err != nil {
+	if err := p.options.Courier.Send(ctx, m); err != nil {
 		return &courierError{fmt.Sprintf("%T", err), err}
 	}
 	return nil

@@ -1,8 +1,10 @@
 package flowhook
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // These errors tell the host what happened. Test for them with errors.Is.
@@ -37,6 +39,10 @@ var (
 	// ErrNoIdentity means that a hook needs Exchange.Identity, with its ID, and the handler has not
 	// set it.
 	ErrNoIdentity = errors.New("flowhook: the exchange has no identity")
+
+	// ErrNoPrevious means that a hook needs Exchange.Previous, and the handler has not set it.
+	ErrNoPrevious = errors.New("flowhook: the exchange has no previous identity; " +
+		"set x.Previous to the identity as it was before the change")
 
 	// ErrUnknownPoint means that a flow, phase or strategy is unknown, or that Options.Serves does
 	// not have it.
@@ -83,6 +89,86 @@ func (e *HookError) Error() string {
 
 // Unwrap returns the hook's own error.
 func (e *HookError) Unwrap() error { return e.Err }
+
+// A Refusal is an error by which a hook, or save, says no to the user. Like any error, it rolls
+// everything back. But it is not a failure: [Pipeline.AnswerError] sends its status and text to the
+// client, and logs, traces and metrics count it as refused. Find it in an error of Run or Complete
+// with errors.As.
+//
+// Hooks at [Failed] run after a Refusal, too, with it in Exchange.Err. A hook at Failed may also
+// refuse; its Refusal then takes the place of the error.
+type Refusal struct {
+	Status int    // 400 to 499; 0 means 403. Any other status is a failure of the hook.
+	Code   string // for programs, such as "address_not_verified"; may be empty
+	Text   string // for the user: plain text, never interpreted as HTML; may be empty
+	Field  string // the form field concerned; may be empty
+	Err    error  // the cause, for logs only; may be nil
+
+	RetryAfter time.Duration // sent as Retry-After, in whole seconds, if positive
+}
+
+// Refuse returns a Refusal. A hook may return it in every phase.
+func Refuse(status int, code, text string) *Refusal {
+	return &Refusal{Status: status, Code: code, Text: text}
+}
+
+// Error returns the code, and never the text.
+func (r *Refusal) Error() string {
+	if r == nil {
+		return "a nil *Refusal"
+	}
+	return cmp.Or(r.Code, "refused")
+}
+
+// Unwrap returns the cause.
+func (r *Refusal) Unwrap() error {
+	if r == nil {
+		return nil
+	}
+	return r.Err
+}
+
+// refusalIn returns the Refusal in an error, or nil if there is none that can be sent.
+func refusalIn(err error) *Refusal {
+	r, problem := findRefusal(err)
+	if problem != nil {
+		return nil
+	}
+	return r
+}
+
+// findRefusal returns the Refusal in an error, and what is wrong with it.
+func findRefusal(err error) (r *Refusal, problem error) {
+	defer func() {
+		if recover() != nil { // an error of the host's, which panics when it is inspected
+			r = nil
+		}
+	}()
+	switch found := errors.As(err, &r); {
+	case !found:
+		return nil, nil
+	case r == nil:
+		return nil, errNilRefusal
+	case r.Status != 0 && (r.Status < 400 || r.Status > 499):
+		return r, fmt.Errorf("refused with status %d; a Refusal has a status of 400 to 499", r.Status)
+	}
+	return r, nil
+}
+
+// sound returns the error of a hook. If it is a Refusal that cannot be sent, sound returns an error
+// that says so and is no Refusal.
+func sound(err error) error {
+	switch r, problem := findRefusal(err); {
+	case problem == nil:
+		return err
+	case r == nil || r.Err == nil:
+		return problem
+	default:
+		return fmt.Errorf("%w: %w", problem, r.Err)
+	}
+}
+
+var errNilRefusal = errors.New("returned a nil *Refusal; return nil to pass")
 
 var (
 	errOutside = errors.New("flowhook: the context is not the transaction's; " +

@@ -219,8 +219,8 @@ selfservice:
 	token := link.Query().Get("token")
 	for range 2 {
 		err := pipeline.Redeem(context.Background(), token,
-			func(ctx context.Context, v flowhook.Token) error {
-				if v.Address.Value != address.Value { // read it with ctx, by v.IdentityID
+			func(ctx context.Context, t flowhook.Token) error {
+				if t.Address.Value != address.Value { // read it with ctx, by t.IdentityID
 					return flowhook.ErrBadToken
 				}
 				address.Verified = true // save it with ctx
@@ -231,7 +231,7 @@ selfservice:
 	// Output:
 	// mail to alice@example.org: Please confirm your address
 	// true <nil>
-	// true flowhook: bad token
+	// true flowhook: the token was already used
 }
 
 func ExampleSessions_FromRequest() {

@@ -30,6 +30,10 @@ type Exchange struct {
 	// Identity is nil until the host knows who the user is.
 	Identity *Identity
 
+	// Previous is Identity as it was before the handler changed it. Set it at settings, to a value
+	// of its own. The hooks notify_previous_addresses and verify_new_address need it.
+	Previous *Identity
+
 	// Session is the session that the user has after the flow. At login and recovery, leave it nil
 	// until the new session exists; in other flows, set it to the session in use. The hook
 	// revoke_active_sessions deletes all sessions of the identity except this one.
@@ -57,6 +61,7 @@ type run struct {
 	issuedTo string   // the identity that a session was issued to
 	answered bool
 	owned    bool // by the plan's pipeline, because it has run hooks or issued a session
+	pending  pending
 
 	// The current run.
 	busy      bool // a run is going on
@@ -66,7 +71,7 @@ type run struct {
 	restores  bool // end restores the real header, which no guard does
 	chain     *chain
 	hook      *hook       // nil in save and outside a run
-	later     *later      // the first of a list
+	later     []later     // work that waits for the commit
 	revoked   *hook       // the hook that ended every session of the identity
 	returnTo  string      // the URL that the request names, if a redirect may go there
 	tx        atomic.Bool // in a transaction; other goroutines read it
@@ -80,29 +85,44 @@ type run struct {
 	was     snapshot
 }
 
-// later is work that waits for the commit.
+// pending is what hooks leave for later runs of the same flow.
+type pending struct {
+	queued  []later // for the transaction, before the chain at After
+	change  *change // that waits until the new address is verified
+	emailed bool    // a link or a code for verification
+}
+
+// A change is a change of an address.
+type change struct {
+	from *Address // nil if to is an additional one
+	to   Address
+}
+
+// later is work that waits for the transaction, or for its commit.
 type later struct {
 	chain *chain
 	hook  *hook // nil for save
 	fn    func(ctx context.Context) error
-	next  *later
 }
 
 // A snapshot is an exchange as it was when the run began.
 type snapshot struct {
 	identity *Identity
 	content  Identity // of identity; hooks get a copy of its addresses, because they may write into the slice
+	previous *Identity
 	session  *Session
 	granted  *Session // a copy of session
 	err      error
 	issuedTo string
 	passed   int // the number of chains that have run
+	pending  pending
 }
 
 // take copies what a run may change.
 func (s *snapshot) take(x *Exchange) {
 	s.identity, s.session, s.err = x.Identity, x.Session, x.Err
 	s.issuedTo, s.passed = x.run.issuedTo, len(x.run.passed)
+	s.previous, s.pending = x.Previous, x.run.pending
 	if x.Identity != nil {
 		s.content = *x.Identity
 		x.Identity.Addresses = slices.Clone(s.content.Addresses)
@@ -117,6 +137,7 @@ func (s *snapshot) take(x *Exchange) {
 func (s *snapshot) restore(x *Exchange) {
 	x.Identity, x.Session, x.Err = s.identity, s.session, s.err
 	x.run.answered, x.run.issuedTo, x.run.passed = false, s.issuedTo, x.run.passed[:s.passed]
+	x.Previous, x.run.pending = s.previous, s.pending
 	if x.Identity != nil {
 		*x.Identity = s.content
 	}
@@ -176,12 +197,17 @@ func (x *Exchange) AfterCommit(fn func(ctx context.Context) error) {
 	if !x.run.busy {
 		panic("flowhook: AfterCommit outside a run")
 	}
-	last := &x.run.later
-	for *last != nil {
-		last = &(*last).next
-	}
-	*last = &later{chain: x.run.chain, hook: x.run.hook, fn: fn}
+	x.run.later = append(x.run.later, later{x.run.chain, x.run.hook, fn})
 }
+
+// inTransaction calls fn in the transaction, after save and before the chain at After. It is for
+// hooks at BeforePersist. If the handler does not use Complete, fn waits for Run at After.
+func (x *Exchange) inTransaction(fn func(ctx context.Context) error) {
+	x.run.pending.queued = append(x.run.pending.queued, later{x.run.chain, x.run.hook, fn})
+}
+
+// queues reports whether work waits for the transaction of a run at a phase.
+func (x *Exchange) queues(phase Phase) bool { return phase == After && len(x.run.pending.queued) > 0 }
 
 type exchangeKey struct{}
 

@@ -21,11 +21,15 @@ func (b *builder) entry(e *conf.Entry) {
 		e.Phase = e.In
 	}
 	kind := b.known(e)
+	movable := !said && e.In == string(After)
+	if kind != nil && kind.place != nil && movable {
+		e.Phase = string(kind.place(pointOf(e)))
+	}
 	if kind == nil || !b.served(e) || !b.allowed(e, kind) || e.Broken {
 		return
 	}
 	h := b.make(e, kind)
-	if h == nil || !said && e.In == string(After) && !b.place(e, kind, h) {
+	if placer, ok := h.(Placer); ok && kind == custom && movable && !b.place(e, placer) {
 		return
 	}
 	b.put(e, h)
@@ -35,7 +39,11 @@ func (b *builder) entry(e *conf.Entry) {
 func (b *builder) added(a added) {
 	e := a.entry // Config.Add's own stays as it is for the next New
 	r, redirects := a.hook.(*redirect)
-	switch kind := builtinNamed(e.Name()); {
+	kind := builtinNamed(e.Name())
+	if kind != nil && kind.replaceable && a.hook != nil {
+		kind = nil
+	}
+	switch {
 	case !b.declared(&e) || !b.served(&e):
 	case a.hook == nil:
 		if kind := b.known(&e); kind != nil && b.allowed(&e, kind) {
@@ -77,12 +85,13 @@ var custom = &builtin{make: (*builder).makeCustom}
 
 // known returns the kind of an entry's hook, or nil if there is no hook with its name.
 func (b *builder) known(e *conf.Entry) *builtin {
-	if kind := builtinNamed(e.Name()); kind != nil {
+	kind, own := builtinNamed(e.Name()), b.Hooks[e.Name()] != nil
+	switch {
+	case own && (kind == nil || kind.replaceable):
+		return custom
+	case kind != nil:
 		e.Builtin, e.Description = kind.name, kind.description
 		return kind
-	}
-	if b.Hooks[e.Name()] != nil {
-		return custom
 	}
 	all := slices.Concat(builtinNames(), slices.Sorted(maps.Keys(b.Hooks)))
 	problem, hint := spell.Unknown("hook", e.Name(), all, "Options.Hooks")
@@ -111,11 +120,12 @@ func (b *builder) served(e *conf.Entry) bool {
 func (b *builder) allowed(e *conf.Entry, kind *builtin) bool {
 	p := pointOf(e)
 	hosts := !slices.Contains(builtinFlows, p.Flow)
-	if kind.after == nil || p.Phase == After && (hosts || slices.Contains(kind.after, p.Flow)) {
+	inPhase := p.Phase == kind.phase || kind.late && p.Phase == After
+	if kind.phase == "" || inPhase && (hosts || slices.Contains(kind.flows, p.Flow)) {
 		return true
 	}
-	flows := strings.Join(names(kind.after), ", ")
-	b.wrongEntry(e, fmt.Sprintf("it is allowed at after of %s, and of the host's own flows", flows),
+	flows := strings.Join(names(kind.flows), ", ")
+	b.wrongEntry(e, fmt.Sprintf("it is allowed at %s of %s, and of the host's own flows", kind.phase, flows),
 		"hook %q cannot be at %s", e.Name(), p)
 	return false
 }
@@ -190,16 +200,9 @@ func (b *builder) wrongConfig(e *conf.Entry, key, problem string, args ...any) {
 	b.wrong(at, "", problem, args...)
 }
 
-// place moves an entry at After to the phase that its hook asks for.
-func (b *builder) place(e *conf.Entry, kind *builtin, h Hook) (ok bool) {
-	place := kind.place
-	if placer, ok := h.(Placer); ok && kind == custom {
-		place = placer.Place
-	}
-	if place == nil {
-		return true
-	}
-	phase, err := guarded(func() (Phase, error) { return place(pointOf(e)), nil })
+// place moves an entry at After to the phase that a hook of the host's asks for.
+func (b *builder) place(e *conf.Entry, h Placer) (ok bool) {
+	phase, err := guarded(func() (Phase, error) { return h.Place(pointOf(e)), nil })
 	switch {
 	case err != nil:
 		b.wrongEntry(e, "", "Place of hook %q: %v", e.Name(), err).Err = err

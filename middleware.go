@@ -1,8 +1,15 @@
 package flowhook
 
 import (
+	"cmp"
+	"encoding/json"
+	"log/slog"
 	"net/http"
+	"slices"
+	"strconv"
+	"time"
 
+	"github.com/flowhook/flowhook/internal/accept"
 	"github.com/flowhook/flowhook/internal/form"
 )
 
@@ -67,13 +74,91 @@ func (p *Pipeline) Middleware(flow Flow) func(http.Handler) http.Handler {
 	}
 }
 
-// answerError is the default of Options.OnError.
-func (p *Pipeline) answerError(w http.ResponseWriter, r *http.Request, err error) {
-	status := http.StatusInternalServerError
-	if is(err, ErrBadReturnURL) {
-		status = http.StatusBadRequest
-	} else {
-		p.log.ErrorContext(r.Context(), "flowhook: a before hook failed", "error", err)
+// AnswerError answers a request whose run failed with err. It is the default of Options.OnError,
+// and handlers call it with an error of [Pipeline.Run], [Pipeline.Complete] or a Redeem.
+//
+//   - A [Refusal] is sent with its status, text, code, field and Retry-After, and logged at level
+//     Info with its cause.
+//   - [ErrBadReturnURL] is a 400 with the code "bad_return_url".
+//   - [ErrUsedToken] is a 400 with the code "used_token", and any other [ErrBadToken] one with
+//     "bad_token".
+//   - Any other error is logged at level Error and answered with a 500 that says nothing about it.
+//
+// A client that wants JSON (see Options.JSON) gets application/problem+json, RFC 9457. Any other
+// client gets text/plain. If the response has already begun, AnswerError only logs. It never calls
+// Options.OnError. It is safe for concurrent use with different requests.
+func (p *Pipeline) AnswerError(w http.ResponseWriter, r *http.Request, err error) {
+	refusal := refusalIn(err)
+	switch {
+	case refusal != nil:
+		p.log.LogAttrs(r.Context(), slog.LevelInfo, "flowhook: refused",
+			slog.Any("error", err), slog.Any("cause", refusal.Err))
+	case is(err, ErrBadReturnURL):
+		refusal = &Refusal{Status: http.StatusBadRequest, Code: "bad_return_url"}
+	case is(err, ErrUsedToken):
+		refusal = &Refusal{Status: http.StatusBadRequest, Code: "used_token",
+			Text: "This link was already used."}
+	case is(err, ErrBadToken):
+		refusal = &Refusal{Status: http.StatusBadRequest, Code: "bad_token",
+			Text: "This link or code is wrong, has expired or was already used."}
+	default:
+		p.log.LogAttrs(r.Context(), slog.LevelError, "flowhook: a request failed", slog.Any("error", err))
+		refusal = &Refusal{Status: http.StatusInternalServerError}
 	}
-	http.Error(w, http.StatusText(status), status)
+	if x, ok := FromContext(r.Context()); ok && x.run.guard.Begun() {
+		return
+	}
+	p.refuse(w, r, refusal)
+}
+
+// refuse answers with a Refusal.
+func (p *Pipeline) refuse(w http.ResponseWriter, r *http.Request, refusal *Refusal) {
+	status := cmp.Or(refusal.Status, http.StatusForbidden)
+	title := cmp.Or(http.StatusText(status), "Refused")
+	h := w.Header()
+	if refusal.RetryAfter > 0 {
+		seconds := (refusal.RetryAfter + time.Second - 1) / time.Second
+		h.Set("Retry-After", strconv.FormatInt(int64(seconds), 10))
+	}
+	h.Set("Cache-Control", "no-store")
+	p.vary(h)
+	if !p.wantsJSON(r) {
+		http.Error(w, cmp.Or(refusal.Text, title), status)
+		return
+	}
+	body, _ := json.Marshal(problem{title, status, refusal.Text, refusal.Code, refusal.Field})     // strings cannot fail
+	for _, name := range []string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified"} { // as http.Error does
+		h.Del(name)
+	}
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the client may be gone
+}
+
+// A problem is an application/problem+json document, RFC 9457, section 3. Its type is about:blank.
+type problem struct {
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail,omitempty"`
+	Code   string `json:"code,omitempty"`
+	Field  string `json:"field,omitempty"`
+}
+
+// wantsJSON reports whether a client wants JSON. r may be nil.
+func (p *Pipeline) wantsJSON(r *http.Request) bool {
+	switch {
+	case r == nil:
+		return false
+	case p.options.JSON != nil:
+		return p.options.JSON(r)
+	}
+	return accept.JSON(r.Header.Values("Accept"))
+}
+
+// vary says that the answer depends on the Accept header, if it does.
+func (p *Pipeline) vary(h http.Header) {
+	if p.options.JSON == nil && !slices.Contains(h.Values("Vary"), "Accept") {
+		h.Add("Vary", "Accept")
+	}
 }

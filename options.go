@@ -19,11 +19,12 @@ import (
 type Options struct {
 	// Store is the host's identity store. Without one, there are no transactions: Complete only
 	// calls save and the hooks. The hooks revoke_active_sessions and verify need a store, and so
-	// does session without Issue. Default: none.
+	// do session without Issue, require_verified_address and verify_new_address. Default: none.
 	Store Store
 
-	// Hooks are the host's own hooks, by their names in YAML. The name of a built-in hook is an
-	// error.
+	// Hooks are the host's own hooks, by their names in YAML. The names redirect, session,
+	// revoke_active_sessions, verify and verification are errors. With the name of any other
+	// built-in hook, the host's own takes its place.
 	Hooks map[string]HookFactory
 
 	// Flows and Strategies are the host's own, in addition to the built-in ones.
@@ -50,7 +51,8 @@ type Options struct {
 	// Default: Sessions().Issue.
 	Issue func(ctx context.Context, x *Exchange) error
 
-	// Courier sends the emails of the verify hook, which needs one. Default: none.
+	// Courier sends the emails of SendRecovery and of the hooks verify, require_verified_address,
+	// notify_previous_addresses and verify_new_address, which need one. Default: none.
 	Courier Courier
 
 	// Outbox means that Courier.Send only writes the email to a queue in the Store's transaction.
@@ -58,9 +60,14 @@ type Options struct {
 	// the hook.
 	Outbox bool
 
-	// VerificationURL is the absolute URL that verification links point to. The token is added as
-	// the query parameter "token". Default: the ui_url of the file's verification flow.
+	// VerificationURL is the absolute URL that verification links point to, and links that change an
+	// address. The token is added as the query parameter "token". Default: the ui_url of the file's
+	// verification flow.
 	VerificationURL string
+
+	// RecoveryURL is the absolute URL that recovery links point to, likewise. Default: the ui_url of
+	// the file's recovery flow.
+	RecoveryURL string
 
 	// Wrap wraps every hook, for example for tracing: what it returns runs instead. New, each
 	// Reload and Check call it once for each hook. p is where the hook is configured. next includes
@@ -84,9 +91,15 @@ type Options struct {
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
 
-	// OnError answers for Middleware if a hook at Before fails or the request names a bad return
-	// URL. Default: it logs the error and sends a plain 500, and for ErrBadReturnURL a 400.
+	// OnError answers for Middleware if a hook at Before refuses or fails, or if the request names a
+	// bad return URL. Default: Pipeline.AnswerError.
 	OnError func(w http.ResponseWriter, r *http.Request, err error)
+
+	// JSON reports whether a client wants JSON instead of redirects and plain text. A redirect then
+	// answers as Ory Kratos answers its API clients: see [Redirect]. It may be called concurrently.
+	// Default: the Accept header prefers application/json to text/html, RFC 9110, section 12.5.1.
+	// Every redirect, and AnswerError, then sends Vary: Accept.
+	JSON func(r *http.Request) bool
 }
 
 // checkOptions reports what is wrong with the options.
@@ -103,7 +116,7 @@ func (b *builder) checkOptions() {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.Hooks)) {
-		if name == "" || builtinNamed(name) != nil {
+		if kind := builtinNamed(name); name == "" || kind != nil && !kind.replaceable {
 			b.wrong(option("Hooks[%q]", name), "choose another name", "the name is reserved")
 		} else if b.Hooks[name] == nil {
 			b.wrong(option("Hooks[%q]", name), "", "no factory")
@@ -137,7 +150,10 @@ func (b *builder) checkOptions() {
 		}
 	}
 	if b.VerificationURL != "" {
-		b.checkURL(b.VerificationURL, location{path: "Options.VerificationURL"})
+		b.checkURL(b.VerificationURL, Verification, location{path: "Options.VerificationURL"})
+	}
+	if b.RecoveryURL != "" {
+		b.checkURL(b.RecoveryURL, Recovery, location{path: "Options.RecoveryURL"})
 	}
 }
 

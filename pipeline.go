@@ -20,7 +20,7 @@ type Pipeline struct {
 	options  Options
 	store    Store // may be nil
 	sessions *Sessions
-	verify   TokenStore // may be nil
+	tokens   TokenStore // may be nil
 	log      *slog.Logger
 	now      func() time.Time
 	onError  func(w http.ResponseWriter, r *http.Request, err error)
@@ -41,7 +41,7 @@ type Pipeline struct {
 // At login, Run allows revoke_active_sessions without a session, because the host may issue one
 // afterwards. Two logins at the same time then leave two sessions.
 //
-// An error that a hook caused is a [*HookError]. Run also returns ErrNoExchange, ErrOtherPipeline,
+// An error that a hook caused is a [*HookError], also a [Refusal]. Run also returns ErrNoExchange, ErrOtherPipeline,
 // ErrUnknownPoint, ErrNested, ErrAnswered, ErrPhaseSkipped, the store's error if its transaction
 // fails, and ctx.Err() if ctx has ended. It returns ErrBadReturnURL in a flow with a redirect that
 // follows return_to, except at Failed. Run is safe for concurrent use with different exchanges.
@@ -54,10 +54,10 @@ func (p *Pipeline) Run(ctx context.Context, flow Flow, phase Phase, strategy Str
 	if err := x.passed(c, c.gates); err != nil {
 		return false, err
 	}
-	if len(c.hooks) == 0 {
+	if len(c.hooks) == 0 && !x.queues(phase) {
 		return false, nil
 	}
-	transacted := c.writes && p.store != nil
+	transacted := (c.writes || x.queues(phase)) && p.store != nil
 	if transacted && x.within(ctx) {
 		return false, errInside
 	}
@@ -66,7 +66,8 @@ func (p *Pipeline) Run(ctx context.Context, flow Flow, phase Phase, strategy Str
 	defer x.end()
 	switch {
 	case transacted:
-		err = p.transaction(ctx, x, x.identityID(), func(ctx context.Context) error { return p.runLast(ctx, x, c) })
+		x.run.chain = c
+		err = p.transaction(ctx, x, x.identityID(), func(ctx context.Context) error { return p.runAfter(ctx, x) })
 	case phase == Failed:
 		alone, cancel := context.WithTimeout(context.WithoutCancel(ctx), detached)
 		defer cancel()
@@ -96,8 +97,9 @@ func (p *Pipeline) Run(ctx context.Context, flow Flow, phase Phase, strategy Str
 // rolled back, x and the header of x.Writer are what they were, and you can try again. An error of
 // save comes back unchanged; the others are those of [Pipeline.Run].
 //
-// After a failure, Complete runs the hooks at Failed with x.Err set. If one of them answers,
-// Complete logs the error, and handled is true. These hooks do not run if Complete refuses the
+// After a failure or a [Refusal], Complete runs the hooks at Failed with x.Err set. If one of them
+// answers, Complete logs the error, and handled is true. If one of them refuses, Complete logs the
+// error and returns the Refusal instead. These hooks do not run if Complete refuses the
 // call, as with ErrPhaseSkipped or ErrUnknownPoint. An answer at BeforePersist is not a failure:
 // handled is true, err is nil, and nothing is saved. If save panics, Complete rolls back and
 // restores, and the panic continues.

@@ -8,6 +8,7 @@ import (
 	"github.com/flowhook/flowhook/internal/conf"
 	"github.com/flowhook/flowhook/internal/draw"
 	"github.com/flowhook/flowhook/internal/plan"
+	"github.com/flowhook/flowhook/internal/token"
 )
 
 // A Plan is one configuration, ready to run: its chains and its findings. It never changes and is
@@ -19,7 +20,10 @@ type Plan struct {
 
 	served  []servedFlow // what runs
 	tokens  *tokens      // nil if sessions are not configured
+	codes   []token.CodeKey
 	returns returns
+
+	verification, recovery mailing
 
 	chains   []plan.Chain // what is shown
 	findings []Finding

@@ -2,6 +2,7 @@ package flowhook
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 
 	"github.com/flowhook/flowhook/internal/conf"
@@ -9,7 +10,16 @@ import (
 )
 
 // Redirect returns the redirect hook, for [Config.Add]. It answers 302 Found, with to as the
-// Location, byte for byte. Nothing in the request changes that.
+// Location, byte for byte. Nothing in the request changes to.
+//
+// A client that wants JSON (see Options.JSON) cannot see a 302. It gets the answer of Ory Kratos
+// instead, with Cache-Control: no-store. At After, that is a 200 with
+//
+//	{"continue_with":[{"action":"redirect_browser_to","redirect_browser_to":"..."}]}
+//
+// At the other phases it is a 422 with
+//
+//	{"error":{"id":"browser_location_change_required","code":422,...},"redirect_browser_to":"..."}
 //
 // to is an absolute http or https URL, or a path on the same site such as /maintenance. It must be
 // a URL that every browser that follows the WHATWG URL standard takes to the origin and path that
@@ -64,9 +74,65 @@ func (h *redirect) Run(_ context.Context, x *Exchange) error {
 	if h.follows && x.run.returnTo != "" {
 		to = x.run.returnTo
 	}
-	x.Writer.Header().Set("Location", to)
-	x.Writer.WriteHeader(http.StatusFound)
+	x.redirect(to, http.StatusFound)
 	return nil
+}
+
+// redirect answers a browser with a redirect, and a JSON client with a body that says where to go.
+func (x *Exchange) redirect(to string, status int) {
+	h := x.Writer.Header()
+	if plan := x.run.plan.Load(); plan != nil {
+		plan.pipeline.vary(h)
+		if plan.pipeline.wantsJSON(x.Request) {
+			x.redirectJSON(to)
+			return
+		}
+	}
+	h.Set("Location", to)
+	x.Writer.WriteHeader(status)
+}
+
+// A continuation is a redirect in the form in which Kratos tells API clients what to do after a flow.
+type continuation struct {
+	ContinueWith [1]struct {
+		Action string `json:"action"`
+		To     string `json:"redirect_browser_to"`
+	} `json:"continue_with"`
+}
+
+// A locationChange is a redirect in the form in which Kratos tells API clients that a browser has to
+// go on.
+type locationChange struct {
+	Error struct {
+		ID      string `json:"id"`
+		Code    int    `json:"code"`
+		Status  string `json:"status"`
+		Reason  string `json:"reason"`
+		Message string `json:"message"`
+	} `json:"error"`
+	To string `json:"redirect_browser_to"`
+}
+
+// redirectJSON answers with a redirect as Kratos does.
+func (x *Exchange) redirectJSON(to string) {
+	status := http.StatusOK
+	var body any
+	if x.Point().Phase == After {
+		var c continuation
+		c.ContinueWith[0].Action, c.ContinueWith[0].To = "redirect_browser_to", to
+		body = c
+	} else {
+		status = http.StatusUnprocessableEntity
+		c := locationChange{To: to}
+		c.Error.ID, c.Error.Code, c.Error.Status = "browser_location_change_required", status, http.StatusText(status)
+		c.Error.Reason, c.Error.Message = "To go on, open redirect_browser_to in a browser.", "the browser must change its location"
+		body = c
+	}
+	h := x.Writer.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Type", "application/json")
+	x.Writer.WriteHeader(status)
+	_ = json.NewEncoder(x.Writer).Encode(body) // strings cannot fail, and what was not written fails the run
 }
 
 // newRedirect returns the redirect hook of an entry, or nil if its config is wrong.

@@ -10,7 +10,8 @@ import (
 var revokeHook = builtin{
 	name:        "revoke_active_sessions",
 	description: "Signs the user out everywhere else: ends all of the user's other sessions.",
-	after:       []Flow{Login, Recovery, Settings},
+	phase:       After,
+	flows:       []Flow{Login, Recovery, Settings},
 	needs:       func(b *builder) []requirement { return []requirement{requireStore[SessionRevoker](b)} },
 	make: func(b *builder, e *conf.Entry) Hook {
 		b.takesNoConfig(e)

@@ -157,12 +157,40 @@ func (p *Pipeline) persist(ctx context.Context, x *Exchange, after *chain, save 
 	})
 }
 
-// runAfter runs the chain at After of Complete.
+// runAfter runs what hooks at BeforePersist have left for the transaction, and then the chain at
+// After.
 func (p *Pipeline) runAfter(ctx context.Context, x *Exchange) error {
-	if err := p.runLast(ctx, x, x.run.chain); err != nil {
+	after := x.run.chain
+	if err := p.runQueued(ctx, x); err != nil {
 		return err
 	}
+	if err := p.runLast(ctx, x, after); err != nil {
+		return err
+	}
+	if !x.run.holds { // Run, not Complete
+		return nil
+	}
 	return x.requireSession()
+}
+
+// runQueued runs what hooks at BeforePersist have left for the transaction.
+func (p *Pipeline) runQueued(ctx context.Context, x *Exchange) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = p.recovered(ctx, x, v)
+		}
+	}()
+	for _, l := range x.run.pending.queued {
+		x.run.chain, x.run.hook = l.chain, l.hook
+		if err := l.fn(ctx); err != nil {
+			return x.caused(err)
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	x.run.hook = nil
+	return nil
 }
 
 type transactionKey struct{}
@@ -308,10 +336,10 @@ func (x *Exchange) caused(err error) error {
 	if h == nil {
 		return fmt.Errorf("flowhook: save: %w", err)
 	}
-	return &HookError{Point: x.Point(), Name: h.entry.Name(), Position: h.position(), Err: err}
+	return &HookError{Point: x.Point(), Name: h.entry.Name(), Position: h.position(), Err: sound(err)}
 }
 
-// failed is called with the error of a run when everything is rolled back. If a hook wanted to
+// failed is called with the result of a run that has ended, and returns it. If a hook wanted to
 // abort the connection, failed passes that on to the server.
 func (x *Exchange) failed(err error) error {
 	if x.run.aborted {
@@ -381,6 +409,9 @@ func (x *Exchange) finish() error {
 func (p *Pipeline) succeed(ctx context.Context, x *Exchange) (handled bool) {
 	r := &x.run
 	r.succeeded = true
+	if answered, _ := stage.Result(r.stage); answered != 0 || r.chain.point.Phase == After {
+		r.pending = pending{} // the flow has ended
+	}
 	if r.later != nil {
 		p.afterCommit(ctx, x)
 	}
@@ -404,14 +435,14 @@ func (p *Pipeline) succeed(ctx context.Context, x *Exchange) (handled bool) {
 func (p *Pipeline) afterCommit(ctx context.Context, x *Exchange) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), detached)
 	defer cancel()
-	for l := x.run.later; l != nil; l = l.next { // a function may add to the list
-		p.runLater(ctx, l)
+	for i := 0; i < len(x.run.later); i++ { // a function may add to the list
+		p.runLater(ctx, x.run.later[i])
 	}
 }
 
 // runLater runs one function. The function has a goroutine of its own, so that not even a Goexit
 // keeps the rest and the response from going out.
-func (p *Pipeline) runLater(ctx context.Context, l *later) {
+func (p *Pipeline) runLater(ctx context.Context, l later) {
 	e := &HookError{Point: l.chain.point, Name: "save"}
 	if l.hook != nil {
 		e.Name, e.Position = l.hook.entry.Name(), l.hook.position()
@@ -444,9 +475,11 @@ func (p *Pipeline) afterFailure(ctx context.Context, x *Exchange, c *chain, caus
 	x.begin(true)
 	defer x.end()
 	x.Err = cause
-	if err := p.runLast(ctx, x, c); err != nil {
-		p.log.LogAttrs(ctx, slog.LevelError, "flowhook: a hook at failed has failed itself",
-			slog.Any("error", x.failed(err)))
+	if err := x.failed(p.runLast(ctx, x, c)); refusalIn(err) != nil {
+		p.replaced(ctx, c.point, cause)
+		return false, err
+	} else if err != nil {
+		p.log.LogAttrs(ctx, slog.LevelError, "flowhook: a hook at failed has failed itself", slog.Any("error", err))
 		return false, cause
 	}
 	if status, _ := stage.Result(x.run.stage); status == 0 {
@@ -458,7 +491,17 @@ func (p *Pipeline) afterFailure(ctx context.Context, x *Exchange, c *chain, caus
 	if !handled {
 		return false, cause
 	}
-	p.log.LogAttrs(ctx, slog.LevelError, "flowhook: a hook at failed has answered",
-		slog.String("point", c.point.String()), slog.Any("error", cause))
+	p.replaced(ctx, c.point, cause)
 	return true, nil
+}
+
+// replaced logs an error that the handler does not see, because a hook at Failed has answered or
+// refused.
+func (p *Pipeline) replaced(ctx context.Context, at Point, cause error) {
+	level := slog.LevelError
+	if refusalIn(cause) != nil {
+		level = slog.LevelInfo
+	}
+	p.log.LogAttrs(ctx, level, "flowhook: a hook at failed has answered",
+		slog.String("point", at.String()), slog.Any("error", cause))
 }

@@ -4,25 +4,18 @@ import (
 	"context"
 
 	"github.com/flowhook/flowhook/internal/conf"
-	"github.com/flowhook/flowhook/internal/need"
 )
 
 var sessionHook = builtin{
 	name:        "session",
 	description: "Signs the user in: the response sets the session cookie.",
-	after:       []Flow{Login, Registration, Verification, Recovery},
+	phase:       After,
+	flows:       []Flow{Login, Registration, Verification, Recovery},
 	needs: func(b *builder) []requirement {
 		if b.Issue != nil {
 			return nil
 		}
-		hint := "add a list secrets.session to the file, or set Options.Secrets"
-		if b.file.Kratos { // it keeps them in this variable if they are not in the file
-			hint = `write secrets: {cookie: ["${SECRETS_COOKIE}"]} in the file, or set Options.Secrets`
-		}
-		return []requirement{
-			requireStore[SessionStore](b),
-			{need: need.Secrets, met: len(b.secrets) > 0, hint: hint},
-		}
+		return []requirement{requireStore[SessionStore](b), requireSecrets(b)}
 	},
 	make: func(b *builder, e *conf.Entry) Hook {
 		b.takesNoConfig(e)

@@ -3,79 +3,89 @@ package flowhook
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/flowhook/flowhook/internal/conf"
-	"github.com/flowhook/flowhook/internal/letter"
 	"github.com/flowhook/flowhook/internal/need"
-	"github.com/flowhook/flowhook/internal/token"
 )
 
 var verifyHook = builtin{
 	name:        "verify",
 	alias:       "verification",
-	description: "Emails a verification link to each address that is not verified, after the commit.",
-	after:       []Flow{Registration, Settings, Login},
-	needs: func(b *builder) []requirement {
-		if b.VerificationURL == "" && b.file.VerifyURL.Node != nil && !b.badURL {
-			b.badURL = true // report it once, not for each hook
-			b.checkURL(b.file.VerifyURL.Value, b.at(b.file.VerifyURL))
-		}
-		return []requirement{
-			requireStore[TokenStore](b),
-			{need: need.Link, met: b.verificationURL() != "" || b.file.VerifyURL.Node != nil,
-				hint: "set selfservice.flows.verification.ui_url in the file, or Options.VerificationURL"},
-			{need: need.Courier, met: b.Courier != nil, hint: "set Options.Courier"},
-		}
-	},
-	make: newVerify,
+	description: "Emails a link or a code to each address that is not verified, after the commit.",
+	phase:       After,
+	flows:       []Flow{Registration, Settings, Login},
+	needs:       needsVerification,
+	make:        newVerify,
+}
+
+// needsVerification returns what a hook needs that sends verification emails.
+func needsVerification(b *builder) []requirement {
+	m := &b.plan.verification
+	if b.VerificationURL == "" && b.file.Verification.URL.Node != nil && !m.code && !b.badURL {
+		b.badURL = true // report it once, not for each hook
+		b.checkURL(b.file.Verification.URL.Value, Verification, b.at(b.file.Verification.URL))
+	}
+	carries := requireLink(b)
+	if m.code {
+		carries = requireSecrets(b)
+	}
+	return []requirement{requireStore[TokenStore](b), carries, requireCourier(b)}
+}
+
+// requireCourier is the requirement of a courier.
+func requireCourier(b *builder) requirement {
+	return requirement{need: need.Courier, met: b.Courier != nil, hint: "set Options.Courier"}
+}
+
+// requireLink is the requirement of a URL for the links in verification emails.
+func requireLink(b *builder) requirement {
+	return requirement{need: need.Link, met: b.plan.verification.url != "" || b.file.Verification.URL.Node != nil,
+		hint: "set selfservice.flows.verification.ui_url in the file, or Options.VerificationURL"}
 }
 
 // A verifier is the verify hook.
 type verifier struct {
 	pipeline *Pipeline
-	store    TokenStore
-	courier  Courier
-	outbox   bool
-	url      string // an absolute URL
-
-	lifespan time.Duration // of a link
-	interval time.Duration // between two emails to one address
+	mailing  mailing
 }
 
 // newVerify returns the verify hook of an entry, or nil if its config is wrong.
 func newVerify(b *builder, e *conf.Entry) Hook {
+	v := &verifier{b.pipeline, b.plan.verification}
+	if !b.mailingConfig(e, &v.mailing) {
+		return nil
+	}
+	return v
+}
+
+// mailingConfig reads the config of an entry that may set the lifespan and the interval of a mailing.
+func (b *builder) mailingConfig(e *conf.Entry, m *mailing) (ok bool) {
 	config := struct {
 		Lifespan string `yaml:"lifespan"`
 		Interval string `yaml:"interval"`
-	}{"24h", "1m"}
+	}{m.lifespan.String(), m.interval.String()}
 	if b.decode(e, &config, nil) != nil {
-		return nil
+		return false
 	}
-	v := verifier{pipeline: b.pipeline, courier: b.Courier, outbox: b.Outbox, url: b.verificationURL()}
-	v.store, _ = b.Store.(TokenStore)
+	b.setMailing(e, m, config.Lifespan, config.Interval)
+	return true
+}
+
+// setMailing parses the lifespan and the interval of an entry's config.
+func (b *builder) setMailing(e *conf.Entry, m *mailing, lifespan, interval string) {
 	var err error
-	if v.lifespan, err = time.ParseDuration(config.Lifespan); err != nil || v.lifespan < time.Second {
+	if m.lifespan, err = time.ParseDuration(lifespan); err != nil || m.lifespan < time.Second {
 		b.wrongConfig(e, "lifespan", "must be a duration of at least a second, with a unit, such as 24h")
 	}
-	if v.interval, err = time.ParseDuration(config.Interval); err != nil || v.interval < 0 {
+	if m.interval, err = time.ParseDuration(interval); err != nil || m.interval < 0 {
 		b.wrongConfig(e, "interval", "must be a duration with a unit, such as 1m; 0s for no limit")
 	}
-	return &v
 }
 
-// verificationURL returns where the links in verification emails point, or "".
-func (b *builder) verificationURL() string {
-	if b.VerificationURL == "" && b.file.VerifyURL.Node != nil {
-		return b.file.VerifyURL.Value
-	}
-	return b.VerificationURL
-}
-
-// Run emails a link to every address of x.Identity that is not verified. If an address is bad, Run
-// logs that and still serves the others. It returns an error only if there are no others. At login,
-// a verified address is enough.
+// Run emails every address of x.Identity that is not verified. If an address is bad, Run logs that
+// and still serves the others. It returns an error only if there are no others. At login, a verified
+// address is enough.
 func (v *verifier) Run(ctx context.Context, x *Exchange) error {
 	if x.identityID() == "" {
 		return ErrNoIdentity
@@ -98,87 +108,12 @@ func (v *verifier) Run(ctx context.Context, x *Exchange) error {
 		switch {
 		case a.Verified:
 		case a.Check() != nil:
-			v.pipeline.log.LogAttrs(ctx, slog.LevelWarn,
-				"flowhook: no verification email was sent to an address that cannot be written to",
-				slog.String("point", x.Point().String()), slog.Int("address", i+1))
+			v.pipeline.logBadAddress(ctx, x, i)
 		default:
-			if err := v.email(ctx, x, a); err != nil {
+			if err := v.mailing.email(ctx, v.pipeline, x, a, nil); err != nil {
 				return err
 			}
 		}
-	}
-	return nil
-}
-
-func (v *verifier) email(ctx context.Context, x *Exchange, a Address) error {
-	secret := token.NewSecret()
-	hash := token.Hash(secret)
-	now := v.pipeline.now().UTC().Truncate(time.Microsecond)
-	created, err := v.store.CreateToken(ctx, Token{
-		Hash: hash, Purpose: PurposeVerification, IdentityID: x.Identity.ID, Address: a,
-		IssuedAt: now, ExpiresAt: now.Add(v.lifespan),
-	}, now.Add(-v.interval))
-	if err != nil || !created {
-		return err
-	}
-	m := Message{Via: a.Via, To: a.Value}
-	m.Subject, m.Text, m.HTML, m.Link = letter.Verification(v.url, secret, v.lifespan)
-	if v.outbox {
-		return v.send(ctx, m)
-	}
-	d := &delivery{verifier: v, message: m, hash: hash, by: HookError{Point: x.Point()}}
-	if h := x.run.hook; h != nil {
-		d.by.Name, d.by.Position = h.entry.Name(), h.position()
-	}
-	x.AfterCommit(d.run)
-	return nil
-}
-
-// Redeem consumes the token with the secret of a verification link and calls confirm, which marks
-// the address as verified, in one transaction. The transaction is serialized by the token's
-// identity. confirm must use the context that it is given. If v.Address does not belong to the
-// identity, or no longer does, confirm returns ErrBadToken. If confirm returns an error, Redeem
-// returns it unchanged, and the token is not consumed.
-//
-// Redeem returns ErrBadToken if the token is unknown, already used or expired, and ErrNotConfigured
-// if the store is not a [TokenStore]. It needs no exchange and is safe for concurrent use.
-// Call it for a POST: mail scanners follow links, so the linked page should show a button.
-func (p *Pipeline) Redeem(
-	ctx context.Context, secret string, confirm func(ctx context.Context, v Token) error,
-) error {
-	if p.verify == nil {
-		return fmt.Errorf("%w: Redeem needs a TokenStore", ErrNotConfigured)
-	}
-	if len(secret) != token.SecretLength {
-		return ErrBadToken // and nothing long is hashed
-	}
-	var cause error
-	confirmed := false
-	err := p.store.Transaction(ctx, "", func(ctx context.Context) error {
-		if ctx.Value(transactionKey{}) == nil {
-			ctx = context.WithValue(ctx, transactionKey{}, p)
-		}
-		v, err := p.verify.ConsumeToken(ctx, PurposeVerification, token.Hash(secret), p.now().UTC().Truncate(time.Microsecond))
-		if is(err, ErrNotFound) {
-			cause = ErrBadToken
-			return cause
-		}
-		if err != nil {
-			return err
-		}
-		return p.store.Transaction(ctx, v.IdentityID, func(ctx context.Context) error {
-			cause = confirm(ctx, v)
-			confirmed = true
-			return cause
-		})
-	})
-	switch {
-	case cause != nil:
-		return cause
-	case err != nil:
-		return fmt.Errorf("flowhook: redeeming a verification token: %w", err)
-	case !confirmed:
-		return errNotRun
 	}
 	return nil
 }

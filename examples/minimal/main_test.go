@@ -173,7 +173,7 @@ func TestTour(t *testing.T) {
 	p.curl(emailed[0])
 
 	_, again := p.do(http.DefaultClient, http.MethodPost, p.base+"/verification", words(emailed[0])[3])
-	require.Equal(t, "flowhook: bad token\n", again, "a link works only once")
+	require.Equal(t, "flowhook: the token was already used\n", again, "a link works only once")
 }
 
 func TestVerification_LinkShowsButton(t *testing.T) {

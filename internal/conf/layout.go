@@ -12,11 +12,13 @@ import (
 
 // A File is the part of a file that flowhook uses.
 type File struct {
-	Entries    []Entry  // in the order of the file
-	Secrets    []Secret // the list that signs the session cookie
-	Session    Session
-	CookieAt   CookieAt
-	VerifyURL  Value    // ui_url of the verification flow; not checked
+	Entries  []Entry  // in the order of the file
+	Secrets  []Secret // the list that signs the session cookie
+	Session  Session
+	CookieAt CookieAt
+
+	Verification, Recovery Emails
+
 	Returns    []Return // at most one per flow and strategy
 	Allowed    []Value  // the allowed return URLs; all are strings
 	AllowedAt  Value    // their list, which may be empty
@@ -29,6 +31,21 @@ type File struct {
 	Kratos     bool      // the file has a key that only Kratos uses
 	Problems   []Problem // in the order of the file
 	references References
+}
+
+// Emails are what the file says about the emails of a flow.
+type Emails struct {
+	URL      Value // ui_url, where links point; not checked
+	Code     Value // use, if it is code; otherwise, the emails have links
+	Lifespan time.Duration
+}
+
+// use reads whether emails have links or codes.
+func (l *layout) use(v Value, to *Emails) {
+	valid := func(s string) bool { return s == "link" || s == "code" }
+	if l.word(v, valid, "link or code", "write link or code") == "code" {
+		to.Code = v
+	}
 }
 
 // ReservedFlow reports whether a flow cannot have this name, because a key beside the flows has it.

@@ -73,7 +73,17 @@ var settings = []setting{
 		read:  (*layout).returnURL},
 
 	{path: "selfservice.flows.verification.ui_url", older: []string{"urls.verify_ui"},
-		at: func(f *File) *Value { return &f.VerifyURL }},
+		at: func(f *File) *Value { return &f.Verification.URL }},
+	{path: "selfservice.flows.verification.use",
+		read: func(l *layout, v found) { l.use(v.Value, &l.file.Verification) }},
+	{path: "selfservice.flows.verification.lifespan",
+		read: func(l *layout, v found) { l.lifespan(v.Value, &l.file.Verification.Lifespan) }},
+	{path: "selfservice.flows.recovery.ui_url",
+		at: func(f *File) *Value { return &f.Recovery.URL }},
+	{path: "selfservice.flows.recovery.use",
+		read: func(l *layout, v found) { l.use(v.Value, &l.file.Recovery) }},
+	{path: "selfservice.flows.recovery.lifespan",
+		read: func(l *layout, v found) { l.lifespan(v.Value, &l.file.Recovery.Lifespan) }},
 	{path: "selfservice.flows.<flow>.enabled", kratos: true,
 		read: func(l *layout, v found) {
 			if on := false; l.flag(v.Value, &on) {

@@ -122,7 +122,7 @@ func TestVerifyURL_NewestPlaceCounts(t *testing.T) {
 		"selfservice: {flows: {login: {ui_url: https://c}}}":                             "",
 	} {
 		var got string
-		if u := read(t, text).VerifyURL; u.Node != nil {
+		if u := read(t, text).Verification.URL; u.Node != nil {
 			got = u.Value
 		}
 		assert.Equal(t, want, got, text)

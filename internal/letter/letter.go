@@ -15,7 +15,7 @@ import (
 
 // Verification returns the parts of the email. The link is base, an absolute URL, with token in its
 // query. lifespan is how long the link is valid.
-func Verification(base, token string, lifespan time.Duration) (subject, text, page, link string) {
+func VerificationOld(base, token string, lifespan time.Duration) (subject, text, page, link string) {
 	// net/url would reject or rewrite URLs that browsers leave alone, and would sort the query.
 	base, fragment, fragmented := strings.Cut(base, "#")
 	base, query, _ := strings.Cut(base, "?")

@@ -1,0 +1,114 @@
+package flowhook
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/flowhook/flowhook/internal/conf"
+	"github.com/flowhook/flowhook/internal/letter"
+	"github.com/flowhook/flowhook/internal/target"
+	"github.com/flowhook/flowhook/internal/token"
+)
+
+var notifyPreviousHook = builtin{
+	name:        "notify_previous_addresses",
+	description: "Emails a user's previous addresses that the addresses of the account have changed.",
+	replaceable: true,
+	phase:       After,
+	flows:       []Flow{Settings},
+	needs:       func(b *builder) []requirement { return []requirement{requireCourier(b)} },
+	make:        newNotifyPrevious,
+}
+
+// undoLifespan is how long the owner of an address can take a change back.
+const undoLifespan = 7 * 24 * time.Hour
+
+// A previousNotifier is the notify_previous_addresses hook.
+type previousNotifier struct {
+	pipeline   *Pipeline
+	recipients string // removed, all_verified or all
+	url        string // where links point that take a change back; empty: no links
+}
+
+// newNotifyPrevious returns the notify_previous_addresses hook of an entry, or nil if its config is
+// wrong.
+func newNotifyPrevious(b *builder, e *conf.Entry) Hook {
+	config := struct {
+		Recipients string `yaml:"recipients"`
+	}{"removed"}
+	if b.decode(e, &config, nil) != nil {
+		return nil
+	}
+	if !slices.Contains([]string{"removed", "all_verified", "all"}, config.Recipients) {
+		b.wrongConfig(e, "recipients", "must be removed, all_verified or all")
+	}
+	n := &previousNotifier{b.pipeline, config.Recipients, ""}
+	if b.pipeline.tokens != nil && target.CheckURL(b.plan.verification.url) == nil {
+		n.url = b.plan.verification.url
+	}
+	return n
+}
+
+// Run emails the previous addresses if one of them is removed, or another one is added. A change that
+// verify_new_address has made wait counts as made. The owner of an address that is replaced gets a
+// link that takes the change back. No email mentions the new address.
+func (n *previousNotifier) Run(ctx context.Context, x *Exchange) error {
+	added, removed, err := x.changedAddresses()
+	if err != nil {
+		return err
+	}
+	c := x.run.pending.change
+	if pending := c != nil; pending {
+		if added = []Address{c.to}; c.from != nil {
+			removed = []Address{*c.from}
+		}
+	} else if len(added) == 1 && len(removed) == 1 {
+		c = &change{&removed[0], added[0]}
+	}
+	if len(added)+len(removed) == 0 {
+		return nil
+	}
+	for i, a := range x.Previous.Addresses {
+		isRemoved := slices.Contains(removed, a)
+		switch {
+		case n.recipients == "removed" && !isRemoved, n.recipients == "all_verified" && !a.Verified:
+			continue
+		case a.Check() != nil:
+			n.pipeline.logBadAddress(ctx, x, i)
+			continue
+		}
+		if err := n.email(ctx, x, a, isRemoved, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// email tells the owner of a. If a is what c replaces, the email has a link that takes c back.
+func (n *previousNotifier) email(ctx context.Context, x *Exchange, a Address, isRemoved bool, c *change) error {
+	var secret string
+	var hash []byte
+	if isRemoved && c != nil && n.url != "" {
+		data, err := json.Marshal(changeData{From: &c.to, Undo: true})
+		if err != nil {
+			return err
+		}
+		secret = token.NewSecret()
+		hash = token.Hash(secret)
+		now := n.pipeline.micro()
+		_, err = n.pipeline.tokens.CreateToken(ctx, Token{
+			Hash: hash, Purpose: PurposeAddressChange, IdentityID: x.Identity.ID, Address: a,
+			IssuedAt: now, ExpiresAt: now.Add(undoLifespan), Data: data,
+		}, now.Add(time.Minute)) // later than every token that counts: there is no interval
+		if err != nil {
+			return err
+		}
+	}
+	l := letter.AddressRemoved(n.url, secret, undoLifespan)
+	if x.run.pending.change != nil {
+		l = letter.AddressChangePending(n.url, secret, undoLifespan)
+	}
+	return x.send(ctx, n.pipeline, newMessage(a, l), hash)
+}
