@@ -142,6 +142,11 @@ func (b *builder) rules() *check.Config {
 	if b.VerificationURL == "" {
 		c.LinkAt = check.Place{Value: b.file.Verification.URL}
 	}
+	if b.RecoveryURL != "" {
+		c.RecoveryURL.Option = "Options.RecoveryURL"
+	} else {
+		c.RecoveryURL.Value = b.file.Recovery.URL
+	}
 	if was := b.pipeline.current.Load(); was != nil && was.tokens != nil {
 		c.Was = &was.tokens.cookie
 	}

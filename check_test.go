@@ -19,12 +19,12 @@ import (
 )
 
 // checked returns the options that the files under testdata are checked with. They have all that
-// built-in hooks need except what the file should configure, and Kratos' current hooks as hooks of
-// the host's own.
+// built-in hooks need except what the file should configure, and other hooks of Kratos as hooks of the
+// host's own.
 func checked() flowhook.Options {
 	o := flowtest.AnyOptions()
 	o.Secrets = nil
-	for _, name := range []string{"web_hook", "show_verification_ui", "require_verified_address", "b2b_sso"} {
+	for _, name := range []string{"web_hook", "b2b_sso"} {
 		o.Hooks[name] = func(_ flowhook.Point, decode func(any) error) (flowhook.Hook, error) {
 			return flowhook.HookFunc(flowtest.NoOp), decode(&map[string]any{})
 		}

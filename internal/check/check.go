@@ -39,7 +39,10 @@ type Config struct {
 	Unused  bool     // Options.Secrets replace the secrets of the file
 	Link    string   // where verification emails lead
 	LinkAt  Place
-	Was     *conf.Cookie // the session cookie of the configuration that this one replaces, or nil
+
+	RecoveryURL Place // where it is set
+
+	Was *conf.Cookie // the session cookie of the configuration that this one replaces, or nil
 
 	Strategies []string                         // all declared strategies
 	Serves     func(flow, strategy string) bool // reports what the service has; "" is any strategy

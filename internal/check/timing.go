@@ -33,10 +33,11 @@ func slowLock(c *Config, r *report) {
 	}
 }
 
-// builtinAfter returns the first built-in hook that runs after the i-th hook and is no redirect.
+// builtinAfter returns the first built-in hook that runs after the i-th hook and does not only
+// redirect.
 func builtinAfter(chain plan.Chain, i int) *conf.Entry {
 	for j := i + 1; j < len(chain.Hooks); j++ {
-		if h := chain.Hooks[j]; !h.Custom() && !h.Redirects() && chain.AnsweredBy[j] == nil {
+		if h := chain.Hooks[j]; !h.Custom() && !h.Redirects() && !h.Is("show_verification_ui") && chain.AnsweredBy[j] == nil {
 			return h
 		}
 	}
@@ -50,6 +51,11 @@ func lateGate(c *Config, r *report) {
 			continue
 		}
 		hint := "write phase: before_persist in its entry"
+		if h.Is("require_verified_address") {
+			r.hook(h, hint, "hook %q is too late to help: it refuses users without a verified address, but sends them no email",
+				h.Name())
+			continue
+		}
 		if h.Added {
 			hint = "add it at before_persist"
 		}

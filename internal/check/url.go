@@ -10,7 +10,8 @@ import (
 
 // verificationLink returns where verification emails lead, or nil if no hook sends one.
 func (c *Config) verificationLink() *url.URL {
-	if !slices.ContainsFunc(c.Hooks, func(h *conf.Entry) bool { return h.Is("verify") }) {
+	sends := []string{"verify", "require_verified_address", "verify_new_address"}
+	if !slices.ContainsFunc(c.Hooks, func(h *conf.Entry) bool { return slices.Contains(sends, h.Builtin) }) {
 		return nil
 	}
 	link, _ := parse(c.Link) // a verify hook with a bad URL is an error already
