@@ -100,11 +100,12 @@ style="color:#1d4ed8; word-break:break-all;">
 </p>
 `
 
-// The digits are kept together, so that they can be copied at once.
+// The digits are kept together, so that they can be copied at once. The space after the last one is
+// part of the padding on the right.
 const codeBox = `<table role="presentation" cellpadding="0" cellspacing="0" border="0" style="margin:8px 0 24px;">
 <tr>
 <td class="code" align="center" bgcolor="#f3f4f6"
-style="padding:12px 24px; border-radius:6px; background-color:#f3f4f6; color:#111827;
+style="padding:12px 20px 12px 24px; border-radius:6px; background-color:#f3f4f6; color:#111827;
 font-family:Consolas,Menlo,'Courier New',monospace; font-size:32px; line-height:40px; font-weight:bold;
 letter-spacing:4px; white-space:nowrap;">{code}</td>
 </tr>

@@ -90,8 +90,8 @@ var addressChange = kind{
 }
 
 // AddressChangePending tells the user of an account that its address is about to be replaced. It
-// goes to the old address. The link cancels the change, or takes it back if it was already made, and
-// signs out every device.
+// goes to the old address. The link cancels the change, or takes it back if it was already made. It
+// also signs out every device.
 func AddressChangePending(base, secret string, lifespan time.Duration) Letter {
 	return addressChangePending.withLink(base, secret, lifespan)
 }
