@@ -1,10 +1,9 @@
-// Package letter writes the email that asks a user to confirm an address, and checks addresses.
+// Package letter writes the emails to users, and checks addresses.
 package letter
 
 import (
 	"errors"
 	"fmt"
-	"html"
 	"net/mail"
 	"slices"
 	"strings"
@@ -13,31 +12,67 @@ import (
 	"unicode/utf8"
 )
 
-// Verification returns the parts of the email. The link is base, an absolute URL, with token in its
-// query. lifespan is how long the link is valid.
-func VerificationOld(base, token string, lifespan time.Duration) (subject, text, page, link string) {
+// A Letter is an email. Text and HTML say the same.
+type Letter struct {
+	Subject string // never contains the code
+	Text    string
+	HTML    string
+	Link    string // the link in Text and HTML, or ""
+	Code    string // the code in Text and HTML, or ""
+}
+
+// A kind is one email: what happened, what to do, and what to do if the reader didn't cause it. Its
+// strings are plain text without an address. The link or the code is between intro and outro.
+type kind struct {
+	subject string
+	intro   []string // paragraphs
+	button  string   // what the link does
+	outro   []string // paragraphs
+}
+
+// withLink returns the email with a link, which is valid for lifespan.
+func (k kind) withLink(base, secret string, lifespan time.Duration) Letter {
+	l := Letter{Link: link(base, secret)}
+	expiry := "The link can be used once and expires in " + inWords(lifespan) + "."
+	return k.write(l, l.Link, linkHTML(k.button, l.Link), expiry)
+}
+
+// withCode returns the email with a code, which is valid for lifespan.
+func (k kind) withCode(code string, lifespan time.Duration) Letter {
+	expiry := "The code can be used once and expires in " + inWords(lifespan) + ". Don't share it with anyone."
+	return k.write(Letter{Code: code}, code, codeHTML(code), expiry)
+}
+
+// plain returns the email without a link or a code.
+func (k kind) plain() Letter { return k.write(Letter{}, "", "") }
+
+// write completes l. The text and the HTML of the action are between intro and outro; without an
+// action, both are "". The expiry follows the action.
+func (k kind) write(l Letter, action, actionHTML string, expiry ...string) Letter {
+	outro := slices.Concat(expiry, k.outro)
+	paragraphs := slices.Clone(k.intro)
+	if action != "" {
+		paragraphs = append(paragraphs, action)
+	}
+	l.Subject = k.subject
+	l.Text = strings.Join(append(paragraphs, outro...), "\n\n") + "\n"
+	l.HTML = pageHTML(k.subject, paragraphsHTML(k.intro)+actionHTML+paragraphsHTML(outro))
+	return l
+}
+
+// link returns base, an absolute URL, with the token in its query.
+func link(base, token string) string {
 	// net/url would reject or rewrite URLs that browsers leave alone, and would sort the query.
 	base, fragment, fragmented := strings.Cut(base, "#")
 	base, query, _ := strings.Cut(base, "?")
 	pairs := slices.DeleteFunc(strings.Split(query, "&"), func(pair string) bool {
 		return pair == "" || strings.HasPrefix(pair, "token=")
 	})
-	link = base + "?" + strings.Join(append(pairs, "token="+token), "&")
+	link := base + "?" + strings.Join(append(pairs, "token="+token), "&")
 	if fragmented {
 		link += "#" + fragment
 	}
-	const (
-		ask = "Please open this link to confirm that this address is yours"
-		say = "The link can be used once and expires in %s. " +
-			"If you did not request this email, you can ignore it."
-	)
-	subject = "Please confirm your address"
-	last := fmt.Sprintf(say, inWords(lifespan))
-	text = ask + ":\n\n" + link + "\n\n" + last + "\n"
-	page = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>" + subject + "</title></head>\n" +
-		"<body><p>" + ask + ":</p>\n<p><a href=\"" + html.EscapeString(link) + "\">" + html.EscapeString(link) +
-		"</a></p>\n<p>" + last + "</p></body></html>\n"
-	return subject, text, page, link
+	return link
 }
 
 // inWords writes a duration in its largest whole unit, such as "24 hours".
