@@ -32,7 +32,10 @@ func recoveryKeepsSessions(c *Config, r *report) {
 	const hint = "add revoke_active_sessions at after of recovery"
 	const problem = "a recovery ends no sessions: somebody who has stolen the account stays signed in"
 	off := slices.ContainsFunc(c.File.Enabled, func(f conf.Flag) bool { return f.Flow == "recovery" && !f.On })
-	if off || !c.Serves("recovery", "") {
+	closed := slices.ContainsFunc(c.Hooks, func(h *conf.Entry) bool {
+		return h.Flow == "recovery" && h.Phase == plan.Before && h.Redirects()
+	})
+	if off || closed || !c.Serves("recovery", "") {
 		return
 	}
 	var first *conf.Entry

@@ -91,8 +91,12 @@ var addressChange = kind{
 
 // AddressChangePending tells the user of an account that its address is about to be replaced. It
 // goes to the old address. The link cancels the change, or takes it back if it was already made. It
-// also signs out every device.
+// also signs out every device. If secret is "", there is no link, and base and lifespan are not
+// used: that is for the other addresses of the account.
 func AddressChangePending(base, secret string, lifespan time.Duration) Letter {
+	if secret == "" {
+		return addressChangePlanned.plain()
+	}
 	return addressChangePending.withLink(base, secret, lifespan)
 }
 
@@ -105,6 +109,15 @@ var addressChangePending = kind{
 	},
 	button: "Cancel the change",
 	outro:  []string{afterTakeover},
+}
+
+var addressChangePlanned = kind{
+	subject: addressChangePending.subject,
+	intro: []string{
+		"Someone who was signed in to your account asked to change its email addresses.",
+		"If this was you, there is nothing to do here. They change once the new one is confirmed.",
+		"If this wasn't you, reset your password right away or, if you can't, contact the service.",
+	},
 }
 
 // AddressRemoved tells the user of an account that its addresses have changed. It goes to an old

@@ -75,8 +75,11 @@ func link(base, token string) string {
 	return link
 }
 
-// inWords writes a duration in its largest whole unit, such as "24 hours".
+// inWords writes a duration in its largest whole unit, such as "24 hours". Days begin at three.
 func inWords(d time.Duration) string {
+	if day := 24 * time.Hour; d > 2*day && d%day == 0 {
+		return fmt.Sprintf("%d days", d/day)
+	}
 	for _, unit := range []struct {
 		d    time.Duration
 		name string

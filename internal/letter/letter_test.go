@@ -55,7 +55,10 @@ var withCode = []struct {
 
 // all returns one email of each function, and the AddressRemoved without a link.
 func all() map[string]letter.Letter {
-	letters := map[string]letter.Letter{"AddressRemoved without link": letter.AddressRemoved(base, "", time.Hour)}
+	letters := map[string]letter.Letter{
+		"AddressRemoved without link":       letter.AddressRemoved(base, "", time.Hour),
+		"AddressChangePending without link": letter.AddressChangePending(base, "", time.Hour),
+	}
 	for _, k := range withLink {
 		letters[k.name] = k.write(base, secret, time.Hour)
 	}
@@ -82,14 +85,21 @@ func TestRecovery(t *testing.T) { testLink(t, "Recovery") }
 
 func TestAddressChange(t *testing.T) { testLink(t, "AddressChange") }
 
-func TestAddressChangePending(t *testing.T) { testLink(t, "AddressChangePending") }
+func TestAddressChangePending(t *testing.T) {
+	testLink(t, "AddressChangePending")
+	testPlain(t, letter.AddressChangePending(base, "", time.Hour), "Request to change your email address")
+}
 
 func TestAddressRemoved(t *testing.T) {
 	testLink(t, "AddressRemoved")
 
+	testPlain(t, letter.AddressRemoved(base, "", time.Hour), "Your account's email addresses have changed")
+}
+
+// testPlain tests a letter without a link.
+func testPlain(t *testing.T, l letter.Letter, subject string) {
 	t.Run("link is optional", func(t *testing.T) {
-		l := letter.AddressRemoved(base, "", time.Hour)
-		require.Equal(t, "Your account's email addresses have changed", l.Subject)
+		require.Equal(t, subject, l.Subject)
 		require.Empty(t, l.Link)
 		require.Empty(t, l.Code)
 		require.Contains(t, l.Text, "reset your password right away or, if you can't, contact the service.")
