@@ -25,3 +25,10 @@ func (s *Store) Size() (sessions, tokens, index, claims int) {
 		len(s.sessions.owned) + len(s.sessions.expiry) + len(s.tokens.owned) + len(s.tokens.expiry),
 		len(s.sessions.claimed) + len(s.tokens.claimed)
 }
+
+// Counts returns the number of identities and addresses whose attempts are counted.
+func (s *Store) Counts() int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.attempts.rows)
+}

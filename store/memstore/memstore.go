@@ -23,21 +23,16 @@ var (
 //
 // It does not read the clock. It drops an expired session when a session is stored that was issued
 // later. It keeps a token longer, by the longest interval (IssuedAt minus notSince) that
-// CreateToken was asked about, because the token counts as an email until then.
+// CreateToken was asked about, because the token counts as an email until then. It drops a count of
+// attempts as if it were the newest token.
 type Store struct {
 	locks locks
 
 	mu       sync.RWMutex // guards what follows, and the fields of a tx
 	sessions table[session]
 	tokens   table[token]
-	attempts map[owner]attempts
+	attempts table[attempts]
 	interval time.Duration // the longest that CreateToken was asked about
-}
-
-// attempts are the guesses since a token was issued.
-type attempts struct {
-	since time.Time
-	n     int
 }
 
 // New returns an empty store.
@@ -46,7 +41,7 @@ func New() *Store {
 		locks:    locks{byIdentity: make(map[string]*lock)},
 		sessions: newTable[session](),
 		tokens:   newTable[token](),
-		attempts: make(map[owner]attempts),
+		attempts: newTable[attempts](),
 	}
 }
 
@@ -170,22 +165,26 @@ func (s *Store) CountAttempt(
 	if s.txOf(ctx) != nil {
 		return 0, errors.New("memstore: CountAttempt in a transaction, which might be rolled back")
 	}
+	now = micro(now)
+	next := attempts{to: owner{p, identityID, a.Via, a.Key()}, expires: now}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	to := token{Token: flowhook.Token{Purpose: p, IdentityID: identityID, Address: a}}.owner()
-	var newest *token
-	for _, t := range s.tokens.of(nil, to) {
-		if micro(now).Before(t.ExpiresAt) && (newest == nil || t.IssuedAt.After(newest.IssuedAt)) {
-			newest = t
+	for _, t := range s.tokens.of(nil, next.to) {
+		if now.Before(t.ExpiresAt) && t.IssuedAt.After(next.since) {
+			next.since, next.expires = t.IssuedAt, t.ExpiresAt
 		}
 	}
-	c := s.attempts[to]
-	if newest != nil && newest.IssuedAt.After(c.since) {
-		c = attempts{since: newest.IssuedAt}
+	if last := s.attempts.get(nil, next.key()); last != nil {
+		if !next.since.After(last.since) {
+			next.since, next.n = last.since, last.n
+		}
+		if last.expires.After(next.expires) {
+			next.expires = last.expires
+		}
 	}
-	c.n++
-	s.attempts[to] = c
-	return c.n, nil
+	next.n++
+	s.attempts.apply(map[string]*attempts{next.key(): &next})
+	return next.n, nil
 }
 
 // DeleteToken implements [flowhook.TokenStore]. It never waits.

@@ -37,7 +37,8 @@ func session(id, identityID string, issued time.Time, lifespan time.Duration) fl
 
 func token(hash string, issued time.Time, lifespan time.Duration) flowhook.Token {
 	return flowhook.Token{
-		Hash: []byte(hash), IdentityID: "user", Address: flowhook.Address{Via: "email", Value: "user@example.org"},
+		Hash: []byte(hash), Purpose: flowhook.PurposeVerification,
+		IdentityID: "user", Address: flowhook.Address{Via: "email", Value: "user@example.org"},
 		IssuedAt: issued, ExpiresAt: issued.Add(lifespan),
 	}
 }
@@ -105,6 +106,34 @@ func TestStore_DropsExpiredTokens(t *testing.T) {
 	require.Equal(t, 2, tokens())
 	require.True(t, create("d", start.Add(3*time.Hour)))
 	require.Equal(t, 1, tokens())
+}
+
+// A count of attempts is kept as long as the newest token, and without a token until another one is
+// issued after the interval.
+func TestStore_DropsAttempts(t *testing.T) {
+	ctx, s := t.Context(), memstore.New()
+	a := token("a", start, time.Minute)
+	attempt := func(identityID string, now time.Time) int {
+		n, err := s.CountAttempt(ctx, a.Purpose, identityID, a.Address, now)
+		require.NoError(t, err)
+		return n
+	}
+	create := func(hash string, issued time.Time) {
+		created, err := s.CreateToken(ctx, token(hash, issued, time.Minute), issued.Add(-time.Hour))
+		require.NoError(t, err)
+		require.True(t, created)
+	}
+	create("a", start)
+	require.Equal(t, 1, attempt("user", start))
+	require.Equal(t, 1, attempt("nobody", start))
+	require.Equal(t, 2, s.Counts())
+
+	create("b", start.Add(time.Hour+30*time.Second)) // nobody's count has expired an hour ago
+	require.Equal(t, 1, s.Counts())
+	require.Equal(t, 1, attempt("user", start.Add(time.Hour+30*time.Second)), "the token is newer")
+	require.Equal(t, 2, attempt("user", start.Add(2*time.Hour)), "no token is newer")
+	create("c", start.Add(4*time.Hour))
+	require.Zero(t, s.Counts())
 }
 
 func TestStore_ClockSetBackDropsNothing(t *testing.T) {

@@ -2,6 +2,7 @@ package memstore
 
 import (
 	"container/heap"
+	"fmt"
 	"iter"
 	"time"
 
@@ -14,7 +15,8 @@ type item interface {
 	lifetime() (issued, expires time.Time)
 }
 
-// An owner is the second key by which items are found. purpose is empty for sessions, and address is an [flowhook.Address.Key].
+// An owner is the second key by which items are found. A session's has only an identity. address is
+// an [flowhook.Address.Key].
 type owner struct {
 	purpose                flowhook.Purpose
 	identity, via, address string
@@ -35,6 +37,20 @@ func (t token) owner() owner {
 }
 
 func (t token) lifetime() (issued, expires time.Time) { return t.IssuedAt, t.ExpiresAt }
+
+// attempts are the guesses since a token was issued.
+type attempts struct {
+	to      owner
+	since   time.Time // when the newest token was issued; zero if there was none
+	expires time.Time // of the newest token, or of the last attempt if there was none
+	n       int
+}
+
+// key returns a different string for each owner.
+func (a attempts) key() string { return fmt.Sprintf("%q", a.to) }
+
+func (a attempts) owner() owner                          { return a.to }
+func (a attempts) lifetime() (issued, expires time.Time) { return a.since, a.expires }
 
 // A table holds what is committed. A transaction reads it through its own writes, which are items
 // by key, or nil for a deleted item.
@@ -149,21 +165,15 @@ func (t *table[V]) remove(key string) {
 	heap.Remove(&t.expiry, r.place)
 }
 
-// drop removes items that expired before the last time of issue, minus keep, and returns the owners
-// that have none left.
-func (t *table[V]) drop(keep time.Duration) (without []owner) {
-	before := t.now.Add(-keep)
+// drop removes items that expired before a time.
+func (t *table[V]) drop(before time.Time) {
 	for len(t.expiry) > 0 {
 		r := t.expiry[0]
 		if _, expires := (*r.value).lifetime(); !expires.Before(before) {
 			break
 		}
 		t.remove(r.key)
-		if o := (*r.value).owner(); t.owned[o] == nil {
-			without = append(without, o)
-		}
 	}
-	return without
 }
 
 // expiry is a [heap.Interface]. The item that expires first is at the top.

@@ -116,10 +116,9 @@ func (s *Store) commit(ctx context.Context, t *tx) error {
 func (s *Store) apply(t *tx) {
 	s.sessions.apply(t.sessions)
 	s.tokens.apply(t.tokens)
-	s.sessions.drop(0)
-	for _, o := range s.tokens.drop(s.interval) {
-		delete(s.attempts, o)
-	}
+	s.sessions.drop(s.sessions.now)
+	s.tokens.drop(s.tokens.now.Add(-s.interval))
+	s.attempts.drop(s.tokens.now.Add(-s.interval))
 }
 
 // end drops what is not committed, then releases the identities.

@@ -34,6 +34,10 @@ type dialect struct {
 	skipLocked string                         // the same, but skips rows that others have locked
 	deleteSome func(table, key string) string // deletes at most ? rows that had expired at ?
 
+	// countAttempt counts an attempt in flowhook_attempts and selects the new count. Its arguments
+	// are the recipient, since and expires_at. If since is later than the row's, it counts from 1.
+	countAttempt string
+
 	// How a transaction begins.
 	oneWriter bool // transactions run one by one, with statements that are prepared once
 	isolation sql.IsolationLevel

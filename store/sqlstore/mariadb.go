@@ -18,6 +18,11 @@ var mariadb = dialect{
 	deleteSome: func(table, _ string) string {
 		return "DELETE FROM " + table + " WHERE expires_at <= ? ORDER BY expires_at LIMIT ?"
 	},
+	// The assignments run in their order: attempts needs the old since.
+	countAttempt: "INSERT INTO flowhook_attempts (recipient, since, expires_at, attempts) VALUES (?, ?, ?, 1) " +
+		"ON DUPLICATE KEY UPDATE attempts = IF(VALUES(since) > since, 1, attempts + 1), " +
+		"since = GREATEST(since, VALUES(since)), expires_at = GREATEST(expires_at, VALUES(expires_at)) " +
+		"RETURNING attempts",
 
 	// A transaction that has waited for its turn must see what those before it have committed.
 	// Under REPEATABLE READ, the default, DeleteExpired would also keep others from inserting rows

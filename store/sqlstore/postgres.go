@@ -21,6 +21,7 @@ var postgres = dialect{
 		return "DELETE FROM " + table + " WHERE " + key + " = ANY (ARRAY(SELECT " + key + " FROM " + table +
 			" WHERE expires_at <= ? ORDER BY expires_at LIMIT ? FOR UPDATE SKIP LOCKED))"
 	},
+	countAttempt: countOnConflict,
 
 	// A transaction that has waited for its turn must see what those before it have committed.
 	isolation: sql.LevelReadCommitted,

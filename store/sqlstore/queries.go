@@ -10,8 +10,10 @@ type queries struct {
 	createSession, findSession, deleteSession, ownSession       string
 	deleteSessions, deleteOthers, listSessions, expiredSessions string
 
-	recentVerification, createVerification, findVerification, useVerification string
-	lockVerification, deleteVerification, expiredVerifications                string
+	recentToken, createToken, findToken, usedToken, useToken string
+	lockToken, deleteToken, expiredTokens                    string
+
+	newestToken, countAttempt, expiredAttempts string
 }
 
 func (d *dialect) queries() queries {
@@ -29,17 +31,26 @@ func (d *dialect) queries() queries {
 			"WHERE identity_id = ? AND expires_at > ? ORDER BY issued_at DESC LIMIT ?"),
 		expiredSessions: q(d.deleteSome("flowhook_sessions", "id")),
 
-		recentVerification: q("SELECT 1 FROM flowhook_verifications " +
+		recentToken: q("SELECT 1 FROM flowhook_verifications " +
 			"WHERE recipient IN (?, ?) AND issued_at > ? AND issued_at <= ? LIMIT 1"),
-		createVerification: q("INSERT INTO flowhook_verifications " +
-			"(hash, recipient, identity_id, via, address, verified, issued_at, expires_at) " +
-			"VALUES (?, ?, ?, ?, ?, ?, ?, ?)"),
-		findVerification: q("SELECT identity_id, via, address, verified, issued_at, expires_at " +
-			"FROM flowhook_verifications WHERE hash = ? AND used = false AND expires_at > ?" + d.skipLocked),
-		useVerification:      q("UPDATE flowhook_verifications SET used = true WHERE hash = ?"),
-		lockVerification:     q("SELECT 1 FROM flowhook_verifications WHERE hash = ?" + d.skipLocked),
-		deleteVerification:   q("DELETE FROM flowhook_verifications WHERE hash = ?"),
-		expiredVerifications: q(d.deleteSome("flowhook_verifications", "hash")),
+		createToken: q("INSERT INTO flowhook_verifications " +
+			"(hash, recipient, purpose, identity_id, via, address, verified, issued_at, expires_at, data) " +
+			"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+		findToken: q("SELECT identity_id, via, address, verified, issued_at, expires_at, data " +
+			"FROM flowhook_verifications " +
+			"WHERE hash = ? AND purpose = ? AND expires_at > ? AND used = false" + d.skipLocked),
+		usedToken: q("SELECT 1 FROM flowhook_verifications " +
+			"WHERE hash = ? AND purpose = ? AND expires_at > ? AND used = true"),
+		useToken:      q("UPDATE flowhook_verifications SET used = true WHERE hash = ?"),
+		lockToken:     q("SELECT 1 FROM flowhook_verifications WHERE hash = ?" + d.skipLocked),
+		deleteToken:   q("DELETE FROM flowhook_verifications WHERE hash = ?"),
+		expiredTokens: q(d.deleteSome("flowhook_verifications", "hash")),
+
+		// It locks nothing: ConsumeToken skips a token that is locked.
+		newestToken: q("SELECT issued_at, expires_at FROM flowhook_verifications " +
+			"WHERE recipient IN (?, ?) AND expires_at > ? ORDER BY issued_at DESC LIMIT 1"),
+		countAttempt:    q(d.countAttempt),
+		expiredAttempts: q(d.deleteSome("flowhook_attempts", "recipient")),
 	}
 }
 
@@ -55,3 +66,11 @@ func (d *dialect) placeholders(query string) string {
 	}
 	return b.String() + parts[len(parts)-1]
 }
+
+// countOnConflict is a dialect's countAttempt for PostgreSQL and SQLite.
+const countOnConflict = "INSERT INTO flowhook_attempts AS a (recipient, since, expires_at, attempts) " +
+	"VALUES (?, ?, ?, 1) ON CONFLICT (recipient) DO UPDATE SET " +
+	"attempts = CASE WHEN excluded.since > a.since THEN 1 ELSE a.attempts + 1 END, " +
+	"since = CASE WHEN excluded.since > a.since THEN excluded.since ELSE a.since END, " +
+	"expires_at = CASE WHEN excluded.expires_at > a.expires_at THEN excluded.expires_at ELSE a.expires_at END " +
+	"RETURNING attempts"

@@ -19,6 +19,7 @@ var sqlite = dialect{
 		return "DELETE FROM " + table + " WHERE " + key + " IN (SELECT " + key + " FROM " + table +
 			" WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)"
 	},
+	countAttempt: countOnConflict,
 
 	oneWriter: true, // and the drivers would parse a statement each time it runs
 	// A write makes the transaction the writer, whatever kind of BEGIN the driver uses. This one

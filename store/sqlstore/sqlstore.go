@@ -30,7 +30,8 @@ var (
 // A Store is a [flowhook.Store], a [flowhook.SessionStore] and a [flowhook.TokenStore].
 // [New] makes it. It is safe for concurrent use, also by several processes on one database.
 //
-// An identity's ID and an address may have at most 1,024 bytes, and a session's ID 255.
+// An identity's ID and an address may have at most 1,024 bytes, and a session's ID 255. A token's
+// data may have at most 4 KiB.
 type Store struct {
 	db      *sql.DB
 	dialect *dialect
@@ -56,18 +57,18 @@ func New(db *sql.DB, d Dialect) (*Store, error) {
 	return s, nil
 }
 
-// DeleteExpired deletes sessions and verification tokens that expired before a time, at most limit
-// of each, and returns how many it deleted. limit must be at least 1. To clean up, call it
+// DeleteExpired deletes sessions, tokens and counts of attempts that expired before a time, at most
+// limit of each, and returns how many it deleted. limit must be at least 1. To clean up, call it
 // periodically until it returns less than limit.
 //
-// Choose a time in the past, by at least the longest interval of a verify hook: an expired token
-// still counts as an email that was sent. On MariaDB, DeleteExpired may return [ErrConflict] if
+// Choose a time in the past, by at least the longest interval of a hook that sends emails: an expired
+// token still counts as an email that was sent. On MariaDB, DeleteExpired may return [ErrConflict] if
 // users sign in at the same time; the next call deletes the rest.
 func (s *Store) DeleteExpired(ctx context.Context, before time.Time, limit int) (deleted int, err error) {
 	if limit < 1 {
 		return 0, fmt.Errorf("sqlstore: DeleteExpired: the limit is %d; it has to be at least 1", limit)
 	}
-	for _, query := range []string{s.queries.expiredSessions, s.queries.expiredVerifications} {
+	for _, query := range []string{s.queries.expiredSessions, s.queries.expiredTokens, s.queries.expiredAttempts} {
 		// Outside a transaction, the statement would not run at the dialect's isolation level.
 		var n int64
 		err := s.within(ctx, "", func(ctx context.Context) (err error) {
@@ -88,6 +89,8 @@ const (
 	addressLength    = 1024
 	viaLength        = 255
 	hashLength       = 255
+	purposeLength    = 255
+	dataLength       = 4 << 10
 )
 
 // storable reports whether a column can store s unchanged.

@@ -92,13 +92,13 @@ var brokenDeletions = []brokenStore{
 			if gone {
 				return flowhook.Token{}, flowhook.ErrNotFound
 			}
-			return b.Store.ConsumeToken(ctx, flowhook.PurposeVerification, hash, now)
+			return b.Store.ConsumeToken(ctx, p, hash, now)
 		}
 	}},
 	{"waits to delete a token in use", []string{"token-in-use-is-not-deleted"}, func(b *broken) {
 		used := make(map[string]bool)
 		b.consume = func(ctx context.Context, p flowhook.Purpose, hash []byte, now time.Time) (flowhook.Token, error) {
-			v, err := b.Store.ConsumeToken(ctx, flowhook.PurposeVerification, hash, now)
+			v, err := b.Store.ConsumeToken(ctx, p, hash, now)
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			used[string(hash)] = err == nil && inside(ctx)

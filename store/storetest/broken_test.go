@@ -27,9 +27,17 @@ func brokenStores() []brokenStore {
 	all = append(all, brokenTransactions...)
 	all = append(all, brokenJoins...)
 	all = append(all, brokenSessions...)
-	all = append(all, brokenVerifications...)
-	return append(all, brokenDeletions...)
+	all = append(all, brokenTokens...)
+	all = append(all, brokenDeletions...)
+	all = append(all, brokenPurposes...)
+	all = append(all, brokenUses...)
+	all = append(all, brokenData...)
+	return append(all, brokenAttempts...)
 }
+
+type countFunc func(
+	ctx context.Context, p flowhook.Purpose, identityID string, a flowhook.Address, now time.Time,
+) (int, error)
 
 // broken is memstore, but for the functions that are set. It remembers what it was given, for those
 // that need it.
@@ -45,6 +53,7 @@ type broken struct {
 	create         func(ctx context.Context, v flowhook.Token, notSince time.Time) (bool, error)
 	consume        func(ctx context.Context, p flowhook.Purpose, hash []byte, now time.Time) (flowhook.Token, error)
 	deleteToken    func(ctx context.Context, hash []byte) error
+	count          countFunc
 
 	mu      sync.Mutex
 	created []flowhook.Session
@@ -143,6 +152,15 @@ func (b *broken) DeleteToken(ctx context.Context, hash []byte) error {
 		return b.deleteToken(b.ctx(ctx), hash)
 	}
 	return b.Store.DeleteToken(b.ctx(ctx), hash)
+}
+
+func (b *broken) CountAttempt(
+	ctx context.Context, p flowhook.Purpose, identityID string, a flowhook.Address, now time.Time,
+) (int, error) {
+	if b.count != nil {
+		return b.count(b.ctx(ctx), p, identityID, a, now)
+	}
+	return b.Store.CountAttempt(b.ctx(ctx), p, identityID, a, now)
 }
 
 // sessionsOf returns the sessions of the identity that still exist.

@@ -15,7 +15,7 @@ var deleteTokenCases = []testCase{
 		name: "deleted-token-does-not-count",
 		explanation: "after DeleteToken, another token for the address can be created at once: the email " +
 			"was never sent",
-		needs: verifications,
+		needs: tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
@@ -26,7 +26,7 @@ var deleteTokenCases = []testCase{
 	{
 		name:        "deleted-token-is-not-found",
 		explanation: "ConsumeToken of a deleted token is ErrNotFound",
-		needs:       verifications,
+		needs:       tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
@@ -37,7 +37,7 @@ var deleteTokenCases = []testCase{
 	{
 		name:        "deleted-used-token-does-not-count",
 		explanation: "DeleteToken deletes a token that was used, too",
-		needs:       verifications,
+		needs:       tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
@@ -49,7 +49,7 @@ var deleteTokenCases = []testCase{
 	{
 		name:        "deleting-no-token-is-no-error",
 		explanation: "DeleteToken of an unknown, an empty or a deleted hash is no error",
-		needs:       verifications,
+		needs:       tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.deleteToken(v.Hash)
@@ -63,7 +63,7 @@ var deleteTokenCases = []testCase{
 		name: "deleting-spares-other-tokens",
 		explanation: "DeleteToken deletes no other token of the same identity and address, nor one whose " +
 			"hash begins with the same bytes",
-		needs: verifications,
+		needs: tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			next := e.again(v)
@@ -79,16 +79,16 @@ var deleteTokenCases = []testCase{
 		name: "rolled-back-deletion-does-not-count",
 		explanation: "DeleteToken is part of the transaction of its context: it counts there at once, and " +
 			"not at all after a rollback",
-		needs: verifications,
+		needs: tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
 			var again bool
 			require.ErrorIs(e, e.store.Transaction(e.ctx, v.IdentityID, func(ctx context.Context) (err error) {
-				if err := e.verifications().DeleteToken(ctx, v.Hash); err != nil {
+				if err := e.tokens().DeleteToken(ctx, v.Hash); err != nil {
 					return err
 				}
-				if again, err = e.verifications().CreateToken(ctx, e.again(v), v.IssuedAt.Add(-time.Minute)); err != nil {
+				if again, err = e.tokens().CreateToken(ctx, e.again(v), v.IssuedAt.Add(-time.Minute)); err != nil {
 					return err
 				}
 				return errOnPurpose
@@ -103,7 +103,7 @@ var deleteTokenCases = []testCase{
 		explanation: "while a transaction that has consumed a token is open, DeleteToken does not wait: " +
 			"it leaves the token, which is used " +
 			"after a commit, and good after a rollback (a store with one writer at a time may wait for the writer, and give up when ctx ends)",
-		needs: verifications,
+		needs: tokens,
 		run: func(e *env) {
 			used, good := e.token(e.newIdentity()), e.token(e.newIdentity())
 			e.issue(used)
@@ -112,14 +112,14 @@ var deleteTokenCases = []testCase{
 			var deleted error
 			deleteInUse := func(v flowhook.Token, result error) error {
 				return e.store.Transaction(e.ctx, "", func(ctx context.Context) error {
-					if _, err := e.verifications().ConsumeToken(ctx, flowhook.PurposeVerification, v.Hash, v.IssuedAt); err != nil {
+					if _, err := e.tokens().ConsumeToken(ctx, v.Purpose, v.Hash, v.IssuedAt); err != nil {
 						return err
 					}
 					outside := e.ctx
 					if !atOnce {
 						outside = e.briefly()
 					}
-					deleted = e.verifications().DeleteToken(outside, v.Hash)
+					deleted = e.tokens().DeleteToken(outside, v.Hash)
 					return result
 				})
 			}
@@ -136,11 +136,11 @@ var deleteTokenCases = []testCase{
 	{
 		name:        "ended-context-deletes-no-token",
 		explanation: "DeleteToken is an error if ctx has ended, and changes nothing",
-		needs:       verifications,
+		needs:       tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
-			err := e.verifications().DeleteToken(e.canceled(), v.Hash)
+			err := e.tokens().DeleteToken(e.canceled(), v.Hash)
 			require.Error(e, err)
 			require.NotErrorIs(e, err, flowhook.ErrNotFound)
 			e.requireToken(v)
@@ -149,5 +149,5 @@ var deleteTokenCases = []testCase{
 }
 
 func (e *env) deleteToken(hash []byte) {
-	require.NoError(e, e.verifications().DeleteToken(e.ctx, hash))
+	require.NoError(e, e.tokens().DeleteToken(e.ctx, hash))
 }

@@ -30,7 +30,7 @@ func (e *env) mark(identityID string) mark {
 		}
 	}
 	// Without sessions, looking for a token consumes it, so each look takes one of several.
-	store := e.verifications()
+	store := e.tokens()
 	var tokens []flowhook.Token
 	for range 4 {
 		tokens = append(tokens, e.token(identityID))
@@ -48,7 +48,7 @@ func (e *env) mark(identityID string) mark {
 		seen: func(ctx context.Context) (bool, error) {
 			v := tokens[looks]
 			looks++
-			_, err := store.ConsumeToken(ctx, flowhook.PurposeVerification, v.Hash, v.IssuedAt)
+			_, err := store.ConsumeToken(ctx, v.Purpose, v.Hash, v.IssuedAt)
 			return found(err)
 		},
 	}
@@ -73,9 +73,7 @@ func (e *env) requireSeen(m mark, want bool) {
 
 func (e *env) sessions() flowhook.SessionStore { return e.store.(flowhook.SessionStore) }
 
-func (e *env) verifications() flowhook.TokenStore {
-	return e.store.(flowhook.TokenStore)
-}
+func (e *env) tokens() flowhook.TokenStore { return e.store.(flowhook.TokenStore) }
 
 // session returns a new session, which is valid for a day.
 func (e *env) session(identityID string) flowhook.Session {
@@ -89,13 +87,14 @@ func (e *env) session(identityID string) flowhook.Session {
 	}
 }
 
-// token returns a new token for a new address, which is valid for a day.
+// token returns a new verification token for a new address, which is valid for a day.
 func (e *env) token(identityID string) flowhook.Token {
 	hash := make([]byte, 32)
 	_, _ = rand.Read(hash) // never fails
 	now := time.Now().Truncate(time.Microsecond)
 	return flowhook.Token{
 		Hash:       hash,
+		Purpose:    flowhook.PurposeVerification,
 		IdentityID: identityID,
 		Address:    flowhook.Address{Via: "email", Value: rand.Text() + "@example.org"},
 		IssuedAt:   now,

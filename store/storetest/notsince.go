@@ -15,7 +15,7 @@ var notSinceCases = []testCase{
 	{
 		name:        "recent-token-is-enough",
 		explanation: "if a token for the address was issued a microsecond after notSince, no other one is created",
-		needs:       verifications,
+		needs:       tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
@@ -25,7 +25,7 @@ var notSinceCases = []testCase{
 	{
 		name:        "not-since-is-exclusive",
 		explanation: "a token that was issued at notSince was not issued after it: another is created",
-		needs:       verifications,
+		needs:       tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
@@ -35,7 +35,7 @@ var notSinceCases = []testCase{
 	{
 		name:        "older-token-does-not-count",
 		explanation: "a token that was issued before notSince is old: another is created, and both can be used",
-		needs:       verifications,
+		needs:       tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
@@ -49,7 +49,7 @@ var notSinceCases = []testCase{
 		name: "any-recent-token-counts",
 		explanation: "of several tokens for the address, one that was issued after notSince is enough, whichever " +
 			"was stored first or last",
-		needs: verifications,
+		needs: tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
@@ -63,7 +63,7 @@ var notSinceCases = []testCase{
 		name: "used-token-counts",
 		explanation: "a token that has been used still counts as issued: otherwise a user could request one " +
 			"email after the other",
-		needs: verifications,
+		needs: tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
@@ -75,7 +75,7 @@ var notSinceCases = []testCase{
 		name: "expired-token-counts",
 		explanation: "a token that has expired still counts as issued: lifespan and interval do not depend on " +
 			"each other",
-		needs: verifications,
+		needs: tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			v.ExpiresAt = v.IssuedAt.Add(time.Second)
@@ -89,7 +89,7 @@ var notSinceCases = []testCase{
 	{
 		name:        "other-addresses-do-not-count",
 		explanation: "a token counts for its own identity and address (Via and Value) only",
-		needs:       verifications,
+		needs:       tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
@@ -106,7 +106,7 @@ var notSinceCases = []testCase{
 	{
 		name:        "verified-mark-is-no-part-of-the-address",
 		explanation: "an address is the same whether or not it is marked as verified",
-		needs:       verifications,
+		needs:       tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
@@ -119,7 +119,7 @@ var notSinceCases = []testCase{
 		name: "token-a-minute-ahead-counts",
 		explanation: "a token that was issued up to a minute after v.IssuedAt counts: the clocks of two servers " +
 			"may differ",
-		needs: verifications,
+		needs: tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
@@ -132,7 +132,7 @@ var notSinceCases = []testCase{
 		name: "token-from-the-future-does-not-count",
 		explanation: "a token that was issued more than a minute after v.IssuedAt does not count: the clock that " +
 			"issued it was ahead",
-		needs: verifications,
+		needs: tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
@@ -147,7 +147,7 @@ var notSinceCases = []testCase{
 		name: "clock-that-was-ahead-drops-no-token",
 		explanation: "when a clock that was a year ahead is set back, tokens that are issued then can be used, " +
 			"and count",
-		needs: verifications,
+		needs: tokens,
 		run: func(e *env) {
 			ahead := e.token(e.newIdentity())
 			v := e.again(ahead)
@@ -162,7 +162,7 @@ var notSinceCases = []testCase{
 	{
 		name:        "spellings-of-one-mailbox-count-as-one",
 		explanation: "an email address in another letter case is the same address: compare Address.Key, not Value",
-		needs:       verifications,
+		needs:       tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			v.Address.Value = spelling(0)
@@ -178,7 +178,7 @@ var notSinceCases = []testCase{
 		name: "letters-beyond-ascii-fold",
 		explanation: "letter case does not count beyond ASCII either: Address.Key uses Unicode simple folding, " +
 			"and a database's lower may not",
-		needs: verifications,
+		needs: tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			v.Address.Value = "Élodie.Σ.k@example.org"
@@ -197,7 +197,7 @@ var notSinceCases = []testCase{
 		name: "only-email-is-folded",
 		explanation: "if Via is not \"email\", letter case may tell two addresses apart: Address.Key is Value, " +
 			"unchanged",
-		needs: verifications,
+		needs: tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			v.Address = flowhook.Address{Via: "chat", Value: spelling(0)}
@@ -212,7 +212,7 @@ var notSinceCases = []testCase{
 		name: "token-keeps-its-spelling",
 		explanation: "a token comes back with the address as it was spelled, even if another spelling was " +
 			"requested in between",
-		needs: verifications,
+		needs: tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			v.Address.Value = spelling(spellings - 1)
@@ -227,7 +227,7 @@ var notSinceCases = []testCase{
 		name: "one-spelling-at-once",
 		explanation: "of 24 transactions of one identity at once that ask for a token, each with another " +
 			"spelling of one address, exactly one creates it",
-		needs: verifications,
+		needs: tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			created := make([]bool, spellings)
@@ -235,7 +235,7 @@ var notSinceCases = []testCase{
 				next := e.again(v)
 				next.Address.Value = spelling(i)
 				return e.store.Transaction(e.ctx, v.IdentityID, func(ctx context.Context) (err error) {
-					created[i], err = e.verifications().CreateToken(ctx, next, v.IssuedAt.Add(-time.Minute))
+					created[i], err = e.tokens().CreateToken(ctx, next, v.IssuedAt.Add(-time.Minute))
 					return err
 				})
 			}) {

@@ -80,6 +80,13 @@ func (s *oneWriter) ConsumeToken(ctx context.Context, p flowhook.Purpose, hash [
 	return v, err
 }
 
+func (s *oneWriter) CountAttempt(
+	ctx context.Context, p flowhook.Purpose, identityID string, a flowhook.Address, now time.Time,
+) (n int, err error) {
+	err = s.alone(ctx, func() error { n, err = s.Store.CountAttempt(ctx, p, identityID, a, now); return err })
+	return n, err
+}
+
 func (s *oneWriter) DeleteToken(ctx context.Context, hash []byte) error {
 	return s.alone(ctx, func() error { return s.Store.DeleteToken(ctx, hash) })
 }

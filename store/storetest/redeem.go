@@ -16,7 +16,7 @@ var redeemCases = []testCase{
 		name: "unknown-token-is-not-found",
 		explanation: "ConsumeToken of an unknown hash is ErrNotFound, and so is an empty one, or a part " +
 			"of one that is known",
-		needs: verifications,
+		needs: tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.requireNoToken(v.Hash, v.IssuedAt)
@@ -30,7 +30,7 @@ var redeemCases = []testCase{
 	{
 		name:        "token-is-used-once",
 		explanation: "ConsumeToken of a token that has been used is ErrNotFound",
-		needs:       verifications,
+		needs:       tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
@@ -41,7 +41,7 @@ var redeemCases = []testCase{
 	{
 		name:        "consuming-spares-other-tokens",
 		explanation: "consuming a token does not consume another one of the same identity and address",
-		needs:       verifications,
+		needs:       tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			next := e.again(v)
@@ -54,18 +54,18 @@ var redeemCases = []testCase{
 	{
 		name:        "token-is-good-before-it-expires",
 		explanation: "a token is good until the microsecond before ExpiresAt",
-		needs:       verifications,
+		needs:       tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
-			_, err := e.verifications().ConsumeToken(e.ctx, flowhook.PurposeVerification, v.Hash, v.ExpiresAt.Add(-time.Microsecond))
+			_, err := e.tokens().ConsumeToken(e.ctx, v.Purpose, v.Hash, v.ExpiresAt.Add(-time.Microsecond))
 			require.NoError(e, err)
 		},
 	},
 	{
 		name:        "expired-token-is-not-found",
 		explanation: "a token is not good any more at ExpiresAt, nor later, and asking then does not use it up",
-		needs:       verifications,
+		needs:       tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
@@ -78,11 +78,11 @@ var redeemCases = []testCase{
 		name: "expiry-counts-in-microseconds",
 		explanation: "what is finer than a microsecond does not count: a nanosecond before ExpiresAt is the " +
 			"microsecond before",
-		needs: verifications,
+		needs: tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
-			_, err := e.verifications().ConsumeToken(e.ctx, flowhook.PurposeVerification, v.Hash, v.ExpiresAt.Add(-time.Nanosecond))
+			_, err := e.tokens().ConsumeToken(e.ctx, v.Purpose, v.Hash, v.ExpiresAt.Add(-time.Nanosecond))
 			require.NoError(e, err)
 		},
 	},
@@ -90,7 +90,7 @@ var redeemCases = []testCase{
 		name: "one-of-64-redeems",
 		explanation: "of 64 calls of ConsumeToken with one token at once exactly one succeeds; for the " +
 			"others it is ErrNotFound",
-		needs: verifications,
+		needs: tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
@@ -101,7 +101,7 @@ var redeemCases = []testCase{
 		name: "one-of-64-transactions-redeems",
 		explanation: "of 64 transactions that consume one token at once exactly one succeeds; for the others it " +
 			"is ErrNotFound",
-		needs: verifications,
+		needs: tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
@@ -114,12 +114,12 @@ var redeemCases = []testCase{
 		name: "rolled-back-redemption-does-not-count",
 		explanation: "if the transaction that consumed a token is rolled back, the token is valid again, so that " +
 			"the user can retry",
-		needs: verifications,
+		needs: tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
 			require.ErrorIs(e, e.store.Transaction(e.ctx, "", func(ctx context.Context) error {
-				if _, err := e.verifications().ConsumeToken(ctx, flowhook.PurposeVerification, v.Hash, v.IssuedAt); err != nil {
+				if _, err := e.tokens().ConsumeToken(ctx, v.Purpose, v.Hash, v.IssuedAt); err != nil {
 					return err
 				}
 				return errOnPurpose
@@ -130,26 +130,27 @@ var redeemCases = []testCase{
 	{
 		name: "token-in-use-is-not-found",
 		explanation: "while a transaction that has consumed a token is open, no other one can: it gets " +
-			"ErrNotFound at once " +
+			"ErrNotFound at once, not ErrUsedToken " +
 			"(a store with one writer at a time may wait for the writer, and give up when ctx ends)",
-		needs: verifications,
+		needs: tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
 			var second error
 			atOnce := e.writesAtOnce()
 			require.NoError(e, e.store.Transaction(e.ctx, "", func(ctx context.Context) error {
-				if _, err := e.verifications().ConsumeToken(ctx, flowhook.PurposeVerification, v.Hash, v.IssuedAt); err != nil {
+				if _, err := e.tokens().ConsumeToken(ctx, v.Purpose, v.Hash, v.IssuedAt); err != nil {
 					return err
 				}
 				outside := e.ctx
 				if !atOnce {
 					outside = e.briefly()
 				}
-				_, second = e.verifications().ConsumeToken(outside, flowhook.PurposeVerification, v.Hash, v.IssuedAt)
+				_, second = e.tokens().ConsumeToken(outside, v.Purpose, v.Hash, v.IssuedAt)
 				return nil
 			}))
 			require.Error(e, second, "the token was consumed twice")
+			require.NotErrorIs(e, second, flowhook.ErrUsedToken, "nothing is committed yet")
 			if atOnce {
 				require.ErrorIs(e, second, flowhook.ErrNotFound)
 			}
@@ -161,7 +162,7 @@ var redeemCases = []testCase{
 		explanation: "while a transaction that has consumed a token is open, CreateToken for its address " +
 			"does not wait: the token was issued, used or not " +
 			"(a store with one writer at a time may wait for the writer, and give up when ctx ends)",
-		needs: verifications,
+		needs: tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
@@ -169,14 +170,14 @@ var redeemCases = []testCase{
 			var err error
 			atOnce := e.writesAtOnce()
 			require.NoError(e, e.store.Transaction(e.ctx, "", func(ctx context.Context) error {
-				if _, err := e.verifications().ConsumeToken(ctx, flowhook.PurposeVerification, v.Hash, v.IssuedAt); err != nil {
+				if _, err := e.tokens().ConsumeToken(ctx, v.Purpose, v.Hash, v.IssuedAt); err != nil {
 					return err
 				}
 				outside := e.ctx
 				if !atOnce {
 					outside = e.briefly()
 				}
-				created, err = e.verifications().CreateToken(outside, e.again(v), v.IssuedAt.Add(-time.Minute))
+				created, err = e.tokens().CreateToken(outside, e.again(v), v.IssuedAt.Add(-time.Minute))
 				return nil
 			}))
 			require.False(e, created)
@@ -190,7 +191,7 @@ var redeemCases = []testCase{
 		explanation: "a transaction that holds the identity and asks for a token, and one that has consumed the " +
 			"address's token and " +
 			"then joins the identity, do not wait for each other: both succeed",
-		needs: verifications,
+		needs: tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
@@ -198,11 +199,11 @@ var redeemCases = []testCase{
 			created := false
 			login := func(ctx context.Context) (err error) {
 				meet(loggedIn, consumed)
-				created, err = e.verifications().CreateToken(ctx, e.again(v), v.IssuedAt.Add(-time.Minute))
+				created, err = e.tokens().CreateToken(ctx, e.again(v), v.IssuedAt.Add(-time.Minute))
 				return err
 			}
 			redeem := func(ctx context.Context) error {
-				if _, err := e.verifications().ConsumeToken(ctx, flowhook.PurposeVerification, v.Hash, v.IssuedAt); err != nil {
+				if _, err := e.tokens().ConsumeToken(ctx, v.Purpose, v.Hash, v.IssuedAt); err != nil {
 					return err
 				}
 				meet(consumed, loggedIn)
@@ -223,11 +224,11 @@ var redeemCases = []testCase{
 	{
 		name:        "ended-context-consumes-no-token",
 		explanation: "ConsumeToken is an error if ctx has ended, not ErrNotFound, and does not use the token up",
-		needs:       verifications,
+		needs:       tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
-			_, err := e.verifications().ConsumeToken(e.canceled(), flowhook.PurposeVerification, v.Hash, v.IssuedAt)
+			_, err := e.tokens().ConsumeToken(e.canceled(), v.Purpose, v.Hash, v.IssuedAt)
 			require.Error(e, err)
 			require.NotErrorIs(e, err, flowhook.ErrNotFound)
 			e.requireToken(v)
@@ -240,7 +241,7 @@ func (e *env) requireOneRedeems(v flowhook.Token, in func(ctx context.Context, r
 	n := 0
 	for _, o := range e.together(64, func(int) error {
 		return in(e.ctx, func(ctx context.Context) error {
-			_, err := e.verifications().ConsumeToken(ctx, flowhook.PurposeVerification, v.Hash, v.IssuedAt)
+			_, err := e.tokens().ConsumeToken(ctx, v.Purpose, v.Hash, v.IssuedAt)
 			return err
 		})
 	}) {

@@ -58,15 +58,16 @@ type testCase struct {
 // A need is what a store must implement for a case.
 type need func(s flowhook.Store) bool
 
-func transactions(flowhook.Store) bool    { return true }
-func revoker(s flowhook.Store) bool       { _, ok := s.(flowhook.SessionRevoker); return ok }
-func sessions(s flowhook.Store) bool      { _, ok := s.(flowhook.SessionStore); return ok }
-func verifications(s flowhook.Store) bool { _, ok := s.(flowhook.TokenStore); return ok }
-func rows(s flowhook.Store) bool          { return sessions(s) || verifications(s) }
+func transactions(flowhook.Store) bool { return true }
+func revoker(s flowhook.Store) bool    { _, ok := s.(flowhook.SessionRevoker); return ok }
+func sessions(s flowhook.Store) bool   { _, ok := s.(flowhook.SessionStore); return ok }
+func tokens(s flowhook.Store) bool     { _, ok := s.(flowhook.TokenStore); return ok }
+func rows(s flowhook.Store) bool       { return sessions(s) || tokens(s) }
 
 func casesOf(s flowhook.Store) []testCase {
 	all := slices.Concat(transactionCases, lockCases, rollbackCases, joinCases, sessionCases, revokeCases,
-		verificationCases, notSinceCases, redeemCases, deleteTokenCases)
+		tokenCases, notSinceCases, redeemCases, deleteTokenCases, purposeCases, usedTokenCases, dataCases,
+		attemptCases)
 	return slices.DeleteFunc(all, func(c testCase) bool { return !c.needs(s) })
 }
 

@@ -57,7 +57,7 @@ func TestRun_PartialStore(t *testing.T) {
 			[]string{"panic-rolls-back", "revoke-all"}, []string{"token-comes-back"},
 		},
 		{
-			"verifications", func(s *memstore.Store) flowhook.Store {
+			"tokens", func(s *memstore.Store) flowhook.Store {
 				return struct {
 					flowhook.Store
 					flowhook.TokenStore

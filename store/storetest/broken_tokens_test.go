@@ -37,12 +37,12 @@ func stores(change func(v flowhook.Token) flowhook.Token) func(b *broken) {
 func at(change func(now time.Time) time.Time) func(b *broken) {
 	return func(b *broken) {
 		b.consume = func(ctx context.Context, p flowhook.Purpose, hash []byte, now time.Time) (flowhook.Token, error) {
-			return b.Store.ConsumeToken(ctx, flowhook.PurposeVerification, hash, change(now))
+			return b.Store.ConsumeToken(ctx, p, hash, change(now))
 		}
 	}
 }
 
-var brokenVerifications = []brokenStore{
+var brokenTokens = []brokenStore{
 	{"writes addresses in lower case", []string{"addresses-come-back"}, stores(func(v flowhook.Token) flowhook.Token {
 		v.Address.Value = strings.ToLower(v.Address.Value)
 		return v
@@ -93,7 +93,7 @@ var brokenVerifications = []brokenStore{
 					now = v.IssuedAt
 				}
 			}
-			return b.Store.ConsumeToken(ctx, flowhook.PurposeVerification, hash, now)
+			return b.Store.ConsumeToken(ctx, p, hash, now)
 		}
 	}},
 	{
@@ -124,7 +124,7 @@ var brokenVerifications = []brokenStore{
 			return b.Store.CreateToken(ctx, v, notSince)
 		}
 		b.consume = func(ctx context.Context, p flowhook.Purpose, hash []byte, now time.Time) (flowhook.Token, error) {
-			v, err := b.Store.ConsumeToken(ctx, flowhook.PurposeVerification, hash, now)
+			v, err := b.Store.ConsumeToken(ctx, p, hash, now)
 			v.Hash = hashes[string(hash)]
 			return v, err
 		}
@@ -176,7 +176,7 @@ var brokenVerifications = []brokenStore{
 			return b.Store.CreateToken(ctx, v, notSince)
 		}
 		b.consume = func(ctx context.Context, p flowhook.Purpose, hash []byte, now time.Time) (flowhook.Token, error) {
-			v, err := b.Store.ConsumeToken(ctx, flowhook.PurposeVerification, hash, now)
+			v, err := b.Store.ConsumeToken(ctx, p, hash, now)
 			used[v.Address] = true
 			return v, err
 		}
@@ -192,7 +192,7 @@ var brokenVerifications = []brokenStore{
 	}},
 	{"finds unknown tokens", []string{"unknown-token-is-not-found", "token-is-used-once"}, func(b *broken) {
 		b.consume = func(ctx context.Context, p flowhook.Purpose, hash []byte, now time.Time) (flowhook.Token, error) {
-			v, err := b.Store.ConsumeToken(ctx, flowhook.PurposeVerification, hash, now)
+			v, err := b.Store.ConsumeToken(ctx, p, hash, now)
 			if errors.Is(err, flowhook.ErrNotFound) {
 				err = nil
 			}
@@ -208,7 +208,7 @@ var brokenVerifications = []brokenStore{
 			if v, ok := given[string(hash)]; ok {
 				return v, nil
 			}
-			v, err := b.Store.ConsumeToken(ctx, flowhook.PurposeVerification, hash, now)
+			v, err := b.Store.ConsumeToken(ctx, p, hash, now)
 			if err == nil {
 				given[string(hash)] = v
 			}
@@ -217,11 +217,11 @@ var brokenVerifications = []brokenStore{
 	}},
 	{"uses up all tokens of the address", []string{"consuming-spares-other-tokens"}, func(b *broken) {
 		b.consume = func(ctx context.Context, p flowhook.Purpose, hash []byte, now time.Time) (flowhook.Token, error) {
-			v, err := b.Store.ConsumeToken(ctx, flowhook.PurposeVerification, hash, now)
+			v, err := b.Store.ConsumeToken(ctx, p, hash, now)
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			for _, other := range b.issued[v.Address] {
-				_, _ = b.Store.ConsumeToken(ctx, flowhook.PurposeVerification, other.Hash, now)
+				_, _ = b.Store.ConsumeToken(ctx, p, other.Hash, now)
 			}
 			return v, err
 		}
@@ -232,7 +232,7 @@ var brokenVerifications = []brokenStore{
 	{"rounds the time of asking", []string{"expiry-counts-in-microseconds"}, at(func(t time.Time) time.Time { return t.Round(time.Microsecond) })},
 	{"uses up expired tokens", []string{"expired-token-is-not-found"}, func(b *broken) {
 		b.consume = func(ctx context.Context, p flowhook.Purpose, hash []byte, now time.Time) (flowhook.Token, error) {
-			v, err := b.Store.ConsumeToken(ctx, flowhook.PurposeVerification, hash, time.Time{})
+			v, err := b.Store.ConsumeToken(ctx, p, hash, time.Time{})
 			if err == nil && !now.Before(v.ExpiresAt) {
 				err = flowhook.ErrNotFound
 			}
@@ -260,7 +260,7 @@ var brokenVerifications = []brokenStore{
 				<-ctx.Done()
 				return flowhook.Token{}, ctx.Err()
 			}
-			v, err := b.Store.ConsumeToken(ctx, flowhook.PurposeVerification, hash, now)
+			v, err := b.Store.ConsumeToken(ctx, p, hash, now)
 			if err == nil && inside(ctx) {
 				mu.Lock()
 				defer mu.Unlock()

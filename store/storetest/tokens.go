@@ -10,13 +10,13 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// verificationCases test what CreateToken stores, and that it stores it once.
-var verificationCases = []testCase{
+// tokenCases test what CreateToken stores, and that it stores it once.
+var tokenCases = []testCase{
 	{
 		name: "token-comes-back",
 		explanation: "ConsumeToken returns a token as it was stored: every byte of the hash, identity and " +
 			"address, and times that are Equal, whatever their zone",
-		needs: verifications,
+		needs: tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			copy(v.Hash, []byte{0x00, 0xff, 0x27, 0x5c, 0x00})
@@ -28,7 +28,7 @@ var verificationCases = []testCase{
 	{
 		name:        "token-times-are-cut-to-microseconds",
 		explanation: "times are stored with their microseconds, and what is finer is cut off: it is not rounded up",
-		needs:       verifications,
+		needs:       tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			v.IssuedAt = v.IssuedAt.Truncate(time.Second).Add(123_456_789 * time.Nanosecond)
@@ -42,7 +42,7 @@ var verificationCases = []testCase{
 	{
 		name:        "addresses-come-back",
 		explanation: "an address is stored as it is, whatever is in it",
-		needs:       verifications,
+		needs:       tokens,
 		run: func(e *env) {
 			id := e.newIdentity()
 			for _, value := range []string{"o'brien@example.org", `"a b"@example.org`, `a\b%_@example.org`, "用户@例え.jp", "🔑@example.org", "A@EXAMPLE.org"} {
@@ -57,7 +57,7 @@ var verificationCases = []testCase{
 		name: "stored-hash-is-a-copy",
 		explanation: "the caller may change the hash that it passed and the one that it got: a store keeps a " +
 			"copy and returns a copy",
-		needs: verifications,
+		needs: tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			given := v
@@ -65,7 +65,7 @@ var verificationCases = []testCase{
 			e.issue(given)
 			clear(given.Hash)
 			require.ErrorIs(e, e.store.Transaction(e.ctx, v.IdentityID, func(ctx context.Context) error {
-				got, err := e.verifications().ConsumeToken(ctx, flowhook.PurposeVerification, v.Hash, v.IssuedAt)
+				got, err := e.tokens().ConsumeToken(ctx, v.Purpose, v.Hash, v.IssuedAt)
 				if err != nil {
 					return err
 				}
@@ -77,23 +77,26 @@ var verificationCases = []testCase{
 	},
 	{
 		name: "duplicate-hash-is-an-error",
-		explanation: "CreateToken with a hash that is stored is an error, though the address is another " +
-			"one, and the stored token stays as it is",
-		needs: verifications,
+		explanation: "CreateToken with a hash that is stored is an error, though the address or the purpose is " +
+			"another one, and the stored token stays as it is",
+		needs: tokens,
 		run: func(e *env) {
 			v, other := e.token(e.newIdentity()), e.token(e.newIdentity())
 			e.issue(v)
 			other.Hash = v.Hash
-			created, err := e.verifications().CreateToken(e.ctx, other, other.IssuedAt)
-			require.Error(e, err)
-			require.False(e, created)
+			for _, p := range purposes {
+				other.Purpose = p
+				created, err := e.tokens().CreateToken(e.ctx, other, other.IssuedAt)
+				require.Error(e, err)
+				require.False(e, created)
+			}
 			e.requireToken(v)
 		},
 	},
 	{
 		name:        "not-created-changes-nothing",
 		explanation: "if created is false, the new token is not stored, and the old one still works",
-		needs:       verifications,
+		needs:       tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			e.issue(v)
@@ -107,12 +110,12 @@ var verificationCases = []testCase{
 		name: "rolled-back-token-does-not-count",
 		explanation: "a token whose transaction was rolled back was never issued: it is unknown, and another can " +
 			"be created at once",
-		needs: verifications,
+		needs: tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			since := v.IssuedAt.Add(-time.Minute)
 			require.ErrorIs(e, e.store.Transaction(e.ctx, v.IdentityID, func(ctx context.Context) error {
-				if _, err := e.verifications().CreateToken(ctx, v, since); err != nil {
+				if _, err := e.tokens().CreateToken(ctx, v, since); err != nil {
 					return err
 				}
 				return errOnPurpose
@@ -124,18 +127,18 @@ var verificationCases = []testCase{
 	{
 		name:        "own-token-counts",
 		explanation: "in a transaction, a token that it has created itself counts as issued, and can be used",
-		needs:       verifications,
+		needs:       tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			var second bool
 			require.NoError(e, e.store.Transaction(e.ctx, v.IdentityID, func(ctx context.Context) error {
 				since := v.IssuedAt.Add(-time.Minute)
-				_, err := e.verifications().CreateToken(ctx, v, since)
+				_, err := e.tokens().CreateToken(ctx, v, since)
 				if err == nil {
-					second, err = e.verifications().CreateToken(ctx, e.again(v), since)
+					second, err = e.tokens().CreateToken(ctx, e.again(v), since)
 				}
 				if err == nil {
-					_, err = e.verifications().ConsumeToken(ctx, flowhook.PurposeVerification, v.Hash, v.IssuedAt)
+					_, err = e.tokens().ConsumeToken(ctx, v.Purpose, v.Hash, v.IssuedAt)
 				}
 				return err
 			}))
@@ -147,13 +150,13 @@ var verificationCases = []testCase{
 		name: "one-mail-at-once",
 		explanation: "of 64 transactions of one identity at once that ask for a token for one address, exactly " +
 			"one creates it, and none fails",
-		needs: verifications,
+		needs: tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
 			created := make([]bool, 64)
 			for _, o := range e.together(len(created), func(i int) error {
 				return e.store.Transaction(e.ctx, v.IdentityID, func(ctx context.Context) (err error) {
-					created[i], err = e.verifications().CreateToken(ctx, e.again(v), v.IssuedAt.Add(-time.Minute))
+					created[i], err = e.tokens().CreateToken(ctx, e.again(v), v.IssuedAt.Add(-time.Minute))
 					return err
 				})
 			}) {
@@ -171,10 +174,10 @@ var verificationCases = []testCase{
 	{
 		name:        "ended-context-creates-no-token",
 		explanation: "CreateToken is an error if ctx has ended, and changes nothing",
-		needs:       verifications,
+		needs:       tokens,
 		run: func(e *env) {
 			v := e.token(e.newIdentity())
-			created, err := e.verifications().CreateToken(e.canceled(), v, v.IssuedAt)
+			created, err := e.tokens().CreateToken(e.canceled(), v, v.IssuedAt)
 			require.Error(e, err)
 			require.False(e, created)
 			e.requireNoToken(v.Hash, v.IssuedAt)
@@ -182,33 +185,35 @@ var verificationCases = []testCase{
 	},
 }
 
-// again returns another token for the same identity and address.
+// again returns another token for the same purpose, identity and address.
 func (e *env) again(v flowhook.Token) flowhook.Token {
 	next := e.token(v.IdentityID)
-	next.Address, next.IssuedAt, next.ExpiresAt = v.Address, v.IssuedAt, v.ExpiresAt
+	next.Purpose, next.Address, next.IssuedAt, next.ExpiresAt = v.Purpose, v.Address, v.IssuedAt, v.ExpiresAt
 	return next
 }
 
 func (e *env) issue(v flowhook.Token) { e.requireCreated(true, v, v.IssuedAt) }
 
 func (e *env) requireCreated(want bool, v flowhook.Token, notSince time.Time) {
-	created, err := e.verifications().CreateToken(e.ctx, v, notSince)
+	created, err := e.tokens().CreateToken(e.ctx, v, notSince)
 	require.NoError(e, err)
 	require.Equal(e, want, created, "created")
 }
 
 // requireToken consumes a token, and requires that it comes back unchanged.
 func (e *env) requireToken(want flowhook.Token) {
-	got, err := e.verifications().ConsumeToken(e.ctx, flowhook.PurposeVerification, want.Hash, want.IssuedAt)
+	got, err := e.tokens().ConsumeToken(e.ctx, want.Purpose, want.Hash, want.IssuedAt)
 	require.NoError(e, err)
 	require.Equal(e, want.Hash, got.Hash)
+	require.Equal(e, want.Purpose, got.Purpose)
 	require.Equal(e, want.IdentityID, got.IdentityID)
 	require.Equal(e, want.Address, got.Address)
 	require.True(e, want.IssuedAt.Equal(got.IssuedAt), "IssuedAt: want %v, got %v", want.IssuedAt, got.IssuedAt)
 	require.True(e, want.ExpiresAt.Equal(got.ExpiresAt), "ExpiresAt: want %v, got %v", want.ExpiresAt, got.ExpiresAt)
+	require.True(e, bytes.Equal(want.Data, got.Data), "Data: want %d bytes, got %d, or other ones", len(want.Data), len(got.Data))
 }
 
 func (e *env) requireNoToken(hash []byte, now time.Time) {
-	_, err := e.verifications().ConsumeToken(e.ctx, flowhook.PurposeVerification, hash, now)
+	_, err := e.tokens().ConsumeToken(e.ctx, flowhook.PurposeVerification, hash, now)
 	require.ErrorIs(e, err, flowhook.ErrNotFound)
 }
