@@ -1,4 +1,4 @@
-package flowhook_test
+package acceptance_test
 
 import (
 	"context"
@@ -303,7 +303,7 @@ func TestReload_CookieScope(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			log := &flowtest.LogBuffer{}
-			opts := checked()
+			opts := withoutSecrets()
 			opts.Logger = slog.New(slog.NewTextHandler(log, nil))
 			p, err := flowhook.New(flowtest.Parse(t, row.was+StrongSecretYAML), opts)
 			require.NoError(t, err)
@@ -335,10 +335,17 @@ func TestReload_CookieScope(t *testing.T) {
 
 	t.Run("cookie is needed before and after", func(t *testing.T) {
 		for _, with := range []string{cookie("domain: a.example.org"), ""} {
-			p, err := flowhook.New(flowtest.Parse(t, with), checked())
+			p, err := flowhook.New(flowtest.Parse(t, with), withoutSecrets())
 			require.NoError(t, err)
 			require.NoError(t, p.Reload(flowtest.Parse(t, cookie("domain: example.org"))))
 			require.False(t, flowtest.HasFinding(p, "cookie-scope"), "without secrets, there must be no cookie")
 		}
 	})
+}
+
+// withoutSecrets returns options with everything that hooks need except secrets.
+func withoutSecrets() flowhook.Options {
+	o := flowtest.AnyOptions()
+	o.Secrets = nil
+	return o
 }

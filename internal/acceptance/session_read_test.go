@@ -1,4 +1,4 @@
-package flowhook_test
+package acceptance_test
 
 import (
 	"context"
