@@ -305,10 +305,10 @@ func TestReload_CookieScope(t *testing.T) {
 			log := &flowtest.LogBuffer{}
 			opts := withoutSecrets()
 			opts.Logger = slog.New(slog.NewTextHandler(log, nil))
-			p, err := flowhook.New(flowtest.Parse(t, row.was+StrongSecretYAML), opts)
+			p, err := flowhook.New(flowtest.Parse(t, row.was+strongSecretYAML), opts)
 			require.NoError(t, err)
 			require.False(t, flowtest.HasFinding(p, "cookie-scope"), "New has nothing to compare")
-			cfg := flowtest.Parse(t, row.is+StrongSecretYAML)
+			cfg := flowtest.Parse(t, row.is+strongSecretYAML)
 			require.NoError(t, p.Reload(cfg))
 			if row.want == "" {
 				require.False(t, flowtest.HasFinding(p, "cookie-scope"))
@@ -349,3 +349,5 @@ func withoutSecrets() flowhook.Options {
 	o.Secrets = nil
 	return o
 }
+
+const strongSecretYAML = "\nsecrets: {session: [" + flowtest.StrongSecret + "]}\n"
