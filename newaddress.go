@@ -18,8 +18,9 @@ var newAddressHook = builtin{
 	phase:       BeforePersist,
 	flows:       []Flow{Settings},
 	place:       func(Point) Phase { return BeforePersist },
-	needs: func(b *builder) []requirement {
-		return append(needsVerification(b), requireLink(b)) // a link, also with use: code
+	needs: func(b *builder) []requirement { // a link, also with use: code
+		b.checkVerificationURL()
+		return []requirement{requireStore[TokenStore](b), requireLink(b), requireCourier(b)}
 	},
 	make: newNewAddress,
 }
@@ -62,6 +63,7 @@ func (h *newAddress) Run(ctx context.Context, x *Exchange) error {
 		return Refuse(http.StatusBadRequest, "one_change_at_a_time", "Please change one address at a time.")
 	}
 	to := added[0]
+	to.Verified = false // whatever the handler says
 	if err := to.Check(); err != nil {
 		return &Refusal{Status: http.StatusBadRequest, Code: "bad_address",
 			Text: "Please enter one email address, such as name@example.org.", Err: err}
@@ -80,10 +82,7 @@ func (h *newAddress) Run(ctx context.Context, x *Exchange) error {
 	}
 	x.Identity.Addresses = slices.Clone(x.Previous.Addresses)
 	x.run.pending.change = &change{from: data.From, to: to}
-	x.inTransaction(func(ctx context.Context) error {
-		to.Verified = false
-		return h.mailing.email(ctx, h.pipeline, x, to, text)
-	})
+	x.inTransaction(func(ctx context.Context) error { return h.mailing.email(ctx, h.pipeline, x, to, text) })
 	return nil
 }
 

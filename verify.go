@@ -21,16 +21,19 @@ var verifyHook = builtin{
 
 // needsVerification returns what a hook needs that sends verification emails.
 func needsVerification(b *builder) []requirement {
-	m := &b.plan.verification
-	if b.VerificationURL == "" && b.file.Verification.URL.Node != nil && !m.code && !b.badURL {
-		b.badURL = true // report it once, not for each hook
-		b.checkURL(b.file.Verification.URL.Value, Verification, b.at(b.file.Verification.URL))
+	if b.plan.verification.code {
+		return []requirement{requireStore[TokenStore](b), requireSecrets(b), requireCourier(b)}
 	}
-	carries := requireLink(b)
-	if m.code {
-		carries = requireSecrets(b)
+	b.checkVerificationURL()
+	return []requirement{requireStore[TokenStore](b), requireLink(b), requireCourier(b)}
+}
+
+// checkVerificationURL reports once, not for each hook, what is wrong with the file's URL for links.
+func (b *builder) checkVerificationURL() {
+	if url := b.file.Verification.URL; b.VerificationURL == "" && url.Node != nil && !b.badURL {
+		b.badURL = true
+		b.checkURL(url.Value, Verification, b.at(url))
 	}
-	return []requirement{requireStore[TokenStore](b), carries, requireCourier(b)}
 }
 
 // requireCourier is the requirement of a courier.
