@@ -147,7 +147,8 @@ func (r *faultTest) seed() contents {
 		require.NoError(r.t, r.store.CreateSession(ctx, s))
 	}
 	hash := strings.Repeat("h", 32)
-	created, err := r.store.CreateToken(ctx, flowhook.Token{Hash: []byte(hash), IdentityID: "bob",
+	created, err := r.store.CreateToken(ctx, flowhook.Token{
+		Hash: []byte(hash), Purpose: flowhook.PurposeVerification, IdentityID: "bob",
 		Address: flowhook.Address{Via: "email", Value: "bob@example.org"}, IssuedAt: r.came.IssuedAt,
 		ExpiresAt: r.came.ExpiresAt}, r.came.IssuedAt)
 	require.NoError(r.t, err)

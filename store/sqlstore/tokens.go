@@ -107,7 +107,7 @@ func (s *Store) DeleteToken(ctx context.Context, hash []byte) error {
 }
 
 // CountAttempt implements [flowhook.TokenStore]. It commits a transaction of its own, at READ
-// COMMITTED. The count may be gone once DeleteExpired has deleted what expired with the token.
+// COMMITTED. DeleteExpired deletes the count when all tokens that it was about have expired.
 func (s *Store) CountAttempt(
 	ctx context.Context, p flowhook.Purpose, identityID string, a flowhook.Address, now time.Time,
 ) (n int, err error) {
@@ -118,8 +118,9 @@ func (s *Store) CountAttempt(
 	err = s.Transaction(ctx, "", func(ctx context.Context) error {
 		to := recipient(p, identityID, a.Via, a.Key())
 		old := recipient(p, identityID, a.Via, a.Value)
-		since, expires := time.Time{}.UnixMicro(), now.UnixMicro() // if there is no token
-		_, err := s.row(ctx, what, s.queries.newestToken, []any{to, old, now.UnixMicro()}, &since, &expires)
+		at, none := now.UnixMicro(), time.Time{}.UnixMicro()
+		var since, expires int64
+		_, err := s.row(ctx, what, s.queries.newestToken, []any{none, at, to, old, at}, &since, &expires)
 		if err != nil {
 			return err
 		}
