@@ -97,7 +97,7 @@ func TestProcesses_CountAttempts(t *testing.T) {
 		db, both := d.two(t)
 		s, err := sqlstore.New(db, d.dialect)
 		require.NoError(t, err)
-		rounds := testkit.Times(t, 60)
+		rounds := testkit.Times(t, 100)
 		now := time.Now()
 		for round := range rounds {
 			if round%2 == 1 { // in every other round, a newer token restarts the count
