@@ -326,7 +326,7 @@ func FuzzRedeem(f *testing.F) {
 	d := flowtest.NewSessionTest(f, "")
 	hash := sha256.Sum256([]byte(genuine))
 	created, err := d.Store.Store.CreateToken(f.Context(),
-		flowhook.Token{Hash: hash[:], IdentityID: "alice",
+		flowhook.Token{Hash: hash[:], Purpose: flowhook.PurposeVerification, IdentityID: "alice",
 			Address: flowhook.Address{Via: "email", Value: "a@b.example"}, IssuedAt: d.Clock.Now(),
 			ExpiresAt: d.Clock.Now().Add(time.Hour)}, time.Time{})
 	require.NoError(f, err)
