@@ -148,8 +148,8 @@ func (s *Store) countOnce(
 	return n, nil
 }
 
-// recipient returns what an interval and a count of attempts are about, in 32 bytes however long the
-// names are: a purpose, an identity and one of its addresses, as an [flowhook.Address.Key].
+// recipient returns what an interval and a count of attempts are about: a purpose, an identity and
+// one of its addresses, as an [flowhook.Address.Key]. It has 32 bytes, however long the names are.
 //
 // The recipient of a verification has no purpose in it, because earlier versions had no purposes,
 // and processes of both versions can run side by side. Rows of even earlier versions have the
