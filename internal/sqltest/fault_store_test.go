@@ -159,6 +159,16 @@ func (s *faultyStore) ConsumeToken(
 	return v, err
 }
 
+func (s *faultyStore) CountAttempt(
+	ctx context.Context, p flowhook.Purpose, identityID string, a flowhook.Address, now time.Time,
+) (n int, err error) {
+	err = s.call("CountAttempt", func(bool) (err error) {
+		n, err = s.Store.CountAttempt(ctx, p, identityID, a, now)
+		return err
+	})
+	return n, err
+}
+
 func (s *faultyStore) DeleteToken(ctx context.Context, hash []byte) error {
 	return s.call("DeleteToken", func(bool) error { return s.Store.DeleteToken(ctx, hash) })
 }

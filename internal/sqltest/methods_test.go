@@ -66,7 +66,7 @@ func TestListSessions(t *testing.T) {
 
 func TestDeleteExpired(t *testing.T) {
 	each(t, func(t *testing.T, d database) {
-		s, _ := d.store(t)
+		s, db := d.store(t)
 		ctx, now := testContext(t), time.Now().Truncate(time.Microsecond)
 		// The tenth expires now.
 		expiry := func(i int) time.Time { return now.Add(time.Duration(i-9) * time.Microsecond) }
@@ -80,7 +80,7 @@ func TestDeleteExpired(t *testing.T) {
 
 			hash := sha256.Sum256([]byte(v.ID))
 			token := flowhook.Token{
-				Hash: hash[:], IdentityID: v.IdentityID,
+				Hash: hash[:], Purpose: flowhook.PurposeVerification, IdentityID: v.IdentityID,
 				Address:  flowhook.Address{Via: "email", Value: "a@example.org"},
 				IssuedAt: expiry(i).Add(-time.Hour), ExpiresAt: expiry(i),
 			}
@@ -118,6 +118,31 @@ func TestDeleteExpired(t *testing.T) {
 		n, err := s.DeleteExpired(ctx, now.Add(time.Hour), 1)
 		require.NoError(t, err)
 		require.Equal(t, 2, n, "one session and one token")
+
+		// A count expires with the newest token, or at once if there is none.
+		token := tokens[11]
+		token.Hash, token.ExpiresAt = []byte("another"), now.Add(time.Hour)
+		created, err := s.CreateToken(ctx, token, token.IssuedAt)
+		require.NoError(t, err)
+		require.True(t, created)
+		requireAttempt := func(want int, identityID string) {
+			t.Helper()
+			n, err := s.CountAttempt(ctx, token.Purpose, identityID, token.Address, now)
+			require.NoError(t, err)
+			require.Equal(t, want, n)
+		}
+		requireAttempt(1, token.IdentityID)
+		requireAttempt(1, "nobody")
+		_, err = s.DeleteExpired(ctx, token.ExpiresAt.Add(-time.Microsecond), 10)
+		require.NoError(t, err)
+		requireAttempt(2, token.IdentityID)
+		requireAttempt(1, "nobody")
+		n, err = s.DeleteExpired(ctx, token.ExpiresAt, 1)
+		require.NoError(t, err)
+		require.Equal(t, 2, n, "one token and one count")
+		_, err = s.DeleteExpired(ctx, token.ExpiresAt, 10)
+		require.NoError(t, err)
+		require.Zero(t, count(t, db, "SELECT count(*) FROM flowhook_attempts"))
 	})
 }
 
@@ -133,14 +158,14 @@ func TestStore_ValuesThatDoNotFit(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, fits.IdentityID, got.IdentityID)
 		token := flowhook.Token{
-			Hash: make([]byte, 255), IdentityID: fits.IdentityID,
+			Hash: make([]byte, 255), Purpose: flowhook.Purpose(strings.Repeat("p", 255)), IdentityID: fits.IdentityID,
 			Address:  flowhook.Address{Via: strings.Repeat("v", 255), Value: strings.Repeat("x", 1024)},
 			IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),
 		}
 		created, err := s.CreateToken(ctx, token, time.Now())
 		require.NoError(t, err)
 		require.True(t, created)
-		found, err := s.ConsumeToken(ctx, flowhook.PurposeVerification, token.Hash, time.Now())
+		found, err := s.ConsumeToken(ctx, token.Purpose, token.Hash, time.Now())
 		require.NoError(t, err)
 		require.Equal(t, token.Address, found.Address)
 
@@ -157,6 +182,7 @@ func TestStore_ValuesThatDoNotFit(t *testing.T) {
 			require.ErrorIs(t, s.DeleteSessions(ctx, bad, fits.ID), flowhook.ErrNotFound)
 			require.ErrorIs(t, s.DeleteSessions(ctx, fits.IdentityID, bad), flowhook.ErrNotFound)
 			for _, token := range []flowhook.Token{
+				{Hash: []byte("h"), Purpose: flowhook.Purpose(bad)},
 				{Hash: []byte("h"), IdentityID: bad},
 				{Hash: []byte("h"), Address: flowhook.Address{Via: bad}},
 				{Hash: []byte("h"), Address: flowhook.Address{Value: bad}},
@@ -166,7 +192,14 @@ func TestStore_ValuesThatDoNotFit(t *testing.T) {
 				_, err = s.CreateToken(ctx, token, time.Now())
 				require.Error(t, err)
 			}
+			_, err = s.ConsumeToken(ctx, flowhook.Purpose(bad), token.Hash, time.Now())
+			require.ErrorIs(t, err, flowhook.ErrNotFound)
+			n, err := s.CountAttempt(ctx, flowhook.Purpose(bad), bad, flowhook.Address{Via: bad, Value: bad}, time.Now())
+			require.NoError(t, err)
+			require.Equal(t, 1, n)
 		}
+		_, err = s.CreateToken(ctx, flowhook.Token{Hash: []byte("h"), Data: make([]byte, 4<<10+1)}, time.Now())
+		require.ErrorContains(t, err, "the data has 4097 bytes")
 		_, err = s.FindSession(ctx, fits.ID)
 		require.NoError(t, err)
 	})

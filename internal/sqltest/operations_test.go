@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -95,6 +96,38 @@ func TestTransaction_ConnectionAfterRefusedCommit(t *testing.T) {
 			require.NoError(t, login())
 			require.Equal(t, used, !slices.Contains(f.seen, "Connect"), "%s", fault)
 		}
+	})
+}
+
+// A conflict with DeleteExpired does not lose an attempt. A statement that fails for another reason
+// is not repeated.
+func TestCountAttempt_Conflict(t *testing.T) {
+	each(t, func(t *testing.T, d database) {
+		db, f := d.faulty(t, d.migrated(t))
+		s, err := sqlstore.New(db, d.dialect)
+		require.NoError(t, err)
+		attempt := func() (int, error) {
+			address := flowhook.Address{Via: "email", Value: "a@example.org"}
+			return s.CountAttempt(testContext(t), flowhook.PurposeRecovery, "a", address, time.Now())
+		}
+		counts := func(op string) bool { return strings.Contains(op, "INTO flowhook_attempts") }
+		_, err = attempt()
+		require.NoError(t, err)
+		f.arm(0, "")
+		n, err := attempt()
+		require.NoError(t, err)
+		require.Equal(t, 2, n)
+		at := slices.IndexFunc(f.seen, counts) + 1
+		require.Positive(t, at)
+
+		f.arm(at, conflicted)
+		n, err = attempt()
+		require.True(t, counts(f.disarm()))
+		require.NoError(t, err)
+		require.Equal(t, 3, n)
+		f.arm(at, opBefore)
+		_, err = attempt()
+		require.ErrorIs(t, err, errOperation)
 	})
 }
 

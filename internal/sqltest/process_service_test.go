@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/store/sqlstore"
@@ -109,6 +110,7 @@ func (s *service) routes() http.Handler {
 	mux.HandleFunc("GET /whoami", s.whoami)
 	mux.HandleFunc("POST /signout", s.signOutEverywhere)
 	mux.HandleFunc("POST /redeem", s.redeem)
+	mux.HandleFunc("POST /attempt", s.attempt)
 	mux.HandleFunc("POST /cross", s.cross)
 	mux.HandleFunc("POST /go", s.open)
 	return mux
@@ -184,6 +186,18 @@ func (s *service) redeem(w http.ResponseWriter, r *http.Request) {
 	default:
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 	}
+}
+
+// attempt counts an attempt and writes the count.
+func (s *service) attempt(w http.ResponseWriter, r *http.Request) {
+	name := r.FormValue("name")
+	address := flowhook.Address{Via: "email", Value: name + "@example.org"}
+	n, err := s.store.CountAttempt(r.Context(), flowhook.PurposeRecovery, name, address, time.Now())
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	fmt.Fprint(w, n)
 }
 
 // cross locks one identity, reports that to the client, waits for the gate, and joins another

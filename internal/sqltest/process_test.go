@@ -90,6 +90,55 @@ func TestProcesses_ShareSessions(t *testing.T) {
 	})
 }
 
+// 64 clients guess a code at the same time, at two processes. Each attempt has a number of its own.
+func TestProcesses_CountAttempts(t *testing.T) {
+	const clients = 64
+	each(t, func(t *testing.T, d database) {
+		db, both := d.two(t)
+		s, err := sqlstore.New(db, d.dialect)
+		require.NoError(t, err)
+		rounds := testkit.Times(t, 100)
+		now := time.Now()
+		for round := range rounds {
+			if round%2 == 1 { // in every other round, a newer token restarts the count
+				created, err := s.CreateToken(t.Context(), flowhook.Token{
+					Hash: hashOf(itoa(round)), Purpose: flowhook.PurposeRecovery, IdentityID: "alice",
+					Address:  flowhook.Address{Via: "email", Value: "alice@example.org"},
+					IssuedAt: now.Add(time.Duration(round) * time.Microsecond), ExpiresAt: now.Add(time.Hour),
+				}, now.Add(time.Hour))
+				require.NoError(t, err)
+				require.True(t, created)
+			}
+			var replies [clients]reply
+			var done sync.WaitGroup
+			start := make(chan struct{})
+			for i := range clients {
+				done.Go(func() {
+					<-start
+					replies[i] = both[i%2].do(http.MethodPost, "/attempt", "", url.Values{"name": {"alice"}})
+				})
+			}
+			close(start)
+			done.Wait()
+
+			var want, got []string
+			for i, a := range replies {
+				require.NoError(t, a.err)
+				require.Equal(t, http.StatusOK, a.status, "round %d: %s", round, a.body)
+				got = append(got, a.body)
+				before := 0
+				if round > 0 && round%2 == 0 { // the count goes on
+					before = clients
+				}
+				want = append(want, itoa(before+i+1))
+			}
+			require.ElementsMatch(t, want, got, "round %d", round)
+		}
+		t.Logf("two processes on one %s: %d times %d attempts at once, each with a number of its own",
+			d.name, rounds, clients)
+	})
+}
+
 // Eight clients redeem the same links in the same order, at two processes.
 func TestProcesses_Redeem(t *testing.T) {
 	const redeemers = 8
@@ -104,6 +153,7 @@ func TestProcesses_Redeem(t *testing.T) {
 			tokens[i] = fmt.Sprintf("%043d", i)
 			created, err := s.CreateToken(t.Context(), flowhook.Token{
 				Hash:       hashOf(tokens[i]),
+				Purpose:    flowhook.PurposeVerification,
 				IdentityID: fmt.Sprint("user-", i%10),
 				Address:    flowhook.Address{Via: "email", Value: fmt.Sprintf("%d@example.org", i)},
 				IssuedAt:   now,

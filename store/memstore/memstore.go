@@ -24,7 +24,7 @@ var (
 // It does not read the clock. It drops an expired session when a session is stored that was issued
 // later. It keeps a token longer, by the longest interval (IssuedAt minus notSince) that
 // CreateToken was asked about, because the token counts as an email until then. It drops a count of
-// attempts as if it were the newest token.
+// attempts like the last of the tokens that it is about.
 type Store struct {
 	locks locks
 
@@ -170,17 +170,15 @@ func (s *Store) CountAttempt(
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, t := range s.tokens.of(nil, next.to) {
-		if now.Before(t.ExpiresAt) && t.IssuedAt.After(next.since) {
-			next.since, next.expires = t.IssuedAt, t.ExpiresAt
+		if now.Before(t.ExpiresAt) {
+			next.since, next.expires = later(next.since, t.IssuedAt), later(next.expires, t.ExpiresAt)
 		}
 	}
 	if last := s.attempts.get(nil, next.key()); last != nil {
 		if !next.since.After(last.since) {
 			next.since, next.n = last.since, last.n
 		}
-		if last.expires.After(next.expires) {
-			next.expires = last.expires
-		}
+		next.expires = later(next.expires, last.expires)
 	}
 	next.n++
 	s.attempts.apply(map[string]*attempts{next.key(): &next})
@@ -218,6 +216,13 @@ func (s *Store) write(ctx context.Context, op func(t *tx) error) error {
 	}
 	s.apply(t)
 	return nil
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // micro truncates a time to microseconds and removes its monotonic clock.

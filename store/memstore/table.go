@@ -42,7 +42,7 @@ func (t token) lifetime() (issued, expires time.Time) { return t.IssuedAt, t.Exp
 type attempts struct {
 	to      owner
 	since   time.Time // when the newest token was issued; zero if there was none
-	expires time.Time // of the newest token, or of the last attempt if there was none
+	expires time.Time // of the last token to expire; the time of an attempt if there was none
 	n       int
 }
 

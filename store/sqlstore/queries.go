@@ -47,8 +47,8 @@ func (d *dialect) queries() queries {
 		expiredTokens: q(d.deleteSome("flowhook_verifications", "hash")),
 
 		// It locks nothing: ConsumeToken skips a token that is locked.
-		newestToken: q("SELECT issued_at, expires_at FROM flowhook_verifications " +
-			"WHERE recipient IN (?, ?) AND expires_at > ? ORDER BY issued_at DESC LIMIT 1"),
+		newestToken: q("SELECT COALESCE(MAX(issued_at), ?), COALESCE(MAX(expires_at), ?) FROM flowhook_verifications " +
+			"WHERE recipient IN (?, ?) AND expires_at > ?"),
 		countAttempt:    q(d.countAttempt),
 		expiredAttempts: q(d.deleteSome("flowhook_attempts", "recipient")),
 	}

@@ -107,7 +107,8 @@ func (s *Store) DeleteToken(ctx context.Context, hash []byte) error {
 }
 
 // CountAttempt implements [flowhook.TokenStore]. It commits a transaction of its own, at READ
-// COMMITTED. The count may be gone once DeleteExpired has deleted what expired with the token.
+// COMMITTED, and retries it after a conflict, such as with DeleteExpired on MariaDB. DeleteExpired
+// deletes the count when all tokens that it was about have expired.
 func (s *Store) CountAttempt(
 	ctx context.Context, p flowhook.Purpose, identityID string, a flowhook.Address, now time.Time,
 ) (n int, err error) {
@@ -115,11 +116,26 @@ func (s *Store) CountAttempt(
 	if s.transactionOf(ctx) != nil {
 		return 0, errors.New("sqlstore: " + what + ": the context is a transaction's, which might be rolled back")
 	}
+	for range attemptTries {
+		n, err = s.countOnce(ctx, what, p, identityID, a, now)
+		if !errors.Is(err, ErrConflict) {
+			break
+		}
+	}
+	return n, err
+}
+
+// attemptTries is how often CountAttempt tries to count. A conflict has saved nothing.
+const attemptTries = 3
+
+func (s *Store) countOnce(
+	ctx context.Context, what string, p flowhook.Purpose, identityID string, a flowhook.Address, now time.Time,
+) (n int, err error) {
+	to, old := recipient(p, identityID, a.Via, a.Key()), recipient(p, identityID, a.Via, a.Value)
+	at, none := now.UnixMicro(), time.Time{}.UnixMicro()
 	err = s.Transaction(ctx, "", func(ctx context.Context) error {
-		to := recipient(p, identityID, a.Via, a.Key())
-		old := recipient(p, identityID, a.Via, a.Value)
-		since, expires := time.Time{}.UnixMicro(), now.UnixMicro() // if there is no token
-		_, err := s.row(ctx, what, s.queries.newestToken, []any{to, old, now.UnixMicro()}, &since, &expires)
+		var since, expires int64
+		_, err := s.row(ctx, what, s.queries.newestToken, []any{none, at, to, old, at}, &since, &expires)
 		if err != nil {
 			return err
 		}
@@ -132,8 +148,8 @@ func (s *Store) CountAttempt(
 	return n, nil
 }
 
-// recipient returns what an interval and a count of attempts are about, in 32 bytes however long the
-// names are: a purpose, an identity and one of its addresses, as an [flowhook.Address.Key].
+// recipient returns what an interval and a count of attempts are about: a purpose, an identity and
+// one of its addresses, as an [flowhook.Address.Key]. It has 32 bytes, however long the names are.
 //
 // The recipient of a verification has no purpose in it, because earlier versions had no purposes,
 // and processes of both versions can run side by side. Rows of even earlier versions have the

@@ -198,7 +198,8 @@ func TestDeleteUser(t *testing.T) {
 			ID: "session of " + id, IdentityID: id, IssuedAt: now, ExpiresAt: now.Add(time.Hour),
 		}))
 		created, err := store.CreateToken(t.Context(), flowhook.Token{
-			Hash: []byte(id), IdentityID: id, Address: flowhook.Address{Via: "email", Value: id + "@example.org"},
+			Hash: []byte(id), Purpose: flowhook.PurposeVerification, IdentityID: id,
+			Address:  flowhook.Address{Via: "email", Value: id + "@example.org"},
 			IssuedAt: now, ExpiresAt: now.Add(time.Hour),
 		}, now.Add(-time.Minute))
 		require.NoError(t, err)

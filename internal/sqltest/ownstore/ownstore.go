@@ -1,4 +1,4 @@
-// Package ownstore keeps users, their sessions and their verification tokens in PostgreSQL.
+// Package ownstore keeps users, their sessions and their tokens in PostgreSQL.
 package ownstore
 
 import (
@@ -152,29 +152,57 @@ func (s *Store) DeleteSessions(ctx context.Context, userID, exceptID string) err
 }
 
 func (s *Store) CreateToken(ctx context.Context, v flowhook.Token, notSince time.Time) (created bool, err error) {
-	rows, err := s.exec(ctx, "create a verification", `INSERT INTO verifications
-		(hash, user_id, via, address, address_key, verified, issued_at, expires_at) SELECT $1, $2, $3, $4, $5, $6, $7, $8
-		WHERE NOT EXISTS (SELECT 1 FROM verifications WHERE user_id = $2 AND via = $3 AND address_key = $5
-			AND issued_at > $9 AND issued_at <= $10)`,
-		v.Hash, v.IdentityID, v.Address.Via, v.Address.Value, v.Address.Key(), v.Address.Verified,
-		micro(v.IssuedAt), micro(v.ExpiresAt), micro(notSince), micro(v.IssuedAt.Add(time.Minute)))
+	rows, err := s.exec(ctx, "create a token", `INSERT INTO tokens
+		(hash, purpose, user_id, via, address, address_key, verified, issued_at, expires_at, data)
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10
+		WHERE NOT EXISTS (SELECT 1 FROM tokens WHERE purpose = $2 AND user_id = $3 AND via = $4 AND address_key = $6
+			AND issued_at > $11 AND issued_at <= $12)`,
+		v.Hash, v.Purpose, v.IdentityID, v.Address.Via, v.Address.Value, v.Address.Key(), v.Address.Verified,
+		micro(v.IssuedAt), micro(v.ExpiresAt), v.Data, micro(notSince), micro(v.IssuedAt.Add(time.Minute)))
 	return rows == 1, err
 }
 
-// ConsumeToken skips a token that another transaction is using, as if it were used.
-func (s *Store) ConsumeToken(ctx context.Context, p flowhook.Purpose, hash []byte, now time.Time) (v flowhook.Token, err error) {
-	err = s.row(ctx, "consume a verification", `UPDATE verifications SET used = true WHERE hash = (SELECT hash FROM verifications
-		WHERE hash = $1 AND NOT used AND expires_at > $2 FOR UPDATE SKIP LOCKED)
-		RETURNING hash, user_id, via, address, verified, issued_at, expires_at`, []any{hash, micro(now)},
-		&v.Hash, &v.IdentityID, &v.Address.Via, &v.Address.Value, &v.Address.Verified, &v.IssuedAt, &v.ExpiresAt)
-	return v, err
+// ConsumeToken skips a token that another transaction is using, as if it were unknown.
+func (s *Store) ConsumeToken(
+	ctx context.Context, p flowhook.Purpose, hash []byte, now time.Time,
+) (v flowhook.Token, err error) {
+	key := []any{hash, p, micro(now)}
+	err = s.row(ctx, "consume a token", `UPDATE tokens SET used = true WHERE hash = (SELECT hash FROM tokens
+		WHERE hash = $1 AND purpose = $2 AND expires_at > $3 AND NOT used FOR UPDATE SKIP LOCKED)
+		RETURNING hash, purpose, user_id, via, address, verified, issued_at, expires_at, data`, key, &v.Hash, &v.Purpose,
+		&v.IdentityID, &v.Address.Via, &v.Address.Value, &v.Address.Verified, &v.IssuedAt, &v.ExpiresAt, &v.Data)
+	if !errors.Is(err, flowhook.ErrNotFound) {
+		return v, err
+	}
+	err = s.row(ctx, "find a used token", `SELECT hash FROM tokens
+		WHERE hash = $1 AND purpose = $2 AND expires_at > $3 AND used`, key, new([]byte))
+	if err == nil {
+		err = flowhook.ErrUsedToken
+	}
+	return flowhook.Token{}, err
 }
 
 // DeleteToken skips it, too: the link is in use, so the email has been sent.
 func (s *Store) DeleteToken(ctx context.Context, hash []byte) error {
-	_, err := s.exec(ctx, "delete a verification", `DELETE FROM verifications WHERE hash = (SELECT hash FROM verifications
+	_, err := s.exec(ctx, "delete a token", `DELETE FROM tokens WHERE hash = (SELECT hash FROM tokens
 		WHERE hash = $1 FOR UPDATE SKIP LOCKED)`, hash)
 	return err
+}
+
+// CountAttempt runs one statement, which commits by itself.
+func (s *Store) CountAttempt(
+	ctx context.Context, p flowhook.Purpose, userID string, a flowhook.Address, now time.Time,
+) (n int, err error) {
+	if _, ok := ctx.Value(transactionKey{s}).(*transaction); ok {
+		return 0, errors.New("store: count an attempt: a rollback of the transaction would undo it")
+	}
+	err = s.row(ctx, "count an attempt", `INSERT INTO attempts AS old (user_id, purpose, via, address_key, since, attempts)
+		SELECT $1, $2, $3, $4, COALESCE(max(issued_at), '-infinity'), 1 FROM tokens
+		WHERE user_id = $1 AND purpose = $2 AND via = $3 AND address_key = $4 AND expires_at > $5
+		ON CONFLICT (user_id, purpose, via, address_key) DO UPDATE SET since = greatest(old.since, excluded.since),
+			attempts = CASE WHEN excluded.since > old.since THEN 1 ELSE old.attempts + 1 END
+		RETURNING attempts`, []any{userID, p, a.Via, a.Key(), micro(now)}, &n)
+	return n, err
 }
 
 // CreateUser belongs to the service. In save, with save's ctx, it is part of the transaction.

@@ -135,13 +135,13 @@ selfservice:
 	require.ErrorIs(t, registerNow("bob@example.org"), errOnPurpose)
 	require.Equal(t, 1, rows("users"))
 	require.Equal(t, 1, rows("sessions"))
-	require.Equal(t, 1, rows("verifications"))
+	require.Equal(t, 1, rows("tokens"))
 	require.Len(t, *mails, 1)
 
 	var id string
 	require.NoError(t, store.DB.QueryRow("SELECT id FROM users").Scan(&id))
 	require.NoError(t, store.DeleteUser(t.Context(), id))
-	for _, table := range []string{"users", "sessions", "verifications"} {
+	for _, table := range []string{"users", "sessions", "tokens"} {
 		require.Zero(t, rows(table), table)
 	}
 	require.Error(t, store.CreateSession(t.Context(), flowhook.Session{ID: "late", IdentityID: id}), "the user is gone")

@@ -14,8 +14,9 @@ CREATE TABLE sessions (
 CREATE INDEX ON sessions (user_id);
 CREATE INDEX ON sessions (expires_at);
 
-CREATE TABLE verifications (
+CREATE TABLE tokens (
     hash        bytea PRIMARY KEY,
+    purpose     text NOT NULL,
     user_id     text NOT NULL REFERENCES users ON DELETE CASCADE,
     via         text NOT NULL,
     address     text NOT NULL,
@@ -23,7 +24,18 @@ CREATE TABLE verifications (
     verified    boolean NOT NULL,
     issued_at   timestamptz NOT NULL,
     expires_at  timestamptz NOT NULL,
+    data        bytea,
     used        boolean NOT NULL DEFAULT false
 );
-CREATE INDEX ON verifications (user_id, issued_at);
-CREATE INDEX ON verifications (expires_at);
+CREATE INDEX ON tokens (user_id, issued_at);
+CREATE INDEX ON tokens (expires_at);
+
+CREATE TABLE attempts (
+    user_id     text NOT NULL REFERENCES users ON DELETE CASCADE,
+    purpose     text NOT NULL,
+    via         text NOT NULL,
+    address_key text NOT NULL,
+    since       timestamptz NOT NULL, -- when the newest token was issued
+    attempts    integer NOT NULL,     -- since then
+    PRIMARY KEY (user_id, purpose, via, address_key)
+);

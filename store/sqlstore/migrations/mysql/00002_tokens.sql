@@ -8,7 +8,7 @@ CREATE TABLE flowhook_attempts (
     recipient  binary(32) NOT NULL PRIMARY KEY, -- SHA-256 of purpose, identity and address
     since      bigint NOT NULL,                 -- issued_at of the newest token
     attempts   bigint NOT NULL,                 -- since then
-    expires_at bigint NOT NULL,                 -- expires_at of the newest token, or the time of an attempt
+    expires_at bigint NOT NULL,                 -- of the last token to expire, or the time of an attempt
     INDEX flowhook_attempts_expiry (expires_at)
 ) ENGINE=InnoDB;
 

@@ -7,7 +7,7 @@ CREATE TABLE flowhook_attempts (
     recipient  blob NOT NULL PRIMARY KEY, -- SHA-256 of purpose, identity and address
     since      integer NOT NULL,          -- issued_at of the newest token
     attempts   integer NOT NULL,          -- since then
-    expires_at integer NOT NULL           -- expires_at of the newest token, or the time of an attempt
+    expires_at integer NOT NULL           -- of the last token to expire, or the time of an attempt
 ) WITHOUT ROWID;
 CREATE INDEX flowhook_attempts_expiry ON flowhook_attempts (expires_at);
 
