@@ -57,11 +57,10 @@ type run struct {
 	guard stage.Guard          // in front of the writers that Middleware hands out
 
 	// What has happened so far.
-	passed   []*chain // those of Before and BeforePersist that have run
-	issuedTo string   // the identity that a session was issued to
+	passed   []*chain  // those of Before and BeforePersist that have run
+	progress *progress // nil for none; never changed, but replaced
 	answered bool
 	owned    bool // by the plan's pipeline, because it has run hooks or issued a session
-	pending  pending
 
 	// The current run.
 	busy      bool // a run is going on
@@ -71,9 +70,8 @@ type run struct {
 	restores  bool // end restores the real header, which no guard does
 	chain     *chain
 	hook      *hook       // nil in save and outside a run
-	later     []later     // work that waits for the commit
+	later     *later      // work that waits for the commit: the first of a list
 	revoked   *hook       // the hook that ended every session of the identity
-	returnTo  string      // the URL that the request names, if a redirect may go there
 	tx        atomic.Bool // in a transaction; other goroutines read it
 
 	// Each run has a stage of its own, so that a writer that a hook kept from an earlier run is
@@ -85,11 +83,37 @@ type run struct {
 	was     snapshot
 }
 
-// pending is what hooks leave for later runs of the same flow.
-type pending struct {
-	queued  []later // for the transaction, before the chain at After
+// progress is what runs have done that a failed run undoes. Few requests have any.
+type progress struct {
+	issuedTo string // the identity that a session was issued to
+	returnTo string // the URL that the request names, if a redirect of the current run may go there
+
+	// For the rest of the flow.
+	queued  []later // work for the transaction, before the chain at After
 	change  *change // that waits until the new address is verified
 	emailed bool    // a link or a code for verification
+}
+
+// progress returns the progress of an exchange.
+func (x *Exchange) progress() progress {
+	if x.run.progress == nil {
+		return progress{}
+	}
+	return *x.run.progress
+}
+
+// endFlow forgets what was for the rest of the flow.
+func (x *Exchange) endFlow() {
+	if p := x.run.progress; p != nil {
+		x.run.progress = &progress{issuedTo: p.issuedTo}
+	}
+}
+
+// note changes the progress of an exchange.
+func (x *Exchange) note(change func(p *progress)) {
+	p := x.progress()
+	change(&p)
+	x.run.progress = &p
 }
 
 // A change is a change of an address.
@@ -103,6 +127,7 @@ type later struct {
 	chain *chain
 	hook  *hook // nil for save
 	fn    func(ctx context.Context) error
+	next  *later
 }
 
 // A snapshot is an exchange as it was when the run began.
@@ -113,16 +138,14 @@ type snapshot struct {
 	session  *Session
 	granted  *Session // a copy of session
 	err      error
-	issuedTo string
+	progress *progress
 	passed   int // the number of chains that have run
-	pending  pending
 }
 
 // take copies what a run may change.
 func (s *snapshot) take(x *Exchange) {
 	s.identity, s.session, s.err = x.Identity, x.Session, x.Err
-	s.issuedTo, s.passed = x.run.issuedTo, len(x.run.passed)
-	s.previous, s.pending = x.Previous, x.run.pending
+	s.previous, s.progress, s.passed = x.Previous, x.run.progress, len(x.run.passed)
 	if x.Identity != nil {
 		s.content = *x.Identity
 		x.Identity.Addresses = slices.Clone(s.content.Addresses)
@@ -136,8 +159,8 @@ func (s *snapshot) take(x *Exchange) {
 // restore undoes what a run changed.
 func (s *snapshot) restore(x *Exchange) {
 	x.Identity, x.Session, x.Err = s.identity, s.session, s.err
-	x.run.answered, x.run.issuedTo, x.run.passed = false, s.issuedTo, x.run.passed[:s.passed]
-	x.Previous, x.run.pending = s.previous, s.pending
+	x.Previous, x.run.progress, x.run.passed = s.previous, s.progress, x.run.passed[:s.passed]
+	x.run.answered = false
 	if x.Identity != nil {
 		*x.Identity = s.content
 	}
@@ -197,17 +220,22 @@ func (x *Exchange) AfterCommit(fn func(ctx context.Context) error) {
 	if !x.run.busy {
 		panic("flowhook: AfterCommit outside a run")
 	}
-	x.run.later = append(x.run.later, later{x.run.chain, x.run.hook, fn})
+	last := &x.run.later
+	for *last != nil {
+		last = &(*last).next
+	}
+	*last = &later{chain: x.run.chain, hook: x.run.hook, fn: fn}
 }
 
 // inTransaction calls fn in the transaction, after save and before the chain at After. It is for
 // hooks at BeforePersist. If the handler does not use Complete, fn waits for Run at After.
 func (x *Exchange) inTransaction(fn func(ctx context.Context) error) {
-	x.run.pending.queued = append(x.run.pending.queued, later{x.run.chain, x.run.hook, fn})
+	work := later{chain: x.run.chain, hook: x.run.hook, fn: fn}
+	x.note(func(p *progress) { p.queued = append(slices.Clip(p.queued), work) })
 }
 
 // queues reports whether work waits for the transaction of a run at a phase.
-func (x *Exchange) queues(phase Phase) bool { return phase == After && len(x.run.pending.queued) > 0 }
+func (x *Exchange) queues(phase Phase) bool { return phase == After && len(x.progress().queued) > 0 }
 
 type exchangeKey struct{}
 

@@ -81,7 +81,7 @@ func (h *newAddress) Run(ctx context.Context, x *Exchange) error {
 		return err
 	}
 	x.Identity.Addresses = slices.Clone(x.Previous.Addresses)
-	x.run.pending.change = &change{from: data.From, to: to}
+	x.note(func(p *progress) { p.change = &change{from: data.From, to: to} })
 	x.inTransaction(func(ctx context.Context) error { return h.mailing.email(ctx, h.pipeline, x, to, text) })
 	return nil
 }

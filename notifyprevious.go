@@ -59,7 +59,7 @@ func (n *previousNotifier) Run(ctx context.Context, x *Exchange) error {
 	if err != nil {
 		return err
 	}
-	c := x.run.pending.change
+	c := x.progress().change
 	if pending := c != nil; pending {
 		if added = []Address{c.to}; c.from != nil {
 			removed = []Address{*c.from}
@@ -107,7 +107,7 @@ func (n *previousNotifier) email(ctx context.Context, x *Exchange, a Address, is
 		}
 	}
 	l := letter.AddressRemoved(n.url, secret, undoLifespan)
-	if x.run.pending.change != nil {
+	if x.progress().change != nil {
 		l = letter.AddressChangePending(n.url, secret, undoLifespan)
 	}
 	return x.send(ctx, n.pipeline, newMessage(a, l), hash)

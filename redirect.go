@@ -75,8 +75,8 @@ func (h *redirect) Run(_ context.Context, x *Exchange) error {
 		return h.err
 	}
 	to := h.to
-	if h.follows && x.run.returnTo != "" {
-		to = x.run.returnTo
+	if named := x.progress().returnTo; h.follows && named != "" {
+		to = named
 	}
 	x.redirect(to, http.StatusFound)
 	return nil

@@ -45,7 +45,9 @@ func (p *Pipeline) enter(ctx context.Context, flow Flow, phase Phase, strategy S
 		if err != nil && phase != Failed { // at Failed, the redirect then goes where the file says
 			return nil, nil, fmt.Errorf("%w: %s", err, point)
 		}
-		x.run.returnTo = to
+		if to != x.progress().returnTo {
+			x.note(func(p *progress) { p.returnTo = to })
+		}
 	}
 	return x, c, nil
 }
@@ -180,7 +182,7 @@ func (p *Pipeline) runQueued(ctx context.Context, x *Exchange) (err error) {
 			err = p.recovered(ctx, x, v)
 		}
 	}()
-	for _, l := range x.run.pending.queued {
+	for _, l := range x.progress().queued {
 		x.run.chain, x.run.hook = l.chain, l.hook
 		if err := l.fn(ctx); err != nil {
 			return x.caused(err)
@@ -410,7 +412,7 @@ func (p *Pipeline) succeed(ctx context.Context, x *Exchange) (handled bool) {
 	r := &x.run
 	r.succeeded = true
 	if answered, _ := stage.Result(r.stage); answered != 0 || r.chain.point.Phase == After {
-		r.pending = pending{} // the flow has ended
+		x.endFlow()
 	}
 	if r.later != nil {
 		p.afterCommit(ctx, x)
@@ -435,14 +437,14 @@ func (p *Pipeline) succeed(ctx context.Context, x *Exchange) (handled bool) {
 func (p *Pipeline) afterCommit(ctx context.Context, x *Exchange) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), detached)
 	defer cancel()
-	for i := 0; i < len(x.run.later); i++ { // a function may add to the list
-		p.runLater(ctx, x.run.later[i])
+	for l := x.run.later; l != nil; l = l.next { // a function may add to the list
+		p.runLater(ctx, l)
 	}
 }
 
 // runLater runs one function. The function has a goroutine of its own, so that not even a Goexit
 // keeps the rest and the response from going out.
-func (p *Pipeline) runLater(ctx context.Context, l later) {
+func (p *Pipeline) runLater(ctx context.Context, l *later) {
 	e := &HookError{Point: l.chain.point, Name: "save"}
 	if l.hook != nil {
 		e.Name, e.Position = l.hook.entry.Name(), l.hook.position()

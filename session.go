@@ -33,13 +33,13 @@ func newSession(issue func(ctx context.Context, x *Exchange) error) Hook {
 		if x.identityID() == "" {
 			return ErrNoIdentity
 		}
-		if x.run.issuedTo == x.Identity.ID {
+		if x.progress().issuedTo == x.Identity.ID {
 			return nil // by save, or by this hook at another point
 		}
 		if err := issue(ctx, x); err != nil {
 			return err
 		}
-		x.run.issuedTo = x.Identity.ID
+		x.note(func(p *progress) { p.issuedTo = x.Identity.ID })
 		return nil
 	})
 }

@@ -116,7 +116,8 @@ func (s *Sessions) Create(ctx context.Context, x *Exchange) (token string, err e
 	if err != nil {
 		return "", fmt.Errorf("flowhook: issuing a session: %w", err)
 	}
-	x.Session, x.run.issuedTo = &fresh, fresh.IdentityID
+	x.Session = &fresh
+	x.note(func(p *progress) { p.issuedTo = fresh.IdentityID })
 	return token, nil
 }
 
@@ -152,7 +153,8 @@ func (s *Sessions) End(ctx context.Context, x *Exchange) error {
 	if err != nil {
 		return fmt.Errorf("flowhook: ending a session: %w", err)
 	}
-	x.Session, x.run.issuedTo = nil, ""
+	x.Session = nil
+	x.note(func(p *progress) { p.issuedTo = "" })
 	t.TakeBack(x.Writer.Header())
 	return nil
 }

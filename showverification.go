@@ -29,7 +29,7 @@ func newShowVerification(b *builder, e *conf.Entry) Hook {
 	}
 	to := b.verificationPage(e, config.To)
 	return HookFunc(func(_ context.Context, x *Exchange) error {
-		if x.run.pending.emailed {
+		if x.progress().emailed {
 			x.redirect(to, http.StatusFound)
 		}
 		return nil

@@ -56,7 +56,8 @@ func (m *mailing) letter(secret string) letter.Letter {
 	return letter.Verification(m.url, secret, m.lifespan)
 }
 
-// create creates a token and returns the email with it, or nil if one was sent within the interval.
+// create creates a token. It returns the email with it, and its hash, or nil if an email was sent
+// within the interval.
 func (m *mailing) create(ctx context.Context, p *Pipeline, identityID string, a Address, data []byte) (*Message, []byte, error) {
 	var secret string
 	var hash []byte
@@ -96,15 +97,13 @@ func newMessage(to Address, l letter.Letter) Message {
 // micro returns the current time with the precision of a store.
 func (p *Pipeline) micro() time.Time { return p.now().UTC().Truncate(time.Microsecond) }
 
-// email sends a token to an address, in a run.
+// email sends a token that verifies an address, in a run.
 func (m *mailing) email(ctx context.Context, p *Pipeline, x *Exchange, a Address, data []byte) error {
 	message, hash, err := m.create(ctx, p, x.Identity.ID, a, data)
-	if err != nil || message == nil {
+	if message == nil {
 		return err
 	}
-	if m.purpose != PurposeRecovery {
-		x.run.pending.emailed = true
-	}
+	x.note(func(p *progress) { p.emailed = true })
 	return x.send(ctx, p, *message, hash)
 }
 

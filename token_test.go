@@ -250,6 +250,7 @@ func code(t testing.TB, d *flowtest.SessionTest) string {
 	mails := d.Mail.Take()
 	require.Len(t, mails, 1)
 	require.Regexp(t, `^\d{6}$`, mails[0].Code)
+	require.Equal(t, "Your password reset code", mails[0].Subject)
 	require.Empty(t, mails[0].Link)
 	require.Contains(t, mails[0].Text, mails[0].Code)
 	return mails[0].Code
@@ -380,8 +381,11 @@ func TestRedeemCode(t *testing.T) {
 		v.Identity.Addresses = []flowhook.Address{after}
 		_, err := d.Pipeline.Complete(flowhook.NewContext(t.Context(), v.Exchange), flowhook.Login, flowhook.Password, nil)
 		require.NoError(t, err)
+		mails := d.Mail.Take()
+		require.Len(t, mails, 1)
+		require.Equal(t, "Your address confirmation code", mails[0].Subject)
 		n := 0
-		require.NoError(t, d.Pipeline.RedeemCode(t.Context(), flowhook.PurposeVerification, "alice", after, code(t, d), confirmed(&n)))
+		require.NoError(t, d.Pipeline.RedeemCode(t.Context(), flowhook.PurposeVerification, "alice", after, mails[0].Code, confirmed(&n)))
 		require.Equal(t, 1, n)
 	})
 }

@@ -303,11 +303,11 @@ func TestNew_TypedNil(t *testing.T) {
 		want []string
 	}{
 		{"pointer", flowhook.Options{Store: (*nilStore)(nil)},
-			[]string{"Options.Store: a nil *flowhook_test.nilStore; leave it out, or check the error of the call that made it"}},
+			[]string{"Options.Store: a nil *acceptance_test.nilStore; leave it out, or check the error of the call that made it"}},
 		{"function", flowhook.Options{Store: funcStore(nil)},
-			[]string{"Options.Store: a nil flowhook_test.funcStore; leave it out, or check the error of the call that made it"}},
+			[]string{"Options.Store: a nil acceptance_test.funcStore; leave it out, or check the error of the call that made it"}},
 		{"courier", flowhook.Options{Courier: (*nilCourier)(nil)},
-			[]string{"Options.Courier: a nil *flowhook_test.nilCourier; leave it out, or check the error of the call that made it"}},
+			[]string{"Options.Courier: a nil *acceptance_test.nilCourier; leave it out, or check the error of the call that made it"}},
 		{"nothing", flowhook.Options{}, nil},
 		{"value", flowhook.Options{Store: nilStore{}, Courier: nilCourier{}}, nil},
 	} {
