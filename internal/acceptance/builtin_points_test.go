@@ -2,6 +2,7 @@ package acceptance_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -21,18 +22,25 @@ type hookAt struct {
 	point  flowhook.Point // where it is written; "phase" in the entry is for the gates of the host's own
 }
 
-// allowedFlows are the flows whose after phase allows a hook, with every strategy and without. A
-// redirect is allowed everywhere.
+// allowedFlows are the flows that allow a hook, with every strategy and without. A redirect is
+// allowed everywhere.
 var allowedFlows = map[string][]flowhook.Flow{
-	"session":                {"login", "registration", "verification", "recovery", "invite"},
-	"revoke_active_sessions": {"login", "recovery", "settings", "invite"},
-	"verify":                 {"registration", "settings", "login", "invite"},
-	"verification":           {"registration", "settings", "login", "invite"},
+	"session":                   {"login", "registration", "verification", "recovery", "invite"},
+	"revoke_active_sessions":    {"login", "recovery", "settings", "invite"},
+	"verify":                    {"registration", "settings", "login", "invite"},
+	"verification":              {"registration", "settings", "login", "invite"},
+	"require_verified_address":  {"login", "invite"},
+	"show_verification_ui":      {"registration", "settings", "login", "invite"},
+	"notify_previous_addresses": {"settings", "invite"},
+	"verify_new_address":        {"settings", "invite"},
 }
+
+// moving are the hooks that run at before_persist: an entry under after without a phase moves there.
+var moving = []string{"require_verified_address", "verify_new_address"}
 
 var (
 	layouts = []string{"document", "v0.3", "v0.4"}
-	hooks   = []string{"redirect", "session", "revoke_active_sessions", "verify", "verification"}
+	hooks   = append(slices.Sorted(maps.Keys(allowedFlows)), "redirect")
 )
 
 // hooksAtAllPoints returns every built-in hook at each flow, phase and strategy, in each layout.
@@ -83,24 +91,33 @@ func (c hookAt) want() string {
 		return "settings flows do not have before hooks"
 	case p.Phase == "before" && p.Strategy != "":
 		return "no strategy can stand here"
-	case c.hook == "redirect" || p.Phase == "after" && slices.Contains(allowedFlows[c.hook], p.Flow):
+	case c.hook == "redirect" || slices.Contains(allowedFlows[c.hook], p.Flow) && c.registered().Phase == c.phase():
 		return ""
 	}
-	at := p.String()
+	at := c.registered().String()
 	own := []string{}
 	for _, f := range allowedFlows[c.hook] {
 		if f != "invite" {
 			own = append(own, string(f))
 		}
 	}
-	return fmt.Sprintf("hook %q cannot be at %s; it is allowed at after of %s, and of the host's own flows", c.hook,
-		at, strings.Join(own, ", "))
+	return fmt.Sprintf("hook %q cannot be at %s; it is allowed at %s of %s, and of the host's own flows", c.hook,
+		at, c.phase(), strings.Join(own, ", "))
+}
+
+// phase returns the phase in which the hook is allowed.
+func (c hookAt) phase() flowhook.Phase {
+	if slices.Contains(moving, c.hook) {
+		return flowhook.BeforePersist
+	}
+	return flowhook.After
 }
 
 // registered returns the point where an accepted hook runs.
 func (c hookAt) registered() flowhook.Point {
 	p := c.point
-	if c.hook == "redirect" && p.Flow == "registration" && p.Phase == "after" {
+	moves := c.hook == "redirect" && p.Flow == "registration" || slices.Contains(moving, c.hook)
+	if moves && p.Phase == "after" {
 		p.Phase = flowhook.BeforePersist
 	}
 	return p
@@ -120,12 +137,25 @@ func (c hookAt) run(t *testing.T) string {
 
 	rec := httptest.NewRecorder()
 	x := &flowhook.Exchange{Writer: rec, Request: flowtest.NewRequest(), Identity: flowtest.Alice.Identity()}
+	x.Session = &flowhook.Session{ID: "none", AuthenticatedAt: time.Now()}
+	if c.hook != "revoke_active_sessions" {
+		x.Previous = flowtest.Bob.Identity()
+		x.Previous.ID = x.Identity.ID
+	} else {
+		x.Session = nil
+	}
 	at := c.registered()
 	if at.Strategy == flowhook.FlowWide {
 		at.Strategy = "magic" // a flow-wide hook runs for each
 	}
-	handled, err := p.Run(flowhook.NewContext(ctx, x), at.Flow, at.Phase, at.Strategy)
+	ctx = flowhook.NewContext(ctx, x)
+	handled, err := p.Run(ctx, at.Flow, at.Phase, at.Strategy)
 	assert.NoError(t, err)
+	if c.hook == "verify_new_address" {
+		assert.Equal(t, x.Previous.Addresses, x.Identity.Addresses)
+		_, err = p.Run(ctx, at.Flow, flowhook.After, at.Strategy)
+		assert.NoError(t, err)
+	}
 
 	var effects []string
 	if handled {
@@ -150,7 +180,11 @@ func (c hookAt) run(t *testing.T) string {
 func TestBuiltins_AllPoints(t *testing.T) {
 	effect := map[string]string{"redirect": "302 to /there", "session": "signed in as alice",
 		"revoke_active_sessions": "old session gone",
-		"verify":                 "mail to alice@example.org", "verification": "mail to alice@example.org"}
+		"verify":                 "mail to alice@example.org", "verification": "mail to alice@example.org",
+		"require_verified_address":  "303 to https://example.com/verify, mail to alice@example.org",
+		"show_verification_ui":      "", // no email was sent
+		"notify_previous_addresses": "mail to bob@example.org",
+		"verify_new_address":        "mail to alice@example.org"}
 	opts := flowtest.AnyOptions()
 	opts.VerificationURL = "https://example.com/verify"
 	var placed []flowhook.Point
