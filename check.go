@@ -173,8 +173,8 @@ func (b *builder) part(f Finding) int {
 	return 0
 }
 
-// secretNumber returns the number of the entry of Options.Secrets that a finding is about, from 1, or 0
-// if it is about something else.
+// secretNumber returns the number of the entry of Options.Secrets that a finding is about, from 1,
+// or 0 if it is about something else.
 func secretNumber(f Finding) int {
 	var i int
 	if n, _ := fmt.Sscanf(f.Path, "Options.Secrets[%d]", &i); n == 0 {

@@ -52,8 +52,8 @@ func newNewAddress(b *builder, e *conf.Entry) Hook {
 	return h
 }
 
-// Run resets the addresses of x.Identity to those of x.Previous if one was changed or added, so that
-// save writes nothing new. The token that makes the change is created in the transaction.
+// Run resets the addresses of x.Identity to those of x.Previous if one was changed or added, so
+// that save writes nothing new. The token that makes the change is created in the transaction.
 func (h *newAddress) Run(ctx context.Context, x *Exchange) error {
 	added, removed, err := x.changedAddresses()
 	if err != nil || len(added) == 0 {

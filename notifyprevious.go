@@ -51,9 +51,9 @@ func newNotifyPrevious(b *builder, e *conf.Entry) Hook {
 	return n
 }
 
-// Run emails the previous addresses if one of them is removed, or another one is added. A change that
-// verify_new_address has made wait counts as made. The owner of an address that is replaced gets a
-// link that takes the change back. No email mentions the new address.
+// Run emails the previous addresses if one of them is removed, or another one is added. A change
+// that verify_new_address has made wait counts as made. The owner of an address that is replaced
+// gets a link that takes the change back. No email mentions the new address.
 func (n *previousNotifier) Run(ctx context.Context, x *Exchange) error {
 	added, removed, err := x.changedAddresses()
 	if err != nil {
@@ -110,5 +110,5 @@ func (n *previousNotifier) email(ctx context.Context, x *Exchange, a Address, is
 	if x.progress().change != nil {
 		l = letter.AddressChangePending(n.url, secret, undoLifespan)
 	}
-	return x.send(ctx, n.pipeline, newMessage(a, l), hash)
+	return x.send(ctx, n.pipeline, *newMessage(a, l), hash)
 }

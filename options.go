@@ -60,13 +60,13 @@ type Options struct {
 	// the hook.
 	Outbox bool
 
-	// VerificationURL is the absolute URL that verification links point to, and links that change an
-	// address. The token is added as the query parameter "token". Default: the ui_url of the file's
-	// verification flow.
+	// VerificationURL is the absolute URL that verification links point to, and links that change
+	// an address. The token is added as the query parameter "token". Default: the ui_url of the
+	// file's verification flow.
 	VerificationURL string
 
-	// RecoveryURL is the absolute URL that recovery links point to, likewise. Default: the ui_url of
-	// the file's recovery flow.
+	// RecoveryURL is the absolute URL that recovery links point to, likewise. Default: the ui_url
+	// of the file's recovery flow.
 	RecoveryURL string
 
 	// Wrap wraps every hook, for example for tracing: what it returns runs instead. New, each
@@ -91,8 +91,8 @@ type Options struct {
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
 
-	// OnError answers for Middleware if a hook at Before refuses or fails, or if the request names a
-	// bad return URL. Default: Pipeline.AnswerError.
+	// OnError answers for Middleware if a hook at Before refuses or fails, or if the request names
+	// a bad return URL. Default: Pipeline.AnswerError.
 	OnError func(w http.ResponseWriter, r *http.Request, err error)
 
 	// JSON reports whether a client wants JSON instead of redirects and plain text. A redirect then

@@ -43,10 +43,11 @@ type Pipeline struct {
 // At login, Run allows revoke_active_sessions without a session, because the host may issue one
 // afterwards. Two logins at the same time then leave two sessions.
 //
-// An error that a hook caused is a [*HookError], also a [Refusal]. Run also returns ErrNoExchange, ErrOtherPipeline,
-// ErrUnknownPoint, ErrNested, ErrAnswered, ErrPhaseSkipped, the store's error if its transaction
-// fails, and ctx.Err() if ctx has ended. It returns ErrBadReturnURL in a flow with a redirect that
-// follows return_to, except at Failed. Run is safe for concurrent use with different exchanges.
+// An error that a hook caused is a [*HookError], also a [Refusal]. Run also returns ErrNoExchange,
+// ErrOtherPipeline, ErrUnknownPoint, ErrNested, ErrAnswered, ErrPhaseSkipped, the store's error if
+// its transaction fails, and ctx.Err() if ctx has ended. It returns ErrBadReturnURL in a flow with
+// a redirect that follows return_to, except at Failed. Run is safe for concurrent use with
+// different exchanges.
 func (p *Pipeline) Run(ctx context.Context, flow Flow, phase Phase, strategy Strategy) (handled bool, err error) {
 	x, all, err := p.enter(ctx, flow, phase, strategy)
 	if err != nil {

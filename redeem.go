@@ -59,10 +59,12 @@ func (t Token) changeData() (data changeData, err error) {
 // unchanged, and the token is not consumed.
 //
 // Redeem returns ErrBadToken if the token is unknown, already used or expired; if it was used and
-// has not expired, the error is also [ErrUsedToken]. It returns ErrNotConfigured if the store is not
-// a [TokenStore]. It needs no exchange and is safe for concurrent use. Call it for a POST: mail
+// has not expired, the error is also [ErrUsedToken]. It returns ErrNotConfigured if the store is
+// not a [TokenStore]. It needs no exchange and is safe for concurrent use. Call it for a POST: mail
 // scanners follow links, so the linked page should show a button.
-func (p *Pipeline) Redeem(ctx context.Context, token string, confirm func(ctx context.Context, t Token) error) error {
+func (p *Pipeline) Redeem(
+	ctx context.Context, token string, confirm func(ctx context.Context, t Token) error,
+) error {
 	return p.redeemLink(ctx, token, p.checkChange(confirm), PurposeVerification, PurposeAddressChange)
 }
 
@@ -71,13 +73,18 @@ func (p *Pipeline) Redeem(ctx context.Context, token string, confirm func(ctx co
 // revoke_active_sessions: call RedeemRecovery in the save of a Complete of the recovery flow. If
 // t.Address was not verified before, the identity may be that of somebody else who registered with
 // the address. Then confirm also removes every other credential.
-func (p *Pipeline) RedeemRecovery(ctx context.Context, token string, confirm func(ctx context.Context, t Token) error) error {
+func (p *Pipeline) RedeemRecovery(
+	ctx context.Context, token string, confirm func(ctx context.Context, t Token) error,
+) error {
 	return p.redeemLink(ctx, token, confirm, PurposeRecovery)
 }
 
+// A confirmFunc makes the change that a token is for.
+type confirmFunc = func(ctx context.Context, t Token) error
+
 // redeemLink redeems the secret of a link that has one of the purposes.
 func (p *Pipeline) redeemLink(
-	ctx context.Context, secret string, confirm func(ctx context.Context, t Token) error, purposes ...Purpose,
+	ctx context.Context, secret string, confirm confirmFunc, purposes ...Purpose,
 ) error {
 	if p.tokens == nil {
 		return fmt.Errorf("%w: Redeem needs a TokenStore", ErrNotConfigured)
@@ -100,7 +107,7 @@ func unknownToken(err error) bool { return is(err, ErrNotFound) && !is(err, ErrU
 
 // redeem consumes a token and calls confirm, in one transaction.
 func (p *Pipeline) redeem(
-	ctx context.Context, consume func(ctx context.Context) (Token, error), confirm func(ctx context.Context, t Token) error,
+	ctx context.Context, consume func(ctx context.Context) (Token, error), confirm confirmFunc,
 ) error {
 	var cause error
 	confirmed := false
@@ -139,7 +146,7 @@ func (p *Pipeline) redeem(
 }
 
 // checkChange returns a confirm that first checks what flowhook knows about an address change.
-func (p *Pipeline) checkChange(confirm func(ctx context.Context, t Token) error) func(ctx context.Context, t Token) error {
+func (p *Pipeline) checkChange(confirm confirmFunc) confirmFunc {
 	return func(ctx context.Context, t Token) error {
 		if t.Purpose == PurposeAddressChange {
 			data, err := t.changeData()
@@ -154,8 +161,8 @@ func (p *Pipeline) checkChange(confirm func(ctx context.Context, t Token) error)
 	}
 }
 
-// requireSession returns ErrBadToken if the session that asked for a change has ended. An empty ID is
-// that of a session of the host's own, which flowhook cannot look up.
+// requireSession returns ErrBadToken if the session that asked for a change has ended. An empty ID
+// is that of a session of the host's own, which flowhook cannot look up.
 func (p *Pipeline) requireSession(ctx context.Context, identityID, id string) error {
 	if id == "" {
 		return nil
@@ -175,12 +182,12 @@ func (p *Pipeline) requireSession(ctx context.Context, identityID, id string) er
 const maxAttempts = 5
 
 // RedeemCode is [Pipeline.Redeem] and [Pipeline.RedeemRecovery] for a code that a user has typed;
-// white space in it does not matter. The page must know whom the code was sent to: the identity, and
-// the address, of which only Via and Value count.
+// white space in it does not matter. The page must know whom the code was sent to: the identity,
+// and the address, of which only Via and Value count.
 //
 // Only the code that was sent last is valid. After five wrong attempts it is dead, and the user
-// must request another. Attempts are counted by the store, across processes, and a rollback does not
-// take them back. So RedeemCode must not be called in a transaction of the store; it returns an
+// must request another. Attempts are counted by the store, across processes, and a rollback does
+// not take them back. So RedeemCode must not be called in a transaction of the store; it returns an
 // error then. To sign the user in, call Complete when it has returned.
 //
 // RedeemCode returns ErrBadToken if the code is wrong, expired, dead or, which is also

@@ -96,7 +96,8 @@ func (x *Exchange) redirect(to string, status int) {
 	x.Writer.WriteHeader(status)
 }
 
-// A continuation is a redirect in the form in which Kratos tells API clients what to do after a flow.
+// A continuation is a redirect in the form in which Kratos tells API clients what to do after a
+// flow.
 type continuation struct {
 	ContinueWith [1]struct {
 		Action string `json:"action"`
@@ -104,8 +105,8 @@ type continuation struct {
 	} `json:"continue_with"`
 }
 
-// A locationChange is a redirect in the form in which Kratos tells API clients that a browser has to
-// go on.
+// A locationChange is a redirect in the form in which Kratos tells API clients that a browser has
+// to go on.
 type locationChange struct {
 	Error struct {
 		ID      string `json:"id"`
@@ -129,7 +130,8 @@ func (x *Exchange) redirectJSON(to string) {
 		status = http.StatusUnprocessableEntity
 		c := locationChange{To: to}
 		c.Error.ID, c.Error.Code, c.Error.Status = "browser_location_change_required", status, http.StatusText(status)
-		c.Error.Reason, c.Error.Message = "To go on, open redirect_browser_to in a browser.", "the browser must change its location"
+		c.Error.Reason = "To go on, open redirect_browser_to in a browser."
+		c.Error.Message = "the browser must change its location"
 		body = c
 	}
 	h := x.Writer.Header()

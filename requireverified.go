@@ -54,8 +54,8 @@ var errNoAddresses = errors.New("the identity has no addresses, so none can be v
 
 // Run passes if the addresses of x.Identity are verified. Otherwise it sends the emails in a
 // transaction of its own, because nothing else of a refused login remains, and redirects a browser
-// to the page that asks the user to confirm the address. A redirect cannot undo what is saved, so at
-// After it refuses every client, and sends nothing.
+// to the page that asks the user to confirm the address. A redirect cannot undo what is saved, so
+// at After it refuses every client, and sends nothing.
 func (g *verifiedGate) Run(ctx context.Context, x *Exchange) error {
 	if x.identityID() == "" {
 		return ErrNoIdentity

@@ -58,13 +58,15 @@ func (m *mailing) letter(secret string) letter.Letter {
 
 // create creates a token. It returns the email with it, and its hash, or nil if an email was sent
 // within the interval.
-func (m *mailing) create(ctx context.Context, p *Pipeline, identityID string, a Address, data []byte) (*Message, []byte, error) {
+func (m *mailing) create(
+	ctx context.Context, p *Pipeline, identityID string, a Address, data []byte,
+) (message *Message, hash []byte, err error) {
 	var secret string
-	var hash []byte
 	if m.code {
 		secret = token.NewCode()
 		hash = m.codes[0].Hash(secret, codeSalt(m.purpose, identityID, a)...)
-		// One time in a million, the code is that of an older token, whose hash would be in the way.
+		// One time in a million, the code is that of an older token, whose hash would be in the
+		// way.
 		if err := p.tokens.DeleteToken(ctx, hash); err != nil {
 			return nil, nil, err
 		}
@@ -80,8 +82,7 @@ func (m *mailing) create(ctx context.Context, p *Pipeline, identityID string, a 
 	if err != nil || !created {
 		return nil, nil, err
 	}
-	message := newMessage(a, m.letter(secret))
-	return &message, hash, nil
+	return newMessage(a, m.letter(secret)), hash, nil
 }
 
 // codeSalt is what the hash of a code depends on besides the code.
@@ -90,8 +91,8 @@ func codeSalt(p Purpose, identityID string, a Address) []string {
 }
 
 // newMessage returns the email with a letter.
-func newMessage(to Address, l letter.Letter) Message {
-	return Message{Via: to.Via, To: to.Value, Subject: l.Subject, Text: l.Text, HTML: l.HTML, Link: l.Link, Code: l.Code}
+func newMessage(to Address, l letter.Letter) *Message {
+	return &Message{to.Via, to.Value, l.Subject, l.Text, l.HTML, l.Link, l.Code}
 }
 
 // micro returns the current time with the precision of a store.
@@ -163,8 +164,8 @@ func (p *Pipeline) logBadAddress(ctx context.Context, x *Exchange, i int) {
 // SendRecovery has a transaction of its own. It returns after the emails have left; with
 // Options.Outbox, after they are in the queue. An email that the courier could not send is logged,
 // and the next call sends another. SendRecovery returns the store's error, ErrNotConfigured if the
-// pipeline has no [TokenStore], courier, URL or secrets, and ErrNested if ctx is in a transaction or
-// x in a run. To keep others from measuring whether an account exists, call it after you have
+// pipeline has no [TokenStore], courier, URL or secrets, and ErrNested if ctx is in a transaction
+// or x in a run. To keep others from measuring whether an account exists, call it after you have
 // answered, or set Options.Outbox.
 func (p *Pipeline) SendRecovery(ctx context.Context, x *Exchange) error {
 	m := &p.serving(x).recovery

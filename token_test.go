@@ -59,6 +59,7 @@ func TestSendRecovery(t *testing.T) {
 				d.Clock.Add(time.Minute)
 				require.NoError(t, sendRecovery(d, row.addresses...))
 				require.Len(t, d.Mail.Take(), len(row.want))
+				require.NotContains(t, d.Log.String(), "an email was not sent")
 			})
 		}
 	}

@@ -28,7 +28,8 @@ func needsVerification(b *builder) []requirement {
 	return []requirement{requireStore[TokenStore](b), requireLink(b), requireCourier(b)}
 }
 
-// checkVerificationURL reports once, not for each hook, what is wrong with the file's URL for links.
+// checkVerificationURL reports once, not for each hook, what is wrong with the file's URL for
+// links.
 func (b *builder) checkVerificationURL() {
 	if url := b.file.Verification.URL; b.VerificationURL == "" && url.Node != nil && !b.badURL {
 		b.badURL = true
@@ -62,7 +63,8 @@ func newVerify(b *builder, e *conf.Entry) Hook {
 	return v
 }
 
-// mailingConfig reads the config of an entry that may set the lifespan and the interval of a mailing.
+// mailingConfig reads the config of an entry that may set the lifespan and the interval of a
+// mailing.
 func (b *builder) mailingConfig(e *conf.Entry, m *mailing) (ok bool) {
 	config := struct {
 		Lifespan string `yaml:"lifespan"`
@@ -87,8 +89,8 @@ func (b *builder) setMailing(e *conf.Entry, m *mailing, lifespan, interval strin
 }
 
 // Run emails every address of x.Identity that is not verified. If an address is bad, Run logs that
-// and still serves the others. It returns an error only if there are no others. At login, a verified
-// address is enough.
+// and still serves the others. It returns an error only if there are no others. At login, a
+// verified address is enough.
 func (v *verifier) Run(ctx context.Context, x *Exchange) error {
 	if x.identityID() == "" {
 		return ErrNoIdentity

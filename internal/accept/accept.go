@@ -36,8 +36,8 @@ type preference struct {
 	weight    int // of that entry, 0 to 1000
 }
 
-// update takes an entry of the header into account. The most precise one counts, and of two that are
-// equally precise the first.
+// update takes an entry of the header into account. The most precise one counts, and of two that
+// are equally precise the first.
 func (p *preference) update(media string, weight int, exact, group string) {
 	precision := 0
 	switch media {

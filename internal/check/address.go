@@ -19,8 +19,9 @@ func emailSentFirst(c *Config, r *report) {
 		for i := shows + 1; i < len(chain.Hooks); i++ {
 			if h := chain.Hooks[i]; chain.AnsweredBy[i] == nil && !found[h] {
 				found[h] = true
-				r.hook(h, "move it before show_verification_ui", "hook %q does not run if a verification email was sent: "+
-					"show_verification_ui at %s then answers before it", h.Name(), by.Where())
+				r.hook(h, "move it before show_verification_ui", "hook %q does not run if "+
+					"a verification email was sent: show_verification_ui at %s then answers before it",
+					h.Name(), by.Where())
 			}
 		}
 	}

@@ -16,8 +16,8 @@ func NewSecret() string {
 	return base64.RawURLEncoding.EncodeToString(secret[:])
 }
 
-// Hash returns the SHA-256 of a secret. It hashes the text and not the bytes that it encodes, so that
-// a secret has only one spelling.
+// Hash returns the SHA-256 of a secret. It hashes the text and not the bytes that it encodes, so
+// that a secret has only one spelling.
 func Hash(secret string) []byte {
 	sum := sha256.Sum256([]byte(secret))
 	return sum[:]
