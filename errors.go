@@ -158,14 +158,17 @@ func findRefusal(err error) (r *Refusal, problem error) {
 // sound returns the error of a hook. If it is a Refusal that cannot be sent, sound returns an error
 // that says so and is no Refusal.
 func sound(err error) error {
-	switch r, problem := findRefusal(err); {
-	case problem == nil:
+	r, problem := findRefusal(err)
+	if problem == nil {
 		return err
-	case r == nil || r.Err == nil:
-		return problem
-	default:
-		return fmt.Errorf("%w: %w", problem, r.Err)
 	}
+	if r == nil || r.Err == nil {
+		return problem
+	}
+	if inner, _ := findRefusal(r.Err); inner != nil { // it must not be sent in place of r
+		return problem
+	}
+	return fmt.Errorf("%w: %w", problem, r.Err)
 }
 
 var errNilRefusal = errors.New("returned a nil *Refusal; return nil to pass")

@@ -126,7 +126,7 @@ func (p *Pipeline) refuse(w http.ResponseWriter, r *http.Request, refusal *Refus
 		http.Error(w, cmp.Or(refusal.Text, title), status)
 		return
 	}
-	body, _ := json.Marshal(problem{title, status, refusal.Text, refusal.Code, refusal.Field})     // strings cannot fail
+	body, _ := json.Marshal(problem{title, status, refusal.Text, refusal.Code, refusal.Field})     // cannot fail
 	for _, name := range []string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified"} { // as http.Error does
 		h.Del(name)
 	}

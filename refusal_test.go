@@ -152,6 +152,7 @@ func TestRefusal_Invalid(t *testing.T) {
 		{"just below", &flowhook.Refusal{Status: 399}, "refused with status 399;", nil},
 		{"just above", &flowhook.Refusal{Status: 500, Err: errCause}, "refused with status 500;", errCause},
 		{"negative", &flowhook.Refusal{Status: -1}, "refused with status -1;", nil},
+		{"caused by another", &flowhook.Refusal{Status: 302, Err: flowhook.Refuse(409, "", "")}, "refused with status 302;", nil},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			b := flowtest.NewRunTest(t)
