@@ -126,8 +126,10 @@ func (p *Pipeline) refuse(w http.ResponseWriter, r *http.Request, refusal *Refus
 		http.Error(w, cmp.Or(refusal.Text, title), status)
 		return
 	}
-	body, _ := json.Marshal(problem{title, status, refusal.Text, refusal.Code, refusal.Field})     // cannot fail
-	for _, name := range []string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified"} { // as http.Error does
+	body, _ := json.Marshal(problem{title, status, refusal.Text, refusal.Code, refusal.Field}) // cannot fail
+
+	// As http.Error does.
+	for _, name := range []string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified"} {
 		h.Del(name)
 	}
 	h.Set("Content-Type", "application/problem+json")
