@@ -1,6 +1,7 @@
 // Package hookpage serves a page about a pipeline for the operators of a service. The page shows
 // the lanes of each flow, with their hooks in the order they run, and the findings of
-// [flowhook.Config.Check]. With a [Recorder], it shows how often each hook ran.
+// [flowhook.Config.Check]. With a [Recorder], it shows how often each hook ran, answered,
+// refused and failed.
 package hookpage
 
 import (

@@ -170,7 +170,8 @@ selfservice:
 	page := get(t, p, hookpage.Options{Recorder: recorder})
 	require.NotContains(t, words(page), "not recorded")
 	got, _ := lane(t, page, "login by any strategy")
-	inOrder(t, got, "audit", "ran 3, answered 0, failed 0", "redirect", "ran 3, answered 3, failed 0")
+	inOrder(t, got, "audit", "ran 3, answered 0, refused 0, failed 0",
+		"redirect", "ran 3, answered 3, refused 0, failed 0")
 }
 
 func TestLane_NoEmptySteps(t *testing.T) {

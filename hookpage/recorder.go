@@ -10,9 +10,12 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// A Recorder records what hooks do, for the page: how often they run, answer and fail, how long
-// they take, and when and how they last failed. Make it with [NewRecorder]. Pass its Wrap to
+// A Recorder records what hooks do, for the page: how often they run, answer, refuse and fail, how
+// long they take, and when and how they last failed. Make it with [NewRecorder]. Pass its Wrap to
 // flowhook as Options.Wrap, and the Recorder to [Handler].
+//
+// A hook that returns a [flowhook.Refusal] has refused, even if it has also answered or its time is
+// up. A Refusal is not a failure, unless its status is impossible.
 //
 // A Recorder tells entries apart by point, name and position. After a Reload, an entry at an
 // unchanged position continues its record. Records of removed entries stay in memory.
@@ -40,27 +43,42 @@ func (r *Recorder) Wrap(p flowhook.Point, name string, next flowhook.Hook) flowh
 		began, returned := r.now(), false
 		defer func() {
 			if !returned { // a panic or a Goexit, which continues
-				rec.end(r.now(), began, false, "panic")
+				rec.end(r.now(), began, "panic")
 			}
 		}()
 		err := next.Run(ctx, x)
 		returned = true
-		rec.end(r.now(), began, x.Answered(), failure(err))
+		outcome := outcomeOf(err)
+		if outcome == passed && x.Answered() {
+			outcome = answered
+		}
+		rec.end(r.now(), began, outcome)
 		return err
 	})
 }
 
-// failure returns the kind of an error in one word, and "" for nil. It never returns the error's
-// text, which may name a user.
-func failure(err error) (kind string) {
+// These are the outcomes of a run. Any other outcome is the kind of a failure.
+const (
+	passed   = ""
+	answered = "answered"
+	refused  = "refused"
+)
+
+// outcomeOf returns the outcome of a run that returned err. It never returns the error's text,
+// which may name a user.
+func outcomeOf(err error) (outcome string) {
 	defer func() {
 		if recover() != nil { // the error panics when it is inspected
-			kind = "error"
+			outcome = "error"
 		}
 	}()
+	if err == nil {
+		return passed
+	}
+	var refusal *flowhook.Refusal
 	switch {
-	case err == nil:
-		return ""
+	case errors.As(err, &refusal):
+		return refused
 	case errors.Is(err, context.DeadlineExceeded):
 		return "timeout"
 	case errors.Is(err, context.Canceled):
@@ -111,23 +129,26 @@ type record struct {
 
 // stats are the figures of one hook. The percentiles are of the last 256 runs.
 type stats struct {
-	Runs, Answered, Failed uint64
-	P50, P95               time.Duration
-	LastFailure            time.Time
-	Kind                   string // of the last failure: error, panic, timeout or canceled
+	Runs, Answered, Refused, Failed uint64
+	P50, P95                        time.Duration
+	LastFailure                     time.Time
+	Kind                            string // of the last failure: error, panic, timeout or canceled
 }
 
-func (r *record) end(now, began time.Time, answered bool, failure string) {
+func (r *record) end(now, began time.Time, outcome string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.took[r.total.Runs%samples] = now.Sub(began)
 	r.total.Runs++
-	switch {
-	case failure != "":
-		r.total.Failed++
-		r.total.LastFailure, r.total.Kind = now, failure
+	switch outcome {
+	case passed:
 	case answered:
 		r.total.Answered++
+	case refused:
+		r.total.Refused++
+	default:
+		r.total.Failed++
+		r.total.LastFailure, r.total.Kind = now, outcome
 	}
 }
 

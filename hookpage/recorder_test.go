@@ -3,6 +3,7 @@ package hookpage
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -23,6 +24,8 @@ var loginAfter = flowhook.Point{Flow: flowhook.Login, Phase: flowhook.After, Str
 func nothing(context.Context, *flowhook.Exchange) error { return nil }
 
 func fails(context.Context, *flowhook.Exchange) error { return errors.New("no") }
+
+func refuses(err error) act { return func(context.Context, *flowhook.Exchange) error { return err } }
 
 func answers(status int) act {
 	return func(_ context.Context, x *flowhook.Exchange) error {
@@ -86,6 +89,19 @@ func TestRecorder_Outcomes(t *testing.T) {
 			stats{Runs: 1, Failed: 1, Kind: "timeout"}, 0},
 		"canceled": {func(context.Context, *flowhook.Exchange) error { return context.Canceled },
 			stats{Runs: 1, Failed: 1, Kind: "canceled"}, 0},
+		"refuses":           {refuses(flowhook.Refuse(403, "no", "")), stats{Runs: 1, Refused: 1}, 0},
+		"refuses_by_status": {refuses(&flowhook.Refusal{}), stats{Runs: 1, Refused: 1}, 0},
+		"refuses_in_wrapped_error": {refuses(fmt.Errorf("a: %w", errors.Join(io.EOF, flowhook.Refuse(409, "", "")))),
+			stats{Runs: 1, Refused: 1}, 0},
+		"refuses_because_of_timeout": {refuses(&flowhook.Refusal{Status: 408, Err: context.DeadlineExceeded}),
+			stats{Runs: 1, Refused: 1}, 0},
+		"answers_and_refuses": {func(_ context.Context, x *flowhook.Exchange) error {
+			x.Writer.WriteHeader(302)
+			return flowhook.Refuse(403, "no", "")
+		}, stats{Runs: 1, Refused: 1}, 0},
+		"refuses_with_200":    {refuses(flowhook.Refuse(200, "no", "")), stats{Runs: 1, Failed: 1, Kind: "error"}, 0},
+		"refuses_with_500":    {refuses(flowhook.Refuse(500, "no", "")), stats{Runs: 1, Failed: 1, Kind: "error"}, 0},
+		"returns_nil_refusal": {refuses((*flowhook.Refusal)(nil)), stats{Runs: 1, Failed: 1, Kind: "error"}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg, r := &flowhook.Config{}, NewRecorder()
@@ -97,6 +113,27 @@ func TestRecorder_Outcomes(t *testing.T) {
 			require.Equal(t, map[string]stats{"first": {Runs: 1}, "hook": row.want, "last": {Runs: row.next}},
 				statsOf(r, p))
 		})
+	}
+}
+
+// A refusal leaves the time and the kind of the last failure as they are.
+func TestRecorder_RefusalIsNoFailure(t *testing.T) {
+	cfg, r := &flowhook.Config{}, NewRecorder()
+	outcome := errors.New("no")
+	cfg.Add(loginAfter, "hook", flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error { return outcome }))
+	p := recorded(t, r, cfg)
+	failed := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	now := failed
+	r.now = func() time.Time { return now }
+	run := func() {
+		_, err := p.Run(exchange(t.Context()), flowhook.Login, flowhook.After, flowhook.Password)
+		require.ErrorIs(t, err, outcome)
+	}
+	run()
+	outcome, now = flowhook.Refuse(403, "no", ""), failed.Add(time.Hour)
+	run()
+	for _, hooks := range p.Plan().Points() {
+		require.Equal(t, stats{Runs: 2, Refused: 1, Failed: 1, LastFailure: failed, Kind: "error"}, r.stats(hooks[0]))
 	}
 }
 
@@ -121,7 +158,7 @@ func (brokenError) Error() string   { panic("broken") }
 func (brokenError) Is(_ error) bool { panic("broken") }
 
 func TestRecorder_UninspectableError(t *testing.T) {
-	require.Equal(t, "error", failure(brokenError{}))
+	require.Equal(t, "error", outcomeOf(brokenError{}))
 }
 
 func TestRecorder_Durations(t *testing.T) {

@@ -24,6 +24,19 @@
 //		}
 //	}
 //
+// A hook that refuses is in Result.Refusal:
+//
+//	func TestGuestsAreRefused(t *testing.T) {
+//		rig := hooktest.New(t, "auth.yml", options())
+//		guest := &flowhook.Identity{ID: "guest"}
+//
+//		got := rig.Complete(flowhook.Login, flowhook.Password, &flowhook.Exchange{Identity: guest}, nil)
+//
+//		if got.Refusal == nil || got.Refusal.Code != "not_invited" {
+//			t.Errorf("not refused: %v", got.Err)
+//		}
+//	}
+//
 // [Rig.Serve] does the same with a handler of the service:
 //
 //	func TestRegister(t *testing.T) {

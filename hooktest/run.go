@@ -2,6 +2,7 @@ package hooktest
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 
@@ -17,6 +18,11 @@ type Result struct {
 	// Err is the error of Run or Complete. It is http.ErrAbortHandler if a hook, or the handler of
 	// Serve, aborted the connection, and otherwise nil after Serve: the handler deals with errors.
 	Err error
+
+	// Refusal is the Refusal in Err, if a hook or save has refused. It is nil after Serve: the
+	// handler deals with Refusals, too. Status and Body are what it made of them, usually by
+	// Pipeline.AnswerError.
+	Refusal *flowhook.Refusal
 
 	// Status and Body are the answer. They are zero if Run or Complete left the answer to a
 	// handler, and if the connection was aborted. Header includes what hooks set without answering.
@@ -134,10 +140,24 @@ func (r *Rig) run(x *flowhook.Exchange,
 	if got.Err == nil {
 		got.Handled, got.Err = handled, err
 	}
+	got.Refusal = refusalIn(got.Err)
 	if !got.Handled { // the server answered because there is no handler
 		got.Status, got.Body = 0, ""
 	}
 	return got
+}
+
+// refusalIn returns the Refusal in err that a client is answered with, or nil.
+func refusalIn(err error) (r *flowhook.Refusal) {
+	defer func() {
+		if recover() != nil { // an error of the service, which panics when it is inspected
+			r = nil
+		}
+	}()
+	if !errors.As(err, &r) || r == nil || r.Status != 0 && (r.Status < 400 || r.Status > 499) {
+		return nil // save's error may have a Refusal that AnswerError does not send
+	}
+	return r
 }
 
 func newRequest() *http.Request {

@@ -16,9 +16,12 @@
 //   - flowhook.flow, flowhook.phase and flowhook.strategy are the point of the run. For a flow-wide
 //     hook, too, the strategy is that of the run. Without a strategy, there is no such attribute.
 //   - flowhook.hook is the name of the hook in the file.
-//   - flowhook.outcome is passed, answered or failed. An answer that the pipeline rejects, such as
-//     a status of 400 at after or a second WriteHeader, is failed.
-//   - error.type is present if the hook failed. Then the status of the span is Error, too.
+//   - flowhook.outcome is passed, answered, refused or failed. It is refused if the hook returned a
+//     flowhook.Refusal, even if it has also answered. An answer that the pipeline rejects, such as
+//     a status of 400 at after or a second WriteHeader, is failed. So is a Refusal with a status
+//     that is not 400 to 499.
+//   - error.type is present if the hook failed. Then the status of the span is Error, too. A hook
+//     that refused has not failed.
 //
 // # Failures
 //

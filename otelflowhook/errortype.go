@@ -19,18 +19,36 @@ var known = []struct {
 }{
 	{context.DeadlineExceeded, "timeout"},
 	{context.Canceled, "context_canceled"},
+	{flowhook.ErrUsedToken, "flowhook.ErrUsedToken"}, // before the two that it also is
 	{flowhook.ErrNotFound, "flowhook.ErrNotFound"},
 	{flowhook.ErrNoSession, "flowhook.ErrNoSession"},
 	{flowhook.ErrBadToken, "flowhook.ErrBadToken"},
+	{flowhook.ErrBadAddress, "flowhook.ErrBadAddress"},
 	{flowhook.ErrBadReturnURL, "flowhook.ErrBadReturnURL"},
 	{flowhook.ErrNotConfigured, "flowhook.ErrNotConfigured"},
 	{flowhook.ErrNoExchange, "flowhook.ErrNoExchange"},
 	{flowhook.ErrNoIdentity, "flowhook.ErrNoIdentity"},
+	{flowhook.ErrNoPrevious, "flowhook.ErrNoPrevious"},
 	{flowhook.ErrUnknownPoint, "flowhook.ErrUnknownPoint"},
 	{flowhook.ErrPhaseSkipped, "flowhook.ErrPhaseSkipped"},
 	{flowhook.ErrAnswered, "flowhook.ErrAnswered"},
 	{flowhook.ErrNested, "flowhook.ErrNested"},
 	{flowhook.ErrOtherPipeline, "flowhook.ErrOtherPipeline"},
+}
+
+// refuses reports whether an error of a hook is a Refusal. The methods of an error may panic: see
+// errorType.
+func refuses(err error) (yes bool) {
+	defer func() {
+		if recover() != nil {
+			yes = false
+		}
+	}()
+	if err == nil {
+		return false // without an allocation
+	}
+	var r *flowhook.Refusal
+	return errors.As(err, &r)
 }
 
 // errorType returns the error.type of an error of a hook. The methods of an error may panic, such

@@ -17,6 +17,7 @@ type series struct {
 	start    []trace.SpanStartOption
 	passed   outcome
 	answered outcome
+	refused  outcome
 }
 
 // An outcome has the attributes that are known only when a run ends.
@@ -37,6 +38,7 @@ func newSeries(p flowhook.Point, hook string) *series {
 	s := &series{common: common, start: []trace.SpanStartOption{trace.WithAttributes(common...)}}
 	s.passed = s.outcome("passed")
 	s.answered = s.outcome("answered")
+	s.refused = s.outcome("refused")
 	return s
 }
 

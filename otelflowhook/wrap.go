@@ -95,6 +95,8 @@ func (h *hook) Run(ctx context.Context, x *flowhook.Exchange) error {
 	err := h.next.Run(ctx, x)
 	returned = true
 	switch {
+	case refuses(err):
+		h.end(ctx, span, began, s.refused)
 	case err != nil:
 		h.fail(ctx, span, s, began, errorType(err))
 	case x.Answered():

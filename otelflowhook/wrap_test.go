@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime"
@@ -24,6 +25,8 @@ import (
 const scope = "github.com/flowhook/flowhook/otelflowhook"
 
 var errRefused = errors.New("refused")
+
+func returns(err error) act { return func(context.Context, *flowhook.Exchange) error { return err } }
 
 // ending returns how a function ends: "returned", "goexit" or the value of its panic.
 func ending(f func()) (how any) {
@@ -58,7 +61,23 @@ func TestHook_Outcome(t *testing.T) {
 			return nil
 		}, "passed", "", "returned", false, false},
 		{"redirects", flowhook.Redirect("/news").Run, "answered", "", "returned", true, false},
-		{"refuses", func(context.Context, *flowhook.Exchange) error { return errRefused },
+		{"refuses", returns(flowhook.Refuse(http.StatusForbidden, "not_invited", "You are not invited.")),
+			"refused", "", "returned", false, true},
+		{"refuses in a wrapped error", returns(fmt.Errorf("a: %w", errors.Join(errRefused, &flowhook.Refusal{}))),
+			"refused", "", "returned", false, true},
+		{"refuses because of a timeout", returns(&flowhook.Refusal{Status: 408, Err: context.DeadlineExceeded}),
+			"refused", "", "returned", false, true},
+		{"answers, then returns a Refusal", func(_ context.Context, x *flowhook.Exchange) error {
+			x.Writer.WriteHeader(http.StatusOK)
+			return flowhook.Refuse(http.StatusForbidden, "not_invited", "")
+		}, "refused", "", "returned", false, true},
+		{"refuses with status 200", returns(flowhook.Refuse(http.StatusOK, "", "")),
+			"failed", "*errors.errorString", "returned", false, true},
+		{"refuses with status 500", returns(&flowhook.Refusal{Status: 500, Err: context.Canceled}),
+			"failed", "context_canceled", "returned", false, true},
+		{"returns a nil Refusal", returns((*flowhook.Refusal)(nil)),
+			"failed", "*errors.errorString", "returned", false, true},
+		{"returns an error", returns(errRefused),
 			"failed", "*errors.errorString", "returned", false, true},
 		{"answers, then refuses", func(_ context.Context, x *flowhook.Exchange) error {
 			x.Writer.WriteHeader(http.StatusOK)
@@ -165,6 +184,22 @@ func TestHook_PanicIsLoggedWithItsStack(t *testing.T) {
 	_, err = pipeline.Run(ctx, flowhook.Login, flowhook.After, flowhook.Password)
 	require.EqualError(t, errors.Unwrap(err), "panic: oh")
 	assert.Contains(t, log.String(), "throwsDeepInside")
+}
+
+// Neither the text of a Refusal nor its cause is recorded, because both may contain personal data.
+func TestHook_RefusalIsNotRecorded(t *testing.T) {
+	r := newRig(t)
+	refusal := &flowhook.Refusal{Code: canaryToken, Text: canaryAddress, Field: canaryPassword,
+		Err: errors.New(canarySecret)}
+	pipeline := r.pipeline(loginAfter, "gate", returns(refusal))
+	ctx, _ := newExchange(t.Context())
+	_, err := pipeline.Run(ctx, flowhook.Login, flowhook.After, flowhook.Password)
+	require.ErrorIs(t, err, refusal)
+	text := r.text()
+	assert.Contains(t, text, "refused")
+	for _, canary := range []string{canaryToken, canaryAddress, canaryPassword, canarySecret} {
+		assert.NotContains(t, text, canary)
+	}
 }
 
 func TestHook_ErrorIsUnchanged(t *testing.T) {
