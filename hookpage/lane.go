@@ -61,7 +61,7 @@ func (l *lane) hooks(phase flowhook.Phase, hooks []flowhook.HookInfo) {
 		if h.NeverRuns {
 			continue
 		}
-		l.custom = l.custom || h.Custom
+		l.mayAnswer = l.mayAnswer || mayAnswer(h)
 		l.emails = l.emails || sendsEmail(h)
 		l.answered = target(h) // no hook runs after a redirect
 	}
@@ -83,8 +83,8 @@ func (l *lane) finish() {
 		l.add(item{Text: "The answer is sent: 302 to " + l.answered + ". Nothing was saved."})
 	case l.answered != "":
 		l.add(item{Text: "The answer is sent: 302 to " + l.answered + "."})
-	case l.custom:
-		l.add(item{Text: "Your handler answers, unless a custom hook has answered."})
+	case l.mayAnswer:
+		l.add(item{Text: "Your handler answers, unless a hook has answered."})
 	default:
 		l.add(item{Text: "Your handler answers."})
 	}
@@ -100,7 +100,7 @@ func (l *lane) fail(hooks []flowhook.HookInfo) {
 	if l.answered != "" {
 		l.add(item{Text: "The answer is sent: 302 to " + l.answered + "."})
 	} else { // redirect is the only built-in hook that is allowed here
-		l.add(item{Text: "Your handler answers with the error, unless a custom hook has answered."})
+		l.add(item{Text: "Your handler answers with the error, unless a hook has answered."})
 	}
 	l.Failed, l.Steps = l.Steps[0], steps
 }

@@ -116,7 +116,7 @@ selfservice:
 `), opts))
 	text, _ := lane(t, page, "invite by badge")
 	inOrder(t, text, "Your handler does its own work", "your handler stores its changes", "audit",
-		"unless a custom hook has answered")
+		"unless a hook has answered")
 	text, _ = lane(t, page, "login by badge")
 	inOrder(t, text, "Your handler identifies the user.")
 }
@@ -178,7 +178,7 @@ func TestLane_NoEmptySteps(t *testing.T) {
 	text, _ := lane(t, get(t, build(t, parse(t, `{selfservice: {login: {after: [{hook: audit}]}}}`), options())),
 		"login by any strategy")
 	inOrder(t, text, "Request", "The request arrives", "Your service", "One transaction", "audit",
-		"Commit and answer", "Your handler answers, unless a custom hook has answered")
+		"Commit and answer", "Your handler answers, unless a hook has answered")
 	for _, absent := range []string{"before", "Before saving", "If it fails", "failed"} {
 		require.NotContains(t, text, absent)
 	}
@@ -208,7 +208,7 @@ func TestLane_CustomDescription(t *testing.T) {
 	cfg.Add(flowhook.Point{Flow: flowhook.Login, Phase: flowhook.After}, "gate", described{idle})
 	page := get(t, build(t, cfg, options()))
 	text, _ := lane(t, page, "login by any strategy")
-	inOrder(t, text, "gate flow-wide Lets <b>staff</b> in. at ", "unless a custom hook has answered")
+	inOrder(t, text, "gate flow-wide Lets <b>staff</b> in. at ", "unless a hook has answered")
 	require.NotContains(t, text, "without a description")
 	require.NotContains(t, page, "<b>staff")
 }
@@ -216,3 +216,17 @@ func TestLane_CustomDescription(t *testing.T) {
 type described struct{ flowhook.Hook }
 
 func (described) Describe() string { return "Lets <b>staff</b> in." }
+
+// The built-in hooks that may answer or send emails say so in the last step.
+func TestHandler_AddressHooks(t *testing.T) {
+	for _, row := range []struct{ text, answer, emails string }{
+		{"login: {after: {hooks: [{hook: require_verified_address}]}}", "Your handler answers, unless a hook has answered.", ""},
+		{"login: {after: {hooks: [{hook: show_verification_ui}]}}", "Your handler answers, unless a hook has answered.", ""},
+		{"settings: {after: {hooks: [{hook: notify_previous_addresses}]}}", "Your handler answers.", "The emails are sent."},
+		{"settings: {after: {hooks: [{hook: verify_new_address}]}}", "Your handler answers.", "The emails are sent."},
+	} {
+		text := words(get(t, build(t, parse(t, "selfservice: {flows: {"+row.text+"}}"), options())))
+		require.Contains(t, text, row.answer, row.text)
+		require.Equal(t, row.emails != "", strings.Contains(text, "The emails are sent."), row.text)
+	}
+}

@@ -37,13 +37,13 @@ type lane struct {
 	Steps  []*step
 	Failed *step // nil: no hooks at failed
 
-	answered string // the target of the redirect that has answered by the last step; "": none
-	closed   bool   // a redirect answered before anything was saved
-	emails   bool   // a hook that runs sends email
-	custom   bool   // a custom hook runs
-	number   int    // of the last item
-	recorder *Recorder
-	shown    map[flowhook.Finding]*lane // the lane that shows the finding in full
+	answered  string // the target of the redirect that has answered by the last step; "": none
+	closed    bool   // a redirect answered before anything was saved
+	emails    bool   // a hook that runs sends email
+	mayAnswer bool   // a hook that may answer runs
+	number    int    // of the last item
+	recorder  *Recorder
+	shown     map[flowhook.Finding]*lane // the lane that shows the finding in full
 }
 
 // A step is a titled box of items.

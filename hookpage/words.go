@@ -35,8 +35,18 @@ var consequences = map[flowhook.Phase]string{
 	flowhook.Failed:        "It replaces your handler's answer.",
 }
 
+// sendsEmail reports whether a hook sends emails with the commit.
 func sendsEmail(h flowhook.HookInfo) bool {
-	return !h.Custom && (h.Name == "verify" || h.Name == "verification")
+	switch h.Name {
+	case "verify", "verification", "notify_previous_addresses", "verify_new_address":
+		return !h.Custom
+	}
+	return false
+}
+
+// mayAnswer reports whether a hook that is no redirect may answer.
+func mayAnswer(h flowhook.HookInfo) bool {
+	return h.Custom || h.Name == "require_verified_address" || h.Name == "show_verification_ui"
 }
 
 // proofs are what the handler checks for each strategy.
