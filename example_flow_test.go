@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -444,3 +445,89 @@ func ExampleMustFromContext() {
 	// hello, alice
 	// flowhook: no exchange in the context; wrap the route in Middleware
 }
+
+func ExampleRefuse() {
+	var cfg flowhook.Config
+	cfg.Add(flowhook.Point{Flow: flowhook.Login, Phase: flowhook.BeforePersist}, "closed_on_sundays", flowhook.HookFunc(
+		func(context.Context, *flowhook.Exchange) error {
+			return flowhook.Refuse(http.StatusForbidden, "closed", "We are closed on Sundays.")
+		}))
+	pipeline, err := flowhook.New(&cfg, flowhook.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		log.Fatal(err)
+	}
+	login := pipeline.Middleware(flowhook.Login)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, err := pipeline.Complete(r.Context(), flowhook.Login, flowhook.Password, nil)
+		if err != nil {
+			pipeline.AnswerError(w, r, err)
+		}
+	}))
+	for _, accept := range []string{"text/html", "application/json"} {
+		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/login", nil)
+		r.Header.Set("Accept", accept)
+		login.ServeHTTP(w, r)
+		fmt.Println(w.Code, w.Header().Get("Content-Type"))
+		fmt.Println(strings.TrimSpace(w.Body.String()))
+	}
+	// Output:
+	// 403 text/plain; charset=utf-8
+	// We are closed on Sundays.
+	// 403 application/problem+json
+	// {"title":"Forbidden","status":403,"detail":"We are closed on Sundays.","code":"closed"}
+}
+
+func ExamplePipeline_SendRecovery() {
+	mails := printer{make(chan string, 1)}
+	pipeline := newPipeline(`
+selfservice:
+  flows:
+    recovery:
+      ui_url: https://www.example.org/recovery
+`, flowhook.Options{Courier: mails})
+
+	address := flowhook.Address{Via: "email", Value: "alice@example.org", Verified: true}
+	x := &flowhook.Exchange{Identity: &flowhook.Identity{ID: "alice", Addresses: []flowhook.Address{address}}}
+	if err := pipeline.SendRecovery(context.Background(), x); err != nil {
+		log.Fatal(err)
+	}
+	link, _ := url.Parse(<-mails.link) // the handler has the token from the form
+	err := pipeline.RedeemRecovery(context.Background(), link.Query().Get("token"),
+		func(ctx context.Context, t flowhook.Token) error {
+			fmt.Println("new password for", t.IdentityID) // save it with ctx
+			return nil
+		})
+	fmt.Println(err)
+	// Output:
+	// mail to alice@example.org: Reset your password
+	// new password for alice
+	// <nil>
+}
+
+// A code is compared by RedeemCode. The page knows whom it was sent to.
+func ExamplePipeline_RedeemCode() {
+	codes := make(chan string, 1)
+	pipeline := newPipeline(`
+selfservice: {flows: {recovery: {use: code}}}
+`, flowhook.Options{Courier: courierFunc(func(_ context.Context, m flowhook.Message) error {
+		codes <- m.Code
+		return nil
+	})})
+	address := flowhook.Address{Via: "email", Value: "alice@example.org", Verified: true}
+	x := &flowhook.Exchange{Identity: &flowhook.Identity{ID: "alice", Addresses: []flowhook.Address{address}}}
+	if err := pipeline.SendRecovery(context.Background(), x); err != nil {
+		log.Fatal(err)
+	}
+	code := <-codes
+	for range 2 {
+		err := pipeline.RedeemCode(context.Background(), flowhook.PurposeRecovery, "alice", address, code,
+			func(ctx context.Context, t flowhook.Token) error { return nil }) // save the new password with ctx
+		fmt.Println(err)
+	}
+	// Output:
+	// <nil>
+	// flowhook: the token was already used
+}
+
+type courierFunc func(ctx context.Context, m flowhook.Message) error
+
+func (f courierFunc) Send(ctx context.Context, m flowhook.Message) error { return f(ctx, m) }
