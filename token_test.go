@@ -60,6 +60,7 @@ func TestSendRecovery(t *testing.T) {
 				require.NoError(t, sendRecovery(d, row.addresses...))
 				require.Len(t, d.Mail.Take(), len(row.want))
 				require.NotContains(t, d.Log.String(), "an email was not sent")
+				require.Equal(t, row.name == "malformed address", strings.Contains(d.Log.String(), "cannot be written to"))
 			})
 		}
 	}
