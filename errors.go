@@ -214,9 +214,10 @@ var (
 )
 
 // panicked returns an error for a recovered panic. If the panic value is an error, errors.Is finds
-// it.
+// it, unless it is a Refusal: a panic is a failure.
 func panicked(v any) error {
-	if err, ok := v.(error); ok {
+	err, ok := v.(error)
+	if refusal, _ := findRefusal(err); ok && refusal == nil {
 		return fmt.Errorf("panic: %w", err)
 	}
 	return fmt.Errorf("panic: %v", v)

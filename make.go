@@ -190,14 +190,14 @@ func (b *builder) decode(e *conf.Entry, v any, resolve func(conf.Value) (string,
 }
 
 // wrongConfig reports a problem with one key of an entry's config, or with all of it if key is "".
-func (b *builder) wrongConfig(e *conf.Entry, key, problem string, args ...any) {
+func (b *builder) wrongConfig(e *conf.Entry, key, problem string, args ...any) *ConfigError {
 	at := entryPlace(e)
 	if v := e.Config.Get(key); v.Node != nil {
 		at = b.at(v)
 	} else if e.Config.Node != nil {
 		at = b.at(e.Config)
 	}
-	b.wrong(at, "", problem, args...)
+	return b.wrong(at, "", problem, args...)
 }
 
 // place moves an entry at After to the phase that a hook of the host's asks for.

@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"encoding/json"
 	"log/slog"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/flowhook/flowhook/internal/accept"
 	"github.com/flowhook/flowhook/internal/form"
@@ -85,8 +85,9 @@ func (p *Pipeline) Middleware(flow Flow) func(http.Handler) http.Handler {
 //   - Any other error is logged at level Error and answered with a 500 that says nothing about it.
 //
 // A client that wants JSON (see Options.JSON) gets application/problem+json, RFC 9457. Any other
-// client gets text/plain. If the response has already begun, AnswerError only logs. It never calls
-// Options.OnError. It is safe for concurrent use with different requests.
+// client gets text/plain. If the response has already begun, through a writer that Middleware has
+// handed out, AnswerError only logs. It never calls Options.OnError. It is safe for concurrent use
+// with different requests.
 func (p *Pipeline) AnswerError(w http.ResponseWriter, r *http.Request, err error) {
 	refusal := refusalIn(err)
 	switch {
@@ -117,8 +118,7 @@ func (p *Pipeline) refuse(w http.ResponseWriter, r *http.Request, refusal *Refus
 	title := cmp.Or(http.StatusText(status), "Refused")
 	h := w.Header()
 	if refusal.RetryAfter > 0 {
-		seconds := (refusal.RetryAfter + time.Second - 1) / time.Second
-		h.Set("Retry-After", strconv.FormatInt(int64(seconds), 10))
+		h.Set("Retry-After", strconv.FormatFloat(math.Ceil(refusal.RetryAfter.Seconds()), 'f', 0, 64))
 	}
 	h.Set("Cache-Control", "no-store")
 	p.vary(h)
@@ -128,10 +128,7 @@ func (p *Pipeline) refuse(w http.ResponseWriter, r *http.Request, refusal *Refus
 	}
 	body, _ := json.Marshal(problem{title, status, refusal.Text, refusal.Code, refusal.Field}) // cannot fail
 
-	// As http.Error does.
-	for _, name := range []string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified"} {
-		h.Del(name)
-	}
+	h.Del("Content-Length") // as http.Error does
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -213,13 +214,34 @@ func TestRefusal_AtFailed(t *testing.T) {
 	b.RequireUntouched()
 }
 
+func TestRefusal_Panic(t *testing.T) {
+	s := newLoginServer(t, flowhook.BeforePersist, func(context.Context, *flowhook.Exchange) error {
+		panic(flowhook.Refuse(409, "taken", "Taken."))
+	})
+	status, _, body := s.request(t, "/", "")
+	require.Equal(t, http.StatusInternalServerError, status, "a panic is a failure")
+	require.Equal(t, "Internal Server Error\n", body)
+	require.Contains(t, s.log.String(), "panic: taken")
+}
+
+func TestRefusal_RetryAfter(t *testing.T) {
+	for wait, want := range map[time.Duration]string{
+		time.Nanosecond: "1", time.Second: "1", time.Second + 1: "2", math.MaxInt64: "9223372037", 0: "", -1: ""} {
+		s := newLoginServer(t, flowhook.After, func(context.Context, *flowhook.Exchange) error {
+			return &flowhook.Refusal{Status: 429, RetryAfter: wait}
+		})
+		_, header, _ := s.request(t, "/", "")
+		require.Equal(t, want, header.Get("Retry-After"))
+	}
+}
+
 func TestAnswerError(t *testing.T) {
 	p, err := flowhook.New(nil, flowhook.Options{Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	answer := func(err error, accept string) *httptest.ResponseRecorder {
 		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header.Set("Accept", accept)
-		w.Header().Set("Content-Encoding", "gzip")
+		w.Header().Set("Content-Length", "1")
 		w.Header().Set("Vary", "Cookie")
 		p.AnswerError(w, r, err)
 		return w
@@ -247,7 +269,7 @@ func TestAnswerError(t *testing.T) {
 			w = answer(row.err, "application/json")
 			require.Equal(t, row.status, w.Code)
 			require.JSONEq(t, row.json, w.Body.String())
-			require.Empty(t, w.Header().Get("Content-Encoding"))
+			require.Empty(t, w.Header().Get("Content-Length"))
 			require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
 		})
 	}

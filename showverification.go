@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/flowhook/flowhook/internal/conf"
+	"github.com/flowhook/flowhook/internal/need"
 	"github.com/flowhook/flowhook/internal/target"
 )
 
@@ -42,7 +43,7 @@ func (b *builder) verificationPage(e *conf.Entry, to string) string {
 	page := cmp.Or(to, b.plan.verification.url)
 	if page == "" {
 		b.wrongConfig(e, "", `"to" is missing: the URL of the verification page; `+
-			"or set selfservice.flows.verification.ui_url, or Options.VerificationURL")
+			"or set selfservice.flows.verification.ui_url, or Options.VerificationURL").Err = need.Link
 	} else if err := target.Check(page); err != nil {
 		b.wrongConfig(e, "to", "%v", err)
 	}

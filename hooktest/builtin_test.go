@@ -172,3 +172,17 @@ func TestCheckFile_AddressHooks(t *testing.T) {
 		})
 	}
 }
+
+// A page that only the service's options name is no error of the file.
+func TestCheckFile_PageIsInTheOptions(t *testing.T) {
+	for _, text := range []string{
+		"selfservice: {flows: {login: {after: {hooks: [{hook: verify}, {hook: show_verification_ui}]}}}}",
+		"selfservice: {flows: {verification: {use: code}, login: {after: {hooks: [{hook: require_verified_address}]}}}}",
+	} {
+		rig := hooktest.New(t, write(t, text), flowhook.Options{})
+		got := rig.Complete(flowhook.Login, flowhook.Password, exchange("alice"), nil)
+		require.NoError(t, got.Err)
+		require.True(t, got.Handled)
+		require.NotEmpty(t, got.Header.Get("Location"))
+	}
+}
