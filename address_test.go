@@ -2,6 +2,7 @@ package flowhook_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"net/http"
 	"net/url"
@@ -114,6 +115,7 @@ func TestRequireVerifiedAddress_Errors(t *testing.T) {
 	t.Run("no identity", func(t *testing.T) {
 		_, err := complete(flowtest.NewSessionTest(t, gateYAML), nil)
 		require.ErrorIs(t, err, flowhook.ErrNoIdentity)
+		require.ErrorContains(t, err, "hook require_verified_address")
 	})
 	t.Run("store fails", func(t *testing.T) {
 		d := flowtest.NewSessionTest(t, gateYAML)
@@ -226,6 +228,18 @@ func TestAddressHooks_Config(t *testing.T) {
 			require.Len(t, problems, len(want), hook)
 			for i, says := range want {
 				require.Contains(t, problems[i], says, hook)
+			}
+		}
+	})
+	t.Run("URL of the file", func(t *testing.T) {
+		for hook, flow := range map[string]string{"require_verified_address": "login", "verify_new_address": "settings"} {
+			for url, want := range map[string]int{"/verify": 1, "''": 1, "https://auth.example/verify": 0} {
+				text := "selfservice: {flows: {verification: {ui_url: " + url + "}, " + flow +
+					": {after: {hooks: [{hook: " + hook + "}, {hook: " + hook + "}]}}}}"
+				opts := flowhook.Options{Store: memstore.New(), Courier: &flowtest.Mailbox{}}
+				require.Len(t, flowtest.Problems(flowtest.Build(text, opts)), want, "%s: %s", hook, url)
+				opts.VerificationURL = "https://auth.example/verify"
+				require.NoError(t, flowtest.Build(text, opts), "the option replaces the URL")
 			}
 		}
 	})
@@ -611,6 +625,42 @@ func TestRedeem_SessionThatAskedForChange(t *testing.T) {
 	})
 }
 
+// tokensOnly is a store that keeps no sessions.
+type tokensOnly struct {
+	flowhook.Store
+	flowhook.TokenStore
+}
+
+func TestRedeem_StoreWithoutSessions(t *testing.T) {
+	c := newChangeTest(t, changeYAML)
+	_, err := c.settings([]flowhook.Address{before}, []flowhook.Address{after})
+	require.NoError(t, err)
+	recorded := token(t, c.Mail.Take(), after.Value)
+
+	c.Options.Store = tokensOnly{c.Store, c.Store}
+	c.Pipeline, err = flowhook.New(flowtest.Parse(t, changeYAML), c.Options)
+	require.NoError(t, err)
+	require.Equal(t, flowhook.ErrBadToken, c.Pipeline.Redeem(t.Context(), recorded, confirmed(new(int))),
+		"the session cannot be looked up any more")
+	c.Clock.Add(time.Minute)
+	_, err = c.settings([]flowhook.Address{before}, []flowhook.Address{after})
+	require.NoError(t, err)
+	c.requireChange(token(t, c.Mail.Take(), after.Value), flowhook.Change{From: before, To: after})
+}
+
+func TestRedeem_DataOfAnotherProgram(t *testing.T) {
+	d := flowtest.NewSessionTest(t, "")
+	secret := strings.Repeat("A", 43)
+	hash := sha256.Sum256([]byte(secret))
+	_, err := d.Store.CreateToken(t.Context(), flowhook.Token{Hash: hash[:], Purpose: flowhook.PurposeAddressChange,
+		IdentityID: "alice", Address: after, IssuedAt: d.Clock.Now(), ExpiresAt: d.Clock.Now().Add(time.Hour),
+		Data: []byte("not JSON")}, d.Clock.Now())
+	require.NoError(t, err)
+	n := 0
+	require.Equal(t, flowhook.ErrBadToken, d.Pipeline.Redeem(t.Context(), secret, confirmed(&n)))
+	require.Zero(t, n)
+}
+
 func TestToken_Change(t *testing.T) {
 	for _, tok := range []flowhook.Token{
 		{Purpose: flowhook.PurposeVerification, Data: []byte("{}")},
@@ -694,17 +744,34 @@ func TestNotifyPreviousAddresses_Errors(t *testing.T) {
 
 // Without a token store or a page, the notice has no link.
 func TestNotifyPreviousAddresses_WithoutLink(t *testing.T) {
-	mails := &flowtest.Mailbox{}
-	p, err := flowhook.New(flowtest.Parse(t, "selfservice: {flows: {settings: {after: {hooks: [{hook: notify_previous_addresses}]}}}}"),
-		flowhook.Options{Courier: mails})
-	require.NoError(t, err)
-	x := &flowhook.Exchange{
-		Identity: &flowhook.Identity{ID: "alice", Addresses: []flowhook.Address{after}},
-		Previous: &flowhook.Identity{ID: "alice", Addresses: []flowhook.Address{before}},
+	const url = "https://auth.example/verify"
+	for _, row := range []struct {
+		name  string
+		store flowhook.Store
+		url   string
+	}{
+		{"neither", nil, ""},
+		{"no store", nil, url},
+		{"no page", memstore.New(), "''"},
+		{"page is a path", memstore.New(), "/verify"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			text := "selfservice: {flows: {settings: {after: {hooks: [{hook: notify_previous_addresses}]}}"
+			if row.url != "" {
+				text += ", verification: {ui_url: " + row.url + "}"
+			}
+			mails := &flowtest.Mailbox{}
+			p, err := flowhook.New(flowtest.Parse(t, text+"}}"), flowhook.Options{Courier: mails, Store: row.store})
+			require.NoError(t, err)
+			x := &flowhook.Exchange{
+				Identity: &flowhook.Identity{ID: "alice", Addresses: []flowhook.Address{after}},
+				Previous: &flowhook.Identity{ID: "alice", Addresses: []flowhook.Address{before}},
+			}
+			_, err = p.Complete(flowhook.NewContext(t.Context(), x), flowhook.Settings, flowhook.Profile, nil)
+			require.NoError(t, err)
+			sent := mails.Take()
+			require.Len(t, sent, 1)
+			require.Empty(t, sent[0].Link)
+		})
 	}
-	_, err = p.Complete(flowhook.NewContext(t.Context(), x), flowhook.Settings, flowhook.Profile, nil)
-	require.NoError(t, err)
-	sent := mails.Take()
-	require.Len(t, sent, 1)
-	require.Empty(t, sent[0].Link)
 }

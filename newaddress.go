@@ -2,7 +2,6 @@ package flowhook
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"slices"
@@ -45,8 +44,7 @@ func newNewAddress(b *builder, e *conf.Entry) Hook {
 		return nil
 	}
 	b.setMailing(e, &h.mailing, config.Lifespan, config.Interval)
-	var err error
-	if h.within, err = time.ParseDuration(config.Within); err != nil || h.within < time.Second {
+	if h.within, _ = time.ParseDuration(config.Within); h.within < time.Second { // 0 after an error
 		b.wrongConfig(e, "within", "must be a duration of at least a second, with a unit, such as 15m")
 	}
 	return h
@@ -76,13 +74,9 @@ func (h *newAddress) Run(ctx context.Context, x *Exchange) error {
 	if len(removed) > 0 {
 		data.From = &removed[0]
 	}
-	text, err := json.Marshal(data)
-	if err != nil {
-		return err
-	}
 	x.Identity.Addresses = slices.Clone(x.Previous.Addresses)
 	x.note(func(p *progress) { p.change = &change{from: data.From, to: to} })
-	x.inTransaction(func(ctx context.Context) error { return h.mailing.email(ctx, h.pipeline, x, to, text) })
+	x.inTransaction(func(ctx context.Context) error { return h.mailing.email(ctx, h.pipeline, x, to, data.encode()) })
 	return nil
 }
 

@@ -2,7 +2,6 @@ package flowhook
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 	"time"
 
@@ -91,16 +90,13 @@ func (n *previousNotifier) email(ctx context.Context, x *Exchange, a Address, is
 	var secret string
 	var hash []byte
 	if isRemoved && c != nil && n.url != "" {
-		data, err := json.Marshal(changeData{From: &c.to, Undo: true})
-		if err != nil {
-			return err
-		}
 		secret = token.NewSecret()
 		hash = token.Hash(secret)
 		now := n.pipeline.micro()
-		_, err = n.pipeline.tokens.CreateToken(ctx, Token{
+		_, err := n.pipeline.tokens.CreateToken(ctx, Token{
 			Hash: hash, Purpose: PurposeAddressChange, IdentityID: x.Identity.ID, Address: a,
-			IssuedAt: now, ExpiresAt: now.Add(undoLifespan), Data: data,
+			IssuedAt: now, ExpiresAt: now.Add(undoLifespan),
+			Data: changeData{From: &c.to, Undo: true}.encode(),
 		}, now.Add(time.Minute)) // later than every token that counts: there is no interval
 		if err != nil {
 			return err

@@ -37,6 +37,12 @@ func (t Token) Change() (Change, error) {
 	return c, err
 }
 
+// encode returns the Data of a token.
+func (d changeData) encode() []byte {
+	text, _ := json.Marshal(d) // strings cannot fail
+	return text
+}
+
 func (t Token) changeData() (data changeData, err error) {
 	if t.Purpose != PurposeAddressChange || json.Unmarshal(t.Data, &data) != nil {
 		return changeData{}, ErrBadToken
@@ -121,9 +127,6 @@ func (p *Pipeline) redeem(
 			cause = ErrUsedToken
 		case is(err, ErrNotFound), is(err, ErrBadToken):
 			cause = ErrBadToken
-		}
-		if cause != nil {
-			return cause
 		}
 		if err != nil {
 			return err
@@ -216,9 +219,6 @@ func (p *Pipeline) RedeemCode(
 	}
 	if n > maxAttempts {
 		return ErrBadToken
-	}
-	if purpose == PurposeAddressChange {
-		confirm = p.checkChange(confirm)
 	}
 	return p.redeem(ctx, func(ctx context.Context) (t Token, err error) {
 		for _, key := range keys {

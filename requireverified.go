@@ -42,7 +42,7 @@ func newRequireVerified(b *builder, e *conf.Entry) Hook {
 	if config.Need != "any" && config.Need != "all" {
 		b.wrongConfig(e, "need", "must be any, for one verified address, or all")
 	}
-	if config.To == "" && b.plan.verification.url == "" && !b.plan.verification.code {
+	if b.plan.verification.url == "" && !b.plan.verification.code {
 		return nil // already reported, because the links need the same URL
 	}
 	to := b.verificationPage(e, config.To)

@@ -152,6 +152,10 @@ func TestSendRecovery_NotConfigured(t *testing.T) {
 	} {
 		require.ErrorIs(t, err, flowhook.ErrNotConfigured, name)
 	}
+	p, err = flowhook.New(nil, flowhook.Options{Secrets: []string{flowtest.Secret}})
+	require.NoError(t, err)
+	require.ErrorContains(t, p.RedeemCode(t.Context(), flowhook.PurposeRecovery, "alice", before, "123456", confirmed(&n)),
+		"RedeemCode needs a TokenStore")
 	p, err = flowhook.New(nil, flowhook.Options{Store: flowtest.NewRecordingStore()})
 	require.NoError(t, err)
 	require.ErrorContains(t, p.RedeemCode(t.Context(), flowhook.PurposeRecovery, "alice", before, "123456", confirmed(&n)),
@@ -406,6 +410,7 @@ func TestRedeemCode_Rotation(t *testing.T) {
 	}
 	require.Equal(t, flowhook.ErrBadToken, with(second))
 	require.NoError(t, with(second, first))
+	require.ErrorIs(t, with(first, second), flowhook.ErrUsedToken)
 	require.ErrorIs(t, with(second, first), flowhook.ErrUsedToken)
 }
 

@@ -79,10 +79,10 @@ func (b *builder) mailingConfig(e *conf.Entry, m *mailing) (ok bool) {
 
 // setMailing parses the lifespan and the interval of an entry's config.
 func (b *builder) setMailing(e *conf.Entry, m *mailing, lifespan, interval string) {
-	var err error
-	if m.lifespan, err = time.ParseDuration(lifespan); err != nil || m.lifespan < time.Second {
+	if m.lifespan, _ = time.ParseDuration(lifespan); m.lifespan < time.Second { // 0 after an error
 		b.wrongConfig(e, "lifespan", "must be a duration of at least a second, with a unit, such as 24h")
 	}
+	var err error
 	if m.interval, err = time.ParseDuration(interval); err != nil || m.interval < 0 {
 		b.wrongConfig(e, "interval", "must be a duration with a unit, such as 1m; 0s for no limit")
 	}
