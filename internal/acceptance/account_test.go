@@ -210,7 +210,7 @@ type accountService struct {
 	// A test may set these before it sends a request.
 	saves func(ctx context.Context) error // called at the end of save
 	runs  bool                            // settings call Run instead of Complete
-	keeps bool                            // settings do not set x.Previous
+	hides bool                            // settings do not set x.Previous
 }
 
 const accountSecret = "an-account-service-secret"
@@ -300,7 +300,7 @@ func (s *accountService) settings(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	x, before := flowhook.MustFromContext(r.Context()), s.identity(r.Context(), session.IdentityID)
-	if !s.keeps {
+	if !s.hides {
 		x.Previous = before
 	}
 	r.FormValue("address") // parses the form
