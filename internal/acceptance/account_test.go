@@ -125,6 +125,15 @@ func (s *accountStore) DeleteToken(ctx context.Context, hash []byte) error {
 	return s.Store.DeleteToken(ctx, hash)
 }
 
+func (s *accountStore) CountAttempt(
+	ctx context.Context, p flowhook.Purpose, id string, a flowhook.Address, now time.Time,
+) (int, error) {
+	if err := s.call("CountAttempt"); err != nil {
+		return 0, err
+	}
+	return s.Store.CountAttempt(ctx, p, id, a, now)
+}
+
 // save writes the addresses of an account, in the transaction of ctx if there is one.
 func (s *accountStore) save(ctx context.Context, id string, addresses []flowhook.Address) {
 	if pending, ok := ctx.Value(pendingAccountsKey{}).(map[string][]flowhook.Address); ok {
@@ -199,7 +208,7 @@ func (s *accountStore) liveTokens(t testing.TB, now time.Time) (live []flowhook.
 
 // An accountService is a service on a real server whose users have any number of addresses.
 type accountService struct {
-	t        *testing.T
+	t        testing.TB
 	pipeline *flowhook.Pipeline
 	store    *accountStore
 	mail     *flowtest.Mailbox
@@ -217,7 +226,7 @@ const accountSecret = "an-account-service-secret"
 
 // newAccountService starts a service with the text of a file.
 func newAccountService(
-	t *testing.T, text string, change ...func(s *accountService, o *flowhook.Options),
+	t testing.TB, text string, change ...func(s *accountService, o *flowhook.Options),
 ) *accountService {
 	t.Helper()
 	s := &accountService{t: t, store: newAccountStore(), mail: &flowtest.Mailbox{}, clock: flowtest.NewClock(),
@@ -239,6 +248,8 @@ func newAccountService(
 	route("POST /login", flowhook.Login, s.login)
 	route("POST /registration", flowhook.Registration, s.register)
 	route("POST /settings", flowhook.Settings, s.settings)
+	route("POST /code", flowhook.Recovery, s.code)
+	route("POST /recovery", flowhook.Recovery, s.recover)
 	mux.HandleFunc("POST /redeem", s.redeem)
 	mux.HandleFunc("GET /whoami", func(w http.ResponseWriter, r *http.Request) {
 		if session, err := s.pipeline.Sessions().FromRequest(r); err == nil {
@@ -330,10 +341,35 @@ func (s *accountService) redeem(w http.ResponseWriter, r *http.Request) {
 	s.finish(w, r, false, s.pipeline.Redeem(r.Context(), r.FormValue("token"), s.confirm))
 }
 
+// recover redeems the link of a recovery email and signs the user in.
+func (s *accountService) recover(w http.ResponseWriter, r *http.Request) {
+	x := flowhook.MustFromContext(r.Context())
+	handled, err := s.pipeline.Complete(r.Context(), flowhook.Recovery, flowhook.Link, func(ctx context.Context) error {
+		return s.pipeline.RedeemRecovery(ctx, r.FormValue("token"), func(ctx context.Context, v flowhook.Token) error {
+			x.Identity = s.identity(ctx, v.IdentityID)
+			return s.confirm(ctx, v)
+		})
+	})
+	s.finish(w, r, handled, err)
+}
+
+// code redeems the code in the form. It signs in a user who recovers an account.
+func (s *accountService) code(w http.ResponseWriter, r *http.Request) {
+	purpose, user := flowhook.Purpose(r.FormValue("purpose")), r.FormValue("user")
+	err := s.pipeline.RedeemCode(r.Context(), purpose, user, emails(r.FormValue("address"))[0], r.FormValue("code"),
+		s.confirm)
+	handled := false
+	if err == nil && purpose == flowhook.PurposeRecovery {
+		flowhook.MustFromContext(r.Context()).Identity = s.identity(r.Context(), user)
+		handled, err = s.pipeline.Complete(r.Context(), flowhook.Recovery, flowhook.Code, nil)
+	}
+	s.finish(w, r, handled, err)
+}
+
 // confirm does what a token says, as the documentation of Redeem asks.
 func (s *accountService) confirm(ctx context.Context, v flowhook.Token) error {
 	list := s.store.addresses(ctx, v.IdentityID)
-	if v.Purpose == flowhook.PurposeVerification {
+	if v.Purpose != flowhook.PurposeAddressChange {
 		i := indexOf(list, v.Address)
 		if i < 0 {
 			return flowhook.ErrBadToken
