@@ -68,8 +68,8 @@ func TestCode_RowsDoNotRevealIt(t *testing.T) {
 	})
 }
 
-// FuzzRedeemCode looks for a text that is taken for a code. In typed, "#" is the right code and "!" a
-// wrong one.
+// FuzzRedeemCode looks for a text that is taken for a code. In typed, "#" is the right code and "!"
+// is a wrong one.
 func FuzzRedeemCode(f *testing.F) {
 	for _, typed := range []string{"", "#", " #", "#\n", "\u00a0#\u3000", "!", "##", "#!", "-#", "+#", "0#", "#0", "#\x00",
 		"\x00#", "\xff#", "#\u200b", "\ufeff#", "1e5", "0x1234", "12345", "1234567", "１２３４５６", "٠١٢٣٤٥", "123.45", "12_345",

@@ -74,8 +74,8 @@ func requireGated(t *testing.T, res flowtest.Answer, client string) {
 	require.Equal(t, http.StatusForbidden, problem.Status)
 }
 
-// accepts are the Accept headers of the two kinds of clients.
-var accepts = map[string]string{"browser": "text/html,*/*;q=0.8", "JSON": "application/json"}
+// acceptHeaders are those of the two kinds of clients.
+var acceptHeaders = map[string]string{"browser": "text/html,*/*;q=0.8", "JSON": "application/json"}
 
 func TestGate_Login(t *testing.T) {
 	for _, need := range []string{"any", "all"} {
@@ -89,7 +89,7 @@ func TestGate_Login(t *testing.T) {
 						if strategy == flowhook.FlowWide && !flowWide {
 							continue // no gate there
 						}
-						for client := range accepts {
+						for client := range acceptHeaders {
 							user := fmt.Sprintf("%s-%s", strategy, client)
 							for i, c := range gateCases(user) {
 								t.Run(string(strategy)+"/"+client+"/"+c.name, func(t *testing.T) {
@@ -107,7 +107,7 @@ func TestGate_Login(t *testing.T) {
 // testGate tests the login of one user with one strategy.
 func (s *accountService) testGate(t *testing.T, c gateCase, user, strategy, client string, passes bool) {
 	s.store.save(t.Context(), user, c.addresses)
-	v, sessions, log := s.visitor(accepts[client]), s.store.liveSessions(t), s.log.String()
+	v, sessions, log := s.visitor(acceptHeaders[client]), s.store.liveSessions(t), s.log.String()
 	login := func() flowtest.Answer { return v.post("/login", "user", user, "strategy", strategy) }
 	res := login()
 	switch {
@@ -176,14 +176,14 @@ const secretAddress = "hidden-" + flowtest.Canary + "@example.org"
 func TestGate_StoreFails(t *testing.T) {
 	for _, outbox := range []bool{false, true} {
 		for _, method := range []string{"Transaction", "CreateToken"} {
-			for client := range accepts {
+			for client := range acceptHeaders {
 				t.Run(fmt.Sprintf("%s/outbox %t/%s", method, outbox, client), func(t *testing.T) {
 					s := newAccountService(t, gateYAML("any", true), func(_ *accountService, o *flowhook.Options) {
 						o.Outbox = outbox
 					})
 					s.store.save(t.Context(), "alice", emails(secretAddress))
 					s.store.failing(method, flowtest.ErrStoreDown)
-					v := s.visitor(accepts[client])
+					v := s.visitor(acceptHeaders[client])
 					res := v.post("/login", "user", "alice", "strategy", "password")
 					require.Equal(t, http.StatusInternalServerError, res.StatusCode)
 					require.Contains(t, s.log.String(), flowtest.ErrStoreDown.Error())
@@ -217,7 +217,7 @@ func TestGate_CourierFails(t *testing.T) {
 	}
 	for _, outbox := range []bool{false, true} {
 		for how, fail := range couriers {
-			for client := range accepts {
+			for client := range acceptHeaders {
 				t.Run(fmt.Sprintf("%s/outbox %t/%s", how, outbox, client), func(t *testing.T) {
 					var broken flowhook.Message
 					works := false
@@ -232,7 +232,7 @@ func TestGate_CourierFails(t *testing.T) {
 						})
 					})
 					s.store.save(t.Context(), "alice", emails(secretAddress))
-					v := s.visitor(accepts[client])
+					v := s.visitor(acceptHeaders[client])
 					res := v.post("/login", "user", "alice", "strategy", "password")
 					if outbox {
 						require.Equal(t, http.StatusInternalServerError, res.StatusCode)

@@ -21,7 +21,7 @@ selfservice:
 func TestShowVerification(t *testing.T) {
 	const page = "https://auth.example/verify"
 	for _, outbox := range []bool{false, true} {
-		for client, accept := range accepts {
+		for client, accept := range acceptHeaders {
 			t.Run(fmt.Sprintf("outbox %t/%s", outbox, client), func(t *testing.T) {
 				s := newAccountService(t, showYAML, func(_ *accountService, o *flowhook.Options) { o.Outbox = outbox })
 				// shown posts a form and asserts where the answer leads, and how many emails it has sent.
