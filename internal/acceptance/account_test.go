@@ -26,9 +26,10 @@ type accountService struct {
 	server   *httptest.Server
 
 	// A test may set these before it sends a request.
-	saves func(ctx context.Context) error // called at the end of save
-	runs  bool                            // settings call Run instead of Complete
-	hides bool                            // settings do not set x.Previous
+	saves  func(ctx context.Context) error // called at the end of save
+	runs   bool                            // settings call Run instead of Complete
+	hides  bool                            // settings do not set x.Previous
+	trusts bool                            // settings call every address verified
 }
 
 const accountSecret = "an-account-service-secret"
@@ -129,6 +130,7 @@ func (s *accountService) settings(w http.ResponseWriter, r *http.Request) {
 		if k := indexOf(before.Addresses, a); k >= 0 {
 			x.Identity.Addresses[i] = before.Addresses[k]
 		}
+		x.Identity.Addresses[i].Verified = x.Identity.Addresses[i].Verified || s.trusts
 	}
 	if !s.runs {
 		handled, err := s.pipeline.Complete(r.Context(), flowhook.Settings, flowhook.Profile, s.save)

@@ -134,6 +134,19 @@ func TestChange_WaitsForLink(t *testing.T) {
 	}
 }
 
+// A handler that calls the new address verified does not make it so.
+func TestChange_HandlerSaysVerified(t *testing.T) {
+	s, v := newChangeService(t, changeYAML, []flowhook.Address{verified(oldEmail)})
+	s.trusts = true
+	confirm, _ := v.change(newEmail)
+	s.requireAddresses(verified(oldEmail))
+	for _, token := range s.store.liveTokens(t, s.clock.Now()) {
+		require.Equal(t, token.Address.Value == oldEmail, token.Address.Verified)
+	}
+	require.Empty(t, s.redeemLink(confirm))
+	s.requireAddresses(verified(newEmail))
+}
+
 func TestChange_AdditionalAddress(t *testing.T) {
 	s, v := newChangeService(t, changeYAML, []flowhook.Address{verified(oldEmail)})
 	require.Equal(t, http.StatusOK, v.post("/settings", "address", oldEmail, "address", newEmail).StatusCode)

@@ -90,6 +90,15 @@ func TestChange_UndoLink(t *testing.T) {
 		s.requireAddresses(verified(oldEmail))
 	})
 
+	t.Run("every link that is sent works", func(t *testing.T) {
+		s, v := newChangeService(t, changeYAML, []flowhook.Address{verified(oldEmail)})
+		_, first := v.change(newEmail)
+		_, second := v.change("other@example.com") // within a minute
+		require.Empty(t, s.redeemLink(second))
+		require.Empty(t, s.redeemLink(first))
+		s.requireAddresses(verified(oldEmail))
+	})
+
 	t.Run("expires after 7 days", func(t *testing.T) {
 		const week = 7 * 24 * time.Hour
 		for after, code := range map[time.Duration]string{week - time.Microsecond: "", week: "bad_token"} {
