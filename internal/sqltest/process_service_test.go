@@ -50,6 +50,7 @@ type service struct {
 	db       *sql.DB
 	store    *sqlstore.Store
 	pipeline *flowhook.Pipeline
+	lookups  *lookupCounter
 
 	mu   sync.Mutex
 	gate chan struct{} // closed to let transactions continue that hold their first identity
@@ -81,9 +82,10 @@ func runService(d database, source string) error {
 	for _, hook := range []string{"revoke_active_sessions", "session"} {
 		cfg.Add(flowhook.Point{Flow: flowhook.Login, Phase: flowhook.After, Strategy: flowhook.Password}, hook, nil)
 	}
+	s.lookups = &lookupCounter{Store: s.store}
 	if s.pipeline, err = flowhook.New(&cfg, flowhook.Options{
-		Store:   s.store,
-		Secrets: []string{"a-secret-for-the-tests"},
+		Store:   s.lookups,
+		Secrets: []string{serviceSecret},
 		Logger:  slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}); err != nil {
 		return err
@@ -113,6 +115,8 @@ func (s *service) routes() http.Handler {
 	mux.HandleFunc("POST /attempt", s.attempt)
 	mux.HandleFunc("POST /cross", s.cross)
 	mux.HandleFunc("POST /go", s.open)
+	mux.HandleFunc("POST /code", s.code)
+	mux.HandleFunc("GET /lookups", s.countLookups)
 	return mux
 }
 
@@ -175,17 +179,7 @@ func (s *service) signOutEverywhere(w http.ResponseWriter, r *http.Request) {
 
 func (s *service) redeem(w http.ResponseWriter, r *http.Request) {
 	token := r.FormValue("token")
-	err := s.pipeline.Redeem(r.Context(), token, func(ctx context.Context, v flowhook.Token) error {
-		return s.exec(ctx, "INSERT INTO redemptions (token, identity_id) VALUES (?, ?)", token, v.IdentityID)
-	})
-	switch {
-	case errors.Is(err, flowhook.ErrBadToken):
-		http.Error(w, "bad token", http.StatusGone)
-	case err != nil:
-		s.fail(w, err)
-	default:
-		http.Redirect(w, r, "/", http.StatusSeeOther)
-	}
+	s.redeemed(w, r, s.pipeline.Redeem(r.Context(), token, s.confirm(token)))
 }
 
 // attempt counts an attempt and writes the count.
