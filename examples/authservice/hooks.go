@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -24,11 +25,14 @@ func (s *service) logHook(p flowhook.Point, name string, next flowhook.Hook) flo
 				slog.Duration("took", time.Since(began)))
 		}()
 		err := next.Run(ctx, x)
-		if err != nil {
+		switch no := (*flowhook.Refusal)(nil); {
+		case errors.As(err, &no):
+			level, outcome = slog.LevelInfo, "refused"
+		case err != nil:
 			outcome = "error" // the caller logs the text
-			return err
+		default:
+			level, outcome = slog.LevelInfo, "ok"
 		}
-		level, outcome = slog.LevelInfo, "ok"
-		return nil
+		return err
 	})
 }
