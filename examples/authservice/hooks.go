@@ -10,7 +10,20 @@ import (
 )
 
 // wrapHook records each hook for /debug/hooks and logs it. It is Options.Wrap.
+//
+// It also adds the session of the session hook to the list of sessions. Options.Issue could do that,
+// too, but then flowhook would not know whether the session that asked for a change of the address
+// still exists when the link is opened.
 func (s *service) wrapHook(p flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
+	if name == "session" {
+		session := next
+		next = flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
+			if err := session.Run(ctx, x); err != nil {
+				return err
+			}
+			return s.db.insertSignIn(ctx, *x.Session, client(x.Request))
+		})
+	}
 	return s.logHook(p, name, s.recorder.Wrap(p, name, next))
 }
 

@@ -44,6 +44,9 @@ type service struct {
 	inbox         http.Handler // serves /dev/mail/; nil if there is no development inbox
 }
 
+// slugs makes IDs of elements out of paths.
+var slugs = strings.NewReplacer("/", "-", "?", "-")
+
 // newService makes a service. The tables must exist.
 func newService(c config, db *database, courier flowhook.Courier, oidc *provider, inbox http.Handler,
 	log *slog.Logger) (*service, error) {
@@ -62,7 +65,7 @@ func newService(c config, db *database, courier flowhook.Courier, oidc *provider
 	if s.pages, err = newPages(log, template.FuncMap{
 		"provider": func() string { return s.oidc.name() },
 		"inbox":    func() bool { return s.inbox != nil },
-		"slug":     strings.NewReplacer("/", "-", "?", "-").Replace,
+		"slug":     func(path string) string { return slugs.Replace(strings.Trim(path, "/")) },
 		"code":     func(flow string) bool { return s.usesCode(flowhook.Flow(flow)) },
 	}); err != nil {
 		return nil, err
@@ -77,7 +80,6 @@ func newService(c config, db *database, courier flowhook.Courier, oidc *provider
 			"new_device": s.newNewDevice},
 		Flows:           []flowhook.Flow{signOutEverywhere, confirmAddress},
 		Secrets:         c.Secrets, // empty if the file has them
-		Issue:           s.issue,
 		Courier:         courier,
 		Outbox:          true, // the queue is in the same database
 		VerificationURL: c.PublicURL + "/verify",
@@ -142,8 +144,8 @@ func (s *service) runFailed(ctx context.Context, x *flowhook.Exchange, flow flow
 	return handled
 }
 
-// issue signs x.Identity in. The session hook calls it, and so do the login handlers in their save:
-// in the transaction, so that the list of sessions is always complete.
+// issue signs x.Identity in. The login handlers call it in their save: in the transaction, so that
+// the list of sessions is always complete. The session hook does the same; see wrapHook.
 func (s *service) issue(ctx context.Context, x *flowhook.Exchange) error {
 	if err := s.pipeline.Sessions().Issue(ctx, x); err != nil {
 		return err

@@ -98,8 +98,7 @@ func (d *database) updateProfile(ctx context.Context, id, name, email string) (u
 }
 
 // An account may change its address changesAtOnce times, then once more each time changesEvery has
-// passed. Each change sends an email to the address that was typed, which may be a stranger's. The
-// interval of verify_new_address limits only the email to a single address.
+// passed. Each change sends an email to the address that was typed, which may be a stranger's.
 const (
 	changesAtOnce = 5
 	changesEvery  = time.Hour
