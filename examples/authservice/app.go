@@ -120,6 +120,7 @@ func (a *app) start(ctx context.Context) error {
 	a.closers = append(a.closers, func() error {
 		ctx, cancel := context.WithTimeout(ctx, mailTime)
 		defer cancel()
+		a.service.recoveries.Wait()               // for at most recoveryTime
 		if err := a.queue.Stop(ctx); err != nil { // not an error: nothing is lost
 			a.service.log.Warn("stopping: gave up waiting for an email that is being sent; it will be sent again",
 				"error", err)

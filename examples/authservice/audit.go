@@ -37,13 +37,14 @@ func (s *service) newAudit(p flowhook.Point, _ func(v any) error) (flowhook.Hook
 	}), nil
 }
 
-// subject returns the address that an exchange is about: the identity's or, without an identity at
-// login, the one that was typed.
+// subject returns the address that an exchange is about: the identity's or, without an identity, the
+// one that was typed to sign in, to recover an account, or with a code.
 func subject(x *flowhook.Exchange) string {
 	if x.Identity != nil && len(x.Identity.Addresses) > 0 {
 		return x.Identity.Addresses[0].Value
 	}
-	if x.Point().Flow == flowhook.Login {
+	switch x.Point().Flow {
+	case flowhook.Login, flowhook.Recovery, flowhook.Verification:
 		return x.Request.PostFormValue("email")
 	}
 	return ""

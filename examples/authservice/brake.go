@@ -8,7 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,7 +22,11 @@ import (
 //     ones. It does so before the password is checked. It limits the pair of account and client,
 //     the account, and the client; its config sets the limits. An account is the address as typed,
 //     registered or not, so a refusal does not reveal whether it exists.
-//   - At failed, it counts wrong passwords and no other failures.
+//   - Before recovery and verification, it does the same for a form with an address: one that asks
+//     for an email, or one with a code. These flows count apart from login, so that nobody is kept
+//     from signing in by requests for email.
+//   - At failed, it counts wrong passwords and codes and no other failures. The handler itself
+//     counts each request for an email.
 //   - After login, it resets the counter of the pair. It does not do so after settings, because
 //     most changes there need no password.
 //
@@ -35,7 +39,7 @@ import (
 // service counts separately, so n copies allow n times the attempts.
 func (s *service) newBrake(p flowhook.Point, decode func(v any) error) (flowhook.Hook, error) {
 	switch {
-	case p.Phase == flowhook.Before && (p.Flow == flowhook.Login || p.Flow == flowhook.Settings):
+	case p.Phase == flowhook.Before && slices.Contains(braked, p.Flow):
 		var limits struct{ Pair, Account, Client limit }
 		if err := decode(&limits); err != nil {
 			return nil, err
@@ -49,9 +53,10 @@ func (s *service) newBrake(p flowhook.Point, decode func(v any) error) (flowhook
 			return s.brakeBefore(ctx, x, p.Flow,
 				[kinds]limit{byPair: limits.Pair, byAccount: limits.Account, byClient: limits.Client})
 		}), nil
-	case p.Phase == flowhook.Failed && (p.Flow == flowhook.Login || p.Flow == flowhook.Settings):
+	case p.Phase == flowhook.Failed && slices.Contains(braked, p.Flow):
 		return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
-			if no := (*refusal)(nil); errors.As(x.Err, &no) && no.Code == wrongPassword && guessed(x.Request, p.Flow) {
+			no := (*flowhook.Refusal)(nil)
+			if errors.As(x.Err, &no) && (no.Code == wrongPassword || no.Code == wrongCode) && guessed(x.Request, p.Flow) {
 				g := guessOf(ctx)
 				if !g.begun() {
 					return errors.New("the brake is not configured before this flow, so it cannot count the attempt")
@@ -68,15 +73,29 @@ func (s *service) newBrake(p flowhook.Point, decode func(v any) error) (flowhook
 			return nil
 		}), nil
 	}
-	return nil, errors.New("brake is allowed only before login and settings, at their failed, and after login")
+	return nil, errors.New("brake is allowed only before login, settings, recovery and verification, at their failed, " +
+		"and after login")
 }
 
-// guessed reports whether a request submits a password.
+// braked are the flows that the brake can limit.
+var braked = []flowhook.Flow{flowhook.Login, flowhook.Settings, flowhook.Recovery, flowhook.Verification}
+
+// guessed reports whether a request is an attempt: whether it submits a password or a code, or asks
+// for an email.
 func guessed(r *http.Request, flow flowhook.Flow) bool {
-	return r.Method == http.MethodPost && (flow == flowhook.Login || r.PostFormValue("current") != "")
+	if r.Method != http.MethodPost {
+		return false
+	}
+	switch flow {
+	case flowhook.Login:
+		return true
+	case flowhook.Settings:
+		return r.PostFormValue("current") != ""
+	}
+	return r.PostForm.Has("email") // a form with a link's token has none
 }
 
-// brakeBefore starts an attempt or, if there were too many, answers 429.
+// brakeBefore starts an attempt or, if there were too many, refuses it with 429.
 func (s *service) brakeBefore(ctx context.Context, x *flowhook.Exchange, flow flowhook.Flow,
 	limits [kinds]limit) error {
 	if !guessed(x.Request, flow) {
@@ -101,7 +120,11 @@ func (s *service) brakeBefore(ctx context.Context, x *flowhook.Exchange, flow fl
 	if g == nil || g.begun() {
 		return errors.New("the handler must be wrapped in withGuess exactly once")
 	}
-	over := g.begin(s.counters, s.now, keysOf(account, network(s.config.peer(x.Request)), device, limits))
+	scope := "password"
+	if flow == flowhook.Recovery || flow == flowhook.Verification {
+		scope = string(flow)
+	}
+	over := g.begin(s.counters, s.now, keysOf(scope, account, network(s.config.peer(x.Request)), device, limits))
 	if over == nil {
 		return nil
 	}
@@ -114,11 +137,9 @@ func (s *service) brakeBefore(ctx context.Context, x *flowhook.Exchange, flow fl
 			s.log.ErrorContext(ctx, "writing the audit row of a refused attempt failed", "error", err)
 		}
 	}
-	x.Writer.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(over.wait.Seconds()))))
-	s.show(x.Writer, x.Request, http.StatusTooManyRequests, "error", page{Title: "Too many attempts",
-		Data: "There were too many wrong passwords. Please try again " + inWords(over.wait) +
-			". A browser that has signed in to this account before has its own limit."})
-	return nil
+	return &flowhook.Refusal{Status: http.StatusTooManyRequests, Code: "too_many_attempts", RetryAfter: over.wait,
+		Text: "There were too many attempts. Please try again " + inWords(over.wait) +
+			". A browser that has signed in to this account before has its own limit."}
 }
 
 // accountOf returns the key of the account for an address as typed, whether or not the account
@@ -144,10 +165,11 @@ func (s *service) knownDevice(ctx context.Context, r *http.Request, account stri
 }
 
 // keysOf returns the keys that an attempt counts on, the client first, so that a refused client
-// creates no keys for accounts. device is empty if the browser is new to the account.
-func keysOf(account, network, device string, limits [kinds]limit) []key {
+// creates no keys for accounts. Each scope counts apart. device is empty if the browser is new to
+// the account.
+func keysOf(scope, account, network, device string, limits [kinds]limit) []key {
 	of := func(k kind, parts ...string) key { // the account is last, because only it may contain \x00
-		return key{k, sha256.Sum256([]byte(strings.Join(parts, "\x00"))), limits[k]}
+		return key{k, sha256.Sum256([]byte(scope + "\x00" + strings.Join(parts, "\x00"))), limits[k]}
 	}
 	if device != "" {
 		return []key{of(byPair, "device", device, account)}

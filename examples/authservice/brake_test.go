@@ -234,7 +234,7 @@ func TestBrake_Settings(t *testing.T) {
 		}
 		for button, fields := range map[string][]string{"Change password": {"current", password, "new",
 			"another password"}, "Save profile": {"email", "eve@example.org", "current", password}} {
-			b.open("/settings").press(button, fields...).refused(tooMany, "There were too many wrong passwords.")
+			b.open("/settings").press(button, fields...).refused(tooMany, "There were too many attempts.")
 			require.True(t, b.hasHeader())
 			require.NotEmpty(t, b.Header.Get("Retry-After"))
 		}
@@ -245,9 +245,13 @@ func TestBrake_Settings(t *testing.T) {
 
 		s.ahead.Add(int64(5 * time.Minute))
 		s.register("bob@example.org", password)
+		for i := range changesAtOnce {
+			b.open("/settings").press("Save profile", "email", fmt.Sprintf("a%d@example.org", i), "current", password).
+				at("/settings/pending", "Check your new address")
+		}
 		for range 6 { // refused after the right password
 			b.open("/settings").press("Save profile", "email", "bob@example.org", "current", password).
-				refused(wrong, "This address cannot be used.")
+				refused(wrong, "changed your email address too often")
 		}
 		for range 5 {
 			b.open("/settings").press("Change password", "current", "wrong", "new", "another password").

@@ -1,14 +1,17 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/flowhook/flowhook"
@@ -16,19 +19,22 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// A refusal is an error that is shown to the user.
-type refusal struct {
-	Field string // the form field; empty for the whole form
-	Code  string // for the audit log
-	Text  string // for the user
+// refuse returns an error that is shown to the user: at the form field or, if field is empty, above
+// the form. The code is for the audit log.
+func refuse(field, code, text string) *flowhook.Refusal {
+	return &flowhook.Refusal{Status: http.StatusUnprocessableEntity, Field: field, Code: code, Text: text}
 }
 
-func (r *refusal) Error() string { return "refused: " + r.Code }
-
-// fail answers a request that failed with an error page. The page never claims that nothing was
-// changed: an interrupted commit may have taken effect, and work after a commit may fail.
+// fail answers a request that was refused or failed with an error page. The page of a failure never
+// claims that nothing was changed: an interrupted commit may have taken effect, and work after a
+// commit may fail.
+//
+// Users see pages here. An API would call Pipeline.AnswerError instead, which answers in JSON.
 func (s *service) fail(w http.ResponseWriter, r *http.Request, err error) {
+	var no *flowhook.Refusal
 	switch {
+	case errors.As(err, &no):
+		s.refused(w, r, no)
 	case r.Context().Err() != nil && errors.Is(context.Cause(r.Context()), context.Canceled):
 		s.log.InfoContext(r.Context(), "the client disconnected", "path", r.URL.Path)
 		return
@@ -43,6 +49,18 @@ func (s *service) fail(w http.ResponseWriter, r *http.Request, err error) {
 		s.pages.render(w, r, http.StatusInternalServerError, "error", page{Title: "Something went wrong",
 			Data: "This is our fault, and your changes may not have been saved. Please check before you try again."})
 	}
+}
+
+// refused answers a request that was refused by a hook, or in a form that cannot show the reason.
+func (s *service) refused(w http.ResponseWriter, r *http.Request, no *flowhook.Refusal) {
+	title := "Request not accepted"
+	if no.Status == http.StatusTooManyRequests {
+		title = "Too many attempts"
+	}
+	if no.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(no.RetryAfter.Seconds()))))
+	}
+	s.show(w, r, cmp.Or(no.Status, http.StatusForbidden), "error", page{Title: title, Data: no.Text})
 }
 
 // unavailable reports whether err comes from a conflict or from a database that is down, stopping
@@ -107,13 +125,15 @@ func duplicate(err error) bool {
 // reason returns a code for an error, for the audit log. The text of an error goes only into the
 // service's log.
 func reason(err error) string {
-	var no *refusal
+	var no *flowhook.Refusal
 	var hook *flowhook.HookError
 	switch {
 	case err == nil:
 		return "ok"
 	case errors.As(err, &no):
 		return no.Code
+	case errors.Is(err, flowhook.ErrUsedToken):
+		return "used_token"
 	case errors.Is(err, flowhook.ErrBadToken):
 		return "bad_token"
 	case sqlstore.IsConflict(err):

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// A guess is the password attempt of a request, as far as the brake is concerned.
+// A guess is the attempt of a request with a password, a code or an address, as far as the brake is
+// concerned.
 type guess struct {
 	counters *counters
 	now      func() time.Time
@@ -53,7 +54,7 @@ func (g *guess) begin(cs *counters, now func() time.Time, keys []key) *overLimit
 	return nil
 }
 
-// end ends the attempt, unless it has already ended. failed means that the password was wrong.
+// end ends the attempt, unless it has already ended. failed means that it counts.
 func (g *guess) end(failed bool) {
 	if len(g.on) > 0 {
 		g.counters.end(g.on, failed, g.now())

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -9,7 +10,20 @@ import (
 )
 
 // wrapHook records each hook for /debug/hooks and logs it. It is Options.Wrap.
+//
+// It also adds the session of the session hook to the list of sessions. Options.Issue could do that,
+// too, but then flowhook would not know whether the session that asked for a change of the address
+// still exists when the link is opened.
 func (s *service) wrapHook(p flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
+	if name == "session" {
+		session := next
+		next = flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
+			if err := session.Run(ctx, x); err != nil {
+				return err
+			}
+			return s.db.insertSignIn(ctx, *x.Session, client(x.Request))
+		})
+	}
 	return s.logHook(p, name, s.recorder.Wrap(p, name, next))
 }
 
@@ -24,11 +38,14 @@ func (s *service) logHook(p flowhook.Point, name string, next flowhook.Hook) flo
 				slog.Duration("took", time.Since(began)))
 		}()
 		err := next.Run(ctx, x)
-		if err != nil {
+		switch no := (*flowhook.Refusal)(nil); {
+		case errors.As(err, &no):
+			level, outcome = slog.LevelInfo, "refused"
+		case err != nil:
 			outcome = "error" // the caller logs the text
-			return err
+		default:
+			level, outcome = slog.LevelInfo, "ok"
 		}
-		level, outcome = slog.LevelInfo, "ok"
-		return nil
+		return err
 	})
 }

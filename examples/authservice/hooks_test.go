@@ -29,7 +29,7 @@ func withConfig(t *testing.T, old, with string) string {
 func withoutBrake(t *testing.T) string {
 	data, err := os.ReadFile("auth.yml")
 	require.NoError(t, err)
-	require.Equal(t, 6, strings.Count(string(data), "{tries: "), "auth.yml is not what this test expects")
+	require.Equal(t, 12, strings.Count(string(data), "{tries: "), "auth.yml is not what this test expects")
 	path := filepath.Join(t.TempDir(), "auth.yml")
 	require.NoError(t, os.WriteFile(path, []byte(strings.ReplaceAll(string(data), "{tries: ", "{tries: 1000000")),
 		0o600))
@@ -74,17 +74,18 @@ func TestHooks_BadConfig(t *testing.T) {
 		{"- hook: new_device # emails", "- hook: new_devices # emails",
 			`unknown hook "new_devices"; did you mean "new_device"?`},
 		{maintenanceComment, "          - hook: audit\n", "allowed only at after and failed"},
-		{"- hook: verify # if the address is new", "- hook: brake",
-			"brake is allowed only before login and settings, at their failed, and after login"},
+		{"- hook: revoke_active_sessions # all but", "- hook: brake # all but",
+			"brake is allowed only before login, settings, recovery and verification, at their failed, and after login"},
 		{"- hook: verify # emails the link", "- hook: brake # emails the link",
-			"brake is allowed only before login and settings"},
+			"brake is allowed only before login, settings, recovery and verification"},
 		{"pair: {tries: 5, every: 1m} # one client", "# one client",
 			"pair, account and client each need positive tries and every"},
 		{"{tries: 50, every: 5m} # one", "{tries: 0, every: 5m} # one", "positive"},
 		{"{tries: 50, every: 10s} # one", "{tries: 50, every: -10s} # one", "positive"},
 		{"{tries: 50, every: 10s} # one", "{tries: 50, each: 10s} # one", "each"},
 		{"- hook: brake # counts", "- hook: brake\n            config: {tries: 5} # counts", "config"},
-		{"- hook: verify # if the address is new", "- hook: new_device", "new_device is allowed only after login"},
+		{"- hook: revoke_active_sessions # all but", "- hook: new_device # all but",
+			"new_device is allowed only after login"},
 		{"- hook: new_device # emails", "- hook: new_device\n            config: {mail: true} # emails", "config"},
 	} {
 		configuration, err := readConfig(environment("sqlite:"+filepath.Join(t.TempDir(), "db"), "AUTH_CONFIG",

@@ -44,6 +44,11 @@
 //	    - file:/run/secrets/session-new
 //	    - ${SESSION_SECRET}
 //
+// Users can recover their accounts by email, and change their addresses. With "use: code" under
+// verification and recovery in AUTH_CONFIG, the emails have codes instead of links. The owner of an
+// address takes over an account that someone else has registered with it and never confirmed; see
+// takeover.go.
+//
 // The brake hook slows down password guessing; see brake.go. Each copy counts separately, so divide
 // the limits in auth.yml by the number of copies.
 //
@@ -90,8 +95,8 @@ func main() {
 }
 
 // mailTime limits how long the process waits for email that is being sent. A shutdown takes at most
-// 30 seconds: requestTime and 5 seconds for requests, then mailTime, 2 seconds to cancel the queue,
-// and 2 seconds to close the database.
+// 30 seconds: requestTime and 5 seconds for requests, then mailTime, also for recovery emails that are
+// being queued, 2 seconds to cancel the queue, and 2 seconds to close the database.
 const mailTime = 6 * time.Second
 
 // run serves until ctx ends, then finishes the requests in progress. It prints its URL to out. Each

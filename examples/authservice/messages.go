@@ -27,25 +27,16 @@ func message(to, subject, link string, paragraphs ...string) flowhook.Message {
 func (s *service) takenMail(u user) flowhook.Message {
 	return message(u.Email, "You already have an account", s.config.PublicURL+"/login",
 		"Someone tried to register with this email address. You already have an account, and nothing was changed.",
-		"If it was you, sign in instead. If not, you can ignore this email.")
+		"If it was you, sign in instead. If you don't know the password, or someone else has used your address, "+
+			"choose a new password there. If it was not you, you can ignore this email.")
 }
 
 // passwordMail notifies a user that the password was changed.
 func (s *service) passwordMail(u user) flowhook.Message {
-	return message(u.Email, "Your password was changed", s.config.PublicURL+"/login",
+	return message(u.Email, "Your password was changed", s.config.PublicURL+"/recovery",
 		fmt.Sprintf("The password of your account was changed at %s. All other sessions were signed out.", s.at()),
-		"If it was you, you don't need to do anything. If not, someone else has access to your account: contact "+
-			"support. Sign in here:")
-}
-
-// addressMail notifies the old address that the address was changed. It does not mention the new
-// one, because someone else may read the old address.
-func (s *service) addressMail(was user) flowhook.Message {
-	return message(was.Email, "Your email address was changed", s.config.PublicURL+"/login",
-		fmt.Sprintf("The email address of your account was changed at %s. You can no longer sign in with this "+
-			"address.", s.at()),
-		"If it was you, you don't need to do anything. If not, someone else has access to your account: contact "+
-			"support. Sign in here:")
+		"If it was you, you don't need to do anything. If not, someone else has access to your account: choose a "+
+			"new password here:")
 }
 
 // at returns the current time as emails show it.

@@ -138,11 +138,11 @@ func (p *provider) setCookie(w http.ResponseWriter, value string, maxAge int) {
 
 // errAttempt means that a callback belongs to no attempt of this browser: it is a replay, someone
 // else's link, or too late.
-var errAttempt = &refusal{"", "bad_attempt", "This sign-in was not started in this browser, or it took too long. " +
-	"Please start again."}
+var errAttempt = refuse("", "bad_attempt", "This sign-in was not started in this browser, or it took too long. "+
+	"Please start again.")
 
 // errProvider means that the provider refused the sign-in or that the user canceled it there.
-var errProvider = &refusal{"", "refused_by_provider", "The provider did not sign you in. Please try again."}
+var errProvider = refuse("", "refused_by_provider", "The provider did not sign you in. Please try again.")
 
 // callback checks the provider's callback and returns its claims. It always deletes the attempt's
 // cookie.

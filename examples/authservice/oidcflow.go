@@ -11,14 +11,14 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 )
 
-// Accounts are never linked by their address: the person who registered with it here may not be the
-// one who has it at the provider.
+// Confirmed accounts are never linked by their address. An account whose address was never confirmed
+// goes to the user for whom the provider has verified it; see takeover.go.
 var (
-	errUnverified = &refusal{"", "address_unverified",
-		"The provider has not verified your email address, so you cannot use it here. " +
-			"Register with a password instead."}
-	errLinked = &refusal{"", "address_taken", "An account with your email address already exists. Sign in with your " +
-		"password."}
+	errUnverified = refuse("", "address_unverified",
+		"The provider has not verified your email address, so you cannot use it here. "+
+			"Register with a password instead.")
+	errLinked = refuse("", "address_taken", "An account with your email address already exists. Sign in with your "+
+		"password.")
 )
 
 // startOIDC redirects the browser to the provider. Pages link to it, because the policy allows no
@@ -48,7 +48,7 @@ func (s *service) startOIDC(w http.ResponseWriter, r *http.Request) {
 func (s *service) finishOIDC(w http.ResponseWriter, r *http.Request) {
 	x := exchange(r)
 	c, err := s.oidc.callback(w, r)
-	var no *refusal
+	var no *flowhook.Refusal
 	switch {
 	case errors.As(err, &no):
 		s.log.InfoContext(r.Context(), "OIDC sign-in refused", "reason", err)
@@ -76,8 +76,8 @@ func (s *service) finishOIDC(w http.ResponseWriter, r *http.Request) {
 	s.finish(w, r, handled, err, "/")
 }
 
-// registerOIDC creates an account for a user who signs in with the provider for the first time. The
-// session hook issues the session.
+// registerOIDC creates an account for a user who signs in with the provider for the first time, or
+// takes over an unconfirmed one. The session hook issues the session.
 func (s *service) registerOIDC(w http.ResponseWriter, r *http.Request, c claims) {
 	x := exchange(r)
 	// The route's Middleware ran the hooks before login, not those before registration.
@@ -98,10 +98,16 @@ func (s *service) registerOIDC(w http.ResponseWriter, r *http.Request, c claims)
 	}
 	x.Identity = u.identity()
 	handled, err := s.complete(r.Context(), flowhook.Registration, flowhook.OIDC, func(ctx context.Context) error {
-		if err := s.db.insertUser(ctx, u, s.now()); err != nil {
+		owner := u
+		err := s.db.insertUser(ctx, u, s.now())
+		if errors.Is(err, errTaken) {
+			owner, err = s.claim(ctx, u)
+		}
+		if err != nil {
 			return err
 		}
-		return s.db.insertOIDC(ctx, s.oidc.id, c.Subject, u.ID, s.now())
+		x.Identity = owner.identity()
+		return s.db.insertOIDC(ctx, s.oidc.id, c.Subject, owner.ID, s.now())
 	})
 	if errors.Is(err, errTaken) {
 		s.show(w, r, http.StatusForbidden, "refused", page{Title: "Sign-in failed", Data: errLinked.Text})
@@ -111,7 +117,7 @@ func (s *service) registerOIDC(w http.ResponseWriter, r *http.Request, c claims)
 }
 
 // refuseOIDC answers a sign-in that is refused before Complete.
-func (s *service) refuseOIDC(w http.ResponseWriter, r *http.Request, flow flowhook.Flow, no *refusal) {
+func (s *service) refuseOIDC(w http.ResponseWriter, r *http.Request, flow flowhook.Flow, no *flowhook.Refusal) {
 	if !s.runFailed(r.Context(), exchange(r), flow, flowhook.OIDC, no) {
 		s.show(w, r, http.StatusForbidden, "refused", page{Title: "Sign-in failed", Data: no.Text})
 	}

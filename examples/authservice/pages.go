@@ -11,6 +11,8 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+
+	"github.com/flowhook/flowhook"
 )
 
 //go:embed templates
@@ -31,6 +33,8 @@ type form struct {
 	Action, Submit string
 	Fields         []field
 	Problem        string // an error that concerns the whole form
+	Intro          string // shown before the form
+	Token          string // of the link that leads to the form; a hidden field
 }
 
 // A field is an input with its label.
@@ -42,7 +46,7 @@ type field struct {
 }
 
 // refuse adds a refusal to its field or, if there is none, to the form.
-func (f *form) refuse(no *refusal) {
+func (f *form) refuse(no *flowhook.Refusal) {
 	for i := range f.Fields {
 		if f.Fields[i].Name == no.Field {
 			f.Fields[i].Error = no.Text

@@ -36,14 +36,14 @@ func (s *service) register(w http.ResponseWriter, r *http.Request) {
 	password := r.PostFormValue("password")
 	f := registrationForm(u.Name, r.PostFormValue("email"))
 	if fault := nameFault(u.Name); fault != "" {
-		f.refuse(&refusal{Field: "name", Text: fault})
+		f.refuse(refuse("name", "", fault))
 	}
 	var ok bool
 	if u.Email, ok = normalizeEmail(r.PostFormValue("email")); !ok {
 		f.refuse(badEmail)
 	}
 	if fault := passwordFault(password); fault != "" {
-		f.refuse(&refusal{Field: "password", Text: fault})
+		f.refuse(refuse("password", "", fault))
 	}
 	if f.Bad() {
 		s.show(w, r, http.StatusUnprocessableEntity, "register", page{Title: "Register", Data: f})
@@ -94,7 +94,7 @@ func (s *service) registered(w http.ResponseWriter, r *http.Request) {
 	s.show(w, r, http.StatusOK, "sent", page{Title: "Check your email"})
 }
 
-var badEmail = &refusal{"email", "bad_address", "Enter an email address, such as name@example.org."}
+var badEmail = refuse("email", "bad_address", "Enter an email address, such as name@example.org.")
 
 const nameMax = 100
 

@@ -9,11 +9,13 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/hookpage"
 	"github.com/flowhook/flowhook/store/sqlstore"
+	"golang.org/x/sync/semaphore"
 )
 
 // The service's own flows, in addition to flowhook's.
@@ -25,26 +27,31 @@ const (
 // A service holds what the handlers need. It is safe for concurrent use. Several services may share
 // one database.
 type service struct {
-	config    config
-	log       *slog.Logger
-	now       func() time.Time
-	db        *database
-	store     *sqlstore.Store
-	pipeline  *flowhook.Pipeline
-	recorder  *hookpage.Recorder // what the hooks did, for /debug/hooks
-	courier   flowhook.Courier
-	passwords *passwords
-	counters  *counters // of the brake hook; kept here so that they outlive a reload
-	pages     *pages
-	oidc      *provider    // nil if there is no OpenID provider
-	inbox     http.Handler // serves /dev/mail/; nil if there is no development inbox
+	config        config
+	log           *slog.Logger
+	now           func() time.Time
+	db            *database
+	store         *sqlstore.Store
+	pipeline      *flowhook.Pipeline
+	recorder      *hookpage.Recorder // what the hooks did, for /debug/hooks
+	courier       flowhook.Courier
+	passwords     *passwords
+	counters      *counters      // of the brake hook; kept here so that they outlive a reload
+	recoveries    sync.WaitGroup // recovery emails that are being queued
+	recoveryTurns *semaphore.Weighted
+	pages         *pages
+	oidc          *provider    // nil if there is no OpenID provider
+	inbox         http.Handler // serves /dev/mail/; nil if there is no development inbox
 }
+
+// slugs makes IDs of elements out of paths.
+var slugs = strings.NewReplacer("/", "-", "?", "-")
 
 // newService makes a service. The tables must exist.
 func newService(c config, db *database, courier flowhook.Courier, oidc *provider, inbox http.Handler,
 	log *slog.Logger) (*service, error) {
 	s := &service{config: c, log: log, now: time.Now, db: db, courier: courier, oidc: oidc, inbox: inbox,
-		counters: newCounters(), recorder: hookpage.NewRecorder()}
+		counters: newCounters(), recoveryTurns: semaphore.NewWeighted(recoveriesAtOnce), recorder: hookpage.NewRecorder()}
 	if oidc != nil {
 		oidc.now = func() time.Time { return s.now() }
 	}
@@ -58,7 +65,8 @@ func newService(c config, db *database, courier flowhook.Courier, oidc *provider
 	if s.pages, err = newPages(log, template.FuncMap{
 		"provider": func() string { return s.oidc.name() },
 		"inbox":    func() bool { return s.inbox != nil },
-		"slug":     func(path string) string { return strings.ReplaceAll(strings.Trim(path, "/"), "/", "-") },
+		"slug":     func(path string) string { return slugs.Replace(strings.Trim(path, "/")) },
+		"code":     func(flow string) bool { return s.usesCode(flowhook.Flow(flow)) },
 	}); err != nil {
 		return nil, err
 	}
@@ -72,14 +80,16 @@ func newService(c config, db *database, courier flowhook.Courier, oidc *provider
 			"new_device": s.newNewDevice},
 		Flows:           []flowhook.Flow{signOutEverywhere, confirmAddress},
 		Secrets:         c.Secrets, // empty if the file has them
-		Issue:           s.issue,
 		Courier:         courier,
 		Outbox:          true, // the queue is in the same database
 		VerificationURL: c.PublicURL + "/verify",
-		Wrap:            s.wrapHook,
-		Logger:          log,
-		Now:             func() time.Time { return s.now() },
-		OnError:         s.fail,
+		RecoveryURL:     c.PublicURL + "/recovery/new",
+		// In settings, a redirect comes after show_verification_ui: it is for when no email was sent.
+		Accept:  []string{"email-sent-first"},
+		Wrap:    s.wrapHook,
+		Logger:  log,
+		Now:     func() time.Time { return s.now() },
+		OnError: s.fail,
 	})
 	return s, err
 }
@@ -134,8 +144,8 @@ func (s *service) runFailed(ctx context.Context, x *flowhook.Exchange, flow flow
 	return handled
 }
 
-// issue signs x.Identity in. The session hook calls it, and so do the login handlers in their save:
-// in the transaction, so that the list of sessions is always complete.
+// issue signs x.Identity in. The login handlers call it in their save: in the transaction, so that
+// the list of sessions is always complete. The session hook does the same; see wrapHook.
 func (s *service) issue(ctx context.Context, x *flowhook.Exchange) error {
 	if err := s.pipeline.Sessions().Issue(ctx, x); err != nil {
 		return err

@@ -114,7 +114,10 @@ const (
 	takenSubject    = "You already have an account"
 	deviceSubject   = "New sign-in to your account"
 	passwordSubject = "Your password was changed"
-	addressSubject  = "Your email address was changed"
+	newSubject      = "Please confirm your new address"
+	changeSubject   = "Request to change your email address"
+	recoverySubject = "Reset your password"
+	codeSubject     = "Your password reset code"
 )
 
 // register creates an account and confirms its address.

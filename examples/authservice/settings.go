@@ -17,9 +17,9 @@ type settings struct {
 }
 
 var (
-	errCurrent   = &refusal{"current", wrongPassword, "This is not your current password."}
-	errMeanwhile = &refusal{"", "changed_meanwhile",
-		"Your account was just changed in another session. Your changes were not saved."}
+	errCurrent   = refuse("current", wrongPassword, "This is not your current password.")
+	errMeanwhile = refuse("", "changed_meanwhile",
+		"Your account was just changed in another session. Your changes were not saved.")
 )
 
 // profileForm returns the form of the profile. Without a password, the user cannot change the
@@ -28,7 +28,7 @@ func profileForm(u user, name, email string) form {
 	f := form{Action: "/settings/profile", Submit: "Save profile", Fields: []field{
 		{Name: "name", Label: "Name", Type: "text", Autocomplete: "name", Value: name, MaxLength: nameMax},
 		{Name: "email", Label: "Email address", Type: "email", Autocomplete: "email", Value: email, MaxLength: 254,
-			Hint: "You must confirm a new address."},
+			Hint: "It changes when you open the link that we send to the new address."},
 		{Name: "current", Label: "Password", Type: "password", Autocomplete: "current-password", Optional: true,
 			Hint: "Required only if you change the email address."},
 	}}
@@ -61,9 +61,11 @@ func (s *service) renderSettings(w http.ResponseWriter, r *http.Request, status 
 		Data: settings{Saved: r.URL.Query().Has("saved"), Verified: u.Verified, Profile: profile, Password: password}})
 }
 
-// saveProfile changes the name and, if the password is given, the address. A new address is
-// unconfirmed, and the verify hook sends a link to it. The old address, if confirmed, gets a
-// notification.
+// saveProfile changes the name and, if the password is given, the address. The verify_new_address
+// hook keeps the address as it was until the link that it sends to the new one is opened, and
+// notify_previous_addresses tells the old one.
+//
+// Whether another account has the new address shows only when its owner opens the link.
 func (s *service) saveProfile(w http.ResponseWriter, r *http.Request) {
 	u, session, ok := s.signedIn(w, r)
 	if !ok {
@@ -75,7 +77,7 @@ func (s *service) saveProfile(w http.ResponseWriter, r *http.Request) {
 	f := profileForm(u, name, r.PostFormValue("email"))
 	render := func() { s.renderSettings(w, r, http.StatusUnprocessableEntity, u, f, passwordForm()) }
 	if fault := nameFault(name); fault != "" {
-		f.refuse(&refusal{Field: "name", Text: fault})
+		f.refuse(refuse("name", "", fault))
 	}
 	if u.PasswordHash != "" || r.PostForm.Has("email") {
 		if email, ok = normalizeEmail(r.PostFormValue("email")); !ok {
@@ -95,41 +97,37 @@ func (s *service) saveProfile(w http.ResponseWriter, r *http.Request) {
 
 	changed := u
 	changed.Name, changed.Email, changed.Verified = name, email, u.Verified && email == u.Email
-	x.Identity = changed.identity()
+	x.Identity, x.Previous = changed.identity(), u.identity()
 	handled, err := s.complete(r.Context(), flowhook.Settings, flowhook.Profile, func(ctx context.Context) error {
 		if err := s.checkSession(ctx, session); err != nil {
 			return err
 		}
-		saved, err := s.storeProfile(ctx, u, name, email)
+		if email != u.Email {
+			if err := s.db.countChange(ctx, u.ID, s.now()); err != nil {
+				return err
+			}
+		}
+		saved, err := s.storeProfile(ctx, u, name, x.Identity.Addresses[0].Value, email != u.Email)
 		if err == nil {
-			x.Identity = saved.identity() // as stored, including concurrent changes
+			x.Identity = saved.identity()
 		}
 		return err
 	})
 	s.settingsSaved(w, r, &f, render, handled, err)
 }
 
-// storeProfile saves name and email in the transaction of ctx and notifies the old address. u is
-// the user whose password was checked. It returns errMeanwhile if the password or the address has
-// changed since.
-func (s *service) storeProfile(ctx context.Context, u user, name, email string) (saved user, err error) {
+// storeProfile saves name and email in the transaction of ctx. email is the address after the hooks
+// at before_persist, and u the user before them, whose password was checked if the address is to
+// change. It returns errMeanwhile if the password or the address has changed since.
+func (s *service) storeProfile(ctx context.Context, u user, name, email string, changes bool) (user, error) {
 	now, err := s.db.userByID(ctx, u.ID)
 	if err != nil {
 		return user{}, err
 	}
-	if email != now.Email && (email == u.Email || now.PasswordHash != u.PasswordHash) {
+	if now.Email != u.Email || changes && now.PasswordHash != u.PasswordHash {
 		return user{}, errMeanwhile
 	}
-	if email != now.Email {
-		if err := s.db.countChange(ctx, u.ID, s.now()); err != nil {
-			return user{}, err
-		}
-	}
-	saved, err = s.db.updateProfile(ctx, u.ID, name, email)
-	if err != nil || saved.Email == now.Email || !now.Verified {
-		return saved, err // an unconfirmed address may be someone else's
-	}
-	return saved, s.courier.Send(ctx, s.addressMail(now))
+	return s.db.updateProfile(ctx, u.ID, name, email)
 }
 
 // savePassword changes the password and sends a notification in the same transaction. If the user
@@ -146,7 +144,7 @@ func (s *service) savePassword(w http.ResponseWriter, r *http.Request) {
 		s.renderSettings(w, r, http.StatusUnprocessableEntity, u, profileForm(u, u.Name, u.Email), f)
 	}
 	if fault := passwordFault(r.PostFormValue("new")); fault != "" {
-		f.refuse(&refusal{Field: "new", Text: fault})
+		f.refuse(refuse("new", "", fault))
 		render()
 		return
 	}
@@ -190,11 +188,19 @@ func (s *service) confirmPassword(r *http.Request, u user, strategy flowhook.Str
 	return s.runFailed(r.Context(), exchange(r), flowhook.Settings, strategy, errCurrent), errCurrent
 }
 
-// settingsSaved answers a form of the settings page. It adds a refusal to f and calls render.
+// reauthenticate is the code with which verify_new_address refuses a sign-in that is too old.
+const reauthenticate = "reauthenticate"
+
+// settingsSaved answers a form of the settings page. It adds a refusal to f and calls render, unless
+// the user must sign in again first.
 func (s *service) settingsSaved(w http.ResponseWriter, r *http.Request, f *form, render func(),
 	handled bool, err error) {
-	var no *refusal
+	var no *flowhook.Refusal
 	if !handled && errors.As(err, &no) {
+		if no.Code == reauthenticate {
+			http.Redirect(w, r, "/login?refresh", http.StatusSeeOther)
+			return
+		}
 		f.refuse(no)
 		render()
 		return
@@ -223,6 +229,13 @@ func (s *service) confirmationSent(w http.ResponseWriter, r *http.Request) {
 	if u, _, ok := s.signedIn(w, r); ok {
 		s.pages.render(w, r, http.StatusOK, "sent", page{Title: "A link is on its way", User: &u,
 			Data: "We send at most one email per minute."})
+	}
+}
+
+// changePending is where show_verification_ui in auth.yml leads after a change of the address.
+func (s *service) changePending(w http.ResponseWriter, r *http.Request) {
+	if u, _, ok := s.signedIn(w, r); ok {
+		s.pages.render(w, r, http.StatusOK, "pending", page{Title: "Check your new address", User: &u})
 	}
 }
 

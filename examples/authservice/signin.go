@@ -12,14 +12,22 @@ import (
 const wrongPassword = "wrong_password"
 
 // errWrong does not reveal which of the two is wrong.
-var errWrong = &refusal{"", wrongPassword, "Wrong email address or password."}
+var errWrong = refuse("", wrongPassword, "Wrong email address or password.")
 
-func signInForm(email string) form {
-	return form{Action: "/login", Submit: "Sign in", Fields: []field{
+// signInForm returns the form of the sign-in page. With refresh in the query, the user is signed in
+// already, but too long ago for what they want to do in the settings.
+func signInForm(r *http.Request, email string) form {
+	f := form{Action: "/login", Submit: "Sign in", Fields: []field{
 		{Name: "email", Label: "Email address", Type: "email", Autocomplete: "username", Value: email, MaxLength: 254},
 		{Name: "password", Label: "Password", Type: "password", Autocomplete: "current-password"},
 	}}
+	if refreshes(r) {
+		f.Action, f.Intro = "/login?refresh", "To change your address, please sign in again. Nothing was changed yet."
+	}
+	return f
 }
+
+func refreshes(r *http.Request) bool { return r.URL.Query().Has("refresh") }
 
 func (s *service) home(w http.ResponseWriter, r *http.Request) {
 	u, _, err := s.current(r)
@@ -34,11 +42,11 @@ func (s *service) home(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *service) signInPage(w http.ResponseWriter, r *http.Request) {
-	if s.visitor(r) != nil {
+	if !refreshes(r) && s.visitor(r) != nil {
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 		return
 	}
-	s.pages.render(w, r, http.StatusOK, "login", page{Title: "Sign in", Data: signInForm("")})
+	s.pages.render(w, r, http.StatusOK, "login", page{Title: "Sign in", Data: signInForm(r, "")})
 }
 
 func (s *service) signIn(w http.ResponseWriter, r *http.Request) {
@@ -84,13 +92,15 @@ func (s *service) signIn(w http.ResponseWriter, r *http.Request) {
 		s.wrong(w, r, email)
 	case err != nil:
 		s.fail(w, r, err)
+	case refreshes(r):
+		http.Redirect(w, r, "/settings", http.StatusSeeOther)
 	default:
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 	}
 }
 
 func (s *service) wrong(w http.ResponseWriter, r *http.Request, email string) {
-	f := signInForm(email)
+	f := signInForm(r, email)
 	f.refuse(errWrong)
 	s.show(w, r, http.StatusUnprocessableEntity, "login", page{Title: "Sign in", Data: f})
 }

@@ -21,9 +21,9 @@ type user struct {
 
 var (
 	errNoUser = errors.New("no such user")
-	errTaken  = &refusal{"email", "address_taken", "This address cannot be used."}
-	errOften  = &refusal{"email", "too_many_changes",
-		"You have changed your email address too often. Please try again in an hour."}
+	errTaken  = refuse("email", "address_taken", "This address cannot be used.")
+	errOften  = refuse("email", "too_many_changes",
+		"You have changed your email address too often. Please try again in an hour.")
 )
 
 // identity returns the user as flowhook's identity.
@@ -83,8 +83,8 @@ func (d *database) insertOIDC(ctx context.Context, issuer, subject, userID strin
 	return err
 }
 
-// updateProfile changes the name and the address and returns the updated user. A new address is
-// unconfirmed. It returns errTaken if another user has the address.
+// updateProfile saves the name and the address and returns the updated user. A new address is
+// unconfirmed; with verify_new_address in auth.yml, there is none before its link is opened. It returns errTaken if another user has the address.
 func (d *database) updateProfile(ctx context.Context, id, name, email string) (user, error) {
 	_, err := d.exec(ctx, `UPDATE users SET name = $2, email = $3, email_key = $4,
 		verified_at = CASE WHEN email = $3 THEN verified_at END WHERE id = $1`, id, name, email, emailKey(email))
@@ -98,15 +98,14 @@ func (d *database) updateProfile(ctx context.Context, id, name, email string) (u
 }
 
 // An account may change its address changesAtOnce times, then once more each time changesEvery has
-// passed. Each change sends an email to the address that was typed, which may be a stranger's. The
-// interval of the verify hook limits only the email to a single address.
+// passed. Each change sends an email to the address that was typed, which may be a stranger's.
 const (
 	changesAtOnce = 5
 	changesEvery  = time.Hour
 )
 
-// countChange counts a change of the account's address, in the transaction that makes it: a change
-// that fails does not count. It returns errOften if there were too many. The database keeps the
+// countChange counts a change of the account's address that the user asks for, in the transaction
+// that sends the emails: a request that fails does not count. It returns errOften if there were too many. The database keeps the
 // count, so that all copies of the service share it.
 func (d *database) countChange(ctx context.Context, id string, now time.Time) error {
 	var micros int64
@@ -121,6 +120,38 @@ func (d *database) countChange(ctx context.Context, id string, now time.Time) er
 		return errOften
 	}
 	_, err := d.exec(ctx, "UPDATE users SET changes_until = $2 WHERE id = $1", id, until.UnixMicro())
+	return err
+}
+
+// setAddress makes email the address of an account, confirmed. It returns flowhook.ErrBadToken if
+// another account has it.
+func (d *database) setAddress(ctx context.Context, id, email string, now time.Time) error {
+	_, err := d.exec(ctx, "UPDATE users SET email = $2, email_key = $3, verified_at = $4 WHERE id = $1",
+		id, email, emailKey(email), now.UnixMicro())
+	if duplicate(err) {
+		return flowhook.ErrBadToken
+	}
+	return err
+}
+
+// recoverUser saves the password and confirms the address of u.
+func (d *database) recoverUser(ctx context.Context, u user, now time.Time) error {
+	_, err := d.exec(ctx, "UPDATE users SET password_hash = $2, verified_at = $3 WHERE id = $1",
+		u.ID, u.PasswordHash, now.UnixMicro())
+	return err
+}
+
+// claimUser saves the name of u and its address, confirmed, which differs from the saved one at most
+// in case.
+func (d *database) claimUser(ctx context.Context, u user, now time.Time) error {
+	_, err := d.exec(ctx, "UPDATE users SET name = $2, email = $3, verified_at = $4 WHERE id = $1",
+		u.ID, u.Name, u.Email, now.UnixMicro())
+	return err
+}
+
+// deleteUnconfirmed deletes an account unless its address is confirmed.
+func (d *database) deleteUnconfirmed(ctx context.Context, id string) error {
+	_, err := d.exec(ctx, "DELETE FROM users WHERE id = $1 AND verified_at IS NULL", id)
 	return err
 }
 

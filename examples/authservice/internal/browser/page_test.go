@@ -72,6 +72,15 @@ func (v *visitor) look(name string) *visitor {
 	return v
 }
 
+// wide checks the layout of the current page at 700 pixels. look checks it at 390, among others.
+func (v *visitor) wide(name string) *visitor {
+	v.t.Helper()
+	v.view(view{width: 700, height: 900, scale: 1})
+	v.check(name+" at 700", "layout")
+	v.view(desktop)
+	return v
+}
+
 func dark(as view) view { as.dark = true; return as }
 
 // inspect runs all checks on the current page. TestBadPages tests the checks.

@@ -1,0 +1,274 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/flowhook/flowhook"
+)
+
+// A user who has forgotten the password gets an email with a link or, with flows.recovery.use: code
+// in auth.yml, with a code, and chooses a new password. Users of a provider get a password that way,
+// too. What a visitor sees never depends on whether there is an account.
+
+// wrongCode is the code of a refusal after a code was checked and was wrong.
+const wrongCode = "wrong_code"
+
+var errCode = refuse("code", wrongCode, "This code is wrong, has expired or was already used. After five wrong "+
+	"codes, request a new one.")
+
+func recoveryForm(email string) form {
+	return form{Action: "/recovery", Submit: "Send the email", Fields: []field{
+		{Name: "email", Label: "Email address", Type: "email", Autocomplete: "username", Value: email, MaxLength: 254},
+	}}
+}
+
+var newPasswordField = field{Name: "new", Label: "New password", Type: "password", Autocomplete: "new-password",
+	Hint: "At least 8 characters. Longer is better. You will be signed out everywhere else."}
+
+// newPasswordForm returns the form that the link in the email leads to.
+func newPasswordForm(token string) form {
+	return form{Action: "/recovery/new", Submit: "Set the password", Token: token, Fields: []field{newPasswordField}}
+}
+
+// codeForm returns a form for the address and the code in the email, and for more fields.
+func codeForm(action, submit, email string, more ...field) form {
+	return form{Action: action, Submit: submit, Fields: append([]field{
+		{Name: "email", Label: "Email address", Type: "email", Autocomplete: "username", Value: email, MaxLength: 254},
+		{Name: "code", Label: "Code", Type: "text", Autocomplete: "one-time-code", Hint: "The six digits in the email."},
+	}, more...)}
+}
+
+// usesCode reports whether the emails of verification or recovery have a code instead of a link, in
+// the running auth.yml. flowhook notes that in the findings.
+func (s *service) usesCode(flow flowhook.Flow) bool {
+	for _, f := range s.pipeline.Plan().Findings() {
+		if f.Rule == "code-page" && strings.Contains(f.Path, string(flow)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *service) ask(w http.ResponseWriter, r *http.Request, status int, title string, f form) {
+	s.show(w, r, status, "ask", page{Title: title, Data: f})
+}
+
+const (
+	recoveryTitle    = "Reset your password"
+	newPasswordTitle = "Choose a new password"
+	undoneText       = "This is your address again, and everyone is signed out. The old password no longer works, " +
+		"because someone else may know it. Enter your address to choose a new one."
+	recoveryText = "Enter the email address of your account. If there is one, you will get an email that lets you " +
+		"choose a new password."
+)
+
+func (s *service) recoveryPage(w http.ResponseWriter, r *http.Request) {
+	f := recoveryForm("")
+	f.Intro = recoveryText
+	if r.URL.Query().Has("undone") {
+		f.Intro = undoneText
+	}
+	s.ask(w, r, http.StatusOK, recoveryTitle, f)
+}
+
+// requestRecovery answers before it looks for the account, so that neither the answer nor its time
+// reveals whether there is one. Each request counts for the brake.
+func (s *service) requestRecovery(w http.ResponseWriter, r *http.Request) {
+	email, ok := normalizeEmail(r.PostFormValue("email"))
+	if !ok {
+		f := recoveryForm(r.PostFormValue("email"))
+		f.Intro = recoveryText
+		f.refuse(badEmail)
+		s.ask(w, r, http.StatusUnprocessableEntity, recoveryTitle, f)
+		return
+	}
+	guessOf(r.Context()).end(true)
+	s.recoveries.Go(func() { s.sendRecovery(email) })
+	to := "/recovery/sent"
+	if s.usesCode(flowhook.Recovery) {
+		to = "/recovery/code"
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+const (
+	// recoveryTime limits sending a recovery email, which only puts it into the queue. It is shorter
+	// than mailTime, for which a shutdown waits.
+	recoveryTime = 4 * time.Second
+
+	// recoveriesAtOnce is how many of them run at a time, so that they leave the connections to the
+	// requests.
+	recoveriesAtOnce = 2
+)
+
+// sendRecovery sends the email for an address, if it has an account. If that fails, the user asks
+// again.
+func (s *service) sendRecovery(email string) {
+	ctx, cancel := context.WithTimeout(context.Background(), recoveryTime)
+	defer cancel()
+	err := s.recoveryTurns.Acquire(ctx, 1)
+	if err == nil {
+		defer s.recoveryTurns.Release(1)
+		err = s.retry(ctx, func() error {
+			u, err := s.db.userByEmail(ctx, email)
+			if errors.Is(err, errNoUser) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			return s.pipeline.SendRecovery(ctx, &flowhook.Exchange{Identity: u.identity()})
+		})
+	}
+	if err != nil {
+		s.log.ErrorContext(ctx, "a recovery email was not sent", "error", err)
+	}
+}
+
+func (s *service) recoverySent(w http.ResponseWriter, r *http.Request) {
+	s.show(w, r, http.StatusOK, "sentrecovery", page{Title: "Check your email"})
+}
+
+// newPasswordPage shows the form that the link in the email leads to.
+func (s *service) newPasswordPage(w http.ResponseWriter, r *http.Request) {
+	token := r.URL.Query().Get("token")
+	if token == "" {
+		s.show(w, r, http.StatusOK, "usedrecovery", page{Title: newPasswordTitle,
+			Data: "This link is incomplete. Open the link in the email, or copy all of it."})
+		return
+	}
+	s.ask(w, r, http.StatusOK, newPasswordTitle, newPasswordForm(token))
+}
+
+// recoverByLink sets the new password of a user with a link. revoke_active_sessions and session in
+// auth.yml are part of the same transaction.
+func (s *service) recoverByLink(w http.ResponseWriter, r *http.Request) {
+	x, token := exchange(r), r.PostFormValue("token")
+	f := newPasswordForm(token)
+	if fault := passwordFault(r.PostFormValue("new")); fault != "" {
+		f.refuse(refuse("new", "", fault))
+		s.ask(w, r, http.StatusUnprocessableEntity, newPasswordTitle, f)
+		return
+	}
+	hash, err := s.passwords.hash(r.Context(), r.PostFormValue("new"))
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	handled, err := s.complete(r.Context(), flowhook.Recovery, flowhook.Link, func(ctx context.Context) error {
+		return s.pipeline.RedeemRecovery(ctx, token, func(ctx context.Context, t flowhook.Token) error {
+			u, err := s.recoverAccount(ctx, t, hash)
+			if err == nil {
+				x.Identity = u.identity()
+			}
+			return err
+		})
+	})
+	if !handled && errors.Is(err, flowhook.ErrBadToken) {
+		p := page{Title: "This link no longer works", Data: "It has expired, or your address has changed since."}
+		if errors.Is(err, flowhook.ErrUsedToken) {
+			p = page{Title: "This link was already used",
+				Data: "It works only once. If you have just set a new password with it, you can sign in."}
+		}
+		s.show(w, r, http.StatusGone, "usedrecovery", p)
+		return
+	}
+	s.finish(w, r, handled, err, "/recovery/done")
+}
+
+func (s *service) codePage(w http.ResponseWriter, r *http.Request) {
+	f := codeForm("/recovery/code", "Set the password", "", newPasswordField)
+	f.Intro = "If there is an account with the address, we have sent a code to it. We send at most one email per minute."
+	s.ask(w, r, http.StatusOK, newPasswordTitle, f)
+}
+
+// recoverByCode is recoverByLink for a code. flowhook counts wrong codes, in a transaction of its
+// own that a failure must not roll back. So RedeemCode comes before Complete, and everything that
+// the code is for happens in it; Complete signs the user in.
+func (s *service) recoverByCode(w http.ResponseWriter, r *http.Request) {
+	x, typed := exchange(r), r.PostFormValue("email")
+	f := codeForm("/recovery/code", "Set the password", typed, newPasswordField)
+	email, ok := normalizeEmail(typed)
+	if !ok {
+		f.refuse(badEmail)
+	}
+	if fault := passwordFault(r.PostFormValue("new")); fault != "" {
+		f.refuse(refuse("new", "", fault))
+	}
+	if f.Bad() {
+		s.ask(w, r, http.StatusUnprocessableEntity, newPasswordTitle, f)
+		return
+	}
+	hash, err := s.passwords.hash(r.Context(), r.PostFormValue("new"))
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	err = s.redeemCode(r, flowhook.PurposeRecovery, email, func(ctx context.Context, t flowhook.Token) error {
+		u, err := s.recoverAccount(ctx, t, hash)
+		if err == nil {
+			x.Identity = u.identity()
+		}
+		return err
+	})
+	if errors.Is(err, flowhook.ErrBadToken) {
+		if !s.runFailed(r.Context(), x, flowhook.Recovery, flowhook.Code, errCode) {
+			f.refuse(errCode)
+			s.ask(w, r, http.StatusUnprocessableEntity, newPasswordTitle, f)
+		}
+		return
+	}
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	handled, err := s.complete(r.Context(), flowhook.Recovery, flowhook.Code, nil)
+	s.finish(w, r, handled, err, "/recovery/done")
+}
+
+// redeemCode redeems the code in the form for an address. An address without an account is treated
+// like one with a wrong code, by the same statements.
+func (s *service) redeemCode(r *http.Request, purpose flowhook.Purpose, email string,
+	confirm func(ctx context.Context, t flowhook.Token) error) error {
+	u, err := s.db.userByEmail(r.Context(), email)
+	if err != nil && !errors.Is(err, errNoUser) {
+		return err
+	}
+	return s.retry(r.Context(), func() error {
+		return s.pipeline.RedeemCode(r.Context(), purpose, u.ID, flowhook.Address{Via: "email", Value: email},
+			r.PostFormValue("code"), confirm)
+	})
+}
+
+// recoverAccount gives the user of a recovery token the new password, in the transaction of ctx. The user
+// has the mailbox, so the address is confirmed. If it was not before, the account may be that of
+// somebody else. All sessions end here, because with a code no hook runs in this transaction.
+func (s *service) recoverAccount(ctx context.Context, t flowhook.Token, hash string) (user, error) {
+	u, err := s.db.userByID(ctx, t.IdentityID)
+	switch {
+	case errors.Is(err, errNoUser), err == nil && u.Email != t.Address.Value:
+		return user{}, flowhook.ErrBadToken
+	case err != nil:
+		return user{}, err
+	case !u.Verified:
+		if err := s.takeOver(ctx, u); err != nil {
+			return user{}, err
+		}
+	}
+	u.PasswordHash, u.Verified = hash, true
+	if err := s.db.recoverUser(ctx, u, s.now()); err != nil {
+		return user{}, err
+	}
+	if err := s.store.DeleteSessions(ctx, u.ID, ""); err != nil {
+		return user{}, err
+	}
+	return u, s.courier.Send(ctx, s.passwordMail(u))
+}
+
+func (s *service) recovered(w http.ResponseWriter, r *http.Request) {
+	s.show(w, r, http.StatusOK, "recovered", page{Title: "Your password is changed"})
+}
