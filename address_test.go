@@ -450,6 +450,23 @@ func TestVerifyNewAddress(t *testing.T) {
 	})
 }
 
+// The interval is one of the address that is to be confirmed. Notices do not count, and there is
+// none without a new email.
+func TestVerifyNewAddress_Interval(t *testing.T) {
+	c := newChangeTest(t, changeYAML)
+	for range 3 {
+		_, err := c.settings([]flowhook.Address{before}, []flowhook.Address{after})
+		require.NoError(t, err)
+	}
+	require.Len(t, c.Mail.Take(), 2)
+	confirmed := email(after.Value, true)
+	_, err := c.settings([]flowhook.Address{confirmed}, []flowhook.Address{email(before.Value, false)})
+	require.NoError(t, err)
+	mails := c.Mail.Take()
+	require.Len(t, mails, 2)
+	c.requireChange(token(t, mails, before.Value), flowhook.Change{From: confirmed, To: email(before.Value, false)})
+}
+
 func TestVerifyNewAddress_Refusals(t *testing.T) {
 	from := []flowhook.Address{before}
 	for _, row := range []struct {
@@ -462,7 +479,7 @@ func TestVerifyNewAddress_Refusals(t *testing.T) {
 		{"two are added", from, []flowhook.Address{before, after, email("third@example.org", false)}, 0, 400, "one_change_at_a_time"},
 		{"two are replaced by one", []flowhook.Address{before, email("third@example.org", true)}, []flowhook.Address{after}, 0, 400, "one_change_at_a_time"},
 		{"address is malformed", from, []flowhook.Address{email("alice", false)}, 0, 400, "bad_address"},
-		{"sign-in is old", from, []flowhook.Address{after}, 15*time.Minute + 1, 403, "reauthenticate"},
+		{"sign-in is old", from, []flowhook.Address{after}, 15*time.Minute + time.Microsecond, 403, "reauthenticate"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			c := newChangeTest(t, changeYAML)
@@ -622,6 +639,14 @@ func TestRedeem_SessionThatAskedForChange(t *testing.T) {
 		_, err = c.settings([]flowhook.Address{before}, []flowhook.Address{after})
 		require.NoError(t, err)
 		c.requireChange(token(t, c.Mail.Take(), after.Value), flowhook.Change{From: before, To: after})
+
+		c.Clock.Add(time.Minute)
+		_, err = c.settings([]flowhook.Address{before}, []flowhook.Address{after})
+		require.NoError(t, err)
+		mails := c.Mail.Take()
+		c.requireChange(token(t, mails, before.Value), flowhook.Change{From: after, To: before, Undo: true})
+		require.Equal(t, flowhook.ErrBadToken, c.Pipeline.Redeem(t.Context(), token(t, mails, after.Value), confirmed(new(int))),
+			"the change that was taken back can no longer be made")
 	})
 }
 

@@ -75,8 +75,12 @@ func (h *newAddress) Run(ctx context.Context, x *Exchange) error {
 		data.From = &removed[0]
 	}
 	x.Identity.Addresses = slices.Clone(x.Previous.Addresses)
-	x.note(func(p *progress) { p.change = &change{from: data.From, to: to} })
-	x.inTransaction(func(ctx context.Context) error { return h.mailing.email(ctx, h.pipeline, x, to, data.encode()) })
+	pending := &change{from: data.From, to: to}
+	x.note(func(p *progress) { p.change = pending })
+	x.inTransaction(func(ctx context.Context) (err error) {
+		pending.hash, err = h.mailing.email(ctx, h.pipeline, x, to, data.encode())
+		return err
+	})
 	return nil
 }
 
@@ -89,7 +93,7 @@ func (h *newAddress) session(x *Exchange) (id string, err error) {
 	if x.signedOut() != "" || x.Session.AuthenticatedAt.IsZero() {
 		return "", errNoSessionInUse
 	}
-	if h.pipeline.now().Sub(x.Session.AuthenticatedAt) > h.within {
+	if h.pipeline.micro().Sub(x.Session.AuthenticatedAt) > h.within {
 		return "", Refuse(http.StatusForbidden, "reauthenticate", "To change your address, please sign in again.")
 	}
 	if h.pipeline.options.Issue != nil || h.pipeline.sessions.store == nil {

@@ -51,8 +51,9 @@ func newNotifyPrevious(b *builder, e *conf.Entry) Hook {
 }
 
 // Run emails the previous addresses if one of them is removed, or another one is added. A change
-// that verify_new_address has made wait counts as made. The owner of an address that is replaced
-// gets a link that takes the change back. No email mentions the new address.
+// that verify_new_address has made wait counts as made, if its email was sent. The owner of an
+// address that is replaced gets a link that takes the change back. No email mentions the new
+// address.
 func (n *previousNotifier) Run(ctx context.Context, x *Exchange) error {
 	added, removed, err := x.changedAddresses()
 	if err != nil {
@@ -64,10 +65,13 @@ func (n *previousNotifier) Run(ctx context.Context, x *Exchange) error {
 			removed = []Address{*c.from}
 		}
 	} else if len(added) == 1 && len(removed) == 1 {
-		c = &change{&removed[0], added[0]}
+		c = &change{from: &removed[0], to: added[0]}
 	}
-	if len(added)+len(removed) == 0 {
+	switch {
+	case len(added)+len(removed) == 0:
 		return nil
+	case x.progress().change != nil && c.hash == nil:
+		return nil // the same change was announced within the interval
 	}
 	for i, a := range x.Previous.Addresses {
 		isRemoved := slices.Contains(removed, a)
@@ -94,9 +98,9 @@ func (n *previousNotifier) email(ctx context.Context, x *Exchange, a Address, is
 		hash = token.Hash(secret)
 		now := n.pipeline.micro()
 		_, err := n.pipeline.tokens.CreateToken(ctx, Token{
-			Hash: hash, Purpose: PurposeAddressChange, IdentityID: x.Identity.ID, Address: a,
+			Hash: hash, Purpose: purposeUndo, IdentityID: x.Identity.ID, Address: a,
 			IssuedAt: now, ExpiresAt: now.Add(undoLifespan),
-			Data: changeData{From: &c.to, Undo: true}.encode(),
+			Data: changeData{From: &c.to, Undo: true, Pending: c.hash}.encode(),
 		}, now.Add(time.Minute)) // later than every token that counts: there is no interval
 		if err != nil {
 			return err

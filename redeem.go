@@ -24,7 +24,12 @@ type changeData struct {
 	From    *Address `json:"from,omitempty"`
 	Session string   `json:"session,omitempty"` // that asked for the change and must not have ended
 	Undo    bool     `json:"undo,omitempty"`
+	Pending []byte   `json:"pending,omitempty"` // the hash of the token that makes the change to be undone
 }
+
+// purposeUndo is the purpose of tokens that take a change back. It is only for the store, so that
+// they do not count as emails to confirm an address.
+const purposeUndo Purpose = "address_undo"
 
 // Change returns what the token does. It returns ErrBadToken if t is not a token of
 // [PurposeAddressChange] that flowhook has made.
@@ -71,7 +76,7 @@ func (t Token) changeData() (data changeData, err error) {
 func (p *Pipeline) Redeem(
 	ctx context.Context, token string, confirm func(ctx context.Context, t Token) error,
 ) error {
-	return p.redeemLink(ctx, token, p.checkChange(confirm), PurposeVerification, PurposeAddressChange)
+	return p.redeemLink(ctx, token, p.checkChange(confirm), PurposeVerification, PurposeAddressChange, purposeUndo)
 }
 
 // RedeemRecovery is [Pipeline.Redeem] for the link of a recovery email. confirm sets the new
@@ -103,6 +108,9 @@ func (p *Pipeline) redeemLink(
 			if t, err = p.tokens.ConsumeToken(ctx, purpose, token.Hash(secret), p.micro()); !unknownToken(err) {
 				break
 			}
+		}
+		if t.Purpose == purposeUndo {
+			t.Purpose = PurposeAddressChange
 		}
 		return t, err
 	}, confirm)
@@ -158,6 +166,11 @@ func (p *Pipeline) checkChange(confirm confirmFunc) confirmFunc {
 			}
 			if err := p.requireSession(ctx, t.IdentityID, data.Session); err != nil {
 				return err
+			}
+			if data.Pending != nil { // the change must not be made any more
+				if err := p.tokens.DeleteToken(ctx, data.Pending); err != nil {
+					return err
+				}
 			}
 		}
 		return confirm(ctx, t)

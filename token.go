@@ -98,14 +98,15 @@ func newMessage(to Address, l letter.Letter) *Message {
 // micro returns the current time with the precision of a store.
 func (p *Pipeline) micro() time.Time { return p.now().UTC().Truncate(time.Microsecond) }
 
-// email sends a token that verifies an address, in a run.
-func (m *mailing) email(ctx context.Context, p *Pipeline, x *Exchange, a Address, data []byte) error {
+// email sends a token that verifies an address, in a run. It returns the token's hash, or nil if an
+// email was sent within the interval.
+func (m *mailing) email(ctx context.Context, p *Pipeline, x *Exchange, a Address, data []byte) ([]byte, error) {
 	message, hash, err := m.create(ctx, p, x.Identity.ID, a, data)
 	if message == nil {
-		return err
+		return nil, err
 	}
 	x.note(func(p *progress) { p.emailed = true })
-	return x.send(ctx, p, *message, hash)
+	return hash, x.send(ctx, p, *message, hash)
 }
 
 // emailApart sends a token to each of the addresses that it can, in a transaction of its own, and

@@ -115,7 +115,7 @@ func (v *verifier) Run(ctx context.Context, x *Exchange) error {
 		case a.Check() != nil:
 			v.pipeline.logBadAddress(ctx, x, i)
 		default:
-			if err := v.mailing.email(ctx, v.pipeline, x, a, nil); err != nil {
+			if _, err := v.mailing.email(ctx, v.pipeline, x, a, nil); err != nil {
 				return err
 			}
 		}

@@ -36,7 +36,7 @@ func recoveryKeepsSessions(c *Config, r *report) {
 	closed := slices.ContainsFunc(c.Hooks, func(h *conf.Entry) bool {
 		return h.Flow == "recovery" && h.Phase == plan.Before && h.Redirects()
 	})
-	if off || closed || !c.Serves("recovery", "") {
+	if off || closed {
 		return
 	}
 	var first *conf.Entry
@@ -60,7 +60,8 @@ func recoveryKeepsSessions(c *Config, r *report) {
 	case revokes[""] || revokes[strategy]:
 	case first != nil:
 		r.hook(first, hint, problem)
-	case c.RecoveryURL.Option != "" || c.RecoveryURL.Value.Node != nil:
+	case c.RecoveryURL == (Place{}) || !c.Serves("recovery", ""): // the flow is not used
+	default:
 		r.place(c.RecoveryURL, hint, problem)
 	}
 }

@@ -27,7 +27,7 @@ func NewCode() string {
 // CleanCode returns a code as a user may have typed it without its white space. ok reports whether
 // the rest is six digits.
 func CleanCode(typed string) (code string, ok bool) {
-	if len(typed) > 4*CodeLength {
+	if len(typed) > 64 {
 		return "", false
 	}
 	code = strings.Map(func(r rune) rune {
