@@ -48,9 +48,11 @@ func (s *service) flow(flow flowhook.Flow) gin.HandlerFunc {
 	}
 }
 
+var errPanic = errors.New("a handler panicked")
+
 // recovered replaces gin.Recovery, which logs the request's cookies and turns http.ErrAbortHandler
 // into an empty 200.
-func recovered(c *gin.Context) {
+func (s *service) recovered(c *gin.Context) {
 	defer func() {
 		v := recover()
 		switch {
@@ -60,7 +62,7 @@ func recovered(c *gin.Context) {
 		default:
 			slog.ErrorContext(c.Request.Context(), "panic", "path", c.FullPath(), "value", v,
 				"stack", string(debug.Stack()))
-			refuse(c.Writer, http.StatusInternalServerError, "internal", "something went wrong")
+			s.pipeline.AnswerError(c.Writer, c.Request, errPanic)
 			c.Abort()
 		}
 	}()
@@ -68,65 +70,57 @@ func recovered(c *gin.Context) {
 }
 
 // protected rejects cross-site requests of browsers. It does not affect other clients.
-func protected(next http.Handler) http.Handler {
+func (s *service) protected(next http.Handler) http.Handler {
 	p := http.NewCrossOriginProtection()
-	p.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		refuse(w, http.StatusForbidden, "cross_origin", "requests from other sites are rejected")
-	}))
+	p.SetDenyHandler(s.refuser(http.StatusForbidden, "cross_origin", "requests from other sites are rejected"))
 	return p.Handler(next)
 }
 
-// decode decodes the body into v. If the body is invalid, it answers and returns false.
-func decode(c *gin.Context, v any) (ok bool) {
+// refuser returns a handler that refuses every request.
+func (s *service) refuser(status int, code, text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		s.pipeline.AnswerError(w, r, flowhook.Refuse(status, code, text))
+	}
+}
+
+// decode decodes the body into v. It returns a refusal if the body is invalid.
+func decode(c *gin.Context, v any) error {
 	d := json.NewDecoder(http.MaxBytesReader(c.Writer, c.Request.Body, 4<<10))
 	d.DisallowUnknownFields()
 	err := d.Decode(v)
 	if err == nil {
 		if _, err = d.Token(); err == io.EOF {
-			return true
+			return nil
 		}
 	}
 	if tooBig := (*http.MaxBytesError)(nil); errors.As(err, &tooBig) {
-		refuse(c.Writer, http.StatusRequestEntityTooLarge, "too_large", "the body is larger than 4 KiB")
-	} else {
-		refuse(c.Writer, http.StatusBadRequest, "bad_request",
-			"the body must be one JSON object with name and password")
+		return flowhook.Refuse(http.StatusRequestEntityTooLarge, "too_large", "the body is larger than 4 KiB")
 	}
-	return false
+	return flowhook.Refuse(http.StatusBadRequest, "bad_request",
+		"the body must be one JSON object with name and password")
 }
 
-// fail answers after an error. Nothing has been written yet.
-func fail(w http.ResponseWriter, r *http.Request, err error) {
-	var hook *flowhook.HookError
+// fail answers after an error, as application/problem+json. Nothing has been written yet. A 401 must
+// name an authentication scheme (RFC 9110, 15.5.2); Bearer does not make browsers ask for a password.
+func (s *service) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, flowhook.ErrNoSession) {
+		err = errNotSignedIn
+		if len(r.Header.Values("Authorization")) > 0 {
+			err = errInvalidToken
+		}
+	}
 	switch {
-	case errors.Is(err, flowhook.ErrNoSession) && len(r.Header.Values("Authorization")) > 0:
+	case errors.Is(err, errInvalidToken):
 		w.Header().Set("WWW-Authenticate", `Bearer realm="api", error="invalid_token"`)
-		refuse(w, http.StatusUnauthorized, "invalid_token", "the token is invalid, expired or revoked")
-		return
-	case errors.Is(err, flowhook.ErrNoSession):
-		refuse(w, http.StatusUnauthorized, "not_signed_in", "sign in first")
-		return
-	case errors.As(err, &hook):
-		refuse(w, http.StatusInternalServerError, "internal", "something went wrong")
-	default: // an error of the store
-		refuse(w, http.StatusServiceUnavailable, "unavailable", "the change may not have been saved; try again")
-	}
-	slog.ErrorContext(r.Context(), "request failed", "path", r.URL.Path, "error", err)
-}
-
-// refuse answers with a reason for programs and a message for people. Hooks call it with x.Writer.
-// A 401 must name an authentication scheme (RFC 9110, 15.5.2); Bearer does not make browsers ask
-// for a password.
-func refuse(w http.ResponseWriter, status int, reason, message string) {
-	body, err := json.Marshal(gin.H{"error": gin.H{"reason": reason, "message": message}})
-	if err != nil {
-		panic(err)
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	if status == http.StatusUnauthorized && w.Header().Get("WWW-Authenticate") == "" {
+	case errors.Is(err, errNotSignedIn), errors.Is(err, errWrongCredentials):
 		w.Header().Set("WWW-Authenticate", `Bearer realm="api"`)
 	}
-	w.WriteHeader(status)
-	_, _ = w.Write(body) // fails only if the client has disconnected
+	s.pipeline.AnswerError(w, r, err)
 }
+
+var (
+	errNotSignedIn  = flowhook.Refuse(http.StatusUnauthorized, "not_signed_in", "sign in first")
+	errInvalidToken = flowhook.Refuse(http.StatusUnauthorized, "invalid_token",
+		"the token is invalid, expired or revoked")
+	errWrongCredentials = flowhook.Refuse(http.StatusUnauthorized, "wrong_credentials", "wrong name or password")
+)
