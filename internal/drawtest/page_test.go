@@ -83,8 +83,8 @@ func TestHookPage_Registration(t *testing.T) {
 			"Your handler checks the new user's input, including the password.",
 			"nothing is saved yet", "invited", "A custom hook without a description.", "Fails after 2s.",
 			"One transaction", "your handler stores the new user",
-			"verify", "Emails a verification link to each address that is not verified, after the commit",
-			"audit", "flow-wide", "A custom hook without a description.", "ran 0, answered 0, failed 0",
+			"verify", "Emails a link or a code to each address that is not verified, after the commit",
+			"audit", "flow-wide", "A custom hook without a description.", "ran 0, answered 0, refused 0, failed 0",
 			"everything is saved", "The emails are sent", "Your handler answers",
 			"If it fails", "everything is rolled back", "audit", "Your handler answers with the error",
 		} {
