@@ -66,7 +66,7 @@ func (p *Pipeline) build(cfg *Config) (*Plan, []*ConfigError) {
 	}
 	b := newBuilder(p, cfg)
 	b.settings()
-	b.plan.verification = b.newMailing(PurposeVerification, b.VerificationURL, &b.file.Verification, 24*time.Hour)
+	b.plan.verification = b.newMailing(PurposeVerification, b.VerificationURL, &b.file.Verification, linkLifespan)
 	b.plan.recovery = b.newMailing(PurposeRecovery, b.RecoveryURL, &b.file.Recovery, time.Hour)
 	b.returns()
 	for i := range b.file.Entries {

@@ -98,7 +98,7 @@ func (p *Pipeline) AnswerError(w http.ResponseWriter, r *http.Request, err error
 		refusal = &Refusal{Status: http.StatusBadRequest, Code: "bad_return_url"}
 	case is(err, ErrUsedToken):
 		refusal = &Refusal{Status: http.StatusBadRequest, Code: "used_token",
-			Text: "This link was already used."}
+			Text: "This link or code was already used."}
 	case is(err, ErrBadToken):
 		refusal = &Refusal{Status: http.StatusBadRequest, Code: "bad_token",
 			Text: "This link or code is wrong, has expired or was already used."}

@@ -34,6 +34,9 @@ type newAddress struct {
 // newNewAddress returns the verify_new_address hook of an entry, or nil if its config is wrong.
 func newNewAddress(b *builder, e *conf.Entry) Hook {
 	h := &newAddress{pipeline: b.pipeline, mailing: b.plan.verification}
+	if h.mailing.code && b.file.Verification.Lifespan == 0 {
+		h.mailing.lifespan = linkLifespan
+	}
 	h.mailing.purpose, h.mailing.code = PurposeAddressChange, false
 	config := struct {
 		Lifespan string `yaml:"lifespan"`

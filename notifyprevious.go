@@ -93,7 +93,7 @@ func (n *previousNotifier) Run(ctx context.Context, x *Exchange) error {
 func (n *previousNotifier) email(ctx context.Context, x *Exchange, a Address, isRemoved bool, c *change) error {
 	var secret string
 	var hash []byte
-	if isRemoved && c != nil && n.url != "" {
+	if isRemoved && a.Verified && c != nil && n.url != "" { // an unverified address may be a stranger's
 		secret = token.NewSecret()
 		hash = token.Hash(secret)
 		now := n.pipeline.micro()

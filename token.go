@@ -21,6 +21,9 @@ type mailing struct {
 	interval time.Duration   // between two emails to one address
 }
 
+// linkLifespan is how long a verification link is valid by default.
+const linkLifespan = 24 * time.Hour
+
 // codeLifespan is how long a code is valid by default: OWASP ASVS 5.0, requirement 6.5.5.
 const codeLifespan = 10 * time.Minute
 
@@ -169,6 +172,9 @@ func (p *Pipeline) logBadAddress(ctx context.Context, x *Exchange, i int) {
 // or x in a run. To keep others from measuring whether an account exists, call it after you have
 // answered, or set Options.Outbox.
 func (p *Pipeline) SendRecovery(ctx context.Context, x *Exchange) error {
+	if x == nil {
+		return nil
+	}
 	m := &p.serving(x).recovery
 	switch problem := m.problem(); {
 	case p.tokens == nil:
