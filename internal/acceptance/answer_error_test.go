@@ -23,7 +23,7 @@ func (s *refusalTest) serve(handler http.HandlerFunc, accept ...string) (reply, 
 }
 
 func TestAnswerError_KnownErrors(t *testing.T) {
-	const used, bad = "This link was already used.", "This link or code is wrong, has expired or was already used."
+	const used, bad = "This link or code was already used.", "This link or code is wrong, has expired or was already used."
 	s := newRefusalTest(t, "{}")
 	for _, row := range []struct {
 		err         error
