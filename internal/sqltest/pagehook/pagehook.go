@@ -30,8 +30,8 @@ func allowDomains(p flowhook.Point, decode func(v any) error) (flowhook.Hook, er
 		}
 		for _, a := range x.Identity.Addresses {
 			if _, domain, _ := strings.Cut(a.Value, "@"); !slices.Contains(config.Domains, domain) {
-				http.Error(x.Writer, "please use your company's address", http.StatusForbidden)
-				return nil
+				return flowhook.Refuse(http.StatusForbidden, "wrong_domain",
+					"Please use your company's address.")
 			}
 		}
 		return nil
