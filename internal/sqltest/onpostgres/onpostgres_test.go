@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -141,19 +140,17 @@ selfservice:
 		Store: store, Hooks: map[string]flowhook.HookFactory{"allow_domains": pagehook.AllowDomains},
 	})
 	require.NoError(t, err)
-	try := func(email string) (handled bool, status int) {
-		w := httptest.NewRecorder()
-		x := &flowhook.Exchange{Writer: w, Request: httptest.NewRequest("POST", "/", nil)}
+	try := func(email string) error {
+		x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: httptest.NewRequest("POST", "/", nil)}
 		handled, err := register(flowhook.NewContext(t.Context(), x), pipeline, x, email)
-		require.NoError(t, err)
-		return handled, w.Code
+		require.False(t, handled)
+		return err
 	}
 
-	handled, _ := try("alice@example.org")
-	require.False(t, handled)
-	handled, status := try("eve@elsewhere.example")
-	require.True(t, handled)
-	require.Equal(t, http.StatusForbidden, status)
+	require.NoError(t, try("alice@example.org"))
+	var refusal *flowhook.Refusal
+	require.ErrorAs(t, try("eve@elsewhere.example"), &refusal)
+	require.Equal(t, "wrong_domain", refusal.Code)
 	require.Equal(t, 1, count(t, db, "users"))
 	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: httptest.NewRequest("POST", "/", nil)}
 	_, err = pipeline.Complete(flowhook.NewContext(t.Context(), x), flowhook.Registration, flowhook.Password, nil)
