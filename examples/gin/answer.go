@@ -4,8 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"runtime/debug"
 
@@ -50,7 +50,7 @@ func (s *service) flow(flow flowhook.Flow) gin.HandlerFunc {
 
 // recovered replaces gin.Recovery, which logs the request's cookies and turns http.ErrAbortHandler
 // into an empty 200.
-func recovered(c *gin.Context) {
+func (s *service) recovered(c *gin.Context) {
 	defer func() {
 		v := recover()
 		switch {
@@ -58,9 +58,7 @@ func recovered(c *gin.Context) {
 		case v == http.ErrAbortHandler || c.Writer.Written(): // the response is incomplete
 			panic(http.ErrAbortHandler)
 		default:
-			slog.ErrorContext(c.Request.Context(), "panic", "path", c.FullPath(), "value", v,
-				"stack", string(debug.Stack()))
-			refuse(c.Writer, http.StatusInternalServerError, "internal", "something went wrong")
+			s.fail(c, fmt.Errorf("panic at %s: %v\n%s", c.FullPath(), v, debug.Stack()))
 			c.Abort()
 		}
 	}()
@@ -68,65 +66,45 @@ func recovered(c *gin.Context) {
 }
 
 // protected rejects cross-site requests of browsers. It does not affect other clients.
-func protected(next http.Handler) http.Handler {
+func (s *service) protected(next http.Handler) http.Handler {
 	p := http.NewCrossOriginProtection()
 	p.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		refuse(w, http.StatusForbidden, "cross_origin", "requests from other sites are rejected")
+		s.pipeline.AnswerError(w, r,
+			flowhook.Refuse(http.StatusForbidden, "cross_origin", "requests from other sites are rejected"))
 	}))
 	return p.Handler(next)
 }
 
-// decode decodes the body into v. If the body is invalid, it answers and returns false.
-func decode(c *gin.Context, v any) (ok bool) {
+// decode decodes the body into v. If the body is invalid, it returns a refusal.
+func decode(c *gin.Context, v any) error {
 	d := json.NewDecoder(http.MaxBytesReader(c.Writer, c.Request.Body, 4<<10))
 	d.DisallowUnknownFields()
 	err := d.Decode(v)
 	if err == nil {
 		if _, err = d.Token(); err == io.EOF {
-			return true
+			return nil
 		}
 	}
 	if tooBig := (*http.MaxBytesError)(nil); errors.As(err, &tooBig) {
-		refuse(c.Writer, http.StatusRequestEntityTooLarge, "too_large", "the body is larger than 4 KiB")
-	} else {
-		refuse(c.Writer, http.StatusBadRequest, "bad_request",
-			"the body must be one JSON object with name and password")
+		return flowhook.Refuse(http.StatusRequestEntityTooLarge, "too_large", "the body is larger than 4 KiB")
 	}
-	return false
+	return flowhook.Refuse(http.StatusBadRequest, "bad_request",
+		"the body must be one JSON object with name and password")
 }
 
-// fail answers after an error. Nothing has been written yet.
-func fail(w http.ResponseWriter, r *http.Request, err error) {
-	var hook *flowhook.HookError
-	switch {
-	case errors.Is(err, flowhook.ErrNoSession) && len(r.Header.Values("Authorization")) > 0:
-		w.Header().Set("WWW-Authenticate", `Bearer realm="api", error="invalid_token"`)
-		refuse(w, http.StatusUnauthorized, "invalid_token", "the token is invalid, expired or revoked")
-		return
-	case errors.Is(err, flowhook.ErrNoSession):
-		refuse(w, http.StatusUnauthorized, "not_signed_in", "sign in first")
-		return
-	case errors.As(err, &hook):
-		refuse(w, http.StatusInternalServerError, "internal", "something went wrong")
-	default: // an error of the store
-		refuse(w, http.StatusServiceUnavailable, "unavailable", "the change may not have been saved; try again")
+// fail answers after an error or a refusal. Nothing has been written yet. A 401 must name an
+// authentication scheme (RFC 9110, 15.5.2); Bearer does not make browsers ask for a password.
+func (s *service) fail(c *gin.Context, err error) {
+	scheme := `Bearer realm="api"`
+	if errors.Is(err, flowhook.ErrNoSession) {
+		err = flowhook.Refuse(http.StatusUnauthorized, "not_signed_in", "sign in first")
+		if len(c.Request.Header.Values("Authorization")) > 0 {
+			scheme += `, error="invalid_token"`
+			err = flowhook.Refuse(http.StatusUnauthorized, "invalid_token", "the token is invalid, expired or revoked")
+		}
 	}
-	slog.ErrorContext(r.Context(), "request failed", "path", r.URL.Path, "error", err)
-}
-
-// refuse answers with a reason for programs and a message for people. Hooks call it with x.Writer.
-// A 401 must name an authentication scheme (RFC 9110, 15.5.2); Bearer does not make browsers ask
-// for a password.
-func refuse(w http.ResponseWriter, status int, reason, message string) {
-	body, err := json.Marshal(gin.H{"error": gin.H{"reason": reason, "message": message}})
-	if err != nil {
-		panic(err)
+	if no := (*flowhook.Refusal)(nil); errors.As(err, &no) && no.Status == http.StatusUnauthorized {
+		c.Header("WWW-Authenticate", scheme)
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	if status == http.StatusUnauthorized && w.Header().Get("WWW-Authenticate") == "" {
-		w.Header().Set("WWW-Authenticate", `Bearer realm="api"`)
-	}
-	w.WriteHeader(status)
-	_, _ = w.Write(body) // fails only if the client has disconnected
+	s.pipeline.AnswerError(c.Writer, c.Request, err)
 }

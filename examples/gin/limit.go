@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
-	"strconv"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -50,10 +49,8 @@ func newRateLimit(now func() time.Time) flowhook.HookFactory {
 				wait = accounts.take(x.Identity.ID, now())
 			}
 			if wait > 0 {
-				seconds := int((wait + time.Second - 1) / time.Second)
-				x.Writer.Header().Set("Retry-After", strconv.Itoa(seconds))
-				refuse(x.Writer, http.StatusTooManyRequests, "rate_limited",
-					"too many attempts; try again after the seconds in Retry-After")
+				return &flowhook.Refusal{Status: http.StatusTooManyRequests, Code: "rate_limited", RetryAfter: wait,
+					Text: "too many attempts; try again after the seconds in Retry-After"}
 			}
 			return nil
 		}), nil

@@ -56,11 +56,11 @@ func newService(cfg *flowhook.Config, now func() time.Time) (s *service, err err
 		nobody: newUser(rand.Text()),
 	}
 	s.pipeline, err = flowhook.New(cfg, flowhook.Options{
-		Store:   memstore.New(),
-		Issue:   s.issue,
-		Now:     now,
-		Hooks:   map[string]flowhook.HookFactory{"rate_limit": newRateLimit(now)},
-		OnError: fail, // after an error of a hook at before
+		Store: memstore.New(),
+		Issue: s.issue,
+		Now:   now,
+		Hooks: map[string]flowhook.HookFactory{"rate_limit": newRateLimit(now)},
+		JSON:  func(*http.Request) bool { return true }, // refusals are application/problem+json, RFC 9457
 	})
 	return s, err
 }
@@ -71,12 +71,12 @@ func (s *service) engine(outer ...gin.HandlerFunc) *gin.Engine {
 	e := gin.New()
 	_ = e.SetTrustedProxies(nil) // gin trusts everyone's X-Forwarded-For by default; list your proxies here
 	e.HandleMethodNotAllowed, e.RedirectTrailingSlash = true, false
-	e.NoRoute(func(c *gin.Context) { refuse(c.Writer, http.StatusNotFound, "not_found", "no such page") })
+	e.NoRoute(func(c *gin.Context) { s.fail(c, flowhook.Refuse(http.StatusNotFound, "not_found", "no such page")) })
 	e.NoMethod(func(c *gin.Context) {
-		refuse(c.Writer, http.StatusMethodNotAllowed, "method_not_allowed", "method not allowed; see the Allow header")
+		s.fail(c, flowhook.Refuse(http.StatusMethodNotAllowed, "method_not_allowed", "see the Allow header"))
 	})
 	e.Use(outer...)
-	e.Use(func(c *gin.Context) { c.Header("Cache-Control", "no-store") }, recovered)
+	e.Use(func(c *gin.Context) { c.Header("Cache-Control", "no-store") }, s.recovered)
 	e.POST("/session", s.flow(flowhook.Login), s.login)
 	e.POST("/token", s.flow(flowhook.Login), s.login)
 	e.DELETE("/session", s.flow(flowhook.Logout), s.logout)
@@ -99,7 +99,8 @@ func (s *service) login(c *gin.Context) {
 	ctx := c.Request.Context() // don't pass c on: gin reuses it after this request
 	x := flowhook.MustFromContext(ctx)
 	var in credentials
-	if !decode(c, &in) {
+	if err := decode(c, &in); err != nil {
+		s.fail(c, err)
 		return
 	}
 	x.Identity = &flowhook.Identity{ID: in.Name} // as claimed; the user may not exist
@@ -113,7 +114,7 @@ func (s *service) login(c *gin.Context) {
 		u = s.nobody
 	}
 	if subtle.ConstantTimeCompare(u.hashed(in.Password), u.hash) == 0 || !known {
-		refuse(c.Writer, http.StatusUnauthorized, "wrong_credentials", "wrong name or password")
+		s.fail(c, flowhook.Refuse(http.StatusUnauthorized, "wrong_credentials", "wrong name or password"))
 		return
 	}
 	answer, token := gin.H{"name": in.Name}, ""
@@ -155,7 +156,7 @@ func (s *service) session(r *http.Request) (*flowhook.Session, error) {
 func (s *service) me(c *gin.Context) {
 	session, err := s.session(c.Request)
 	if err != nil {
-		fail(c.Writer, c.Request, err)
+		s.fail(c, err)
 		return
 	}
 	c.JSON(http.StatusOK, gin.H{"name": session.IdentityID, "expires_at": session.ExpiresAt})
@@ -165,7 +166,7 @@ func (s *service) logout(c *gin.Context) {
 	x := flowhook.MustFromContext(c.Request.Context())
 	session, err := s.session(c.Request)
 	if err != nil {
-		fail(c.Writer, c.Request, err)
+		s.fail(c, err)
 		return
 	}
 	x.Session, x.Identity = session, &flowhook.Identity{ID: session.IdentityID}
@@ -182,7 +183,7 @@ func (s *service) done(c *gin.Context, handled bool, err error, answer gin.H) {
 	case handled:
 		c.Writer.WriteHeaderNow() // see flow
 	case err != nil:
-		fail(c.Writer, c.Request, err)
+		s.fail(c, err)
 	default:
 		c.JSON(http.StatusOK, answer)
 	}
@@ -205,6 +206,6 @@ func main() {
 		log.Fatal(err)
 	}
 	log.Printf(`Try: curl -d '{"name":"alice","password":"correct horse"}' http://%s/token`, l.Addr())
-	server := &http.Server{Handler: protected(s.engine()), ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Handler: s.protected(s.engine()), ReadHeaderTimeout: 5 * time.Second}
 	log.Fatal(server.Serve(l))
 }

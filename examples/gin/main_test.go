@@ -58,7 +58,7 @@ func start(t *testing.T, change func(cfg *flowhook.Config), build func(s *servic
 	s.clock.Store(time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC).UnixMicro())
 	service, err := newService(cfg, func() time.Time { return time.UnixMicro(s.clock.Load()) })
 	require.NoError(t, err)
-	s.Server = httptest.NewTLSServer(protected(build(service)))
+	s.Server = httptest.NewTLSServer(service.protected(build(service)))
 	t.Cleanup(s.Close)
 	return s
 }
@@ -91,12 +91,13 @@ func newClient(t *testing.T, s *server, jar bool) *client {
 
 // An answer is a response with the fields of its body.
 type answer struct {
-	*http.Response
-	Name        string `json:"name"`
-	AccessToken string `json:"access_token"`
-	TokenType   string `json:"token_type"`
-	ExpiresIn   int    `json:"expires_in"`
-	Error       struct{ Reason, Message string }
+	*http.Response `json:"-"`
+	Name           string `json:"name"`
+	AccessToken    string `json:"access_token"`
+	TokenType      string `json:"token_type"`
+	ExpiresIn      int    `json:"expires_in"`
+	Code           string `json:"code"` // of a refusal
+	Title          string `json:"title"`
 }
 
 // do sends a request. It checks that the answer is JSON and must not be cached.
@@ -113,18 +114,19 @@ func (c *client) do(method, path, body string, header ...string) (a answer) {
 	defer func() { require.NoError(c.t, a.Body.Close()) }()
 	text, err := io.ReadAll(a.Body)
 	require.NoError(c.t, err)
-	require.Regexp(c.t, `^application/json`, a.Header.Get("Content-Type"), "%s", text)
+	require.Regexp(c.t, `^application/(problem\+)?json`, a.Header.Get("Content-Type"), "%s", text)
 	require.NoError(c.t, json.Unmarshal(text, &a), "%s", text)
 	require.Equal(c.t, "no-store", a.Header.Get("Cache-Control"))
-	require.Equal(c.t, a.StatusCode >= 400, a.Error.Reason != "" && a.Error.Message != "", "%s", text)
+	require.Equal(c.t, a.StatusCode >= 400, a.Title != "", "%s", text)
 	require.Equal(c.t, a.StatusCode == http.StatusUnauthorized, a.Header.Get("WWW-Authenticate") != "")
 	return a
 }
 
-func (c *client) requireRefused(a answer, status int, reason string) {
+func (c *client) requireRefused(a answer, status int, code string) {
 	c.t.Helper()
 	require.Equal(c.t, status, a.StatusCode)
-	require.Equal(c.t, reason, a.Error.Reason)
+	require.Equal(c.t, "application/problem+json", a.Header.Get("Content-Type"))
+	require.Equal(c.t, code, a.Code)
 	require.Empty(c.t, a.Cookies())
 	require.Empty(c.t, a.AccessToken)
 }
@@ -312,9 +314,14 @@ func TestRateLimit_NeedsIdentity(t *testing.T) {
 // gin has only recorded the status.
 func TestHooks_Answer(t *testing.T) {
 	for _, phase := range []flowhook.Phase{flowhook.Before, flowhook.BeforePersist, flowhook.After} {
+		elsewhere := flowhook.HookFunc(func(_ context.Context, x *flowhook.Exchange) error {
+			x.Writer.Header().Set("Location", "/elsewhere")
+			x.Writer.WriteHeader(http.StatusFound)
+			return nil
+		})
 		var written bool
 		var status int
-		s := start(t, withHook(phase, flowhook.Redirect("/elsewhere")), func(s *service) *gin.Engine {
+		s := start(t, withHook(phase, elsewhere), func(s *service) *gin.Engine {
 			return s.engine(func(c *gin.Context) {
 				c.Next()
 				written, status = c.Writer.Written(), c.Writer.Status()
@@ -350,7 +357,7 @@ func TestHooks_Panic(t *testing.T) {
 			})), nil), true)
 		for _, path := range []string{"/session", "/token"} {
 			a := c.do("POST", path, alice)
-			c.requireRefused(a, 500, "internal")
+			c.requireRefused(a, 500, "")
 			require.Empty(t, a.Header.Get("Location"))
 		}
 		c.requireRefused(c.do("GET", "/me", ""), 401, "not_signed_in")
@@ -363,7 +370,7 @@ func TestHooks_Panic(t *testing.T) {
 		return engine
 	})
 	c := newClient(t, s, true)
-	c.requireRefused(c.do("GET", "/panic", ""), 500, "internal")
+	c.requireRefused(c.do("GET", "/panic", ""), 500, "")
 	_, err := c.Get(s.URL + "/half")
 	require.ErrorIs(t, err, io.EOF, "an incomplete answer must be aborted")
 
