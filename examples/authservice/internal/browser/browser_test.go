@@ -30,7 +30,7 @@ const (
 	newSubject      = "Please confirm your new address"
 	changeSubject   = "Request to change your email address"
 	recoverySubject = "Reset your password"
-	byProvider     = "Sign in with the test provider"
+	byProvider      = "Sign in with the test provider"
 )
 
 // TestBrowser goes through all pages in one session, because each page depends on what was done
