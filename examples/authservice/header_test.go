@@ -19,7 +19,7 @@ func TestHeader(t *testing.T) {
 	link := s.mail(email, confirmSubject, 0).Links[0]
 	anonymous.open(link).press("Confirm my address").at("/verify/done", "Your address is confirmed").
 		follow("Sign in").at("/login", "Sign in")
-	anonymous.open(link).press("Confirm my address").refused(http.StatusGone, "no longer works").follow("Sign in").
+	anonymous.open(link).press("Confirm my address").refused(http.StatusGone, "already used").follow("Sign in").
 		at("/login", "Sign in")
 
 	b := s.signedIn(email, password)
