@@ -75,8 +75,8 @@ func TestAddressChange_SignedOut(t *testing.T) {
 	})
 }
 
-// TestAddressChange_OldSignIn checks that the sign-in is shown again if it was too long ago, and that
-// the settings are shown after it.
+// TestAddressChange_OldSignIn checks that the sign-in is shown again if it was too long ago, and
+// that the settings are shown after it.
 func TestAddressChange_OldSignIn(t *testing.T) {
 	onEach(t, func(t *testing.T, database string) {
 		s := newSite(t, database)
@@ -131,7 +131,8 @@ func TestAddressChange_Undo(t *testing.T) {
 	})
 }
 
-// TestAddressChange_UndoTaken checks that an undo does not take an address from a confirmed account.
+// TestAddressChange_UndoTaken checks that an undo does not take an address from a confirmed
+// account.
 func TestAddressChange_UndoTaken(t *testing.T) {
 	s := newSite(t, "sqlite:"+t.TempDir()+"/db")
 	s.register(email, password)

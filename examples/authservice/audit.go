@@ -37,8 +37,8 @@ func (s *service) newAudit(p flowhook.Point, _ func(v any) error) (flowhook.Hook
 	}), nil
 }
 
-// subject returns the address that an exchange is about: the identity's or, without an identity, the
-// one that was typed to sign in, to recover an account, or with a code.
+// subject returns the address that an exchange is about: the identity's or, without an identity,
+// the one that was typed to sign in, to recover an account, or with a code.
 func subject(x *flowhook.Exchange) string {
 	if x.Identity != nil && len(x.Identity.Addresses) > 0 {
 		return x.Identity.Addresses[0].Value

@@ -24,8 +24,10 @@ const (
 // cookie does not sign anyone in. It only prevents that email, and it prevents guessing elsewhere
 // from locking out its owner (see brake.go).
 func (s *service) newNewDevice(p flowhook.Point, _ func(v any) error) (flowhook.Hook, error) {
-	if p.Phase != flowhook.After || !slices.Contains([]flowhook.Flow{flowhook.Login, flowhook.Registration, flowhook.Recovery}, p.Flow) {
-		return nil, errors.New("new_device is allowed only after login, and after a registration or recovery that signs the user in")
+	signsIn := []flowhook.Flow{flowhook.Login, flowhook.Registration, flowhook.Recovery}
+	if p.Phase != flowhook.After || !slices.Contains(signsIn, p.Flow) {
+		return nil, errors.New("new_device is allowed only after login, and after a registration or recovery that signs " +
+			"the user in")
 	}
 	return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
 		if x.Identity == nil || x.Session == nil {

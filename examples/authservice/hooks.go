@@ -11,9 +11,9 @@ import (
 
 // wrapHook records each hook for /debug/hooks and logs it. It is Options.Wrap.
 //
-// It also adds the session of the session hook to the list of sessions. Options.Issue could do that,
-// too, but then flowhook would not know whether the session that asked for a change of the address
-// still exists when the link is opened.
+// It also adds the session of the session hook to the list of sessions. Options.Issue could do
+// that, too, but then flowhook would not know whether the session that asked for a change of the
+// address still exists when the link is opened.
 func (s *service) wrapHook(p flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
 	if name == "session" {
 		session := next

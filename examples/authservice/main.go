@@ -94,9 +94,10 @@ func main() {
 	}
 }
 
-// mailTime limits how long the process waits for email that is being sent. A shutdown takes at most
-// 30 seconds: requestTime and 5 seconds for requests, then mailTime, also for recovery emails that are
-// being queued, 2 seconds to cancel the queue, and 2 seconds to close the database.
+// mailTime limits how long the process waits for email that is being sent. A shutdown takes at
+// most 30 seconds: requestTime and 5 seconds for requests, then mailTime, also for recovery
+// emails that are being queued, 2 seconds to cancel the queue, and 2 seconds to close the
+// database.
 const mailTime = 6 * time.Second
 
 // run serves until ctx ends, then finishes the requests in progress. It prints its URL to out. Each

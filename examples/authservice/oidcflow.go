@@ -11,8 +11,8 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 )
 
-// Confirmed accounts are never linked by their address. An account whose address was never confirmed
-// goes to the user for whom the provider has verified it; see takeover.go.
+// Confirmed accounts are never linked by their address. An account whose address was never
+// confirmed goes to the user for whom the provider has verified it; see takeover.go.
 var (
 	errUnverified = refuse("", "address_unverified",
 		"The provider has not verified your email address, so you cannot use it here. "+

@@ -10,9 +10,9 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// A user who has forgotten the password gets an email with a link or, with flows.recovery.use: code
-// in auth.yml, with a code, and chooses a new password. Users of a provider get a password that way,
-// too. What a visitor sees never depends on whether there is an account.
+// A user who has forgotten the password gets an email with a link or, with flows.recovery.use:
+// code in auth.yml, with a code, and chooses a new password. Users of a provider get a password
+// that way, too. What a visitor sees never depends on whether there is an account.
 
 // wrongCode is the code of a refusal after a code was checked and was wrong.
 const wrongCode = "wrong_code"
@@ -96,8 +96,8 @@ func (s *service) requestRecovery(w http.ResponseWriter, r *http.Request) {
 }
 
 const (
-	// recoveryTime limits sending a recovery email, which only puts it into the queue. It is shorter
-	// than mailTime, for which a shutdown waits.
+	// recoveryTime limits sending a recovery email, which only puts it into the queue. It is
+	// shorter than mailTime, for which a shutdown waits.
 	recoveryTime = 4 * time.Second
 
 	// recoveriesAtOnce is how many of them run at a time, so that they leave the connections to the
@@ -244,9 +244,10 @@ func (s *service) redeemCode(r *http.Request, purpose flowhook.Purpose, email st
 	})
 }
 
-// recoverAccount gives the user of a recovery token the new password, in the transaction of ctx. The user
-// has the mailbox, so the address is confirmed. If it was not before, the account may be that of
-// somebody else. All sessions end here, because with a code no hook runs in this transaction.
+// recoverAccount gives the user of a recovery token the new password, in the transaction of ctx.
+// The user has the mailbox, so the address is confirmed. If it was not before, the account may be
+// that of somebody else. All sessions end here, because with a code no hook runs in this
+// transaction.
 func (s *service) recoverAccount(ctx context.Context, t flowhook.Token, hash string) (user, error) {
 	u, err := s.db.userByID(ctx, t.IdentityID)
 	switch {

@@ -84,7 +84,8 @@ func newService(c config, db *database, courier flowhook.Courier, oidc *provider
 		Outbox:          true, // the queue is in the same database
 		VerificationURL: c.PublicURL + "/verify",
 		RecoveryURL:     c.PublicURL + "/recovery/new",
-		// In settings, a redirect comes after show_verification_ui: it is for when no email was sent.
+		// In settings, a redirect comes after show_verification_ui: it is for when no email was
+		// sent.
 		Accept:  []string{"email-sent-first"},
 		Wrap:    s.wrapHook,
 		Logger:  log,

@@ -227,7 +227,11 @@ func (s *service) confirmAgain(w http.ResponseWriter, r *http.Request) {
 
 func (s *service) confirmationSent(w http.ResponseWriter, r *http.Request) {
 	if u, _, ok := s.signedIn(w, r); ok {
-		s.pages.render(w, r, http.StatusOK, "sent", page{Title: "A link is on its way", User: &u,
+		title := "A link is on its way"
+		if s.usesCode(flowhook.Verification) {
+			title = "A code is on its way"
+		}
+		s.pages.render(w, r, http.StatusOK, "sent", page{Title: title, User: &u,
 			Data: "We send at most one email per minute."})
 	}
 }

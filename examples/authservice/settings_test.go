@@ -188,7 +188,8 @@ func TestAddressChange_TooMany(t *testing.T) {
 
 		_, err := s.service.db.Exec("UPDATE users SET changes_until = changes_until + 31536000000000")
 		require.NoError(t, err)
-		change("f@example.org").at("/settings/pending", "Check your new address") // a clock that was a year ahead does not lock users out
+		// a clock that was a year ahead does not lock users out
+		change("f@example.org").at("/settings/pending", "Check your new address")
 	})
 }
 
