@@ -639,14 +639,45 @@ func TestRedeem_SessionThatAskedForChange(t *testing.T) {
 		_, err = c.settings([]flowhook.Address{before}, []flowhook.Address{after})
 		require.NoError(t, err)
 		c.requireChange(token(t, c.Mail.Take(), after.Value), flowhook.Change{From: before, To: after})
-
+	})
+	t.Run("undo ends every pending change", func(t *testing.T) {
+		c := newChangeTest(t, changeYAML)
+		c.Options.Issue = func(context.Context, *flowhook.Exchange) error { return nil }
+		var err error
+		c.Pipeline, err = flowhook.New(flowtest.Parse(t, changeYAML), c.Options)
+		require.NoError(t, err)
+		c.session = &flowhook.Session{ID: "of the host's own", AuthenticatedAt: c.Clock.Now()}
+		var pending []string
+		other := email("other@example.net", false)
+		var undo string
+		for _, to := range []flowhook.Address{after, other} {
+			_, err := c.settings([]flowhook.Address{before}, []flowhook.Address{to})
+			require.NoError(t, err)
+			mails := c.Mail.Take()
+			pending = append(pending, token(t, mails, to.Value))
+			if undo == "" {
+				undo = token(t, mails, before.Value)
+			}
+		}
+		c.requireChange(undo, flowhook.Change{From: after, To: before, Undo: true})
+		for _, secret := range pending {
+			require.Equal(t, flowhook.ErrBadToken, c.Pipeline.Redeem(t.Context(), secret, confirmed(new(int))))
+		}
 		c.Clock.Add(time.Minute)
 		_, err = c.settings([]flowhook.Address{before}, []flowhook.Address{after})
 		require.NoError(t, err)
-		mails := c.Mail.Take()
-		c.requireChange(token(t, mails, before.Value), flowhook.Change{From: after, To: before, Undo: true})
-		require.Equal(t, flowhook.ErrBadToken, c.Pipeline.Redeem(t.Context(), token(t, mails, after.Value), confirmed(new(int))),
-			"the change that was taken back can no longer be made")
+		c.requireChange(token(t, c.Mail.Take(), after.Value), flowhook.Change{From: before, To: after})
+	})
+	t.Run("only the earliest address may undo", func(t *testing.T) {
+		c := newChangeTest(t, changeYAML)
+		stolen := email(after.Value, true) // by a change that the thief has confirmed
+		_, err := c.settings([]flowhook.Address{before}, []flowhook.Address{after})
+		require.NoError(t, err)
+		undo := token(t, c.Mail.Take(), before.Value)
+		_, err = c.settings([]flowhook.Address{stolen}, []flowhook.Address{email("third@example.net", false)})
+		require.NoError(t, err)
+		require.Empty(t, token(t, c.Mail.Take(), stolen.Value), "the thief's address gets a notice without a link")
+		c.requireChange(undo, flowhook.Change{From: after, To: before, Undo: true})
 	})
 }
 

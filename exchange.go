@@ -120,7 +120,7 @@ func (x *Exchange) note(change func(p *progress)) {
 type change struct {
 	from *Address // nil if to is an additional one
 	to   Address
-	hash []byte // of the token that makes the change; nil if none was created
+	sent bool // the email to the new address
 }
 
 // later is work that waits for the transaction, or for its commit.

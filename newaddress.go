@@ -81,7 +81,7 @@ func (h *newAddress) Run(ctx context.Context, x *Exchange) error {
 	pending := &change{from: data.From, to: to}
 	x.note(func(p *progress) { p.change = pending })
 	x.inTransaction(func(ctx context.Context) (err error) {
-		pending.hash, err = h.mailing.email(ctx, h.pipeline, x, to, data.encode())
+		pending.sent, err = h.mailing.email(ctx, h.pipeline, x, to, data.encode())
 		return err
 	})
 	return nil

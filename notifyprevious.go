@@ -70,7 +70,7 @@ func (n *previousNotifier) Run(ctx context.Context, x *Exchange) error {
 	switch {
 	case len(added)+len(removed) == 0:
 		return nil
-	case x.progress().change != nil && c.hash == nil:
+	case x.progress().change != nil && !c.sent:
 		return nil // the same change was announced within the interval
 	}
 	for i, a := range x.Previous.Addresses {
@@ -89,7 +89,10 @@ func (n *previousNotifier) Run(ctx context.Context, x *Exchange) error {
 	return nil
 }
 
-// email tells the owner of a. If a is what c replaces, the email has a link that takes c back.
+// email tells the owner of a. If a is what c replaces, the email has a link that takes c back. Only
+// one such link is valid at a time, that of the earliest address: somebody who has taken an account
+// and changes its address twice must not be able to undo what its owner has undone. So the token
+// counts for the identity, not for an address.
 func (n *previousNotifier) email(ctx context.Context, x *Exchange, a Address, isRemoved bool, c *change) error {
 	var secret string
 	var hash []byte
@@ -97,13 +100,16 @@ func (n *previousNotifier) email(ctx context.Context, x *Exchange, a Address, is
 		secret = token.NewSecret()
 		hash = token.Hash(secret)
 		now := n.pipeline.micro()
-		_, err := n.pipeline.tokens.CreateToken(ctx, Token{
-			Hash: hash, Purpose: purposeUndo, IdentityID: x.Identity.ID, Address: a,
+		created, err := n.pipeline.tokens.CreateToken(ctx, Token{
+			Hash: hash, Purpose: purposeUndo, IdentityID: x.Identity.ID, Address: Address{},
 			IssuedAt: now, ExpiresAt: now.Add(undoLifespan),
-			Data: changeData{From: &c.to, Undo: true, Pending: c.hash}.encode(),
-		}, now.Add(time.Minute)) // later than every token that counts: there is no interval
+			Data: changeData{From: &c.to, To: &a, Undo: true}.encode(),
+		}, now.Add(-undoLifespan))
 		if err != nil {
 			return err
+		}
+		if !created { // an earlier address has the link, and comes before this one
+			secret, hash = "", nil
 		}
 	}
 	l := letter.AddressRemoved(n.url, secret, undoLifespan)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/flowhook/flowhook/internal/token"
 )
@@ -22,14 +23,23 @@ type Change struct {
 // changeData is the Data of a token of PurposeAddressChange.
 type changeData struct {
 	From    *Address `json:"from,omitempty"`
+	To      *Address `json:"to,omitempty"`      // of an undo; otherwise it is the token's address
 	Session string   `json:"session,omitempty"` // that asked for the change and must not have ended
 	Undo    bool     `json:"undo,omitempty"`
-	Pending []byte   `json:"pending,omitempty"` // the hash of the token that makes the change to be undone
 }
 
-// purposeUndo is the purpose of tokens that take a change back. It is only for the store, so that
-// they do not count as emails to confirm an address.
-const purposeUndo Purpose = "address_undo"
+const (
+	// purposeUndo is the purpose of tokens that take a change back. It is only for the store, so
+	// that they do not count as emails to confirm an address.
+	purposeUndo Purpose = "address_undo"
+
+	// purposeUndone is the purpose of a token that nobody gets. It notes that an identity has taken
+	// a change back.
+	purposeUndone Purpose = "address_undone"
+
+	// undoneLifespan is longer than any link that changes an address should be valid.
+	undoneLifespan = 365 * 24 * time.Hour
+)
 
 // Change returns what the token does. It returns ErrBadToken if t is not a token of
 // [PurposeAddressChange] that flowhook has made.
@@ -111,6 +121,9 @@ func (p *Pipeline) redeemLink(
 		}
 		if t.Purpose == purposeUndo {
 			t.Purpose = PurposeAddressChange
+			if data, err := t.changeData(); err == nil && data.To != nil {
+				t.Address = *data.To
+			}
 		}
 		return t, err
 	}, confirm)
@@ -167,14 +180,26 @@ func (p *Pipeline) checkChange(confirm confirmFunc) confirmFunc {
 			if err := p.requireSession(ctx, t.IdentityID, data.Session); err != nil {
 				return err
 			}
-			if data.Pending != nil { // the change must not be made any more
-				if err := p.tokens.DeleteToken(ctx, data.Pending); err != nil {
-					return err
-				}
+			if err := p.orderUndo(ctx, t, data.Undo); err != nil {
+				return err
 			}
 		}
 		return confirm(ctx, t)
 	}
+}
+
+// orderUndo notes that a change is taken back. For any other change, it returns ErrBadToken if one
+// was taken back since the change was requested: then no change that was pending may be made. It
+// runs in the identity's transaction, so that the two cannot happen at once.
+func (p *Pipeline) orderUndo(ctx context.Context, t Token, undo bool) error {
+	now := p.micro()
+	note := Token{Hash: token.Hash(token.NewSecret()), Purpose: purposeUndone, IdentityID: t.IdentityID,
+		IssuedAt: now, ExpiresAt: now.Add(undoneLifespan)}
+	if undo {
+		_, err := p.tokens.CreateToken(ctx, note, now.Add(time.Minute)) // in the future, so that none counts
+		return err
+	}
+	return p.requireNone(ctx, note, t.IssuedAt.Add(-time.Microsecond)) // at the same time counts
 }
 
 // requireSession returns ErrBadToken if the session that asked for a change has ended. An empty ID
@@ -248,12 +273,17 @@ func (p *Pipeline) RedeemCode(
 }
 
 // requireNewest returns ErrBadToken if a later token was issued for the purpose, identity and
-// address of t. Otherwise an attacker could have many codes sent, and guess them all at once. It
-// asks the store in the only way there is, by creating another one.
+// address of t. Otherwise an attacker could have many codes sent, and guess them all at once.
 func (p *Pipeline) requireNewest(ctx context.Context, t Token) error {
 	probe := t
 	probe.Hash, probe.IssuedAt = token.Hash(token.NewSecret()), p.micro()
-	created, err := p.tokens.CreateToken(ctx, probe, t.IssuedAt)
+	return p.requireNone(ctx, probe, t.IssuedAt)
+}
+
+// requireNone returns ErrBadToken if a token like probe was issued after since. A store has no
+// query for that, so requireNone tries to create probe, which fails if there is one.
+func (p *Pipeline) requireNone(ctx context.Context, probe Token, since time.Time) error {
+	created, err := p.tokens.CreateToken(ctx, probe, since)
 	switch {
 	case err != nil:
 		return err

@@ -101,15 +101,15 @@ func newMessage(to Address, l letter.Letter) *Message {
 // micro returns the current time with the precision of a store.
 func (p *Pipeline) micro() time.Time { return p.now().UTC().Truncate(time.Microsecond) }
 
-// email sends a token that verifies an address, in a run. It returns the token's hash, or nil if an
+// email sends a token that verifies an address, in a run. It reports whether it did: not if an
 // email was sent within the interval.
-func (m *mailing) email(ctx context.Context, p *Pipeline, x *Exchange, a Address, data []byte) ([]byte, error) {
+func (m *mailing) email(ctx context.Context, p *Pipeline, x *Exchange, a Address, data []byte) (sent bool, err error) {
 	message, hash, err := m.create(ctx, p, x.Identity.ID, a, data)
 	if message == nil {
-		return nil, err
+		return false, err
 	}
 	x.note(func(p *progress) { p.emailed = true })
-	return hash, x.send(ctx, p, *message, hash)
+	return true, x.send(ctx, p, *message, hash)
 }
 
 // emailApart sends a token to each of the addresses that it can, in a transaction of its own, and
