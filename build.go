@@ -44,8 +44,9 @@ func newPipeline(opts Options) *Pipeline {
 	}
 	p := &Pipeline{options: opts, store: opts.Store, log: opts.Logger, now: opts.Now, onError: opts.OnError}
 	p.tokens, _ = opts.Store.(TokenStore)
-	store, _ := opts.Store.(SessionStore)
-	p.sessions = &Sessions{p, store}
+	p.sessions = &Sessions{pipeline: p}
+	p.sessions.store, _ = opts.Store.(SessionStore)
+	p.sessions.replacer, _ = opts.Store.(SessionReplacer)
 	if p.log == nil {
 		p.log = slog.Default()
 	}
