@@ -101,7 +101,7 @@ func (s *Sessions) Create(ctx context.Context, x *Exchange) (token string, err e
 	case x.identityID() == "":
 		return "", ErrNoIdentity
 	}
-	if err := s.pipeline.own(x); err != nil {
+	if _, err := s.pipeline.own(x); err != nil {
 		return "", err
 	}
 	now := s.pipeline.now().UTC().Truncate(time.Microsecond)
@@ -140,7 +140,7 @@ func (s *Sessions) End(ctx context.Context, x *Exchange) error {
 	if x.outside(ctx) || x.within(ctx) {
 		return errOutside
 	}
-	if err := s.pipeline.own(x); err != nil {
+	if _, err := s.pipeline.own(x); err != nil {
 		return err
 	}
 	owner := x.identityID()
