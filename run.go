@@ -94,7 +94,9 @@ func (x *Exchange) end(was *snapshot) {
 		r.guard.Open()
 	}
 	r.busy, r.chain, r.hook, r.later = false, nil, nil, nil
-	r.tx.Store(false)
+	if r.tx.Load() { // a panic or a Goexit has left the transaction
+		r.tx.Store(false)
+	}
 }
 
 // pass marks a chain at Before or BeforePersist as run. The hooks of a strategy include the

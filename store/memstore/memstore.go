@@ -50,7 +50,7 @@ func New() *Store {
 // CreateSession implements [flowhook.SessionStore]. An ID that an open transaction has created
 // counts as stored.
 func (s *Store) CreateSession(ctx context.Context, v flowhook.Session) error {
-	return s.write(ctx, func(t *tx) error { return s.createSession(t, v) })
+	return s.write(ctx, func(t *tx) error { return s.createSession(t, &v) })
 }
 
 // ReplaceSession implements [flowhook.SessionReplacer].
@@ -59,7 +59,7 @@ func (s *Store) ReplaceSession(ctx context.Context, old []string, v flowhook.Ses
 		if slices.Contains(old, v.ID) {
 			return errors.New("memstore: a session cannot replace one with the same ID")
 		}
-		if err := s.createSession(t, v); err != nil {
+		if err := s.createSession(t, &v); err != nil {
 			return err
 		}
 		for _, id := range old {
@@ -69,14 +69,14 @@ func (s *Store) ReplaceSession(ctx context.Context, old []string, v flowhook.Ses
 	})
 }
 
-func (s *Store) createSession(t *tx, v flowhook.Session) error {
+func (s *Store) createSession(t *tx, v *flowhook.Session) error {
 	v.AuthenticatedAt = micro(v.AuthenticatedAt)
 	v.IssuedAt = micro(v.IssuedAt)
 	v.ExpiresAt = micro(v.ExpiresAt)
 	if s.sessions.get(t.sessions, v.ID) != nil || !s.sessions.claim(t, v.ID) {
 		return errors.New("memstore: there is a session with this ID")
 	}
-	write(&t.sessions, v.ID, (*session)(&v))
+	write(&t.sessions, v.ID, (*session)(v))
 	return nil
 }
 
