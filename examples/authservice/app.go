@@ -22,7 +22,8 @@ type app struct {
 	closers []func() error
 }
 
-// open opens everything and migrates the tables.
+// open opens everything and migrates the tables. It returns an error if the database ignores the
+// locks that flowhook needs.
 func open(ctx context.Context, c config, log *slog.Logger) (a *app, err error) {
 	a = &app{}
 	defer func() {
@@ -39,8 +40,10 @@ func open(ctx context.Context, c config, log *slog.Logger) (a *app, err error) {
 	if err != nil {
 		return a, err
 	}
-	queue := mail.Options{DB: db.DB, Dialect: db.dialect, Pool: db.pool, SMTP: c.SMTP, From: c.MailFrom,
-		RescueAfter: c.MailRescue, Logger: log}
+	queue := mail.Options{Pool: db.pool, SMTP: c.SMTP, From: c.MailFrom, RescueAfter: c.MailRescue, Logger: log}
+	if db.pool == nil {
+		queue.DB = db.DB
+	}
 	if err := db.alone(ctx, func(ctx context.Context) error { return prepare(ctx, &c, db, queue) }); err != nil {
 		return a, err
 	}
@@ -54,8 +57,10 @@ func open(ctx context.Context, c config, log *slog.Logger) (a *app, err error) {
 	if err != nil {
 		return a, err
 	}
-	a.service, err = newService(c, db, a.queue, oidc, inboxPages, log)
-	return a, err
+	if a.service, err = newService(c, db, a.queue, oidc, inboxPages, log); err != nil {
+		return a, err
+	}
+	return a, a.service.store.Verify(ctx)
 }
 
 // openInbox starts the development inbox and sets c.SMTP to it, unless there is a mail server.

@@ -95,7 +95,17 @@ func printAudit(ctx context.Context, c config, address string, out io.Writer) (e
 	if err != nil {
 		return err
 	}
-	rows, err := db.QueryContext(ctx, `SELECT at, point, outcome, user_id, address, client FROM (
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "WHEN\tWHAT\tOUTCOME\tUSER\tFROM\tBY")
+	err = db.rows(ctx, func(scan scanFunc) error {
+		var at int64
+		var cells [5]string
+		if err := scan(&at, &cells[0], &cells[1], &cells[2], &cells[3], &cells[4]); err != nil {
+			return err
+		}
+		fmt.Fprintf(table, "%s\t%s\n", time.UnixMicro(at).UTC().Format(time.RFC3339), strings.Join(cells[:], "\t"))
+		return nil
+	}, `SELECT at, point, outcome, user_id, address, client FROM (
 		SELECT id, at, point, outcome, COALESCE(user_id, 'unknown') AS user_id,
 			COALESCE(address, 'deleted') AS address, client
 		FROM audit WHERE account = $1 OR user_id = (SELECT id FROM users WHERE email_key = $2) ORDER BY id DESC LIMIT $3
@@ -103,16 +113,5 @@ func printAudit(ctx context.Context, c config, address string, out io.Writer) (e
 	if err != nil {
 		return fmt.Errorf("reading the audit log: %w", err)
 	}
-	defer rows.Close()
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "WHEN\tWHAT\tOUTCOME\tUSER\tFROM\tBY")
-	for rows.Next() {
-		var at int64
-		var cells [5]string
-		if err := rows.Scan(&at, &cells[0], &cells[1], &cells[2], &cells[3], &cells[4]); err != nil {
-			return fmt.Errorf("reading the audit log: %w", err)
-		}
-		fmt.Fprintf(table, "%s\t%s\n", time.UnixMicro(at).UTC().Format(time.RFC3339), strings.Join(cells[:], "\t"))
-	}
-	return errors.Join(rows.Err(), table.Flush())
+	return table.Flush()
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/flowhook/flowhook/examples/authservice/internal/mail"
 	"github.com/flowhook/flowhook/store/sqlstore"
 	"github.com/gofrs/flock"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
@@ -25,21 +24,23 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
-// A copy of the service uses up to connections and, on PostgreSQL, queueConnections more.
-// Connections are replaced after connectionLifetime, so that they follow a failover or a load
-// balancer (see docs/postgresql.md).
+// A copy of the service uses up to connections, for requests and for the mail queue. Connections are
+// replaced after connectionLifetime, so that they follow a failover or a load balancer (see
+// docs/postgresql.md).
 const (
-	connections        = 16
-	queueConnections   = 4
+	connections        = 20
 	connectionLifetime = 30 * time.Minute
+	connectionIdle     = 5 * time.Minute // opening one takes longer than most statements
+	connectTime        = 5 * time.Second
 )
 
-// A database is the service's database, on SQLite or PostgreSQL.
+// A database is the service's database, on SQLite or PostgreSQL. On PostgreSQL, the DB is for goose
+// and for checks of the connection. It has no connections of its own; it takes them from the pool.
 type database struct {
 	*sql.DB
 	dialect sqlstore.Dialect
 	file    string        // the path of the SQLite file
-	pool    *pgxpool.Pool // PostgreSQL, for the queue's worker; nil with SQLite
+	pool    *pgxpool.Pool // PostgreSQL; nil with SQLite
 }
 
 // openDatabase opens the database. It connects on first use.
@@ -53,10 +54,6 @@ func openDatabase(ctx context.Context, c config) (d *database, err error) {
 		return nil, err
 	}
 	d.dialect = c.Dialect
-	d.SetMaxOpenConns(connections)
-	d.SetMaxIdleConns(connections) // opening one takes longer than most statements
-	d.SetConnMaxIdleTime(5 * time.Minute)
-	d.SetConnMaxLifetime(connectionLifetime)
 	return d, nil
 }
 
@@ -76,6 +73,10 @@ func openSQLite(file string) (*database, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the SQLite file: %w", err)
 	}
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	db.SetConnMaxIdleTime(connectionIdle)
+	db.SetConnMaxLifetime(connectionLifetime)
 	return &database{DB: db, file: file}, nil
 }
 
@@ -83,23 +84,21 @@ func openSQLite(file string) (*database, error) {
 var errDatabaseURL = errors.New("DATABASE_URL is not a valid PostgreSQL URL")
 
 func openPostgreSQL(ctx context.Context, databaseURL string) (*database, error) {
-	connector, err := pgx.ParseConfig(databaseURL)
-	if err != nil {
-		return nil, errDatabaseURL
-	}
-	connector.ConnectTimeout = 5 * time.Second
 	config, err := pgxpool.ParseConfig(databaseURL)
 	if err != nil {
 		return nil, errDatabaseURL
 	}
-	config.MaxConns, config.ConnConfig.ConnectTimeout = queueConnections, 5*time.Second
-	config.MaxConnLifetime = connectionLifetime
+	config.MaxConns, config.ConnConfig.ConnectTimeout = connections, connectTime
+	config.MaxConnIdleTime, config.MaxConnLifetime = connectionIdle, connectionLifetime
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
-		return nil, fmt.Errorf("opening PostgreSQL for the mail queue: %w", err)
+		return nil, fmt.Errorf("opening PostgreSQL: %w", err)
 	}
-	return &database{DB: stdlib.OpenDB(*connector), pool: pool}, nil
+	return &database{DB: stdlib.OpenDBFromPool(pool), pool: pool}, nil
 }
+
+// closeTime limits how long Close waits for connections that are in use.
+const closeTime = 2 * time.Second
 
 // Close closes all connections. It does not wait for a worker that does not stop.
 func (d *database) Close() error {
@@ -108,7 +107,7 @@ func (d *database) Close() error {
 		go func() { d.pool.Close(); close(closed) }()
 		select {
 		case <-closed:
-		case <-time.After(2 * time.Second):
+		case <-time.After(closeTime):
 		}
 	}
 	return d.DB.Close()
@@ -169,36 +168,4 @@ func (d *database) alone(ctx context.Context, fn func(ctx context.Context) error
 		err = errors.Join(err, fmt.Errorf("releasing the startup lock: %w", unlock))
 	}
 	return err
-}
-
-// A querier is a database or a transaction.
-type querier interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
-
-// on returns the transaction that ctx carries, with a context for its statements, or else the
-// database. All statements of the service use it, so that they are part of flowhook's transactions.
-func (d *database) on(ctx context.Context) (context.Context, querier) {
-	if tx, ok := sqlstore.Tx(ctx); ok {
-		return sqlstore.TxContext(ctx), tx
-	}
-	return ctx, d.DB
-}
-
-// exec runs a statement and returns the number of rows that it changed.
-func (d *database) exec(ctx context.Context, query string, args ...any) (int64, error) {
-	ctx, q := d.on(ctx)
-	result, err := q.ExecContext(ctx, query, args...)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
-}
-
-// row reads one row into dest. It returns sql.ErrNoRows if there is none.
-func (d *database) row(ctx context.Context, dest []any, query string, args ...any) error {
-	ctx, q := d.on(ctx)
-	return q.QueryRowContext(ctx, query, args...).Scan(dest...)
 }

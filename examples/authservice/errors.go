@@ -38,7 +38,7 @@ func (s *service) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case r.Context().Err() != nil && errors.Is(context.Cause(r.Context()), context.Canceled):
 		s.log.InfoContext(r.Context(), "the client disconnected", "path", r.URL.Path)
 		return
-	case s.unavailable(err):
+	case r.Context().Err() != nil, s.unavailable(err):
 		s.log.ErrorContext(r.Context(), "unavailable", "path", r.URL.Path, "error", err)
 		w.Header().Set("Retry-After", "5")
 		s.pages.render(w, r, http.StatusServiceUnavailable, "error", page{Title: "Not available right now",
@@ -64,7 +64,7 @@ func (s *service) refused(w http.ResponseWriter, r *http.Request, no *flowhook.R
 }
 
 // unavailable reports whether err comes from a conflict or from a database that is down, stopping
-// or overloaded. Otherwise it is a bug in this program. If the error does not tell, unavailable
+// or overloaded, also if it did not answer a commit. Otherwise it is a bug in this program. If the error does not tell, unavailable
 // pings the database.
 func (s *service) unavailable(err error) bool {
 	if isUnavailable(err) {
@@ -79,7 +79,7 @@ func isUnavailable(err error) bool {
 	if sqlstore.IsConflict(err) {
 		return true
 	}
-	for _, target := range []error{context.DeadlineExceeded, driver.ErrBadConn, sql.ErrConnDone,
+	for _, target := range []error{sqlstore.ErrUnknownOutcome, context.DeadlineExceeded, driver.ErrBadConn, sql.ErrConnDone,
 		io.EOF, io.ErrUnexpectedEOF, net.ErrClosed} {
 		if errors.Is(err, target) {
 			return true

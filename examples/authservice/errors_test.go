@@ -18,6 +18,7 @@ import (
 
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/internal/testkit"
+	"github.com/flowhook/flowhook/store/pgxstore"
 	"github.com/flowhook/flowhook/store/sqlstore"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
@@ -110,6 +111,7 @@ func TestDatabaseDown(t *testing.T) {
 func TestIsUnavailable(t *testing.T) {
 	for _, err := range []error{
 		io.ErrUnexpectedEOF, driver.ErrBadConn, sql.ErrConnDone, context.DeadlineExceeded, sqlstore.ErrConflict,
+		pgxstore.ErrUnknownOutcome,
 		syscall.ECONNREFUSED, syscall.EPIPE,
 		&net.OpError{Op: "read", Err: errors.New("reset")},
 		&pgconn.PgError{Code: "57P01"}, &pgconn.PgError{Code: "57P03"}, &pgconn.PgError{Code: "53300"},

@@ -29,8 +29,8 @@
 // The development inbox and the development provider exist only if both ADDR and PUBLIC_URL are
 // loopback addresses.
 //
-// Before you run several copies: each uses up to 20 PostgreSQL connections, 16 for requests and 4
-// for the mail queue. max_connections must be large enough for all of them. Without SMTP_URL, each
+// Before you run several copies: each uses up to 20 PostgreSQL connections, for requests and for
+// the mail queue. max_connections must be large enough for all of them. Without SMTP_URL, each
 // copy on one PostgreSQL database has its own inbox. Any copy may send the email that another
 // queued, so look in all inboxes.
 //

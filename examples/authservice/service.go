@@ -31,7 +31,7 @@ type service struct {
 	log           *slog.Logger
 	now           func() time.Time
 	db            *database
-	store         *sqlstore.Store
+	store         store
 	pipeline      *flowhook.Pipeline
 	recorder      *hookpage.Recorder // what the hooks did, for /debug/hooks
 	courier       flowhook.Courier
@@ -56,7 +56,7 @@ func newService(c config, db *database, courier flowhook.Courier, oidc *provider
 		oidc.now = func() time.Time { return s.now() }
 	}
 	var err error
-	if s.store, err = sqlstore.New(db.DB, db.dialect); err != nil {
+	if s.store, err = db.newStore(sqlstore.Options{}); err != nil {
 		return nil, err
 	}
 	if s.passwords, err = newPasswords(); err != nil {

@@ -62,21 +62,14 @@ func (d *database) clients(ctx context.Context, list []signIn) error {
 	for i, one := range list {
 		at[one.id], marks[i], ids[i] = i, "$"+strconv.Itoa(i+1), one.id
 	}
-	ctx, q := d.on(ctx)
-	rows, err := q.QueryContext(ctx, "SELECT session_id, client FROM sign_ins WHERE session_id IN "+
-		"("+strings.Join(marks, ", ")+")", ids...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
+	return d.rows(ctx, func(scan scanFunc) error {
 		var id, client string
-		if err := rows.Scan(&id, &client); err != nil {
+		if err := scan(&id, &client); err != nil {
 			return err
 		}
 		list[at[id]].Client = client
-	}
-	return rows.Err()
+		return nil
+	}, "SELECT session_id, client FROM sign_ins WHERE session_id IN ("+strings.Join(marks, ", ")+")", ids...)
 }
 
 func (s *service) sessionsPage(w http.ResponseWriter, r *http.Request) {

@@ -23,7 +23,7 @@ func TestLog(t *testing.T) {
 	})
 	d := database{sqlstore.SQLite, filepath.Join(t.TempDir(), "test.db")}
 	p := d.process(t, "smtp://127.0.0.1:25", nil).migrate().start()
-	_, err := p.o.DB.Exec("ALTER TABLE river_job RENAME TO gone")
+	_, err := p.db.Exec("ALTER TABLE river_job RENAME TO gone")
 	require.NoError(t, err)
 	eventually(t, "an error in the log", func() bool { return strings.Contains(p.log.String(), "level=ERROR") })
 }

@@ -20,7 +20,6 @@ import (
 	"time"
 
 	"github.com/flowhook/flowhook"
-	"github.com/flowhook/flowhook/store/sqlstore"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver"
@@ -31,9 +30,9 @@ import (
 
 // Options configures a queue.
 type Options struct {
-	DB      *sql.DB
-	Dialect sqlstore.Dialect // PostgreSQL or SQLite; River does not support MariaDB
-	Pool    *pgxpool.Pool    // for the worker, on the same PostgreSQL database; nil with SQLite
+	// Either Pool or DB is the database of flowhook's store. River does not support MariaDB.
+	Pool *pgxpool.Pool // on PostgreSQL, with a pgxstore
+	DB   *sql.DB       // on SQLite, with a sqlstore
 
 	// SMTP is the URL of the server: smtp://user:password@host:port or smtps://.... The default
 	// ports are 587 and 465. With a password, TLS is required, except on loopback; without one, TLS
@@ -52,18 +51,15 @@ const (
 )
 
 // Migrate creates or migrates River's tables. Only one process may call it at a time, so the caller
-// must hold a lock. It uses DB, Dialect, Pool and Logger.
+// must hold a lock. It uses Pool, DB and Logger.
 func Migrate(ctx context.Context, o Options) error {
-	switch o.Dialect {
-	case sqlstore.PostgreSQL:
-		if o.Pool == nil {
-			return errPool
-		}
+	switch {
+	case (o.Pool == nil) == (o.DB == nil):
+		return errDatabase
+	case o.Pool != nil:
 		return migrate(ctx, riverpgxv5.New(o.Pool), o.riverLogger())
-	case sqlstore.SQLite:
-		return migrate(ctx, riversqlite.New(o.DB), o.riverLogger())
 	}
-	return unsupported(o.Dialect)
+	return migrate(ctx, riversqlite.New(o.DB), o.riverLogger())
 }
 
 func migrate[Tx any](ctx context.Context, driver riverdriver.Driver[Tx], logger *slog.Logger) error {
@@ -77,11 +73,7 @@ func migrate[Tx any](ctx context.Context, driver riverdriver.Driver[Tx], logger 
 	return nil
 }
 
-var errPool = errors.New("mail: PostgreSQL requires Options.Pool")
-
-func unsupported(d sqlstore.Dialect) error {
-	return fmt.Errorf("mail: unsupported dialect %q; use %q or %q", d, sqlstore.PostgreSQL, sqlstore.SQLite)
-}
+var errDatabase = errors.New("mail: set either Options.Pool, for PostgreSQL, or Options.DB, for SQLite")
 
 func (o Options) logger() *slog.Logger { return cmp.Or(o.Logger, slog.Default()) }
 
@@ -126,24 +118,21 @@ func Open(o Options) (*Queue, error) {
 		DiscardedJobRetentionPeriod: keepFailed,
 	}
 	q := &Queue{from: from}
-	switch o.Dialect {
-	case sqlstore.PostgreSQL:
-		if o.Pool == nil {
-			return nil, errPool
-		}
+	switch {
+	case (o.Pool == nil) == (o.DB == nil):
+		return nil, errDatabase
+	case o.Pool != nil:
 		client, err := river.NewClient(riverpgxv5.New(o.Pool), config)
 		if err != nil {
 			return nil, fmt.Errorf("mail: %w", err)
 		}
 		q.worker, q.insert = client, func(ctx context.Context, j job) error { return insertPostgreSQL(ctx, client, j) }
-	case sqlstore.SQLite:
+	default:
 		client, err := river.NewClient(riversqlite.New(o.DB), config)
 		if err != nil {
 			return nil, fmt.Errorf("mail: %w", err)
 		}
 		q.worker, q.insert = client, func(ctx context.Context, j job) error { return insertSQLite(ctx, client, j) }
-	default:
-		return nil, unsupported(o.Dialect)
 	}
 	return q, nil
 }

@@ -15,9 +15,10 @@ import (
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/examples/authservice/internal/mail"
 	"github.com/flowhook/flowhook/internal/testkit"
+	"github.com/flowhook/flowhook/store/pgxstore"
 	"github.com/flowhook/flowhook/store/sqlstore"
 	"github.com/jackc/pgx/v5/pgxpool"
-	_ "github.com/jackc/pgx/v5/stdlib"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/stretchr/testify/require"
 	_ "modernc.org/sqlite"
@@ -40,27 +41,43 @@ type database struct {
 	where   string
 }
 
-// open opens the database as a separate process would.
-func (d database) open() (o mail.Options, closeAll func(), err error) {
+// open opens the database as a separate process would. The options have the database.
+func (d database) open() (o mail.Options, db *sql.DB, err error) {
 	if d.dialect == sqlstore.SQLite {
 		options := "?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)" +
 			"&_pragma=synchronous(NORMAL)"
 		db, err := sql.Open("sqlite", "file:"+d.where+options)
-		return mail.Options{DB: db, Dialect: d.dialect}, func() { db.Close() }, err
+		return mail.Options{DB: db}, db, err
 	}
 	pool, err := pgxpool.New(context.Background(), d.where)
 	if err != nil {
 		return mail.Options{}, nil, err
 	}
-	db, err := sql.Open("pgx", d.where)
-	return mail.Options{DB: db, Dialect: d.dialect, Pool: pool}, func() { db.Close(); pool.Close() }, err
+	return mail.Options{Pool: pool}, stdlib.OpenDBFromPool(pool), nil
+}
+
+func closeAll(o mail.Options, db *sql.DB) {
+	db.Close()
+	if o.Pool != nil {
+		o.Pool.Close()
+	}
+}
+
+// store opens flowhook's store.
+func (d database) store(o mail.Options) (flowhook.Store, error) {
+	if o.Pool != nil {
+		return pgxstore.New(o.Pool)
+	}
+	return sqlstore.New(o.DB, d.dialect)
 }
 
 // A process is a process that uses the queue.
 type process struct {
 	t     *testing.T
+	d     database
 	o     mail.Options
-	store *sqlstore.Store
+	db    *sql.DB
+	store flowhook.Store
 	queue *mail.Queue
 	log   *logged
 }
@@ -69,10 +86,10 @@ type process struct {
 // be nil.
 func (d database) process(t *testing.T, url string, change func(o *mail.Options)) *process {
 	t.Helper()
-	o, closeAll, err := d.open()
+	o, db, err := d.open()
 	require.NoError(t, err)
-	t.Cleanup(closeAll)
-	p := &process{t: t, log: &logged{}}
+	t.Cleanup(func() { closeAll(o, db) })
+	p := &process{t: t, d: d, db: db, log: &logged{}}
 	o.SMTP, o.From, o.Logger, o.HelloHost, o.RescueAfter = url, "Service "+
 		"<service@example.org>", slog.New(slog.NewTextHandler(p.log,
 		&slog.HandlerOptions{Level: slog.LevelDebug})), "test.example.org", 8*time.Second
@@ -82,7 +99,7 @@ func (d database) process(t *testing.T, url string, change func(o *mail.Options)
 	p.o = o
 	p.queue, err = mail.Open(o)
 	require.NoError(t, err)
-	p.store, err = sqlstore.New(o.DB, o.Dialect)
+	p.store, err = d.store(o)
 	require.NoError(t, err)
 	return p
 }
@@ -90,7 +107,7 @@ func (d database) process(t *testing.T, url string, change func(o *mail.Options)
 // migrate creates all tables.
 func (p *process) migrate() *process {
 	p.t.Helper()
-	g, err := goose.NewProvider(goose.Dialect(p.o.Dialect), p.o.DB, p.o.Dialect.Migrations(),
+	g, err := goose.NewProvider(goose.Dialect(p.d.dialect), p.db, p.d.dialect.Migrations(),
 		goose.WithDisableGlobalRegistry(true))
 	require.NoError(p.t, err)
 	_, err = g.Up(p.t.Context())
@@ -134,7 +151,7 @@ func (p *process) send(messages ...flowhook.Message) {
 // jobs counts the jobs in a state or, if state is empty, all of them.
 func (p *process) jobs(state string) (n int) {
 	p.t.Helper()
-	require.NoError(p.t, p.o.DB.QueryRow("SELECT count(*) FROM river_job WHERE '"+state+"' IN (CAST(state AS text), "+
+	require.NoError(p.t, p.db.QueryRow("SELECT count(*) FROM river_job WHERE '"+state+"' IN (CAST(state AS text), "+
 		"'')").Scan(&n))
 	return n
 }

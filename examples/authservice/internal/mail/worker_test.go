@@ -159,7 +159,7 @@ func TestQueue_PermanentRefusal(t *testing.T) {
 		if d.dialect == sqlstore.SQLite {
 			aggregate = "SELECT group_concat(CAST(errors AS text), ' ') FROM river_job"
 		}
-		require.NoError(t, p.o.DB.QueryRow(aggregate).Scan(&stored))
+		require.NoError(t, p.db.QueryRow(aggregate).Scan(&stored))
 		require.NotContains(t, stored, "user1")
 		require.NotContains(t, stored, "spam")
 	})
