@@ -1,15 +1,14 @@
 package sqltest
 
 import (
-	"bufio"
 	"database/sql"
 	"fmt"
-	"io"
 	"strings"
 	"testing"
 
 	"github.com/go-sql-driver/mysql"
 
+	"github.com/flowhook/flowhook/internal/sqltest/proxy"
 	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
@@ -38,7 +37,7 @@ var mariaDB = database{
 	scans:          scansOfMariaDB,
 	conflict:       conflictOfMariaDB,
 	redirect:       redirectMariaDB,
-	readMessage:    readMariaDB,
+	protocol:       proxy.MariaDB,
 	connectTimeout: "?readTimeout=1s",
 	closesAtOnce:   true,
 	isolation: func(level string) string {
@@ -69,19 +68,4 @@ func redirectMariaDB(_ testing.TB, source, address string) (server, redirected s
 	before, after, _ := strings.Cut(source, "tcp(")
 	server, after, _ = strings.Cut(after, ")")
 	return server, before + "tcp(" + address + ")" + after
-}
-
-// readMariaDB reads a packet. It has three bytes of length, a sequence number, and the payload. The
-// sequence number of a command is 0, and of a packet of the login it is not.
-func readMariaDB(r *bufio.Reader, _ bool) (m message, err error) {
-	header := make([]byte, 4)
-	if _, err := io.ReadFull(r, header); err != nil {
-		return m, err
-	}
-	payload, err := readRest(&m, r, header, int(header[0])|int(header[1])<<8|int(header[2])<<16)
-	const query, prepare = 0x03, 0x16
-	if header[3] == 0 && len(payload) > 0 && (payload[0] == query || payload[0] == prepare) {
-		m.statement = string(payload[1:])
-	}
-	return m, err
 }

@@ -1,0 +1,22 @@
+package sqltest
+
+import (
+	"database/sql"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/flowhook/flowhook/store/sqlstore"
+)
+
+// newSQLStore returns a store that waits so long for the answer to a commit or rollback.
+func newSQLStore(t testing.TB, db *sql.DB, d sqlstore.Dialect, answerTimeout time.Duration) *sqlstore.Store {
+	t.Helper()
+	s, err := sqlstore.New(db, d)
+	require.NoError(t, err)
+	limit := reflect.ValueOf(s).Elem().FieldByName("limit")
+	*(*time.Duration)(limit.Addr().UnsafePointer()) = answerTimeout
+	return s
+}
