@@ -52,6 +52,8 @@ type database struct {
 	redirect       func(t testing.TB, source, address string) (server, redirected string)
 	protocol       proxy.Protocol
 	isolation      func(level string) (parameters string) // sets the default isolation level
+	others         string                                 // selects the IDs of the other connections to the database
+	terminate      func(id int) (statement string)        // ends a connection
 	connectTimeout string                                 // parameters that limit connecting to a second
 	closesAtOnce   bool                                   // the driver closes a stalled connection without delay
 }

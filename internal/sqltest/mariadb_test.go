@@ -38,6 +38,8 @@ var mariaDB = database{
 	conflict:       conflictOfMariaDB,
 	redirect:       redirectMariaDB,
 	protocol:       proxy.MariaDB,
+	others:         "SELECT id FROM information_schema.processlist WHERE db = database() AND id <> connection_id()",
+	terminate:      func(id int) string { return "KILL " + itoa(id) },
 	connectTimeout: "?readTimeout=1s",
 	closesAtOnce:   true,
 	isolation: func(level string) string {

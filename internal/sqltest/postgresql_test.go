@@ -35,6 +35,8 @@ var postgreSQL = database{
 	conflict:       conflictOfPostgreSQL,
 	redirect:       redirectPostgreSQL,
 	protocol:       proxy.PostgreSQL,
+	others:         "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+	terminate:      func(id int) string { return "SELECT pg_terminate_backend(" + itoa(id) + ")" },
 	connectTimeout: "&connect_timeout=1",
 	isolation: func(level string) string {
 		return "?default_transaction_isolation=" + strings.ReplaceAll(level, " ", "%20")

@@ -30,6 +30,7 @@ const (
 func TestMain(m *testing.M) {
 	name := os.Getenv(serveDatabase)
 	if name == "" {
+		mysql.SetLogger(&mysql.NopLogger{}) // otherwise it logs each connection that a test cuts
 		os.Exit(m.Run())
 	}
 	i := slices.IndexFunc(databases, func(d database) bool { return d.name == name })
