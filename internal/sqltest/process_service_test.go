@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
+
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
