@@ -33,6 +33,7 @@ type database struct {
 	storePrepares, driverPrepares bool
 
 	runs             operations
+	commit           string // the statement that commits
 	ends             string // ends the transaction if a host runs it through Conn; empty if there is no such test
 	openTransactions string // counts the open transactions; empty if the database has no such query
 	autocommit       string // selects 1 if the connection commits each statement; empty if that cannot change

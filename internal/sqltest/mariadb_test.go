@@ -22,14 +22,14 @@ var mariaDB = database{
 	// The driver's Commit would have no time limit. So a statement commits, and Rollback only ends
 	// the *sql.Tx.
 	runs: operations{
-		own: "Begin, SELECT stripe FROM flowhook_locks WHERE stripe = 287 FOR UPDATE, find, INSERT, COMMIT, Rollback",
-		lent: "Begin, SELECT stripe FROM flowhook_locks WHERE stripe = 287 FOR UPDATE, SET autocommit = 0, " +
-			"SAVEPOINT flowhook, find, INSERT, RELEASE SAVEPOINT flowhook, COMMIT, Rollback, SET autocommit = 1",
-		failed:      "INSERT, ROLLBACK, Rollback",
-		failedEarly: "INSERT, ROLLBACK, Rollback, ROLLBACK, SET autocommit = 1", // autocommit is off
-		failedLate:  "INSERT, ROLLBACK, Rollback, BEGIN, ROLLBACK",
+		own:         "Begin, begin again and lock, find, INSERT, COMMIT, Rollback",
+		lent:        "Begin, begin again and lock, find, INSERT, COMMIT, Rollback",
+		failed:      "INSERT, ROLLBACK, Rollback, SET autocommit = 1",
+		failedEarly: "INSERT, ROLLBACK, Rollback, ROLLBACK, SET autocommit = 1",
+		failedLate:  "INSERT, ROLLBACK, Rollback, ROLLBACK, SET autocommit = 1",
 	},
-	ends: "CREATE TABLE other (id integer)",
+	commit: "BEGIN NOT ATOMIC RELEASE SAVEPOINT flowhook; COMMIT; SET autocommit = 1; END",
+	ends:   "CREATE TABLE other (id integer)",
 	openTransactions: "SELECT count(*) FROM information_schema.innodb_trx AS t " +
 		"JOIN information_schema.processlist AS p ON p.id = t.trx_mysql_thread_id WHERE p.db = database()",
 	autocommit:     "SELECT @@autocommit",

@@ -22,12 +22,13 @@ var postgreSQL = database{
 	source:   testkit.PostgreSQL,
 	numbered: true,
 	runs: operations{
-		own:         "Begin, SELECT pg_advisory_xact_lock($1), find, INSERT, Commit",
-		lent:        "Begin, SELECT pg_advisory_xact_lock($1), find, INSERT, Commit",
+		own:         "Begin, lock, find, INSERT, Commit",
+		lent:        "Begin, lock, find, INSERT, Commit",
 		failed:      "INSERT, Rollback",
 		failedEarly: "INSERT, Rollback, BEGIN, ROLLBACK",
 		failedLate:  "INSERT, Rollback, BEGIN, ROLLBACK",
 	},
+	commit: "COMMIT",
 	openTransactions: "SELECT count(*) FROM pg_stat_activity " +
 		"WHERE datname = current_database() AND state LIKE 'idle in transaction%'",
 	analyze:        "ANALYZE",

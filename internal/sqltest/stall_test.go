@@ -20,12 +20,12 @@ type stallCase struct {
 	err        error                              // nil allows any error
 }
 
-func stallCases() []stallCase {
+func (d database) stallCases() []stallCase {
 	refuses := func(context.CancelFunc) error { return errRefused }
 	panics := func(context.CancelFunc) error { panic(errRefused) }
 	ends := func(end context.CancelFunc) error { end(); return nil }
 	return []stallCase{
-		{name: "COMMIT", statement: "COMMIT", err: sqlstore.ErrUnknownOutcome},
+		{name: "COMMIT", statement: d.commit, err: sqlstore.ErrUnknownOutcome},
 		{name: "ROLLBACK/save fails", statement: "ROLLBACK", save: refuses, err: errRefused},
 		{name: "ROLLBACK/save panics", statement: "ROLLBACK", save: panics},
 		{name: "ROLLBACK/hook refuses", statement: "ROLLBACK", hook: refuses, err: errRefused},
@@ -38,9 +38,9 @@ func stallCases() []stallCase {
 func TestStall(t *testing.T) {
 	eachServer(t, func(t *testing.T, d database) {
 		h := newStalling(t, d, "")
-		for _, c := range stallCases() {
+		for _, c := range d.stallCases() {
 			for a := range stalls {
-				if a == proxy.HoldAnswer && c.statement != "COMMIT" {
+				if a == proxy.HoldAnswer && c.name != "COMMIT" {
 					continue // it makes no difference
 				}
 				for name, lend := range lendings {
@@ -92,7 +92,7 @@ func (h *stalling) requireEnds(c stallCase, a proxy.Action, lend func(context.Co
 	h.requireServes("after the stall")
 	h.requireLockFree("after the stall")
 	stored := 0
-	if a == proxy.HoldAnswer && c.statement == "COMMIT" {
+	if a == proxy.HoldAnswer && c.name == "COMMIT" {
 		stored = 1
 	}
 	require.Equal(h.t, stored, h.stored(session))
@@ -104,7 +104,7 @@ func TestStall_LateAnswer(t *testing.T) {
 		for a, name := range stalls {
 			t.Run(name, func(t *testing.T) {
 				h := newStalling(t, d, "")
-				h.proxy.On(proxy.Statement("COMMIT", a))
+				h.proxy.On(proxy.Statement(d.commit, a))
 				session := newSession("a")
 				complete := h.complete(testContext(t), h.patient, func(ctx context.Context) error {
 					return h.patient.CreateSession(ctx, session)
@@ -134,7 +134,7 @@ func TestStall_ConnectionOpens(t *testing.T) {
 		h := newStalling(t, d, d.connectTimeout)
 		requireNoneLeft(t)
 		h.proxy.On(func(m proxy.Message) proxy.Verdict {
-			if m.Kind == proxy.Opens || strings.EqualFold(m.Statement, "COMMIT") {
+			if m.Kind == proxy.Opens || strings.EqualFold(m.Statement, d.commit) {
 				return proxy.Verdict{Do: proxy.Hold}
 			}
 			return proxy.Verdict{}

@@ -2,7 +2,6 @@ package sqltest
 
 import (
 	"database/sql"
-	"reflect"
 	"testing"
 	"time"
 
@@ -14,9 +13,7 @@ import (
 // newSQLStore returns a store that waits so long for the answer to a commit or rollback.
 func newSQLStore(t testing.TB, db *sql.DB, d sqlstore.Dialect, answerTimeout time.Duration) *sqlstore.Store {
 	t.Helper()
-	s, err := sqlstore.New(db, d)
+	s, err := sqlstore.NewWithOptions(db, d, sqlstore.Options{AnswerTimeout: answerTimeout})
 	require.NoError(t, err)
-	limit := reflect.ValueOf(s).Elem().FieldByName("limit")
-	*(*time.Duration)(limit.Addr().UnsafePointer()) = answerTimeout
 	return s
 }
