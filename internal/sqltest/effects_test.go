@@ -47,9 +47,8 @@ func (c counter) count(t testing.TB, query string, args ...any) (n int) {
 	return n
 }
 
-// requireOutcome asserts that what is stored fits the error that the call returned. lost allows any
-// error to mean that the outcome is unknown.
-func (c counter) requireOutcome(t testing.TB, of call, w work, err error, lost bool, what string) {
+// requireOutcome asserts that what is stored fits the error that the call returned.
+func (c counter) requireOutcome(t testing.TB, of call, w work, err error, what string) {
 	t.Helper()
 	happened := 0
 	for _, e := range w.effects {
@@ -64,7 +63,7 @@ func (c counter) requireOutcome(t testing.TB, of call, w work, err error, lost b
 	case err == nil:
 		require.Equal(t, all, happened, "%s: the call succeeded; effects", what)
 	case of.parts:
-	case of.alone, errors.Is(err, sqlstore.ErrUnknownOutcome), lost:
+	case of.alone, errors.Is(err, sqlstore.ErrUnknownOutcome):
 		require.Contains(t, []int{0, all}, happened, "%s: all or nothing (%v)", what, err)
 	default:
 		require.Zero(t, happened, "%s: the call failed (%v); effects", what, err)

@@ -48,10 +48,9 @@ func (l *lane) cuts(n int, m proxy.Message, state string) (times int32) {
 		if state == "cold" {
 			l.reopen()
 		}
-		v := proxy.Verdict{Do: a}
-		w, err := l.interrupted(testContext(l), n, v, what)
+		w, err := l.interrupted(testContext(l), n, proxy.Verdict{Do: a}, what)
 		l.requireIdle(what)
-		l.requireOutcome(l, l.call, w, err, lostToday(m, v), what)
+		l.requireOutcome(l, l.call, w, err, what)
 		l.requireServes("after " + what)
 		times++
 	}
@@ -107,6 +106,6 @@ func (l *lane) canceled(n int, m proxy.Message, after bool) {
 		require.NotErrorIs(l, err, sqlstore.ErrUnknownOutcome, what)
 	}
 	l.requireIdle(what)
-	l.requireOutcome(l, l.call, w, err, false, what)
+	l.requireOutcome(l, l.call, w, err, what)
 	l.requireServes("after " + what)
 }
