@@ -126,6 +126,10 @@ func (s *faultyStore) CreateSession(ctx context.Context, v flowhook.Session) err
 	return s.call("CreateSession", func(bool) error { return s.Store.CreateSession(ctx, v) })
 }
 
+func (s *faultyStore) ReplaceSession(ctx context.Context, old []string, v flowhook.Session) error {
+	return s.call("ReplaceSession", func(bool) error { return s.Store.ReplaceSession(ctx, old, v) })
+}
+
 func (s *faultyStore) FindSession(ctx context.Context, id string) (v flowhook.Session, err error) {
 	err = s.call("FindSession", func(bool) (err error) { v, err = s.Store.FindSession(ctx, id); return err })
 	return v, err
