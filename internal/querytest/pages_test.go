@@ -17,6 +17,8 @@ var files = map[string]string{
 	"Registration":           "register.go",
 	"database/sql":           "databasesql.go",
 	"sqlc on database/sql":   "sqlc.go",
+	"pgx":                    "pgx.go",
+	"sqlc on pgx":            "sqlcpgx.go",
 	"GORM":                   "gorm.go",
 	"ent":                    "ent.go",
 	"Bun":                    "bun.go",

@@ -10,13 +10,16 @@ import (
 	"testing"
 
 	entsql "entgo.io/ent/dialect/sql"
+	"github.com/jackc/pgx/v5/pgxpool"
 	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/require"
 
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/internal/querytest/ent/user"
+	"github.com/flowhook/flowhook/internal/querytest/sqlc/sqlcpgx"
 	"github.com/flowhook/flowhook/internal/querytest/sqlc/sqlcsql"
 	"github.com/flowhook/flowhook/internal/testkit"
+	"github.com/flowhook/flowhook/store/pgxstore"
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
 
@@ -27,12 +30,14 @@ type service struct {
 
 	// sessions counts a user's sessions in the transaction of ctx, with the same library.
 	sessions func(ctx context.Context, id string) (int, error)
+
+	native bool // the store is a pgxstore
 }
 
 // libraries open a service on a database with all tables.
 var libraries = map[string]func(t *testing.T, url string) service{
 	"database_sql": func(t *testing.T, url string) service {
-		return service{newStore(t, open(t, url)), sqlUsers{}, func(ctx context.Context, id string) (n int, err error) {
+		return service{store: newStore(t, open(t, url)), users: sqlUsers{}, sessions: func(ctx context.Context, id string) (n int, err error) {
 			tx, _ := sqlstore.Tx(ctx)
 			err = tx.QueryRowContext(sqlstore.TxContext(ctx), "SELECT count(*) FROM flowhook_sessions WHERE identity_id = $1",
 				id).Scan(&n)
@@ -42,16 +47,33 @@ var libraries = map[string]func(t *testing.T, url string) service{
 	"sqlc": func(t *testing.T, url string) service {
 		db := open(t, url)
 		queries := sqlcsql.New(db)
-		return service{newStore(t, db), sqlcUsers{queries}, func(ctx context.Context, id string) (int, error) {
+		return service{store: newStore(t, db), users: sqlcUsers{queries}, sessions: func(ctx context.Context, id string) (int, error) {
 			tx, _ := sqlstore.Tx(ctx)
 			n, err := queries.WithTx(tx).CountSessions(sqlstore.TxContext(ctx), id)
+			return int(n), err
+		}}
+	},
+	"pgx": func(t *testing.T, url string) service {
+		_, store := newPgxStore(t, url)
+		return service{native: true, store: store, users: pgxUsers{}, sessions: func(ctx context.Context, id string) (n int, err error) {
+			tx, _ := pgxstore.Tx(ctx)
+			err = tx.QueryRow(ctx, "SELECT count(*) FROM flowhook_sessions WHERE identity_id = $1", id).Scan(&n)
+			return n, err
+		}}
+	},
+	"sqlc_on_pgx": func(t *testing.T, url string) service {
+		pool, store := newPgxStore(t, url)
+		queries := sqlcpgx.New(pool)
+		return service{native: true, store: store, users: sqlcpgxUsers{queries}, sessions: func(ctx context.Context, id string) (int, error) {
+			tx, _ := pgxstore.Tx(ctx)
+			n, err := queries.WithTx(tx).CountSessions(ctx, id)
 			return int(n), err
 		}}
 	},
 	"GORM": func(t *testing.T, url string) service {
 		db := open(t, url)
 		users := newGORM(t, db)
-		return service{newStore(t, db), users, func(ctx context.Context, id string) (int, error) {
+		return service{store: newStore(t, db), users: users, sessions: func(ctx context.Context, id string) (int, error) {
 			var n int64
 			within, _ := users.within(ctx)
 			err := within.Table("flowhook_sessions").Where("identity_id = ?", id).Count(&n).Error
@@ -59,7 +81,7 @@ var libraries = map[string]func(t *testing.T, url string) service{
 		}}
 	},
 	"ent": func(t *testing.T, url string) service {
-		return service{newStore(t, open(t, url)), entUsers{}, func(ctx context.Context, id string) (int, error) {
+		return service{store: newStore(t, open(t, url)), users: entUsers{}, sessions: func(ctx context.Context, id string) (int, error) {
 			client, _ := entUsers{}.within(ctx)
 			return client.User.Query().Where(user.ID(id), func(s *entsql.Selector) {
 				sessions := entsql.Table("flowhook_sessions")
@@ -70,7 +92,7 @@ var libraries = map[string]func(t *testing.T, url string) service{
 	"Bun": func(t *testing.T, url string) service {
 		db := open(t, url)
 		bundb := openBun(db)
-		return service{newStore(t, db), bunUsers{bundb}, func(ctx context.Context, id string) (int, error) {
+		return service{store: newStore(t, db), users: bunUsers{bundb}, sessions: func(ctx context.Context, id string) (int, error) {
 			tx, _ := sqlstore.Tx(ctx)
 			n, err := bundb.NewSelect().Conn(tx).Table("flowhook_sessions").Where("identity_id = ?", id).
 				Count(sqlstore.TxContext(ctx))
@@ -84,6 +106,16 @@ func newStore(t *testing.T, db *sql.DB) *sqlstore.Store {
 	store, err := sqlstore.New(db, sqlstore.PostgreSQL)
 	require.NoError(t, err)
 	return store
+}
+
+func newPgxStore(t *testing.T, url string) (*pgxpool.Pool, *pgxstore.Store) {
+	t.Helper()
+	pool, err := pgxpool.New(t.Context(), url)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	store, err := pgxstore.New(pool)
+	require.NoError(t, err)
+	return pool, store
 }
 
 func newGORM(t *testing.T, db *sql.DB) gormUsers {

@@ -6,11 +6,13 @@ import (
 
 	"entgo.io/ent/dialect"
 	entsql "entgo.io/ent/dialect/sql"
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
 
 	"github.com/flowhook/flowhook/internal/querytest/ent"
+	"github.com/flowhook/flowhook/store/pgxstore"
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
 
@@ -129,4 +131,49 @@ func TestBun_WithoutConn(t *testing.T) {
 		return errOnPurpose
 	}), errOnPurpose)
 	requireRows(t, db, 1, "users")
+}
+
+func TestPgx_Begin_IsSavepoint(t *testing.T) {
+	url, db := newDatabase(t)
+	_, store := newPgxStore(t, url)
+	var users pgxUsers
+	require.NoError(t, store.Transaction(t.Context(), "alice", func(ctx context.Context) error {
+		require.NoError(t, users.Insert(ctx, "1", alice))
+		tx, _ := pgxstore.Tx(ctx)
+		inner, err := tx.Begin(ctx)
+		require.NoError(t, err)
+		require.Error(t, users.Insert(ctx, "2", alice))
+		require.NoError(t, inner.Rollback(ctx))
+		return users.Insert(ctx, "3", "carol@example.org")
+	}))
+	requireRows(t, db, 2, "users WHERE id IN ('1', '3')")
+}
+
+func TestPgx_CommitAndRollback(t *testing.T) {
+	url, db := newDatabase(t)
+	_, store := newPgxStore(t, url)
+	for name, end := range map[string]func(ctx context.Context, tx pgx.Tx){
+		"commit": func(ctx context.Context, tx pgx.Tx) { require.Error(t, tx.Commit(ctx)) },
+		"rollback": func(ctx context.Context, tx pgx.Tx) {
+			require.NoError(t, tx.Rollback(ctx))
+			require.Error(t, pgxUsers{}.Insert(ctx, "3", "carol@example.org"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := store.Transaction(t.Context(), "alice", func(ctx context.Context) error {
+				require.NoError(t, pgxUsers{}.Insert(ctx, name, name))
+				tx, _ := pgxstore.Tx(ctx)
+				end(ctx, tx)
+				requireRows(t, db, 0, "users WHERE id = $1", name)
+				return nil
+			})
+			if name == "rollback" {
+				require.Error(t, err)
+				requireRows(t, db, 0, "users WHERE id = $1", name)
+				return
+			}
+			require.NoError(t, err)
+			requireRows(t, db, 1, "users WHERE id = $1", name)
+		})
+	}
 }
