@@ -44,8 +44,9 @@ func newPipeline(opts Options) *Pipeline {
 	}
 	p := &Pipeline{options: opts, store: opts.Store, log: opts.Logger, now: opts.Now, onError: opts.OnError}
 	p.tokens, _ = opts.Store.(TokenStore)
-	store, _ := opts.Store.(SessionStore)
-	p.sessions = &Sessions{p, store}
+	p.sessions = &Sessions{pipeline: p}
+	p.sessions.store, _ = opts.Store.(SessionStore)
+	p.sessions.replacer, _ = opts.Store.(SessionReplacer)
 	if p.log == nil {
 		p.log = slog.Default()
 	}
@@ -118,7 +119,8 @@ func newBuilder(p *Pipeline, cfg *Config) *builder {
 		flows:      union(builtinFlows, p.options.Flows),
 		strategies: union(builtinStrategies, p.options.Strategies),
 		hooks:      map[*conf.Entry]Hook{},
-		plan:       &Plan{pipeline: p, hash: cfg.hash, about: map[*conf.Entry][]Finding{}},
+		plan: &Plan{pipeline: p, hash: cfg.hash, served: map[Flow]map[Strategy]*chains{},
+			about: map[*conf.Entry][]Finding{}},
 	}
 	bad := func(p Point) bool {
 		problem, _ := b.checkServes(p)
@@ -259,6 +261,6 @@ func (b *builder) runnable() {
 			c.link(wide)
 			by[s] = c
 		}
-		b.plan.served = append(b.plan.served, servedFlow{flow, by})
+		b.plan.served[flow] = by
 	}
 }

@@ -54,7 +54,7 @@ type Exchange struct {
 // exchange so that a run does not have to allocate it.
 type run struct {
 	plan  atomic.Pointer[Plan] // that serves the exchange, from its first use on
-	guard stage.Guard          // in front of the writers that Middleware hands out
+	guard *stage.Guard         // in front of the writers that Middleware hands out; nil without them
 
 	// What has happened so far.
 	passed   []*chain  // those of Before and BeforePersist that have run
@@ -67,7 +67,6 @@ type run struct {
 	holds     bool // Complete has not returned: the guard stays shut between its runs
 	succeeded bool // the current run can no longer fail
 	aborted   bool // a hook panicked with http.ErrAbortHandler
-	restores  bool // end restores the real header, which no guard does
 	chain     *chain
 	hook      *hook       // nil in save and outside a run
 	later     *later      // work that waits for the commit: the first of a list
@@ -79,8 +78,6 @@ type run struct {
 	stage   *stage.Stage
 	first   stage.Stage // of the first run
 	request *http.Request
-	header  http.Header // a copy of the real header, if restores is set
-	was     snapshot
 }
 
 // progress is what runs have done that a failed run undoes. Few requests have any.
@@ -137,10 +134,12 @@ type snapshot struct {
 	content  Identity // of identity; hooks get a copy of its addresses, because they may write into the slice
 	previous *Identity
 	session  *Session
-	granted  *Session // a copy of session
+	granted  Session // the content of session
 	err      error
 	progress *progress
-	passed   int // the number of chains that have run
+	passed   int         // the number of chains that have run
+	restores bool        // end restores the real header, which no guard does
+	header   http.Header // a copy of the real header, if restores is set
 }
 
 // take copies what a run may change.
@@ -152,8 +151,7 @@ func (s *snapshot) take(x *Exchange) {
 		x.Identity.Addresses = slices.Clone(s.content.Addresses)
 	}
 	if x.Session != nil {
-		granted := *x.Session
-		s.granted = &granted
+		s.granted = *x.Session
 	}
 }
 
@@ -166,7 +164,7 @@ func (s *snapshot) restore(x *Exchange) {
 		*x.Identity = s.content
 	}
 	if x.Session != nil {
-		*x.Session = *s.granted
+		*x.Session = s.granted
 	}
 }
 
@@ -236,7 +234,9 @@ func (x *Exchange) inTransaction(fn func(ctx context.Context) error) {
 }
 
 // queues reports whether work waits for the transaction of a run at a phase.
-func (x *Exchange) queues(phase Phase) bool { return phase == After && len(x.progress().queued) > 0 }
+func (x *Exchange) queues(phase Phase) bool {
+	return phase == After && x.run.progress != nil && len(x.run.progress.queued) > 0
+}
 
 type exchangeKey struct{}
 
@@ -248,11 +248,12 @@ func NewContext(ctx context.Context, x *Exchange) context.Context {
 	return context.WithValue(ctx, exchangeKey{}, x)
 }
 
-// An exchangeContext is the context of a request with the exchange that it carries, in one
-// allocation.
+// An exchangeContext is the context of a request with the exchange that it carries and the guard of
+// its writer, in one allocation.
 type exchangeContext struct {
 	context.Context
 	exchange Exchange
+	guard    stage.Guard
 }
 
 func (c *exchangeContext) Value(key any) any {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/flowhook/flowhook/internal/accept"
 	"github.com/flowhook/flowhook/internal/form"
+	"github.com/flowhook/flowhook/internal/stage"
 )
 
 // Middleware wraps the routes of a flow, GET and POST alike. It puts an exchange into the request's
@@ -41,11 +42,15 @@ func (p *Pipeline) Middleware(flow Flow) func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			ctx := r.Context()
 			x, ok := FromContext(ctx)
-			if !ok {
+			outermost := !ok || x.run.guard == nil
+			switch {
+			case !ok:
 				c := &exchangeContext{Context: ctx}
 				x, ctx = &c.exchange, c
+				x.run.guard = &c.guard
+			case outermost && !x.run.busy:
+				x.run.guard = new(stage.Guard)
 			}
-			outermost := !x.run.guard.Used()
 			if !x.run.busy {
 				w = x.run.guard.Writer(w)
 			}

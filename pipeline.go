@@ -65,8 +65,8 @@ func (p *Pipeline) Run(ctx context.Context, flow Flow, phase Phase, strategy Str
 		return false, errInside
 	}
 
-	x.begin(false)
-	defer x.end()
+	was := x.begin(false)
+	defer x.end(&was)
 	switch {
 	case transacted:
 		x.run.chain = c
@@ -159,29 +159,22 @@ func (p *Pipeline) serving(x *Exchange) *Plan {
 	return p.current.Load()
 }
 
-// own makes x an exchange of p, unless it belongs to another pipeline. Reading a session does not
-// make it belong to one.
-func (p *Pipeline) own(x *Exchange) error {
+// own makes x an exchange of p, unless it belongs to another pipeline, and returns the plan that
+// serves it. Reading a session does not make it belong to one.
+func (p *Pipeline) own(x *Exchange) (*Plan, error) {
 	serving := p.serving(x)
 	if kept := x.run.plan.Load(); kept != serving {
 		if x.run.owned {
-			return fmt.Errorf("%w; use the pipeline whose Middleware wraps this route", ErrOtherPipeline)
+			return nil, fmt.Errorf("%w; use the pipeline whose Middleware wraps this route", ErrOtherPipeline)
 		}
 		x.run.plan.Store(serving)
 	}
 	x.run.owned = true
-	return nil
+	return serving, nil
 }
 
 // find returns the chains of a flow and strategy, or nil if the service does not have them.
-func (pl *Plan) find(flow Flow, s Strategy) *chains {
-	for i := range pl.served { // there are few flows
-		if pl.served[i].name == flow {
-			return pl.served[i].by[s]
-		}
-	}
-	return nil
-}
+func (pl *Plan) find(flow Flow, s Strategy) *chains { return pl.served[flow][s] }
 
 // unknown returns the error for a point that has no chain. Only a mistake in the host's code gets
 // here, so it need not be fast.

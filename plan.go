@@ -20,8 +20,8 @@ type Plan struct {
 	loaded   time.Time
 	hash     string
 
-	served  []servedFlow // what runs
-	tokens  *tokens      // nil if sessions are not configured
+	served  map[Flow]map[Strategy]*chains // what runs
+	tokens  *tokens                       // nil if sessions are not configured
 	codes   []token.CodeKey
 	returns returns
 
@@ -130,12 +130,6 @@ func (pl *Plan) Loaded() time.Time { return pl.loaded }
 // Hash returns the SHA-256 of the configuration's YAML, in hexadecimal. It is empty for a Config
 // that was not read from YAML.
 func (pl *Plan) Hash() string { return pl.hash }
-
-// A servedFlow is a flow of the service, with its chains for each strategy and for FlowWide.
-type servedFlow struct {
-	name Flow
-	by   map[Strategy]*chains
-}
 
 // chains are the four chains of one flow and strategy.
 type chains struct {

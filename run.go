@@ -19,12 +19,13 @@ import (
 // phase cannot run now.
 func (p *Pipeline) enter(ctx context.Context, flow Flow, phase Phase, strategy Strategy) (*Exchange, *chains, error) {
 	x, ok := FromContext(ctx)
+	plan := p.current.Load()
 	if ok {
-		if err := p.own(x); err != nil {
+		var err error
+		if plan, err = p.own(x); err != nil {
 			return nil, nil, err
 		}
 	}
-	plan := p.serving(x)
 	point := Point{flow, phase, strategy}
 	c := plan.find(flow, strategy)
 	if c.at(phase) == nil || !c.flowWide && phase != Before {
@@ -52,21 +53,20 @@ func (p *Pipeline) enter(ctx context.Context, flow Flow, phase Phase, strategy S
 	return x, c, nil
 }
 
-// begin takes the snapshot and puts a stage in front of the writer. If saves, the host's save may
+// begin takes a snapshot and puts a stage in front of the writer. If saves, the host's save may
 // change the real header, so that a copy of it is part of the snapshot. The caller must call end.
-func (x *Exchange) begin(saves bool) {
+func (x *Exchange) begin(saves bool) (was snapshot) {
 	r := &x.run
 	r.busy, r.succeeded, r.aborted, r.revoked = true, false, false, nil
 	r.request = x.Request
-	r.restores = false
 	if saves && x.Writer != nil {
 		header := x.Writer.Header() // a guarded writer notes it, and the guard makes the copy
-		if r.restores = !r.guard.Guards(x.Writer); r.restores {
-			r.header = stage.Copy(header)
+		if was.restores = !r.guard.Guards(x.Writer); was.restores {
+			was.header = stage.Copy(header)
 		}
 	}
 	r.guard.Shut()
-	r.was.take(x)
+	was.take(x)
 	if r.stage == nil {
 		r.stage = &r.first
 	} else {
@@ -74,18 +74,19 @@ func (x *Exchange) begin(saves bool) {
 	}
 	stage.Begin(r.stage, x.Writer)
 	x.Writer = r.stage
+	return was
 }
 
 // end removes the stage. Unless the run succeeded, it makes the exchange what it was. It is
 // deferred, so that it also runs after a panic or a Goexit.
-func (x *Exchange) end() {
+func (x *Exchange) end(was *snapshot) {
 	r := &x.run
 	if !r.succeeded {
 		stage.Close(r.stage)
-		r.was.restore(x)
+		was.restore(x)
 		r.guard.Restore()
-		if r.restores {
-			stage.Restore(stage.Real(r.stage).Header(), r.header)
+		if was.restores {
+			stage.Restore(stage.Real(r.stage).Header(), was.header)
 		}
 	}
 	x.Writer, x.Request = stage.Real(r.stage), r.request
@@ -93,7 +94,9 @@ func (x *Exchange) end() {
 		r.guard.Open()
 	}
 	r.busy, r.chain, r.hook, r.later = false, nil, nil, nil
-	r.tx.Store(false)
+	if r.tx.Load() { // a panic or a Goexit has left the transaction
+		r.tx.Store(false)
+	}
 }
 
 // pass marks a chain at Before or BeforePersist as run. The hooks of a strategy include the
@@ -126,8 +129,8 @@ func (x *Exchange) passed(c *chain, gates []*chain) error {
 func (p *Pipeline) attempt(
 	ctx context.Context, x *Exchange, c *chains, save func(ctx context.Context) error,
 ) (handled bool, err error) {
-	x.begin(true)
-	defer x.end()
+	was := x.begin(true)
+	defer x.end(&was)
 	if err := p.runHooks(ctx, x, &c.beforePersist); err != nil {
 		return false, x.failed(err)
 	}
@@ -163,8 +166,10 @@ func (p *Pipeline) persist(ctx context.Context, x *Exchange, after *chain, save 
 // After.
 func (p *Pipeline) runAfter(ctx context.Context, x *Exchange) error {
 	after := x.run.chain
-	if err := p.runQueued(ctx, x); err != nil {
-		return err
+	if x.queues(After) {
+		if err := p.runQueued(ctx, x); err != nil {
+			return err
+		}
 	}
 	if err := p.runLast(ctx, x, after); err != nil {
 		return err
@@ -474,8 +479,8 @@ func (p *Pipeline) runLater(ctx context.Context, l *later) {
 func (p *Pipeline) afterFailure(ctx context.Context, x *Exchange, c *chain, cause error) (handled bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), detached)
 	defer cancel()
-	x.begin(true)
-	defer x.end()
+	was := x.begin(true)
+	defer x.end(&was)
 	x.Err = cause
 	if err := x.failed(p.runLast(ctx, x, c)); refusalIn(err) != nil {
 		p.replaced(ctx, c.point, cause)
@@ -488,7 +493,7 @@ func (p *Pipeline) afterFailure(ctx context.Context, x *Exchange, c *chain, caus
 		stage.Discard(x.run.stage) // the handler answers, so it gets the header as it was
 	}
 	handled = p.succeed(ctx, x)
-	x.run.was.restore(x) // the attempt has failed, whatever the hooks did
+	was.restore(x) // the attempt has failed, whatever the hooks did
 	x.run.answered = handled
 	if !handled {
 		return false, cause

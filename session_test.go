@@ -199,7 +199,7 @@ func TestSessions_SignInEndsPresentedSessions(t *testing.T) {
 				}
 				d.Store.Take()
 				require.NoError(t, signIn(d, v.Exchange))
-				require.Equal(t, []string{"DeleteSession " + s.ID, "CreateSession " + v.Session.ID}, d.Store.Take())
+				require.Equal(t, []string{"ReplaceSession " + s.ID + " " + v.Session.ID}, d.Store.Take())
 				require.NotEqual(t, s.ID, v.Session.ID)
 				require.Empty(t, d.IdentityOf(cookie), "the presented session is alive")
 				require.Equal(t, "alice", d.IdentityOf(bystander), "a session on another device was ended")
@@ -213,8 +213,7 @@ func TestSessions_SignInEndsPresentedSessions(t *testing.T) {
 			v.Session = &s2
 			d.Store.Take()
 			require.NoError(t, signIn(d, v.Exchange))
-			require.Equal(t, []string{"DeleteSession " + s1.ID, "DeleteSession " + s2.ID, "CreateSession " +
-				v.Session.ID}, d.Store.Take())
+			require.Equal(t, []string{"ReplaceSession " + s1.ID + " " + s2.ID + " " + v.Session.ID}, d.Store.Take())
 			require.Empty(t, d.IdentityOf(inCookie)+d.IdentityOf(inField))
 		})
 		t.Run(name+" but not where the cookie is forged", func(t *testing.T) {
@@ -248,15 +247,6 @@ func TestSessions_End(t *testing.T) {
 		require.Nil(t, v.Session)
 		require.Equal(t, []string{"", "", "alice"}, []string{d.IdentityOf(a), d.IdentityOf(b), d.IdentityOf(c)})
 		require.Len(t, flowtest.SetCookies(v), 1)
-	})
-	t.Run("call waits for sign-ins of the same identity", func(t *testing.T) {
-		d := flowtest.NewSessionTest(t, "")
-		_, s := d.SignIn("alice")
-		v := flowtest.NewVisitor("")
-		v.Session = &s
-		d.Store.Take()
-		require.NoError(t, d.End(t.Context(), v.Exchange))
-		require.Equal(t, []string{"Transaction alice", "DeleteSession " + s.ID}, d.Store.Calls)
 	})
 	t.Run("anonymous request is no error and deletes the cookie", func(t *testing.T) {
 		for _, cookies := range [][]string{nil, {"__Host-session=forged"}, {"theme=dark"}} {
@@ -296,6 +286,70 @@ func TestSessions_End(t *testing.T) {
 		require.Empty(t, b.Cookies())
 		require.Equal(t, "anonymous", b.WhoAmI())
 	})
+}
+
+// Issue and End make one call of the store if they can, and a transaction of the identity if not. A
+// call that fails changes nothing.
+func TestSessions_StoreCalls(t *testing.T) {
+	errTrouble := errors.New("trouble")
+	steps := []func(*flowtest.SessionTest){flowtest.WithoutReplace}
+	for _, row := range []struct {
+		name   string
+		issues bool // or else it ends
+		old    int  // sessions of the request
+		change []func(*flowtest.SessionTest)
+		want   []string
+	}{
+		{"Issue", true, 0, nil, []string{"CreateSession"}},
+		{"Issue ends one", true, 1, nil, []string{"ReplaceSession"}},
+		{"Issue ends two", true, 2, nil, []string{"ReplaceSession"}},
+		{"Issue without ReplaceSession", true, 0, steps, []string{"CreateSession"}},
+		{"Issue ends one without ReplaceSession", true, 1, steps,
+			[]string{"Transaction", "DeleteSession", "CreateSession"}},
+		{"End without a session", false, 0, nil, nil},
+		{"End", false, 1, nil, []string{"DeleteSession"}},
+		{"End of two", false, 2, nil, []string{"Transaction", "DeleteSession", "DeleteSession"}},
+		{"End without ReplaceSession", false, 1, steps, []string{"DeleteSession"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			d := flowtest.NewSessionTest(t, "", row.change...)
+			cookies, ids := d.CookiesOf("alice", row.old)
+			v := flowtest.NewVisitor("alice", cookies...)
+			var before *flowhook.Session
+			if row.old > 0 {
+				s, err := d.Store.FindSession(t.Context(), ids[0])
+				require.NoError(t, err)
+				before, v.Session = &s, &s
+			}
+			call := d.End
+			if row.issues {
+				call = d.Issue
+			}
+			for _, method := range row.want {
+				d.Store.Fail[method] = errTrouble
+				require.ErrorIs(t, call(t.Context(), v.Exchange), errTrouble)
+				delete(d.Store.Fail, method)
+				require.Same(t, before, v.Session)
+				require.Empty(t, v.Recorder.Header())
+				require.Equal(t, row.old, d.LiveSessions("alice")["alice"])
+			}
+
+			d.Store.Calls = nil
+			require.NoError(t, call(t.Context(), v.Exchange))
+			var got []string
+			for _, c := range d.Store.Calls {
+				method, about, _ := strings.Cut(c, " ")
+				got = append(got, method)
+				require.True(t, method != "Transaction" || about == "alice", "%s is not of the identity", c)
+			}
+			require.Equal(t, row.want, got)
+			for _, c := range cookies {
+				require.Empty(t, d.IdentityOf(c))
+			}
+			require.Equal(t, row.issues, v.Session != nil)
+			require.Len(t, flowtest.SetCookies(v), 1)
+		})
+	}
 }
 
 func TestSessions_CookieAfterCommit(t *testing.T) {

@@ -25,7 +25,8 @@ func (p *Pipeline) Sessions() *Sessions { return p.sessions }
 // concurrent use with different exchanges.
 type Sessions struct {
 	pipeline *Pipeline
-	store    SessionStore // nil: there is none
+	store    SessionStore    // nil: there is none
+	replacer SessionReplacer // nil: store is none
 }
 
 // tokens are a configuration's settings of sessions.
@@ -84,8 +85,8 @@ func (s *Sessions) Issue(ctx context.Context, x *Exchange) error {
 // Create creates a session for x.Identity, sets x.Session and returns the token, for clients that
 // carry it themselves.
 //
-// The session has a new ID of 130 random bits. In the same transaction, Create deletes x.Session
-// and every session of a genuine cookie in the request. So a session that an attacker planted or
+// The session has a new ID of 130 random bits. In the same step, Create deletes x.Session and every
+// session of a genuine cookie in the request. So a session that an attacker planted or
 // saw before the sign-in is worthless afterwards (OWASP ASVS 5.0, 7.2.4).
 //
 // Create returns ErrNoIdentity, ErrNotConfigured or an error of the store. A request with too many
@@ -100,7 +101,7 @@ func (s *Sessions) Create(ctx context.Context, x *Exchange) (token string, err e
 	case x.identityID() == "":
 		return "", ErrNoIdentity
 	}
-	if err := s.pipeline.own(x); err != nil {
+	if _, err := s.pipeline.own(x); err != nil {
 		return "", err
 	}
 	now := s.pipeline.now().UTC().Truncate(time.Microsecond)
@@ -121,8 +122,8 @@ func (s *Sessions) Create(ctx context.Context, x *Exchange) (token string, err e
 	return token, nil
 }
 
-// End signs the user out. In one transaction, it deletes x.Session and every session of a genuine
-// cookie in the request. Then it makes the browser delete the cookie, and sets x.Session to nil. A
+// End signs the user out. In one step, it deletes x.Session and every session of a genuine cookie
+// in the request. Then it makes the browser delete the cookie, and sets x.Session to nil. A
 // request without a session is not an error. A request with too many cookies (see FromRequest) is;
 // then nothing changes.
 //
@@ -139,7 +140,7 @@ func (s *Sessions) End(ctx context.Context, x *Exchange) error {
 	if x.outside(ctx) || x.within(ctx) {
 		return errOutside
 	}
-	if err := s.pipeline.own(x); err != nil {
+	if _, err := s.pipeline.own(x); err != nil {
 		return err
 	}
 	owner := x.identityID()
@@ -261,14 +262,18 @@ func (t *tokens) current(x *Exchange) (ids []string, err error) {
 	return ids, nil
 }
 
-// replace deletes the old sessions and stores the fresh one, if it is not nil, in one transaction.
-// If there are no old sessions, it needs none.
+// replace deletes the old sessions and stores the fresh one, if it is not nil, all or nothing. If
+// the store can do that in one call, replace makes only this one.
 func (s *Sessions) replace(ctx context.Context, owner string, old []string, fresh *Session) error {
-	if len(old) == 0 {
-		if fresh == nil {
-			return nil
-		}
+	switch {
+	case fresh == nil && len(old) == 0:
+		return nil
+	case fresh == nil && len(old) == 1:
+		return s.store.DeleteSession(ctx, old[0])
+	case fresh != nil && len(old) == 0:
 		return s.store.CreateSession(ctx, *fresh)
+	case fresh != nil && s.replacer != nil:
+		return s.replacer.ReplaceSession(ctx, old, *fresh)
 	}
 	return s.pipeline.store.Transaction(ctx, owner, func(ctx context.Context) error {
 		for _, id := range old {

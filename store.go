@@ -14,7 +14,8 @@ import (
 // methods may be called concurrently.
 //
 // Only this one method is required. A store that can do more also implements [SessionRevoker],
-// [SessionStore] or [TokenStore]; [New] looks for them if a configured hook needs them.
+// [SessionStore] or [TokenStore]; [New] looks for them if a configured hook needs them. A
+// SessionStore may also be a [SessionReplacer].
 // Package storetest checks a store against these comments.
 //
 // In all of them, any error that is not one of flowhook's is a system error: the store failed, or
@@ -69,6 +70,22 @@ type SessionStore interface {
 
 	// DeleteSession deletes one session. An unknown ID is no error.
 	DeleteSession(ctx context.Context, id string) error
+}
+
+// SessionReplacer is an optional part of a [SessionStore]. [Sessions] uses it to issue a session
+// that ends others in one call of the store. Without it, Sessions calls DeleteSession and
+// CreateSession in a Transaction.
+//
+// A store that embeds a SessionReplacer and has its own CreateSession or DeleteSession also needs
+// its own ReplaceSession. Otherwise Sessions passes them by.
+type SessionReplacer interface {
+	// ReplaceSession deletes the sessions with the IDs in old and stores s like CreateSession, all
+	// or nothing. It is part of the transaction of ctx or, without one, commits before it returns.
+	//
+	// old is not empty. Its sessions may be of any identity. An unknown ID is no error, nor is one
+	// that is in old twice. If s.ID is already stored or is in old, ReplaceSession returns an error
+	// and changes nothing. It must not change or keep old.
+	ReplaceSession(ctx context.Context, old []string, s Session) error
 }
 
 // TokenStore is the part of a store that emailed links and codes need: the hooks that send them,

@@ -88,6 +88,16 @@ func (s *accountStore) CreateSession(ctx context.Context, v flowhook.Session) er
 	return s.Store.CreateSession(ctx, v)
 }
 
+func (s *accountStore) ReplaceSession(ctx context.Context, old []string, v flowhook.Session) error {
+	if err := s.call("ReplaceSession"); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.sessions = append(s.sessions, v.ID)
+	s.mu.Unlock()
+	return s.Store.ReplaceSession(ctx, old, v)
+}
+
 func (s *accountStore) CreateToken(ctx context.Context, v flowhook.Token, notSince time.Time) (bool, error) {
 	if err := s.call("CreateToken"); err != nil {
 		return false, err

@@ -234,7 +234,7 @@ func TestCookies_SeveralSessionsEnd(t *testing.T) {
 		"End": func(d *flowtest.SessionTest, v flowtest.Visitor) error { return d.End(d.T.Context(), v.Exchange) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := flowtest.NewSessionTest(t, "")
+			d := flowtest.NewSessionTest(t, "", flowtest.WithoutReplace)
 			alices, ids := d.CookiesOf("alice", 2)
 			mallorys, planted := d.CookiesOf("mallory", 2)
 			bystander, _ := d.SignIn("alice")

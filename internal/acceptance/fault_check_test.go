@@ -129,7 +129,7 @@ func (r *faultTest) requireOneSession(calls []storeCall) {
 	r.t.Helper()
 	issued, want := 0, 0
 	for _, call := range calls {
-		if call.method == "CreateSession" {
+		if call.method == "CreateSession" || call.method == "ReplaceSession" {
 			issued++
 		}
 	}

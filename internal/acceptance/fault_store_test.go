@@ -141,6 +141,13 @@ func (s *faultStore) CreateSession(ctx context.Context, v flowhook.Session) erro
 	return s.call("CreateSession", func(fault) error { return s.UserStore.CreateSession(ctx, v) })
 }
 
+func (s *faultStore) ReplaceSession(ctx context.Context, old []string, v flowhook.Session) error {
+	s.mu.Lock()
+	s.sessions[v.ID] = true
+	s.mu.Unlock()
+	return s.call("ReplaceSession", func(fault) error { return s.UserStore.ReplaceSession(ctx, old, v) })
+}
+
 func (s *faultStore) FindSession(ctx context.Context, id string) (v flowhook.Session, err error) {
 	err = s.call("FindSession", func(fault) (err error) { v, err = s.UserStore.FindSession(ctx, id); return err })
 	return v, err

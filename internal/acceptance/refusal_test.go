@@ -44,6 +44,13 @@ func (s *sessionLog) CreateSession(ctx context.Context, v flowhook.Session) erro
 	return s.UserStore.CreateSession(ctx, v)
 }
 
+func (s *sessionLog) ReplaceSession(ctx context.Context, old []string, v flowhook.Session) error {
+	s.mu.Lock()
+	s.ids = append(s.ids, v.ID)
+	s.mu.Unlock()
+	return s.UserStore.ReplaceSession(ctx, old, v)
+}
+
 // A content is what a store has.
 type content struct{ Users, Sessions int }
 

@@ -97,14 +97,7 @@ func (s *secrecyTest) secrets() []string {
 		_, token, _ := strings.Cut(m.Link, "token=")
 		all = append(all, token, token[:16])
 	}
-	s.Store.Mu.Lock()
-	defer s.Store.Mu.Unlock()
-	for _, call := range s.Store.Calls {
-		if id, ok := strings.CutPrefix(call, "CreateSession "); ok {
-			all = append(all, id)
-		}
-	}
-	return all
+	return append(all, s.Store.Created()...)
 }
 
 func (s *secrecyTest) login(save func(context.Context) error) error {
@@ -130,18 +123,19 @@ func forEachLogger(t *testing.T, name string, act func(t *testing.T, s *secrecyT
 
 func TestSecrecy_StoreErrors(t *testing.T) {
 	errStore := errors.New("the database is away")
-	for _, method := range []string{"Transaction", "CreateSession", "DeleteSession", "DeleteSessions", "FindSession",
-		"CreateToken", "ConsumeToken"} {
+	for _, method := range []string{"Transaction", "CreateSession", "ReplaceSession", "DeleteSession",
+		"DeleteSessions", "FindSession", "CreateToken", "ConsumeToken"} {
 		forEachLogger(t, method, func(t *testing.T, s *secrecyTest) []error {
 			s.Store.Fail[method] = errStore
 			token := strings.Repeat("A", 43)
 			s.planted = append(s.planted, token)
 			_, genuine, _ := strings.Cut(s.Request.Header.Get("Cookie"), "=")
 			genuine, _, _ = strings.Cut(genuine, ";")
+			_, first := s.Create(t.Context(), flowtest.NewVisitor("alice").Exchange)
 			_, create := s.Create(t.Context(), s.Exchange)
 			_, find := s.FromRequest(s.Request)
 			_, fromToken := s.FromToken(t.Context(), genuine)
-			errs := []error{create, find, fromToken, s.login(nil), s.Issue(t.Context(), s.Exchange),
+			errs := []error{first, create, find, fromToken, s.login(nil), s.Issue(t.Context(), s.Exchange),
 				s.End(t.Context(), s.Exchange),
 				s.Pipeline.Redeem(t.Context(), token,
 					func(context.Context, flowhook.Token) error { return nil })}

@@ -93,17 +93,20 @@ func TestSessions_ReadsAskStore(t *testing.T) {
 // A failing store is an error. The request is not anonymous, and no cookie is sent.
 func TestSessions_StoreFails(t *testing.T) {
 	errTrouble := errors.New("trouble")
+	steps := []func(*flowtest.SessionTest){flowtest.WithoutReplace}
 	for _, row := range []struct {
 		method string
 		call   string
+		change []func(*flowtest.SessionTest)
 	}{
-		{"Transaction", "Issue"}, {"Transaction", "Create"}, {"Transaction", "End"},
-		{"CreateSession", "Issue"}, {"CreateSession", "Create"},
-		{"DeleteSession", "Issue"}, {"DeleteSession", "Create"}, {"DeleteSession", "End"},
-		{"FindSession", "FromRequest"}, {"FindSession", "FromToken"},
+		{"ReplaceSession", "Issue", nil}, {"ReplaceSession", "Create", nil}, {"DeleteSession", "End", nil},
+		{"Transaction", "Issue", steps}, {"Transaction", "Create", steps},
+		{"CreateSession", "Issue", steps}, {"CreateSession", "Create", steps},
+		{"DeleteSession", "Issue", steps}, {"DeleteSession", "Create", steps},
+		{"FindSession", "FromRequest", nil}, {"FindSession", "FromToken", nil},
 	} {
 		t.Run(row.method+" at "+row.call, func(t *testing.T) {
-			d := flowtest.NewSessionTest(t, "")
+			d := flowtest.NewSessionTest(t, "", row.change...)
 			cookie, s := d.SignIn("alice")
 			calls := map[string]func(v flowtest.Visitor) error{
 				"Issue":  func(v flowtest.Visitor) error { return d.Issue(t.Context(), v.Exchange) },

@@ -26,7 +26,7 @@ const (
 
 // setLimit sets how long a store waits for the answer to a commit or rollback.
 func setLimit(s *sqlstore.Store, limit time.Duration) {
-	f := reflect.ValueOf(s).Elem().FieldByName("limit")
+	f := reflect.ValueOf(s).Elem().FieldByName("database").Elem().FieldByName("options").FieldByName("AnswerTimeout")
 	*(*time.Duration)(f.Addr().UnsafePointer()) = limit
 }
 

@@ -13,8 +13,8 @@ var errShut = errors.New("flowhook: write while hooks run; " +
 	"a hook must write to x.Writer, and the handler after Run or Complete has returned")
 
 // A Guard stops a handler from writing to its ResponseWriter while hooks run. While it is shut,
-// nothing reaches the client through the writers that it guards. The zero Guard is open. All
-// methods except Writer are safe for concurrent use.
+// nothing reaches the client through the writers that it guards. The zero Guard is open. A nil
+// *Guard guards no writers. All methods except Writer are safe for concurrent use.
 type Guard struct {
 	first   guarded
 	shut    atomic.Bool
@@ -44,11 +44,11 @@ func (g *Guard) Guards(w http.ResponseWriter) bool {
 	return ok && own.guard == g
 }
 
-// Used reports whether Writer was called.
-func (g *Guard) Used() bool { return g.first.guard != nil }
-
 // Shut makes every write fail until Open is called.
 func (g *Guard) Shut() {
+	if g == nil {
+		return
+	}
 	g.mu.Lock()
 	g.before = Copy(g.header)
 	g.mu.Unlock()
@@ -57,10 +57,17 @@ func (g *Guard) Shut() {
 }
 
 // Open lets writes through again.
-func (g *Guard) Open() { g.shut.Store(false) }
+func (g *Guard) Open() {
+	if g != nil {
+		g.shut.Store(false)
+	}
+}
 
 // Restore undoes all changes to the header since Shut was called.
 func (g *Guard) Restore() {
+	if g == nil {
+		return
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.header != nil {
@@ -69,11 +76,11 @@ func (g *Guard) Restore() {
 }
 
 // Refused reports whether the guard has refused a write since Shut was last called.
-func (g *Guard) Refused() bool { return g.refused.Load() }
+func (g *Guard) Refused() bool { return g != nil && g.refused.Load() }
 
 // Begun reports whether the final status was sent or the connection was hijacked. After that,
 // changes to the header have no effect.
-func (g *Guard) Begun() bool { return g.begun.Load() }
+func (g *Guard) Begun() bool { return g != nil && g.begun.Load() }
 
 // A guarded writer implements Flusher and Hijacker itself. Otherwise http.ResponseController would
 // find those of the real writer through Unwrap, as it does for its other methods.

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,13 +14,14 @@ import (
 )
 
 var (
-	_ flowhook.Store        = (*Store)(nil)
-	_ flowhook.SessionStore = (*Store)(nil)
-	_ flowhook.TokenStore   = (*Store)(nil)
+	_ flowhook.Store           = (*Store)(nil)
+	_ flowhook.SessionStore    = (*Store)(nil)
+	_ flowhook.SessionReplacer = (*Store)(nil)
+	_ flowhook.TokenStore      = (*Store)(nil)
 )
 
-// A Store is a [flowhook.Store], a [flowhook.SessionStore] and a [flowhook.TokenStore].
-// [New] makes it. It is safe for concurrent use.
+// A Store is a [flowhook.Store], a [flowhook.SessionStore] with a [flowhook.SessionReplacer], and a
+// [flowhook.TokenStore]. [New] makes it. It is safe for concurrent use.
 //
 // It does not read the clock. It drops an expired session when a session is stored that was issued
 // later. It keeps a token longer, by the longest interval (IssuedAt minus notSince) that
@@ -48,16 +50,34 @@ func New() *Store {
 // CreateSession implements [flowhook.SessionStore]. An ID that an open transaction has created
 // counts as stored.
 func (s *Store) CreateSession(ctx context.Context, v flowhook.Session) error {
+	return s.write(ctx, func(t *tx) error { return s.createSession(t, &v) })
+}
+
+// ReplaceSession implements [flowhook.SessionReplacer].
+func (s *Store) ReplaceSession(ctx context.Context, old []string, v flowhook.Session) error {
+	return s.write(ctx, func(t *tx) error {
+		if slices.Contains(old, v.ID) {
+			return errors.New("memstore: a session cannot replace one with the same ID")
+		}
+		if err := s.createSession(t, &v); err != nil {
+			return err
+		}
+		for _, id := range old {
+			write(&t.sessions, id, nil)
+		}
+		return nil
+	})
+}
+
+func (s *Store) createSession(t *tx, v *flowhook.Session) error {
 	v.AuthenticatedAt = micro(v.AuthenticatedAt)
 	v.IssuedAt = micro(v.IssuedAt)
 	v.ExpiresAt = micro(v.ExpiresAt)
-	return s.write(ctx, func(t *tx) error {
-		if s.sessions.get(t.sessions, v.ID) != nil || !s.sessions.claim(t, v.ID) {
-			return errors.New("memstore: there is a session with this ID")
-		}
-		write(&t.sessions, v.ID, (*session)(&v))
-		return nil
-	})
+	if s.sessions.get(t.sessions, v.ID) != nil || !s.sessions.claim(t, v.ID) {
+		return errors.New("memstore: there is a session with this ID")
+	}
+	write(&t.sessions, v.ID, (*session)(v))
+	return nil
 }
 
 // FindSession implements [flowhook.SessionStore].

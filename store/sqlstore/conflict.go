@@ -1,58 +1,29 @@
 package sqlstore
 
 import (
-	"errors"
 	"reflect"
+
+	"github.com/flowhook/flowhook/store/internal/relational"
 )
 
 // ErrConflict means that two transactions conflicted: there was a deadlock, or a lock was not
 // available in time. Nothing was saved. Retry the whole Complete, Redeem or Transaction.
-var ErrConflict = errors.New("sqlstore: conflict with another transaction")
+var ErrConflict = relational.ErrConflict
 
 // IsConflict reports whether err is [ErrConflict] or an error of a driver with the same meaning,
 // which a statement of the host's may return. It returns false for an error that panics when it is
 // inspected.
-func IsConflict(err error) (conflict bool) {
-	defer func() {
-		if recover() != nil {
-			conflict = false
-		}
-	}()
-	return errors.Is(err, ErrConflict) || failureOf(err) == conflictFailure
-}
+func IsConflict(err error) bool { return relational.IsConflict(err, failure) }
 
-// A failure is what a database's error means to the store.
-type failure int
-
-const (
-	unknownFailure failure = iota // not from a database
-	otherFailure
-	conflictFailure
-	duplicateFailure // a row with this key exists
-)
-
-// failureOf returns the meaning of the first error in err's tree that comes from a database. It
-// recognizes the errors of a driver without importing its package.
-func failureOf(err error) failure {
-	if err == nil {
-		return unknownFailure
-	}
+// failure returns the meaning of one error of any of the databases. It recognizes the errors of a
+// driver without importing its package.
+func failure(err error) relational.Failure {
 	for _, d := range dialects {
-		if f := d.failure(err); f != unknownFailure {
+		if f := d.failure(err); f != relational.Unknown {
 			return f
 		}
 	}
-	switch e := err.(type) {
-	case interface{ Unwrap() error }:
-		return failureOf(e.Unwrap())
-	case interface{ Unwrap() []error }:
-		for _, err := range e.Unwrap() {
-			if f := failureOf(err); f != unknownFailure {
-				return f
-			}
-		}
-	}
-	return unknownFailure
+	return relational.Unknown
 }
 
 // field returns a field of the struct that err is or points to, or the zero Value if there is none.

@@ -2,14 +2,14 @@ package sqlstore
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
 	"embed"
-	"encoding/binary"
 	"fmt"
 	"io/fs"
 	"strconv"
 	"strings"
+
+	"github.com/flowhook/flowhook/store/internal/relational"
 )
 
 // A Dialect is a kind of database. Its value is the name that github.com/pressly/goose uses.
@@ -27,41 +27,41 @@ var dialects = []*dialect{
 type dialect struct {
 	name       Dialect
 	migrations string // the folder
+	syntax     relational.Syntax
 
-	// How statements are written.
-	numbered   bool                           // placeholders are $1 and $2, not ?
-	forUpdate  string                         // locks the rows that a SELECT reads
-	skipLocked string                         // the same, but skips rows that others have locked
-	deleteSome func(table, key string) string // deletes at most ? rows that had expired at ?
-
-	// countAttempt counts an attempt in flowhook_attempts and selects the new count. Its arguments
-	// are the recipient, since and expires_at. If since is later than the row's, it counts from 1.
-	countAttempt string
+	// check returns an error if the store cannot work on the connections of the pool. It runs
+	// before the first statement. Nil accepts all.
+	check func(ctx context.Context, db *sql.DB) error
 
 	// How a transaction begins.
 	oneWriter bool // transactions run one by one, with statements that are prepared once
 	isolation sql.IsolationLevel
-	begun     string // the first statement; none if empty
 
-	// lock makes transactions of one identity wait for each other, until tx ends.
-	lock func(ctx context.Context, tx *sql.Tx, identityID string) error
+	// begin runs once a transaction is open. It makes the transaction hold the lock of the identity,
+	// unless identityID is empty.
+	begin func(ctx context.Context, t *tx, identityID string) error
+
+	// lock makes transactions of one identity wait for each other, until tx ends. rowLock is the
+	// same with Options.RowLocks; nil if the dialect has only one way.
+	lock, rowLock func(ctx context.Context, tx *sql.Tx, identityID string) error
 
 	// What guards a transaction against the host's own statements. The store runs lent when the
 	// host asks for the transaction. From then on it calls intact before each write and runs sealed
 	// before the commit. Both fail if the database has ended the transaction after an error that
-	// the host ignored. The store runs restore once the transaction has ended.
-	lent    []string
-	intact  func(ctx context.Context, tx *sql.Tx) error
-	sealed  string
-	restore string
+	// the host ignored.
+	lent   string
+	intact func(ctx context.Context, tx *sql.Tx) error
+	sealed string
 
 	// How a transaction ends.
-	finishByStatement bool // the driver's Commit and Rollback take no context
-	strictRollback    bool // ROLLBACK fails if no transaction is open
+	commit            string
+	restore           string // undoes what begin did to the connection; commit does so itself
+	finishByStatement bool   // the driver's Commit and Rollback take no context
+	strictRollback    bool   // ROLLBACK fails if no transaction is open
 
-	// failure returns what an error of this database's drivers means, or unknownFailure if err is
-	// not one. It does not look at the errors that err wraps.
-	failure func(err error) failure
+	// failure returns what an error of this database's drivers means, or Unknown if err is not one.
+	// It does not look at the errors that err wraps.
+	failure func(err error) relational.Failure
 }
 
 //go:embed migrations
@@ -93,11 +93,4 @@ func (d Dialect) find() (*dialect, error) {
 	last := len(names) - 1
 	return nil, fmt.Errorf("sqlstore: unknown dialect %q; there are %s and %s",
 		d, strings.Join(names[:last], ", "), names[last])
-}
-
-// lockKey returns the number of an identity's lock. Two identities with the same number wait for
-// each other, which is harmless.
-func lockKey(identityID string) uint64 {
-	sum := sha256.Sum256([]byte("flowhook:" + identityID))
-	return binary.BigEndian.Uint64(sum[:8])
 }

@@ -1,43 +1,76 @@
 package sqlstore
 
 import (
-	"context"
 	"database/sql/driver"
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/flowhook/flowhook/store/internal/relational"
 )
 
-// ErrUnknownOutcome means that the database did not answer a commit within 10 seconds. The
-// transaction may have taken effect, or may do so later. Read the data before you try again.
-// It never wraps the error of a context.
-var ErrUnknownOutcome = errors.New("sqlstore: the commit was not answered and may have taken effect")
+// ErrUnknownOutcome means that the database did not answer a commit within Options.AnswerTimeout,
+// or that the connection was lost meanwhile. The transaction may have taken effect, or may do so
+// later. Read the data before you try again. It never wraps the error of a context.
+var ErrUnknownOutcome = relational.ErrUnknownOutcome
 
-// answerLimit is how long the store waits for the answer to a commit or rollback, and to what
-// restores a connection. These are not canceled with the request: a caller that asked for a commit
-// learns how it ended, and a connection that was rolled back can be used again.
-const answerLimit = 10 * time.Second
+const rollbackStatement = "ROLLBACK"
 
-const (
-	commitStatement   = "COMMIT"
-	rollbackStatement = "ROLLBACK"
-)
+// Commit implements [relational.Tx].
+func (t *tx) Commit() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	d := t.database.dialect
+	if d.sealed != "" && t.lent {
+		ctx, cancel := t.limited()
+		defer cancel()
+		if _, err := t.tx.ExecContext(ctx, d.sealed); err != nil {
+			return errors.Join(relational.ErrOver, err)
+		}
+	}
+	err := t.finish(d.commit)
+	switch {
+	case err == nil:
+		t.finished, t.committed = true, true
+		return nil
+	case errors.Is(err, ErrUnknownOutcome):
+		return err
+	case relational.FailureOf(err, failure) == relational.Over:
+		return errors.Join(relational.ErrOver, err)
+	case lost(err) && sent(err) && !d.oneWriter && !t.alive():
+		return fmt.Errorf("%w (%v)", ErrUnknownOutcome, err)
+	}
+	return err
+}
 
-// finish sends COMMIT or ROLLBACK and waits for the answer. It returns ErrUnknownOutcome if there
-// is none within the store's limit. It is called with t.mu held.
-func (t *transaction) finish(statement string) error {
+// alive reports whether the database answers after a failed commit. Then it has answered the
+// commit, too. It is called with t.mu held.
+func (t *tx) alive() bool {
+	if t.database.dialect.finishByStatement { // t.tx is still open, and so holds the connection
+		t.rollback()
+		return t.rolledBack
+	}
+	ctx, cancel := t.limited()
+	defer cancel()
+	_, err := t.conn.ExecContext(ctx, rollbackStatement)
+	return err == nil
+}
+
+// finish sends a statement that commits or rolls back, and waits for the answer. It returns
+// ErrUnknownOutcome if there is none within AnswerTimeout. It is called with t.mu held.
+func (t *tx) finish(statement string) error {
 	end := t.tx.Rollback
-	if statement == commitStatement {
+	if statement != rollbackStatement {
 		end = t.tx.Commit
 	}
-	if t.store.dialect.finishByStatement {
+	if t.database.dialect.finishByStatement {
 		if err := t.finishByStatement(statement); !errors.Is(err, driver.ErrSkip) {
 			return err
 		}
 		// The connection cannot run a statement unprepared, unlike go-sql-driver's. Then the wait
 		// has the driver's own limit, if it has one.
 	}
-	late := time.AfterFunc(t.store.limit, t.giveUp) // ends the context that the driver's transaction has
+	late := time.AfterFunc(t.database.options.AnswerTimeout, t.giveUp) // ends the context that the driver's transaction has
 	err := end()
 	if err != nil && !late.Stop() {
 		return t.unanswered()
@@ -54,8 +87,8 @@ func (t *transaction) finish(statement string) error {
 // wait is bounded, too: the driver watches a query's context until its rows are closed, and drops
 // the connection if the context ends. So finishByStatement runs the statement as a query, and
 // closes its empty rows after Rollback.
-func (t *transaction) finishByStatement(statement string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), t.store.limit)
+func (t *tx) finishByStatement(statement string) error {
+	ctx, cancel := t.limited()
 	defer cancel()
 	var rows driver.Rows
 	err := t.withDriver(func(c driver.Conn) (err error) {
@@ -75,7 +108,7 @@ func (t *transaction) finishByStatement(statement string) error {
 		err = t.unanswered()
 	}
 	if err != nil {
-		if statement == commitStatement {
+		if statement != rollbackStatement {
 			return err // a rollback follows
 		}
 		t.withDriver(driver.Conn.Close) // else the Rollback below would ask the server once more
@@ -86,13 +119,13 @@ func (t *transaction) finishByStatement(statement string) error {
 	return err
 }
 
-func (t *transaction) unanswered() error {
-	return fmt.Errorf("%w (waited %v)", ErrUnknownOutcome, t.store.limit)
+func (t *tx) unanswered() error {
+	return fmt.Errorf("%w (waited %v)", ErrUnknownOutcome, t.database.options.AnswerTimeout)
 }
 
 // withDriver calls f with the driver's connection. It keeps driver.ErrBadConn from the *sql.Conn,
 // which would wait for the *sql.Tx to end before it closes.
-func (t *transaction) withDriver(f func(c driver.Conn) error) (err error) {
+func (t *tx) withDriver(f func(c driver.Conn) error) (err error) {
 	if closed := t.conn.Raw(func(c any) error { err = f(c.(driver.Conn)); return nil }); closed != nil {
 		return closed
 	}

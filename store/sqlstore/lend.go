@@ -3,6 +3,8 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+
+	"github.com/flowhook/flowhook/store/internal/relational"
 )
 
 // Tx returns the transaction that ctx carries, for the host's own statements. Run them with a
@@ -10,11 +12,11 @@ import (
 // database may have rolled back the transaction, and SQLite would commit the next statement by
 // itself. Don't commit or roll back yourself.
 func Tx(ctx context.Context) (*sql.Tx, bool) {
-	if t := innermost(ctx); t != nil {
-		t.lend()
-		return t.tx, true
+	t, _, ok := relational.Lend[*tx](ctx)
+	if !ok {
+		return nil, false
 	}
-	return nil, false
+	return t.tx, true
 }
 
 // Conn returns the connection of the transaction that ctx carries, for code that works on a
@@ -22,12 +24,12 @@ func Tx(ctx context.Context) (*sql.Tx, bool) {
 // transaction on it. Close the rows that it returns: open rows keep the transaction from ending,
 // unless their context is from [TxContext].
 func Conn(ctx context.Context) (*sql.Conn, bool) {
-	if t := innermost(ctx); t != nil {
-		t.lend()
-		t.lendConn()
-		return t.conn, true
+	t, _, ok := relational.Lend[*tx](ctx)
+	if !ok {
+		return nil, false
 	}
-	return nil, false
+	t.lendConn()
+	return t.conn, true
 }
 
 // TxContext returns the context for a statement in the transaction that ctx carries. It has the
@@ -35,43 +37,38 @@ func Conn(ctx context.Context) (*sql.Conn, bool) {
 // ended, such as at a hook's deadline, SQLite would roll back the whole transaction and run the
 // next statement outside of it. Outside a transaction, TxContext returns ctx.
 func TxContext(ctx context.Context) context.Context {
-	if t := innermost(ctx); t != nil {
-		return statementContext{t.hosts, ctx}
+	if t, ok := relational.Find[*tx](ctx); ok {
+		return hostContext{t.hosts, ctx}
 	}
 	return ctx
 }
 
-type statementContext struct {
+// A hostContext ends with one context and has the values of another.
+type hostContext struct {
 	context.Context
 	values context.Context
 }
 
-func (c statementContext) Value(key any) any { return c.values.Value(key) }
+func (c hostContext) Value(key any) any { return c.values.Value(key) }
 
-// lendConn is lend for the connection.
-func (t *transaction) lendConn() {
+// lendConn is Lend for the connection.
+func (t *tx) lendConn() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.raw = true
-	if t.doom != nil {
+	if t.finished && !t.committed {
 		t.keep()
 	}
 }
 
-// lend is called when the host asks for the transaction. From then on, a statement may fail
-// unnoticed by the store, and the database may roll back. Noticing that takes extra statements,
-// which a transaction that is not lent does not run.
-func (t *transaction) lend() {
+// Lend implements [relational.Tx].
+func (t *tx) Lend() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.lent || t.usable() != nil {
-		return
-	}
 	t.lent = true
-	for _, statement := range t.store.dialect.lent {
-		if _, err := t.tx.ExecContext(t.ctx, statement); err != nil {
-			t.doomed(t.store.explain(t.ctx, "lend the transaction", err))
-			return
-		}
+	if t.database.dialect.lent == "" {
+		return nil
 	}
+	_, err := t.tx.ExecContext(t.ctx, t.database.dialect.lent)
+	return err
 }

@@ -3,6 +3,8 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+
+	"github.com/flowhook/flowhook/store/internal/relational"
 )
 
 // PostgreSQL is tested with version 15.
@@ -11,37 +13,23 @@ const PostgreSQL Dialect = "postgres"
 var postgres = dialect{
 	name:       PostgreSQL,
 	migrations: "migrations/postgres",
-
-	numbered:   true,
-	forUpdate:  " FOR UPDATE",
-	skipLocked: " FOR UPDATE SKIP LOCKED",
-	deleteSome: func(table, key string) string {
-		// PostgreSQL expects an array to have few keys, whatever the limit, and looks up each of
-		// them. With IN, the generic plan reads the whole table.
-		return "DELETE FROM " + table + " WHERE " + key + " = ANY (ARRAY(SELECT " + key + " FROM " + table +
-			" WHERE expires_at <= ? ORDER BY expires_at LIMIT ? FOR UPDATE SKIP LOCKED))"
-	},
-	countAttempt: countOnConflict,
+	syntax:     relational.PostgreSQL,
 
 	// A transaction that has waited for its turn must see what those before it have committed.
 	isolation: sql.LevelReadCommitted,
+	begin: func(ctx context.Context, t *tx, identityID string) error {
+		if identityID == "" {
+			return nil
+		}
+		return t.Lock(ctx, identityID)
+	},
 	lock: func(ctx context.Context, tx *sql.Tx, identityID string) error {
-		_, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", int64(lockKey(identityID)))
+		_, err := tx.ExecContext(ctx, relational.AdvisoryLock, int64(relational.LockKey(identityID)))
 		return err
 	},
+	rowLock: lockRow,
 
-	// pgx and lib/pq have a method SQLState.
-	failure: func(err error) failure {
-		e, ok := err.(interface{ SQLState() string })
-		if !ok || e.SQLState() == "" {
-			return unknownFailure
-		}
-		switch e.SQLState() {
-		case "40001", "40P01", "55P03": // serialization_failure, deadlock_detected, lock_not_available
-			return conflictFailure
-		case "23505": // unique_violation
-			return duplicateFailure
-		}
-		return otherFailure
-	},
+	commit: "COMMIT",
+
+	failure: relational.PostgreSQLFailure,
 }

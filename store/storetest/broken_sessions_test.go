@@ -17,6 +17,10 @@ func keepsTimes(change func(time.Time) time.Time) func(b *broken) {
 			s.AuthenticatedAt, s.IssuedAt, s.ExpiresAt = change(s.AuthenticatedAt), change(s.IssuedAt), change(s.ExpiresAt)
 			return b.Store.CreateSession(ctx, s)
 		}
+		b.replace = func(ctx context.Context, old []string, s flowhook.Session) error {
+			s.AuthenticatedAt, s.IssuedAt, s.ExpiresAt = change(s.AuthenticatedAt), change(s.IssuedAt), change(s.ExpiresAt)
+			return b.Store.ReplaceSession(ctx, old, s)
+		}
 		b.create = func(ctx context.Context, v flowhook.Token, notSince time.Time) (bool, error) {
 			v.IssuedAt, v.ExpiresAt = change(v.IssuedAt), change(v.ExpiresAt)
 			return b.Store.CreateToken(ctx, v, notSince)
@@ -71,7 +75,7 @@ func (b *broken) revokesAll(ctx context.Context) {
 }
 
 var brokenSessions = []brokenStore{
-	{"forgets the zone", []string{"session-comes-back", "token-comes-back"}, keepsTimes(func(t time.Time) time.Time {
+	{"forgets the zone", []string{"session-comes-back", "replacing-session-comes-back", "token-comes-back"}, keepsTimes(func(t time.Time) time.Time {
 		return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
 	})},
 	{
@@ -79,7 +83,7 @@ var brokenSessions = []brokenStore{
 		keepsTimes(func(t time.Time) time.Time { return t.Truncate(time.Second) }),
 	},
 	{
-		"rounds times", []string{"session-times-are-cut-to-microseconds", "token-times-are-cut-to-microseconds"},
+		"rounds times", []string{"session-times-are-cut-to-microseconds", "replacing-session-comes-back", "token-times-are-cut-to-microseconds"},
 		keepsTimes(func(t time.Time) time.Time { return t.Round(time.Microsecond) }),
 	},
 	{"finds what is not there", []string{"unknown-session-is-not-found", "deleted-session-is-not-found"}, func(b *broken) {

@@ -27,6 +27,7 @@ func brokenStores() []brokenStore {
 	all = append(all, brokenTransactions...)
 	all = append(all, brokenJoins...)
 	all = append(all, brokenSessions...)
+	all = append(all, brokenReplacements...)
 	all = append(all, brokenTokens...)
 	all = append(all, brokenDeletions...)
 	all = append(all, brokenPurposes...)
@@ -49,6 +50,7 @@ type broken struct {
 	createSession  func(ctx context.Context, s flowhook.Session) error
 	findSession    func(ctx context.Context, id string) (flowhook.Session, error)
 	deleteSession  func(ctx context.Context, id string) error
+	replace        func(ctx context.Context, old []string, s flowhook.Session) error
 	deleteSessions func(ctx context.Context, identityID, exceptID string) error
 	create         func(ctx context.Context, v flowhook.Token, notSince time.Time) (bool, error)
 	consume        func(ctx context.Context, p flowhook.Purpose, hash []byte, now time.Time) (flowhook.Token, error)
@@ -103,6 +105,16 @@ func (b *broken) CreateSession(ctx context.Context, s flowhook.Session) error {
 		return b.createSession(b.ctx(ctx), s)
 	}
 	return b.Store.CreateSession(b.ctx(ctx), s)
+}
+
+func (b *broken) ReplaceSession(ctx context.Context, old []string, s flowhook.Session) error {
+	b.mu.Lock()
+	b.created = append(b.created, s)
+	b.mu.Unlock()
+	if b.replace != nil {
+		return b.replace(b.ctx(ctx), old, s)
+	}
+	return b.Store.ReplaceSession(b.ctx(ctx), old, s)
 }
 
 func (b *broken) FindSession(ctx context.Context, id string) (flowhook.Session, error) {

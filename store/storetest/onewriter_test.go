@@ -57,6 +57,10 @@ func (s *oneWriter) CreateSession(ctx context.Context, v flowhook.Session) error
 	return s.alone(ctx, func() error { return s.Store.CreateSession(ctx, v) })
 }
 
+func (s *oneWriter) ReplaceSession(ctx context.Context, old []string, v flowhook.Session) error {
+	return s.alone(ctx, func() error { return s.Store.ReplaceSession(ctx, old, v) })
+}
+
 func (s *oneWriter) FindSession(ctx context.Context, id string) (v flowhook.Session, err error) {
 	err = s.alone(ctx, func() error { v, err = s.Store.FindSession(ctx, id); return err })
 	return v, err

@@ -26,8 +26,8 @@ const (
 
 // Run runs each case as a subtest of t: the cases of [flowhook.Store], and those of the other
 // interfaces that the store implements, which are [flowhook.SessionRevoker],
-// [flowhook.SessionStore] and [flowhook.TokenStore]. A case that fails explains the promise
-// that the store broke.
+// [flowhook.SessionStore], [flowhook.SessionReplacer] and [flowhook.TokenStore]. A case that fails
+// explains the promise that the store broke.
 //
 // Run calls newStore once to find the interfaces, and once for each case. newStore may use the same
 // database each time, because the cases touch only what they create. newIdentity creates a new
@@ -64,9 +64,14 @@ func sessions(s flowhook.Store) bool   { _, ok := s.(flowhook.SessionStore); ret
 func tokens(s flowhook.Store) bool     { _, ok := s.(flowhook.TokenStore); return ok }
 func rows(s flowhook.Store) bool       { return sessions(s) || tokens(s) }
 
+func replacer(s flowhook.Store) bool {
+	_, ok := s.(flowhook.SessionReplacer)
+	return ok && sessions(s)
+}
+
 func casesOf(s flowhook.Store) []testCase {
-	all := slices.Concat(transactionCases, lockCases, rollbackCases, joinCases, sessionCases, revokeCases,
-		tokenCases, notSinceCases, redeemCases, deleteTokenCases, purposeCases, usedTokenCases, dataCases,
+	all := slices.Concat(transactionCases, lockCases, rollbackCases, joinCases, sessionCases, replaceCases,
+		revokeCases, tokenCases, notSinceCases, redeemCases, deleteTokenCases, purposeCases, usedTokenCases, dataCases,
 		attemptCases)
 	return slices.DeleteFunc(all, func(c testCase) bool { return !c.needs(s) })
 }

@@ -54,7 +54,17 @@ func TestRun_PartialStore(t *testing.T) {
 					flowhook.SessionStore
 				}{s, s}
 			},
-			[]string{"panic-rolls-back", "revoke-all"}, []string{"token-comes-back"},
+			[]string{"panic-rolls-back", "revoke-all"}, []string{"token-comes-back", "replaced-sessions-are-gone"},
+		},
+		{
+			"replacer", func(s *memstore.Store) flowhook.Store {
+				return struct {
+					flowhook.Store
+					flowhook.SessionStore
+					flowhook.SessionReplacer
+				}{s, s, s}
+			},
+			[]string{"revoke-all", "replaced-sessions-are-gone"}, []string{"token-comes-back"},
 		},
 		{
 			"tokens", func(s *memstore.Store) flowhook.Store {

@@ -30,12 +30,7 @@ const hooks = 3
 // flowhookRequest serves a login by password with three empty hooks: Middleware, with a fresh
 // exchange, and Complete.
 func flowhookRequest(b *testing.B) {
-	cfg := new(flowhook.Config)
-	for i := range hooks {
-		after := flowhook.Point{Flow: flowhook.Login, Phase: flowhook.After, Strategy: flowhook.Password}
-		cfg.Add(after, fmt.Sprint("empty ", i), empty)
-	}
-	p := pipeline(b, cfg, flowhook.Options{})
+	p := threeHooks(b)
 	who := exchange().Identity
 	handler := p.Middleware(flowhook.Login)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		x, _ := flowhook.FromContext(r.Context())
@@ -49,6 +44,28 @@ func flowhookRequest(b *testing.B) {
 	for b.Loop() {
 		handler.ServeHTTP(w, r)
 	}
+}
+
+// flowhookRun runs three empty hooks on a fresh exchange.
+func flowhookRun(b *testing.B) {
+	p, x := threeHooks(b), exchange()
+	b.ReportAllocs()
+	for b.Loop() {
+		handled, err := p.Run(next(x), flowhook.Login, flowhook.After, flowhook.Password)
+		if handled || err != nil {
+			b.Fatal(handled, err)
+		}
+	}
+}
+
+// threeHooks returns a pipeline with three empty hooks after a login by password.
+func threeHooks(b *testing.B) *flowhook.Pipeline {
+	cfg := new(flowhook.Config)
+	for i := range hooks {
+		after := flowhook.Point{Flow: flowhook.Login, Phase: flowhook.After, Strategy: flowhook.Password}
+		cfg.Add(after, fmt.Sprint("empty ", i), empty)
+	}
+	return pipeline(b, cfg, flowhook.Options{})
 }
 
 // next returns a context with a fresh exchange, as each request has one.

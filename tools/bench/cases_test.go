@@ -10,6 +10,11 @@ func BenchmarkRequest(b *testing.B) {
 	b.Run("pocketbase", pocketbaseRequest)
 }
 
+func BenchmarkRun(b *testing.B) {
+	b.Run("flowhook", flowhookRun)
+	b.Run("pocketbase", pocketbaseRequest)
+}
+
 func BenchmarkRead(b *testing.B) {
 	b.Run("flowhook", flowhookRead)
 	b.Run("gorilla", gorillaRead)

@@ -48,6 +48,8 @@ const (
 
 var rows = []row{
 	{requested, turns(flowhookRequest, pocketbaseRequest), "PocketBase, a fresh event, three handlers", 1.5, ""},
+	{"a fresh exchange: Run, three empty hooks", turns(flowhookRun, pocketbaseRequest),
+		"PocketBase, a fresh event, three handlers", 1.0, ""},
 	{"find a request's session", turns(flowhookRead, gorillaRead), "gorilla CookieStore, read one value", 0.15, ""},
 	{"issue a session", turns(flowhookIssue, gorillaIssue), "gorilla CookieStore, save one value", 0.5, ""},
 	{"issue one that ends another", turns(flowhookReissue, gorillaIssue), "gorilla CookieStore, save one value", 0.5, ""},

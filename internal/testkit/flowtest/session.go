@@ -52,6 +52,15 @@ func NewSessionTest(t testing.TB, text string, change ...func(d *SessionTest)) *
 	return d
 }
 
+// WithoutReplace makes the store one without ReplaceSession.
+func WithoutReplace(d *SessionTest) {
+	d.Options.Store = struct {
+		flowhook.Store
+		flowhook.SessionStore
+		flowhook.TokenStore
+	}{d.Store, d.Store, d.Store}
+}
+
 // A Visitor is an exchange and its recorded response.
 type Visitor struct {
 	*flowhook.Exchange
@@ -148,15 +157,8 @@ func (d *SessionTest) CookiesOf(identity string, n int) (cookies, ids []string) 
 // all.
 func (d *SessionTest) LiveSessions(identities ...string) map[string]int {
 	d.T.Helper()
-	d.Store.Mu.Lock()
-	calls := append([]string(nil), d.Store.Calls...)
-	d.Store.Mu.Unlock()
 	count := map[string]int{}
-	for _, c := range calls {
-		var id string
-		if n := len("CreateSession "); len(c) > n && c[:n] == "CreateSession " {
-			id = c[n:]
-		}
+	for _, id := range d.Store.Created() {
 		if s, err := d.Store.Store.FindSession(d.T.Context(), id); err == nil {
 			require.Contains(d.T, identities, s.IdentityID)
 			count[s.IdentityID]++

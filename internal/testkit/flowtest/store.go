@@ -47,6 +47,19 @@ func (w *RecordingStore) Take() (calls []string) {
 	return calls
 }
 
+// Created returns the IDs of the sessions that were to be stored since the last Take.
+func (w *RecordingStore) Created() (ids []string) {
+	w.Mu.Lock()
+	defer w.Mu.Unlock()
+	for _, c := range w.Calls {
+		words := strings.Fields(c)
+		if words[0] == "CreateSession" || words[0] == "ReplaceSession" {
+			ids = append(ids, words[len(words)-1])
+		}
+	}
+	return ids
+}
+
 func (w *RecordingStore) Transaction(ctx context.Context, id string, fn func(context.Context) error) error {
 	if err := w.record("Transaction", id); err != nil {
 		return err
@@ -73,6 +86,13 @@ func (w *RecordingStore) DeleteSession(ctx context.Context, id string) error {
 		return err
 	}
 	return w.Store.DeleteSession(ctx, id)
+}
+
+func (w *RecordingStore) ReplaceSession(ctx context.Context, old []string, s flowhook.Session) error {
+	if err := w.record("ReplaceSession", strings.Join(old, " ")+" "+s.ID); err != nil {
+		return err
+	}
+	return w.Store.ReplaceSession(ctx, old, s)
 }
 
 func (w *RecordingStore) DeleteSessions(ctx context.Context, identityID, exceptID string) error {
@@ -122,6 +142,10 @@ func (DownStore) FindSession(context.Context, string) (flowhook.Session, error) 
 func (DownStore) CreateSession(context.Context, flowhook.Session) error { return ErrStoreDown }
 
 func (DownStore) DeleteSession(context.Context, string) error { return ErrStoreDown }
+
+func (DownStore) ReplaceSession(context.Context, []string, flowhook.Session) error {
+	return ErrStoreDown
+}
 
 func (DownStore) DeleteSessions(ctx context.Context, _, _ string) error { return ErrStoreDown }
 

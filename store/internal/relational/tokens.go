@@ -1,4 +1,4 @@
-package sqlstore
+package relational
 
 import (
 	"bytes"
@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/flowhook/flowhook"
@@ -21,27 +20,23 @@ func (s *Store) CreateToken(ctx context.Context, v flowhook.Token, notSince time
 	if len(v.Hash) == 0 || len(v.Hash) > hashLength || !storable(string(v.Purpose), purposeLength) ||
 		!storable(v.IdentityID, identityIDLength) || !storable(v.Address.Via, viaLength) ||
 		!storable(v.Address.Value, addressLength) {
-		return false, errors.New("sqlstore: " + what + ": the hash is empty or too long, " +
-			"or the purpose, the ID or the address is too long, or not UTF-8 without NUL")
+		return false, s.errorf("%s: the hash is empty or too long, "+
+			"or the purpose, the ID or the address is too long, or not UTF-8 without NUL", what)
 	}
 	if len(v.Data) > dataLength {
-		return false, fmt.Errorf("sqlstore: %s: the data has %d bytes; at most %d are allowed", what, len(v.Data), dataLength)
+		return false, s.errorf("%s: the data has %d bytes; at most %d are allowed", what, len(v.Data), dataLength)
 	}
 	var data any // NULL if there is none
 	if len(v.Data) > 0 {
 		data = v.Data
 	}
-	err = s.within(ctx, "", func(ctx context.Context) error {
-		to, one := recipient(v.Purpose, v.IdentityID, v.Address.Via, v.Address.Key()), 0
-		old := recipient(v.Purpose, v.IdentityID, v.Address.Via, v.Address.Value)
-		recent, err := s.row(ctx, what, s.queries.recentToken,
-			[]any{to, old, notSince.UnixMicro(), v.IssuedAt.Add(time.Minute).UnixMicro()}, &one)
-		if err != nil || recent {
-			return err
-		}
-		_, err = s.exec(ctx, what, s.queries.createToken, v.Hash, to, string(v.Purpose), v.IdentityID, v.Address.Via,
-			v.Address.Value, v.Address.Verified, v.IssuedAt.UnixMicro(), v.ExpiresAt.UnixMicro(), data)
-		created = true // unless this, or the commit, fails
+	to := recipient(v.Purpose, v.IdentityID, v.Address.Via, v.Address.Key())
+	old := recipient(v.Purpose, v.IdentityID, v.Address.Via, v.Address.Value)
+	err = s.within(ctx, func(ctx context.Context) error {
+		rows, err := s.exec(ctx, what, s.Queries.createToken, v.Hash, to, string(v.Purpose), v.IdentityID, v.Address.Via,
+			v.Address.Value, v.Address.Verified, v.IssuedAt.UnixMicro(), v.ExpiresAt.UnixMicro(), data,
+			to, old, notSince.UnixMicro(), v.IssuedAt.Add(time.Minute).UnixMicro())
+		created = rows > 0 // unless the commit fails
 		return err
 	})
 	return created && err == nil, err
@@ -53,13 +48,17 @@ func (s *Store) ConsumeToken(
 ) (flowhook.Token, error) {
 	const what = "use a token"
 	v := flowhook.Token{Hash: bytes.Clone(hash), Purpose: p}
-	err := s.within(ctx, "", func(ctx context.Context) error {
+	err := s.within(ctx, func(ctx context.Context) error {
 		if !storable(string(p), purposeLength) {
 			return flowhook.ErrNotFound
 		}
 		var issued, expires int64
 		key := []any{v.Hash, string(p), now.UnixMicro()}
-		found, err := s.row(ctx, what, s.queries.findToken, key,
+		query, one := s.Queries.findToken, s.Queries.consumeToken != ""
+		if one {
+			query = s.Queries.consumeToken
+		}
+		found, err := s.row(ctx, what, one, query, key,
 			&v.IdentityID, &v.Address.Via, &v.Address.Value, &v.Address.Verified, &issued, &expires, &v.Data)
 		if err == nil && !found {
 			err = s.missing(ctx, what, key)
@@ -68,7 +67,9 @@ func (s *Store) ConsumeToken(
 			return err
 		}
 		v.IssuedAt, v.ExpiresAt = micro(issued), micro(expires)
-		_, err = s.exec(ctx, what, s.queries.useToken, v.Hash)
+		if !one {
+			_, err = s.exec(ctx, what, s.Queries.useToken, v.Hash)
+		}
 		return err
 	})
 	if err != nil {
@@ -82,7 +83,7 @@ func (s *Store) ConsumeToken(
 // skip the row for all but one of them.
 func (s *Store) missing(ctx context.Context, what string, key []any) error {
 	one := 0
-	used, err := s.row(ctx, what, s.queries.usedToken, key, &one)
+	used, err := s.row(ctx, what, false, s.Queries.usedToken, key, &one)
 	switch {
 	case err != nil:
 		return err
@@ -95,13 +96,13 @@ func (s *Store) missing(ctx context.Context, what string, key []any) error {
 // DeleteToken implements [flowhook.TokenStore].
 func (s *Store) DeleteToken(ctx context.Context, hash []byte) error {
 	const what = "delete a token"
-	return s.within(ctx, "", func(ctx context.Context) error {
+	return s.within(ctx, func(ctx context.Context) error {
 		one := 0
-		free, err := s.row(ctx, what, s.queries.lockToken, []any{hash}, &one)
+		free, err := s.row(ctx, what, false, s.Queries.lockToken, []any{hash}, &one)
 		if err != nil || !free {
 			return err
 		}
-		_, err = s.exec(ctx, what, s.queries.deleteToken, hash)
+		_, err = s.exec(ctx, what, s.Queries.deleteToken, hash)
 		return err
 	})
 }
@@ -114,7 +115,7 @@ func (s *Store) CountAttempt(
 ) (n int, err error) {
 	const what = "count an attempt"
 	if s.transactionOf(ctx) != nil {
-		return 0, errors.New("sqlstore: " + what + ": the context is a transaction's, which might be rolled back")
+		return 0, s.errorf("%s: the context is a transaction's, which might be rolled back", what)
 	}
 	for range attemptTries {
 		n, err = s.countOnce(ctx, what, p, identityID, a, now)
@@ -135,11 +136,11 @@ func (s *Store) countOnce(
 	at, none := now.UnixMicro(), time.Time{}.UnixMicro()
 	err = s.Transaction(ctx, "", func(ctx context.Context) error {
 		var since, expires int64
-		_, err := s.row(ctx, what, s.queries.newestToken, []any{none, at, to, old, at}, &since, &expires)
+		_, err := s.row(ctx, what, false, s.Queries.newestToken, []any{none, at, to, old, at}, &since, &expires)
 		if err != nil {
 			return err
 		}
-		_, err = s.row(ctx, what, s.queries.countAttempt, []any{to, since, expires}, &n)
+		_, err = s.row(ctx, what, true, s.Queries.countAttempt, []any{to, since, expires}, &n)
 		return err
 	})
 	if err != nil {

@@ -1,0 +1,93 @@
+package pgxstore
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/flowhook/flowhook/store/internal/relational"
+)
+
+// A database is the pool that a store runs on.
+type database struct {
+	pool    *pgxpool.Pool
+	options Options
+}
+
+// Begin implements [relational.Database]. Without an identity, the first statement begins the
+// transaction. The connection is acquired at once, so that a pool that is closed, or a server that
+// is down, is an error before anything else is done.
+func (d *database) Begin(ctx context.Context, identityID string) (_ relational.Tx, err error) {
+	t := &tx{database: d, ctx: ctx}
+	if identityID == "" {
+		t.conn, err = d.pool.Acquire(ctx)
+	} else {
+		err = t.onLiveConn(ctx, func() error { return t.begin(ctx, identityID) })
+	}
+	if err != nil {
+		t.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+// lost reports whether an error may be that of a connection that died.
+func lost(err error) bool {
+	switch relational.FailureOf(err, relational.PostgreSQLFailure) {
+	case relational.Unknown, relational.Lost:
+		return true
+	}
+	return false
+}
+
+// Exec implements [relational.Querier].
+func (d *database) Exec(ctx context.Context, query string, args ...any) (rows int64, err error) {
+	for range d.pool.Stat().IdleConns() + 1 {
+		var tag pgconn.CommandTag
+		if tag, err = d.pool.Exec(ctx, query, args...); err == nil {
+			return tag.RowsAffected(), nil
+		}
+		if ctx.Err() != nil || !unsent(err) {
+			break
+		}
+	}
+	return 0, err
+}
+
+// unsent reports whether a statement that failed has certainly not been run.
+func unsent(err error) bool {
+	return pgconn.SafeToRetry(err) ||
+		relational.FailureOf(err, relational.PostgreSQLFailure) == relational.Lost
+}
+
+// Query implements [relational.Querier]. A statement that is not in a transaction only reads, so
+// that it can be repeated.
+func (d *database) Query(
+	ctx context.Context, query string, args []any, each func(scan func(into ...any) error) error,
+) (err error) {
+	for range d.pool.Stat().IdleConns() + 1 {
+		rows, _ := d.pool.Query(ctx, query, args...)
+		seen := false
+		err = read(rows, func(scan func(into ...any) error) error {
+			seen = true
+			return each(scan)
+		})
+		if err == nil || seen || ctx.Err() != nil || !lost(err) {
+			break
+		}
+	}
+	return err
+}
+
+// read calls each for every row, and closes them.
+func read(rows pgx.Rows, each func(scan func(into ...any) error) error) error {
+	defer rows.Close()
+	for rows.Next() {
+		if err := each(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
