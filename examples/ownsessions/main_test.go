@@ -322,8 +322,8 @@ func TestVerification(t *testing.T) {
 
 func TestStore(t *testing.T) {
 	everyDatabase(t, func(t *testing.T, open func(t *testing.T) database) {
-		storetest.Run(t, func(t *testing.T) (flowhook.Store, func() string) {
-			db := open(t)
+		db := open(t)
+		storetest.Run(t, func(*testing.T) (flowhook.Store, func() string) {
 			return store{db, newSignIns(db)}, rand.Text
 		})
 	})

@@ -44,6 +44,7 @@ func openPostgres(ctx context.Context, url string) (*postgres, error) {
 	if err != nil {
 		return nil, err
 	}
+	db.SetMaxOpenConns(20)
 	store, err := sqlstore.New(db, sqlstore.PostgreSQL)
 	if err == nil {
 		err = migrate(ctx, db)
