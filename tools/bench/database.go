@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -147,12 +146,18 @@ func (p *program) TempDir() string {
 	return dir
 }
 
-// exit runs the cleanups, the newest first.
-func (p *program) exit(code int) {
-	cleanups := p.cleanups
-	p.cleanups = nil
-	for _, f := range slices.Backward(cleanups) {
+// cleanUp runs the cleanups except for the first n, the newest first. If one of them fails, it runs
+// the others.
+func (p *program) cleanUp(n int) {
+	for len(p.cleanups) > n {
+		last := len(p.cleanups) - 1
+		f := p.cleanups[last]
+		p.cleanups = p.cleanups[:last]
 		f()
 	}
+}
+
+func (p *program) exit(code int) {
+	p.cleanUp(0)
 	os.Exit(code)
 }

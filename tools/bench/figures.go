@@ -90,8 +90,8 @@ const aTurn = 3
 
 // renewed measures as calls does, and takes the mean of the medians of three rounds each. It is for
 // two sides with connections of their own. On PostgreSQL, each connection has a process of its own.
-// The processor that runs the process makes a difference of up to 1.7 while the connection lives, so
-// renew replaces the connections each time.
+// The processor that runs the process makes a difference of up to 1.7 while the connection lives.
+// So renew replaces the connections each time.
 func renewed(t testing.TB, rounds int, renew func(), ours, other call) (left, right figures) {
 	left.allocs, right.allocs = unknown, unknown
 	calls(t, max(1, rounds/10), ours, other) // to warm up

@@ -59,8 +59,8 @@ func filled(t testing.TB, d database, sessions int) sized {
 	return s
 }
 
-// generate makes PostgreSQL compute the rows. It drops the indexes until the rows are there, because
-// ten million random keys would take long to sort in one by one.
+// generate makes PostgreSQL compute the rows. It drops the indexes until the rows are there. One by
+// one, ten million random keys would take long.
 func (s sized) generate(t testing.TB, conn *sql.Conn) {
 	drop, create := indexes(t, conn)
 	execute(t, conn, drop...)

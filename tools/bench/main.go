@@ -139,7 +139,7 @@ func main() {
 		"github.com/alexedwards/scs/v2", "github.com/jackc/pgx/v5", "modernc.org/sqlite")
 	fmt.Fprintf(out, "%s, %s/%s, %d CPUs. %s.\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), peers)
 	fmt.Fprintf(out, "Each figure is the median of %d runs of %v. On a database, it is the median of %d single calls, "+
-		"or for sizes the mean of medians of %d. The two sides of a row take turns.\n\n",
+		"or the mean of medians of %d if the sides have connections of their own. The two sides of a row take turns.\n\n",
 		*rounds, *length, *rounds*callsPerRound, aTurn*callsPerRound)
 	fmt.Fprintln(out, "| flowhook | ns | bytes, allocs | against | ns | bytes, allocs | ratio | at most | |")
 	fmt.Fprintln(out, "|---|---:|---:|---|---:|---:|---:|---:|---|")
@@ -162,7 +162,9 @@ func main() {
 	}
 	for _, s := range sections {
 		if strings.Contains(s.name, *only) {
+			before := len(p.cleanups)
 			code = max(code, s.write(p))
+			p.cleanUp(before) // closes the connections
 		}
 	}
 	if *write && code == 0 {

@@ -45,8 +45,9 @@ func fleetTable(t testing.TB) (code int) {
 	if *quick {
 		rounds, each = 1, 500*time.Millisecond
 	}
-	fmt.Fprintf(out, "\nSign-ins that end the earlier sessions, on pgxstore: service processes with %d workers and a pool each, "+
-		"on one PostgreSQL on the same machine. Each sign-in is of one of %s identities.\n"+
+	fmt.Fprintf(out, "\nSign-ins that end the earlier sessions, on pgxstore: "+
+		"service processes with %d workers and a pool each, on one PostgreSQL on the same machine. "+
+		"Each sign-in is of one of %s identities.\n"+
 		"Each figure is the median of %d runs of %v. The rows take turns.\n\n",
 		workers, thousands(manyIdentities), rounds, each)
 	if missing := postgreSQL.missing(); missing != "" {
@@ -78,7 +79,8 @@ func writeFleets(results []throughput) {
 		fmt.Fprintf(out, "| %s | %.0f | %s | %s |\n", fleets[i].what, r.perSecond, bar, percent(r.busy))
 	}
 	all, unsynced, one := results[mostProcesses-1], results[mostProcesses], results[mostProcesses+1]
-	fmt.Fprintf(out, "\n%s Without waiting for the disk (`synchronous_commit = off`), %d processes sign in %.2f times as often. "+
+	fmt.Fprintf(out, "\n%s Without waiting for the disk (`synchronous_commit = off`), "+
+		"%d processes sign in %.2f times as often. "+
 		"If all sign-ins are of one identity, they wait for each other, and reach %.2f times as many.\n",
 		limit(all, unsynced), mostProcesses, unsynced.perSecond/all.perSecond, one.perSecond/all.perSecond)
 }
@@ -94,11 +96,15 @@ func percent(share float64) string {
 // settings, and unsynced without waiting for the disk.
 func limit(all, unsynced throughput) string {
 	const faster, busy = 1.25, 0.9
+	disk, processors := unsynced.perSecond >= faster*all.perSecond, all.busy >= busy
 	switch {
-	case unsynced.perSecond >= faster*all.perSecond:
-		return "The disk limits them: each commit waits until the log is written."
-	case all.busy >= busy:
-		return "The processors limit them: they are " + percent(all.busy) + " in use."
+	case disk && processors:
+		return "The processors, which are " + percent(all.busy) + " in use, and the disk, for which each commit waits, " +
+			"limit them."
+	case disk:
+		return "The disk, for which each commit waits, limits them."
+	case processors:
+		return "The processors, which are " + percent(all.busy) + " in use, limit them."
 	}
 	return "Neither the disk nor the processors alone limit them."
 }

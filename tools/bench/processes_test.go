@@ -15,7 +15,7 @@ func TestWriteFleets(t *testing.T) {
 	for _, want := range []string{
 		"| 1 process | 1000 | " + strings.Repeat("█", 18) + " | 50% |",
 		"| 4 processes, `synchronous_commit = off` | 2200 | " + strings.Repeat("█", 40) + " | unknown |",
-		"The processors limit them: they are 95% in use.",
+		"The processors, which are 95% in use, limit them.",
 		"4 processes sign in 1.10 times as often",
 		"reach 0.25 times as many",
 	} {
@@ -30,8 +30,9 @@ func TestLimit(t *testing.T) {
 		all, unsynced throughput
 		want          string
 	}{
-		{throughput{1000, 0.95}, throughput{1249, 1}, "The processors limit them"},
-		{throughput{1000, 0.95}, throughput{1250, 1}, "The disk limits them"},
+		{throughput{1000, 0.95}, throughput{1249, 1}, "The processors, which are 95% in use, limit them."},
+		{throughput{1000, 0.85}, throughput{1250, 1}, "The disk, for which each commit waits, limits them."},
+		{throughput{1000, 0.95}, throughput{1250, 1}, "The processors, which are 95% in use, and the disk,"},
 		{throughput{1000, 0.85}, throughput{1100, 1}, "Neither"},
 	} {
 		if got := limit(of.all, of.unsynced); !strings.HasPrefix(got, of.want) {

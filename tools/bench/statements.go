@@ -147,7 +147,8 @@ func bareCheck(
 	session, err := s.FromRequest(r)
 	must(t, err)
 	id := session.ID
-	query := d.placeholders("SELECT identity_id, authenticated_at, issued_at, expires_at FROM flowhook_sessions WHERE id = ?")
+	query := d.placeholders("SELECT identity_id, authenticated_at, issued_at, expires_at " +
+		"FROM flowhook_sessions WHERE id = ?")
 	return func(ctx context.Context) error {
 		var identity string
 		var authenticated, issued, expires int64

@@ -48,51 +48,65 @@ func (s *service) insert(ctx context.Context, id string) error {
 // A counted call prepares one call, which is then counted.
 type counted struct {
 	name    string
-	prepare func(t testing.TB, s *service) (call func(ctx context.Context) error)
+	prepare func(t testing.TB, s *service) work
 }
+
+// work is one call.
+type work func(ctx context.Context) error
 
 var countedCalls = []counted{
-	{"login that ends a session, and an INSERT of yours", func(t testing.TB, s *service) func(ctx context.Context) error {
-		v := newVisitor(t, s, true)
-		v.cookies = nil // it is the session of another browser
-		return s.login(v)
-	}},
-	{"login that ends the one of an old cookie, and an INSERT", func(t testing.TB, s *service) func(ctx context.Context) error {
-		return s.login(newVisitor(t, s, true))
-	}},
-	{"registration with `session` and `verify`, and an INSERT", func(t testing.TB, s *service) func(ctx context.Context) error {
-		v := newVisitor(t, s, false)
-		return s.complete(flowhook.Registration, v, func(ctx context.Context) error { return s.insert(ctx, v.ID) })
-	}},
-	{"logout: `Sessions.End`", func(t testing.TB, s *service) func(ctx context.Context) error {
-		v := newVisitor(t, s, true)
-		return func(ctx context.Context) error { return s.pipeline.Sessions().End(ctx, v.exchange(ctx)) }
-	}},
-	{"logout: `Sessions.End` in `Complete`", func(t testing.TB, s *service) func(ctx context.Context) error {
-		v := newVisitor(t, s, true)
-		return s.complete(flowhook.Logout, v, func(ctx context.Context) error {
-			x, _ := flowhook.FromContext(ctx)
-			return s.pipeline.Sessions().End(ctx, x)
-		})
-	}},
+	{"login that ends a session, and an INSERT of yours", loginElsewhere},
+	{"login that ends the one of an old cookie, and an INSERT", loginAgain},
+	{"registration with `session` and `verify`, and an INSERT", registration},
+	{"logout: `Sessions.End`", logout},
+	{"logout: `Sessions.End` in `Complete`", logoutInComplete},
 	{"`Redeem`, and an UPDATE of yours", redemption},
-	{"`Sessions.FromRequest`", func(t testing.TB, s *service) func(ctx context.Context) error {
-		v := newVisitor(t, s, true)
-		return func(ctx context.Context) error {
-			_, err := s.pipeline.Sessions().FromRequest(v.exchange(ctx).Request)
-			return err
-		}
-	}},
+	{"`Sessions.FromRequest`", sessionRead},
 }
 
-func (s *service) login(v visitor) func(ctx context.Context) error {
+func loginElsewhere(t testing.TB, s *service) work {
+	v := newVisitor(t, s, true)
+	v.cookies = nil // the session is that of another browser
+	return s.login(v)
+}
+
+func loginAgain(t testing.TB, s *service) work { return s.login(newVisitor(t, s, true)) }
+
+func registration(t testing.TB, s *service) work {
+	v := newVisitor(t, s, false)
+	return s.complete(flowhook.Registration, v, func(ctx context.Context) error { return s.insert(ctx, v.ID) })
+}
+
+func logout(t testing.TB, s *service) work {
+	v := newVisitor(t, s, true)
+	return func(ctx context.Context) error { return s.pipeline.Sessions().End(ctx, v.exchange(ctx)) }
+}
+
+func logoutInComplete(t testing.TB, s *service) work {
+	v := newVisitor(t, s, true)
+	return s.complete(flowhook.Logout, v, func(ctx context.Context) error {
+		x, _ := flowhook.FromContext(ctx)
+		return s.pipeline.Sessions().End(ctx, x)
+	})
+}
+
+func sessionRead(t testing.TB, s *service) work {
+	v := newVisitor(t, s, true)
+	return func(ctx context.Context) error {
+		found, err := s.pipeline.Sessions().FromRequest(v.exchange(ctx).Request)
+		if err == nil && found.IdentityID != v.ID {
+			err = errWrong
+		}
+		return err
+	}
+}
+
+func (s *service) login(v visitor) work {
 	return s.complete(flowhook.Login, v, func(ctx context.Context) error { return s.insert(ctx, v.ID) })
 }
 
 // complete returns a call that completes a flow and is not answered by a hook.
-func (s *service) complete(
-	flow flowhook.Flow, v visitor, save func(ctx context.Context) error,
-) func(ctx context.Context) error {
+func (s *service) complete(flow flowhook.Flow, v visitor, save func(ctx context.Context) error) work {
 	return func(ctx context.Context) error {
 		handled, err := s.pipeline.Complete(flowhook.NewContext(ctx, v.exchange(ctx)), flow, flowhook.Password, save)
 		if err == nil && handled {
@@ -102,7 +116,7 @@ func (s *service) complete(
 	}
 }
 
-func redemption(t testing.TB, s *service) func(ctx context.Context) error {
+func redemption(t testing.TB, s *service) work {
 	ctx, v, now := context.Background(), newVisitor(t, s, false), time.Now()
 	link := (rand.Text() + rand.Text())[:43]
 	hash := sha256.Sum256([]byte(link))
@@ -129,7 +143,8 @@ type visitor struct {
 
 func newVisitor(t testing.TB, s *service, signedIn bool) visitor {
 	id := rand.Text()
-	v := visitor{Identity: &flowhook.Identity{ID: id, Addresses: []flowhook.Address{{Via: "email", Value: id + "@example.org"}}}}
+	addresses := []flowhook.Address{{Via: "email", Value: id + "@example.org"}}
+	v := visitor{Identity: &flowhook.Identity{ID: id, Addresses: addresses}}
 	if signedIn {
 		x := v.exchange(context.Background())
 		must(t, s.pipeline.Sessions().Issue(context.Background(), x))

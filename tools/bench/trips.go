@@ -88,7 +88,7 @@ func (w wired) roundTrips(t testing.TB) (trips []int) {
 	store, exec := w.open(t, source)
 	s := newService(t, store, exec)
 	for _, c := range countedCalls {
-		trips = append(trips, count(t, p, func() func(ctx context.Context) error { return c.prepare(t, s) }))
+		trips = append(trips, count(t, p, func() work { return c.prepare(t, s) }))
 	}
 	return trips
 }
@@ -106,10 +106,10 @@ func (w wired) throughProxy(t testing.TB) (p *proxy.Proxy, source string) {
 	return p, source
 }
 
-// count returns the round trips of one call, as the median of several, after the driver has prepared
-// its statements. The second call on a connection of database/sql begins with a ping, as does one
-// after a second without any.
-func count(t testing.TB, p *proxy.Proxy, prepare func() (call func(ctx context.Context) error)) int {
+// count returns the round trips of one call, as the median of several. Before that, the driver
+// prepares its statements. The second call on a connection of database/sql begins with a ping, as
+// does one after a second without any.
+func count(t testing.TB, p *proxy.Proxy, prepare func() work) int {
 	const warmUp, times = 2, 5
 	var trips []int
 	for i := range warmUp + times {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"io"
 	"os"
 	"testing"
@@ -35,14 +34,14 @@ func TestRoundTrips_SignIn(t *testing.T) {
 	p, source := w.throughProxy(t)
 	db, pool := postgreSQL.open(t, source), openPool(t, source)
 	for name, of := range map[string]struct {
-		call func(ctx context.Context) error
+		call work
 		want int
 	}{
 		"the bare statements": {bareLogin(postgreSQL, db), 5},
 		"sqlstore":            {flowhookLogin(t, store(t, db, postgreSQL.dialect)), 5},
 		"pgxstore":            {flowhookLogin(t, poolStore(t, pool)), 4},
 	} {
-		if n := count(t, p, func() func(ctx context.Context) error { return of.call }); n != of.want {
+		if n := count(t, p, func() work { return of.call }); n != of.want {
 			t.Errorf("%s: %d round trips, want %d", name, n, of.want)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // workers is how many sign-ins a service process runs at the same time.
-const workers = 16
+const workers = 8
 
 // The environment of a service process.
 const (
