@@ -3,9 +3,13 @@ module github.com/flowhook/flowhook/tools
 go 1.26.0
 
 require (
+	github.com/alexedwards/scs/pgxstore v0.0.0-20240316134038-7e11d57e8885
 	github.com/alexedwards/scs/postgresstore v0.0.0-20251002162104-209de6e426de
 	github.com/alexedwards/scs/v2 v2.9.0
 	github.com/flowhook/flowhook v0.0.0
+	github.com/flowhook/flowhook/internal/sqltest v0.0.0
+	github.com/flowhook/flowhook/store/pgxstore v0.0.0
+	github.com/go-sql-driver/mysql v1.10.1
 	github.com/gorilla/sessions v1.4.0
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/pocketbase/pocketbase v0.39.11
@@ -14,6 +18,7 @@ require (
 )
 
 require (
+	filippo.io/edwards25519 v1.2.0 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
 	github.com/golang-jwt/jwt/v5 v5.3.1 // indirect
 	github.com/google/uuid v1.6.0 // indirect
@@ -37,4 +42,8 @@ require (
 	modernc.org/memory v1.12.1 // indirect
 )
 
-replace github.com/flowhook/flowhook => ..
+replace (
+	github.com/flowhook/flowhook => ..
+	github.com/flowhook/flowhook/internal/sqltest => ../internal/sqltest
+	github.com/flowhook/flowhook/store/pgxstore => ../store/pgxstore
+)

@@ -4,7 +4,10 @@ import (
 	"crypto/rand"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/store/sqlstore"
 	"github.com/flowhook/flowhook/store/storetest"
 )
 
@@ -13,4 +16,12 @@ func TestConformance(t *testing.T) {
 		s, _ := d.store(t)
 		storetest.Run(t, func(*testing.T) (flowhook.Store, func() string) { return s, rand.Text })
 	})
+}
+
+// Row locks take the place of advisory locks on servers that have none.
+func TestConformance_RowLocks(t *testing.T) {
+	db := postgreSQL.connect(t, postgreSQL.migrated(t))
+	s, err := sqlstore.NewWithOptions(db, postgreSQL.dialect, sqlstore.Options{RowLocks: true})
+	require.NoError(t, err)
+	storetest.Run(t, func(*testing.T) (flowhook.Store, func() string) { return s, rand.Text })
 }

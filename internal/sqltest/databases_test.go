@@ -2,7 +2,6 @@
 package sqltest
 
 import (
-	"bufio"
 	"context"
 	"database/sql"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 	"github.com/pressly/goose/v3"
 	"github.com/stretchr/testify/require"
 
+	"github.com/flowhook/flowhook/internal/sqltest/proxy"
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
 
@@ -33,6 +33,7 @@ type database struct {
 	storePrepares, driverPrepares bool
 
 	runs             operations
+	commit           string // the statement that commits
 	ends             string // ends the transaction if a host runs it through Conn; empty if there is no such test
 	openTransactions string // counts the open transactions; empty if the database has no such query
 	autocommit       string // selects 1 if the connection commits each statement; empty if that cannot change
@@ -50,8 +51,10 @@ type database struct {
 
 	// These are set for a database that is reached over TCP.
 	redirect       func(t testing.TB, source, address string) (server, redirected string)
-	readMessage    func(r *bufio.Reader, first bool) (message, error)
+	protocol       proxy.Protocol
 	isolation      func(level string) (parameters string) // sets the default isolation level
+	others         string                                 // selects the IDs of the other connections to the database
+	terminate      func(id int) (statement string)        // ends a connection
 	connectTimeout string                                 // parameters that limit connecting to a second
 	closesAtOnce   bool                                   // the driver closes a stalled connection without delay
 }
@@ -91,6 +94,17 @@ func (d database) connect(t testing.TB, source string) *sql.DB {
 	db.SetMaxOpenConns(40)
 	db.SetMaxIdleConns(40)
 	return db
+}
+
+// through opens a proxy to the database of a source. It returns the source by way of the proxy.
+func (d database) through(t testing.TB, source string) (p *proxy.Proxy, redirected string) {
+	t.Helper()
+	server, _ := d.redirect(t, source, "")
+	p, err := proxy.Open(d.protocol, server)
+	require.NoError(t, err)
+	t.Cleanup(p.Close)
+	_, redirected = d.redirect(t, source, p.Address())
+	return p, redirected
 }
 
 // migrations returns a provider of the store's migrations.

@@ -68,7 +68,7 @@ func (d *faultyDriver) disarm() (fired string) {
 }
 
 // isCommit reports whether an operation commits the transaction. On MariaDB, a statement does.
-func isCommit(op string) bool { return op == "Commit" || strings.Contains(op, "COMMIT") }
+func isCommit(op string) bool { return op == "Commit" || strings.Contains(op, "; COMMIT;") }
 
 // isRollback reports whether an operation rolls the transaction back.
 func isRollback(op string) bool {

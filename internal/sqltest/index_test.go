@@ -119,6 +119,10 @@ func callAll(t *testing.T, s *sqlstore.Store) {
 			_, err := s.CreateToken(ctx, token, began)
 			return err
 		},
+		"ReplaceSession": func(ctx context.Context) error {
+			return s.ReplaceSession(ctx, []string{indexedSession(400).ID, "unknown"}, newSession("replaced"))
+		},
+		"Verify": s.Verify,
 		"ConsumeToken": func(ctx context.Context) error {
 			if _, err := s.ConsumeToken(ctx, flowhook.PurposeVerification, indexedToken(100).Hash, began); err != nil {
 				return err

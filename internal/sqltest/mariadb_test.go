@@ -1,15 +1,14 @@
 package sqltest
 
 import (
-	"bufio"
 	"database/sql"
 	"fmt"
-	"io"
 	"strings"
 	"testing"
 
 	"github.com/go-sql-driver/mysql"
 
+	"github.com/flowhook/flowhook/internal/sqltest/proxy"
 	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
@@ -23,14 +22,14 @@ var mariaDB = database{
 	// The driver's Commit would have no time limit. So a statement commits, and Rollback only ends
 	// the *sql.Tx.
 	runs: operations{
-		own: "Begin, SELECT stripe FROM flowhook_locks WHERE stripe = 287 FOR UPDATE, find, INSERT, COMMIT, Rollback",
-		lent: "Begin, SELECT stripe FROM flowhook_locks WHERE stripe = 287 FOR UPDATE, SET autocommit = 0, " +
-			"SAVEPOINT flowhook, find, INSERT, RELEASE SAVEPOINT flowhook, COMMIT, Rollback, SET autocommit = 1",
-		failed:      "INSERT, ROLLBACK, Rollback",
-		failedEarly: "INSERT, ROLLBACK, Rollback, ROLLBACK, SET autocommit = 1", // autocommit is off
-		failedLate:  "INSERT, ROLLBACK, Rollback, BEGIN, ROLLBACK",
+		own:         "Begin, begin again and lock, find, INSERT, COMMIT, Rollback",
+		lent:        "Begin, begin again and lock, find, INSERT, COMMIT, Rollback",
+		failed:      "INSERT, ROLLBACK, Rollback, SET autocommit = 1",
+		failedEarly: "INSERT, ROLLBACK, Rollback, ROLLBACK, SET autocommit = 1",
+		failedLate:  "INSERT, ROLLBACK, Rollback, ROLLBACK, SET autocommit = 1",
 	},
-	ends: "CREATE TABLE other (id integer)",
+	commit: "BEGIN NOT ATOMIC RELEASE SAVEPOINT flowhook; COMMIT; SET autocommit = 1; END",
+	ends:   "CREATE TABLE other (id integer)",
 	openTransactions: "SELECT count(*) FROM information_schema.innodb_trx AS t " +
 		"JOIN information_schema.processlist AS p ON p.id = t.trx_mysql_thread_id WHERE p.db = database()",
 	autocommit:     "SELECT @@autocommit",
@@ -38,7 +37,9 @@ var mariaDB = database{
 	scans:          scansOfMariaDB,
 	conflict:       conflictOfMariaDB,
 	redirect:       redirectMariaDB,
-	readMessage:    readMariaDB,
+	protocol:       proxy.MariaDB,
+	others:         "SELECT id FROM information_schema.processlist WHERE db = database() AND id <> connection_id()",
+	terminate:      func(id int) string { return "KILL " + itoa(id) },
 	connectTimeout: "?readTimeout=1s",
 	closesAtOnce:   true,
 	isolation: func(level string) string {
@@ -48,6 +49,9 @@ var mariaDB = database{
 
 func scansOfMariaDB(t *testing.T, db *sql.DB, s statement) (steps []string) {
 	t.Helper()
+	if compound, ok := strings.CutPrefix(s.text, "BEGIN NOT ATOMIC "); ok { // only its SELECT reads
+		s.text = compound[strings.Index(compound, "SELECT "):strings.LastIndex(compound, ";")]
+	}
 	for _, row := range explain(t, db, "EXPLAIN "+s.text, s.values...) {
 		if kind := row["type"]; row["select_type"] != "INSERT" && (kind == "ALL" || kind == "index") {
 			steps = append(steps, fmt.Sprint(row))
@@ -69,19 +73,4 @@ func redirectMariaDB(_ testing.TB, source, address string) (server, redirected s
 	before, after, _ := strings.Cut(source, "tcp(")
 	server, after, _ = strings.Cut(after, ")")
 	return server, before + "tcp(" + address + ")" + after
-}
-
-// readMariaDB reads a packet. It has three bytes of length, a sequence number, and the payload. The
-// sequence number of a command is 0, and of a packet of the login it is not.
-func readMariaDB(r *bufio.Reader, _ bool) (m message, err error) {
-	header := make([]byte, 4)
-	if _, err := io.ReadFull(r, header); err != nil {
-		return m, err
-	}
-	payload, err := readRest(&m, r, header, int(header[0])|int(header[1])<<8|int(header[2])<<16)
-	const query, prepare = 0x03, 0x16
-	if header[3] == 0 && len(payload) > 0 && (payload[0] == query || payload[0] == prepare) {
-		m.statement = string(payload[1:])
-	}
-	return m, err
 }

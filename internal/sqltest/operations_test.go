@@ -131,7 +131,7 @@ func TestCountAttempt_Conflict(t *testing.T) {
 	})
 }
 
-// If the lock of an identity fails, the error of the transaction is exactly that.
+// If the lock of an identity fails, that is the error of the transaction.
 func TestTransaction_LockFails(t *testing.T) {
 	eachServer(t, func(t *testing.T, d database) {
 		db, f := d.faulty(t, d.migrated(t))
@@ -143,8 +143,10 @@ func TestTransaction_LockFails(t *testing.T) {
 		require.NoError(t, transaction())
 		f.arm(0, "")
 		require.NoError(t, transaction())
-		f.arm(slices.IndexFunc(f.seen, func(op string) bool { return strings.Contains(op, "lock") })+1, opBefore)
-		require.EqualError(t, transaction(), "sqlstore: wait for the identity: "+errOperation.Error())
+		f.arm(slices.IndexFunc(f.seen, func(op string) bool { return strings.Contains(op, "lock") })+1, conflicted)
+		err = transaction()
+		require.ErrorIs(t, err, sqlstore.ErrConflict)
+		require.ErrorContains(t, err, "sqlstore: begin a transaction: conflict with another transaction: ")
 	})
 }
 
@@ -165,6 +167,12 @@ func (d *faultyDriver) statements() string {
 				text = "INSERT"
 			case strings.HasPrefix(text, "SELECT identity_id"):
 				text = "find"
+			case strings.HasPrefix(text, "SELECT pg_catalog"):
+				text = "lock"
+			case strings.HasPrefix(text, "BEGIN NOT ATOMIC ROLLBACK"):
+				text = "begin again and lock"
+			case strings.HasPrefix(text, "BEGIN NOT ATOMIC RELEASE"):
+				text = "COMMIT"
 			}
 			all = append(all, text)
 		}

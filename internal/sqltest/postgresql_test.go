@@ -1,11 +1,8 @@
 package sqltest
 
 import (
-	"bufio"
 	"context"
 	"database/sql"
-	"encoding/binary"
-	"io"
 	"net/url"
 	"strings"
 	"testing"
@@ -13,6 +10,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/require"
 
+	"github.com/flowhook/flowhook/internal/sqltest/proxy"
 	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
@@ -24,19 +22,22 @@ var postgreSQL = database{
 	source:   testkit.PostgreSQL,
 	numbered: true,
 	runs: operations{
-		own:         "Begin, SELECT pg_advisory_xact_lock($1), find, INSERT, Commit",
-		lent:        "Begin, SELECT pg_advisory_xact_lock($1), find, INSERT, Commit",
+		own:         "Begin, lock, find, INSERT, Commit",
+		lent:        "Begin, lock, find, INSERT, Commit",
 		failed:      "INSERT, Rollback",
 		failedEarly: "INSERT, Rollback, BEGIN, ROLLBACK",
 		failedLate:  "INSERT, Rollback, BEGIN, ROLLBACK",
 	},
+	commit: "COMMIT",
 	openTransactions: "SELECT count(*) FROM pg_stat_activity " +
 		"WHERE datname = current_database() AND state LIKE 'idle in transaction%'",
 	analyze:        "ANALYZE",
 	scans:          scansOfPostgreSQL,
 	conflict:       conflictOfPostgreSQL,
 	redirect:       redirectPostgreSQL,
-	readMessage:    readPostgreSQL,
+	protocol:       proxy.PostgreSQL,
+	others:         "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+	terminate:      func(id int) string { return "SELECT pg_terminate_backend(" + itoa(id) + ")" },
 	connectTimeout: "&connect_timeout=1",
 	isolation: func(level string) string {
 		return "?default_transaction_isolation=" + strings.ReplaceAll(level, " ", "%20")
@@ -101,29 +102,4 @@ func redirectPostgreSQL(t testing.TB, source, address string) (server, redirecte
 	query.Set("sslmode", "disable")
 	u.RawQuery = query.Encode()
 	return server, u.String()
-}
-
-// readPostgreSQL reads a message. It has a byte for its kind, except in the first message of a
-// connection, then four bytes of length that count themselves, and the payload.
-func readPostgreSQL(r *bufio.Reader, first bool) (m message, err error) {
-	header := make([]byte, 5)
-	if first {
-		header = header[:4]
-	}
-	if _, err := io.ReadFull(r, header); err != nil {
-		return m, err
-	}
-	length := header[len(header)-4:]
-	payload, err := readRest(&m, r, header, int(binary.BigEndian.Uint32(length))-len(length))
-	if err != nil || first {
-		return m, err
-	}
-	texts := strings.Split(string(payload), "\x00")
-	switch {
-	case header[0] == 'Q':
-		m.statement = texts[0]
-	case header[0] == 'P' && len(texts) > 1:
-		m.statement = texts[1] // after the name
-	}
-	return m, nil
 }

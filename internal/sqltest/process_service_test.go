@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
+
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
@@ -30,6 +32,7 @@ const (
 func TestMain(m *testing.M) {
 	name := os.Getenv(serveDatabase)
 	if name == "" {
+		mysql.SetLogger(&mysql.NopLogger{}) // otherwise it logs each connection that a test cuts
 		os.Exit(m.Run())
 	}
 	i := slices.IndexFunc(databases, func(d database) bool { return d.name == name })

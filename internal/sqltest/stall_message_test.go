@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/sqltest/proxy"
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
 
@@ -24,11 +25,11 @@ func TestStall_AnyMessage(t *testing.T) {
 				t.Run(name+"/"+map[bool]string{false: "commit", true: "rollback"}[refused], func(t *testing.T) {
 					h := newStalling(t, d, "")
 					requireNoneLeft(t)
-					all := h.stallAt(forward, 0, refused, lend)
+					all := h.stallAt(proxy.Forward, 0, refused, lend)
 					require.NotZero(t, all)
-					for v := range verdicts {
+					for a := range stalls {
 						for n := range all {
-							h.stallAt(v, n+1, refused, lend)
+							h.stallAt(a, n+1, refused, lend)
 						}
 					}
 				})
@@ -37,28 +38,29 @@ func TestStall_AnyMessage(t *testing.T) {
 	})
 }
 
-// stallAt applies v to the n-th message after fn, and returns how many messages there were.
-func (h *stalling) stallAt(v verdict, n int32, refused bool, lend func(ctx context.Context)) (messages int32) {
-	what := fmt.Sprintf("message %d, %s", n, verdicts[v])
+// stallAt does a to the n-th message after fn, and returns how many messages there were.
+func (h *stalling) stallAt(a proxy.Action, n int32, refused bool, lend func(ctx context.Context)) (messages int32) {
+	what := fmt.Sprintf("message %d, %s", n, stalls[a])
 	sessions := []flowhook.Session{newSession("a"), newSession("a")}
 	ctx, cancel := context.WithCancel(testContext(h.t))
 	defer cancel()
 	var ends atomic.Bool
 	var seen atomic.Int32
-	h.proxy.on(func(m message) verdict {
-		if ends.Load() && !m.opens && seen.Add(1) == n {
-			return v
+	h.proxy.On(func(m proxy.Message) proxy.Verdict {
+		if ends.Load() && m.Kind != proxy.Opens && seen.Add(1) == n {
+			return proxy.Verdict{Do: a}
 		}
-		return forward
+		return proxy.Verdict{}
 	})
+	store := h.store
 	if n == 0 {
-		setLimit(h.store, patience)
+		store = h.patient
 	}
 	err := h.returns(func() error {
-		return h.store.Transaction(ctx, "a", func(ctx context.Context) error {
+		return store.Transaction(ctx, "a", func(ctx context.Context) error {
 			lend(ctx)
 			for _, s := range sessions {
-				if err := h.store.CreateSession(ctx, s); err != nil {
+				if err := store.CreateSession(ctx, s); err != nil {
 					return err
 				}
 			}
@@ -73,7 +75,7 @@ func (h *stalling) stallAt(v verdict, n int32, refused bool, lend func(ctx conte
 		})
 	})
 	messages = seen.Load()
-	h.proxy.cut()
+	h.proxy.Cut()
 	h.requireServes("after " + what)
 	stored := h.stored(sessions...)
 	switch {
@@ -95,12 +97,10 @@ func (h *stalling) stallAt(v verdict, n int32, refused bool, lend func(ctx conte
 func TestStall_RollbackByDatabaseSQL(t *testing.T) {
 	d := mariaDB
 	h := newStalling(t, d, "")
-	db, f := d.faulty(t, h.proxy.source)
-	db.SetMaxOpenConns(1)
-	var err error
-	h.store, err = sqlstore.New(db, d.dialect)
-	require.NoError(t, err)
+	db, f := d.faulty(t, h.source)
+	h.use(db, d.dialect)
 	h.requireServes("before the stall")
+	require.NoError(t, signIn(t, h.store), "the first use of a store checks the connection")
 	f.arm(0, "")
 	h.requireServes("before the stall")
 	begin := slices.Index(f.seen, "Begin") + 1
@@ -110,16 +110,16 @@ func TestStall_RollbackByDatabaseSQL(t *testing.T) {
 	defer cancel()
 	f.requestBegins(cancel)
 	f.arm(begin, endAfter)
-	h.proxy.stall(hold, "ROLLBACK")
+	h.proxy.On(proxy.Statement("ROLLBACK", proxy.Hold))
 	slow := slowContext{ctx, func() {
 		waitUntil(t, func() string {
-			if h.proxy.holds() == 0 {
+			if h.proxy.Held() == 0 {
 				return "database/sql did not roll back"
 			}
 			return ""
 		})
 	}}
-	err = h.returns(func() error {
+	err := h.returns(func() error {
 		return h.store.Transaction(slow, "a", func(context.Context) error {
 			t.Error("fn ran after the end of its context")
 			return nil
@@ -127,10 +127,8 @@ func TestStall_RollbackByDatabaseSQL(t *testing.T) {
 	})
 	require.ErrorIs(t, err, context.Canceled)
 	require.Equal(t, "Begin", f.disarm())
-	require.Equal(t, 1, h.proxy.holds(), "the ROLLBACK is still being held")
-	h.proxy.cut()
-	h.store, err = sqlstore.New(db, d.dialect) // setLimit would race with the first store
-	require.NoError(t, err)
+	require.Equal(t, 1, h.proxy.Held(), "the ROLLBACK is still being held")
+	h.proxy.Cut()
 	h.requireServes("after the stall")
 }
 

@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http/httptest"
-	"reflect"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/sqltest/proxy"
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
 
@@ -24,42 +24,41 @@ const (
 	stallPatience = 5 * time.Second
 )
 
-// setLimit sets how long a store waits for the answer to a commit or rollback.
-func setLimit(s *sqlstore.Store, limit time.Duration) {
-	f := reflect.ValueOf(s).Elem().FieldByName("database").Elem().FieldByName("options").FieldByName("AnswerTimeout")
-	*(*time.Duration)(f.Addr().UnsafePointer()) = limit
-}
-
 // A stalling store has a single connection, which goes through a proxy.
 type stalling struct {
-	t      *testing.T
-	proxy  *proxy
-	db     *sql.DB
-	store  *sqlstore.Store
-	direct *sqlstore.Store // the same database, without the proxy
+	t       *testing.T
+	proxy   *proxy.Proxy
+	db      *sql.DB
+	store   *sqlstore.Store // waits for answers until stallLimit
+	patient *sqlstore.Store // on the same pool, waits until patience
+	direct  *sqlstore.Store // the same database, without the proxy
+	source  string          // by way of the proxy
 }
 
 func newStalling(t *testing.T, d database, parameters string) *stalling {
 	source := d.migrated(t)
 	direct, err := sqlstore.New(d.connect(t, source), d.dialect)
 	require.NoError(t, err)
-	h := &stalling{t: t, proxy: d.through(t, source), direct: direct}
-	h.db = d.connect(t, h.proxy.source+parameters)
-	h.db.SetMaxOpenConns(1)
-	h.store, err = sqlstore.New(h.db, d.dialect)
-	require.NoError(t, err)
+	h := &stalling{t: t, direct: direct}
+	h.proxy, h.source = d.through(t, source)
+	h.use(d.connect(t, h.source+parameters), d.dialect)
 	h.requireServes("before the stall")
 	h.requireLockFree("before the stall")
 	return h
 }
 
+// use makes stores on a pool.
+func (h *stalling) use(db *sql.DB, d sqlstore.Dialect) {
+	db.SetMaxOpenConns(1)
+	h.db = db
+	h.store = newSQLStore(h.t, db, d, stallLimit)
+	h.patient = newSQLStore(h.t, db, d, patience)
+}
+
 // requireServes asserts that the pool has a working connection.
 func (h *stalling) requireServes(when string) {
 	h.t.Helper()
-	setLimit(h.store, patience)
-	err := h.returns(func() error { return signIn(h.t, h.store) })
-	require.NoError(h.t, err, when)
-	setLimit(h.store, stallLimit)
+	require.NoError(h.t, h.returns(func() error { return signIn(h.t, h.patient) }), when)
 }
 
 // requireLockFree asserts that no transaction holds the lock of the identity.
@@ -88,7 +87,7 @@ func (h *stalling) returns(do func() error) error {
 	case err := <-done:
 		return err
 	case <-time.After(stallPatience):
-		h.proxy.cut() // without it, the pool would not close
+		h.proxy.Cut() // without it, the pool would not close
 		h.t.Fatal("the call did not return")
 		return nil
 	}
@@ -109,12 +108,14 @@ func (h *stalling) stored(sessions ...flowhook.Session) (n int) {
 }
 
 // complete returns a call of Complete with one hook.
-func (h *stalling) complete(ctx context.Context, save func(ctx context.Context) error, hook func() error) func() error {
+func (h *stalling) complete(
+	ctx context.Context, s *sqlstore.Store, save func(ctx context.Context) error, hook func() error,
+) func() error {
 	h.t.Helper()
 	var cfg flowhook.Config
 	cfg.Add(flowhook.Point{Flow: flowhook.Login, Phase: flowhook.After}, "host", flowhook.HookFunc(
 		func(context.Context, *flowhook.Exchange) error { return hook() }))
-	pipeline, err := flowhook.New(&cfg, flowhook.Options{Store: h.store, Secrets: []string{"a-secret-for-the-tests"},
+	pipeline, err := flowhook.New(&cfg, flowhook.Options{Store: s, Secrets: []string{"a-secret-for-the-tests"},
 		Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(h.t, err)
 	x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: httptest.NewRequest("POST", "/", nil),
@@ -132,6 +133,6 @@ var lendings = map[string]func(ctx context.Context){
 	"connection lent": func(ctx context.Context) { sqlstore.Tx(ctx); sqlstore.Conn(ctx) },
 }
 
-var verdicts = map[verdict]string{hold: "unread", holdAnswer: "unanswered"}
+var stalls = map[proxy.Action]string{proxy.Hold: "unread", proxy.HoldAnswer: "unanswered"}
 
 var errRefused = errors.New("refused on purpose")

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/flowhook/flowhook/internal/sqltest/proxy"
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
 
@@ -19,12 +20,12 @@ type stallCase struct {
 	err        error                              // nil allows any error
 }
 
-func stallCases() []stallCase {
+func (d database) stallCases() []stallCase {
 	refuses := func(context.CancelFunc) error { return errRefused }
 	panics := func(context.CancelFunc) error { panic(errRefused) }
 	ends := func(end context.CancelFunc) error { end(); return nil }
 	return []stallCase{
-		{name: "COMMIT", statement: "COMMIT", err: sqlstore.ErrUnknownOutcome},
+		{name: "COMMIT", statement: d.commit, err: sqlstore.ErrUnknownOutcome},
 		{name: "ROLLBACK/save fails", statement: "ROLLBACK", save: refuses, err: errRefused},
 		{name: "ROLLBACK/save panics", statement: "ROLLBACK", save: panics},
 		{name: "ROLLBACK/hook refuses", statement: "ROLLBACK", hook: refuses, err: errRefused},
@@ -37,16 +38,16 @@ func stallCases() []stallCase {
 func TestStall(t *testing.T) {
 	eachServer(t, func(t *testing.T, d database) {
 		h := newStalling(t, d, "")
-		for _, c := range stallCases() {
-			for v := range verdicts {
-				if v == holdAnswer && c.statement != "COMMIT" {
+		for _, c := range d.stallCases() {
+			for a := range stalls {
+				if a == proxy.HoldAnswer && c.name != "COMMIT" {
 					continue // it makes no difference
 				}
 				for name, lend := range lendings {
-					t.Run(c.name+"/"+verdicts[v]+"/"+name, func(t *testing.T) {
+					t.Run(c.name+"/"+stalls[a]+"/"+name, func(t *testing.T) {
 						requireNoneLeft(t)
 						h.t = t
-						h.requireEnds(c, v, lend, d.closesAtOnce)
+						h.requireEnds(c, a, lend, d.closesAtOnce)
 					})
 				}
 			}
@@ -55,12 +56,12 @@ func TestStall(t *testing.T) {
 }
 
 // requireEnds asserts that a run ends although the server stalls, and that the pool recovers.
-func (h *stalling) requireEnds(c stallCase, v verdict, lend func(context.Context), lockFree bool) {
+func (h *stalling) requireEnds(c stallCase, a proxy.Action, lend func(context.Context), lockFree bool) {
 	h.t.Helper()
 	ctx, end := context.WithCancel(testContext(h.t))
 	defer end()
 	session := newSession("a")
-	complete := h.complete(ctx, func(ctx context.Context) error {
+	complete := h.complete(ctx, h.store, func(ctx context.Context) error {
 		lend(ctx)
 		if err := h.store.CreateSession(ctx, session); err != nil || c.save == nil {
 			return err
@@ -72,7 +73,7 @@ func (h *stalling) requireEnds(c stallCase, v verdict, lend func(context.Context
 		}
 		return c.hook(end)
 	})
-	h.proxy.stall(v, c.statement)
+	h.proxy.On(proxy.Statement(c.statement, a))
 	err := h.returns(complete)
 	require.Error(h.t, err)
 	if c.err != nil {
@@ -87,11 +88,11 @@ func (h *stalling) requireEnds(c stallCase, v verdict, lend func(context.Context
 		h.requireLockFree("during the stall")
 	}
 
-	h.proxy.cut()
+	h.proxy.Cut()
 	h.requireServes("after the stall")
 	h.requireLockFree("after the stall")
 	stored := 0
-	if v == holdAnswer && c.statement == "COMMIT" {
+	if a == proxy.HoldAnswer && c.name == "COMMIT" {
 		stored = 1
 	}
 	require.Equal(h.t, stored, h.stored(session))
@@ -100,24 +101,23 @@ func (h *stalling) requireEnds(c stallCase, v verdict, lend func(context.Context
 // The server answers COMMIT late, but within the limit.
 func TestStall_LateAnswer(t *testing.T) {
 	eachServer(t, func(t *testing.T, d database) {
-		for v, name := range verdicts {
+		for a, name := range stalls {
 			t.Run(name, func(t *testing.T) {
 				h := newStalling(t, d, "")
-				setLimit(h.store, patience)
-				h.proxy.stall(v, "COMMIT")
+				h.proxy.On(proxy.Statement(d.commit, a))
 				session := newSession("a")
-				complete := h.complete(testContext(t), func(ctx context.Context) error {
-					return h.store.CreateSession(ctx, session)
+				complete := h.complete(testContext(t), h.patient, func(ctx context.Context) error {
+					return h.patient.CreateSession(ctx, session)
 				}, func() error { return nil })
 				done := make(chan error, 1)
 				go func() { done <- complete() }()
-				require.Eventually(t, func() bool { return h.proxy.holds() > 0 }, stallPatience, time.Millisecond)
+				require.Eventually(t, func() bool { return h.proxy.Held() > 0 }, stallPatience, time.Millisecond)
 				select {
 				case err := <-done:
 					t.Fatalf("Complete did not wait for the answer: %v", err)
 				default:
 				}
-				h.proxy.heal()
+				h.proxy.Heal()
 				require.NoError(t, <-done)
 				require.Equal(t, 1, h.stored(session))
 				require.Equal(t, 1, h.db.Stats().OpenConnections, "the connection is kept")
@@ -133,11 +133,11 @@ func TestStall_ConnectionOpens(t *testing.T) {
 	eachServer(t, func(t *testing.T, d database) {
 		h := newStalling(t, d, d.connectTimeout)
 		requireNoneLeft(t)
-		h.proxy.on(func(m message) verdict {
-			if m.opens || strings.EqualFold(m.statement, "COMMIT") {
-				return hold
+		h.proxy.On(func(m proxy.Message) proxy.Verdict {
+			if m.Kind == proxy.Opens || strings.EqualFold(m.Statement, d.commit) {
+				return proxy.Verdict{Do: proxy.Hold}
 			}
-			return forward
+			return proxy.Verdict{}
 		})
 		nothing := func(context.Context) error { return nil }
 		waiting, waited := make(chan struct{}), make(chan error, 1)
@@ -162,7 +162,7 @@ func TestStall_ConnectionOpens(t *testing.T) {
 		require.ErrorIs(t, <-waited, context.DeadlineExceeded)
 		require.Equal(t, 1, h.db.Stats().OpenConnections, "a connection is being opened")
 
-		h.proxy.on(nil) // the connection that is being opened still hangs
+		h.proxy.On(nil) // the connection that is being opened still hangs
 		require.NoError(t, h.returns(func() (err error) {
 			for range 2 { // the first call may get the error of the connection that hung
 				if err = h.store.Transaction(testContext(t), "c", nothing); err == nil {
@@ -171,6 +171,6 @@ func TestStall_ConnectionOpens(t *testing.T) {
 			}
 			return err
 		}))
-		h.proxy.cut()
+		h.proxy.Cut()
 	})
 }

@@ -33,7 +33,7 @@ func newPool(t testing.TB) *pgxpool.Pool {
 }
 
 func TestConformance(t *testing.T) {
-	for name, o := range map[string]pgxstore.Options{"advisory locks": {}} {
+	for name, o := range map[string]pgxstore.Options{"advisory locks": {}, "row locks": {RowLocks: true}} {
 		t.Run(name, func(t *testing.T) {
 			s, err := pgxstore.NewWithOptions(newPool(t), o)
 			require.NoError(t, err)

@@ -50,9 +50,11 @@ func (t *tx) alive() bool {
 		t.rollback()
 		return t.rolledBack
 	}
+	t.letGo() // rows that the host has left open would keep the connection
 	ctx, cancel := t.limited()
 	defer cancel()
 	_, err := t.conn.ExecContext(ctx, rollbackStatement)
+	t.broken = err != nil
 	return err == nil
 }
 

@@ -164,8 +164,8 @@ func (t *tx) restored() bool {
 		return true
 	}
 	d := t.database.dialect
-	// restore commits what is open.
-	undo := !t.rolledBack || t.kept || d.restore != ""
+	// restore commits what is open, and the host may run statements through Conn after a rollback.
+	undo := !t.rolledBack || t.kept || t.raw && d.restore != ""
 	ctx, cancel := t.limited()
 	defer cancel()
 	if undo {

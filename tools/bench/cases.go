@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -210,6 +211,7 @@ func fresh(r *http.Request) *http.Request {
 var empty = flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error { return nil })
 
 func pipeline(b testing.TB, cfg *flowhook.Config, o flowhook.Options) *flowhook.Pipeline {
+	o.Logger = slog.New(slog.DiscardHandler) // of findings
 	p, err := flowhook.New(cfg, o)
 	if err != nil {
 		b.Fatal(err)

@@ -6,16 +6,17 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite"
 
 	"github.com/flowhook/flowhook/internal/testkit"
+	"github.com/flowhook/flowhook/store/pgxstore"
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
 
@@ -26,20 +27,29 @@ type database struct {
 	driver    string
 	source    func(t testing.TB) string // returns a new, empty database
 	isolation sql.IsolationLevel
+	sizes     []int // of the large tables
 }
 
 var (
-	postgreSQL = database{"PostgreSQL", sqlstore.PostgreSQL, "pgx", testkit.PostgreSQL, sql.LevelReadCommitted}
-	sqlite     = database{"SQLite", sqlstore.SQLite, "sqlite", func(t testing.TB) string {
+	postgreSQL = database{"PostgreSQL", sqlstore.PostgreSQL, "pgx", testkit.PostgreSQL, sql.LevelReadCommitted,
+		[]int{1_000_000, 10_000_000}}
+	sqlite = database{"SQLite", sqlstore.SQLite, "sqlite", func(t testing.TB) string {
 		return "file:" + filepath.Join(t.TempDir(), "bench.db") +
 			"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)"
-	}, sql.LevelDefault}
+	}, sql.LevelDefault, []int{1_000_000}}
 )
+
+// mariaDB is measured in round trips only.
+var mariaDB = database{name: "MariaDB", dialect: sqlstore.MariaDB, driver: "mysql", source: testkit.MariaDB}
 
 // missing returns why the database cannot be measured, or "".
 func (d database) missing() string {
-	if d.dialect == sqlstore.PostgreSQL && os.Getenv("FLOWHOOK_POSTGRES") == "" {
-		return "FLOWHOOK_POSTGRES is not set"
+	variable := map[sqlstore.Dialect]string{
+		sqlstore.PostgreSQL: "FLOWHOOK_POSTGRES",
+		sqlstore.MariaDB:    "FLOWHOOK_MARIADB",
+	}[d.dialect]
+	if variable != "" && os.Getenv(variable) == "" {
+		return variable + " is not set"
 	}
 	return ""
 }
@@ -55,16 +65,32 @@ func (d database) placeholders(query string) string {
 // idle is how many connections a pool may open and keep.
 const idle = 40
 
-// open returns a pool on a new database with the store's tables.
-func (d database) open(t testing.TB) *sql.DB {
-	source := d.source(t)
+// migrated returns the source of a new database with the store's tables.
+func (d database) migrated(t testing.TB) (source string) {
+	source = d.source(t)
 	migrate(t, d, source)
+	return source
+}
+
+// open returns a pool on the database of the source.
+func (d database) open(t testing.TB, source string) *sql.DB {
 	db, err := sql.Open(d.driver, source)
 	must(t, err)
 	t.Cleanup(func() { db.Close() })
 	db.SetMaxOpenConns(idle)
 	db.SetMaxIdleConns(idle)
 	return db
+}
+
+// openPool returns a pool of pgx on the database of the source.
+func openPool(t testing.TB, source string) *pgxpool.Pool {
+	config, err := pgxpool.ParseConfig(source)
+	must(t, err)
+	config.MaxConns = idle
+	pool, err := pgxpool.NewWithConfig(context.Background(), config)
+	must(t, err)
+	t.Cleanup(pool.Close)
+	return pool
 }
 
 func migrate(t testing.TB, d database, source string) {
@@ -79,6 +105,12 @@ func migrate(t testing.TB, d database, source string) {
 
 func store(t testing.TB, db *sql.DB, d sqlstore.Dialect) *sqlstore.Store {
 	s, err := sqlstore.New(db, d)
+	must(t, err)
+	return s
+}
+
+func poolStore(t testing.TB, pool *pgxpool.Pool) *pgxstore.Store {
+	s, err := pgxstore.New(pool)
 	must(t, err)
 	return s
 }
@@ -114,12 +146,18 @@ func (p *program) TempDir() string {
 	return dir
 }
 
-// exit runs the cleanups, the newest first.
-func (p *program) exit(code int) {
-	cleanups := p.cleanups
-	p.cleanups = nil
-	for _, f := range slices.Backward(cleanups) {
+// cleanUp runs the cleanups except for the first n, the newest first. If one of them fails, it runs
+// the others.
+func (p *program) cleanUp(n int) {
+	for len(p.cleanups) > n {
+		last := len(p.cleanups) - 1
+		f := p.cleanups[last]
+		p.cleanups = p.cleanups[:last]
 		f()
 	}
+}
+
+func (p *program) exit(code int) {
+	p.cleanUp(0)
 	os.Exit(code)
 }

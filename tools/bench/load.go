@@ -1,9 +1,8 @@
 package main
 
 import (
-	"context"
-	"database/sql"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	scspgx "github.com/alexedwards/scs/pgxstore"
 	"github.com/alexedwards/scs/postgresstore"
 	"github.com/alexedwards/scs/v2"
 
@@ -29,16 +29,67 @@ type load struct {
 	p99       time.Duration
 }
 
-// loaded describes what underLoad measures.
-const loaded = "GET with a cookie: check its session, answer the identity's ID"
-
-// underLoad measures a handler that checks the request's session, with flowhook and with scs: two
+// A contest compares a handler that checks the request's session, with flowhook and with scs: two
 // servers in this process, with one pool on one PostgreSQL, which wrk loads in turn. A real handler
 // would go on to read the user's row and render a page.
-func underLoad(t testing.TB, rounds int, each time.Duration) (ours, other load) {
-	db := postgreSQL.open(t)
-	oursAt, ourCookie := flowhookService(t, db)
-	otherAt, otherCookie := scsService(t, db)
+type contest struct {
+	ours, peer string
+	open       func(t testing.TB, source string) (ours flowhook.Store, peer scs.Store)
+}
+
+var contests = []contest{
+	{"sqlstore", "scs with postgresstore", func(t testing.TB, source string) (flowhook.Store, scs.Store) {
+		db := postgreSQL.open(t, source)
+		return store(t, db, postgreSQL.dialect), postgresstore.NewWithCleanupInterval(db, 0)
+	}},
+	{"pgxstore", "scs with its pgxstore", func(t testing.TB, source string) (flowhook.Store, scs.Store) {
+		pool := openPool(t, source)
+		return poolStore(t, pool), scspgx.NewWithCleanupInterval(pool, 0)
+	}},
+}
+
+// Goals of a contest: so many times scs's requests a second, and no higher p99.
+const loadGoal = 1.5
+
+// loadTable writes the table of the contests, and returns an exit code.
+func loadTable(t testing.TB) (code int) {
+	rounds, each := 7, 3*time.Second
+	if *quick {
+		rounds, each = 1, time.Second
+	}
+	fmt.Fprintf(out, "\nUnder load: a handler checks the session of the request's cookie and answers the identity's ID. "+
+		"Both sides use one pool on PostgreSQL.\nEach figure is the median of %d runs of %v of wrk with %d connections. "+
+		"The two sides take turns.\n\n", rounds, each, connections)
+	fmt.Fprintln(out, "| flowhook on | requests/s | p99 | against | requests/s | p99 | ratio | at least | |")
+	fmt.Fprintln(out, "|---|---:|---:|---|---:|---:|---:|---:|---|")
+	missing := postgreSQL.missing()
+	if _, err := exec.LookPath("wrk"); err != nil {
+		missing = "wrk is not installed (Debian's package wrk)"
+	}
+	for _, c := range contests {
+		if missing != "" {
+			fmt.Fprintf(out, "| %s | | | %s | | | | %.2f | not measured: %s |\n", c.ours, c.peer, loadGoal, missing)
+			code = skipped(missing)
+			continue
+		}
+		ours, other := c.run(t, rounds, each)
+		ratio, verdict := ours.perSecond/other.perSecond, "within"
+		if ratio < loadGoal || ours.p99 > other.p99 {
+			verdict = "MISSED"
+		}
+		fmt.Fprintf(out, "| %s | %.0f | %v | %s | %.0f | %v | %.2f | %.2f | %s |\n",
+			c.ours, ours.perSecond, ours.p99, c.peer, other.perSecond, other.p99, ratio, loadGoal, verdict)
+	}
+	return code
+}
+
+func (c contest) run(t testing.TB, rounds int, each time.Duration) (ours, other load) {
+	source := postgreSQL.migrated(t)
+	_, err := postgreSQL.open(t, source).Exec(peerTable)
+	must(t, err)
+	store, peer := c.open(t, source)
+	oursAt, ourCookie := flowhookService(t, store)
+	otherAt, otherCookie := scsService(t, peer)
 	var left, right []load
 	for round := range rounds + 1 {
 		l, r := wrk(t, oursAt, ourCookie, each), wrk(t, otherAt, otherCookie, each)
@@ -49,10 +100,8 @@ func underLoad(t testing.TB, rounds int, each time.Duration) (ours, other load) 
 	return medianLoad(left), medianLoad(right)
 }
 
-func flowhookService(t testing.TB, db *sql.DB) (url, cookie string) {
-	opts := flowhook.Options{Store: store(t, db, postgreSQL.dialect), Secrets: []string{secret}}
-	s, x := pipeline(t, new(flowhook.Config), opts).Sessions(), exchange()
-	must(t, s.Issue(context.Background(), x))
+func flowhookService(t testing.TB, store flowhook.Store) (url, cookie string) {
+	s, signedIn := signedInTo(t, store)
 	return serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		found, err := s.FromRequest(r)
 		switch {
@@ -63,15 +112,12 @@ func flowhookService(t testing.TB, db *sql.DB) (url, cookie string) {
 		default:
 			io.WriteString(w, found.IdentityID)
 		}
-	})), signedIn(x.Writer.Header()).Header.Get("Cookie")
+	})), signedIn.Header.Get("Cookie")
 }
 
-func scsService(t testing.TB, db *sql.DB) (url, cookie string) {
-	_, err := db.Exec("CREATE TABLE sessions (token TEXT PRIMARY KEY, data BYTEA NOT NULL, expiry TIMESTAMPTZ NOT NULL); " +
-		"CREATE INDEX sessions_expiry_idx ON sessions (expiry)") // as in its documentation
-	must(t, err)
+func scsService(t testing.TB, store scs.Store) (url, cookie string) {
 	s := scs.New()
-	s.Store = postgresstore.NewWithCleanupInterval(db, 0)
+	s.Store = store
 	s.Cookie.Name, s.Cookie.Secure = cookieName, true
 	signIn := httptest.NewRecorder()
 	s.LoadAndSave(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -85,6 +131,10 @@ func scsService(t testing.TB, db *sql.DB) (url, cookie string) {
 		http.Error(w, "sign in first", http.StatusUnauthorized)
 	}))), signedIn(signIn.Header()).Header.Get("Cookie")
 }
+
+// peerTable is the table of scs, as in its documentation.
+const peerTable = "CREATE TABLE sessions (token TEXT PRIMARY KEY, data BYTEA NOT NULL, expiry TIMESTAMPTZ NOT NULL); " +
+	"CREATE INDEX sessions_expiry_idx ON sessions (expiry)"
 
 // serve starts a server that requires a session.
 func serve(t testing.TB, h http.Handler) (url string) {

@@ -10,18 +10,18 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/flowhook/flowhook/store/sqlstore"
 )
 
 // A row compares two sides. The time of ours should be at most bound times that of the other.
@@ -64,9 +64,24 @@ func onDatabases() (rows []row) {
 		rows = append(rows,
 			row{"sign in and revoke, on " + d.name, logins(d), "the bare statements", 1.3, d.missing()},
 			row{"find a request's session, on " + d.name, reads(d), "the bare SELECT", 1.3, d.missing()})
+		if d.dialect == sqlstore.PostgreSQL {
+			rows = append(rows,
+				row{"sign in and revoke, on pgxstore", poolLogins, "the bare statements through database/sql", 0.9, d.missing()},
+				row{"find a request's session, on pgxstore", poolReads, "the bare SELECT through database/sql", 1.0, d.missing()})
+		}
 		rows = append(rows, sizesOf(d)...)
 	}
 	return rows
+}
+
+// sections follow the table of rows. write returns an exit code.
+var sections = []struct {
+	name  string
+	write func(t testing.TB) (code int)
+}{
+	{"load", loadTable},
+	{"processes", fleetTable},
+	{"round trips", tripTable},
 }
 
 var (
@@ -90,13 +105,6 @@ func writePage() error {
 	return os.WriteFile(page, slices.Concat(before, []byte(pageStart), report.Bytes(), []byte(pageEnd), after), 0o644)
 }
 
-func largeTable() int {
-	if *quick {
-		return 100_000
-	}
-	return 1_000_000
-}
-
 func thousands(n int) string {
 	if n >= 1_000_000 {
 		return fmt.Sprintf("%d,%03d,000", n/1_000_000, n/1000%1000)
@@ -110,6 +118,11 @@ func main() {
 	only := flag.String("only", "", "measure only rows with this text")
 	testing.Init()
 	flag.Parse()
+	p := new(program)
+	if source := os.Getenv(workerSource); source != "" {
+		serveSignIns(p, source)
+		p.exit(0)
+	}
 	if *write && (*quick || *only != "") {
 		fmt.Fprintln(os.Stderr, "bench: -write needs all rows at full length; omit -quick and -only")
 		os.Exit(2)
@@ -126,11 +139,10 @@ func main() {
 		"github.com/alexedwards/scs/v2", "github.com/jackc/pgx/v5", "modernc.org/sqlite")
 	fmt.Fprintf(out, "%s, %s/%s, %d CPUs. %s.\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), peers)
 	fmt.Fprintf(out, "Each figure is the median of %d runs of %v. On a database, it is the median of %d single calls, "+
-		"or for sizes the mean of medians of %d. The two sides of a row take turns.\n\n",
+		"or the mean of medians of %d if the sides have connections of their own. The two sides of a row take turns.\n\n",
 		*rounds, *length, *rounds*callsPerRound, aTurn*callsPerRound)
 	fmt.Fprintln(out, "| flowhook | ns | bytes, allocs | against | ns | bytes, allocs | ratio | at most | |")
 	fmt.Fprintln(out, "|---|---:|---:|---|---:|---:|---:|---:|---|")
-	p := new(program)
 	code := 0
 	for _, r := range append(rows, onDatabases()...) {
 		switch {
@@ -148,37 +160,17 @@ func main() {
 				r.what, ours.ns, ours.allocations(), r.against, other.ns, other.allocations(), ratio, r.bound, verdict)
 		}
 	}
-	if what := fmt.Sprintf("%s, on PostgreSQL, %d connections", loaded, connections); strings.Contains(what, *only) {
-		code = max(code, loadTable(p, what))
+	for _, s := range sections {
+		if strings.Contains(s.name, *only) {
+			before := len(p.cleanups)
+			code = max(code, s.write(p))
+			p.cleanUp(before) // closes the connections
+		}
 	}
 	if *write && code == 0 {
 		must(p, writePage())
 	}
 	p.exit(code)
-}
-
-func loadTable(p *program, what string) (code int) {
-	const peer = "scs, postgresstore, on the same pool"
-	rounds, each := 7, 3*time.Second
-	if *quick {
-		rounds, each = 3, 2*time.Second
-	}
-	fmt.Fprintf(out, "\nA handler that only checks the request's session and returns the user's ID.\n"+
-		"Each figure is the median of %d runs of %v with wrk. The two sides take turns.\n\n", rounds, each)
-	fmt.Fprintln(out, "| flowhook | requests/s | p99 | against | requests/s | p99 | ratio |")
-	fmt.Fprintln(out, "|---|---:|---:|---|---:|---:|---:|")
-	missing := postgreSQL.missing()
-	if _, err := exec.LookPath("wrk"); err != nil {
-		missing = "wrk is not installed (Debian's package wrk)"
-	}
-	if missing != "" {
-		fmt.Fprintf(out, "| %s | | | %s | | | not measured: %s |\n", what, peer, missing)
-		return skipped(missing)
-	}
-	ours, other := underLoad(p, rounds, each)
-	fmt.Fprintf(out, "| %s | %.0f | %v | %s | %.0f | %v | %.2f |\n",
-		what, ours.perSecond, ours.p99, peer, other.perSecond, other.p99, ours.perSecond/other.perSecond)
-	return 0
 }
 
 // skipped returns the exit code for a row that could not be measured.
@@ -201,45 +193,4 @@ func versions(paths ...string) string {
 		}
 	}
 	return strings.Join(found, ", ")
-}
-
-// figures are the cost of one operation, as the median of its runs.
-type figures struct {
-	ns     float64
-	bytes  int64
-	allocs int64
-}
-
-const unknown = -1 // allocations that were not counted
-
-func (f figures) allocations() string {
-	if f.allocs == unknown {
-		return ""
-	}
-	return fmt.Sprintf("%d B, %d", f.bytes, f.allocs)
-}
-
-// turns returns the measurement of two benchmarks.
-func turns(ours, other func(b *testing.B)) measurement {
-	return func(t testing.TB, rounds int) (figures, figures) {
-		var left, right []figures
-		for range rounds {
-			left = append(left, once(t, ours))
-			right = append(right, once(t, other))
-		}
-		return median(left), median(right)
-	}
-}
-
-func once(t testing.TB, bench func(b *testing.B)) figures {
-	r := testing.Benchmark(bench)
-	if r.N == 0 {
-		t.Fatal("a benchmark failed; go test -bench . says why")
-	}
-	return figures{float64(r.T.Nanoseconds()) / float64(r.N), r.AllocedBytesPerOp(), r.AllocsPerOp()}
-}
-
-func median(of []figures) figures {
-	slices.SortFunc(of, func(a, b figures) int { return cmp.Compare(a.ns, b.ns) })
-	return of[len(of)/2]
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
@@ -19,63 +21,72 @@ import (
 // the user, with the statements that it takes, on the same pool and the same rows.
 func logins(d database) measurement {
 	return func(t testing.TB, rounds int) (ours, other figures) {
-		db := d.open(t)
-		return calls(t, rounds, timed(flowhookLogin(t, d, db)), timed(bareLogin(d, db)))
+		db := d.open(t, d.migrated(t))
+		return calls(t, rounds, timed(flowhookLogin(t, store(t, db, d.dialect))), timed(bareLogin(d, db)))
 	}
 }
 
 // reads compares the check of a request's session with the SELECT that it takes.
 func reads(d database) measurement {
 	return func(t testing.TB, rounds int) (ours, other figures) {
-		db := d.open(t)
-		opts := flowhook.Options{Store: store(t, db, d.dialect), Secrets: []string{secret}}
-		s, x := pipeline(t, new(flowhook.Config), opts).Sessions(), exchange()
-		must(t, s.Issue(context.Background(), x))
-		return calls(t, rounds, timed(flowhookCheck(s, signedIn(x.Writer.Header()))), timed(bareCheck(d, db, x.Session.ID)))
+		db := d.open(t, d.migrated(t))
+		s, r := signedInTo(t, store(t, db, d.dialect))
+		return calls(t, rounds, timed(flowhookCheck(s, r)), timed(bareCheck(t, d, db, s, r)))
 	}
 }
 
-// A call does the work of one request and returns how long it took.
-type call func(ctx context.Context) (took time.Duration, err error)
-
-func timed(work func(ctx context.Context) error) call {
-	return func(ctx context.Context) (took time.Duration, err error) {
-		began := time.Now()
-		err = work(ctx)
-		return time.Since(began), err
-	}
+// poolLogins is logins with pgxstore. The bare statements run through database/sql, on the same
+// rows.
+func poolLogins(t testing.TB, rounds int) (ours, other figures) {
+	p := openPools(t)
+	return renewed(t, rounds, p.renew, timed(flowhookLogin(t, poolStore(t, p.pool))), timed(bareLogin(postgreSQL, p.db)))
 }
 
-// calls measures single calls, which take turns, so that occasional work of the database, such as a
-// checkpoint, affects few of them. A tenth as many calls warm up. The context can be canceled, as
-// that of a request can.
-func calls(t testing.TB, rounds int, ours, other call) (left, right figures) {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	times := callsPerRound * rounds
-	var took [2][]figures
-	for i := range times + times/10 {
-		for side, one := range []call{ours, other} {
-			d, err := one(ctx)
-			must(t, err)
-			if i >= times/10 {
-				took[side] = append(took[side], figures{ns: float64(d.Nanoseconds()), allocs: unknown})
-			}
-		}
-	}
-	return median(took[0]), median(took[1])
+// poolReads is reads with pgxstore. The bare SELECT runs through database/sql, on the same row.
+func poolReads(t testing.TB, rounds int) (ours, other figures) {
+	p := openPools(t)
+	s, r := signedInTo(t, poolStore(t, p.pool))
+	return renewed(t, rounds, p.renew, timed(flowhookCheck(s, r)), timed(bareCheck(t, postgreSQL, p.db, s, r)))
 }
 
-func flowhookLogin(t testing.TB, d database, db *sql.DB) func(ctx context.Context) error {
-	cfg := new(flowhook.Config)
-	for _, name := range []string{"revoke_active_sessions", "session"} {
-		cfg.Add(flowhook.Point{Flow: flowhook.Login, Phase: flowhook.After, Strategy: flowhook.Password}, name, nil)
-	}
-	p := pipeline(t, cfg, flowhook.Options{Store: store(t, db, d.dialect), Secrets: []string{secret}})
+// pools are a pool of pgx and one of database/sql on one database.
+type pools struct {
+	pool *pgxpool.Pool
+	db   *sql.DB
+}
+
+func openPools(t testing.TB) pools {
+	source := postgreSQL.migrated(t)
+	return pools{openPool(t, source), postgreSQL.open(t, source)}
+}
+
+func (p pools) renew() {
+	p.pool.Reset()
+	reconnect(p.db)
+}
+
+// signedInTo returns a request with a session that is in the store.
+func signedInTo(t testing.TB, s flowhook.Store) (*flowhook.Sessions, *http.Request) {
+	p, x := pipeline(t, new(flowhook.Config), flowhook.Options{Store: s, Secrets: []string{secret}}), exchange()
+	must(t, p.Sessions().Issue(context.Background(), x))
+	return p.Sessions(), signedIn(x.Writer.Header())
+}
+
+func flowhookLogin(t testing.TB, s flowhook.Store) func(ctx context.Context) error {
+	p := loginPipeline(t, s)
 	return func(ctx context.Context) error {
 		_, err := p.Complete(flowhook.NewContext(ctx, exchange()), flowhook.Login, flowhook.Password, nil)
 		return err
 	}
+}
+
+// loginPipeline returns a pipeline in which a login ends the earlier sessions.
+func loginPipeline(t testing.TB, s flowhook.Store) *flowhook.Pipeline {
+	cfg := new(flowhook.Config)
+	for _, name := range []string{"revoke_active_sessions", "session"} {
+		cfg.Add(flowhook.Point{Flow: flowhook.Login, Phase: flowhook.After, Strategy: flowhook.Password}, name, nil)
+	}
+	return pipeline(t, cfg, flowhook.Options{Store: s, Secrets: []string{secret}})
 }
 
 // bareLogin is a sign-in written with database/sql: begin, wait for the lock (on SQLite, the DSN's
@@ -118,8 +129,6 @@ func bareLogin(d database, db *sql.DB) func(ctx context.Context) error {
 	}
 }
 
-const callsPerRound = 40
-
 var errWrong = errors.New("not the session that was asked for")
 
 func flowhookCheck(s *flowhook.Sessions, r *http.Request) func(ctx context.Context) error {
@@ -132,8 +141,14 @@ func flowhookCheck(s *flowhook.Sessions, r *http.Request) func(ctx context.Conte
 	}
 }
 
-func bareCheck(d database, db *sql.DB, id string) func(ctx context.Context) error {
-	query := d.placeholders("SELECT identity_id, authenticated_at, issued_at, expires_at FROM flowhook_sessions WHERE id = ?")
+func bareCheck(
+	t testing.TB, d database, db *sql.DB, s *flowhook.Sessions, r *http.Request,
+) func(ctx context.Context) error {
+	session, err := s.FromRequest(r)
+	must(t, err)
+	id := session.ID
+	query := d.placeholders("SELECT identity_id, authenticated_at, issued_at, expires_at " +
+		"FROM flowhook_sessions WHERE id = ?")
 	return func(ctx context.Context) error {
 		var identity string
 		var authenticated, issued, expires int64
