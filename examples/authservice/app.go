@@ -122,20 +122,21 @@ func (a *app) start(ctx context.Context) error {
 	if err := a.queue.Start(ctx); err != nil {
 		return fmt.Errorf("starting the mail queue: %w", err)
 	}
+	cleaning, stop := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { a.service.keepClean(cleaning) })
 	a.closers = append(a.closers, func() error {
+		stop()
+		defer running.Wait() // for at most answerTime
 		ctx, cancel := context.WithTimeout(ctx, mailTime)
 		defer cancel()
-		a.service.recoveries.Wait()               // for at most recoveryTime
+		a.service.recoveries.Wait()               // for at most recoveryTime and answerTime
 		if err := a.queue.Stop(ctx); err != nil { // not an error: nothing is lost
 			a.service.log.Warn("stopping: gave up waiting for an email that is being sent; it will be sent again",
 				"error", err)
 		}
 		return nil
 	})
-	cleaning, stop := context.WithCancel(ctx)
-	var running sync.WaitGroup
-	running.Go(func() { a.service.keepClean(cleaning) })
-	a.closers = append(a.closers, func() error { stop(); running.Wait(); return nil })
 	return nil
 }
 

@@ -30,6 +30,10 @@ func (s *service) newAudit(p flowhook.Point, _ func(v any) error) (flowhook.Hook
 		if p.Phase == flowhook.After {
 			return s.auditRow(ctx, x, userID, subject(x), reason(x.Err))
 		}
+		// flowhook gives the hooks at failed 10 seconds of their own, which is more than fits into
+		// handlingTime.
+		ctx, cancel := context.WithTimeout(ctx, s.config.Limits.audit)
+		defer cancel()
 		// the store serializes writers, which SQLite needs
 		return s.transaction(ctx, "", func(ctx context.Context) error {
 			return s.auditRow(ctx, x, userID, subject(x), reason(x.Err))

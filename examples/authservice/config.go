@@ -24,6 +24,7 @@ type config struct {
 	AuthConfig string // auth.yml
 	SMTP       string // smtp:// or smtps://; empty for the development inbox
 	MailFrom   string
+	Limits     limits
 	MailRescue time.Duration  // after this time, another copy takes over the email that a dead copy was sending
 	Proxies    []netip.Prefix // the proxies whose X-Forwarded-For is trusted
 
@@ -53,6 +54,7 @@ func readConfig(getenv func(string) string) (config, error) {
 		AuthConfig:       or("AUTH_CONFIG", "auth.yml"),
 		SMTP:             getenv("SMTP_URL"),
 		MailFrom:         or("MAIL_FROM", "authservice@localhost"),
+		Limits:           limits{requestTime, answerTime, auditTime},
 		OIDCIssuer:       getenv("OIDC_ISSUER"),
 		OIDCClientID:     getenv("OIDC_CLIENT_ID"),
 		OIDCClientSecret: getenv("OIDC_CLIENT_SECRET"),

@@ -97,10 +97,7 @@ func openPostgreSQL(ctx context.Context, databaseURL string) (*database, error) 
 	return &database{DB: stdlib.OpenDBFromPool(pool), pool: pool}, nil
 }
 
-// closeTime limits how long Close waits for connections that are in use.
-const closeTime = 2 * time.Second
-
-// Close closes all connections. It does not wait for a worker that does not stop.
+// Close closes all connections. It waits at most closeTime for a worker that does not stop.
 func (d *database) Close() error {
 	if d.pool != nil {
 		closed := make(chan struct{})

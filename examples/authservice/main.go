@@ -94,12 +94,6 @@ func main() {
 	}
 }
 
-// mailTime limits how long the process waits for email that is being sent. A shutdown takes at
-// most 30 seconds: requestTime and 5 seconds for requests, then mailTime, also for recovery
-// emails that are being queued, 2 seconds to cancel the queue, and 2 seconds to close the
-// database.
-const mailTime = 6 * time.Second
-
 // run serves until ctx ends, then finishes the requests in progress. It prints its URL to out. Each
 // signal from hangups reloads auth.yml.
 func run(ctx context.Context, c config, out io.Writer, log *slog.Logger, hangups <-chan os.Signal) (err error) {
@@ -141,8 +135,8 @@ func newServer(handler http.Handler, log *slog.Logger) *http.Server {
 		Handler:           handler,
 		MaxHeaderBytes:    32 << 10,
 		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       20 * time.Second,
-		WriteTimeout:      30 * time.Second,
+		ReadTimeout:       handlingTime, // it also ends a request's context, so it is well after requestTime
+		WriteTimeout:      handlingTime + sendTime,
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
@@ -163,7 +157,7 @@ func serve(ctx context.Context, l net.Listener, server *http.Server, s *service,
 		}
 	}
 	s.log.Info("stopping: finishing the requests in progress")
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTime+5*time.Second)
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), handlingTime)
 	defer cancel()
 	return server.Shutdown(grace)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/flowhook/flowhook"
 )
@@ -95,15 +94,9 @@ func (s *service) requestRecovery(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, to, http.StatusSeeOther)
 }
 
-const (
-	// recoveryTime limits sending a recovery email, which only puts it into the queue. It is
-	// shorter than mailTime, for which a shutdown waits.
-	recoveryTime = 4 * time.Second
-
-	// recoveriesAtOnce is how many of them run at a time, so that they leave the connections to the
-	// requests.
-	recoveriesAtOnce = 2
-)
+// recoveriesAtOnce is how many recovery emails are queued at a time, so that they leave the
+// connections to the requests.
+const recoveriesAtOnce = 2
 
 // sendRecovery sends the email for an address, if it has an account. If that fails, the user asks
 // again.

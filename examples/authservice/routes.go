@@ -10,10 +10,7 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-const (
-	bodyMax     = 64 << 10
-	requestTime = 15 * time.Second // limit for handling a request; after it the answer is 503
-)
+const bodyMax = 64 << 10
 
 // handler returns all routes. The Middleware of a flow is innermost.
 func (s *service) handler() (http.Handler, error) {
@@ -79,7 +76,7 @@ func (s *service) handler() (http.Handler, error) {
 		return nil, fmt.Errorf("PUBLIC_URL as an origin: %w", err)
 	}
 	protection.SetDenyHandler(http.HandlerFunc(s.crossOrigin))
-	public, err := s.publicHost(limited(withGuess(protection.Handler(s.parsed(s.errorPages(mux))))))
+	public, err := s.publicHost(s.limited(withGuess(protection.Handler(s.parsed(s.errorPages(mux))))))
 	if err != nil {
 		return nil, err
 	}
@@ -108,9 +105,9 @@ func (s *service) errorPages(mux *http.ServeMux) http.Handler {
 }
 
 // limited bounds the size of a request and the time to handle it.
-func limited(next http.Handler) http.Handler {
+func (s *service) limited(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), requestTime)
+		ctx, cancel := context.WithTimeout(r.Context(), s.config.Limits.request)
 		defer cancel()
 		r = r.WithContext(ctx)
 		r.Body = http.MaxBytesReader(w, r.Body, bodyMax)
@@ -127,6 +124,8 @@ func (s *service) parsed(next http.Handler) http.Handler {
 		case errors.As(err, &tooLarge):
 			s.show(w, r, http.StatusRequestEntityTooLarge, "error",
 				page{Title: "Too much data", Data: "The form is too large."})
+		case r.Context().Err() != nil: // it came too late
+			s.fail(w, r, r.Context().Err())
 		case err != nil:
 			s.show(w, r, http.StatusBadRequest, "error",
 				page{Title: "Request not understood", Data: "The request could not be read."})

@@ -56,7 +56,7 @@ func newService(c config, db *database, courier flowhook.Courier, oidc *provider
 		oidc.now = func() time.Time { return s.now() }
 	}
 	var err error
-	if s.store, err = db.newStore(sqlstore.Options{}); err != nil {
+	if s.store, err = db.newStore(sqlstore.Options{AnswerTimeout: c.Limits.answer}); err != nil {
 		return nil, err
 	}
 	if s.passwords, err = newPasswords(); err != nil {
@@ -127,6 +127,8 @@ func (s *service) retry(ctx context.Context, try func() error) (err error) {
 		select { // a random delay, so that the same requests do not conflict again
 		case <-time.After(time.Duration(rand.IntN(20<<attempt)) * time.Millisecond):
 		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
 			return err
 		}
 	}

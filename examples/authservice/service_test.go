@@ -67,8 +67,13 @@ type site struct {
 }
 
 func newSite(t *testing.T, database string, pairs ...string) *site {
+	return newLimitedSite(t, database, limits{requestTime, answerTime, auditTime}, pairs...)
+}
+
+func newLimitedSite(t *testing.T, database string, l limits, pairs ...string) *site {
 	c, err := readConfig(environment(database, pairs...))
 	require.NoError(t, err)
+	c.Limits = l
 	s := &site{t: t, server: httptest.NewUnstartedServer(nil), log: &lockedBuffer{}}
 	if c.PublicURL == "" {
 		c.PublicURL = "https://" + s.server.Listener.Addr().String()

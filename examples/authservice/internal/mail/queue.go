@@ -162,18 +162,18 @@ func (q *Queue) Start(ctx context.Context) error {
 	return nil
 }
 
-// cancelTime is how long Stop waits for canceled jobs to be recorded as such.
-const cancelTime = 2 * time.Second
+// CancelTime is how long Stop waits for canceled jobs to be recorded as such.
+const CancelTime = 2 * time.Second
 
 // Stop starts no more jobs and waits until the running ones are done. If ctx ends first, Stop
-// cancels them and returns the error of ctx within 2 seconds. The next worker retries canceled
+// cancels them and returns the error of ctx within CancelTime. The next worker retries canceled
 // jobs. An email that the server had already accepted is sent twice, with the same Message-ID.
 func (q *Queue) Stop(ctx context.Context) error {
 	err := q.worker.Stop(ctx)
 	if err == nil {
 		return nil
 	}
-	canceling, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelTime)
+	canceling, cancel := context.WithTimeout(context.WithoutCancel(ctx), CancelTime)
 	defer cancel()
 	if q.worker.StopAndCancel(canceling) != nil {
 		return fmt.Errorf("mail: stopping the worker: it is still running: %w", err)

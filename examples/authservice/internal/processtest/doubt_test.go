@@ -41,7 +41,7 @@ func TestDatabaseDown_CommitInDoubt(t *testing.T) {
 			defer back()
 			came := make(chan answer, 1)
 			go func() { came <- l.ask(r, nil, "POST", "/register", person...) }()
-			eventually(t, 8*time.Second, func() bool { // the service waits at most 10 seconds for a commit
+			eventually(t, 8*time.Second, func() bool { // the service waits at most 3 seconds for a commit
 				var waiting int
 				require.NoError(t, db.QueryRow(waitingRegistrations).Scan(&waiting))
 				return waiting > 0

@@ -138,7 +138,7 @@ func TestLogin_ConcurrentRevoke(t *testing.T) {
 		"one email for each new browser except the first")
 }
 
-// waitingLogins is how many logins must wait in their transactions. Each of the two copies has 16
+// waitingLogins is how many logins must wait in their transactions. Each of the two copies has 20
 // connections.
 const waitingLogins = 24
 

@@ -20,7 +20,7 @@ const (
 )
 
 // requestTime is the service's limit for a request.
-const requestTime = 15 * time.Second
+const requestTime = 10 * time.Second
 
 // A checkedClient sends requests to a deployment and checks every answer. It knows when an answer
 // may be missing or a 503.
