@@ -111,8 +111,7 @@ func TestDatabaseDown(t *testing.T) {
 func TestIsUnavailable(t *testing.T) {
 	for _, err := range []error{
 		io.ErrUnexpectedEOF, driver.ErrBadConn, sql.ErrConnDone, context.DeadlineExceeded, sqlstore.ErrConflict,
-		pgxstore.ErrUnknownOutcome,
-		syscall.ECONNREFUSED, syscall.EPIPE,
+		pgxstore.ErrUnknownOutcome, syscall.ECONNREFUSED, syscall.EPIPE,
 		&net.OpError{Op: "read", Err: errors.New("reset")},
 		&pgconn.PgError{Code: "57P01"}, &pgconn.PgError{Code: "57P03"}, &pgconn.PgError{Code: "53300"},
 		&pgconn.PgError{Code: "40P01"}, &pgconn.PgError{Code: "25006"},
