@@ -99,7 +99,7 @@ var calls = []call{
 			effects: []effect{{countSessions, []any{id}, 2, 0}},
 		}
 	}},
-	{name: "DeleteSessions except one", prepare: func(t testing.TB, direct *app, _ counter) work {
+	{name: "DeleteSessions except one", alone: true, prepare: func(t testing.TB, direct *app, _ counter) work {
 		id := newID()
 		kept := createSessions(t, direct, id)
 		return work{

@@ -38,12 +38,16 @@ type system struct {
 	database database
 	options  string // parameters of the source
 	open     func(t testing.TB, s system, source string, connections int) pool
+
+	// closesLate is set if a dropped connection counts as one of the pool's until the server has
+	// closed it, or 15 seconds have passed.
+	closesLate bool
 }
 
-// systems are the systems that the tests of this package's second half run on. A store on pgx
-// itself is one more row.
+// systems are the systems that the tests of complete calls run on.
 var systems = []system{
 	{name: "sqlstore on PostgreSQL", database: postgreSQL, open: openSQL},
+	{name: "pgxstore on PostgreSQL", database: postgreSQL, open: openPgx, closesLate: true},
 	{name: "sqlstore on MariaDB", database: mariaDB, options: "?interpolateParams=true", open: openSQL},
 	{name: "sqlstore on SQLite", database: sqlite, open: openSQL},
 }

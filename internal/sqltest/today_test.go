@@ -1,25 +1,18 @@
 package sqltest
 
 import (
-	"strings"
+	"errors"
+	"net"
 
-	"github.com/flowhook/flowhook/internal/sqltest/proxy"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// lostToday reports whether a call may have committed although its error does not say so: today, a
-// connection that is lost during a commit is an error like any other.
-func lostToday(m proxy.Message, v proxy.Verdict) bool {
-	return strings.EqualFold(m.Statement, "COMMIT") && v.Do == proxy.CutAnswer
+// lostToday reports whether a call may have committed although its error does not say so: today,
+// pgx's error for a connection that is lost during a commit is one that pgxstore takes for safe.
+func lostToday(s system, err error) bool {
+	return s.closesLate && errors.Is(err, pgconn.ErrConnClosed)
 }
 
-// roundTripsToday replace rows of roundTrips.
-var roundTripsToday = map[string]map[string]int{
-	"sqlstore on PostgreSQL": {"login": 6, "login with an old cookie": 8, "registration": 7,
-		"logout": 3, "logout in Complete": 5, "redeem": 6, "session read": 1},
-	"sqlstore on MariaDB": {"login": 12, "login with an old cookie": 14, "registration": 13,
-		"logout": 5, "logout in Complete": 7, "redeem": 12, "session read": 1},
-}
-
-// restartFailsToday holds the systems on which a login fails after the server has ended the pool's
-// connections.
-var restartFailsToday = map[string]bool{"sqlstore on PostgreSQL": true}
+// closedToday reports whether an error is not the context's, although the context has ended: today,
+// pgxstore closes the connection under the host's statement, and returns the statement's error.
+func closedToday(s system, err error) bool { return s.closesLate && errors.Is(err, net.ErrClosed) }
