@@ -38,9 +38,9 @@ func (b block) name() string {
 	return fmt.Sprintf("%s_line%d", page, b.line)
 }
 
-// testedElsewhere are the pages whose blocks other tests compile: TestPages in internal/sqltest,
-// which has databases, and TestSecondFactorPage.
-var testedElsewhere = []string{"docs/own-store.md", "docs/postgresql.md", "docs/second-factor.md"}
+// testedElsewhere are the pages whose blocks other tests compile: TestPages in internal/sqltest and
+// TestPage in internal/querytest, which have databases, and TestSecondFactorPage.
+var testedElsewhere = []string{"docs/own-store.md", "docs/postgresql.md", "docs/queries.md", "docs/second-factor.md"}
 
 // pages returns the paths of the README and of all other pages for readers.
 func pages(t *testing.T) []string {

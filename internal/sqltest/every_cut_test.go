@@ -50,7 +50,7 @@ func (l *lane) cuts(n int, m proxy.Message, state string) (times int32) {
 		}
 		w, err := l.interrupted(testContext(l), n, proxy.Verdict{Do: a}, what)
 		l.requireIdle(what)
-		l.requireOutcome(w, err, what)
+		l.requireOutcome(l, l.call, w, err, what)
 		l.requireServes("after " + what)
 		times++
 	}
@@ -101,11 +101,11 @@ func (l *lane) canceled(n int, m proxy.Message, after bool) {
 		v = proxy.Verdict{After: cancel}
 	}
 	w, err := l.interrupted(ctx, n, v, what)
-	if err != nil && !closedToday(l.system, err) {
+	if err != nil {
 		require.ErrorIs(l, err, context.Canceled, what)
 		require.NotErrorIs(l, err, sqlstore.ErrUnknownOutcome, what)
 	}
 	l.requireIdle(what)
-	l.requireOutcome(w, err, what)
+	l.requireOutcome(l, l.call, w, err, what)
 	l.requireServes("after " + what)
 }

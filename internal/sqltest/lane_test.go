@@ -92,7 +92,7 @@ func (l *lane) requireServes(when string) {
 	w := l.prepare(l, l.direct, l.counter)
 	err := l.returns(when, func() error { return w.do(testContext(l), l.patient) })
 	require.NoError(l, err, when)
-	l.requireOutcome(w, err, when)
+	l.requireOutcome(l, l.call, w, err, when)
 }
 
 // messages returns the messages of a call on a connection that has served it before.

@@ -100,6 +100,7 @@ func TestStall_RollbackByDatabaseSQL(t *testing.T) {
 	db, f := d.faulty(t, h.source)
 	h.use(db, d.dialect)
 	h.requireServes("before the stall")
+	require.NoError(t, signIn(t, h.store), "the first use of a store checks the connection")
 	f.arm(0, "")
 	h.requireServes("before the stall")
 	begin := slices.Index(f.seen, "Begin") + 1

@@ -21,6 +21,21 @@ func PostgreSQL(t testing.TB) string {
 	return u.String()
 }
 
+// PgBouncer returns the URL of a database of PostgreSQL through PgBouncer.
+func PgBouncer(t testing.TB, source string) string {
+	t.Helper()
+	pooler, err := url.Parse(Env(t, "FLOWHOOK_PGBOUNCER"))
+	if err != nil {
+		t.Fatalf("FLOWHOOK_PGBOUNCER: %v", err)
+	}
+	database, err := url.Parse(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pooler.Path = database.Path
+	return pooler.String()
+}
+
 // MariaDB returns the DSN of a new, empty database, which is dropped after the test. The caller
 // registers the driver "mysql".
 func MariaDB(t testing.TB) string {

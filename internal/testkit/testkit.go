@@ -6,6 +6,8 @@
 //   - FLOWHOOK_POSTGRES is a URL, as in postgres://user:password@host:port/database, and
 //     FLOWHOOK_MARIADB a DSN of github.com/go-sql-driver/mysql, as in
 //     user:password@tcp(host:port)/. Both users must be allowed to create databases.
+//   - FLOWHOOK_PGBOUNCER is a URL of PgBouncer in transaction mode. It passes connections to any
+//     database on to the server of FLOWHOOK_POSTGRES.
 //   - FLOWHOOK_NO_SKIP makes a test that does not find what it needs fail. Otherwise it is skipped.
 //   - FLOWHOOK_REPEAT is how often tests repeat what they repeat, as a percentage of the full
 //     count. The default is 3.
