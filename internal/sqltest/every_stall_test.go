@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -75,12 +74,11 @@ func (l *lane) stalls(n int, m proxy.Message, a proxy.Action) {
 	l.requireServes("after " + what)
 }
 
-// pgxCloses are the functions in which pgx and its pool wait for the server, up to 15 seconds, when
-// they drop a connection.
-var pgxCloses = []goleak.Option{
-	goleak.IgnoreAnyFunction("github.com/jackc/pgx/v5/pgconn.(*PgConn).asyncClose.func1"),
-	goleak.IgnoreAnyFunction("github.com/jackc/puddle/v2.(*Pool[...]).destroyAcquiredResource"),
-}
+// pgx and its pool wait up to 15 seconds for the server when they drop a connection.
+var (
+	pgxCloses    = goleak.IgnoreAnyFunction("github.com/jackc/pgx/v5/pgconn.(*PgConn).asyncClose.func1")
+	poolDestroys = goleak.IgnoreAnyFunction("github.com/jackc/puddle/v2.(*Pool[...]).destroyAcquiredResource")
+)
 
 // requireNoLeak asserts that soon no goroutine is left but the ignored ones.
 func requireNoLeak(t testing.TB, ignored ...goleak.Option) {
@@ -138,7 +136,7 @@ func (l *lane) commitStalls(answered bool) {
 	} else {
 		require.ErrorIs(l, err, sqlstore.ErrUnknownOutcome)
 		require.False(l, errors.Is(err, context.Canceled), err)
-		requireNoLeak(l, slices.Concat(pgxCloses, []goleak.Option{old})...)
+		requireNoLeak(l, old, pgxCloses, poolDestroys)
 		l.proxy.Cut()
 	}
 	l.requireOutcome(l, l.call, w, err, "COMMIT")

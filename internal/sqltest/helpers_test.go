@@ -16,7 +16,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/flowhook/flowhook"
-	"github.com/flowhook/flowhook/store/sqlstore"
 )
 
 // patience is how long a test waits for something that must happen.
@@ -38,14 +37,14 @@ func newSession(identityID string) flowhook.Session {
 }
 
 // signIn creates a session for the identity a in a transaction.
-func signIn(t testing.TB, s *sqlstore.Store) error {
+func signIn(t testing.TB, s store) error {
 	return s.Transaction(testContext(t), "a", func(ctx context.Context) error {
 		return s.CreateSession(ctx, newSession("a"))
 	})
 }
 
 // requireNone asserts that the store has none of the sessions.
-func requireNone(t testing.TB, s *sqlstore.Store, ids ...string) {
+func requireNone(t testing.TB, s flowhook.SessionStore, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
 		_, err := s.FindSession(testContext(t), id)
@@ -72,7 +71,7 @@ func exec(t testing.TB, db interface {
 }
 
 // requireOneSession asserts that 32 simultaneous logins of one user leave one session.
-func requireOneSession(t *testing.T, s *sqlstore.Store) {
+func requireOneSession(t *testing.T, s store) {
 	id := rand.Text()
 	done := make(chan error)
 	for range 32 {

@@ -8,23 +8,71 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/internal/testkit"
+	"github.com/flowhook/flowhook/store/pgxstore"
 	"github.com/flowhook/flowhook/store/sqlstore"
 	"github.com/flowhook/flowhook/store/storetest"
 )
 
-// execMode is what docs/postgresql.md adds to the URL for a PgBouncer without prepared statements.
-const execMode = "default_query_exec_mode=exec"
+// pooledStores are the stores that run on pgx.
+var pooledStores = []struct {
+	name string
+	open func(t *testing.T, source string) store
+}{
+	{"sqlstore", func(t *testing.T, source string) store {
+		s, err := sqlstore.New(postgreSQL.connect(t, source), sqlstore.PostgreSQL)
+		require.NoError(t, err)
+		return s
+	}},
+	{"pgxstore", func(t *testing.T, source string) store {
+		config, err := pgxpool.ParseConfig(source)
+		require.NoError(t, err)
+		config.MaxConns = 40
+		pool, err := pgxpool.NewWithConfig(testContext(t), config)
+		require.NoError(t, err)
+		t.Cleanup(pool.Close)
+		s, err := pgxstore.New(pool)
+		require.NoError(t, err)
+		return s
+	}},
+}
 
 func TestPgBouncer(t *testing.T) {
 	require.Equal(t, "transaction", bouncerConfig(t)["pool_mode"], "FLOWHOOK_PGBOUNCER is for tests of transaction mode")
-	source := postgreSQL.migrated(t) // over a direct connection, because of goose's lock
-	direct := postgreSQL.connect(t, source)
-	s := pooledStore(t, source, execMode)
+	for _, of := range pooledStores {
+		t.Run(of.name, func(t *testing.T) {
+			source := postgreSQL.migrated(t) // over a direct connection, because of goose's lock
+			testPooled(t, source, of.open(t, throughPgBouncer(t, source, "default_query_exec_mode=exec")))
+		})
+	}
+}
 
+// By default, pgx prepares statements and expects to find them again. PgBouncer keeps them since
+// version 1.21, if max_prepared_statements is not 0.
+func TestPgBouncer_PreparedStatements(t *testing.T) {
+	kept := bouncerConfig(t)["max_prepared_statements"]
+	for _, of := range pooledStores {
+		t.Run(of.name, func(t *testing.T) {
+			source := postgreSQL.migrated(t)
+			pooled := throughPgBouncer(t, source, "")
+			if kept != "" && kept != "0" {
+				testPooled(t, source, of.open(t, pooled))
+				return
+			}
+			// Each store has a client connection. PgBouncer uses the same server connection for both.
+			require.NoError(t, signIn(t, of.open(t, pooled)))
+			require.ErrorContains(t, signIn(t, of.open(t, pooled)), "42P05", "the first has prepared this statement")
+		})
+	}
+}
+
+// testPooled tests a store that uses the source through PgBouncer.
+func testPooled(t *testing.T, source string, s store) {
+	direct := postgreSQL.connect(t, source)
 	t.Run("conformance", func(t *testing.T) {
 		storetest.Run(t, func(*testing.T) (flowhook.Store, func() string) { return s, rand.Text })
 	})
@@ -53,7 +101,7 @@ func TestPgBouncer(t *testing.T) {
 		require.Error(t, err)
 		requireNone(t, s, again.ID)
 	})
-	// PgBouncer ends a canceled transaction shortly after its client has gone.
+	// PgBouncer ends a transaction shortly after its client has gone.
 	for what, query := range map[string]string{
 		"a transaction is open": postgreSQL.openTransactions,
 		"a lock is held": "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' " +
@@ -68,34 +116,13 @@ func TestPgBouncer(t *testing.T) {
 	}
 }
 
-// By default, pgx prepares statements and expects to find them again. PgBouncer keeps them since
-// version 1.21, if max_prepared_statements is set.
-func TestPgBouncer_PreparedStatements(t *testing.T) {
-	source := postgreSQL.migrated(t)
-	// The two stores have a client connection each, and PgBouncer takes the same one to the server for both.
-	first, second := pooledStore(t, source, ""), pooledStore(t, source, "")
-	require.NoError(t, signIn(t, first))
-	err := signIn(t, second)
-
-	if kept := bouncerConfig(t)["max_prepared_statements"]; kept == "" || kept == "0" {
-		require.ErrorContains(t, err, "42P05", "a statement with this name has been prepared by the first")
-		return
-	}
-	require.NoError(t, err)
-	for range testkit.Times(t, 50) {
-		requireOneSession(t, first)
-	}
-}
-
-// pooledStore returns a store that uses the source through PgBouncer.
-func pooledStore(t *testing.T, source, parameters string) *sqlstore.Store {
+// throughPgBouncer returns the URL of the source's database through PgBouncer.
+func throughPgBouncer(t *testing.T, source, parameters string) string {
 	t.Helper()
 	u, err := url.Parse(testkit.PgBouncer(t, source))
 	require.NoError(t, err)
 	u.RawQuery = parameters
-	s, err := sqlstore.New(postgreSQL.connect(t, u.String()), sqlstore.PostgreSQL)
-	require.NoError(t, err)
-	return s
+	return u.String()
 }
 
 // bouncerConfig returns the settings of PgBouncer by their names. Its console knows only the simple

@@ -85,8 +85,9 @@ func NewWithOptions(pool *pgxpool.Pool, o Options) (*Store, error) {
 // call's context: it is rolled back at once, and Transaction returns an error whatever fn returned.
 // A deadlock, or a lock that is not available in time, is [ErrConflict].
 //
-// If ctx ends, the connection is closed, as pgx does when the context of a statement ends. A commit
-// or rollback outlasts ctx by at most Options.AnswerTimeout. If the database does not answer by
+// If ctx ends while fn goes on, the connection is closed within 100 milliseconds, or at once if a
+// statement is running, as pgx does. A commit or rollback outlasts ctx by at most
+// Options.AnswerTimeout. If the database does not answer by
 // then, or the connection is lost, the connection is dropped, and a commit returns
 // [ErrUnknownOutcome].
 func (s *Store) Transaction(ctx context.Context, identityID string, fn func(ctx context.Context) error) error {

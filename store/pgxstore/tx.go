@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -23,11 +24,15 @@ type tx struct {
 	database *database
 	ctx      context.Context // statements end with it
 
-	mu   sync.Mutex // makes statements take turns, and guards what follows
-	conn *pgxpool.Conn
-	tx   pgx.Tx // nil until the transaction has begun
-	over bool   // it is committed, or rolled back
+	mu    sync.Mutex // makes statements take turns, and guards what follows
+	conn  *pgxpool.Conn
+	tx    pgx.Tx      // nil until the transaction has begun
+	over  bool        // it is committed, or rolled back
+	abort *time.Timer // closes the connection; nil until Abort
 }
+
+// abortDelay is how long a statement may take to notice that its context has ended.
+const abortDelay = 100 * time.Millisecond
 
 const begin = "begin isolation level read committed"
 
@@ -166,6 +171,7 @@ func (t *tx) Commit() error {
 	if t.tx == nil {
 		return nil
 	}
+	closed := t.tx.Conn().IsClosed() // pgx also says so of a connection that it loses now
 	ctx, cancel := t.limited()
 	defer cancel()
 	err := t.tx.Commit(ctx)
@@ -177,7 +183,7 @@ func (t *tx) Commit() error {
 		return errors.Join(relational.ErrOver, err)
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w (waited %v)", ErrUnknownOutcome, t.database.options.AnswerTimeout)
-	case lost(err) && !pgconn.SafeToRetry(err) && !errors.Is(err, pgx.ErrTxClosed):
+	case lost(err) && !closed && !errors.Is(err, pgx.ErrTxClosed):
 		return fmt.Errorf("%w (%v)", ErrUnknownOutcome, err)
 	}
 	return err
@@ -202,13 +208,14 @@ func (t *tx) rollback() {
 }
 
 // Abort implements [relational.Tx]. A statement of the host's may be using the connection, which is
-// not safe for concurrent use, except that it can be closed below. PostgreSQL then rolls back.
+// not safe for concurrent use, except that it can be closed below. PostgreSQL then rolls back. If
+// Close is called first, the connection is free, and can be rolled back and used again.
 func (t *tx) Abort() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.tx != nil && !t.over {
-		t.over = true
-		t.conn.Conn().PgConn().Conn().Close()
+		wire := t.conn.Conn().PgConn().Conn()
+		t.abort = time.AfterFunc(abortDelay, func() { wire.Close() })
 	}
 }
 
@@ -217,6 +224,9 @@ func (t *tx) Abort() {
 func (t *tx) Close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.abort != nil && !t.abort.Stop() {
+		t.over = true // by the end of the connection
+	}
 	t.rollback()
 	if t.conn != nil {
 		t.conn.Release()
