@@ -3,6 +3,11 @@
 // root of the repository:
 //
 //	go -C examples/ownsessions run .
+//
+// It keeps users and sessions in memory or, with -postgres, in a PostgreSQL database. There it
+// creates its tables:
+//
+//	go -C examples/ownsessions run . -postgres postgres://user:password@127.0.0.1:5432/database
 package main
 
 import (
@@ -43,23 +48,45 @@ type refusal string
 
 func (r refusal) Error() string { return string(r) }
 
+// A database stores users, sessions and the tokens of emailed links. memory and postgres are
+// databases.
+type database interface {
+	flowhook.Store
+	flowhook.TokenStore
+	sessionRows
+
+	// User returns a user, or the zero user if there is none.
+	User(ctx context.Context, name string) (user, error)
+
+	// SaveUser inserts a user, or replaces the one with this name.
+	SaveUser(ctx context.Context, u user) error
+}
+
+// A user is a row of the users table. Its name is the ID of the identity.
+type user struct {
+	Name, Email, Motto string
+	Verified           bool
+	Salt, Hash         []byte
+}
+
+// A store is what flowhook needs: a database whose sessions can be revoked.
+type store struct {
+	database
+	flowhook.SessionRevoker
+}
+
 type service struct {
 	*flowhook.Pipeline
-	db       *database
+	db       database
 	sessions signIns
 }
 
 // newService returns the service with the hooks in cfg.
-func newService(cfg *flowhook.Config, base string, courier flowhook.Courier) (*service, error) {
-	db := newDatabase()
+func newService(cfg *flowhook.Config, db database, base string, courier flowhook.Courier) (*service, error) {
 	s := &service{db: db, sessions: newSignIns(db)}
-	store := struct {
-		*database
-		flowhook.SessionRevoker
-	}{db, s.sessions}
 	var err error
 	s.Pipeline, err = flowhook.New(cfg, flowhook.Options{
-		Store: store, Issue: s.sessions.issue, Courier: courier, VerificationURL: base + "/verification",
+		Store: store{db, s.sessions}, Issue: s.sessions.issue, Courier: courier, VerificationURL: base + "/verification",
 		Serves: []flowhook.Point{
 			{Flow: flowhook.Registration, Strategy: flowhook.Password},
 			{Flow: flowhook.Login, Strategy: flowhook.Password},
@@ -85,8 +112,8 @@ func (s *service) handler() http.Handler {
 			"<form method=post><button>This address is mine</button></form>")
 	})
 	mux.HandleFunc("GET /whoami", s.whoami)
-	mux.Handle("GET /visits", s.sessions.LoadAndSave(http.HandlerFunc(s.visits)))
-	return http.NewCrossOriginProtection().Handler(http.MaxBytesHandler(mux, 1<<16))
+	mux.HandleFunc("GET /visits", s.visits)
+	return http.NewCrossOriginProtection().Handler(http.MaxBytesHandler(s.sessions.LoadAndSave(mux), 1<<16))
 }
 
 func (s *service) register(w http.ResponseWriter, r *http.Request) {
@@ -130,7 +157,7 @@ func (s *service) login(w http.ResponseWriter, r *http.Request) {
 
 func (s *service) settings(w http.ResponseWriter, r *http.Request) {
 	x := flowhook.MustFromContext(r.Context())
-	session, err := s.sessions.find(r)
+	session, err := s.sessions.find(r.Context())
 	if err != nil {
 		answer(w, false, err, "")
 		return
@@ -175,7 +202,7 @@ func (s *service) change(ctx context.Context, x *flowhook.Exchange, name string,
 }
 
 func (s *service) whoami(w http.ResponseWriter, r *http.Request) {
-	session, err := s.sessions.find(r)
+	session, err := s.sessions.find(r.Context())
 	if err != nil {
 		answer(w, false, err, "")
 		return
@@ -236,23 +263,33 @@ func (terminal) Send(_ context.Context, m flowhook.Message) error {
 
 func main() {
 	addr := flag.String("addr", "127.0.0.1:8080", "the address to listen on")
+	url := flag.String("postgres", "", "the URL of a PostgreSQL database; without one, everything is in memory")
 	flag.Parse()
-	if err := run(*addr); err != nil {
+	if err := run(*addr, *url); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(addr string) error {
+func run(addr, postgresURL string) error {
 	cfg, err := flowhook.LoadConfig("auth.yml")
 	if err != nil {
 		return err
+	}
+	db := database(newMemory())
+	if postgresURL != "" {
+		p, err := openPostgres(context.Background(), postgresURL)
+		if err != nil {
+			return err
+		}
+		defer p.db.Close()
+		db = p
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err
 	}
 	base := "http://" + l.Addr().String()
-	s, err := newService(cfg, base, terminal{})
+	s, err := newService(cfg, db, base, terminal{})
 	if err != nil {
 		return err
 	}

@@ -10,51 +10,27 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// sessionTable adapts the database to scs. scs passes its context on, and with it the transaction.
-type sessionTable struct{ d *database }
+// errEnded means that a session has ended, such as by revoke_active_sessions.
+var errEnded = errors.New("the session has ended")
+
+// sessionRows is a table of sessions. Its methods run in the transaction that ctx carries, if any.
+// The row of an ended session is kept until it would have expired: CommitCtx returns errEnded for
+// it, so that a request that began before cannot write the session back.
+type sessionRows interface {
+	FindCtx(ctx context.Context, token string) (data []byte, found bool, err error)
+	CommitCtx(ctx context.Context, token string, data []byte, expiry time.Time) error
+	DeleteCtx(ctx context.Context, token string) error
+	AllCtx(ctx context.Context) (map[string][]byte, error)
+}
+
+// A sessionTable is a scs.Store. scs calls the methods with a context, but requires the others.
+type sessionTable struct{ sessionRows }
 
 var (
 	_ scs.CtxStore         = sessionTable{}
 	_ scs.IterableCtxStore = sessionTable{}
 )
 
-func (s sessionTable) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
-	all, err := rows(ctx, s.d, sessions)
-	row, ok := all[token]
-	return row.data, ok && row.alive(), err
-}
-
-func (r sessionRow) alive() bool { return !r.ended && time.Now().Before(r.expiry) }
-
-// CommitCtx saves a session unless it has ended. scs writes a session back when the response
-// begins, which would otherwise restore a session that was revoked meanwhile.
-func (s sessionTable) CommitCtx(ctx context.Context, token string, data []byte, expiry time.Time) error {
-	return put(ctx, s.d, sessions, token, func(was sessionRow) sessionRow {
-		if was.ended {
-			return was
-		}
-		return sessionRow{data: data, expiry: expiry}
-	})
-}
-
-func (s sessionTable) DeleteCtx(ctx context.Context, token string) error {
-	return put(ctx, s.d, sessions, token, func(was sessionRow) sessionRow {
-		return sessionRow{expiry: was.expiry, ended: true}
-	})
-}
-
-func (s sessionTable) AllCtx(ctx context.Context) (map[string][]byte, error) {
-	all, err := rows(ctx, s.d, sessions)
-	alive := map[string][]byte{}
-	for token, row := range all {
-		if row.alive() {
-			alive[token] = row.data
-		}
-	}
-	return alive, err
-}
-
-// scs requires these methods, but calls those with a context.
 func (s sessionTable) Find(token string) ([]byte, bool, error) {
 	return s.FindCtx(context.Background(), token)
 }
@@ -64,66 +40,80 @@ func (s sessionTable) Commit(token string, data []byte, expiry time.Time) error 
 }
 
 // signIns are the service's own sessions: scs sessions with the signed-in user.
-type signIns struct{ *scs.SessionManager }
+//
+// The embedded SessionManager is the one of LoadAndSave. It stores a session when the response
+// begins, even that of an error, and outside any transaction. So issue uses the second one. Both
+// have the same store and the same cookie, but each has its own data in a context.
+type signIns struct {
+	*scs.SessionManager
+	second *scs.SessionManager
+	rows   sessionRows
+}
 
 const userKey = "user"
 
-func newSignIns(d *database) signIns {
-	m := scs.New()
-	m.Store = sessionTable{d}
-	m.Cookie.Name = "__Host-session"
-	m.Cookie.Secure = true
-	return signIns{m}
+func newSignIns(rows sessionRows) signIns {
+	manager := func() *scs.SessionManager {
+		m := scs.New()
+		m.Store = sessionTable{rows}
+		m.Cookie.Name = "__Host-session"
+		m.Cookie.Secure = true
+		return m
+	}
+	s := signIns{manager(), manager(), rows}
+	report := s.ErrorFunc
+	s.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {
+		if !errors.Is(err, errEnded) { // else scs keeps its cookie back, and the response goes on
+			report(w, r, err)
+		}
+	}
+	return s
 }
 
-// issue signs x.Identity in. It is Options.Issue, and login calls it in its save.
+// issue signs x.Identity in. It is Options.Issue, and login calls it in its save. The route must be
+// below LoadAndSave.
 //
-// It stores the session in the transaction of ctx and adds the cookie to the staged response, so
-// that a failure undoes both. scs itself stores a session outside any transaction as soon as the
-// response begins, even that of an error. So the routes that sign in must be outside LoadAndSave,
-// and issue creates a new session.
+// The new session has a new token and what the handler has put into the session before. What it
+// puts later is dropped, because the old session has ended. The rows are written in the transaction
+// of ctx, and the cookie is in the staged response, so that a failure undoes both.
 func (s signIns) issue(ctx context.Context, x *flowhook.Exchange) error {
-	fresh, err := s.Load(ctx, "")
-	switch {
+	switch loaded, err := s.Load(ctx, ""); {
 	case err != nil:
 		return err
-	case fresh == ctx:
-		return errors.New("routes that sign in must not be wrapped in LoadAndSave")
+	case loaded != ctx:
+		return errors.New("routes that sign in must be wrapped in LoadAndSave")
 	}
-	if err := s.end(ctx, x); err != nil { // the new session replaces the old one
+	// If the session is new, this gives it a token, which LoadAndSave would use after a failure.
+	old, _, err := s.Commit(ctx)
+	if err != nil && !errors.Is(err, errEnded) {
 		return err
 	}
-	s.Put(fresh, userKey, x.Identity.ID)
-	token, expiry, err := s.Commit(fresh)
+	fresh, err := s.second.Load(ctx, old) // empty if the old session has ended
 	if err != nil {
 		return err
 	}
-	s.WriteSessionCookie(fresh, x.Writer, token, expiry)
+	if user := s.second.GetString(fresh, userKey); user != "" && user != x.Identity.ID {
+		if err := s.second.Clear(fresh); err != nil {
+			return err
+		}
+	}
+	if err := s.second.RenewToken(fresh); err != nil { // also deletes the old row
+		return err
+	}
+	s.second.Put(fresh, userKey, x.Identity.ID)
+	token, expiry, err := s.second.Commit(fresh)
+	if err != nil {
+		return err
+	}
+	s.second.WriteSessionCookie(fresh, x.Writer, token, expiry)
 	now := time.Now()
 	x.Session = &flowhook.Session{ID: token, IdentityID: x.Identity.ID, AuthenticatedAt: now, IssuedAt: now,
 		ExpiresAt: expiry}
 	return nil
 }
 
-// end deletes the session of the request, if any.
-func (s signIns) end(ctx context.Context, x *flowhook.Exchange) error {
-	c, err := x.Request.Cookie(s.Cookie.Name)
-	if err != nil {
-		return nil
-	}
-	return s.Store.(scs.CtxStore).DeleteCtx(ctx, c.Value)
-}
-
-// find returns the session of a request, or flowhook.ErrNoSession.
-func (s signIns) find(r *http.Request) (*flowhook.Session, error) {
-	c, err := r.Cookie(s.Cookie.Name)
-	if err != nil {
-		return nil, flowhook.ErrNoSession
-	}
-	ctx, err := s.Load(r.Context(), c.Value)
-	if err != nil {
-		return nil, err
-	}
+// find returns the session of a request below LoadAndSave, or flowhook.ErrNoSession.
+func (s signIns) find(ctx context.Context) (*flowhook.Session, error) {
 	name := s.GetString(ctx, userKey)
 	if name == "" {
 		return nil, flowhook.ErrNoSession
@@ -153,7 +143,7 @@ func (s signIns) DeleteSessions(ctx context.Context, identityID, exceptID string
 		return flowhook.ErrNotFound
 	}
 	for _, token := range tokens {
-		if err := s.Store.(scs.CtxStore).DeleteCtx(ctx, token); err != nil {
+		if err := s.rows.DeleteCtx(ctx, token); err != nil {
 			return err
 		}
 	}

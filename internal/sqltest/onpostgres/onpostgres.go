@@ -161,12 +161,13 @@ func cleanUp(ctx context.Context, store *sqlstore.Store, every time.Duration) {
 }
 
 // mariaDBConfig returns the configuration with this DSN:
-// user:password@tcp(host:3306)/database?parseTime=true&timeout=10s&readTimeout=60s&writeTimeout=10s.
+// user:password@tcp(host:3306)/database?interpolateParams=true&parseTime=true&timeout=10s&readTimeout=60s&writeTimeout=10s.
 func mariaDBConfig(user, password, address, database string) *mysql.Config {
 	config := mysql.NewConfig()
 	config.User, config.Passwd = user, password
 	config.Net, config.Addr, config.DBName = "tcp", address, database
-	config.ParseTime = true // for goose's lock
+	config.InterpolateParams = true // else each statement takes two round trips
+	config.ParseTime = true         // for goose's lock
 	config.Timeout = 10 * time.Second
 	config.ReadTimeout = 60 * time.Second // longer than innodb_lock_wait_timeout (50 s by default)
 	config.WriteTimeout = 10 * time.Second

@@ -10,11 +10,10 @@ import (
 	"github.com/flowhook/flowhook/store/memstore"
 )
 
-// A database stores the service's users and sessions in memory. It uses the transactions of a
-// memstore, which also stores the verification tokens; the memstore's own sessions are deliberately
-// not exposed. A service with an SQL database has a *sql.Tx in the context instead and needs
-// nothing of this file.
-type database struct {
+// A memory is a database in memory. It uses the transactions of a memstore, which also stores the
+// verification tokens; the memstore's own sessions are deliberately not exposed. A service with an
+// SQL database has a *sql.Tx in the context instead and needs nothing of this file.
+type memory struct {
 	flowhook.Store
 	flowhook.TokenStore
 
@@ -28,15 +27,7 @@ type tables struct {
 	sessions map[string]sessionRow // by token
 }
 
-// A user is a row of the users table. Its name is the ID of the identity.
-type user struct {
-	Name, Email, Motto string
-	Verified           bool
-	Salt, Hash         []byte
-}
-
-// A sessionRow is a session of scs. The row of an ended session is kept until it would have
-// expired, so that a request that began before cannot write the session back.
+// A sessionRow is a session of scs.
 type sessionRow struct {
 	data   []byte
 	expiry time.Time
@@ -45,16 +36,16 @@ type sessionRow struct {
 
 func newTables() tables { return tables{users: map[string]user{}, sessions: map[string]sessionRow{}} }
 
-func newDatabase() *database {
+func newMemory() *memory {
 	m := memstore.New()
-	return &database{Store: m, TokenStore: m, tables: newTables()}
+	return &memory{Store: m, TokenStore: m, tables: newTables()}
 }
 
 type writtenKey struct{} // context key of a transaction's *tables
 
 // Transaction keeps the rows that fn writes separate until the memstore has committed. It locks the
 // database in between, so that both change at once for everyone else.
-func (d *database) Transaction(ctx context.Context, identityID string, fn func(ctx context.Context) error) error {
+func (d *memory) Transaction(ctx context.Context, identityID string, fn func(ctx context.Context) error) error {
 	if ctx.Value(writtenKey{}) != nil { // joins the outer transaction
 		return d.Store.Transaction(ctx, identityID, fn)
 	}
@@ -80,15 +71,15 @@ func (d *database) Transaction(ctx context.Context, identityID string, fn func(c
 }
 
 // apply writes the rows of a transaction. The caller holds d.mu.
-func (d *database) apply(written tables, now time.Time) {
+func (d *memory) apply(written tables, now time.Time) {
 	maps.Copy(d.users, written.users)
 	maps.Copy(d.sessions, written.sessions)
 	maps.DeleteFunc(d.sessions, func(_ string, row sessionRow) bool { return !now.Before(row.expiry) })
 }
 
 // put replaces a row with the result of change, in the transaction of ctx or, without one, at once.
-func put[T any](ctx context.Context, d *database, table func(t *tables) map[string]T, key string,
-	change func(was T) T) error {
+func put[T any](ctx context.Context, d *memory, table func(t *tables) map[string]T, key string,
+	change func(was T) (T, error)) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -101,12 +92,15 @@ func put[T any](ctx context.Context, d *database, table func(t *tables) map[stri
 			was = row
 		}
 	}
-	table(to)[key] = change(was)
-	return nil
+	row, err := change(was)
+	if err == nil {
+		table(to)[key] = row
+	}
+	return err
 }
 
 // rows returns a copy of a table as the transaction of ctx sees it.
-func rows[T any](ctx context.Context, d *database, table func(t *tables) map[string]T) (map[string]T, error) {
+func rows[T any](ctx context.Context, d *memory, table func(t *tables) map[string]T) (map[string]T, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -122,12 +116,45 @@ func rows[T any](ctx context.Context, d *database, table func(t *tables) map[str
 func users(t *tables) map[string]user          { return t.users }
 func sessions(t *tables) map[string]sessionRow { return t.sessions }
 
-// User returns a user, or the zero user if there is none.
-func (d *database) User(ctx context.Context, name string) (user, error) {
+func (d *memory) User(ctx context.Context, name string) (user, error) {
 	all, err := rows(ctx, d, users)
 	return all[name], err
 }
 
-func (d *database) SaveUser(ctx context.Context, u user) error {
-	return put(ctx, d, users, u.Name, func(user) user { return u })
+func (d *memory) SaveUser(ctx context.Context, u user) error {
+	return put(ctx, d, users, u.Name, func(user) (user, error) { return u, nil })
+}
+
+func (r sessionRow) alive() bool { return !r.ended && time.Now().Before(r.expiry) }
+
+func (d *memory) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
+	all, err := rows(ctx, d, sessions)
+	row, ok := all[token]
+	return row.data, ok && row.alive(), err
+}
+
+func (d *memory) CommitCtx(ctx context.Context, token string, data []byte, expiry time.Time) error {
+	return put(ctx, d, sessions, token, func(was sessionRow) (sessionRow, error) {
+		if was.ended {
+			return was, errEnded
+		}
+		return sessionRow{data: data, expiry: expiry}, nil
+	})
+}
+
+func (d *memory) DeleteCtx(ctx context.Context, token string) error {
+	return put(ctx, d, sessions, token, func(was sessionRow) (sessionRow, error) {
+		return sessionRow{expiry: was.expiry, ended: true}, nil
+	})
+}
+
+func (d *memory) AllCtx(ctx context.Context) (map[string][]byte, error) {
+	all, err := rows(ctx, d, sessions)
+	alive := map[string][]byte{}
+	for token, row := range all {
+		if row.alive() {
+			alive[token] = row.data
+		}
+	}
+	return alive, err
 }
