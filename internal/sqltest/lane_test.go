@@ -39,6 +39,7 @@ func (l *lane) FailNow() {
 func newLane(t testing.TB, s system, c call, source string, outbox bool) *lane {
 	t.Helper()
 	db := s.database.connect(t, source+s.options)
+	db.SetMaxOpenConns(1) // a server has few connections for all lanes
 	l := &lane{TB: t, call: c, system: s, counter: counter{s.database, db}}
 	l.direct = newApp(t, sqlPool{db, s.database}, patience, outbox)
 	l.proxy, l.source = s.database.through(t, source+s.options)

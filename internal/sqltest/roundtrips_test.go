@@ -8,9 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// roundTrips are the most round trips of the calls on each system, without a statement for the email of
-// a registration. A login and a registration have one INSERT of the host's, and a redemption one
-// UPDATE.
+// roundTrips are the most round trips of the calls on each system, without a statement for the
+// email of a registration. A login and a registration have one INSERT of the host's, and a
+// redemption one UPDATE.
 var roundTrips = map[string]map[string]int{
 	"sqlstore on PostgreSQL": {"login": 6, "login with an old cookie": 6, "registration": 6,
 		"logout": 1, "logout in Complete": 4, "redeem": 5, "session read": 1},
