@@ -23,15 +23,28 @@ var rootSteps = []step{
 	{name: "acceptance tests", args: []string{"-timeout=3m", "./internal/acceptance"}},
 }
 
-// targets are all packages that are changed. sqlstore needs PostgreSQL and MariaDB: without them,
-// its tests fail before the first change.
+// targets are all packages that are changed. The SQL stores need PostgreSQL and MariaDB: without them,
+// their tests fail before the first change.
 var targets = []target{
 	{dir: "store/memstore", steps: []step{{name: "its own tests", args: []string{"-timeout=30s", "./store/memstore"}}}},
+	{dir: "store/internal/relational", steps: append([]step{
+		{name: "its own tests", args: []string{"-timeout=30s", "./store/internal/relational"}}, pgxStep}, sqlSteps...)},
 	{dir: "store/sqlstore", steps: sqlSteps},
+	{dir: "store/pgxstore", steps: []step{pgxStep, {
+		name: "its calls", module: "internal/sqltest",
+		env:  []string{"FLOWHOOK_NO_SKIP=1"},
+		args: []string{"-timeout=2m", "-run=/pgxstore", "."},
+	}}},
 	{dir: ".", steps: rootSteps},
 	{dir: "internal/letter", steps: rootSteps},
 	{dir: "internal/stage", steps: rootSteps},
 	{dir: "internal/token", steps: rootSteps},
+}
+
+var pgxStep = step{
+	name: "pgxstore's own tests", module: "store/pgxstore",
+	env:  []string{"FLOWHOOK_NO_SKIP=1"},
+	args: []string{"-timeout=1m", "."},
 }
 
 var sqlSteps = []step{
