@@ -100,6 +100,7 @@ type builder struct {
 	secrets    []string   // of Options, or else of the file
 	entries    []*conf.Entry
 	hooks      map[*conf.Entry]Hook // what runs for each entry
+	found      []found              // what the host's hooks report about themselves
 	plan       *Plan
 	problems   []*ConfigError
 	badURL     bool // the file's verification URL is reported

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/flowhook/flowhook/internal/check"
+	"github.com/flowhook/flowhook/internal/conf"
 )
 
 // A Severity is how much a [Finding] matters.
@@ -94,12 +95,16 @@ func (p *Pipeline) check(cfg *Config) []Finding {
 	return found
 }
 
+// A found finding is about an entry, or about a setting if entry is nil.
+type found struct {
+	entry *conf.Entry
+	Finding
+}
+
 // check adds the findings to the plan, and makes problems of those that are errors.
 func (b *builder) check() {
+	all := b.found
 	for _, f := range b.rules().Findings() {
-		if Severity(f.Severity) != SeverityError && slices.Contains(b.Accept, f.Rule) {
-			continue
-		}
 		at := location{path: f.Option}
 		switch {
 		case f.Node != nil:
@@ -107,16 +112,22 @@ func (b *builder) check() {
 		case f.Hook != nil:
 			at = entryPlace(f.Hook)
 		}
-		finding := Finding{at.pos, at.path, Severity(f.Severity), f.Rule, f.Text, f.Hint}
-		b.plan.findings = append(b.plan.findings, finding)
-		if f.Hook != nil {
-			b.plan.about[f.Hook] = append(b.plan.about[f.Hook], finding)
+		all = append(all, found{f.Hook, Finding{at.pos, at.path, Severity(f.Severity), f.Rule, f.Text, f.Hint}})
+	}
+	slices.SortStableFunc(all, func(x, y found) int {
+		return cmp.Or(cmp.Compare(b.part(x.Finding), b.part(y.Finding)),
+			cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column),
+			cmp.Compare(secretNumber(x.Finding), secretNumber(y.Finding)))
+	})
+	for _, f := range all {
+		if f.Severity != SeverityError && slices.Contains(b.Accept, f.Rule) {
+			continue
+		}
+		b.plan.findings = append(b.plan.findings, f.Finding)
+		if f.entry != nil {
+			b.plan.about[f.entry] = append(b.plan.about[f.entry], f.Finding)
 		}
 	}
-	slices.SortStableFunc(b.plan.findings, func(x, y Finding) int {
-		return cmp.Or(cmp.Compare(b.part(x), b.part(y)), cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column),
-			cmp.Compare(secretNumber(x), secretNumber(y)))
-	})
 	for _, f := range b.plan.findings {
 		if f.Severity == SeverityError || b.Strict && f.Severity == SeverityWarning {
 			b.wrong(location{f.Position, f.Path}, f.Hint, "%s", f.Problem).rule = f.Rule

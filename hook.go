@@ -110,7 +110,7 @@ func (p Point) String() string {
 // Run is called concurrently, because one Hook serves all requests. The exchange is not shared:
 // only the goroutine that Run was called on may use it, and only until Run returns.
 //
-// A Hook may also implement [Describer] and [Placer].
+// A Hook may also implement [Describer], [Placer] and [Finder].
 type Hook interface {
 	Run(ctx context.Context, x *Exchange) error
 }
@@ -132,6 +132,16 @@ type Describer interface {
 // that is useless once everything is saved moves itself to BeforePersist.
 type Placer interface {
 	Place(p Point) Phase
+}
+
+// A Finder is a hook that knows what may surprise the reader of its entry. It is optional for a Hook.
+// Findings returns it for the point at which the hook runs; [Config.Check], [New] and the hook page
+// show it. Rule is a word of the hook's own: a finding "no-retry" of a hook "crm" has the rule
+// "crm/no-retry". Path may name a key of the entry's config, such as "auth.type"; the finding is then
+// shown at that key, and otherwise at the hook's name. Position is ignored. A finding with
+// SeverityError is an error of New.
+type Finder interface {
+	Findings(p Point) []Finding
 }
 
 // A HookFactory returns the hook for one entry of the file. [New], each [Pipeline.Reload] and

@@ -221,15 +221,14 @@ func (b *builder) put(e *conf.Entry, h Hook) {
 	if h == nil {
 		return
 	}
+	if !b.askAll(e, h) {
+		return
+	}
 	r, redirects := h.(*redirect)
 	if redirects {
 		e.Target, e.TargetAt, e.FollowsReturnTo = target.Shown(r.to), r.at, r.follows
 	} else if e.Timeout > 0 { // a redirect answers at once, however busy the machine is
 		h = &timed{h, e.Timeout}
-	}
-	if err := b.describe(e, h); err != nil {
-		b.wrongEntry(e, "", "Describe of hook %q: %v", e.Name(), err).Err = err
-		return
 	}
 	if b.Wrap != nil {
 		wrapped, err := guarded(func() (Hook, error) { return b.Wrap(pointOf(e), e.Name(), &judged{h}), nil })
@@ -247,18 +246,38 @@ func (b *builder) put(e *conf.Entry, h Hook) {
 	b.entries, b.hooks[e] = append(b.entries, e), h
 }
 
-// describe asks a hook of the host's own for its description.
-func (b *builder) describe(e *conf.Entry, h Hook) error {
-	if t, ok := h.(*timed); ok {
-		h = t.Hook
+// askAll asks a hook of the host's own for its description and its findings.
+func (b *builder) askAll(e *conf.Entry, h Hook) (ok bool) {
+	if d, ok := h.(Describer); ok {
+		text, err := guarded(func() (string, error) { return d.Describe(), nil })
+		if err != nil {
+			b.wrongEntry(e, "", "Describe of hook %q: %v", e.Name(), err).Err = err
+			return false
+		}
+		e.Description = text
 	}
-	d, ok := h.(Describer)
+	finder, ok := h.(Finder)
 	if !ok {
-		return nil
+		return true
 	}
-	text, err := guarded(func() (string, error) { return d.Describe(), nil })
-	e.Description = text
-	return err
+	reported, err := guarded(func() ([]Finding, error) { return finder.Findings(pointOf(e)), nil })
+	if err != nil {
+		b.wrongEntry(e, "", "Findings of hook %q: %v", e.Name(), err).Err = err
+		return false
+	}
+	for _, f := range reported {
+		if f.Rule == "" || f.Problem == "" || f.Severity < SeverityNote || f.Severity > SeverityError {
+			b.wrongEntry(e, "", "Findings of hook %q: a finding needs a rule, a problem and a severity", e.Name())
+			return false
+		}
+		at := entryPlace(e)
+		if v := e.Config.At(f.Path); v.Node != nil {
+			at = b.at(v)
+		}
+		f.Position, f.Path, f.Rule = at.pos, at.path, e.Name()+"/"+f.Rule
+		b.found = append(b.found, found{e, f})
+	}
+	return true
 }
 
 // guarded calls the host's code, and makes an error of a panic.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/flowhook/flowhook/internal/check"
@@ -80,7 +81,8 @@ type Options struct {
 
 	// Accept lists the rules of findings that are intended, such as "signs-out". New and Reload do
 	// not log these findings, Check and Plan.Findings do not return them, and Strict does not make
-	// them errors. An unknown rule is an error of New. Errors cannot be accepted, so the rule
+	// them errors. Rules of hooks that implement Finder begin with the name of the hook, as in
+	// "crm/no-retry". An unknown rule is an error of New. Errors cannot be accepted, so the rule
 	// "invalid" is an error, too.
 	Accept []string
 
@@ -131,7 +133,7 @@ func (b *builder) checkOptions() {
 		switch {
 		case rule == "invalid":
 			b.wrong(option("Accept[%d]", i), "correct the configuration", "errors cannot be accepted")
-		case !slices.Contains(check.Rules, rule):
+		case !slices.Contains(check.Rules, rule) && !b.ruleOfHook(rule):
 			problem, hint := spell.Unknown("rule", rule, check.Rules, "")
 			b.wrong(option("Accept[%d]", i), hint, "%s", problem)
 		}
@@ -155,6 +157,13 @@ func (b *builder) checkOptions() {
 	if b.RecoveryURL != "" {
 		b.checkURL(b.RecoveryURL, Recovery, location{path: "Options.RecoveryURL"})
 	}
+}
+
+// ruleOfHook reports whether a rule is one of a hook of the host's own; see Finder.
+func (b *builder) ruleOfHook(rule string) bool {
+	name, _, ok := strings.Cut(rule, "/")
+	return ok && (b.Hooks[name] != nil ||
+		slices.ContainsFunc(b.entries, func(e *conf.Entry) bool { return e.Custom() && e.Name() == name }))
 }
 
 // checkServes returns what is wrong with a point of Options.Serves, and the fix; "" if nothing is.

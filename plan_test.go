@@ -119,6 +119,113 @@ func TestPlan_Describer(t *testing.T) {
 	require.ErrorContains(t, err, `Describe of hook "gate": panic: startled`)
 }
 
+// A finder is a hook of the host that implements Finder.
+type finder struct {
+	find func(p flowhook.Point) []flowhook.Finding
+}
+
+func (finder) Run(context.Context, *flowhook.Exchange) error { return nil }
+
+func (f finder) Place(flowhook.Point) flowhook.Phase { return flowhook.BeforePersist }
+
+func (f finder) Findings(p flowhook.Point) []flowhook.Finding { return f.find(p) }
+
+// withFinder returns the options with a factory for the hook "crm".
+func withFinder(find func(p flowhook.Point) []flowhook.Finding) flowhook.Options {
+	opts := flowtest.AnyOptions()
+	opts.Secrets = nil // they have a finding
+	opts.Hooks = map[string]flowhook.HookFactory{
+		"crm": func(_ flowhook.Point, decode func(any) error) (flowhook.Hook, error) {
+			var config struct {
+				Auth struct{ Type string }
+			}
+			return finder{find}, decode(&config)
+		},
+	}
+	return opts
+}
+
+func TestFinder(t *testing.T) {
+	const text = "selfservice: {login: {after: [{hook: crm, timeout: 1s, config: {auth: {type: basic}}}]}}"
+	var at flowhook.Point
+	one := flowhook.Finding{Path: "auth.type", Severity: flowhook.SeverityWarning, Rule: "basic",
+		Problem: "sends a password", Hint: "sign instead"}
+	find := func(p flowhook.Point) []flowhook.Finding {
+		at = p
+		return []flowhook.Finding{one, {Rule: "slow", Problem: "waits", Path: "auth.none"}}
+	}
+	opts := withFinder(find)
+	p, err := flowhook.New(flowtest.Parse(t, text), opts)
+	require.NoError(t, err)
+	require.Equal(t, flowhook.Point{Flow: flowhook.Login, Phase: flowhook.BeforePersist}, at, "where the hook runs")
+	want := []flowhook.Finding{
+		{Position: flowhook.Position{Line: 1, Column: 38}, Path: "selfservice.login.after[0].hook",
+			Rule: "crm/slow", Problem: "waits"},
+		{Position: flowhook.Position{Line: 1, Column: 78}, Path: "selfservice.login.after[0].config.auth.type",
+			Severity: flowhook.SeverityWarning, Rule: "crm/basic", Problem: "sends a password", Hint: "sign instead"},
+	}
+	require.Equal(t, want, p.Plan().Findings())
+	for _, hooks := range p.Plan().Points() {
+		require.Equal(t, want, hooks[0].Findings)
+	}
+
+	t.Run("accepted", func(t *testing.T) {
+		opts := withFinder(find)
+		opts.Accept = []string{"crm/basic", "crm/not_reported_now"}
+		p, err := flowhook.New(flowtest.Parse(t, text), opts)
+		require.NoError(t, err)
+		require.Equal(t, want[:1], p.Plan().Findings())
+		opts.Accept = []string{"crm2/basic"}
+		_, err = flowhook.New(flowtest.Parse(t, text), opts)
+		require.ErrorContains(t, err, `Options.Accept[0]: unknown rule "crm2/basic"`)
+	})
+	t.Run("strict", func(t *testing.T) {
+		opts := withFinder(find)
+		opts.Strict = true
+		_, err := flowhook.New(flowtest.Parse(t, text), opts)
+		require.EqualError(t, err, "1:78: selfservice.login.after[0].config.auth.type: sends a password; sign instead")
+	})
+	t.Run("error", func(t *testing.T) {
+		one := one
+		one.Severity = flowhook.SeverityError
+		opts := withFinder(func(flowhook.Point) []flowhook.Finding { return []flowhook.Finding{one} })
+		opts.Accept = []string{"crm/basic"}
+		_, err := flowhook.New(flowtest.Parse(t, text), opts)
+		require.ErrorContains(t, err, "1:78: selfservice.login.after[0].config.auth.type: sends a password; sign instead")
+	})
+	t.Run("added", func(t *testing.T) {
+		cfg := new(flowhook.Config)
+		cfg.Add(flowtest.LoginGate, "own", finder{find})
+		opts := withFinder(nil)
+		opts.Accept = []string{"own/basic"}
+		p, err := flowhook.New(cfg, opts)
+		require.NoError(t, err)
+		found := p.Plan().Findings()
+		require.Len(t, found, 1)
+		require.Equal(t, "own/slow", found[0].Rule)
+		require.NotZero(t, found[0].Line)
+	})
+	for name, bad := range map[string]flowhook.Finding{
+		"no_rule":    {Problem: "waits"},
+		"no_problem": {Rule: "slow"},
+		"severity":   {Rule: "slow", Problem: "waits", Severity: 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := flowhook.New(flowtest.Parse(t, text), withFinder(func(flowhook.Point) []flowhook.Finding {
+				return []flowhook.Finding{bad}
+			}))
+			require.ErrorContains(t, err, `1:38: selfservice.login.after[0].hook: Findings of hook "crm": `+
+				"a finding needs a rule, a problem and a severity")
+		})
+	}
+	t.Run("panic", func(t *testing.T) {
+		_, err := flowhook.New(flowtest.Parse(t, text), withFinder(func(flowhook.Point) []flowhook.Finding {
+			panic("startled")
+		}))
+		require.ErrorContains(t, err, `Findings of hook "crm": panic: startled`)
+	})
+}
+
 func TestExchange_Position(t *testing.T) {
 	var ran flowhook.Position
 	opts := withGate(gate{flowhook.After, "", &ran})

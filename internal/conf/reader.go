@@ -34,6 +34,14 @@ func (v Value) Get(key string) Value {
 	return Value{}
 }
 
+// At returns the value at a path of keys, such as "auth.type", or a zero Value.
+func (v Value) At(path string) Value {
+	for key := range strings.SplitSeq(path, ".") {
+		v = v.Get(key)
+	}
+	return v
+}
+
 // True reports whether v is the boolean true.
 func (v Value) True() bool {
 	return v.Node != nil && v.Kind == yaml.ScalarNode && v.ShortTag() == "!!bool" && strings.EqualFold(v.Value, "true")
