@@ -26,7 +26,9 @@ const appTable = "CREATE TABLE host (id varchar(64) PRIMARY KEY, v integer NOT N
 // newApp returns an app. Its emails are rows of the host's if outbox is set, and nothing otherwise.
 func newApp(t testing.TB, p pool, answerTimeout time.Duration, outbox bool) *app {
 	t.Helper()
-	a := &app{pool: p, store: p.store(t, answerTimeout)}
+	s, err := p.store(answerTimeout)
+	require.NoError(t, err)
+	a := &app{pool: p, store: s}
 	var cfg flowhook.Config
 	for flow, hooks := range map[flowhook.Flow][]string{
 		flowhook.Login:        {"revoke_active_sessions", "session"},
@@ -40,7 +42,6 @@ func newApp(t testing.TB, p pool, answerTimeout time.Duration, outbox bool) *app
 	if outbox {
 		courier = appCourier{a}
 	}
-	var err error
 	a.pipeline, err = flowhook.New(&cfg, flowhook.Options{
 		Store:           a.store,
 		Courier:         courier,

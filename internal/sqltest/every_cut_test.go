@@ -72,7 +72,7 @@ func (l *lane) coldMessages() []proxy.Message {
 func (l *lane) reopen() {
 	l.Helper()
 	l.pool.close()
-	l.use(l.system.open(l, l.system, l.source, 1))
+	l.use(l.system.pool(l, l.source, 1))
 }
 
 // Whenever the request's context is canceled, before the server gets a message or after it has

@@ -44,7 +44,7 @@ func newLane(t testing.TB, s system, c call, source string, outbox bool) *lane {
 	l.direct = newApp(t, sqlPool{db, s.database}, patience, outbox)
 	l.proxy, l.source = s.database.through(t, source+s.options)
 	l.outbox = outbox
-	l.use(s.open(t, s, l.source, 1))
+	l.use(s.pool(t, l.source, 1))
 	return l
 }
 

@@ -3,11 +3,9 @@ package sqltest
 import (
 	"context"
 	"errors"
-	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/stretchr/testify/require"
 
 	"github.com/flowhook/flowhook/store/pgxstore"
 )
@@ -18,22 +16,21 @@ type pgxPool struct {
 	database database
 }
 
-func openPgx(t testing.TB, s system, source string, connections int) pool {
-	t.Helper()
+func openPgx(s system, source string, connections int) (pool, error) {
 	config, err := pgxpool.ParseConfig(source)
-	require.NoError(t, err)
+	if err != nil {
+		return nil, err
+	}
 	config.MaxConns = int32(connections)
-	p, err := pgxpool.NewWithConfig(testContext(t), config)
-	require.NoError(t, err)
-	t.Cleanup(p.Close)
-	return pgxPool{p, s.database}
+	p, err := pgxpool.NewWithConfig(context.Background(), config)
+	if err != nil {
+		return nil, err
+	}
+	return pgxPool{p, s.database}, nil
 }
 
-func (p pgxPool) store(t testing.TB, answerTimeout time.Duration) store {
-	t.Helper()
-	s, err := pgxstore.NewWithOptions(p.pool, pgxstore.Options{AnswerTimeout: answerTimeout})
-	require.NoError(t, err)
-	return s
+func (p pgxPool) store(answerTimeout time.Duration) (store, error) {
+	return pgxstore.NewWithOptions(p.pool, pgxstore.Options{AnswerTimeout: answerTimeout})
 }
 
 func (p pgxPool) exec(ctx context.Context, query string, args ...any) error {

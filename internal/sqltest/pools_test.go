@@ -21,7 +21,7 @@ func TestPools(t *testing.T) {
 		source := s.newSource(t)
 		for _, connections := range []int{1, 2, 4} {
 			t.Run(fmt.Sprintf("%s/%d connections", s.name, connections), func(t *testing.T) {
-				a := newApp(t, s.open(t, s, source+s.options, connections), patience, true)
+				a := newApp(t, s.pool(t, source+s.options, connections), patience, true)
 				times := testkit.Times(t, 20)
 				ctx := testContext(t)
 				errs := make(chan error, workers*times)

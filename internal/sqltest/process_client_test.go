@@ -25,12 +25,12 @@ type process struct {
 }
 
 // start starts a service. It ends with the test.
-func (d database) start(t *testing.T, name, source string) *process {
+func (s system) start(t *testing.T, name, source string) *process {
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
 	cmd := osexec.Command(self)
-	cmd.Env = append(os.Environ(), serveDatabase+"="+d.name, serveSource+"="+source)
+	cmd.Env = append(os.Environ(), serveSystem+"="+s.name, serveSource+"="+source)
 	var log bytes.Buffer
 	cmd.Stderr = &log
 	in, err := cmd.StdinPipe()
@@ -115,10 +115,10 @@ func (p *process) whoami(cookie string) string {
 }
 
 // two starts two processes on a new database.
-func (d database) two(t *testing.T) (db *sql.DB, both [2]*process) {
+func (s system) two(t *testing.T) (db *sql.DB, both [2]*process) {
 	t.Helper()
-	source := d.migrated(t)
-	db = d.connect(t, source)
+	source := s.database.migrated(t)
+	db = s.database.connect(t, source)
 	db.SetMaxOpenConns(4)
 	for _, statement := range serviceTables {
 		_, err := db.Exec(statement)
@@ -126,5 +126,5 @@ func (d database) two(t *testing.T) (db *sql.DB, both [2]*process) {
 	}
 	_, err := db.Exec("INSERT INTO users (id, logins) VALUES ('alice', 0)")
 	require.NoError(t, err)
-	return db, [2]*process{d.start(t, "A", source), d.start(t, "B", source)}
+	return db, [2]*process{s.start(t, "A", source), s.start(t, "B", source)}
 }

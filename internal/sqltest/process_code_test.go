@@ -25,7 +25,7 @@ const serviceSecret = "a-secret-for-the-tests"
 
 // A lookupCounter is a store that counts how often a token or a code is looked up.
 type lookupCounter struct {
-	*sqlstore.Store
+	store
 	n atomic.Int64
 }
 
@@ -33,7 +33,7 @@ func (c *lookupCounter) ConsumeToken(
 	ctx context.Context, p flowhook.Purpose, hash []byte, now time.Time,
 ) (flowhook.Token, error) {
 	c.n.Add(1)
-	return c.Store.ConsumeToken(ctx, p, hash, now)
+	return c.store.ConsumeToken(ctx, p, hash, now)
 }
 
 func (s *service) countLookups(w http.ResponseWriter, _ *http.Request) {
@@ -50,7 +50,7 @@ func (s *service) code(w http.ResponseWriter, r *http.Request) {
 // confirm returns a function that notes that a token or a code was redeemed.
 func (s *service) confirm(token string) func(ctx context.Context, v flowhook.Token) error {
 	return func(ctx context.Context, v flowhook.Token) error {
-		return s.exec(ctx, "INSERT INTO redemptions (token, identity_id) VALUES (?, ?)", token, v.IdentityID)
+		return s.pool.exec(ctx, "INSERT INTO redemptions (token, identity_id) VALUES (?, ?)", token, v.IdentityID)
 	}
 }
 
@@ -77,9 +77,9 @@ func (c *codeCourier) Send(_ context.Context, m flowhook.Message) error {
 // 64 clients guess a code at the same time, at two processes: five guesses are compared.
 func TestProcesses_GuessCode(t *testing.T) {
 	const guesses = 64
-	each(t, func(t *testing.T, d database) {
-		db, both := d.two(t)
-		s, err := sqlstore.New(db, d.dialect)
+	eachSystem(t, func(t *testing.T, of system) {
+		db, both := of.two(t)
+		s, err := sqlstore.New(db, of.database.dialect)
 		require.NoError(t, err)
 		cfg, err := flowhook.ParseConfig([]byte("selfservice: {flows: {recovery: {use: code}}}"))
 		require.NoError(t, err)
@@ -147,7 +147,7 @@ func TestProcesses_GuessCode(t *testing.T) {
 			require.Equal(t, guesses+3, n, "round %d: every attempt counts once", round)
 			found += redeemed
 		}
-		t.Logf("two processes on one %s: %d codes, each guessed %d times at once: exactly 5 guesses compared; "+
-			"%d codes redeemed, each once", d.name, rounds, guesses, found)
+		t.Logf("two processes with %s: %d codes, each guessed %d times at once: exactly 5 guesses compared; "+
+			"%d codes redeemed, each once", of.name, rounds, guesses, found)
 	})
 }

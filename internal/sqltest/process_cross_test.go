@@ -56,8 +56,8 @@ func (c *crossing) line(t *testing.T) string {
 
 // Process A locks identity 1, then 2. Process B locks them in the opposite order.
 func TestProcesses_Cross(t *testing.T) {
-	each(t, func(t *testing.T, d database) {
-		db, both := d.two(t)
+	eachSystem(t, func(t *testing.T, of system) {
+		db, both := of.two(t)
 		rounds, conflicts := testkit.Times(t, 20), 0
 		for round := range rounds {
 			_, err := db.Exec("DELETE FROM crossings")
@@ -69,7 +69,7 @@ func TestProcesses_Cross(t *testing.T) {
 				a := both[i].do(http.MethodPost, "/go", "", nil)
 				require.Equal(t, http.StatusNoContent, a.status)
 			}
-			if d.oneWriter { // one holds both identities before the other begins
+			if of.database.oneWriter { // one holds both identities before the other begins
 				is = crossInTurn(t, c, resume)
 			} else {
 				for i := range c {
@@ -97,14 +97,14 @@ func TestProcesses_Cross(t *testing.T) {
 					t.Fatalf("round %d: %s: %s", round, both[i].name, how)
 				}
 			}
-			if d.oneWriter {
+			if of.database.oneWriter {
 				require.Equal(t, 2, done, "round %d", round)
 			} else {
 				require.Equal(t, 1, done, "round %d: one conflict lets the other finish: %v", round, is)
 			}
 		}
-		t.Logf("two processes on one %s: %d times two transactions that join each other's identities: "+
-			"%d conflicts, the rest done, none incomplete, none stuck", d.name, rounds, conflicts)
+		t.Logf("two processes with %s: %d times two transactions that join each other's identities: "+
+			"%d conflicts, the rest done, none incomplete, none stuck", of.name, rounds, conflicts)
 	})
 }
 

@@ -2,7 +2,6 @@ package sqltest
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -24,23 +23,23 @@ import (
 
 // These environment variables make the test binary a service.
 const (
-	serveDatabase = "FLOWHOOK_SQLTEST_SERVE"  // the name of one of databases
-	serveSource   = "FLOWHOOK_SQLTEST_SOURCE" // the source of a database with the tables
+	serveSystem = "FLOWHOOK_SQLTEST_SERVE"  // the name of one of systems
+	serveSource = "FLOWHOOK_SQLTEST_SOURCE" // the source of a database with the tables
 )
 
 // TestMain runs a service if a test has started the binary as one.
 func TestMain(m *testing.M) {
-	name := os.Getenv(serveDatabase)
+	name := os.Getenv(serveSystem)
 	if name == "" {
 		mysql.SetLogger(&mysql.NopLogger{}) // otherwise it logs each connection that a test cuts
 		os.Exit(m.Run())
 	}
-	i := slices.IndexFunc(databases, func(d database) bool { return d.name == name })
+	i := slices.IndexFunc(systems, func(s system) bool { return s.name == name })
 	if i < 0 {
-		fmt.Fprintf(os.Stderr, "%s: there is no database %q\n", serveDatabase, name)
+		fmt.Fprintf(os.Stderr, "%s: there is no system %q\n", serveSystem, name)
 		os.Exit(2)
 	}
-	if err := runService(databases[i], os.Getenv(serveSource)); err != nil {
+	if err := runService(systems[i], os.Getenv(serveSource)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -49,9 +48,8 @@ func TestMain(m *testing.M) {
 
 // A service is a small auth service. Several processes of it run on one database.
 type service struct {
-	database database
-	db       *sql.DB
-	store    *sqlstore.Store
+	pool     pool
+	store    store
 	pipeline *flowhook.Pipeline
 	lookups  *lookupCounter
 
@@ -69,23 +67,21 @@ var serviceTables = []string{
 
 // runService writes the address of the service to its standard output. It serves until its standard
 // input ends, which happens at the latest when the test's process ends.
-func runService(d database, source string) error {
-	db, err := sql.Open(d.driver, source)
+func runService(on system, source string) error {
+	p, err := on.open(on, source+on.options, 20)
 	if err != nil {
 		return err
 	}
-	defer db.Close()
-	db.SetMaxOpenConns(20)
-	db.SetMaxIdleConns(20)
-	s := &service{database: d, db: db, gate: make(chan struct{})}
-	if s.store, err = sqlstore.New(db, d.dialect); err != nil {
+	defer p.close()
+	s := &service{pool: p, gate: make(chan struct{})}
+	if s.store, err = p.store(0); err != nil {
 		return err
 	}
 	var cfg flowhook.Config
 	for _, hook := range []string{"revoke_active_sessions", "session"} {
 		cfg.Add(flowhook.Point{Flow: flowhook.Login, Phase: flowhook.After, Strategy: flowhook.Password}, hook, nil)
 	}
-	s.lookups = &lookupCounter{Store: s.store}
+	s.lookups = &lookupCounter{store: s.store}
 	if s.pipeline, err = flowhook.New(&cfg, flowhook.Options{
 		Store:   s.lookups,
 		Secrets: []string{serviceSecret},
@@ -133,21 +129,11 @@ func (s *service) fail(w http.ResponseWriter, err error) {
 	http.Error(w, "error", http.StatusInternalServerError)
 }
 
-// exec runs a statement of the service in the store's transaction.
-func (s *service) exec(ctx context.Context, query string, args ...any) error {
-	tx, ok := sqlstore.Tx(ctx)
-	if !ok {
-		return errors.New("the context carries no transaction")
-	}
-	_, err := tx.ExecContext(sqlstore.TxContext(ctx), s.database.bind(query), args...)
-	return err
-}
-
 func (s *service) login(w http.ResponseWriter, r *http.Request) {
 	x := &flowhook.Exchange{Writer: w, Request: r, Identity: &flowhook.Identity{ID: r.FormValue("name")}}
 	ctx := flowhook.NewContext(r.Context(), x)
 	_, err := s.pipeline.Complete(ctx, flowhook.Login, flowhook.Password, func(ctx context.Context) error {
-		return s.exec(ctx, "UPDATE users SET logins = logins + 1 WHERE id = ?", x.Identity.ID)
+		return s.pool.exec(ctx, "UPDATE users SET logins = logins + 1 WHERE id = ?", x.Identity.ID)
 	})
 	if err != nil {
 		s.fail(w, err)
@@ -205,7 +191,7 @@ func (s *service) cross(w http.ResponseWriter, r *http.Request) {
 	gate := s.gate
 	s.mu.Unlock()
 	row := func(ctx context.Context, id string) error {
-		return s.exec(ctx, "INSERT INTO crossings (process, identity_id) VALUES (?, ?)", process, id)
+		return s.pool.exec(ctx, "INSERT INTO crossings (process, identity_id) VALUES (?, ?)", process, id)
 	}
 	err := s.store.Transaction(r.Context(), first, func(ctx context.Context) error {
 		if err := row(ctx, first); err != nil {

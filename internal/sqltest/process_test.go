@@ -18,8 +18,8 @@ import (
 // 64 browsers log the same user in at the same time, at two processes.
 func TestProcesses_LogIn(t *testing.T) {
 	const browsers = 64
-	each(t, func(t *testing.T, d database) {
-		db, both := d.two(t)
+	eachSystem(t, func(t *testing.T, of system) {
+		db, both := of.two(t)
 		rounds, winner, winners := testkit.Times(t, 100), "", [2]int{}
 		for round := range rounds {
 			var replies [browsers]reply
@@ -63,16 +63,16 @@ func TestProcesses_LogIn(t *testing.T) {
 			logins := count(t, db, "SELECT logins FROM users")
 			require.Equal(t, (round+1)*browsers, logins, "round %d: save ran once per login", round)
 		}
-		t.Logf("two processes on one %s: %d times %d simultaneous logins of one user, all successful, "+
+		t.Logf("two processes with %s: %d times %d simultaneous logins of one user, all successful, "+
 			"with no conflict, one session and one signed-in cookie (%d times A's, %d times B's)",
-			d.name, rounds, browsers, winners[0], winners[1])
+			of.name, rounds, browsers, winners[0], winners[1])
 	})
 }
 
 // What one process does to a session takes effect at the next request to the other.
 func TestProcesses_ShareSessions(t *testing.T) {
-	each(t, func(t *testing.T, d database) {
-		_, both := d.two(t)
+	eachSystem(t, func(t *testing.T, of system) {
+		_, both := of.two(t)
 		rounds := testkit.Times(t, 100)
 		for round := range rounds {
 			a, b := both[round%2], both[(round+1)%2]
@@ -85,17 +85,17 @@ func TestProcesses_ShareSessions(t *testing.T) {
 			require.Equal(t, "anonymous", a.whoami(in.cookie))
 			require.Equal(t, "anonymous", b.whoami(in.cookie))
 		}
-		t.Logf("two processes on one %s: %d times signed in at one process and signed out everywhere at the other, "+
-			"effective at the next request", d.name, rounds)
+		t.Logf("two processes with %s: %d times signed in at one process and signed out everywhere at the other, "+
+			"effective at the next request", of.name, rounds)
 	})
 }
 
 // 64 clients guess a code at the same time, at two processes. Each attempt has a number of its own.
 func TestProcesses_CountAttempts(t *testing.T) {
 	const clients = 64
-	each(t, func(t *testing.T, d database) {
-		db, both := d.two(t)
-		s, err := sqlstore.New(db, d.dialect)
+	eachSystem(t, func(t *testing.T, of system) {
+		db, both := of.two(t)
+		s, err := sqlstore.New(db, of.database.dialect)
 		require.NoError(t, err)
 		rounds := testkit.Times(t, 100)
 		now := time.Now()
@@ -134,17 +134,17 @@ func TestProcesses_CountAttempts(t *testing.T) {
 			}
 			require.ElementsMatch(t, want, got, "round %d", round)
 		}
-		t.Logf("two processes on one %s: %d times %d attempts at once, each with a number of its own",
-			d.name, rounds, clients)
+		t.Logf("two processes with %s: %d times %d attempts at once, each with a number of its own",
+			of.name, rounds, clients)
 	})
 }
 
 // Eight clients redeem the same links in the same order, at two processes.
 func TestProcesses_Redeem(t *testing.T) {
 	const redeemers = 8
-	each(t, func(t *testing.T, d database) {
-		db, both := d.two(t)
-		s, err := sqlstore.New(db, d.dialect)
+	eachSystem(t, func(t *testing.T, of system) {
+		db, both := of.two(t)
+		s, err := sqlstore.New(db, of.database.dialect)
 		require.NoError(t, err)
 		n := testkit.Times(t, 1000)
 		tokens := make([]string, n)
@@ -188,7 +188,7 @@ func TestProcesses_Redeem(t *testing.T) {
 		require.Equal(t, n, count(t, db, "SELECT count(*) FROM redemptions"))
 		require.Equal(t, n, count(t, db, "SELECT count(DISTINCT token) FROM redemptions"))
 		require.Zero(t, count(t, db, "SELECT count(*) FROM flowhook_verifications WHERE used = false"))
-		t.Logf("two processes on one %s: %d verification tokens, each tried by %d clients and redeemed exactly once "+
-			"(%d at A, %d at B)", d.name, n, redeemers, byProcess[0], byProcess[1])
+		t.Logf("two processes with %s: %d verification tokens, each tried by %d clients and redeemed exactly once "+
+			"(%d at A, %d at B)", of.name, n, redeemers, byProcess[0], byProcess[1])
 	})
 }

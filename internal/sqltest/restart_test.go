@@ -16,7 +16,7 @@ func TestRestart(t *testing.T) {
 	const logins = 12
 	eachWire(t, func(t *testing.T, s system) {
 		source := s.newSource(t)
-		p := s.open(t, s, source+s.options, logins)
+		p := s.pool(t, source+s.options, logins)
 		a := newApp(t, p, patience, true)
 		for range 2 { // pgx checks a connection when it is used for the second time
 			require.NoError(t, a.loginAtOnce(t, logins))

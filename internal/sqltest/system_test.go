@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
@@ -15,6 +17,7 @@ import (
 type store interface {
 	flowhook.Store
 	flowhook.SessionStore
+	flowhook.SessionReplacer
 	flowhook.TokenStore
 	ListSessions(ctx context.Context, identityID string, now time.Time, limit int) ([]flowhook.Session, error)
 	DeleteExpired(ctx context.Context, before time.Time, limit int) (deleted int, err error)
@@ -23,7 +26,7 @@ type store interface {
 // A pool is a pool of connections, for stores of one kind.
 type pool interface {
 	// store returns a store that waits so long for the answer to a commit or rollback.
-	store(t testing.TB, answerTimeout time.Duration) store
+	store(answerTimeout time.Duration) (store, error)
 
 	// exec runs a statement of the host in the transaction that ctx carries.
 	exec(ctx context.Context, query string, args ...any) error
@@ -37,7 +40,7 @@ type system struct {
 	name     string
 	database database
 	options  string // parameters of the source
-	open     func(t testing.TB, s system, source string, connections int) pool
+	open     func(s system, source string, connections int) (pool, error)
 
 	// closesLate is set if a dropped connection counts as one of the pool's until the server has
 	// closed it, or 15 seconds have passed.
@@ -50,6 +53,22 @@ var systems = []system{
 	{name: "pgxstore on PostgreSQL", database: postgreSQL, open: openPgx, closesLate: true},
 	{name: "sqlstore on MariaDB", database: mariaDB, options: "?interpolateParams=true", open: openSQL},
 	{name: "sqlstore on SQLite", database: sqlite, open: openSQL},
+}
+
+// pool opens a pool for as long as a test runs.
+func (s system) pool(t testing.TB, source string, connections int) pool {
+	t.Helper()
+	p, err := s.open(s, source, connections)
+	require.NoError(t, err)
+	t.Cleanup(p.close)
+	return p
+}
+
+// eachSystem runs a test on all systems.
+func eachSystem(t *testing.T, test func(t *testing.T, s system)) {
+	for _, s := range systems {
+		t.Run(s.name, func(t *testing.T) { test(t, s) })
+	}
 }
 
 // eachWire runs a test on all systems that are reached over TCP.
@@ -67,14 +86,18 @@ type sqlPool struct {
 	database database
 }
 
-func openSQL(t testing.TB, s system, source string, connections int) pool {
-	db := s.database.connect(t, source)
+func openSQL(s system, source string, connections int) (pool, error) {
+	db, err := sql.Open(s.database.driver, source)
+	if err != nil {
+		return nil, err
+	}
 	db.SetMaxOpenConns(connections)
-	return sqlPool{db, s.database}
+	db.SetMaxIdleConns(connections)
+	return sqlPool{db, s.database}, nil
 }
 
-func (p sqlPool) store(t testing.TB, answerTimeout time.Duration) store {
-	return newSQLStore(t, p.db, p.database.dialect, answerTimeout)
+func (p sqlPool) store(answerTimeout time.Duration) (store, error) {
+	return sqlstore.NewWithOptions(p.db, p.database.dialect, sqlstore.Options{AnswerTimeout: answerTimeout})
 }
 
 func (p sqlPool) exec(ctx context.Context, query string, args ...any) error {
