@@ -94,9 +94,6 @@ func (x *Exchange) end(was *snapshot) {
 		r.guard.Open()
 	}
 	r.busy, r.chain, r.hook, r.later = false, nil, nil, nil
-	if r.tx.Load() { // a panic or a Goexit has left the transaction
-		r.tx.Store(false)
-	}
 }
 
 // pass marks a chain at Before or BeforePersist as run. The hooks of a strategy include the
@@ -211,6 +208,7 @@ func (p *Pipeline) transaction(
 	}
 	var began, ended bool
 	var cause *carried
+	defer x.run.tx.Store(false) // also after a panic
 	err := p.store.Transaction(ctx, identityID, func(ctx context.Context) error {
 		if began {
 			return errRanTwice
@@ -225,7 +223,6 @@ func (p *Pipeline) transaction(
 		}
 		return nil
 	})
-	x.run.tx.Store(false)
 	switch {
 	case cause != nil:
 		if !is(err, cause) {

@@ -162,6 +162,18 @@ func TestSendRecovery_NotConfigured(t *testing.T) {
 		"RedeemCode needs secrets")
 }
 
+func TestSendRecovery_CourierPanics(t *testing.T) {
+	d := flowtest.NewSessionTest(t, recoveryYAML, func(d *flowtest.SessionTest) {
+		d.Options.Outbox = true
+		d.Options.Courier = flowtest.CourierFunc(func(context.Context, flowhook.Message) error { panic("startled") })
+	})
+	x := &flowhook.Exchange{Identity: &flowhook.Identity{ID: "alice", Addresses: []flowhook.Address{before}}}
+	ctx := flowhook.NewContext(t.Context(), x)
+	require.Panics(t, func() { _ = d.Pipeline.SendRecovery(ctx, x) })
+	_, err := d.Pipeline.Sessions().FromToken(ctx, "forged")
+	require.ErrorIs(t, err, flowhook.ErrNoSession, "the exchange is in no transaction anymore")
+}
+
 func TestSendRecovery_InRun(t *testing.T) {
 	var inside error
 	d := flowtest.NewSessionTest(t, strings.Replace(recoveryYAML, "recovery}", "recovery, after: {hooks: [{hook: again}]}}", 1),
