@@ -66,6 +66,40 @@ func newStore(s *server) *relational.Store {
 	}
 }
 
+// An otherServer is a server of another kind.
+type otherServer struct{ *server }
+
+func (s otherServer) Begin(ctx context.Context, identityID string) (relational.Tx, error) {
+	t, err := s.server.Begin(ctx, identityID)
+	return &otherTx{t}, err
+}
+
+type otherTx struct{ relational.Tx }
+
+// A transaction of another kind of store does not hide the one around it.
+func TestFind_OtherKindOfStore(t *testing.T) {
+	db, other := &server{}, otherServer{&server{}}
+	outer := newStore(db)
+	inner := &relational.Store{
+		Name: "otherstore", Database: other, Pool: other, Queries: relational.PostgreSQL.Queries(),
+		Failure: relational.PostgreSQLFailure,
+	}
+	_, ok := relational.Find[*tx](t.Context())
+	require.False(t, ok)
+	require.NoError(t, outer.Transaction(t.Context(), "a", func(ctx context.Context) error {
+		_, ok := relational.Find[*otherTx](ctx)
+		require.False(t, ok)
+		return inner.Transaction(ctx, "a", func(ctx context.Context) error {
+			found, ok := relational.Find[*tx](ctx)
+			require.True(t, ok)
+			require.Same(t, db, found.server)
+			_, ok = relational.Find[*otherTx](ctx)
+			require.True(t, ok)
+			return nil
+		})
+	}))
+}
+
 func TestVerify(t *testing.T) {
 	require.NoError(t, newStore(&server{}).Verify(t.Context()))
 	require.ErrorContains(t, newStore(&server{ignored: true}).Verify(t.Context()), "set Options.RowLocks")
