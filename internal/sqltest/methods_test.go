@@ -15,8 +15,8 @@ import (
 )
 
 func TestListSessions(t *testing.T) {
-	each(t, func(t *testing.T, d database) {
-		s, _ := d.store(t)
+	eachSystem(t, func(t *testing.T, of system) {
+		s, _ := of.store(t)
 		ctx, id, now := testContext(t), rand.Text(), time.Now().Truncate(time.Microsecond)
 		var want []string
 		for i := range 5 {
@@ -61,12 +61,21 @@ func TestListSessions(t *testing.T) {
 			require.Len(t, got, 5, "the list has the session of the transaction")
 			return nil
 		}))
+		_, err = s.ListSessions(canceledContext(t), id, now, 100)
+		require.ErrorIs(t, err, context.Canceled)
 	})
 }
 
+// canceledContext returns a context that has ended.
+func canceledContext(t *testing.T) context.Context {
+	ctx, cancel := context.WithCancel(testContext(t))
+	cancel()
+	return ctx
+}
+
 func TestDeleteExpired(t *testing.T) {
-	each(t, func(t *testing.T, d database) {
-		s, db := d.store(t)
+	eachSystem(t, func(t *testing.T, of system) {
+		s, db := of.store(t)
 		ctx, now := testContext(t), time.Now().Truncate(time.Microsecond)
 		// The tenth expires now.
 		expiry := func(i int) time.Time { return now.Add(time.Duration(i-9) * time.Microsecond) }
@@ -115,6 +124,8 @@ func TestDeleteExpired(t *testing.T) {
 			require.ErrorContains(t, err, "at least 1", "a loop until less than the limit is deleted would not end")
 			require.Zero(t, n)
 		}
+		_, err := s.DeleteExpired(canceledContext(t), now.Add(time.Hour), 100)
+		require.ErrorIs(t, err, context.Canceled)
 		n, err := s.DeleteExpired(ctx, now.Add(time.Hour), 1)
 		require.NoError(t, err)
 		require.Equal(t, 2, n, "one session and one token")
@@ -148,8 +159,8 @@ func TestDeleteExpired(t *testing.T) {
 
 // The store rejects values that some database would cut or confuse with another value.
 func TestStore_ValuesThatDoNotFit(t *testing.T) {
-	each(t, func(t *testing.T, d database) {
-		s, _ := d.store(t)
+	eachSystem(t, func(t *testing.T, of system) {
+		s, _ := of.store(t)
 		ctx := testContext(t)
 		fits := newSession(strings.Repeat("ä", 512))
 		fits.ID = strings.Repeat("x", 255)
@@ -207,8 +218,8 @@ func TestStore_ValuesThatDoNotFit(t *testing.T) {
 
 // Error texts go to logs, so they must not quote IDs. Databases quote a duplicate key.
 func TestCreateSession_DuplicateErrorQuotesNothing(t *testing.T) {
-	each(t, func(t *testing.T, d database) {
-		s, _ := d.store(t)
+	eachSystem(t, func(t *testing.T, of system) {
+		s, _ := of.store(t)
 		v := newSession("the-identity")
 		require.NoError(t, s.CreateSession(testContext(t), v))
 		err := s.CreateSession(testContext(t), v)

@@ -64,6 +64,15 @@ func (s system) pool(t testing.TB, source string, connections int) pool {
 	return p
 }
 
+// store returns a store on a new database.
+func (s system) store(t testing.TB) (store, *sql.DB) {
+	t.Helper()
+	source := s.database.migrated(t)
+	made, err := s.pool(t, source+s.options, 20).store(0)
+	require.NoError(t, err)
+	return made, s.database.connect(t, source)
+}
+
 // eachSystem runs a test on all systems.
 func eachSystem(t *testing.T, test func(t *testing.T, s system)) {
 	for _, s := range systems {
