@@ -35,6 +35,10 @@ func (s *service) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.As(err, &no):
 		s.refused(w, r, no)
+	case errors.Is(err, errBusy): // not logged: it may happen often
+		w.Header().Set("Retry-After", "5")
+		s.show(w, r, http.StatusServiceUnavailable, "error", page{Title: "Very busy right now",
+			Data: "Nothing was changed. Please try again in a few seconds."})
 	case r.Context().Err() != nil && errors.Is(context.Cause(r.Context()), context.Canceled):
 		s.log.InfoContext(r.Context(), "the client disconnected", "path", r.URL.Path)
 		return

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"runtime"
 	"unicode/utf8"
@@ -18,11 +19,12 @@ const passwordMin, passwordMax = 8, 128
 // argon2 has the minimum parameters that OWASP recommends: 19 MiB and two passes.
 var argon2 = &argon2id.Params{Memory: 19 * 1024, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 
-// passwords hashes and compares passwords. A hash needs memory and a CPU, so only GOMAXPROCS hashes
-// are computed at a time; the others wait for as long as their request lasts.
+// passwords hashes and compares passwords. A hash needs memory and a CPU, so both take turns.
+// Checking a password and choosing one have turns of their own, so that a flood of registrations
+// does not keep anybody from signing in.
 type passwords struct {
-	turns chan struct{}
-	dummy string // the hash of a random password
+	checks, choices turns
+	dummy           string // the hash of a random password
 
 	compare func(password, hash string) (bool, error) // replaced by tests
 }
@@ -32,22 +34,47 @@ func newPasswords() (*passwords, error) {
 	if err != nil {
 		return nil, fmt.Errorf("hashing a password: %w", err)
 	}
-	return &passwords{turns: make(chan struct{}, runtime.GOMAXPROCS(0)), dummy: dummy,
+	cpus := runtime.GOMAXPROCS(0)
+	return &passwords{checks: newTurns(cpus), choices: newTurns(max(1, cpus/2)), dummy: dummy,
 		compare: argon2id.ComparePasswordAndHash}, nil
 }
 
-func (p *passwords) turn(ctx context.Context) (done func(), err error) {
+// waitingPerTurn is how many requests may wait for each turn, about two seconds' work.
+const waitingPerTurn = 64
+
+// errBusy means that too many requests wait for a turn.
+var errBusy = errors.New("too many requests wait for their password to be hashed")
+
+// turns limits how many passwords are hashed at a time, and how many requests wait.
+type turns struct {
+	running chan struct{}
+	present chan struct{} // running or waiting
+}
+
+func newTurns(n int) turns {
+	return turns{make(chan struct{}, n), make(chan struct{}, n*(1+waitingPerTurn))}
+}
+
+// take waits for a turn for as long as the request lasts. If too many others wait, it returns
+// errBusy at once.
+func (t turns) take(ctx context.Context) (done func(), err error) {
 	select {
-	case p.turns <- struct{}{}:
-		return func() { <-p.turns }, nil
+	case t.present <- struct{}{}:
+	default:
+		return nil, errBusy
+	}
+	select {
+	case t.running <- struct{}{}:
+		return func() { <-t.running; <-t.present }, nil
 	case <-ctx.Done():
+		<-t.present
 		return nil, ctx.Err()
 	}
 }
 
 // hash returns the hash of a password, with a new salt.
 func (p *passwords) hash(ctx context.Context, password string) (string, error) {
-	done, err := p.turn(ctx)
+	done, err := p.choices.take(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -62,7 +89,7 @@ func (p *passwords) hash(ctx context.Context, password string) (string, error) {
 // match reports whether the password has the hash. An empty hash takes as long as a wrong one, so
 // that the time does not reveal which users exist.
 func (p *passwords) match(ctx context.Context, password, hash string) (bool, error) {
-	done, err := p.turn(ctx)
+	done, err := p.checks.take(ctx)
 	if err != nil {
 		return false, err
 	}

@@ -41,22 +41,61 @@ func TestLogin_EqualWork(t *testing.T) {
 	}
 }
 
-// TestPasswords checks that hashing waits for a free slot until the request ends, and that
-// passwords are normalized.
+// TestPasswords_Turns checks that a request waits for its turn until it ends, that too many waiting
+// requests are refused at once, and that checking and choosing passwords do not wait for each other.
+func TestPasswords_Turns(t *testing.T) {
+	p, err := newPasswords()
+	require.NoError(t, err)
+	check := func(ctx context.Context) error { _, err := p.match(ctx, password, p.dummy); return err }
+	choose := func(ctx context.Context) error { _, err := p.hash(ctx, password); return err }
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, row := range []struct {
+		turns       turns
+		same, other func(ctx context.Context) error
+	}{{p.checks, check, choose}, {p.choices, choose, check}} {
+		var taken []func()
+		for range cap(row.turns.running) {
+			done, err := row.turns.take(t.Context())
+			require.NoError(t, err)
+			taken = append(taken, done)
+		}
+		require.ErrorIs(t, row.same(canceled), context.Canceled)
+		require.NoError(t, row.other(t.Context()))
+
+		waiting := cap(row.turns.present) - len(row.turns.present)
+		require.Equal(t, waitingPerTurn*cap(row.turns.running), waiting, "a canceled request waits no more")
+		for range waiting {
+			row.turns.present <- struct{}{}
+		}
+		require.ErrorIs(t, row.same(t.Context()), errBusy)
+		require.NoError(t, row.other(t.Context()))
+		for range waiting {
+			<-row.turns.present
+		}
+		for _, done := range taken {
+			done()
+		}
+		require.NoError(t, row.same(t.Context()))
+	}
+}
+
+// TestLogin_Busy checks that a user learns at once that too many others are signing in.
+func TestLogin_Busy(t *testing.T) {
+	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"))
+	present := s.service.passwords.checks.present
+	for range cap(present) {
+		present <- struct{}{}
+	}
+	page := s.browser().open("/login").press("Sign in", "email", email, "password", password).
+		refused(http.StatusServiceUnavailable, "Very busy right now")
+	require.Equal(t, "5", page.Header.Get("Retry-After"))
+}
+
+// TestPasswords checks that passwords are normalized.
 func TestPasswords(t *testing.T) {
 	p, err := newPasswords()
 	require.NoError(t, err)
-	for range cap(p.turns) {
-		p.turns <- struct{}{}
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err = p.hash(ctx, password)
-	require.ErrorIs(t, err, context.Canceled)
-	_, err = p.match(ctx, password, p.dummy)
-	require.ErrorIs(t, err, context.Canceled)
-	<-p.turns
-
 	hash, err := p.hash(t.Context(), "Ａ ligature: ﬁ")
 	require.NoError(t, err)
 	for typed, want := range map[string]bool{"A ligature: fi": true, "a ligature: fi": false,
