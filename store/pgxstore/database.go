@@ -17,14 +17,14 @@ type database struct {
 }
 
 // Begin implements [relational.Database]. Without an identity, the first statement begins the
-// transaction. The connection is acquired at once, so that a pool that is closed, or a server that
-// is down, is an error before anything else is done.
+// transaction. The connection is acquired at once, so that a closed pool or a server that is down
+// fails before fn runs.
 func (d *database) Begin(ctx context.Context, identityID string) (_ relational.Tx, err error) {
 	t := &tx{database: d, ctx: ctx}
 	if identityID == "" {
 		t.conn, err = d.pool.Acquire(ctx)
 	} else {
-		err = t.onLiveConn(ctx, func() error { return t.begin(ctx, identityID) })
+		err = t.beginOnLiveConn(ctx, identityID)
 	}
 	if err != nil {
 		t.Close()
@@ -35,11 +35,7 @@ func (d *database) Begin(ctx context.Context, identityID string) (_ relational.T
 
 // lost reports whether an error may be that of a connection that died.
 func lost(err error) bool {
-	switch relational.FailureOf(err, relational.PostgreSQLFailure) {
-	case relational.Unknown, relational.Lost:
-		return true
-	}
-	return false
+	return relational.FailureOf(err, relational.PostgreSQLFailure).MayBeDead()
 }
 
 // Exec implements [relational.Querier].
@@ -62,8 +58,8 @@ func unsent(err error) bool {
 		relational.FailureOf(err, relational.PostgreSQLFailure) == relational.Lost
 }
 
-// Query implements [relational.Querier]. A statement that is not in a transaction only reads, so
-// that it can be repeated.
+// Query implements [relational.Querier]. Statements that return rows and are in no transaction only
+// read, so that they can be repeated.
 func (d *database) Query(
 	ctx context.Context, query string, args []any, each func(scan func(into ...any) error) error,
 ) (err error) {

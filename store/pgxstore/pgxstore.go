@@ -33,7 +33,10 @@ var (
 //
 // An identity's ID and an address may have at most 1,024 bytes, and a session's ID 255. A token's
 // data may have at most 4 KiB.
-type Store struct{ rows relational.Store }
+type Store struct {
+	pool *pgxpool.Pool
+	rows relational.Store
+}
 
 // Options are the options of a [Store]. The zero value has the defaults.
 type Options = relational.Options
@@ -58,6 +61,9 @@ func IsConflict(err error) bool { return relational.IsConflict(err, relational.P
 
 // New returns the store in the database of the pool, with the default options. It does not connect.
 // The host closes the pool.
+//
+// Do not use this store and a sqlstore of the same database in one context: each has transactions of
+// its own, which would wait for each other.
 func New(pool *pgxpool.Pool) (*Store, error) { return NewWithOptions(pool, Options{}) }
 
 // NewWithOptions is [New] with options.
@@ -69,7 +75,7 @@ func NewWithOptions(pool *pgxpool.Pool, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{relational.Store{
+	return &Store{pool, relational.Store{
 		Name: "pgxstore", Database: &database{pool, o}, Pool: pool,
 		Queries: relational.PostgreSQL.Queries(), Failure: relational.PostgreSQLFailure,
 	}}, nil
@@ -85,11 +91,10 @@ func NewWithOptions(pool *pgxpool.Pool, o Options) (*Store, error) {
 // call's context: it is rolled back at once, and Transaction returns an error whatever fn returned.
 // A deadlock, or a lock that is not available in time, is [ErrConflict].
 //
-// If ctx ends while fn goes on, the connection is closed within 100 milliseconds, or at once if a
-// statement is running, as pgx does. A commit or rollback outlasts ctx by at most
-// Options.AnswerTimeout. If the database does not answer by
-// then, or the connection is lost, the connection is dropped, and a commit returns
-// [ErrUnknownOutcome].
+// If ctx ends, a running statement ends at once, and pgx closes the connection. If none is running
+// and fn has not returned after 100 milliseconds, the store closes it. A commit or a rollback takes
+// at most Options.AnswerTimeout. If the database does not answer by then, or the connection is
+// lost, the connection is dropped, and a commit returns [ErrUnknownOutcome].
 func (s *Store) Transaction(ctx context.Context, identityID string, fn func(ctx context.Context) error) error {
 	return s.rows.Transaction(ctx, identityID, fn)
 }
@@ -114,7 +119,8 @@ func (s *Store) DeleteSession(ctx context.Context, id string) error {
 	return s.rows.DeleteSession(ctx, id)
 }
 
-// DeleteSessions implements [flowhook.SessionRevoker]. It is one statement.
+// DeleteSessions implements [flowhook.SessionRevoker]. It is one statement. With exceptID, the
+// statement runs in a transaction of the identity.
 func (s *Store) DeleteSessions(ctx context.Context, identityID, exceptID string) error {
 	return s.rows.DeleteSessions(ctx, identityID, exceptID)
 }
@@ -165,5 +171,8 @@ func (s *Store) DeleteExpired(ctx context.Context, before time.Time, limit int) 
 // Verify checks that two transactions of one identity wait for each other, on two connections of
 // the pool. It takes about a quarter of a second and changes nothing. Call it when the service
 // starts: a server that only looks like PostgreSQL may ignore the lock without an error, and then
-// one user could keep sessions that were revoked. See Options.RowLocks.
-func (s *Store) Verify(ctx context.Context) error { return s.rows.Verify(ctx) }
+// one user could keep sessions that were revoked. See Options.RowLocks. A pool that is limited to
+// one connection is an error.
+func (s *Store) Verify(ctx context.Context) error {
+	return s.rows.Verify(ctx, int(s.pool.Config().MaxConns))
+}

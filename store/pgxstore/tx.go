@@ -27,6 +27,7 @@ type tx struct {
 	mu    sync.Mutex // makes statements take turns, and guards what follows
 	conn  *pgxpool.Conn
 	tx    pgx.Tx      // nil until the transaction has begun
+	shut  bool        // no statement may follow
 	over  bool        // it is committed, or rolled back
 	abort *time.Timer // closes the connection; nil until Abort
 }
@@ -37,22 +38,37 @@ const abortDelay = 100 * time.Millisecond
 const begin = "begin isolation level read committed"
 
 // onLiveConn calls first, which sends the first message of the transaction. If the connection turns
-// out to be dead, such as after a restart of the database, it tries the next one.
-func (t *tx) onLiveConn(ctx context.Context, first func() error) (err error) {
+// out to be dead, such as after a restart of the database, it tries the next one, unless the server
+// had already begun.
+func (t *tx) onLiveConn(ctx context.Context, first func() (begun bool, err error)) (err error) {
 	pool := t.database.pool
-	for range pool.Stat().IdleConns() + 1 {
+	tries := pool.Stat().IdleConns() + 1
+	if t.conn != nil { // since Begin
+		tries++
+	}
+	for range tries {
 		if t.conn == nil {
 			if t.conn, err = pool.Acquire(ctx); err != nil {
 				return err
 			}
 		}
-		if err = first(); err == nil || ctx.Err() != nil || !lost(err) {
+		var begun bool
+		if begun, err = first(); err == nil || begun || ctx.Err() != nil || !t.dead(err) {
 			break
 		}
 		t.conn.Release()
 		t.conn, t.tx = nil, nil
 	}
 	return err
+}
+
+// dead reports whether the connection is closed, or about to be, after an error.
+func (t *tx) dead(err error) bool {
+	return t.conn.Conn().IsClosed() || relational.FailureOf(err, relational.PostgreSQLFailure) == relational.Lost
+}
+
+func (t *tx) beginOnLiveConn(ctx context.Context, identityID string) error {
+	return t.onLiveConn(ctx, func() (begun bool, err error) { return false, t.begin(ctx, identityID) })
 }
 
 // begin begins the transaction and waits for the lock of the identity, in one round trip if it is
@@ -84,6 +100,9 @@ func (t *tx) lockRow(ctx context.Context, identityID string) error {
 func (t *tx) Exec(ctx context.Context, query string, args ...any) (rows int64, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.shut {
+		return 0, pgx.ErrTxClosed
+	}
 	var tag pgconn.CommandTag
 	if t.tx == nil {
 		err = t.first(ctx, query, args, func(results pgx.BatchResults) (err error) {
@@ -102,6 +121,9 @@ func (t *tx) Query(
 ) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.shut {
+		return pgx.ErrTxClosed
+	}
 	if t.tx == nil {
 		return t.first(ctx, query, args, func(results pgx.BatchResults) error {
 			rows, _ := results.Query() // the rows have its error
@@ -112,22 +134,24 @@ func (t *tx) Query(
 	return read(rows, each)
 }
 
-// first begins the transaction in the round trip of its first statement.
+// first begins the transaction in the round trip of its first statement. If the server has begun
+// and the answer to the statement is lost, the statement is not repeated: the server may still hold
+// its locks.
 func (t *tx) first(ctx context.Context, query string, args []any, result func(pgx.BatchResults) error) error {
-	return t.onLiveConn(ctx, func() error {
+	return t.onLiveConn(ctx, func() (begun bool, err error) {
 		var batch pgx.Batch
 		batch.BeginTx(pgx.TxOptions{BeginQuery: begin})
 		batch.Queue(query, args...)
 		results := t.conn.SendBatch(ctx, &batch)
-		_, err := results.Exec() // of the begin
-		if err == nil {
+		_, err = results.Exec() // of the begin
+		if begun = err == nil; begun {
 			err = result(results)
 		}
 		if closed := results.Close(); err == nil {
 			err = closed
 		}
 		t.tx = results.Tx()
-		return err
+		return begun, err
 	})
 }
 
@@ -136,8 +160,10 @@ func (t *tx) Lock(ctx context.Context, identityID string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
+	case t.shut:
+		return pgx.ErrTxClosed
 	case t.tx == nil:
-		return t.onLiveConn(ctx, func() error { return t.begin(ctx, identityID) })
+		return t.beginOnLiveConn(ctx, identityID)
 	case t.database.options.RowLocks:
 		return t.lockRow(ctx, identityID)
 	}
@@ -149,15 +175,30 @@ func (t *tx) Lock(ctx context.Context, identityID string) error {
 func (t *tx) Lend() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.tx != nil {
+	switch {
+	case t.shut:
+		return pgx.ErrTxClosed
+	case t.tx != nil:
 		return nil
 	}
-	return t.onLiveConn(t.ctx, func() error { return t.begin(t.ctx, "") })
+	return t.beginOnLiveConn(t.ctx, "")
 }
 
 // Intact implements [relational.Tx]. If a statement of the host's has failed, PostgreSQL accepts no
-// other one, and a commit rolls back.
-func (t *tx) Intact() error { return nil }
+// other one, and a commit rolls back. If one has committed, the server is in no transaction.
+func (t *tx) Intact() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.intact()
+}
+
+// intact is Intact with t.mu held.
+func (t *tx) intact() error {
+	if conn := t.tx.Conn(); !conn.IsClosed() && conn.PgConn().TxStatus() == 'I' {
+		return relational.ErrOver
+	}
+	return nil
+}
 
 // limited returns a context that outlasts the transaction's, by AnswerTimeout at most.
 func (t *tx) limited() (context.Context, context.CancelFunc) {
@@ -168,8 +209,12 @@ func (t *tx) limited() (context.Context, context.CancelFunc) {
 func (t *tx) Commit() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.shut = true
 	if t.tx == nil {
 		return nil
+	}
+	if err := t.intact(); err != nil {
+		return err
 	}
 	closed := t.tx.Conn().IsClosed() // pgx also says so of a connection that it loses now
 	ctx, cancel := t.limited()
@@ -183,7 +228,7 @@ func (t *tx) Commit() error {
 		return errors.Join(relational.ErrOver, err)
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w (waited %v)", ErrUnknownOutcome, t.database.options.AnswerTimeout)
-	case lost(err) && !closed && !errors.Is(err, pgx.ErrTxClosed):
+	case lost(err) && !closed && !errors.Is(err, pgx.ErrTxClosed) && !pgconn.SafeToRetry(err):
 		return fmt.Errorf("%w (%v)", ErrUnknownOutcome, err)
 	}
 	return err
@@ -198,6 +243,7 @@ func (t *tx) Rollback() {
 
 // rollback is called with t.mu held.
 func (t *tx) rollback() {
+	t.shut = true
 	if t.tx == nil || t.over {
 		return
 	}
@@ -208,11 +254,12 @@ func (t *tx) rollback() {
 }
 
 // Abort implements [relational.Tx]. A statement of the host's may be using the connection, which is
-// not safe for concurrent use, except that it can be closed below. PostgreSQL then rolls back. If
-// Close is called first, the connection is free, and can be rolled back and used again.
+// not safe for concurrent use; only the net.Conn under it may be closed. PostgreSQL then rolls
+// back. If Close is called first, the connection is free, and can be rolled back and used again.
 func (t *tx) Abort() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.shut = true
 	if t.tx != nil && !t.over {
 		wire := t.conn.Conn().PgConn().Conn()
 		t.abort = time.AfterFunc(abortDelay, func() { wire.Close() })
@@ -236,7 +283,8 @@ func (t *tx) Close() {
 // Tx returns the transaction that ctx carries, for the host's own statements. If a statement fails,
 // return its error: PostgreSQL accepts no other one. If the context of a statement ends before the
 // statement does, pgx closes the connection, and the transaction is over. Begin sets a savepoint.
-// Commit is an error, because the store commits; Rollback makes the transaction fail.
+// Commit is an error, because the store commits; Rollback makes the transaction fail. Unlike a
+// *sql.Tx, it is not safe for concurrent use, not even with calls of the store.
 func Tx(ctx context.Context) (pgx.Tx, bool) {
 	t, fail, ok := relational.Lend[*tx](ctx)
 	if !ok {

@@ -58,11 +58,7 @@ func (d *database) begin(ctx context.Context, identityID string) (t *tx, err err
 // lost reports whether an error may be that of a connection that died. Nothing has been done on it
 // yet, so that another one can be tried.
 func lost(err error) bool {
-	switch relational.FailureOf(err, failure) {
-	case relational.Unknown, relational.Lost:
-		return true
-	}
-	return false
+	return relational.FailureOf(err, failure).MayBeDead()
 }
 
 // check returns an error if the dialect cannot work on the connections of the pool.
@@ -108,10 +104,16 @@ func (d *database) Exec(ctx context.Context, query string, args ...any) (rows in
 	if err := d.check(ctx); err != nil {
 		return 0, err
 	}
-	err = d.untilFree(ctx, func() (err error) {
-		rows, err = affected(d.db.ExecContext(ctx, query, args...))
-		return err
-	})
+	for range d.db.Stats().Idle + 1 {
+		err = d.untilFree(ctx, func() (err error) {
+			rows, err = affected(d.db.ExecContext(ctx, query, args...))
+			return err
+		})
+		// MariaDB's errors for a lost connection do not tell whether the statement has run.
+		if err == nil || ctx.Err() != nil || relational.FailureOf(err, relational.PostgreSQLFailure) != relational.Lost {
+			break
+		}
+	}
 	return rows, err
 }
 
@@ -122,15 +124,26 @@ func affected(result sql.Result, err error) (rows int64, _ error) {
 	return result.RowsAffected()
 }
 
-// Query implements [relational.Querier].
+// Query implements [relational.Querier]. Statements that return rows and are in no transaction only
+// read, so that they can be repeated on another connection.
 func (d *database) Query(
 	ctx context.Context, query string, args []any, each func(scan func(into ...any) error) error,
-) error {
+) (err error) {
 	if err := d.check(ctx); err != nil {
 		return err
 	}
-	rows, err := d.db.QueryContext(ctx, query, args...)
-	return read(rows, err, each)
+	for range d.db.Stats().Idle + 1 {
+		seen := false
+		rows, failed := d.db.QueryContext(ctx, query, args...)
+		err = read(rows, failed, func(scan func(into ...any) error) error {
+			seen = true
+			return each(scan)
+		})
+		if err == nil || seen || ctx.Err() != nil || !lost(err) {
+			break
+		}
+	}
+	return err
 }
 
 // read calls each for every row, and closes them.
@@ -184,5 +197,5 @@ func (d *database) untilFree(ctx context.Context, begin func() error) error {
 
 // sent reports whether a failed commit may have reached the database.
 func sent(err error) bool {
-	return !errors.Is(err, driver.ErrBadConn) && !errors.Is(err, sql.ErrTxDone)
+	return !errors.Is(err, driver.ErrBadConn) && !errors.Is(err, sql.ErrTxDone) && !relational.NotSent(err)
 }

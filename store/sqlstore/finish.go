@@ -37,6 +37,8 @@ func (t *tx) Commit() error {
 		return err
 	case relational.FailureOf(err, failure) == relational.Over:
 		return errors.Join(relational.ErrOver, err)
+	case relational.FailureOf(err, failure) == relational.Unclear:
+		return fmt.Errorf("%w (%v)", ErrUnknownOutcome, err)
 	case lost(err) && sent(err) && !d.oneWriter && !t.alive():
 		return fmt.Errorf("%w (%v)", ErrUnknownOutcome, err)
 	}
@@ -69,8 +71,18 @@ func (t *tx) finish(statement string) error {
 		if err := t.finishByStatement(statement); !errors.Is(err, driver.ErrSkip) {
 			return err
 		}
-		// The connection cannot run a statement unprepared, unlike go-sql-driver's. Then the wait
-		// has the driver's own limit, if it has one.
+		// The connection cannot run a query unprepared, unlike go-sql-driver's. Then the wait has
+		// the driver's own limit, if it has one. The driver's Commit would leave autocommit off.
+		if statement != rollbackStatement {
+			ctx, cancel := t.limited()
+			defer cancel()
+			if _, err := t.tx.ExecContext(ctx, statement); err != nil {
+				if ctx.Err() != nil {
+					return t.unanswered()
+				}
+				return err
+			}
+		}
 	}
 	late := time.AfterFunc(t.database.options.AnswerTimeout, t.giveUp) // ends the context that the driver's transaction has
 	err := end()

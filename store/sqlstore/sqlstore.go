@@ -166,5 +166,5 @@ func (s *Store) Verify(ctx context.Context) error {
 	if s.database.dialect.oneWriter {
 		return nil // only one transaction is open at a time
 	}
-	return s.rows.Verify(ctx)
+	return s.rows.Verify(ctx, s.database.db.Stats().MaxOpenConnections)
 }

@@ -2,6 +2,7 @@ package relational
 
 import (
 	"errors"
+	"strings"
 )
 
 // ErrConflict means that two transactions conflicted: there was a deadlock, or a lock was not
@@ -12,7 +13,7 @@ var ErrConflict = errors.New("conflict with another transaction")
 // effect, or may do so later. It never wraps the error of a context.
 var ErrUnknownOutcome = errors.New("the commit was not answered and may have taken effect")
 
-// ErrOver means that the transaction of a commit or a write is gone.
+// ErrOver means that the transaction had already ended before a write or the commit.
 var ErrOver = errors.New("the database has ended the transaction: " +
 	"the error of a statement was ignored, or a statement commits by itself")
 
@@ -25,7 +26,8 @@ const (
 	Conflict                 // with another transaction
 	TimedOut                 // the server has ended the statement, such as at its statement_timeout
 	Duplicate                // a row with this key exists
-	Lost                     // the server has closed the connection
+	Lost                     // the server has closed the connection, and has not run the statement
+	Unclear                  // the connection is lost, and the statement may have run
 	Over                     // the savepoint of the transaction is gone
 )
 
@@ -51,6 +53,16 @@ func FailureOf(err error, of func(err error) Failure) Failure {
 	return Unknown
 }
 
+// MayBeDead reports whether an error may be that of a connection that died.
+func (f Failure) MayBeDead() bool { return f == Unknown || f == Lost || f == Unclear }
+
+// NotSent reports whether a driver knows that a statement that failed was not sent to the server.
+// The errors of pgx do.
+func NotSent(err error) bool {
+	var e interface{ SafeToRetry() bool }
+	return errors.As(err, &e) && e.SafeToRetry()
+}
+
 // IsConflict reports whether err is ErrConflict or means the same. It returns false for an error
 // that panics when it is inspected.
 func IsConflict(err error, of func(err error) Failure) (conflict bool) {
@@ -69,15 +81,21 @@ func PostgreSQLFailure(err error) Failure {
 	if !ok || e.SQLState() == "" {
 		return Unknown
 	}
-	switch e.SQLState() {
+	switch state := e.SQLState(); state {
 	case "40001", "40P01", "55P03": // serialization_failure, deadlock_detected, lock_not_available
 		return Conflict
 	case "57014": // query_canceled
 		return TimedOut
 	case "57P01", "57P02": // admin_shutdown, crash_shutdown
 		return Lost
+	case "40003": // statement_completion_unknown
+		return Unclear
 	case "23505": // unique_violation
 		return Duplicate
+	default:
+		if strings.HasPrefix(state, "08") { // connection exceptions; PgBouncer reports a lost server so
+			return Unclear
+		}
 	}
 	return Other
 }

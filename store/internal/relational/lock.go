@@ -8,7 +8,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/flowhook/flowhook"
 )
 
 // LockKey returns the number of an identity's lock. Two identities with the same number wait for
@@ -18,16 +17,20 @@ func LockKey(identityID string) uint64 {
 	return binary.BigEndian.Uint64(sum[:8])
 }
 
-// verifyWait is how long the second transaction of Verify must wait for the first.
+// verifyWait is how long the second transaction of Verify must wait for the first, at least. On a
+// slow connection, it must wait longer than the lock alone takes.
 const verifyWait = 250 * time.Millisecond
 
 var errNoLock = errors.New("two transactions of one identity ran at the same time: " +
 	"the server ignores advisory locks, as CockroachDB does; set Options.RowLocks")
 
 // Verify checks that transactions of one identity wait for each other: it opens two at once, on two
-// connections. It changes nothing.
-func (s *Store) Verify(ctx context.Context) error {
+// connections. maxConnections is the limit of the pool; 0 means none. It changes nothing.
+func (s *Store) Verify(ctx context.Context, maxConnections int) error {
 	const what = "verify the identity lock"
+	if maxConnections == 1 {
+		return s.errorf("%s: it takes two connections at the same time, and the pool is limited to one", what)
+	}
 	if s.transactionOf(ctx) != nil {
 		return s.errorf("%s: the context is a transaction's; call Verify when the service starts", what)
 	}
@@ -37,11 +40,17 @@ func (s *Store) Verify(ctx context.Context) error {
 	identityID := rand.Text()
 	connected, locked := make(chan struct{}), make(chan struct{})
 	release, second := make(chan struct{}), make(chan error, 1)
+	wait := verifyWait
 	go func() {
 		second <- s.Transaction(ctx, "", func(ctx context.Context) error {
-			if _, err := s.FindSession(ctx, identityID); !errors.Is(err, flowhook.ErrNotFound) {
-				return err // so that the statement after this one only waits for the lock
+			// Begin, and prepare the statement of the lock. The lock of identityID takes less time.
+			began := time.Now()
+			for range 2 {
+				if err := s.lockAnother(ctx, identityID); err != nil {
+					return err
+				}
 			}
+			wait = max(wait, 2*time.Since(began))
 			close(connected)
 			select {
 			case <-release:
@@ -58,12 +67,12 @@ func (s *Store) Verify(ctx context.Context) error {
 	}
 	err := s.Transaction(ctx, identityID, func(context.Context) error {
 		close(release)
-		wait := time.NewTimer(verifyWait)
-		defer wait.Stop()
+		enough := time.NewTimer(wait)
+		defer enough.Stop()
 		select {
 		case <-locked:
 			return errNoLock
-		case <-wait.C:
+		case <-enough.C:
 			return nil
 		}
 	})
@@ -77,4 +86,13 @@ func (s *Store) Verify(ctx context.Context) error {
 		return s.explain(outer, what, err)
 	}
 	return nil
+}
+
+// lockAnother waits for the lock of any identity that does not share the lock of this one.
+func (s *Store) lockAnother(ctx context.Context, identityID string) error {
+	another := rand.Text()
+	for RowLock(another) == RowLock(identityID) {
+		another = rand.Text()
+	}
+	return s.Transaction(ctx, another, func(context.Context) error { return nil })
 }

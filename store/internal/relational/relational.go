@@ -15,8 +15,9 @@ import (
 
 // Options are the options of the stores. The zero value has the defaults.
 type Options struct {
-	// AnswerTimeout limits how long a call waits after its context has ended: for the answer to a
-	// commit or a rollback, and for what makes the connection usable again. Zero means 10 seconds.
+	// AnswerTimeout limits the wait for the answer to a commit or a rollback, and for what makes the
+	// connection usable again. These waits do not end with the context of the call, and they have
+	// this limit even if the context lasts longer. Zero means 10 seconds.
 	AnswerTimeout time.Duration
 
 	// RowLocks makes transactions of one identity wait for each other by a row of flowhook_locks
@@ -150,7 +151,7 @@ func (s *Store) run(
 		return err
 	}
 	if err := statements(ctx, s.Database); err != nil {
-		return s.explain(ctx, what, err)
+		return s.explainStatement(ctx, what, err)
 	}
 	return nil
 }
@@ -171,12 +172,17 @@ func (s *Store) errorf(format string, args ...any) error {
 // errStored replaces the database's own text, which may show the key.
 var errStored = errors.New("it is stored already")
 
-// explain returns an error that says what was tried and what kind of failure it is. ctx is the one
-// that ends the statement.
-func (s *Store) explain(ctx context.Context, what string, err error) error {
+// explainStatement is explain for a statement of the store.
+func (s *Store) explainStatement(ctx context.Context, what string, err error) error {
 	if FailureOf(err, s.Failure) == Duplicate {
 		err = errStored
 	}
+	return s.explain(ctx, what, err)
+}
+
+// explain returns an error that says what was tried and what kind of failure it is. ctx is the one
+// that ends the statement.
+func (s *Store) explain(ctx context.Context, what string, err error) error {
 	switch {
 	case errors.Is(err, flowhook.ErrNotFound), errors.Is(err, ErrUnknownOutcome):
 		return err

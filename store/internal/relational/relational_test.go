@@ -3,6 +3,7 @@ package relational_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,10 +13,10 @@ import (
 	"github.com/flowhook/flowhook/store/internal/relational"
 )
 
-// A server is a database without tables. Its lock works unless it is ignored.
+// A server is a database without tables. Its locks work unless they are ignored.
 type server struct {
 	ignored bool
-	lock    sync.Mutex
+	locks   sync.Map     // a *sync.Mutex for each identity
 	count   atomic.Int32 // of locks that transactions have asked for
 }
 
@@ -35,13 +36,14 @@ func (s *server) Query(context.Context, string, []any, func(func(...any) error) 
 
 type tx struct {
 	*server
-	locked bool
+	held []*sync.Mutex
 }
 
-func (t *tx) Lock(context.Context, string) error {
+func (t *tx) Lock(_ context.Context, identityID string) error {
 	if !t.ignored {
-		t.lock.Lock()
-		t.locked = true
+		lock, _ := t.locks.LoadOrStore(identityID, new(sync.Mutex))
+		t.held = append(t.held, lock.(*sync.Mutex))
+		t.held[len(t.held)-1].Lock()
 	}
 	t.count.Add(1)
 	return nil
@@ -54,8 +56,8 @@ func (t *tx) Rollback()     {}
 func (t *tx) Abort()        {}
 
 func (t *tx) Close() {
-	if t.locked {
-		t.lock.Unlock()
+	for _, lock := range t.held {
+		lock.Unlock()
 	}
 }
 
@@ -101,14 +103,19 @@ func TestFind_OtherKindOfStore(t *testing.T) {
 }
 
 func TestVerify(t *testing.T) {
-	require.NoError(t, newStore(&server{}).Verify(t.Context()))
-	require.ErrorContains(t, newStore(&server{ignored: true}).Verify(t.Context()), "set Options.RowLocks")
+	require.NoError(t, newStore(&server{}).Verify(t.Context(), 0))
+	require.ErrorContains(t, newStore(&server{ignored: true}).Verify(t.Context(), 0), "set Options.RowLocks")
+}
+
+func TestVerify_PoolOfOne(t *testing.T) {
+	require.ErrorContains(t, newStore(&server{}).Verify(t.Context(), 1), "the pool is limited to one")
+	require.NoError(t, newStore(&server{}).Verify(t.Context(), 2))
 }
 
 func TestVerify_InTransaction(t *testing.T) {
 	s := newStore(&server{})
 	require.NoError(t, s.Transaction(t.Context(), "a", func(ctx context.Context) error {
-		require.ErrorContains(t, s.Verify(ctx), "when the service starts")
+		require.ErrorContains(t, s.Verify(ctx, 0), "when the service starts")
 		return nil
 	}))
 }
@@ -117,7 +124,29 @@ func TestVerify_ContextEnds(t *testing.T) {
 	s := newStore(&server{})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.ErrorIs(t, s.Verify(ctx), context.Canceled)
+	require.ErrorIs(t, s.Verify(ctx, 0), context.Canceled)
+}
+
+// stateError is an error of PostgreSQL.
+type stateError string
+
+func (e stateError) Error() string    { return string(e) }
+func (e stateError) SQLState() string { return string(e) }
+
+func TestPostgreSQLFailure(t *testing.T) {
+	for state, want := range map[stateError]relational.Failure{
+		"": relational.Unknown, "40001": relational.Conflict, "40P01": relational.Conflict, "55P03": relational.Conflict,
+		"57014": relational.TimedOut, "57P01": relational.Lost, "57P02": relational.Lost, "23505": relational.Duplicate,
+		"08P01": relational.Unclear, "08006": relational.Unclear, "40003": relational.Unclear, "42601": relational.Other,
+	} {
+		require.Equal(t, want, relational.FailureOf(fmt.Errorf("commit: %w", state), relational.PostgreSQLFailure), state)
+	}
+	for f, dead := range map[relational.Failure]bool{
+		relational.Unknown: true, relational.Lost: true, relational.Unclear: true, relational.Other: false,
+		relational.Conflict: false, relational.TimedOut: false, relational.Duplicate: false, relational.Over: false,
+	} {
+		require.Equal(t, dead, f.MayBeDead(), f)
+	}
 }
 
 // A transaction that holds the lock of an identity does not ask for it again, unless the host may

@@ -101,20 +101,16 @@ func (s *Store) DeleteSessions(ctx context.Context, identityID, exceptID string)
 		_, err := s.exec(ctx, what, s.Queries.DeleteSessions, identityID)
 		return err
 	}
-	one, own := 0, []any{exceptID, identityID}
-	if query := s.Queries.deleteOthersOf; query != "" {
-		found, err := s.row(ctx, what, true, query, own, &one)
-		if err == nil && !found {
-			err = flowhook.ErrNotFound
-		}
-		return err
-	}
 	deleteOthers := func(ctx context.Context) error {
-		found, err := s.row(ctx, what, false, s.Queries.ownSession, own, &one)
+		query, writes := s.Queries.deleteOthersOf, true
+		if query == "" { // it takes two statements
+			query, writes = s.Queries.ownSession, false
+		}
+		found, err := s.row(ctx, what, writes, query, []any{exceptID, identityID}, new(int))
 		if err == nil && !found {
 			err = flowhook.ErrNotFound
 		}
-		if err != nil {
+		if err != nil || writes {
 			return err
 		}
 		_, err = s.exec(ctx, what, s.Queries.deleteOthers, identityID, exceptID)
@@ -123,6 +119,7 @@ func (s *Store) DeleteSessions(ctx context.Context, identityID, exceptID string)
 	if s.transactionOf(ctx) != nil {
 		return deleteOthers(ctx)
 	}
+	// Without the lock of the identity, two devices that sign each other out would deadlock.
 	return s.Transaction(ctx, identityID, deleteOthers)
 }
 

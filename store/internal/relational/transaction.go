@@ -169,7 +169,7 @@ func (t *transaction) run(
 		err = statements(statementContext{t.ctx, ctx}, t.tx)
 	}
 	if err != nil {
-		err = t.store.explain(t.ctx, what, err)
+		err = t.store.explainStatement(t.ctx, what, err)
 		t.fail(err)
 	}
 	return err
