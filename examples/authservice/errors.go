@@ -39,20 +39,26 @@ func (s *service) fail(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("Retry-After", "5")
 		s.show(w, r, http.StatusServiceUnavailable, "error", page{Title: "Very busy right now",
 			Data: "Nothing was changed. Please try again in a few seconds."})
+	case errors.Is(err, sqlstore.ErrUnknownOutcome): // also if the client is gone
+		s.unavailablePage(w, r, err)
 	case r.Context().Err() != nil && errors.Is(context.Cause(r.Context()), context.Canceled):
 		s.log.InfoContext(r.Context(), "the client disconnected", "path", r.URL.Path)
 		return
 	case r.Context().Err() != nil, s.unavailable(err):
-		s.log.ErrorContext(r.Context(), "unavailable", "path", r.URL.Path, "error", err)
-		w.Header().Set("Retry-After", "5")
-		s.pages.render(w, r, http.StatusServiceUnavailable, "error", page{Title: "Not available right now",
-			Data: "The service is temporarily unavailable, and your changes may not have been saved. Please try " +
-				"again in a moment."})
+		s.unavailablePage(w, r, err)
 	default:
 		s.log.ErrorContext(r.Context(), "failed", "path", r.URL.Path, "error", err)
 		s.pages.render(w, r, http.StatusInternalServerError, "error", page{Title: "Something went wrong",
 			Data: "This is our fault, and your changes may not have been saved. Please check before you try again."})
 	}
+}
+
+func (s *service) unavailablePage(w http.ResponseWriter, r *http.Request, err error) {
+	s.log.ErrorContext(r.Context(), "unavailable", "path", r.URL.Path, "error", err)
+	w.Header().Set("Retry-After", "5")
+	s.pages.render(w, r, http.StatusServiceUnavailable, "error", page{Title: "Not available right now",
+		Data: "The service is temporarily unavailable, and your changes may not have been saved. Please try again in a " +
+			"moment."})
 }
 
 // refused answers a request that was refused by a hook, or in a form that cannot show the reason.
@@ -67,9 +73,9 @@ func (s *service) refused(w http.ResponseWriter, r *http.Request, no *flowhook.R
 	s.show(w, r, cmp.Or(no.Status, http.StatusForbidden), "error", page{Title: title, Data: no.Text})
 }
 
-// unavailable reports whether err comes from a conflict or from a database that is down, stopping
-// or overloaded, also if it did not answer a commit. Otherwise it is a bug in this program. If the error does not tell, unavailable
-// pings the database.
+// unavailable reports whether err comes from a conflict, from a commit that was not answered, or
+// from a database that is down, stopping or overloaded. Otherwise it is a bug in this program. If
+// the error does not tell, unavailable pings the database.
 func (s *service) unavailable(err error) bool {
 	if isUnavailable(err) {
 		return true
@@ -140,6 +146,8 @@ func reason(err error) string {
 		return "used_token"
 	case errors.Is(err, flowhook.ErrBadToken):
 		return "bad_token"
+	case errors.Is(err, sqlstore.ErrUnknownOutcome):
+		return "unknown_outcome"
 	case sqlstore.IsConflict(err):
 		return "conflict"
 	case errors.As(err, &hook):

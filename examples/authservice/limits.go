@@ -14,8 +14,7 @@ import "time"
 // The server's WriteTimeout is sendTime longer, for a slow client. A shutdown takes at most 30
 // seconds: handlingTime for requests, mailTime for email, mail.CancelTime to cancel the queue, and
 // closeTime to close the database. Meanwhile, a cleanup gets answerTime for its last commit, and
-// recovery emails that are being queued get recoveryTime and answerTime, which are no longer than
-// mailTime.
+// recovery emails that are being queued get recoveryTime and answerTime, together at most mailTime.
 const (
 	requestTime  = 10 * time.Second // after it, the answer is 503
 	answerTime   = 3 * time.Second  // also the longest that a commit may take

@@ -63,7 +63,7 @@ func newSignIns(rows sessionRows) signIns {
 	s := signIns{manager(), manager(), rows}
 	report := s.ErrorFunc
 	s.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {
-		if !errors.Is(err, errEnded) { // else scs keeps its cookie back, and the response goes on
+		if !errors.Is(err, errEnded) { // otherwise scs sends no cookie, and the response continues
 			report(w, r, err)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/testkit"
 )
 
 func TestListSessions(t *testing.T) {
@@ -227,6 +228,32 @@ func TestCreateSession_DuplicateErrorQuotesNothing(t *testing.T) {
 		for e := err; e != nil; e = errors.Unwrap(e) {
 			require.NotContains(t, e.Error(), v.ID)
 			require.NotContains(t, e.Error(), v.IdentityID)
+		}
+	})
+}
+
+// Two devices that sign each other out at the same time do not deadlock: one of them wins.
+func TestDeleteSessions_EachOther(t *testing.T) {
+	eachSystem(t, func(t *testing.T, of system) {
+		s, _ := of.store(t)
+		for range testkit.Times(t, 1000) {
+			identityID := newID()
+			one, two := newSession(identityID), newSession(identityID)
+			require.NoError(t, s.CreateSession(testContext(t), one))
+			require.NoError(t, s.CreateSession(testContext(t), two))
+			errs := make(chan error, 2)
+			for _, v := range []flowhook.Session{one, two} {
+				go func() { errs <- s.DeleteSessions(testContext(t), identityID, v.ID) }()
+			}
+			won := 0
+			for range 2 {
+				if err := <-errs; err == nil {
+					won++
+				} else {
+					require.ErrorIs(t, err, flowhook.ErrNotFound)
+				}
+			}
+			require.Equal(t, 1, won)
 		}
 	})
 }

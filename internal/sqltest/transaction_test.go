@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -189,4 +190,28 @@ func TestTransaction_ConnectionThatPrepares(t *testing.T) {
 	_, err = s.FindSession(testContext(t), kept.ID)
 	require.NoError(t, err)
 	requireNone(t, s, refused.ID)
+
+	// Autocommit is on again: what is stored outside a transaction stays.
+	alone := newSession("a")
+	require.NoError(t, s.CreateSession(testContext(t), alone))
+	other, err := sqlstore.New(d.connect(t, source), d.dialect)
+	require.NoError(t, err)
+	_, err = other.FindSession(testContext(t), alone.ID)
+	require.NoError(t, err)
+}
+
+// If the context of a host's statement ends, pgx closes the connection. The commit is not sent then,
+// so its outcome is not unknown.
+func TestTransaction_HostIgnoresClosedConnection(t *testing.T) {
+	s, _ := postgreSQL.store(t)
+	err := s.Transaction(testContext(t), "a", func(ctx context.Context) error {
+		tx, _ := sqlstore.Tx(ctx)
+		short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+		defer cancel()
+		_, err := tx.ExecContext(short, "SELECT pg_sleep(5)")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		return nil
+	})
+	require.Error(t, err)
+	require.NotErrorIs(t, err, sqlstore.ErrUnknownOutcome)
 }

@@ -80,8 +80,8 @@ func NewWithOptions(db *sql.DB, d Dialect, o Options) (*Store, error) {
 // call's context: it is rolled back at once, and Transaction returns an error whatever fn returned.
 // A deadlock, or a lock that is not available in time, is [ErrConflict].
 //
-// A commit or rollback outlasts ctx by at most Options.AnswerTimeout. If the database does not
-// answer by then, or the connection is lost, the connection is dropped, and a commit returns
+// A commit or rollback takes at most Options.AnswerTimeout, also after ctx has ended. If the
+// database does not answer by then, or the connection is lost, the connection is dropped, and a commit returns
 // [ErrUnknownOutcome].
 func (s *Store) Transaction(ctx context.Context, identityID string, fn func(ctx context.Context) error) error {
 	return s.rows.Transaction(ctx, identityID, fn)
@@ -107,8 +107,8 @@ func (s *Store) DeleteSession(ctx context.Context, id string) error {
 	return s.rows.DeleteSession(ctx, id)
 }
 
-// DeleteSessions implements [flowhook.SessionRevoker]. With exceptID, it opens a transaction on
-// MariaDB and SQLite if ctx carries none.
+// DeleteSessions implements [flowhook.SessionRevoker]. With exceptID, it opens a transaction of the
+// identity if ctx carries none.
 func (s *Store) DeleteSessions(ctx context.Context, identityID, exceptID string) error {
 	return s.rows.DeleteSessions(ctx, identityID, exceptID)
 }

@@ -164,7 +164,8 @@ func (t *tx) restored() bool {
 		return true
 	}
 	d := t.database.dialect
-	// restore commits what is open, and the host may run statements through Conn after a rollback.
+	// restore commits what is open, so roll back first: the host may have run statements through Conn
+	// after the rollback.
 	undo := !t.rolledBack || t.kept || t.raw && d.restore != ""
 	ctx, cancel := t.limited()
 	defer cancel()

@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"time"
-
 )
 
 // LockKey returns the number of an identity's lock. Two identities with the same number wait for
