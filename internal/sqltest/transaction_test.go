@@ -191,7 +191,10 @@ func TestTransaction_ConnectionThatPrepares(t *testing.T) {
 	require.NoError(t, err)
 	requireNone(t, s, refused.ID)
 
-	// Autocommit is on again: what is stored outside a transaction stays.
+	// After a commit, autocommit is on again: what is stored outside a transaction stays.
+	require.NoError(t, s.Transaction(testContext(t), "a", func(ctx context.Context) error {
+		return s.CreateSession(ctx, newSession("a"))
+	}))
 	alone := newSession("a")
 	require.NoError(t, s.CreateSession(testContext(t), alone))
 	other, err := sqlstore.New(d.connect(t, source), d.dialect)
