@@ -30,6 +30,13 @@ func TestVerify(t *testing.T) {
 		s, _ := d.store(t)
 		require.NoError(t, s.Verify(t.Context()))
 	})
+	t.Run("pool of one connection", func(t *testing.T) {
+		s, db := postgreSQL.store(t)
+		db.SetMaxOpenConns(1)
+		require.ErrorContains(t, s.Verify(t.Context()), "the pool is limited to one")
+		db.SetMaxOpenConns(2)
+		require.NoError(t, s.Verify(t.Context()))
+	})
 	t.Run("row locks", func(t *testing.T) {
 		d := postgreSQL
 		db := d.connect(t, d.migrated(t))

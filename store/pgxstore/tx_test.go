@@ -128,7 +128,21 @@ func TestTransaction_StatementTimeout(t *testing.T) {
 }
 
 func TestVerify(t *testing.T) {
-	require.NoError(t, newStore(t, newPool(t)).Verify(t.Context()))
+	pool := newPool(t)
+	require.NoError(t, newStore(t, pool).Verify(t.Context()))
+	for connections, want := range map[int32]string{1: "the pool is limited to one", 2: ""} {
+		config := pool.Config()
+		config.MaxConns = connections
+		limited, err := pgxpool.NewWithConfig(context.Background(), config)
+		require.NoError(t, err)
+		err = newStore(t, limited).Verify(t.Context())
+		limited.Close()
+		if want == "" {
+			require.NoError(t, err)
+		} else {
+			require.ErrorContains(t, err, want)
+		}
+	}
 }
 
 // Without the row of its identity, a transaction would not wait.
