@@ -61,7 +61,7 @@ func TestMemory_Bounded(t *testing.T) {
 	const most = 40 << 20
 	before := inUse()
 	for i := range 1_000_000 {
-		key := "0123456789012345678901234567890123456" + strconv.Itoa(1_000_000+i)[1:] // 43 bytes
+		key := "0123456789012345678901234567890123456" + strconv.Itoa(1_000_000 + i)[1:] // 43 bytes
 		wait, _, err := m.Take(t.Context(), []ratelimit.Bucket{{Key: key, Tries: 5, Every: time.Minute}})
 		require.NoError(t, err)
 		require.Zero(t, wait)
