@@ -63,8 +63,9 @@ func TestMemory_Bounded(t *testing.T) {
 	for i := range 1_000_000 {
 		key := "0123456789012345678901234567890123456" + strconv.Itoa(1_000_000 + i)[1:] // 43 bytes
 		wait, _, err := m.Take(t.Context(), []ratelimit.Bucket{{Key: key, Tries: 5, Every: time.Minute}})
-		require.NoError(t, err)
-		require.Zero(t, wait)
+		if wait != 0 || err != nil { // calls of require would take most of the time
+			t.Fatal(wait, err)
+		}
 		if i%50_000 == 0 {
 			wait, _, err = m.Take(t.Context(), []ratelimit.Bucket{used})
 			require.NoError(t, err)

@@ -171,7 +171,7 @@ func TestLimiter_RoundTrips(t *testing.T) {
 	client, prefix := connect(t, options(t))
 	commands := &counter{}
 	client.AddHook(commands)
-	login := serve(t, newLimiter(t, client, prefix), slog.New(slog.DiscardHandler))
+	login := serve(t, limiterOf(t, client, prefix), slog.New(slog.DiscardHandler))
 	require.NoError(t, client.ScriptFlush(t.Context()).Err())
 	for _, c := range []struct {
 		password         string
@@ -192,7 +192,7 @@ func TestLimiter_Outage(t *testing.T) {
 	o.Addr = l.listener.Addr().String()
 	client, prefix := connect(t, o)
 	var out strings.Builder
-	login := serve(t, newLimiter(t, client, prefix), slog.New(slog.NewTextHandler(&out, nil)))
+	login := serve(t, limiterOf(t, client, prefix), slog.New(slog.NewTextHandler(&out, nil)))
 
 	require.Equal(t, 200, login("right"))
 	for range 3 {

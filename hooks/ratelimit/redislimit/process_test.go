@@ -81,7 +81,7 @@ func TestLimiter_TwoProcesses(t *testing.T) {
 	}
 	t.Logf("%s and %s of %d attempts passed", outputs[0], outputs[1], attempts)
 	require.Equal(t, 50, sum)
-	wait, _, err := newLimiter(t, client, prefix).Take(t.Context(), account)
+	wait, _, err := limiterOf(t, client, prefix).Take(t.Context(), account)
 	require.NoError(t, err)
 	require.NotZero(t, wait)
 }

@@ -57,7 +57,7 @@ func keysOf(t testing.TB, client *redis.Client, prefix string) []string {
 	return keys
 }
 
-func newLimiter(t testing.TB, client redis.UniversalClient, prefix string) *redislimit.Limiter {
+func limiterOf(t testing.TB, client redis.UniversalClient, prefix string) *redislimit.Limiter {
 	t.Helper()
 	l, err := redislimit.New(redislimit.Options{Client: client, Prefix: prefix})
 	require.NoError(t, err)
@@ -85,14 +85,14 @@ func passer(t testing.TB, client *redis.Client, prefix string) func(d time.Durat
 func TestLimiter(t *testing.T) {
 	client, prefix := connect(t, options(t))
 	limitertest.Run(t, func(t *testing.T) (ratelimit.Limiter, func(time.Duration)) {
-		return newLimiter(t, client, prefix), passer(t, client, prefix)
+		return limiterOf(t, client, prefix), passer(t, client, prefix)
 	})
 }
 
 // The limiter decides as redis_rate does, which can read and reset its buckets.
 func TestLimiter_LikeRedisRate(t *testing.T) {
 	client, prefix := connect(t, options(t))
-	l, oracle, pass := newLimiter(t, client, prefix), redis_rate.NewLimiter(client), passer(t, client, prefix)
+	l, oracle, pass := limiterOf(t, client, prefix), redis_rate.NewLimiter(client), passer(t, client, prefix)
 	b := ratelimit.Bucket{Key: "ours", Tries: 5, Every: 7 * time.Hour}
 	limit := redis_rate.Limit{Rate: 1, Period: b.Every, Burst: b.Tries}
 	key := func(name string) string { return "{" + prefix + "}" + name }
@@ -118,7 +118,7 @@ func TestLimiter_LikeRedisRate(t *testing.T) {
 // Buckets expire when they are full, and leave nothing behind.
 func TestLimiter_Expires(t *testing.T) {
 	client, prefix := connect(t, options(t))
-	l := newLimiter(t, client, prefix)
+	l := limiterOf(t, client, prefix)
 	b := []ratelimit.Bucket{{Key: "a", Tries: 3, Every: time.Hour}}
 	for n := range 3 {
 		_, _, err := l.Take(t.Context(), b)
@@ -137,7 +137,7 @@ func TestLimiter_Expires(t *testing.T) {
 // The longest and the shortest limits are exact.
 func TestLimiter_Extremes(t *testing.T) {
 	client, prefix := connect(t, options(t))
-	l := newLimiter(t, client, prefix)
+	l := limiterOf(t, client, prefix)
 	for i, b := range []ratelimit.Bucket{{Tries: 1, Every: 365 * 24 * time.Hour}, {Tries: 365, Every: 24 * time.Hour},
 		{Tries: 3000, Every: 1234567 * time.Microsecond}} {
 		b.Key = fmt.Sprint(i)
@@ -164,11 +164,11 @@ func TestLimiter_Prefix(t *testing.T) {
 	client, prefix := connect(t, options(t))
 	b := []ratelimit.Bucket{{Key: "a", Tries: 1, Every: time.Hour}}
 	for _, p := range []string{prefix, prefix + "2"} {
-		wait, _, err := newLimiter(t, client, p).Take(t.Context(), b)
+		wait, _, err := limiterOf(t, client, p).Take(t.Context(), b)
 		require.NoError(t, err)
 		require.Zero(t, wait)
 	}
-	wait, _, err := newLimiter(t, client, prefix).Take(t.Context(), b)
+	wait, _, err := limiterOf(t, client, prefix).Take(t.Context(), b)
 	require.NoError(t, err)
 	require.NotZero(t, wait)
 	require.NoError(t, client.Del(t.Context(), "rate:{"+prefix+"2}a").Err())
@@ -177,7 +177,7 @@ func TestLimiter_Prefix(t *testing.T) {
 // A value that is not ours is an error, not a full bucket.
 func TestLimiter_ForeignValue(t *testing.T) {
 	client, prefix := connect(t, options(t))
-	l := newLimiter(t, client, prefix)
+	l := limiterOf(t, client, prefix)
 	require.NoError(t, client.Set(t.Context(), "rate:{"+prefix+"}a", "x", time.Minute).Err())
 	b := []ratelimit.Bucket{{Key: "a", Tries: 1, Every: time.Hour}}
 	_, _, err := l.Take(t.Context(), b)
