@@ -1,15 +1,17 @@
 module github.com/flowhook/flowhook/examples/gin
 
-go 1.25.0
+go 1.26.0
 
-replace github.com/flowhook/flowhook => ../..
+replace (
+	github.com/flowhook/flowhook => ../..
+	github.com/flowhook/flowhook/hooks/ratelimit => ../../hooks/ratelimit
+)
 
 require (
 	github.com/flowhook/flowhook v0.0.0
+	github.com/flowhook/flowhook/hooks/ratelimit v0.0.0
 	github.com/gin-gonic/gin v1.12.0
-	github.com/hashicorp/golang-lru/v2 v2.0.7
 	github.com/stretchr/testify v1.12.1
-	golang.org/x/time v0.15.0
 )
 
 require (
@@ -25,6 +27,7 @@ require (
 	github.com/goccy/go-json v0.10.5 // indirect
 	github.com/goccy/go-yaml v1.19.2 // indirect
 	github.com/gorilla/securecookie v1.1.2 // indirect
+	github.com/hashicorp/golang-lru/v2 v2.0.7 // indirect
 	github.com/json-iterator/go v1.1.12 // indirect
 	github.com/klauspost/cpuid/v2 v2.3.0 // indirect
 	github.com/leodido/go-urn v1.4.0 // indirect
@@ -43,6 +46,7 @@ require (
 	golang.org/x/net v0.51.0 // indirect
 	golang.org/x/sys v0.41.0 // indirect
 	golang.org/x/text v0.34.0 // indirect
+	golang.org/x/time v0.15.0 // indirect
 	google.golang.org/protobuf v1.36.10 // indirect
 	gopkg.in/yaml.v3 v3.0.1 // indirect
 )

@@ -55,11 +55,15 @@ func newService(cfg *flowhook.Config, now func() time.Time) (s *service, err err
 		users:  map[string]user{"alice": newUser("correct horse"), "bob": newUser("battery staple")},
 		nobody: newUser(rand.Text()),
 	}
+	limit, err := newRateLimit(now)
+	if err != nil {
+		return nil, err
+	}
 	s.pipeline, err = flowhook.New(cfg, flowhook.Options{
 		Store: memstore.New(),
 		Issue: s.issue,
 		Now:   now,
-		Hooks: map[string]flowhook.HookFactory{"rate_limit": newRateLimit(now)},
+		Hooks: map[string]flowhook.HookFactory{"rate_limit": limit.Factory},
 		JSON:  func(*http.Request) bool { return true }, // all clients are programs
 	})
 	return s, err
@@ -76,8 +80,8 @@ func (s *service) engine(outer ...gin.HandlerFunc) *gin.Engine {
 		"method not allowed; see the Allow header")))
 	e.Use(outer...)
 	e.Use(func(c *gin.Context) { c.Header("Cache-Control", "no-store") }, s.recovered)
-	e.POST("/session", s.flow(flowhook.Login), s.login)
-	e.POST("/token", s.flow(flowhook.Login), s.login)
+	e.POST("/session", s.credentials, s.flow(flowhook.Login), s.login)
+	e.POST("/token", s.credentials, s.flow(flowhook.Login), s.login)
 	e.DELETE("/session", s.flow(flowhook.Logout), s.logout)
 	e.GET("/me", s.me)
 	return e
@@ -88,26 +92,27 @@ type credentials struct {
 	Password string `json:"password"`
 }
 
-type tokenKey struct{} // context key of a *string that receives the bearer token
+type credentialsKey struct{} // context key of the credentials that a client sends
 
-// login calls Run twice instead of Complete. The rate limit at before_persist must run before the
-// password check; after it, it would limit only users who know the password. Nothing is saved
-// between the two calls, and no transaction is open while the password is hashed. The session hook
-// at after issues the session.
-func (s *service) login(c *gin.Context) {
-	ctx := c.Request.Context() // don't pass c on: gin reuses it after this request
-	x := flowhook.MustFromContext(ctx)
+// credentials is middleware that decodes the body. It goes before flow, because the hook rate_limit
+// at before needs the name.
+func (s *service) credentials(c *gin.Context) {
 	var in credentials
 	if err := decode(c, &in); err != nil {
 		s.fail(c.Writer, c.Request, err)
+		c.Abort()
 		return
 	}
-	x.Identity = &flowhook.Identity{ID: in.Name} // as claimed; the user may not exist
-	handled, err := s.pipeline.Run(ctx, flowhook.Login, flowhook.BeforePersist, flowhook.Password)
-	if handled || err != nil {
-		s.done(c, handled, err, nil)
-		return
-	}
+	c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), credentialsKey{}, in))
+}
+
+type tokenKey struct{} // context key of a *string that receives the bearer token
+
+// login checks the password. The session hook at after issues the session. No transaction is open
+// while the password is hashed.
+func (s *service) login(c *gin.Context) {
+	ctx := c.Request.Context() // don't pass c on: gin reuses it after this request
+	x, in := flowhook.MustFromContext(ctx), ctx.Value(credentialsKey{}).(credentials)
 	u, known := s.users[in.Name]
 	if !known {
 		u = s.nobody
@@ -116,11 +121,12 @@ func (s *service) login(c *gin.Context) {
 		s.fail(c.Writer, c.Request, errWrongCredentials)
 		return
 	}
+	x.Identity = &flowhook.Identity{ID: in.Name}
 	answer, token := gin.H{"name": in.Name}, ""
 	if c.FullPath() == "/token" {
 		ctx = context.WithValue(ctx, tokenKey{}, &token)
 	}
-	handled, err = s.pipeline.Run(ctx, flowhook.Login, flowhook.After, flowhook.Password)
+	handled, err := s.pipeline.Complete(ctx, flowhook.Login, flowhook.Password, nil)
 	if err == nil && token != "" { // RFC 6749, 5.1
 		answer["access_token"], answer["token_type"] = token, "Bearer"
 		answer["expires_in"] = int(x.Session.ExpiresAt.Sub(x.Session.IssuedAt).Seconds())

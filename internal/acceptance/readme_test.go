@@ -39,8 +39,10 @@ func (b block) name() string {
 }
 
 // testedElsewhere are the pages whose blocks other tests compile: TestPages in internal/sqltest and
-// TestPage in internal/querytest, which have databases, and TestSecondFactorPage.
-var testedElsewhere = []string{"docs/own-store.md", "docs/postgresql.md", "docs/queries.md", "docs/second-factor.md"}
+// TestPage in internal/querytest, which have databases, TestPage in hooks/ratelimit, and
+// TestSecondFactorPage.
+var testedElsewhere = []string{"docs/own-store.md", "docs/postgresql.md", "docs/queries.md", "docs/ratelimit.md",
+	"docs/second-factor.md"}
 
 // pages returns the paths of the README and of all other pages for readers.
 func pages(t *testing.T) []string {

@@ -1,0 +1,112 @@
+package ratelimit
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/flowhook/flowhook"
+)
+
+// An Exceeded is the cause of a refusal: errors.As finds it in the [flowhook.Refusal]. Logs show it.
+type Exceeded struct {
+	Name string // of the entry: its config's name, or its flow
+	By   string // the row: "client", "account" or "pair"
+}
+
+// Error says which row has no attempts left, and not whose.
+func (e *Exceeded) Error() string { return fmt.Sprintf("no attempts left by %s at %q", e.By, e.Name) }
+
+// attempt is the hook of an entry at before.
+type attempt struct {
+	limit  *RateLimit
+	config config
+}
+
+// Describe implements [flowhook.Describer].
+func (a *attempt) Describe() string { return a.config.describe() }
+
+// Findings implements [flowhook.Finder].
+func (a *attempt) Findings(flowhook.Point) []flowhook.Finding { return a.config.findings() }
+
+// Run takes an attempt or refuses.
+func (a *attempt) Run(ctx context.Context, x *flowhook.Exchange) error {
+	if x.Request == nil || safe(x.Request.Method) {
+		return nil
+	}
+	keys, err := a.limit.key(ctx, x)
+	if err != nil {
+		return err
+	}
+	buckets, rows := a.config.buckets(keys)
+	if len(buckets) == 0 {
+		return nil
+	}
+	limited, cancel := context.WithTimeout(ctx, a.limit.timeout)
+	defer cancel()
+	wait, empty, err := a.limit.limiter.Take(limited, buckets)
+	switch {
+	case ctx.Err() != nil: // the request was canceled, whatever the limiter says
+		return ctx.Err()
+	case err != nil:
+		return a.unavailable(ctx, x, err)
+	case wait > 0:
+		return &flowhook.Refusal{Status: http.StatusTooManyRequests, Code: "too_many_attempts", RetryAfter: wait,
+			Text: "There were too many attempts. Please try again " + inWords(wait) + ".",
+			Err:  &Exceeded{a.config.Name, rows[empty].By}}
+	}
+	a.limit.taken.put(x, a, buckets)
+	return nil
+}
+
+// unavailable lets the request pass, or answers it with 503. A Refusal cannot have that status.
+func (a *attempt) unavailable(ctx context.Context, x *flowhook.Exchange, err error) error {
+	refuse := a.config.OnError == onErrorRefuse
+	a.limit.log.LogAttrs(ctx, slog.LevelError, "ratelimit: the limiter failed, so this attempt does not count",
+		slog.String("point", x.Point().String()), slog.Bool("refused", refuse), slog.Any("error", err))
+	if !refuse {
+		return nil
+	}
+	const title, text, code = "Service Unavailable", "Please try again in a few seconds.", "rate_limit_unavailable"
+	h := x.Writer.Header()
+	h.Set("Retry-After", "5")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	body := []byte(text + "\n")
+	if accept := x.Request.Header.Get("Accept"); strings.Contains(accept, "json") && !strings.Contains(accept, "html") {
+		h.Set("Content-Type", "application/problem+json")
+		body, _ = json.Marshal(map[string]any{ // cannot fail
+			"title": title, "status": http.StatusServiceUnavailable, "detail": text, "code": code})
+	}
+	x.Writer.WriteHeader(http.StatusServiceUnavailable)
+	_, _ = x.Writer.Write(body)
+	return nil
+}
+
+// safe reports whether a method is safe: RFC 9110, section 9.2.1.
+func safe(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return true
+	}
+	return false
+}
+
+// inWords returns when a wait is over, in words.
+func inWords(wait time.Duration) string {
+	for _, unit := range []struct {
+		of   time.Duration
+		name string
+	}{{time.Hour, "hour"}, {time.Minute, "minute"}, {time.Second, "second"}} {
+		if wait > unit.of {
+			return fmt.Sprintf("in %.0f %ss", math.Ceil(float64(wait)/float64(unit.of)), unit.name)
+		}
+	}
+	return "in a second"
+}
