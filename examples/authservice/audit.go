@@ -28,7 +28,7 @@ func (s *service) newAudit(p flowhook.Point, _ func(v any) error) (flowhook.Hook
 			userID = x.Identity.ID
 		}
 		if p.Phase == flowhook.After {
-			return s.auditRow(ctx, x, userID, subject(x), reason(x.Err))
+			return s.auditRow(ctx, x, x.Point(), userID, subject(x), reason(x.Err))
 		}
 		// flowhook gives the hooks at failed 10 seconds of their own, which is more than fits into
 		// handlingTime.
@@ -36,7 +36,7 @@ func (s *service) newAudit(p flowhook.Point, _ func(v any) error) (flowhook.Hook
 		defer cancel()
 		// the store serializes writers, which SQLite needs
 		return s.transaction(ctx, "", func(ctx context.Context) error {
-			return s.auditRow(ctx, x, userID, subject(x), reason(x.Err))
+			return s.auditRow(ctx, x, x.Point(), userID, subject(x), reason(x.Err))
 		})
 	}), nil
 }
@@ -55,14 +55,14 @@ func subject(x *flowhook.Exchange) string {
 }
 
 // auditRow inserts the row of an exchange. userID is a string, or nil if the user is unknown.
-func (s *service) auditRow(ctx context.Context, x *flowhook.Exchange, userID any, address, outcome string) error {
+func (s *service) auditRow(ctx context.Context, x *flowhook.Exchange, p flowhook.Point, userID any, address, outcome string) error {
 	var from any
 	if peer := s.config.peer(x.Request); peer.IsValid() {
 		from = peer.String()
 	}
 	_, err := s.db.exec(ctx, `INSERT INTO audit (at, point, outcome, user_id, account, address, client)
 		VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		s.now().UnixMicro(), x.Point().String(), outcome, userID, accountHash(s.config.AuditKey, address),
+		s.now().UnixMicro(), p.String(), outcome, userID, accountHash(s.config.AuditKey, address),
 		from, client(x.Request))
 	return err
 }

@@ -90,6 +90,6 @@ func TestDebug_Figures(t *testing.T) {
 	s.service.reload(t.Context())
 	require.Equal(t, tooMany, b.tries(email, "wrong"))
 	page := strings.Join(strings.Fields(regexp.MustCompile("<[^>]*>").ReplaceAllString(operator(), " ")), " ")
-	require.Regexp(t, `brake \S.*? ran 7, answered 0, refused 2, failed 0`, page)
+	require.Regexp(t, `rate_limit \S.*? ran 7, answered 0, refused 2, failed 0`, page)
 	require.Regexp(t, `audit \S.*? ran 5, answered 0, refused 0, failed 0`, page)
 }

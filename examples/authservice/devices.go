@@ -22,7 +22,7 @@ const (
 // newNewDevice is the factory of the new_device hook. The hook sets a long-lived cookie. It emails
 // the user after a sign-in with a new browser, unless it is the first browser of the account. The
 // cookie does not sign anyone in. It only prevents that email, and it prevents guessing elsewhere
-// from locking out its owner (see brake.go).
+// from locking out its owner (see ratelimit.go).
 func (s *service) newNewDevice(p flowhook.Point, _ func(v any) error) (flowhook.Hook, error) {
 	signsIn := []flowhook.Flow{flowhook.Login, flowhook.Registration, flowhook.Recovery}
 	if p.Phase != flowhook.After || !slices.Contains(signsIn, p.Flow) {

@@ -49,8 +49,8 @@
 // address takes over an account that someone else has registered with it and never confirmed; see
 // takeover.go.
 //
-// The brake hook slows down password guessing; see brake.go. Each copy counts separately, so divide
-// the limits in auth.yml by the number of copies.
+// The hook rate_limit slows down guessing and floods of emails; see ratelimit.go. Each copy counts on
+// its own, so divide the limits in auth.yml by the number of copies.
 //
 // "go run . audit ADDRESS" prints the attempts on the account with that email address, where they
 // came from, and their outcomes. Requests from this machine can see the configured hooks at

@@ -75,7 +75,7 @@ func (s *service) recoveryPage(w http.ResponseWriter, r *http.Request) {
 }
 
 // requestRecovery answers before it looks for the account, so that neither the answer nor its time
-// reveals whether there is one. Each request counts for the brake.
+// reveals whether there is one. Each request counts for rate_limit.
 func (s *service) requestRecovery(w http.ResponseWriter, r *http.Request) {
 	email, ok := normalizeEmail(r.PostFormValue("email"))
 	if !ok {
@@ -85,7 +85,6 @@ func (s *service) requestRecovery(w http.ResponseWriter, r *http.Request) {
 		s.ask(w, r, http.StatusUnprocessableEntity, recoveryTitle, f)
 		return
 	}
-	guessOf(r.Context()).end(true)
 	s.recoveries.Go(func() { s.sendRecovery(email) })
 	to := "/recovery/sent"
 	if s.usesCode(flowhook.Recovery) {

@@ -184,14 +184,14 @@ func TestRecovery_AnswersFirst(t *testing.T) {
 	s.mail(email, recoverySubject, 0)
 }
 
-// TestRecovery_Brake checks that requests for email are limited, known address or not, and do not
+// TestRecovery_RateLimit checks that requests for email are limited, known address or not, and do not
 // keep anyone from signing in.
-func TestRecovery_Brake(t *testing.T) {
+func TestRecovery_RateLimit(t *testing.T) {
 	s := newGuarded(t, "sqlite:"+filepath.Join(t.TempDir(), "db"))
 	s.register(email, password)
 	for network, address := range map[string]string{"192.0.2.1": email, "192.0.2.2": "bruno@example.org"} {
 		b := s.from(network)
-		for range 5 {
+		for range 10 {
 			b.post("/recovery", url.Values{"email": {address}}).at("/recovery/sent", "Check your email")
 		}
 		b.post("/recovery", url.Values{"email": {address}}).refused(tooMany, "There were too many attempts.")
@@ -200,7 +200,7 @@ func TestRecovery_Brake(t *testing.T) {
 		require.NotEmpty(t, b.Header.Get("Retry-After"))
 	}
 	s.service.recoveries.Wait()
-	require.Equal(t, 2, s.count("audit WHERE point = 'recovery/before' AND outcome = 'too_many_by_pair'"))
+	require.Equal(t, 4, s.count("audit WHERE point = 'recovery/before' AND outcome = 'too_many_by_pair'"))
 	require.Equal(t, 2, s.count("river_job"), "one to confirm the address, one for recovery within a minute")
 	require.Equal(t, http.StatusOK, s.from("192.0.2.1").tries(email, password))
 }

@@ -29,7 +29,7 @@ var (
 )
 
 // reload reloads auth.yml. If the file has errors, they are logged and nothing changes. Requests in
-// progress keep the configuration they started with. Other state, such as the brake's counters, is
+// progress keep the configuration they started with. Other state, such as that of rate_limit, is
 // kept.
 func (s *service) reload(ctx context.Context) {
 	if err := s.loadConfig(); err != nil {

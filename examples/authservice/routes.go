@@ -76,7 +76,7 @@ func (s *service) handler() (http.Handler, error) {
 		return nil, fmt.Errorf("PUBLIC_URL as an origin: %w", err)
 	}
 	protection.SetDenyHandler(http.HandlerFunc(s.crossOrigin))
-	public, err := s.publicHost(s.limited(withGuess(protection.Handler(s.parsed(s.errorPages(mux))))))
+	public, err := s.publicHost(s.limited(protection.Handler(s.parsed(s.errorPages(mux)))))
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/flowhook/flowhook/hookpage"
 	"github.com/flowhook/flowhook/store/sqlstore"
 	"golang.org/x/sync/semaphore"
+	"golang.org/x/time/rate"
 )
 
 // The service's own flows, in addition to flowhook's.
@@ -36,7 +37,7 @@ type service struct {
 	recorder      *hookpage.Recorder // what the hooks did, for /debug/hooks
 	courier       flowhook.Courier
 	passwords     *passwords
-	counters      *counters      // of the brake hook; kept here so that they outlive a reload
+	refusalRows   *rate.Limiter  // of rate_limit's refusals
 	recoveries    sync.WaitGroup // recovery emails that are being queued
 	recoveryTurns *semaphore.Weighted
 	pages         *pages
@@ -51,7 +52,7 @@ var slugs = strings.NewReplacer("/", "-", "?", "-")
 func newService(c config, db *database, courier flowhook.Courier, oidc *provider, inbox http.Handler,
 	log *slog.Logger) (*service, error) {
 	s := &service{config: c, log: log, now: time.Now, db: db, courier: courier, oidc: oidc, inbox: inbox,
-		counters: newCounters(), recoveryTurns: semaphore.NewWeighted(recoveriesAtOnce), recorder: hookpage.NewRecorder()}
+		refusalRows: newRefusalRows(), recoveryTurns: semaphore.NewWeighted(recoveriesAtOnce), recorder: hookpage.NewRecorder()}
 	if oidc != nil {
 		oidc.now = func() time.Time { return s.now() }
 	}
@@ -70,13 +71,17 @@ func newService(c config, db *database, courier flowhook.Courier, oidc *provider
 	}); err != nil {
 		return nil, err
 	}
+	limit, err := s.newRateLimit()
+	if err != nil {
+		return nil, err
+	}
 	hooks, err := flowhook.LoadConfig(c.AuthConfig)
 	if err != nil {
 		return nil, fmt.Errorf("AUTH_CONFIG: %w", err)
 	}
 	s.pipeline, err = flowhook.New(hooks, flowhook.Options{
 		Store: s.store,
-		Hooks: map[string]flowhook.HookFactory{"audit": s.newAudit, "brake": s.newBrake,
+		Hooks: map[string]flowhook.HookFactory{"audit": s.newAudit, "rate_limit": limit.Factory,
 			"new_device": s.newNewDevice},
 		Flows:           []flowhook.Flow{signOutEverywhere, confirmAddress},
 		Secrets:         c.Secrets, // empty if the file has them
@@ -90,7 +95,7 @@ func newService(c config, db *database, courier flowhook.Courier, oidc *provider
 		Wrap:    s.wrapHook,
 		Logger:  log,
 		Now:     func() time.Time { return s.now() },
-		OnError: s.fail,
+		OnError: s.beforeFailed,
 	})
 	return s, err
 }

@@ -41,7 +41,7 @@ func TestSIGHUP(t *testing.T) {
 		var stop atomic.Bool
 		var all sync.WaitGroup
 		t.Cleanup(func() { stop.Store(true); all.Wait() })
-		for range 3 { // fewer than the brake allows at once
+		for range 3 { // fewer than rate_limit allows at once
 			all.Go(func() {
 				for !stop.Load() {
 					if c.post("/login", "/", "/maintenance") == "" {

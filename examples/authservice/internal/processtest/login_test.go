@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -15,15 +16,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// revoking writes a copy of auth.yml in which each login revokes all other sessions, and the brake
-// never refuses. It returns the path.
+// anyLimit is a limit in auth.yml.
+var anyLimit = regexp.MustCompile(`tries: \d+, every: \w+`)
+
+// revoking writes a copy of auth.yml in which each login revokes all other sessions, and
+// rate_limit never refuses. It returns the path.
 func revoking(t testing.TB) (path string) {
 	const before = "        hooks: # the handler issues the session in the same transaction\n"
 	text, err := os.ReadFile("../../auth.yml")
 	require.NoError(t, err)
 	require.Equal(t, 1, strings.Count(string(text), before), "auth.yml is not what this test expects")
 	changed := strings.Replace(string(text), before, before+"          - hook: revoke_active_sessions\n", 1)
-	changed = strings.ReplaceAll(changed, "{tries: ", "{tries: 1000000")
+	changed = anyLimit.ReplaceAllString(changed, "tries: 1000000, every: 1ms")
 	path = filepath.Join(t.TempDir(), "auth.yml")
 	require.NoError(t, os.WriteFile(path, []byte(changed), 0o600))
 	return path
