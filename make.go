@@ -275,6 +275,10 @@ func (b *builder) askAll(e *conf.Entry, h Hook) (ok bool) {
 			at = b.at(v)
 		}
 		f.Position, f.Path, f.Rule = at.pos, at.path, e.Name()+"/"+f.Rule
+		if f.Severity == SeverityError { // reported with all other errors
+			b.wrong(at, f.Hint, "%s", f.Problem).rule = f.Rule
+			continue
+		}
 		b.found = append(b.found, found{e, f})
 	}
 	return true

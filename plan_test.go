@@ -191,7 +191,15 @@ func TestFinder(t *testing.T) {
 		opts := withFinder(func(flowhook.Point) []flowhook.Finding { return []flowhook.Finding{one} })
 		opts.Accept = []string{"crm/basic"}
 		_, err := flowhook.New(flowtest.Parse(t, text), opts)
-		require.ErrorContains(t, err, "1:78: selfservice.login.after[0].config.auth.type: sends a password; sign instead")
+		require.EqualError(t, err, "1:78: selfservice.login.after[0].config.auth.type: sends a password; sign instead")
+
+		_, err = flowhook.New(flowtest.Parse(t, "selfservice: {login: {after: [{hook: crm}, {hook: unknown}]}}"), opts)
+		require.ErrorContains(t, err, "1:38: selfservice.login.after[0].hook: sends a password")
+		require.ErrorContains(t, err, `unknown hook "unknown"`, "all errors at once")
+		found := flowtest.Parse(t, text).Check(opts)
+		require.Len(t, found, 1)
+		require.Equal(t, "crm/basic", found[0].Rule)
+		require.Equal(t, flowhook.SeverityError, found[0].Severity)
 	})
 	t.Run("added", func(t *testing.T) {
 		cfg := new(flowhook.Config)
