@@ -1,0 +1,140 @@
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"code.dny.dev/ssrf"
+)
+
+const maxResponse = 64 << 10
+
+// attempt sends a delivery once. It returns the body of a successful answer, a *RetryError, or a
+// *rejection.
+func (h *hook) attempt(ctx context.Context, d Delivery) (body []byte, err error) {
+	req, err := h.request(ctx, d)
+	if err != nil {
+		return nil, &rejection{problem: err.Error()}
+	}
+	res, err := h.webhook.client.Do(req)
+	if err != nil {
+		return nil, unreachable(err)
+	}
+	defer res.Body.Close()
+	body, err = io.ReadAll(io.LimitReader(res.Body, maxResponse+1))
+	status := res.StatusCode
+	switch {
+	case err != nil:
+		return nil, unreachable(err)
+	case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests, 500 <= status && status <= 599:
+		after := retryAfter(res.Header.Get("Retry-After"), h.webhook.now())
+		return nil, &RetryError{After: after, Err: fmt.Errorf("webhook: the receiver answered %d", status)}
+	case len(body) > maxResponse:
+		return nil, &rejection{problem: "the answer has more than 64 KiB"}
+	case 300 <= status && status <= 399:
+		return nil, &rejection{status: status, problem: "a redirect, which is never followed; correct the url"}
+	case status < 200 || status > 299:
+		return nil, &rejection{status: status, body: body}
+	}
+	return body, nil
+}
+
+// request returns the signed request of one attempt.
+func (h *hook) request(ctx context.Context, d Delivery) (*http.Request, error) {
+	req := &http.Request{Method: h.method, URL: h.url, Host: h.url.Host, Header: h.header.Clone()}
+	if d.Body != nil {
+		req.Body = io.NopCloser(bytes.NewReader(d.Body))
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(d.Body)), nil }
+		req.ContentLength = int64(len(d.Body))
+		req.Header.Set("Content-Type", d.ContentType)
+	}
+	for _, name := range h.forwards { // the entry's own headers win
+		if values := d.Forwarded[name]; len(values) > 0 && req.Header[name] == nil {
+			req.Header[name] = values
+		}
+	}
+	if req.Header["User-Agent"] == nil {
+		req.Header.Set("User-Agent", "flowhook")
+	}
+	now := h.webhook.now()
+	req.Header.Set("Webhook-Id", d.ID)
+	req.Header.Set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
+	var signatures []string
+	for _, signer := range h.signers {
+		signature, err := signer.Sign(d.ID, now, d.Body)
+		if err != nil {
+			return nil, errors.New("the request cannot be signed")
+		}
+		signatures = append(signatures, signature)
+	}
+	if len(signatures) > 0 {
+		req.Header.Set("Webhook-Signature", strings.Join(signatures, " "))
+	}
+	return req.WithContext(ctx), nil
+}
+
+// retryAfter returns the value of a Retry-After header, RFC 9110, section 10.2.3, or 0 if there is
+// none.
+func retryAfter(value string, now time.Time) time.Duration {
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return max(at.Sub(now), 0)
+	}
+	return 0
+}
+
+// A failure has a text of our own. The text of the error that it wraps may quote the URL or what
+// the receiver sent.
+type failure struct {
+	text string
+	err  error
+}
+
+func (f *failure) Error() string { return "webhook: " + f.text }
+
+func (f *failure) Unwrap() error { return f.err }
+
+// unreachable returns the error of a request without a complete answer. Another attempt does not
+// help if the network is not allowed.
+func unreachable(err error) error {
+	f := &failure{"the request failed", err}
+	var certificate *tls.CertificateVerificationError
+	var name *net.DNSError
+	var number syscall.Errno
+	var timeout net.Error
+	switch {
+	case errors.Is(err, ssrf.ErrProhibitedIP):
+		f.text = "the host is in a private or reserved network; add the network to Options.Allow"
+		return &rejection{problem: f.text, err: err}
+	case errors.Is(err, ssrf.ErrProhibitedPort), errors.Is(err, ssrf.ErrProhibitedNetwork):
+		f.text = "the port is not in Options.Ports"
+		return &rejection{problem: f.text, err: err}
+	case errors.As(err, &certificate):
+		f.text = "the receiver's certificate is not valid"
+	case errors.As(err, &name) && name.IsNotFound:
+		f.text = "the host has no address"
+	case errors.Is(err, context.Canceled):
+		f.text = "the request was canceled"
+	case errors.As(err, &timeout) && timeout.Timeout():
+		f.text = "no answer in time"
+	case errors.As(err, &name):
+		f.text = "the host could not be looked up"
+	case errors.As(err, &number):
+		f.text = number.Error()
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		f.text = "the connection ended before the answer did"
+	}
+	return &RetryError{Err: f}
+}
