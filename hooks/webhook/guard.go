@@ -44,9 +44,14 @@ func newGuard(opts Options) (*ssrf.Guardian, error) {
 		ssrf.WithDeniedV4Prefixes(azureWire)), nil
 }
 
-// newClient returns a client that dials only what the guard lets through. It ignores proxies, which
-// would dial in its place, and never follows a redirect.
-func newClient(from *http.Client, guard *ssrf.Guardian) (*http.Client, error) {
+// newDialer returns a dialer that asks the guard about each address, after DNS.
+func newDialer(guard *ssrf.Guardian) *net.Dialer {
+	return &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, Control: guard.Safe}
+}
+
+// newClient returns a client of the dialer. It ignores proxies, which would dial in its place, and
+// never follows a redirect.
+func newClient(from *http.Client, dialer *net.Dialer) (*http.Client, error) {
 	t := &http.Transport{IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 10 * time.Second}
 	if from != nil && from.Transport != nil {
 		given, ok := from.Transport.(*http.Transport)
@@ -56,7 +61,6 @@ func newClient(from *http.Client, guard *ssrf.Guardian) (*http.Client, error) {
 		}
 		t = given.Clone()
 	}
-	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, Control: guard.Safe}
 	t.Proxy, t.DialContext, t.DialTLSContext = nil, dialer.DialContext, nil
 	t.Dial, t.DialTLS = nil, nil //lint:ignore SA1019 a client of the host may have them, and they would win
 	t.OnProxyConnectResponse, t.GetProxyConnectHeader, t.ProxyConnectHeader = nil, nil, nil

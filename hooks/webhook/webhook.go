@@ -16,6 +16,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
 	"net/http"
 	"net/netip"
 	"time"
@@ -69,6 +70,7 @@ type Options struct {
 type Webhook struct {
 	opts   Options
 	guard  *ssrf.Guardian
+	dialer *net.Dialer
 	client *http.Client
 	known  registry
 	now    func() time.Time
@@ -81,11 +83,12 @@ func New(opts Options) (*Webhook, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := newClient(opts.Client, guard)
+	dialer := newDialer(guard)
+	client, err := newClient(opts.Client, dialer)
 	if err != nil {
 		return nil, err
 	}
-	return &Webhook{opts: opts, guard: guard, client: client, now: time.Now, wait: newWait}, nil
+	return &Webhook{opts: opts, guard: guard, dialer: dialer, client: client, now: time.Now, wait: newWait}, nil
 }
 
 // Factory returns the hook of one entry. It is for Options.Hooks["web_hook"] of the pipeline. It
