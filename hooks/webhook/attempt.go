@@ -83,14 +83,16 @@ func (h *hook) request(ctx context.Context, d Delivery) (*http.Request, error) {
 	return req.WithContext(ctx), nil
 }
 
-// retryAfter returns the value of a Retry-After header, RFC 9110, section 10.2.3, or 0 if there is
-// none.
+const maxRetryAfter = 24 * time.Hour
+
+// retryAfter returns the value of a Retry-After header, RFC 9110, section 10.2.3, at most a day, or 0
+// if there is none.
 func retryAfter(value string, now time.Time) time.Duration {
 	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second
+		return min(time.Duration(seconds)*time.Second, maxRetryAfter)
 	}
 	if at, err := http.ParseTime(value); err == nil {
-		return max(at.Sub(now), 0)
+		return min(max(at.Sub(now), 0), maxRetryAfter)
 	}
 	return 0
 }
