@@ -7,10 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -31,7 +31,9 @@ func (h *hook) attempt(ctx context.Context, d Delivery) (body []byte, err error)
 		return nil, unreachable(err)
 	}
 	defer res.Body.Close()
-	body, err = io.ReadAll(io.LimitReader(res.Body, maxResponse+1))
+	if res.Body != http.NoBody {
+		body, err = io.ReadAll(io.LimitReader(res.Body, maxResponse+1))
+	}
 	status := res.StatusCode
 	switch {
 	case err != nil:
@@ -51,36 +53,40 @@ func (h *hook) attempt(ctx context.Context, d Delivery) (body []byte, err error)
 
 // request returns the signed request of one attempt.
 func (h *hook) request(ctx context.Context, d Delivery) (*http.Request, error) {
-	req := &http.Request{Method: h.method, URL: h.url, Host: h.url.Host, Header: h.header.Clone()}
-	if d.Body != nil {
-		req.Body = io.NopCloser(bytes.NewReader(d.Body))
-		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(d.Body)), nil }
-		req.ContentLength = int64(len(d.Body))
-		req.Header.Set("Content-Type", d.ContentType)
-	}
-	for _, name := range h.forwards { // the entry's own headers win
-		if values := d.Forwarded[name]; len(values) > 0 && req.Header[name] == nil {
-			req.Header[name] = values
-		}
-	}
-	if req.Header["User-Agent"] == nil {
-		req.Header.Set("User-Agent", "flowhook")
-	}
+	req := h.blank.WithContext(ctx)
 	now := h.webhook.now()
-	req.Header.Set("Webhook-Id", d.ID)
-	req.Header.Set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
-	var signatures []string
+	signatures := ""
 	for _, signer := range h.signers {
 		signature, err := signer.Sign(d.ID, now, d.Body)
 		if err != nil {
 			return nil, errors.New("the request cannot be signed")
 		}
-		signatures = append(signatures, signature)
+		if signatures != "" {
+			signatures += " "
+		}
+		signatures += signature
 	}
-	if len(signatures) > 0 {
-		req.Header.Set("Webhook-Signature", strings.Join(signatures, " "))
+	// These names are in their canonical form, and one array has all the values.
+	values := [...]string{d.ID, strconv.FormatInt(now.Unix(), 10), signatures, d.ContentType}
+	header := make(http.Header, len(h.header)+len(values)+len(d.Forwarded)+1)
+	for _, name := range h.forwards {
+		if forwarded := d.Forwarded[name]; len(forwarded) > 0 {
+			header[name] = forwarded
+		}
 	}
-	return req.WithContext(ctx), nil
+	maps.Copy(header, h.header) // the entry's own win
+	header["Webhook-Id"], header["Webhook-Timestamp"] = values[0:1:1], values[1:2:2]
+	if signatures != "" {
+		header["Webhook-Signature"] = values[2:3:3]
+	}
+	if d.Body != nil {
+		req.Body = io.NopCloser(bytes.NewReader(d.Body))
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(d.Body)), nil }
+		req.ContentLength = int64(len(d.Body))
+		header["Content-Type"] = values[3:4:4]
+	}
+	req.Header = header
+	return req, nil
 }
 
 const maxRetryAfter = 24 * time.Hour

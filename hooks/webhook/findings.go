@@ -4,7 +4,7 @@ import "github.com/flowhook/flowhook"
 
 // Describe returns what the hook does. A URL may contain a secret, so that only the host is shown.
 func (h *hook) Describe() string {
-	host := h.url.Hostname()
+	host := h.blank.URL.Hostname()
 	switch {
 	case h.gate && h.resumes:
 		return "Asks " + host + " whether the flow may go on, and goes on without an answer."

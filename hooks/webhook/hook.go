@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/flowhook/flowhook"
@@ -42,9 +41,8 @@ type hook struct {
 	body     func(ctx any) ([]byte, error) // nil for flowhook's own
 
 	// What the requests have in common.
-	method   string
-	url      *url.URL
-	header   http.Header // with the credentials
+	blank    *http.Request // the method and the URL
+	header   http.Header   // with the credentials
 	forwards []string
 	signers  []*standardwebhooks.Webhook
 }
@@ -59,12 +57,12 @@ func (w *Webhook) newHook(p flowhook.Point, c config) (h *hook, problems []error
 			}
 		}
 	}
-	var err error
 	var errs []error
-	h.url, err = w.target(c)
+	url, err := w.target(c)
 	report(err)
-	h.method, h.payload, err = c.method()
+	method, payload, err := c.method()
 	report(err)
+	h.payload = payload
 	h.header, errs = c.headers()
 	report(errs...)
 	h.form, err = form(h.header)
@@ -91,7 +89,11 @@ func (w *Webhook) newHook(p flowhook.Point, c config) (h *hook, problems []error
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	sum := sha256.Sum256([]byte(h.method + "\n" + c.URL + "\n" + p.String()))
+	if h.header["User-Agent"] == nil {
+		h.header.Set("User-Agent", "flowhook")
+	}
+	h.blank = &http.Request{Method: method, URL: url, Host: url.Host}
+	sum := sha256.Sum256([]byte(method + "\n" + c.URL + "\n" + p.String()))
 	h.name = cmp.Or(c.ID, hex.EncodeToString(sum[:16]))
 	return h, nil
 }

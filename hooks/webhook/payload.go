@@ -13,11 +13,11 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// A message is a delivery whose body is still to be made. It holds nothing of the exchange.
+// A message is a delivery. If the entry has a body, it is still to be made. A message holds nothing of
+// the exchange.
 type message struct {
 	hook    *hook
 	d       Delivery
-	payload *payload
 	context *bodyContext
 }
 
@@ -27,7 +27,7 @@ type payload struct {
 	Phase    flowhook.Phase    `json:"phase"`
 	Strategy flowhook.Strategy `json:"strategy,omitempty"`
 	Time     time.Time         `json:"time"`
-	Identity json.RawMessage   `json:"identity,omitempty"`
+	Identity any               `json:"identity,omitempty"`
 	Error    *payloadError     `json:"error,omitempty"`
 }
 
@@ -52,72 +52,67 @@ type address struct {
 func (h *hook) message(ctx context.Context, x *flowhook.Exchange) (*message, error) {
 	now := h.webhook.now().UTC()
 	m := &message{hook: h, d: Delivery{ID: newID(), Hook: h.name, Created: now, Forwarded: h.forwarded(x.Request)}}
+	if h.body == nil && !h.payload {
+		return m, nil
+	}
 	identity, err := h.describe(ctx, x)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("webhook: Options.Describe: %w", err)
 	}
-	switch {
-	case h.body != nil:
-		m.context = newBodyContext(m.d.ID, x, identity)
-	case h.payload:
-		p := x.Point()
-		m.payload = &payload{Flow: p.Flow, Phase: p.Phase, Strategy: p.Strategy, Time: now, Identity: identity}
-		if p.Phase == flowhook.Failed {
-			m.payload.Error = &payloadError{codeOf(x.Err)}
+	m.d.ContentType = cmp.Or(h.header.Get("Content-Type"), "application/json")
+	if h.body != nil {
+		var text json.RawMessage
+		if identity != nil { // a copy, which does not change with the exchange
+			if text, err = json.Marshal(identity); err != nil {
+				return nil, fmt.Errorf("webhook: Options.Describe: %w", err)
+			}
 		}
+		m.context = newBodyContext(m.d.ID, x, text)
+		return m, nil
+	}
+	p := x.Point()
+	own := payload{Flow: p.Flow, Phase: p.Phase, Strategy: p.Strategy, Time: now, Identity: identity}
+	if p.Phase == flowhook.Failed {
+		own.Error = &payloadError{codeOf(x.Err)}
+	}
+	if m.d.Body, err = json.Marshal(&own); err != nil {
+		return nil, fmt.Errorf("webhook: Options.Describe: %w", err)
 	}
 	return m, nil
 }
 
 // delivery makes the body. It may take as long as Options.Body does.
 func (m *message) delivery() (Delivery, error) {
-	d, err := m.d, error(nil)
-	switch {
-	case m.context != nil:
-		d.Body, err = m.hook.body(m.context)
-		if errors.Is(err, ErrCanceled) {
-			return d, err
-		} else if err == nil && m.hook.form {
-			d.Body, err = encodeForm(d.Body)
-		}
-		if err != nil {
-			return d, fmt.Errorf("webhook: body: %w", err)
-		}
-	case m.payload != nil:
-		if d.Body, err = json.Marshal(m.payload); err != nil {
-			return d, fmt.Errorf("webhook: payload: %w", err)
-		}
-	default:
-		return d, nil
+	if m.context == nil {
+		return m.d, nil
 	}
-	d.ContentType = cmp.Or(m.hook.header.Get("Content-Type"), "application/json")
+	d := m.d
+	body, err := m.hook.body(m.context)
+	if errors.Is(err, ErrCanceled) {
+		return d, err
+	} else if err == nil && m.hook.form {
+		body, err = encodeForm(body)
+	}
+	if err != nil {
+		return d, fmt.Errorf("webhook: body: %w", err)
+	}
+	d.Body = body
 	return d, nil
 }
 
-// describe returns the identity as JSON, or nil if there is none. JSON is a copy, so that it does not
-// change with the exchange.
-func (h *hook) describe(ctx context.Context, x *flowhook.Exchange) (json.RawMessage, error) {
+// describe returns the identity for encoding/json, or nil if there is none.
+func (h *hook) describe(ctx context.Context, x *flowhook.Exchange) (any, error) {
 	if x.Identity == nil {
 		return nil, nil
 	}
-	var described any
 	if describe := h.webhook.opts.Describe; describe != nil {
-		var err error
-		if described, err = describe(ctx, x); err != nil {
-			return nil, fmt.Errorf("webhook: Options.Describe: %w", err)
-		}
-	} else {
-		addresses := make([]address, len(x.Identity.Addresses))
-		for i, a := range x.Identity.Addresses {
-			addresses[i] = address(a)
-		}
-		described = identity{x.Identity.ID, addresses}
+		return describe(ctx, x)
 	}
-	text, err := json.Marshal(described)
-	if err != nil {
-		return nil, fmt.Errorf("webhook: Options.Describe: %w", err)
+	addresses := make([]address, len(x.Identity.Addresses))
+	for i, a := range x.Identity.Addresses {
+		addresses[i] = address(a)
 	}
-	return text, nil
+	return &identity{x.Identity.ID, addresses}, nil
 }
 
 // forwarded returns the headers of the request that the entry forwards.
