@@ -16,7 +16,7 @@ import (
 )
 
 // BenchmarkGate compares a gate, with a signature, with a bare call that sends the same body by a
-// client with the same settings. The two take turns, so that a busy machine slows both. The
+// client with the same timeout. The two take turns, so that a busy machine slows both. The
 // overhead is that of the median.
 func BenchmarkGate(b *testing.B) {
 	for protocol, change := range protocols {
@@ -58,7 +58,7 @@ func BenchmarkGate(b *testing.B) {
 func bareClient(b *testing.B, r *receiver) *http.Client {
 	transport := r.Client().Transport.(*http.Transport).Clone()
 	transport.TLSNextProto, transport.ForceAttemptHTTP2 = nil, true
-	client := &http.Client{Transport: transport}
+	client := &http.Client{Transport: transport, Timeout: 5 * time.Second}
 	b.Cleanup(client.CloseIdleConnections)
 	return client
 }
