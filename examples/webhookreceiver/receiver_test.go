@@ -43,6 +43,15 @@ func (h *handled) handle(id string, m message) error {
 	return nil
 }
 
+// take returns the messages since the last take.
+func (h *handled) take() map[string][]message {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := h.all
+	h.all = map[string][]message{}
+	return all
+}
+
 // start starts a receiver.
 func start(t *testing.T) (*httptest.Server, *handled) {
 	h := &handled{all: map[string][]message{}}
@@ -69,10 +78,12 @@ func TestAnswers(t *testing.T) {
 		err     error
 		refused *flowhook.Refusal
 	}{
-		"/allow":       {nil, nil},
-		"/identity":    {nil, nil},
-		"/refuse":      {nil, &flowhook.Refusal{Status: 403, Code: "blocked_country", Text: "We do not serve your country.", Field: "email"}},
-		"/messages":    {nil, &flowhook.Refusal{Status: 400, Code: "1234", Text: "This address is taken.", Field: "traits.email"}},
+		"/allow":    {nil, nil},
+		"/identity": {nil, nil},
+		"/refuse": {nil, &flowhook.Refusal{Status: 403, Code: "blocked_country",
+			Text: "We do not serve your country.", Field: "email"}},
+		"/messages": {nil, &flowhook.Refusal{Status: 400, Code: "1234",
+			Text: "This address is taken.", Field: "traits.email"}},
 		"/unavailable": {webhook.ErrUnavailable, nil},
 		"/redirect":    {webhook.ErrRejected, nil},
 		"/late":        {context.DeadlineExceeded, nil},
@@ -80,8 +91,7 @@ func TestAnswers(t *testing.T) {
 		"/unknown":     {webhook.ErrRejected, nil},
 	} {
 		t.Run(path, func(t *testing.T) {
-			h.all = map[string][]message{}
-			text := fmt.Sprintf(`selfservice: {flows: {login: {after: {hooks: [{hook: web_hook, timeout: 500ms,
+			text := fmt.Sprintf(`selfservice: {flows: {login: {after: {hooks: [{hook: web_hook, timeout: 1s,
 				config: {url: %q, secrets: [%q], response: {parse: true}}}]}}}}`, srv.URL+path, secret)
 			cfg, err := flowhook.ParseConfig([]byte(text))
 			require.NoError(t, err)
@@ -100,8 +110,9 @@ func TestAnswers(t *testing.T) {
 			}
 			require.Equal(t, path == "/identity", applied != "")
 			applied = ""
-			require.Len(t, h.all, 1)
-			for _, list := range h.all {
+			all := h.take()
+			require.Len(t, all, 1)
+			for _, list := range all {
 				require.Equal(t, []message{{"login", "before_persist", struct{ ID string }{"alice"}}}, list, "once")
 			}
 		})
@@ -138,9 +149,9 @@ func TestSignature(t *testing.T) {
 	require.NoError(t, err)
 	_ = res.Body.Close()
 	require.Equal(t, 401, res.StatusCode)
-	require.Empty(t, h.all)
+	require.Empty(t, h.take())
 	require.Equal(t, 204, send(t, srv.URL+"/allow", "msg_1", secret, now, "{}"))
-	require.Len(t, h.all, 1)
+	require.Len(t, h.take(), 1)
 }
 
 // TestOnce handles a message once, unless that fails.
@@ -152,7 +163,7 @@ func TestOnce(t *testing.T) {
 	for range 3 {
 		require.Equal(t, 403, send(t, srv.URL+"/refuse", "msg_1", secret, time.Now(), "{}"), "the same answer")
 	}
-	require.Len(t, h.all["msg_1"], 1)
+	require.Len(t, h.take()["msg_1"], 1)
 	require.Equal(t, 400, send(t, srv.URL+"/allow", "msg_2", secret, time.Now(), "no JSON"))
 	require.Equal(t, 400, send(t, srv.URL+"/allow", "msg_2", secret, time.Now(), "no JSON"))
 	require.Equal(t, 400, send(t, srv.URL+"/allow", "msg_3", secret, time.Now(), strings.Repeat("x", 2<<20)))

@@ -34,6 +34,9 @@ func (h *hook) attempt(ctx context.Context, d Delivery) (body []byte, err error)
 	if res.Body != http.NoBody {
 		body, err = io.ReadAll(io.LimitReader(res.Body, maxResponse+1))
 	}
+	if err == nil { // a receiver may end its answer just because the deadline closed the connection
+		err = ctx.Err()
+	}
 	status := res.StatusCode
 	switch {
 	case err != nil:

@@ -240,7 +240,7 @@ func budget(ctx context.Context) time.Duration {
 		return defaultTimeout
 	}
 	left := time.Until(deadline)
-	return left - min(left/20, 100*time.Millisecond)
+	return left - min(left/10, 200*time.Millisecond)
 }
 
 // newID returns a webhook-id.

@@ -69,7 +69,7 @@ func TestNotify_Failure(t *testing.T) {
 // TestNotify_Late asserts that a notification keeps to the timeout of its entry after the commit.
 func TestNotify_Late(t *testing.T) {
 	r := receive(t, func(_ http.ResponseWriter, req *http.Request) { <-req.Context().Done() })
-	got := login(pipeline(t, r.hooks(t), loginFile("after", "timeout: 200ms, "+r.entry("mode: notify"))))
+	got := login(pipeline(t, r.hooks(t), loginFile("after", "timeout: 1s, "+r.entry("mode: notify"))))
 	require.NoError(t, got.Err)
 	require.Contains(t, got.Log, "no answer in time")
 	require.Len(t, r.take(), 1)

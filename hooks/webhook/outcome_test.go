@@ -176,6 +176,7 @@ func TestGate_Late(t *testing.T) {
 	for protocol, change := range protocols {
 		for name, begins := range map[string]bool{"never answers": false, "never ends": true} {
 			t.Run(protocol+"/"+name, func(t *testing.T) {
+				t.Parallel()
 				r := receive(t, func(w http.ResponseWriter, req *http.Request) {
 					if begins {
 						_, _ = io.WriteString(w, "so far")
@@ -184,13 +185,11 @@ func TestGate_Late(t *testing.T) {
 					<-req.Context().Done()
 				}, change...)
 				hooks := r.hooks(t)
-				limit := "timeout: 300ms, "
-				begin := time.Now()
+				limit := "timeout: 2s, "
 				got := login(pipeline(t, hooks, loginFile("before", limit+r.entry("mode: gate"))))
 				require.ErrorIs(t, got.Err, webhook.ErrUnavailable)
 				require.ErrorContains(t, got.Err, "no answer in time")
 				require.NotContains(t, got.Err.Error(), "not done within its timeout", "the hook itself was late")
-				require.Less(t, time.Since(begin), 5*time.Second)
 				require.Len(t, r.take(), 1)
 
 				got = login(pipeline(t, hooks, loginFile("before", limit+r.entry("on_error: continue"))))
@@ -199,6 +198,19 @@ func TestGate_Late(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestGate_Budget keeps failing, with waits as in production. The attempts end within the timeout,
+// and the hook itself ends them.
+func TestGate_Budget(t *testing.T) {
+	r := receive(t, status(503, ""))
+	hooks, err := webhook.New(webhook.Options{Allow: loopback, Ports: []uint16{r.port(t)}, Client: r.Client()})
+	require.NoError(t, err)
+	hooks.CloseIdle(t)
+	got := login(pipeline(t, hooks, loginFile("before", "timeout: 1s, "+r.entry("attempts: 10"))))
+	require.ErrorIs(t, got.Err, webhook.ErrUnavailable)
+	require.NotContains(t, got.Err.Error(), "not done within its timeout")
+	require.LessOrEqual(t, len(r.take()), 5, "0.05, 0.1, 0.2 and 0.4 s are the shortest waits")
 }
 
 // TestGate_Slow calls receivers that are slow, but in time.
