@@ -94,8 +94,8 @@ func (h *hook) request(ctx context.Context, d Delivery) (*http.Request, error) {
 
 const maxRetryAfter = 24 * time.Hour
 
-// retryAfter returns the value of a Retry-After header, RFC 9110, section 10.2.3, at most a day, or 0
-// if there is none.
+// retryAfter returns the value of a Retry-After header, RFC 9110, section 10.2.3, at most a day, or
+// 0 if there is none.
 func retryAfter(value string, now time.Time) time.Duration {
 	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
 		return min(time.Duration(seconds)*time.Second, maxRetryAfter)

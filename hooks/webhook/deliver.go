@@ -13,9 +13,9 @@ import (
 // Without a deadline, it takes at most 5 seconds.
 //
 // It returns nil if the receiver answers with a status of 200 to 299, a *[RetryError] if another
-// attempt may help, and otherwise an error that is [ErrRejected]. The settings are those of the hook
-// with this name that ran last in this process or, if none did, that was made last. A worker in a
-// process of its own must therefore load the file, too, with [flowhook.New].
+// attempt may help, and otherwise an error that is [ErrRejected]. The settings are those of the
+// hook with this name that ran last in this process or, if none did, that was made last. A worker
+// in a process of its own must therefore load the file, too, with [flowhook.New].
 func (w *Webhook) Deliver(ctx context.Context, d Delivery) error {
 	h := w.known.find(d.Hook)
 	if h == nil {

@@ -88,8 +88,9 @@ func TestGate_Refusal(t *testing.T) {
 			`{"error": {"code": "too_young", "message": "You are too young.", "field": "birthday"}}`,
 			flowhook.Refusal{Status: 422, Code: "too_young", Text: "You are too young.", Field: "birthday"},
 		},
-		"only a code":    {`{"error": {"code": "no"}}`, flowhook.Refusal{Status: 422, Code: "no"}},
-		"only a message": {`{"error": {"message": "No."}}`, flowhook.Refusal{Status: 422, Code: "webhook_refused", Text: "No."}},
+		"only a code": {`{"error": {"code": "no"}}`, flowhook.Refusal{Status: 422, Code: "no"}},
+		"only a message": {`{"error": {"message": "No."}}`,
+			flowhook.Refusal{Status: 422, Code: "webhook_refused", Text: "No."}},
 		"unclean": {
 			`{"error": {"code": "a b<", "message": "  a\u0000b\r\n\tc\u202Ed\u2066e\u2028f\u0007  ", "field": "x\u001b[1m"}}`,
 			flowhook.Refusal{Status: 422, Code: "webhook_refused", Text: "a b cde f", Field: "x [1m"},
@@ -129,7 +130,8 @@ func TestGate_LongText(t *testing.T) {
 // not turn a no into a yes.
 func TestGate_NoText(t *testing.T) {
 	for _, body := range []string{
-		"", "no", "{}", "null", "[]", `{"error": "no"}`, `{"error": {}}`, `{"messages": []}`, `{"messages": [{"messages": []}]}`,
+		"", "no", "{}", "null", "[]", `{"error": "no"}`, `{"error": {}}`, `{"messages": []}`,
+		`{"messages": [{"messages": []}]}`,
 		`{"messages": [{"messages": [{"id": 3, "text": " "}]}]}`, `{"error": {"message": "cut`,
 	} {
 		r := receive(t, status(403, body))

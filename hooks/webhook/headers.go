@@ -18,7 +18,8 @@ var unsendable = []string{
 	"Webhook-Id", "Webhook-Signature", "Webhook-Timestamp",
 }
 
-// private are headers of a client's request that are credentials, or that only matter to the client.
+// private are headers of a client's request that are credentials, or that only matter to the
+// client.
 var private = []string{
 	"Authorization", "Cookie", "Cookie2", "Set-Cookie", "Set-Cookie2", "X-Csrf-Token", "X-Session-Token",
 }

@@ -19,9 +19,9 @@ import (
 // defaultTimeout is the budget of an entry without a timeout.
 const defaultTimeout = 5 * time.Second
 
-// ErrUnavailable means that a gate has no usable answer: all attempts have failed. The flow does not
-// go on, unless the entry has on_error: continue. It is not a Refusal, because the failure is the
-// service's, and not the user's.
+// ErrUnavailable means that a gate has no usable answer: all attempts have failed. The flow does
+// not go on, unless the entry has on_error: continue. It is not a Refusal, because the failure is
+// the service's, and not the user's.
 var ErrUnavailable = errors.New("webhook: no usable answer")
 
 // ErrCanceled is for the function that Options.Body returns. The call is then skipped, and the hook

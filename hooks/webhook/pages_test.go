@@ -41,8 +41,9 @@ type User struct{ Plan string }
 
 `
 
-// TestPage asserts that the code in docs/webhooks.md is that of the package page, byte for byte, and
-// that the rest of the page is true: its YAML loads, its JSON is JSON, and its tables are complete.
+// TestPage asserts that the code in docs/webhooks.md is that of the package page, byte for byte,
+// and that the rest of the page is true: its YAML loads, its JSON is JSON, and its tables are
+// complete.
 func TestPage(t *testing.T) {
 	t.Setenv("WEBHOOK_SECRET", secretOne)
 	text, err := os.ReadFile("../../docs/webhooks.md")
@@ -75,9 +76,8 @@ func TestPage(t *testing.T) {
 		require.True(t, json.Valid([]byte(text)), text)
 	}
 
-	source, err := os.ReadFile("findings.go")
-	require.NoError(t, err)
-	found := regexp.MustCompile(`(?:Severity(?:Note|Warning|Error), |note\()"([a-z-]+)"`).FindAllStringSubmatch(string(source), -1)
+	rule := regexp.MustCompile(`(?:Severity(?:Note|Warning|Error), |note\()"([a-z-]+)"`)
+	found := rule.FindAllStringSubmatch(sourceOf(t, "findings.go"), -1)
 	require.NotEmpty(t, found)
 	rules := map[string]bool{}
 	for _, m := range found {

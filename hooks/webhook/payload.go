@@ -13,8 +13,8 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// A message is a delivery. If the entry has a body, it is still to be made. A message holds nothing of
-// the exchange.
+// A message is a delivery. If the entry has a body, it is still to be made. A message holds nothing
+// of the exchange.
 type message struct {
 	hook    *hook
 	d       Delivery

@@ -62,7 +62,8 @@ var loginAfter = flowhook.Point{Flow: flowhook.Login, Phase: flowhook.After, Str
 func TestPayload_Own(t *testing.T) {
 	c := sent(t, nil, loginAfter, visit(t), "mode: notify")
 	require.JSONEq(t, `{"flow": "login", "phase": "after", "strategy": "password", "time": "2026-07-01T10:00:00Z",
-		"identity": {"id": "alice", "addresses": [{"via": "email", "value": "alice@example.org", "verified": true}]}}`, c.body)
+		"identity": {"id": "alice", "addresses": [{"via": "email", "value": "alice@example.org", "verified": true}]}}`,
+		c.body)
 	require.Equal(t, "application/json", c.Header.Get("Content-Type"))
 	require.Equal(t, "flowhook", c.Header.Get("User-Agent"))
 	require.Equal(t, http.MethodPost, c.Method)

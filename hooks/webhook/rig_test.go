@@ -113,8 +113,8 @@ func status(code int, body string) http.HandlerFunc {
 	}
 }
 
-// loginFile is a file with one entry at a phase of login. The rest of the entry is in flow style, as
-// in "timeout: 2s, config: {url: ...}".
+// loginFile is a file with one entry at a phase of login. The rest of the entry is in flow style,
+// as in "timeout: 2s, config: {url: ...}".
 func loginFile(phase, rest string) string {
 	return fmt.Sprintf("selfservice: {flows: {login: {%s: {hooks: [{hook: web_hook, %s}]}}}}\n", phase, rest)
 }

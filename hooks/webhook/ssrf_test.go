@@ -158,8 +158,8 @@ func (d *dialed) call(t *testing.T, opts webhook.Options, dns *names, url string
 	return true, got.Err
 }
 
-// TestSSRF_Targets calls forbidden addresses, written in the URL and behind a name, with and without
-// Insecure.
+// TestSSRF_Targets calls forbidden addresses, written in the URL and behind a name, with and
+// without Insecure.
 func TestSSRF_Targets(t *testing.T) {
 	dns := &names{sets: map[string][][]string{"localhost.test": {{"127.0.0.1", "::1"}}}}
 	var urls []string
@@ -279,7 +279,8 @@ func TestSSRF_Proxy(t *testing.T) {
 		})
 	}
 	d := &dialed{}
-	_, err := d.call(t, webhook.Options{}, &names{sets: map[string][][]string{"p.test": {{"10.0.0.1"}}}}, "https://p.test/")
+	dns := &names{sets: map[string][][]string{"p.test": {{"10.0.0.1"}}}}
+	_, err := d.call(t, webhook.Options{}, dns, "https://p.test/")
 	require.Error(t, err)
 	require.Empty(t, d.take())
 	require.Empty(t, proxy.take())

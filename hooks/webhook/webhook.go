@@ -44,9 +44,9 @@ type Options struct {
 	// hook. Default: the ID and the addresses.
 	Describe func(ctx context.Context, x *flowhook.Exchange) (any, error)
 
-	// Apply does what an entry with response.parse asks for: it receives the identity in the
-	// answer and changes x.Identity. It is called at BeforePersist, on the goroutine of the run. Its
-	// error fails the hook. Default: none, and response.parse is an error at load.
+	// Apply does what an entry with response.parse asks for: it receives the identity in the answer
+	// and changes x.Identity. It is called at BeforePersist, on the goroutine of the run. Its error
+	// fails the hook. Default: none, and response.parse is an error at load.
 	Apply func(ctx context.Context, x *flowhook.Exchange, identity json.RawMessage) error
 
 	// Outbox puts a notification into a queue whose worker calls Deliver. At After, ctx carries the
@@ -60,8 +60,8 @@ type Options struct {
 	// Default: none, and a body is an error at load.
 	Body func(source string) (func(ctx any) ([]byte, error), error)
 
-	// Client is for tests. Only its Transport is used: a nil one or an *http.Transport, such as that
-	// of httptest. Its TLS settings stay, but it dials through the guard of Allow and Ports.
+	// Client is for tests. Only its Transport is used: a nil one or an *http.Transport, such as
+	// that of httptest. Its TLS settings stay, but it dials through the guard of Allow and Ports.
 	Client *http.Client
 }
 
