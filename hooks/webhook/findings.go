@@ -24,7 +24,7 @@ func (h *hook) Place(flowhook.Point) flowhook.Phase {
 	return flowhook.After
 }
 
-// Findings returns where the entry means something else than in Kratos, and what is missing in it.
+// Findings reports where the entry differs from Kratos, and what it lacks.
 func (h *hook) Findings(p flowhook.Point) []flowhook.Finding {
 	var found []flowhook.Finding
 	report := func(s flowhook.Severity, rule, path, problem, hint string) {
@@ -70,8 +70,8 @@ func (h *hook) gateKey() string {
 	return ""
 }
 
-// migration reports where an entry without any key of this hook's own, which may come from Kratos,
-// means something else than there.
+// migration reports how the entry differs from Kratos. It is for an entry without any key of this
+// hook's own, which probably comes from Kratos.
 func (h *hook) migration(p flowhook.Point, report func(s flowhook.Severity, rule, path, problem, hint string)) {
 	note := func(rule, path, problem, hint string) { report(flowhook.SeverityNote, rule, path, problem, hint) }
 	c := h.config
