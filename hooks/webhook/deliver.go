@@ -1,0 +1,67 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+)
+
+// Deliver sends a delivery once, and signs it. It is for the worker of a queue, which repeats it.
+// Without a deadline, it takes at most 5 seconds.
+//
+// It returns nil if the receiver answers with a status of 200 to 299, a *[RetryError] if another
+// attempt may help, and otherwise an error that is [ErrRejected]. The settings are those of the
+// hook with this name that ran last in this process or, if none did, that was made last. A worker
+// in a process of its own must therefore load the file, too, with [flowhook.New].
+func (w *Webhook) Deliver(ctx context.Context, d Delivery) error {
+	h := w.known.find(d.Hook)
+	if h == nil {
+		return fmt.Errorf("%w: no entry for hook %q; give the entry an id to keep its name", ErrRejected, d.Hook)
+	}
+	if _, ok := ctx.Deadline(); !ok {
+		limited, cancel := context.WithTimeout(ctx, defaultTimeout)
+		defer cancel()
+		ctx = limited
+	}
+	_, err := h.attempt(ctx, d)
+	return err
+}
+
+// send sends a delivery until it succeeds, within the time that is left in ctx and the attempts of
+// the entry. It returns the body of the answer.
+func (h *hook) send(ctx context.Context, d Delivery) (body []byte, err error) {
+	var last error
+	attempt := func() ([]byte, error) {
+		body, err := h.attempt(ctx, d)
+		last = err
+		var retry *RetryError
+		switch {
+		case err == nil:
+			return body, nil
+		case !errors.As(err, &retry):
+			return nil, backoff.Permanent(err)
+		case retry.After > 0:
+			return nil, &backoff.RetryAfterError{Duration: retry.After}
+		}
+		return nil, err
+	}
+	options := []backoff.RetryOption{backoff.WithBackOff(h.webhook.wait()), backoff.WithMaxTries(uint(h.attempts))}
+	if deadline, ok := ctx.Deadline(); ok { // so that a wait that is too long is not begun
+		options = append(options, backoff.WithMaxElapsedTime(max(time.Until(deadline), 1)))
+	}
+	body, err = backoff.Retry(ctx, attempt, options...)
+	if err != nil {
+		return nil, last
+	}
+	return body, nil
+}
+
+// newWait returns the waits between attempts: about 0.1 s, 0.2 s, 0.4 s, and so on.
+func newWait() backoff.BackOff {
+	return &backoff.ExponentialBackOff{
+		InitialInterval: 100 * time.Millisecond, Multiplier: 2, MaxInterval: 2 * time.Second, RandomizationFactor: 0.5,
+	}
+}

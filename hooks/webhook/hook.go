@@ -1,0 +1,247 @@
+package webhook
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/flowhook/flowhook"
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+)
+
+// defaultTimeout is the budget of an entry without a timeout.
+const defaultTimeout = 5 * time.Second
+
+// ErrUnavailable means that a gate has no usable answer: all attempts have failed. The flow does
+// not go on, unless the entry has on_error: continue. It is not a Refusal, because the failure is
+// the service's, and not the user's.
+var ErrUnavailable = errors.New("webhook: no usable answer")
+
+// ErrCanceled is for the function that Options.Body returns. The call is then skipped, and the hook
+// succeeds. In Kratos, a Jsonnet body does this with error "cancel".
+var ErrCanceled = errors.New("webhook: canceled by the body")
+
+// A hook is one entry. It never changes, so that all requests can share it.
+type hook struct {
+	webhook  *Webhook
+	config   config
+	name     string // Delivery.Hook
+	gate     bool
+	resumes  bool // on_error: continue
+	attempts int
+	payload  bool // without a body, the requests have flowhook's own
+	form     bool
+	body     func(ctx any) ([]byte, error) // nil for flowhook's own
+
+	// What the requests have in common.
+	blank    *http.Request // the method and the URL
+	header   http.Header   // with the credentials
+	forwards []string
+	signers  []*standardwebhooks.Webhook
+}
+
+// newHook returns the hook of an entry, or everything that is wrong with it.
+func (w *Webhook) newHook(p flowhook.Point, c config) (h *hook, problems []error) {
+	h = &hook{webhook: w, config: c, attempts: defaultAttempts, resumes: c.OnError == "continue"}
+	report := func(errs ...error) {
+		for _, err := range errs {
+			if err != nil {
+				problems = append(problems, err)
+			}
+		}
+	}
+	var errs []error
+	url, err := w.target(c)
+	report(err)
+	method, payload, err := c.method()
+	report(err)
+	h.payload = payload
+	h.header, errs = c.headers()
+	report(errs...)
+	h.form, err = form(h.header)
+	report(err)
+	h.forwards, errs = c.forwards()
+	report(errs...)
+	h.signers, errs = c.signers()
+	report(errs...)
+	h.gate, errs = c.isGate(p)
+	report(errs...)
+	if c.Attempts != nil {
+		if h.attempts = *c.Attempts; h.attempts < 1 || h.attempts > maxAttempts {
+			report(fmt.Errorf("attempts is %d; want 1 to %d", h.attempts, maxAttempts))
+		}
+	}
+	if c.Response.Parse && w.opts.Apply == nil {
+		report(errors.New("response.parse needs Options.Apply; set it, or remove response.parse"))
+	}
+	h.body, err = w.compile(c)
+	report(err)
+	if h.form && c.Body == "" && h.payload {
+		report(errors.New("flowhook's own payload is JSON; for a form, write a body"))
+	}
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	if h.header["User-Agent"] == nil {
+		h.header.Set("User-Agent", "flowhook")
+	}
+	h.blank = &http.Request{Method: method, URL: url, Host: url.Host}
+	sum := sha256.Sum256([]byte(method + "\n" + c.URL + "\n" + p.String()))
+	h.name = cmp.Or(c.ID, hex.EncodeToString(sum[:16]))
+	return h, nil
+}
+
+// compile returns what makes the payload, or nil if there is no body.
+func (w *Webhook) compile(c config) (func(ctx any) ([]byte, error), error) {
+	switch {
+	case c.Body == "":
+		return nil, nil
+	case w.opts.Body == nil:
+		return nil, errors.New("body needs Options.Body; set it to jsonnet.Body, or remove body")
+	}
+	body, err := w.opts.Body(c.Body)
+	if err != nil {
+		return nil, fmt.Errorf("body: %w", err)
+	}
+	if body == nil {
+		return nil, errors.New("body: Options.Body returned no function")
+	}
+	return body, nil
+}
+
+// isGate reports whether an entry is a gate, and what in it contradicts that.
+func (c config) isGate(p flowhook.Point) (gate bool, problems []error) {
+	wrong := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	key := ""
+	switch {
+	case c.Response.Parse:
+		key = "response.parse"
+	case c.CanInterrupt:
+		key = "can_interrupt"
+	}
+	switch {
+	case c.Mode != "" && c.Mode != "gate" && c.Mode != "notify":
+		wrong("unknown mode %q; use \"gate\" or \"notify\"", c.Mode)
+	case c.Response.Ignore && key != "":
+		wrong("response.ignore contradicts %s; remove one", key)
+	case c.Mode == "gate" && c.Response.Ignore:
+		wrong("response.ignore contradicts mode: gate; remove one")
+	case c.Mode == "notify" && key != "":
+		wrong("%s contradicts mode: notify; remove one", key)
+	}
+	gate = c.Mode == "gate" || key != "" || c.Mode == "" && !c.Response.Ignore && p.Phase == flowhook.Before
+	switch {
+	case c.OnError != "" && c.OnError != "refuse" && c.OnError != "continue":
+		wrong("unknown on_error %q; use \"refuse\" or \"continue\"", c.OnError)
+	case c.OnError != "" && !gate:
+		wrong("on_error is for gates, and nothing waits for a notification; remove it, or write mode: gate")
+	}
+	if gate && p.Phase == flowhook.Failed {
+		wrong("a gate cannot be at failed, because the flow has failed already; write mode: notify")
+	}
+	return gate, problems
+}
+
+// Run calls the receiver and waits for its answer, or sends a notification.
+func (h *hook) Run(ctx context.Context, x *flowhook.Exchange) error {
+	if !h.gate {
+		return h.notify(ctx, x)
+	}
+	if x.Point().Phase == flowhook.After {
+		return errors.New("webhook: a gate in the transaction; write phase: before_persist")
+	}
+	return h.ask(ctx, x)
+}
+
+// notify sends a notification as late as the point allows.
+func (h *hook) notify(ctx context.Context, x *flowhook.Exchange) error {
+	w := h.webhook
+	w.known.ran(h)
+	m, err := h.message(ctx, x)
+	if err != nil {
+		return err
+	}
+	limit := budget(ctx)
+	send := func(ctx context.Context) error {
+		d, err := m.delivery()
+		switch {
+		case errors.Is(err, ErrCanceled):
+			return nil
+		case err != nil:
+			return err
+		case w.opts.Outbox != nil:
+			return w.opts.Outbox(ctx, d)
+		}
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		_, err = h.send(ctx, d)
+		return err
+	}
+	phase := x.Point().Phase
+	if phase == flowhook.Failed || phase == flowhook.After && w.opts.Outbox != nil {
+		return send(ctx)
+	}
+	x.AfterCommit(send)
+	return nil
+}
+
+// ask calls the receiver of a gate.
+func (h *hook) ask(ctx context.Context, x *flowhook.Exchange) error {
+	m, err := h.message(ctx, x)
+	if err != nil {
+		return err
+	}
+	d, err := m.delivery()
+	if errors.Is(err, ErrCanceled) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	limited, cancel := context.WithTimeout(ctx, budget(ctx))
+	defer cancel()
+	body, err := h.send(limited, d)
+	var identity []byte
+	if err == nil && h.config.Response.Parse {
+		identity, err = identityIn(body)
+	}
+	var rejected *rejection
+	switch {
+	case err == nil:
+		if identity == nil || x.Point().Phase != flowhook.BeforePersist {
+			return nil
+		}
+		return h.webhook.opts.Apply(ctx, x, identity)
+	case ctx.Err() != nil: // the client has gone
+		return ctx.Err()
+	case errors.As(err, &rejected) && rejected.no():
+		if r := rejected.refusal(); r != nil {
+			return r
+		}
+	case h.resumes:
+		slog.WarnContext(ctx, "webhook: going on without an answer", "hook", h.name,
+			"point", x.Point().String(), "at", x.Position().String(), "error", err)
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// budget returns how long a hook may take: what is left until ctx ends, less a margin, so that the
+// hook still decides about a late answer itself; or 5 seconds.
+func budget(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return defaultTimeout
+	}
+	left := time.Until(deadline)
+	return left - min(left/10, 200*time.Millisecond)
+}
+
+// newID returns a webhook-id.
+func newID() string { return "msg_" + rand.Text() }
