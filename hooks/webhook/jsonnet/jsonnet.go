@@ -30,8 +30,8 @@
 // from a user. The limits protect the service from mistakes, and not from an attacker:
 //
 //   - A snippet has at most 32 KiB, 1,000 brackets, and 500 expressions inside each other.
-//   - ctx has at most 256 KiB as JSON, and the rendered body at most 64 KiB.
-//   - At most 500 calls may be nested.
+//   - ctx has at most 32 KiB as JSON, and the rendered body at most 64 KiB.
+//   - At most 500 calls may be nested, and tailstrict is not allowed.
 //   - An evaluation has one second, including the wait for its turn.
 //   - At most 4 evaluations of a snippet run at a time; others wait for their turn.
 //
@@ -41,7 +41,9 @@
 // Each call of Body counts for itself, so reloading the file does not end late evaluations, but the
 // new snippets start with 4 free turns.
 //
-// Memory is not limited. A snippet such as std.range(1, 1e9) exhausts it within the second.
+// Memory is not limited. A snippet that makes huge values by itself can exhaust it, which ends the
+// service: std.range(1, 1e9) takes all memory, and std.set functions need about 13 KB of stack for
+// each element.
 //
 // # Secrecy
 //

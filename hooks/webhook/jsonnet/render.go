@@ -15,7 +15,9 @@ import (
 )
 
 const (
-	maxInput   = 256 << 10
+	// maxInput bounds the stack: the interpreter implements parts of std, such as std.setUnion and
+	// std.format, by recursion over the elements or characters, at about 13 KB of stack for each.
+	maxInput   = 32 << 10
 	maxOutput  = 64 << 10
 	maxStack   = 500 // the default of Jsonnet, and so of Kratos
 	maxRunning = 4

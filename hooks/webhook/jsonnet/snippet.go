@@ -104,6 +104,10 @@ func walk(n ast.Node, depth int) error {
 	switch n := n.(type) {
 	case *ast.Import, *ast.ImportStr, *ast.ImportBin:
 		return atLine(*n.Loc(), "imports are not allowed; put everything in one snippet")
+	case *ast.Apply:
+		if n.TailStrict { // the interpreter does not count such calls, but needs stack for each
+			return atLine(*n.Loc(), "tailstrict is not allowed, because it could overflow the stack")
+		}
 	case *ast.Index:
 		std, ok := n.Target.(*ast.Var)
 		name, _ := n.Index.(*ast.LiteralString)
