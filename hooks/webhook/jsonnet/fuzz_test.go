@@ -30,8 +30,8 @@ func FuzzBody(f *testing.F) {
 	f.Add(`function(ctx) ctx[ctx.identity.traits.email]`)
 	const ctx = `{"identity": {"id": "kanarienvogel", "traits": {"email": "kanarienvogel"}}, "flow": {}}`
 	f.Fuzz(func(t *testing.T, snippet string) {
-		if strings.Contains(snippet, "kanarienvogel") {
-			return
+		if strings.Contains(snippet, "kanarienvogel") || strings.Contains(snippet, "%") {
+			return // "%999999999d" takes a gigabyte, and memory is not limited
 		}
 		render, err := jsonnet.BodyWithin(encode(snippet), 100*time.Millisecond)
 		if err == nil {

@@ -1,5 +1,5 @@
-// Package jsonnet renders the bodies of web_hook entries that are written in Jsonnet, as in files of
-// Ory Kratos. Pass [Body] to the hook:
+// Package jsonnet renders the bodies of web_hook entries that are written in Jsonnet, as files of
+// Ory Kratos have them. Pass [Body] to the hook:
 //
 //	hook, err := webhook.New(webhook.Options{Body: jsonnet.Body})
 //
@@ -42,8 +42,8 @@
 // new snippets start with 4 free turns.
 //
 // Memory is not limited. A snippet that makes huge values by itself can exhaust it, which ends the
-// service: std.range(1, 1e9) takes all memory, and std.set functions need about 13 KB of stack for
-// each element.
+// service: std.range(1, 1e9) takes all memory, and std.setUnion needs about 13 KB of stack for each
+// element.
 //
 // # Secrecy
 //
@@ -55,6 +55,8 @@ package jsonnet
 import (
 	"fmt"
 	"time"
+
+	"github.com/google/go-jsonnet/ast"
 )
 
 // evaluationLimit is the time for one evaluation: that of Kratos.
@@ -66,8 +68,6 @@ const evaluationLimit = time.Second
 //
 // An error names the kind of the source and, if it is about the snippet, the line. It contains
 // nothing from ctx, and of the snippet at most names.
-//
-// [webhook.ErrCanceled]: https://pkg.go.dev/github.com/flowhook/flowhook/hooks/webhook#ErrCanceled
 func Body(source string) (func(ctx any) ([]byte, error), error) {
 	return body(source, evaluationLimit)
 }
@@ -75,9 +75,9 @@ func Body(source string) (func(ctx any) ([]byte, error), error) {
 func body(source string, limit time.Duration) (func(ctx any) ([]byte, error), error) {
 	where, text, err := load(source)
 	if err == nil {
-		var s *snippet
-		if s, err = parse(text); err == nil {
-			return newRenderer(where, s, limit).render, nil
+		var code ast.Node
+		if code, err = parse(text); err == nil {
+			return newRenderer(where, code, limit).render, nil
 		}
 	}
 	return nil, fmt.Errorf("jsonnet: %s: %w", where, err)

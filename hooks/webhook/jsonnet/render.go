@@ -26,14 +26,14 @@ const (
 // A renderer evaluates one snippet.
 type renderer struct {
 	where string
-	*snippet
+	code  ast.Node
 	limit time.Duration
 	turns chan struct{} // has an element for each evaluation that runs
 	late  atomic.Int32  // counts those that run although their time is up
 }
 
-func newRenderer(where string, s *snippet, limit time.Duration) *renderer {
-	return &renderer{where: where, snippet: s, limit: limit, turns: make(chan struct{}, maxRunning)}
+func newRenderer(where string, code ast.Node, limit time.Duration) *renderer {
+	return &renderer{where: where, code: code, limit: limit, turns: make(chan struct{}, maxRunning)}
 }
 
 // render evaluates the snippet on a goroutine of its own, because it cannot be canceled.
@@ -129,14 +129,14 @@ func (r *renderer) evaluate(ctx any) ([]byte, error) {
 }
 
 // runtimeError replaces the text of an error, which may quote ctx, and keeps the line.
-func (s *snippet) runtimeError(err error) error {
+func (r *renderer) runtimeError(err error) error {
 	e, ok := errors.AsType[jsonnet.RuntimeError](err)
 	if !ok {
 		return errors.New("the interpreter failed")
 	}
 	var loc ast.LocationRange
 	for _, frame := range e.StackTrace { // the innermost is the last
-		if frame.Loc.File == s.code.Loc().File {
+		if frame.Loc.File == r.code.Loc().File {
 			loc = frame.Loc
 		}
 	}

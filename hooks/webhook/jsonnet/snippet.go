@@ -23,13 +23,8 @@ const (
 	parseLimit = 5 * time.Second
 )
 
-// A snippet is code that has been checked.
-type snippet struct {
-	code ast.Node
-}
-
-// parse checks a snippet. Its errors begin with the line.
-func parse(text string) (*snippet, error) {
+// parse parses and checks a snippet. Its errors begin with the line.
+func parse(text string) (ast.Node, error) {
 	brackets := strings.Count(text, "(") + strings.Count(text, "[") + strings.Count(text, "{")
 	if brackets > maxBrackets {
 		return nil, fmt.Errorf("the snippet has %d brackets, more than %d", brackets, maxBrackets)
@@ -54,7 +49,7 @@ func parse(text string) (*snippet, error) {
 	}()
 	select {
 	case r := <-done:
-		return &snippet{code: r.code}, r.err
+		return r.code, r.err
 	case <-time.After(parseLimit):
 		return nil, fmt.Errorf("the snippet takes longer than %v to parse", parseLimit)
 	}
