@@ -18,8 +18,10 @@ const canary = "canary-7391"
 func TestBody_error_has_nothing_from_ctx(t *testing.T) {
 	ctx := map[string]any{"s": canary, "n": 7391, "o": map[string]any{canary: canary}}
 	for _, snippet := range []string{
-		`error ctx.s`, `error ctx`, `error "cancel" + ctx.s`, `assert false : ctx.s; 1`, `assert ctx.s == "" : ctx; 1`,
-		`ctx[ctx.s]`, `ctx.o.missing`, `ctx.s.x`, `ctx.s[ctx.n]`, `ctx.s + ctx.missing`, `ctx.s * 2`, `ctx.n(1)`, `-ctx.s`,
+		`error ctx.s`, `error ctx`, `error "cancel" + ctx.s`,
+		`assert false : ctx.s; 1`, `assert ctx.s == "" : ctx; 1`,
+		`ctx[ctx.s]`, `ctx.o.missing`, `ctx.s.x`, `ctx.s[ctx.n]`,
+		`ctx.s + ctx.missing`, `ctx.s * 2`, `ctx.n(1)`, `-ctx.s`,
 		`{ [ctx.s]: error "x" }`, `{ [ctx.s]: function(x) x }`, `{ [ctx.s]: 1, [ctx.s]: 2 }`, `{ [ctx.n]: 1 }`,
 		`[error x for x in [ctx.s]]`, `{ assert false : ctx.s }`, `{ [ctx.s]: self[ctx.s] }`,
 		`std.parseInt(ctx.s)`, `std.parseHex(ctx.s)`, `std.parseJson(ctx.s)`, `std.parseYaml("[" + ctx.s)`,
