@@ -31,6 +31,9 @@ type Delivery struct {
 // good, or the file has no entry for it anymore.
 var ErrRejected = errors.New("webhook: rejected")
 
+// ErrCanceled is what a body returns to skip the call, as error "cancel" does in Kratos' Jsonnet.
+var ErrCanceled = errors.New("webhook: canceled by the body")
+
 // A RetryError is a failure that another attempt may cure. After is what the receiver asked for, or
 // 0.
 type RetryError struct {

@@ -1,0 +1,109 @@
+package jsonnet
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+)
+
+const (
+	maxSnippet = 32 << 10
+	fetchLimit = 10 * time.Second
+)
+
+// load returns the snippet and, for error texts, the kind of its source.
+func load(source string) (where, text string, err error) {
+	scheme, rest, ok := strings.Cut(source, "://")
+	switch {
+	case !ok:
+		return "body", "", errors.New("no scheme; write file://PATH, base64://TEXT or https://URL")
+	case scheme == "base64":
+		where = "base64 body"
+		text, err = decodeBase64(rest)
+	case scheme == "file":
+		where = fmt.Sprintf("file body %q", rest)
+		text, err = readFile(rest)
+	case scheme == "https":
+		where = "https body"
+		text, err = fetch(source)
+	case scheme == "http":
+		return "http body", "", errors.New("plain http is not allowed; use https")
+	default:
+		return "body", "", errors.New("unknown scheme; use file, base64 or https")
+	}
+	return where, text, err
+}
+
+func decodeBase64(s string) (string, error) {
+	text, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		return "", fmt.Errorf("not standard base64 with padding: %w", err)
+	}
+	return capped(strings.NewReader(string(text)))
+}
+
+func readFile(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() { // opening a pipe could wait forever
+		return "", errors.New("not a regular file")
+	}
+	var file *os.File
+	if err == nil {
+		file, err = os.Open(path)
+	}
+	if err != nil {
+		if pathErr, ok := errors.AsType[*os.PathError](err); ok {
+			err = pathErr.Err // where has the path
+		}
+		return "", err
+	}
+	defer file.Close()
+	return capped(file)
+}
+
+// fetch calls the transport itself. An http.Client would follow redirects, and its errors would
+// quote the URL, which may have a token in its query.
+func fetch(source string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), fetchLimit)
+	defer cancel()
+	u, err := url.Parse(source)
+	if err != nil || u.Host == "" {
+		return "", errors.New("not a URL")
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return "", errors.New("not a URL")
+	}
+	if u.User != nil {
+		password, _ := u.User.Password()
+		req.SetBasicAuth(u.User.Username(), password)
+	}
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		return "", fmt.Errorf("fetch the snippet from %q: %w", u.Host, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("%q answers with status %d instead of 200", u.Host, resp.StatusCode)
+	}
+	return capped(resp.Body)
+}
+
+// capped reads a snippet, but not more than is allowed.
+func capped(r io.Reader) (string, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxSnippet+1))
+	if err != nil {
+		return "", fmt.Errorf("read the snippet: %w", err)
+	}
+	if len(text) > maxSnippet {
+		return "", fmt.Errorf("the snippet is larger than %d KiB", maxSnippet>>10)
+	}
+	return string(text), nil
+}

@@ -1,0 +1,2 @@
+// What Kratos' own tests use.
+error "cancel"

@@ -1,0 +1,5 @@
+// A string is a JSON string.
+function(ctx) |||
+  %s
+  "quoted"
+||| % ctx.request_method
