@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/flowhook/flowhook/outbox"
-	"github.com/flowhook/flowhook/store/sqlstore"
 	"github.com/stretchr/testify/require"
 )
 

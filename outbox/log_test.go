@@ -1,11 +1,9 @@
 package outbox_test
 
 import (
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/flowhook/flowhook/store/sqlstore"
 	"github.com/stretchr/testify/require"
 )
 
