@@ -41,7 +41,7 @@ func TestDeadLetters(t *testing.T) {
 		require.Len(t, dead, 3)
 		require.Regexp(t, `^[a-z2-7]{26}@example\.org$`, dead[0].MessageID)
 		require.Empty(t, dead[0].Hook)
-		require.Equal(t, "SMTP RCPT TO command: the server answered 550 5.7.1", dead[0].Reason)
+		require.Equal(t, "sending SMTP RCPT TO command: the server answered 550 5.7.1", dead[0].Reason)
 		require.Equal(t, "msg_1", dead[1].MessageID)
 		require.Equal(t, "crm", dead[1].Hook)
 		require.Equal(t, "webhook: rejected: the receiver answered 410", dead[1].Reason)
