@@ -176,7 +176,8 @@ func (o *Outbox) Webhooks(ctx context.Context, d webhook.Delivery) error {
 	return nil
 }
 
-// Start starts the worker. It runs until Stop, even after ctx has ended.
+// Start starts the worker. It runs until Stop, even after ctx has ended. Call it after flowhook.New,
+// because a webhook whose entry is not loaded yet would be rejected.
 func (o *Outbox) Start(ctx context.Context) error {
 	if err := o.queue.Start(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("outbox: starting the worker: %w", err)

@@ -29,14 +29,22 @@ import (
 func each(t *testing.T, test func(t *testing.T, d database)) {
 	for name, open := range map[string]func(t *testing.T) database{
 		"SQLite":                 onSQLite,
-		"PostgreSQL with pgx":    func(t *testing.T) database { return database{"", testkit.PostgreSQL(t)} },
-		"PostgreSQL with sql.DB": func(t *testing.T) database { return database{sqlstore.PostgreSQL, testkit.PostgreSQL(t)} },
+		"PostgreSQL with pgx":    func(t *testing.T) database { return onPostgreSQL(t, "pgx") },
+		"PostgreSQL with sql.DB": func(t *testing.T) database { return onPostgreSQL(t, "sql") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t, open(t))
 		})
 	}
+}
+
+// onPostgreSQL returns a database for a pgxstore ("pgx") or for a sqlstore ("sql").
+func onPostgreSQL(t *testing.T, store string) database {
+	if store == "pgx" {
+		return database{"", testkit.PostgreSQL(t)}
+	}
+	return database{sqlstore.PostgreSQL, testkit.PostgreSQL(t)}
 }
 
 func onSQLite(t *testing.T) database {
@@ -89,7 +97,7 @@ func (d database) store(o outbox.Options) (flowhook.Store, error) {
 	return sqlstore.New(o.DB, d.Dialect)
 }
 
-const testSecret = "a secret for the tests"
+const testSecret = "8d1fb4a01f6d7fd9ea2ec5ac1f60a9c3"
 
 // A process is a process that uses an outbox.
 type process struct {

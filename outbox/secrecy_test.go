@@ -64,14 +64,14 @@ func TestSecrets_Rotation(t *testing.T) {
 			return d.process(t, s.url, "", func(o *outbox.Options) { o.Secrets = secrets })
 		}
 		use(testSecret).migrate().queue(message(1))
-		p := use("the second secret")
+		p := use("the second secret of the service")
 		require.NoError(t, p.outbox.Start(t.Context()))
 		p.awaitLog("cannot be decrypted")
 		eventually(t, "the failure to be recorded", func() bool { return p.jobs("retryable") == 1 })
 		p.stop()
 		require.Empty(t, s.ids(&s.tried))
 		p.exec("UPDATE river_job SET scheduled_at = created_at") // instead of waiting
-		p = use("the second secret", testSecret).start()
+		p = use("the second secret of the service", testSecret).start()
 		p.awaitCompleted()
 		require.Len(t, s.ids(&s.taken), 1)
 	})

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"testing"
 	"time"
 
@@ -60,7 +59,7 @@ func TestWebhooks_NoTransaction(t *testing.T) {
 		_, err = pipeline.Complete(ctx, flowhook.Login, flowhook.Password, func(context.Context) error { return nil })
 		require.ErrorIs(t, err, refused)
 		require.Equal(t, 1, p.jobs(""))
-		require.Contains(t, strings.ReplaceAll(p.rows(), ": ", ":"), `"hook":"failed"`)
+		require.Contains(t, p.rows(), "failed") // and not "after"
 	})
 }
 
