@@ -58,11 +58,11 @@ func (c *courier) Send(ctx context.Context, m flowhook.Message) error {
 	// Options.From changes.
 	_, domain, _ := strings.Cut(c.from.Address, "@")
 	id := strings.ToLower(rand.Text()) + "@" + domain
-	mail := content{To: m.To, Subject: m.Subject, Text: m.Text, HTML: m.HTML}
-	if _, err := mail.compose(c.from, id, time.Time{}); err != nil {
+	email := content{To: m.To, Subject: m.Subject, Text: m.Text, HTML: m.HTML}
+	if _, err := email.compose(c.from, id, time.Time{}); err != nil {
 		return fmt.Errorf("outbox: %w", err) // report it to the caller, not later in the worker
 	}
-	plain, err := json.Marshal(mail)
+	plain, err := json.Marshal(email)
 	if err != nil {
 		return fmt.Errorf("outbox: %w", err)
 	}

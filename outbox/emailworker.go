@@ -25,21 +25,16 @@ type emailWorker struct {
 	logger *slog.Logger
 }
 
-// Work sends the email. A permanent refusal makes it a dead letter; after any other error River retries
-// it. The error is logged and stored, so it quotes neither the server nor the email.
+// Work sends the email. A permanent refusal makes it a dead letter; after any other error River
+// retries it. The error is logged and stored, so it quotes neither the server nor the email.
 func (w *emailWorker) Work(ctx context.Context, j *river.Job[emailJob]) error {
 	log := w.logger.With("job", j.ID, "message_id", j.Args.ID, "attempt", j.Attempt)
-	plain, err := w.seal.open(j.Args.ID, j.Args.Sealed)
-	if err != nil {
-		log.ErrorContext(ctx, "an email could not be sent and will be retried", "error", err)
+	m, err := w.compose(j)
+	switch {
+	case errors.Is(err, errUnsealed): // the secret may come back
+		log.ErrorContext(ctx, "an email could not be sent", "error", err)
 		return err
-	}
-	var mail content
-	if err := json.Unmarshal(plain, &mail); err != nil {
-		return fmt.Errorf("its content is no JSON: %T", err)
-	}
-	m, err := mail.compose(w.from, j.Args.ID, j.CreatedAt)
-	if err != nil {
+	case err != nil:
 		log.ErrorContext(ctx, "an email is invalid and was given up", "error", err)
 		return river.JobCancel(err)
 	}
@@ -71,6 +66,19 @@ func (w *emailWorker) Work(ctx context.Context, j *river.Job[emailJob]) error {
 		return fmt.Errorf("%s: %w", describe(err), ctx.Err()) // River checks whether it caused the error
 	}
 	return errors.New(describe(err))
+}
+
+// compose returns the email of a job.
+func (w *emailWorker) compose(j *river.Job[emailJob]) (*gomail.Msg, error) {
+	plain, err := w.seal.open(j.Args.ID, j.Args.Sealed)
+	if err != nil {
+		return nil, err
+	}
+	var c content
+	if err := json.Unmarshal(plain, &c); err != nil {
+		return nil, errors.New("the content of the email is not JSON")
+	}
+	return c.compose(w.from, j.Args.ID, j.CreatedAt)
 }
 
 // refused reports whether the server permanently refused this email. IsTemp alone is not enough,

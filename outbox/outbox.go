@@ -57,11 +57,11 @@ type Options struct {
 	Secrets []string
 
 	// Deliver sends a webhook: it is the method Deliver of a [webhook.Webhook]. If its error is a
-	// webhook.ErrRejected, the webhook becomes a dead letter. After any other error it is retried;
-	// after a webhook.RetryError, not before the time in it, but within an hour unless the number of
-	// attempts calls for longer. The text of the error is logged and stored, so it must not contain
-	// secrets. Deliver must return when its context ends. It may be called concurrently, but not
-	// before Start. Default: no webhooks.
+	// webhook.ErrRejected, the webhook becomes a dead letter. After any other error it is retried.
+	// The wait is then at least the After of a webhook.RetryError, or an hour if After is longer.
+	// The text of the error is logged and stored, so it must not contain secrets. Deliver must
+	// return when its context ends. It may be called concurrently, but not before Start. Default: no
+	// webhooks.
 	Deliver func(ctx context.Context, d webhook.Delivery) error
 
 	// KeepDead is how long dead letters are kept. Default: 7 days.
@@ -82,7 +82,7 @@ func (o Options) logger() *slog.Logger { return cmp.Or(o.Logger, slog.Default())
 
 func (o Options) rescueAfter() time.Duration { return cmp.Or(o.RescueAfter, 2*time.Minute) }
 
-// sendsEmail reports whether the options are for email, be they complete or not.
+// sendsEmail reports whether an option is set that is only for email.
 func (o Options) sendsEmail() bool { return o.SMTP != "" || o.From != "" || o.HelloHost != "" }
 
 // An Outbox stores emails and webhooks until a worker has sent them. [New] makes it. It is safe for

@@ -15,8 +15,8 @@ type seal []cipher.AEAD
 
 const minSecret = 16 // bytes, as for flowhook.Options.Secrets
 
-var errUnsealed = errors.New("its content cannot be decrypted; Options.Secrets has no longer the secret that " +
-	"encrypted it")
+var errUnsealed = errors.New("the email cannot be decrypted; put the secret that encrypted it back into " +
+	"Options.Secrets")
 
 func newSeal(secrets []string) (s seal, err error) {
 	if len(secrets) == 0 {

@@ -2,9 +2,11 @@ package outbox_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
+	"github.com/flowhook/flowhook/hooks/webhook"
 	"github.com/flowhook/flowhook/outbox"
 	"github.com/stretchr/testify/require"
 )
@@ -48,5 +50,27 @@ func TestStop_Bounded(t *testing.T) {
 		require.Zero(t, p.jobs("running"), "no job is left running, and nothing uses the database")
 		close(goOn)
 		require.NoError(t, p.outbox.Stop(t.Context()), "a second Stop waits for the rest")
+	})
+}
+
+// TestStop_Webhooks checks that Stop ends the context of Deliver.
+func TestStop_Webhooks(t *testing.T) {
+	each(t, func(t *testing.T, d database) {
+		arrived := make(chan struct{})
+		p := d.process(t, "smtp://127.0.0.1:1", "", func(o *outbox.Options) {
+			o.RescueAfter = time.Minute
+			o.Deliver = func(ctx context.Context, _ webhook.Delivery) error {
+				close(arrived)
+				<-ctx.Done()
+				return errors.New("given up")
+			}
+		}).migrate()
+		require.NoError(t, p.outbox.Start(t.Context()))
+		p.queue(hook(1))
+		<-arrived
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.ErrorIs(t, p.outbox.Stop(ctx), context.Canceled)
+		require.Equal(t, 1, p.jobs("available")+p.jobs("retryable"), "the next worker retries it")
 	})
 }
