@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"log"
 	"net"
 	netmail "net/mail"
 	"sync"
@@ -49,6 +50,7 @@ func (s *server) listen(t *testing.T, addr string) *server {
 			conn: c}, nil
 	}))
 	srv.Domain, srv.AllowInsecureAuth = "localhost", true
+	srv.ErrorLog = log.New(io.Discard, "", 0) // broken connections are expected
 	done := make(chan struct{})
 	go func() { defer close(done); srv.Serve(l) }()
 	t.Cleanup(func() { srv.Close(); <-done })

@@ -97,7 +97,7 @@ func (d database) store(o outbox.Options) (flowhook.Store, error) {
 	return sqlstore.New(o.DB, d.Dialect)
 }
 
-const testSecret = "8d1fb4a01f6d7fd9ea2ec5ac1f60a9c3"
+const testSecret = "8d1fb4a01f6d7fd9ea2ec5ac1f60a9c3c1b0d1f9e7a84f25b6d3902ee15a77c4"
 
 // A process is a process that uses an outbox.
 type process struct {
