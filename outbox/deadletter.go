@@ -24,13 +24,13 @@ type DeadLetter struct {
 	Reason    string // why the last attempt failed
 }
 
-// ErrNotFound means that there is no dead letter with the ID: it was resent, its time is over, or it
-// never existed.
+// ErrNotFound means that there is no dead letter with the ID: it was resent, its time is over, or
+// it never existed.
 var ErrNotFound = errors.New("outbox: no such dead letter")
 
-// DeadLetters returns the dead letters whose ID is greater than after, in order of their IDs, and at
-// most limit of them, which is from 1 to 10,000. Begin with an after of 0, and go on with the last
-// ID.
+// DeadLetters returns the dead letters whose ID is greater than after, in order of their IDs, and
+// at most limit of them, which is from 1 to 10,000. Begin with an after of 0, and go on with the
+// last ID.
 func (o *Outbox) DeadLetters(ctx context.Context, after int64, limit int) ([]DeadLetter, error) {
 	if limit < 1 || limit > 10_000 {
 		return nil, fmt.Errorf("outbox: the limit is %d; use one from 1 to 10,000", limit)

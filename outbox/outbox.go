@@ -157,10 +157,10 @@ func (o *Outbox) Courier() flowhook.Courier {
 	return o.courier
 }
 
-// Webhooks queues a webhook; it is the function for webhook.Options.Outbox. It queues the webhook in
-// the transaction that ctx carries, and returns an error if that has failed or has ended. Without a
-// transaction, as at flowhook.Failed, the webhook is queued at once. Without Options.Deliver,
-// Webhooks returns an error.
+// Webhooks queues a webhook; it is the function for webhook.Options.Outbox. It queues the webhook
+// in the transaction that ctx carries, and returns an error if that has failed or has ended.
+// Without a transaction, as at flowhook.Failed, the webhook is queued at once. Without
+// Options.Deliver, Webhooks returns an error.
 func (o *Outbox) Webhooks(ctx context.Context, d webhook.Delivery) error {
 	if !o.delivers {
 		return errors.New("outbox: a webhook, and nothing to send it with; set Options.Deliver")
@@ -176,8 +176,8 @@ func (o *Outbox) Webhooks(ctx context.Context, d webhook.Delivery) error {
 	return nil
 }
 
-// Start starts the worker. It runs until Stop, even after ctx has ended. Call it after flowhook.New,
-// because a webhook whose entry is not loaded yet would be rejected.
+// Start starts the worker. It runs until Stop, even after ctx has ended. Call it after
+// flowhook.New, because a webhook whose entry is not loaded yet would be rejected.
 func (o *Outbox) Start(ctx context.Context) error {
 	if err := o.queue.Start(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("outbox: starting the worker: %w", err)

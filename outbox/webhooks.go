@@ -67,8 +67,8 @@ func (w *webhookWorker) Work(ctx context.Context, j *river.Job[webhookJob]) erro
 	return what
 }
 
-// NextRetry returns when to try again after Work has failed: as late as River's policy says, and not
-// before the time that the receiver asked for.
+// NextRetry returns when to try again after Work has failed: as late as River's policy says, and
+// not before the time that the receiver asked for.
 func (w *webhookWorker) NextRetry(j *river.Job[webhookJob]) time.Time {
 	next := new(river.DefaultClientRetryPolicy).NextRetry(j.JobRow)
 	if j.Args.notBefore.After(next) {

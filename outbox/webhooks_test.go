@@ -32,8 +32,8 @@ func TestWebhooks_Commit(t *testing.T) {
 	})
 }
 
-// TestWebhooks_NoTransaction checks a webhook of a hook at failed, where the transaction is over, and
-// one in the transaction of save, which is rolled back.
+// TestWebhooks_NoTransaction checks a webhook of a hook at failed, where the transaction is over,
+// and one in the transaction of save, which is rolled back.
 func TestWebhooks_NoTransaction(t *testing.T) {
 	each(t, func(t *testing.T, d database) {
 		p := d.process(t, "smtp://127.0.0.1:1", "", nil).migrate()

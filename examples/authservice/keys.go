@@ -49,8 +49,8 @@ func (d *database) serviceKey(ctx context.Context, purpose string) ([]byte, erro
 
 // mailSecrets returns the secrets that encrypt the emails in the outbox: those that sign the
 // sessions, and a key in the database. If auth.yml has the session secrets, only flowhook reads
-// them, and the key is the only secret. Then an attacker who can read the whole database can decrypt
-// the emails. Set SESSION_SECRETS to prevent that.
+// them, and the key is the only secret. Then an attacker who can read the whole database can
+// decrypt the emails. Set SESSION_SECRETS to prevent that.
 func (d *database) mailSecrets(ctx context.Context, session []string) ([]string, error) {
 	key, err := d.serviceKey(ctx, mailKeyName)
 	if err != nil {
