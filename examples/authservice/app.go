@@ -11,13 +11,14 @@ import (
 
 	"github.com/flowhook/flowhook/examples/authservice/internal/devoidc"
 	"github.com/flowhook/flowhook/examples/authservice/internal/mail"
+	"github.com/flowhook/flowhook/outbox"
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
 
 // An app is the service with everything it depends on. It is closed in reverse order.
 type app struct {
 	service *service
-	queue   *mail.Queue
+	outbox  *outbox.Outbox
 	inbox   *mail.Inbox // nil if there is a mail server
 	closers []func() error
 }
@@ -40,9 +41,9 @@ func open(ctx context.Context, c config, log *slog.Logger) (a *app, err error) {
 	if err != nil {
 		return a, err
 	}
-	queue := mail.Options{Pool: db.pool, SMTP: c.SMTP, From: c.MailFrom, RescueAfter: c.MailRescue, Logger: log}
+	queue := outbox.Options{Pool: db.pool, SMTP: c.SMTP, From: c.MailFrom, RescueAfter: c.MailRescue, Logger: log}
 	if db.pool == nil {
-		queue.DB = db.DB
+		queue.DB, queue.Dialect = db.DB, db.dialect
 	}
 	if err := db.alone(ctx, func(ctx context.Context) error { return prepare(ctx, &c, db, queue) }); err != nil {
 		return a, err
@@ -50,14 +51,17 @@ func open(ctx context.Context, c config, log *slog.Logger) (a *app, err error) {
 	if c.AuditKey, err = db.serviceKey(ctx, auditKeyName); err != nil {
 		return a, err
 	}
-	if a.queue, err = mail.Open(queue); err != nil {
-		return a, fmt.Errorf("the mail queue: %w", err)
+	if queue.Secrets, err = db.mailSecrets(ctx, c.Secrets); err != nil {
+		return a, err
+	}
+	if a.outbox, err = outbox.New(queue); err != nil {
+		return a, err
 	}
 	oidc, err := a.openProvider(ctx, &c, db, log)
 	if err != nil {
 		return a, err
 	}
-	if a.service, err = newService(c, db, a.queue, oidc, inboxPages, log); err != nil {
+	if a.service, err = newService(c, db, a.outbox.Courier(), oidc, inboxPages, log); err != nil {
 		return a, err
 	}
 	return a, a.service.store.Verify(ctx)
@@ -77,7 +81,7 @@ func (a *app) openInbox(c *config, log *slog.Logger) (pages http.Handler, err er
 }
 
 // prepare creates what the copies of the service share. The caller holds the startup lock.
-func prepare(ctx context.Context, c *config, db *database, queue mail.Options) error {
+func prepare(ctx context.Context, c *config, db *database, queue outbox.Options) error {
 	if len(c.Secrets) == 0 && !c.SecretsInFile && db.dialect == sqlstore.SQLite {
 		secret, err := fileSecret(db.file)
 		if err != nil {
@@ -116,11 +120,11 @@ func (a *app) openProvider(ctx context.Context, c *config, db *database, log *sl
 	return newProvider(*c, name, keys), nil
 }
 
-// start starts the background work: the queue's worker and the cleanup.
+// start starts the background work: the outbox's worker and the cleanup.
 func (a *app) start(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx) // they stop after the last request
-	if err := a.queue.Start(ctx); err != nil {
-		return fmt.Errorf("starting the mail queue: %w", err)
+	if err := a.outbox.Start(ctx); err != nil {
+		return err
 	}
 	cleaning, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
@@ -130,8 +134,8 @@ func (a *app) start(ctx context.Context) error {
 		defer running.Wait() // for at most answerTime
 		ctx, cancel := context.WithTimeout(ctx, mailTime)
 		defer cancel()
-		a.service.recoveries.Wait()               // for at most recoveryTime and answerTime
-		if err := a.queue.Stop(ctx); err != nil { // not an error: nothing is lost
+		a.service.recoveries.Wait()                // for at most recoveryTime and answerTime
+		if err := a.outbox.Stop(ctx); err != nil { // not an error: nothing is lost
 			a.service.log.Warn("stopping: gave up waiting for an email that is being sent; it will be sent again",
 				"error", err)
 		}

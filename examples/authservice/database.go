@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/flowhook/flowhook/examples/authservice/internal/mail"
+	"github.com/flowhook/flowhook/outbox"
 	"github.com/flowhook/flowhook/store/sqlstore"
 	"github.com/gofrs/flock"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -24,7 +24,7 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
-// A copy of the service uses up to connections, for requests and for the mail queue. Connections are
+// A copy of the service uses up to connections, for requests and for the outbox. Connections are
 // replaced after connectionLifetime, so that they follow a failover or a load balancer (see
 // docs/postgresql.md).
 const (
@@ -110,9 +110,9 @@ func (d *database) Close() error {
 	return d.DB.Close()
 }
 
-// migrate migrates all tables: the service's, flowhook's and the queue's. The caller holds the
+// migrate migrates all tables: the service's, flowhook's and the outbox's. The caller holds the
 // startup lock.
-func (d *database) migrate(ctx context.Context, queue mail.Options) error {
+func (d *database) migrate(ctx context.Context, queue outbox.Options) error {
 	own, err := fs.Sub(migrations, "migrations/"+string(d.dialect))
 	if err != nil {
 		return err
@@ -130,10 +130,7 @@ func (d *database) migrate(ctx context.Context, queue mail.Options) error {
 			return fmt.Errorf("migrating (%s): %w", m.table, err)
 		}
 	}
-	if err := mail.Migrate(ctx, queue); err != nil {
-		return fmt.Errorf("migrating the mail queue: %w", err)
-	}
-	return nil
+	return outbox.Migrate(ctx, queue)
 }
 
 // startupLock is the key of the advisory lock on PostgreSQL, "authserv" in ASCII.

@@ -137,7 +137,7 @@ func TestDatabaseDown_SQLite(t *testing.T) {
 	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"))
 	s.register(email, password)
 	b := s.signedIn(email, password)
-	require.NoError(t, s.queue.Stop(t.Context()))
+	require.NoError(t, s.outbox.Stop(t.Context()))
 	require.NoError(t, s.service.db.DB.Close())
 	s.allUnavailable(b)
 }

@@ -5,13 +5,16 @@ import (
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"slices"
 )
 
 // The purposes of the service's key. Each has its own key, derived from the service's.
 const (
 	auditKeyName = "authservice audit"
 	oidcKeyName  = "authservice OIDC cookie"
+	mailKeyName  = "authservice queued email"
 )
 
 // makeKey creates the service's key unless it exists.
@@ -42,4 +45,16 @@ func (d *database) serviceKey(ctx context.Context, purpose string) ([]byte, erro
 		return nil, fmt.Errorf("deriving the key for %s: %w", purpose, err)
 	}
 	return key, nil
+}
+
+// mailSecrets returns the secrets that encrypt the emails in the outbox: those that sign the
+// sessions, and a key in the database. If auth.yml has the session secrets, only flowhook reads
+// them, and the key is the only secret. Then an attacker who can read the whole database can
+// decrypt the emails. Set SESSION_SECRETS to prevent that.
+func (d *database) mailSecrets(ctx context.Context, session []string) ([]string, error) {
+	key, err := d.serviceKey(ctx, mailKeyName)
+	if err != nil {
+		return nil, err
+	}
+	return append(slices.Clone(session), hex.EncodeToString(key)), nil
 }

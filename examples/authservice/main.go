@@ -13,9 +13,10 @@
 //	                   (http://ADDR); requests to another host are redirected there,
 //	                   so a proxy in front must pass the Host header on
 //	DATABASE_URL       postgres://... or sqlite:path (sqlite:authservice.db)
-//	SESSION_SECRETS    the secrets that sign sessions, separated by commas: the first
-//	                   signs, all verify (with SQLite, a generated one in a file next to
-//	                   the database; required with PostgreSQL, the same for all copies)
+//	SESSION_SECRETS    the secrets that sign sessions and encrypt queued email, separated by
+//	                   commas: the first signs, all verify (with SQLite, a generated one
+//	                   in a file next to the database; required with PostgreSQL, the same
+//	                   for all copies)
 //	AUTH_CONFIG        the file that configures the hooks (auth.yml)
 //	TRUSTED_PROXIES    addresses and networks of the proxies in front, separated by
 //	                   commas (none); if one of them connects, X-Forwarded-For names the

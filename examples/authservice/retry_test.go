@@ -26,7 +26,7 @@ func TestConflict(t *testing.T) {
 			service, err := newService(s.service.config, s.service.db,
 				courier(func(ctx context.Context, m flowhook.Message) error {
 					tries++
-					if err := s.queue.Send(ctx, m); err != nil || tries > c.conflicts {
+					if err := s.outbox.Courier().Send(ctx, m); err != nil || tries > c.conflicts {
 						return err
 					}
 					return sqlstore.ErrConflict

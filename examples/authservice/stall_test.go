@@ -11,14 +11,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/flowhook/flowhook/examples/authservice/internal/mail"
 	"github.com/flowhook/flowhook/internal/testkit"
+	"github.com/flowhook/flowhook/outbox"
 	"github.com/stretchr/testify/require"
 )
 
 // TestLimits_Shutdown checks the sums that limits.go states.
 func TestLimits_Shutdown(t *testing.T) {
-	require.LessOrEqual(t, handlingTime+mailTime+mail.CancelTime+closeTime, 30*time.Second)
+	require.LessOrEqual(t, handlingTime+mailTime+outbox.CancelTime+closeTime, 30*time.Second)
 	require.LessOrEqual(t, recoveryTime+answerTime, mailTime)
 	server := newServer(http.NotFoundHandler(), slog.New(slog.DiscardHandler))
 	require.Greater(t, server.ReadTimeout, server.ReadHeaderTimeout+requestTime)

@@ -1,3 +1,4 @@
+// Package mail is a mail server for development: an inbox that shows the service's email on web pages.
 package mail
 
 import (
@@ -58,7 +59,7 @@ func OpenInbox(logger *slog.Logger) (*Inbox, error) {
 	return in, nil
 }
 
-// URL returns the URL of the inbox, for [Options.SMTP].
+// URL returns the URL of the inbox, for outbox.Options.
 func (in *Inbox) URL() string { return "smtp://" + in.listener.Addr().String() }
 
 // Mails returns the emails in the inbox, newest first.

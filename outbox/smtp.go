@@ -1,18 +1,16 @@
-package mail
+package outbox
 
 import (
-	"cmp"
 	"errors"
 	"net"
 	"net/url"
 	"strconv"
-	"time"
 
 	gomail "github.com/wneessen/go-mail"
 )
 
 // errSMTP does not show the URL, which may contain a password.
-var errSMTP = errors.New("mail: the SMTP server must be smtp://user:password@host:port or smtps://...; " +
+var errSMTP = errors.New("outbox: Options.SMTP must be smtp://user:password@host:port or smtps://...; " +
 	"user, password and port are optional")
 
 // newServer returns a client for the SMTP server at o.SMTP.
@@ -21,8 +19,7 @@ func newServer(o Options) (*gomail.Client, error) {
 	if err != nil || u.Hostname() == "" || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" {
 		return nil, errSMTP
 	}
-	rescue := cmp.Or(o.RescueAfter, 2*time.Minute)
-	options := []gomail.Option{gomail.WithTimeout(rescue / 8), gomail.WithoutNoop(), gomail.WithoutRset()}
+	options := []gomail.Option{gomail.WithTimeout(o.rescueAfter() / 8), gomail.WithoutNoop(), gomail.WithoutRset()}
 	port := 587
 	switch u.Scheme {
 	case "smtp":

@@ -1,9 +1,10 @@
-package mail_test
+package outbox_test
 
 import (
 	"bytes"
 	"errors"
 	"io"
+	"log"
 	"net"
 	netmail "net/mail"
 	"sync"
@@ -36,7 +37,12 @@ type server struct {
 }
 
 func newServer(t *testing.T, s *server) *server {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return s.listen(t, "127.0.0.1:0")
+}
+
+// listen starts the server at an address.
+func (s *server) listen(t *testing.T, addr string) *server {
+	l, err := net.Listen("tcp", addr)
 	require.NoError(t, err)
 	s.url = "smtp://" + l.Addr().String()
 	srv := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
@@ -44,6 +50,7 @@ func newServer(t *testing.T, s *server) *server {
 			conn: c}, nil
 	}))
 	srv.Domain, srv.AllowInsecureAuth = "localhost", true
+	srv.ErrorLog = log.New(io.Discard, "", 0) // broken connections are expected
 	done := make(chan struct{})
 	go func() { defer close(done); srv.Serve(l) }()
 	t.Cleanup(func() { srv.Close(); <-done })

@@ -1,93 +1,40 @@
-package mail
+package outbox
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/mail"
 	"net/textproto"
-	"strconv"
 	"strings"
-	"time"
 
-	"github.com/flowhook/flowhook"
 	"github.com/riverqueue/river"
 	gomail "github.com/wneessen/go-mail"
 )
 
-// A job is an email as it is stored. It contains the link; see the package comment.
-type job struct {
-	To      string `json:"to"`
-	Subject string `json:"subject"`
-	Text    string `json:"text"`
-	HTML    string `json:"html"`
-	Salt    string `json:"salt"` // makes the Message-ID unique, because another database has the same job IDs
-}
-
-// Kind returns River's name for this kind of job.
-func (job) Kind() string { return "mail" }
-
-func newJob(m flowhook.Message) job {
-	return job{To: m.To, Subject: m.Subject, Text: m.Text, HTML: m.HTML, Salt: rand.Text()}
-}
-
-// messageID returns the same ID for each attempt of the job, and another one for any other job. A
-// recipient can recognize a duplicate.
-func (j job) messageID(id int64, from *mail.Address) string {
-	_, domain, _ := strings.Cut(from.Address, "@")
-	return strings.ToLower(j.Salt) + "." + strconv.FormatInt(id, 10) + "@" + domain
-}
-
-var (
-	errTo   = errors.New("mail: the recipient must be one plain address")
-	errText = errors.New("mail: an email needs a one-line subject and a text")
-)
-
-// mail returns the email. It is identical for each attempt.
-func (j job) mail(from *mail.Address, messageID string, date time.Time) (*gomail.Msg, error) {
-	to, err := mail.ParseAddress(j.To)
-	if err != nil || to.Address != j.To {
-		return nil, errTo
-	}
-	if j.Subject == "" || j.Text == "" || strings.ContainsFunc(j.Subject, func(r rune) bool {
-		return r < ' ' ||
-			r == 0x7f
-	}) {
-		return nil, errText
-	}
-	m := gomail.NewMsg(gomail.WithNoDefaultUserAgent(), gomail.WithBoundary("flowhook."+j.Salt))
-	m.FromMailAddress(from)
-	m.ToMailAddress(to)
-	m.Subject(j.Subject)
-	m.SetDateWithValue(date)
-	m.SetMessageIDWithValue(messageID)
-	m.SetGenHeader("Auto-Submitted", "auto-generated") // asks for no automatic replies (RFC 3834)
-	m.SetBodyString(gomail.TypeTextPlain, j.Text)
-	if j.HTML != "" {
-		m.AddAlternativeString(gomail.TypeTextHTML, j.HTML)
-	}
-	return m, nil
-}
-
-// A worker sends emails.
-type worker struct {
-	river.WorkerDefaults[job]
+// An emailWorker sends emails.
+type emailWorker struct {
+	river.WorkerDefaults[emailJob]
 	server *gomail.Client
 	from   *mail.Address
+	seal   seal
 	logger *slog.Logger
 }
 
-// Work sends the email. A permanent refusal cancels the job; after any other error River retries
-// it. The error is logged and stored, so it quotes neither the server nor the email.
-func (w *worker) Work(ctx context.Context, j *river.Job[job]) error {
-	id := j.Args.messageID(j.ID, w.from)
-	log := w.logger.With("job", j.ID, "message_id", id, "attempt", j.Attempt)
-	m, err := j.Args.mail(w.from, id, j.CreatedAt)
-	if err != nil {
+// Work sends the email. A permanent refusal makes it a dead letter; after any other error River
+// retries it. The error is logged and stored, so it quotes neither the server nor the email.
+func (w *emailWorker) Work(ctx context.Context, j *river.Job[emailJob]) error {
+	log := w.logger.With("job", j.ID, "message_id", j.Args.ID, "attempt", j.Attempt)
+	m, err := w.compose(j)
+	switch {
+	case errors.Is(err, errUnsealed): // the secret may come back
+		log.ErrorContext(ctx, "an email could not be sent", "error", err)
+		return err
+	case err != nil:
 		log.ErrorContext(ctx, "an email is invalid and was given up", "error", err)
 		return river.JobCancel(err)
 	}
@@ -119,6 +66,19 @@ func (w *worker) Work(ctx context.Context, j *river.Job[job]) error {
 		return fmt.Errorf("%s: %w", describe(err), ctx.Err()) // River checks whether it caused the error
 	}
 	return errors.New(describe(err))
+}
+
+// compose returns the email of a job.
+func (w *emailWorker) compose(j *river.Job[emailJob]) (*gomail.Msg, error) {
+	plain, err := w.seal.open(j.Args.ID, j.Args.Sealed)
+	if err != nil {
+		return nil, err
+	}
+	var c content
+	if err := json.Unmarshal(plain, &c); err != nil {
+		return nil, errors.New("the content of the email is not JSON")
+	}
+	return c.compose(w.from, j.Args.ID, j.CreatedAt)
 }
 
 // refused reports whether the server permanently refused this email. IsTemp alone is not enough,
