@@ -92,8 +92,8 @@ func TestOIDC_ClosedRegistration(t *testing.T) {
 	p := newFakeProvider(t)
 	s := newSite(t, "sqlite:"+t.TempDir()+"/db", "OIDC_ISSUER", p.URL, "OIDC_CLIENT_ID", "client",
 		"OIDC_CLIENT_SECRET", "secret", "AUTH_CONFIG",
-		withConfig(t, "    registration:\n", "    registration:\n      before:\n        hooks:\n          - hook: "+
-			"redirect\n            config:\n              to: /maintenance\n"))
+		withConfig(t, "    registration:\n      before:\n        hooks:\n", "    registration:\n      before:\n        hooks:\n"+
+			"          - hook: redirect\n            config:\n              to: /maintenance\n"))
 	s.browser().open("/login/oidc").at("/maintenance", "Down for maintenance")
 	require.Equal(t, 0, s.count("users"))
 }

@@ -196,7 +196,7 @@ func TestAddressChange_TooMany(t *testing.T) {
 // TestAddressChange_FailedDoesNotCount checks that only successful changes count.
 func TestAddressChange_FailedDoesNotCount(t *testing.T) {
 	onEach(t, func(t *testing.T, database string) {
-		s := newSite(t, database)
+		s := newSite(t, database, "AUTH_CONFIG", withoutLimits(t))
 		s.register(email, password)
 		b := s.signedIn(email, password)
 		_, err := s.service.db.Exec("ALTER TABLE river_job RENAME TO gone")

@@ -31,7 +31,8 @@ type Delivery struct {
 // good, or the file has no entry for it anymore.
 var ErrRejected = errors.New("webhook: rejected")
 
-// ErrCanceled is what a body returns to skip the call, as error "cancel" does in Kratos' Jsonnet.
+// ErrCanceled is for the function that [Options.Body] returns. The call is then skipped, and the
+// hook succeeds. In Kratos, a Jsonnet body does this with error "cancel".
 var ErrCanceled = errors.New("webhook: canceled by the body")
 
 // A RetryError is a failure that another attempt may cure. After is what the receiver asked for, or

@@ -24,10 +24,6 @@ const defaultTimeout = 5 * time.Second
 // the service's, and not the user's.
 var ErrUnavailable = errors.New("webhook: no usable answer")
 
-// ErrCanceled is for the function that Options.Body returns. The call is then skipped, and the hook
-// succeeds. In Kratos, a Jsonnet body does this with error "cancel".
-var ErrCanceled = errors.New("webhook: canceled by the body")
-
 // A hook is one entry. It never changes, so that all requests can share it.
 type hook struct {
 	webhook  *Webhook

@@ -19,18 +19,23 @@ import (
 // anyLimit is a limit in auth.yml.
 var anyLimit = regexp.MustCompile(`tries: \d+, every: \w+`)
 
-// revoking writes a copy of auth.yml in which each login revokes all other sessions, and
-// rate_limit never refuses. It returns the path.
-func revoking(t testing.TB) (path string) {
-	const before = "        hooks: # the handler issues the session in the same transaction\n"
+// withoutLimits writes a copy of auth.yml in which rate_limit never refuses and old is replaced. It
+// returns the path.
+func withoutLimits(t testing.TB, old, with string) (path string) {
 	text, err := os.ReadFile("../../auth.yml")
 	require.NoError(t, err)
-	require.Equal(t, 1, strings.Count(string(text), before), "auth.yml is not what this test expects")
-	changed := strings.Replace(string(text), before, before+"          - hook: revoke_active_sessions\n", 1)
+	require.Equal(t, 1, strings.Count(string(text), old), "auth.yml is not what this test expects")
+	changed := strings.Replace(string(text), old, with, 1)
 	changed = anyLimit.ReplaceAllString(changed, "tries: 1000000, every: 1ms")
 	path = filepath.Join(t.TempDir(), "auth.yml")
 	require.NoError(t, os.WriteFile(path, []byte(changed), 0o600))
 	return path
+}
+
+// revoking writes a copy of auth.yml in which each login revokes all other sessions.
+func revoking(t testing.TB) (path string) {
+	const before = "        hooks: # the handler issues the session in the same transaction\n"
+	return withoutLimits(t, before, before+"          - hook: revoke_active_sessions\n")
 }
 
 const aliceEmail = "alice@example.org"
