@@ -7,6 +7,7 @@ replace github.com/flowhook/flowhook => ../../..
 replace github.com/flowhook/flowhook/hooks/webhook => ..
 
 require (
+	github.com/flowhook/flowhook v0.0.0
 	github.com/flowhook/flowhook/hooks/webhook v0.0.0
 	github.com/google/go-jsonnet v0.22.0
 	github.com/stretchr/testify v1.12.1
@@ -16,7 +17,6 @@ require (
 require (
 	code.dny.dev/ssrf v0.3.0 // indirect
 	github.com/cenkalti/backoff/v5 v5.0.3 // indirect
-	github.com/flowhook/flowhook v0.0.0 // indirect
 	github.com/gorilla/securecookie v1.1.2 // indirect
 	github.com/kr/pretty v0.1.0 // indirect
 	github.com/standard-webhooks/standard-webhooks/libraries v0.0.1 // indirect

@@ -18,11 +18,11 @@
 // The body of an entry says where its snippet is. It is read once, when the file is loaded.
 //
 //   - base64://TEXT is the snippet itself, in standard base64 with padding.
-//   - file://PATH is a regular file. A relative path starts at the working directory. The path is
-//     taken as it is, without percent-decoding.
+//   - file://PATH is a file, relative to the YAML file. flowhook reads it itself, and passes its text
+//     on: a source without a scheme is the snippet itself.
 //   - https://URL is fetched within 10 seconds. Redirects are errors, and so is plain http.
 //
-// A body without a scheme is an error. Old versions of Kratos took it for a path.
+// A path without a scheme is an error, because only old versions of Kratos took it for a file.
 //
 // # Limits
 //

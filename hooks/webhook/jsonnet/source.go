@@ -8,7 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -18,22 +18,25 @@ const (
 	fetchLimit = 10 * time.Second
 )
 
+// scheme is that of a URL.
+var scheme = regexp.MustCompile(`^([a-z][a-z0-9+.-]*)://`)
+
 // load returns the snippet and, for error texts, the kind of its source.
 func load(source string) (where, text string, err error) {
-	scheme, rest, ok := strings.Cut(source, "://")
-	switch {
-	case !ok:
-		return "body", "", errors.New("no scheme; write file://PATH, base64://TEXT or https://URL")
-	case scheme == "base64":
+	if strings.HasSuffix(source, ".jsonnet") && !scheme.MatchString(source) {
+		return "body", "", errors.New("a path without a scheme; write file://PATH")
+	}
+	switch m := scheme.FindString(source); m {
+	case "":
+		where = "body"
+		text, err = capped(strings.NewReader(source))
+	case "base64://":
 		where = "base64 body"
-		text, err = decodeBase64(rest)
-	case scheme == "file":
-		where = fmt.Sprintf("file body %q", rest)
-		text, err = readFile(rest)
-	case scheme == "https":
+		text, err = decodeBase64(source[len(m):])
+	case "https://":
 		where = "https body"
 		text, err = fetch(source)
-	case scheme == "http":
+	case "http://":
 		return "http body", "", errors.New("plain http is not allowed; use https")
 	default:
 		return "body", "", errors.New("unknown scheme; use file, base64 or https")
@@ -47,25 +50,6 @@ func decodeBase64(s string) (string, error) {
 		return "", fmt.Errorf("not standard base64 with padding: %w", err)
 	}
 	return capped(strings.NewReader(string(text)))
-}
-
-func readFile(path string) (string, error) {
-	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() { // opening a pipe could wait forever
-		return "", errors.New("not a regular file")
-	}
-	var file *os.File
-	if err == nil {
-		file, err = os.Open(path)
-	}
-	if err != nil {
-		if pathErr, ok := errors.AsType[*os.PathError](err); ok {
-			err = pathErr.Err // where has the path
-		}
-		return "", err
-	}
-	defer file.Close()
-	return capped(file)
 }
 
 // fetch calls the transport itself. An http.Client would follow redirects, and its errors would
