@@ -39,10 +39,10 @@ func (b block) name() string {
 }
 
 // testedElsewhere are the pages whose blocks other tests compile: TestPages in internal/sqltest and
-// TestPage in internal/querytest, which have databases, TestPage in hooks/ratelimit, and
+// TestPage in internal/querytest, which have databases, those of the modules in hooks and outbox, and
 // TestSecondFactorPage.
-var testedElsewhere = []string{"docs/own-store.md", "docs/postgresql.md", "docs/queries.md", "docs/ratelimit.md",
-	"docs/second-factor.md"}
+var testedElsewhere = []string{"docs/outbox.md", "docs/own-store.md", "docs/postgresql.md", "docs/queries.md",
+	"docs/ratelimit.md", "docs/second-factor.md", "docs/webhooks.md"}
 
 // pages returns the paths of the README and of all other pages for readers.
 func pages(t *testing.T) []string {
