@@ -10,9 +10,11 @@ import (
 	"time"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/store/pgxstore" // for native pgx
 	"github.com/flowhook/flowhook/store/sqlstore"
 	"github.com/go-sql-driver/mysql" // for MariaDB
-	_ "github.com/jackc/pgx/v5/stdlib"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 	_ "modernc.org/sqlite" // for SQLite
@@ -75,6 +77,27 @@ func registerOrRetry(ctx context.Context, pipeline *flowhook.Pipeline, x *flowho
 		}
 	}
 	return handled, err
+}
+
+func openPool(ctx context.Context, url string) (*pgxpool.Pool, *pgxstore.Store, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, nil, err
+	}
+	config.MaxConns = 20 // in each copy of the service; pgx's default is 4, or the number of CPUs
+	config.ConnConfig.ConnectTimeout = 10 * time.Second
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, nil, err
+	}
+	db := stdlib.OpenDBFromPool(pool) // for goose; closing it leaves the pool open
+	err = errors.Join(migrate(ctx, db), db.Close())
+	if err != nil {
+		pool.Close()
+		return nil, nil, err
+	}
+	store, err := pgxstore.New(pool)
+	return pool, store, err
 }
 
 func deleteUser(ctx context.Context, store *sqlstore.Store, id string) error {

@@ -47,6 +47,14 @@ func requireAtOnce(t *testing.T, migrate func() error) {
 	}
 }
 
+func TestOpenPool(t *testing.T) {
+	pool, store, err := openPool(t.Context(), testkit.PostgreSQL(t))
+	require.NoError(t, err)
+	defer pool.Close()
+	require.NoError(t, store.Verify(t.Context()))
+	require.NoError(t, store.DeleteSessions(t.Context(), "nobody", ""), "the tables are there")
+}
+
 func TestMigrate_SeveralCopies(t *testing.T) {
 	db := start(t)
 	requireAtOnce(t, func() error { return migrate(t.Context(), db) })
