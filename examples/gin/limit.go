@@ -9,8 +9,8 @@ import (
 	"github.com/flowhook/flowhook/hooks/ratelimit"
 )
 
-// newRateLimit returns the rate_limit hook, which counts attempts to sign in within one process. For
-// several processes, add a Limiter of hooks/ratelimit/redislimit.
+// newRateLimit returns the rate_limit hook, which counts attempts to sign in within one process.
+// For several processes, add a Limiter of hooks/ratelimit/redislimit.
 func newRateLimit(now func() time.Time) (*ratelimit.RateLimit, error) {
 	return ratelimit.New(ratelimit.Options{
 		Limiter: &ratelimit.Memory{Now: now},

@@ -13,7 +13,7 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// An Exceeded is the cause of a refusal: errors.As finds it in the [flowhook.Refusal]. Logs show it.
+// An Exceeded is the cause of a refusal: errors.As finds it in the error. Logs show it.
 type Exceeded struct {
 	Name string // of the entry: its config's name, or its flow
 	By   string // the row: "client", "account" or "pair"

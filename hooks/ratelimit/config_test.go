@@ -29,21 +29,30 @@ func TestFactory_BadConfig(t *testing.T) {
 	for config, want := range map[string][]string{
 		"{}":           {"there are no limits; write a row, such as {by: account, tries: 5, every: 1m}"},
 		"{limits: []}": {"there are no limits"},
-		"{limits: [{by: acount, tries: 5, every: 1m}]}":                    {`limits[0]: unknown by "acount"; write client, account or pair`},
-		"{limits: [{tries: 5, every: 1m}]}":                                {`limits[0]: unknown by ""`},
-		"{limits: [" + row + ", {by: client, every: 1m}]}":                 {"limits[1]: tries is 0; write a positive number"},
-		"{limits: [{by: client, tries: -1, every: 1m}]}":                   {"limits[0]: tries is -1"},
-		"{limits: [{by: client, tries: 5}]}":                               {`limits[0]: every is "0s"; write at least 1ms`},
-		"{limits: [{by: client, tries: 5, every: 999us}]}":                 {`limits[0]: every is "999µs"`},
-		"{limits: [{by: client, tries: 5, every: -1m}]}":                   {`limits[0]: every is "-1m0s"`},
-		"{limits: [{by: client, tries: 366, every: 24h}]}":                 {"limits[0]: tries times every is more than 365 days"},
-		"{limits: [{by: client, tries: 9223372036854775807, every: 1ms}]}": {"limits[0]: tries times every is more than"},
-		"{limits: [" + row + ", {by: pair, tries: 50, every: 1h}]}":        {"limits[1]: a second row by pair; put it into another entry"},
-		"{on_error: pass, limits: [" + row + "]}":                          {`unknown on_error "pass"; write continue or refuse`},
-		"{name: '', limits: [" + row + "]}":                                {"the name is empty; leave it out"},
-		"{limit: [" + row + "]}":                                           {`unknown key "limit"; did you mean "limits"?`},
-		"{limits: [{by: pair, tries: 5, evry: 1m}]}":                       {`unknown key "evry"; did you mean "every"?`},
-		"{limits: [{by: pair, tries: many, every: 1m}]}":                   {"7:"},
+		"{limits: [{by: acount, tries: 5, every: 1m}]}": {
+			`limits[0]: unknown by "acount"; write client, account or pair`},
+		"{limits: [{tries: 5, every: 1m}]}": {`limits[0]: unknown by ""`},
+		"{limits: [" + row + ", {by: client, every: 1m}]}": {
+			"limits[1]: tries is 0; write a positive number"},
+		"{limits: [{by: client, tries: -1, every: 1m}]}": {"limits[0]: tries is -1"},
+		"{limits: [{by: client, tries: 5}]}": {
+			`limits[0]: every is "0s"; write at least 1ms`},
+		"{limits: [{by: client, tries: 5, every: 999us}]}": {`limits[0]: every is "999µs"`},
+		"{limits: [{by: client, tries: 5, every: -1m}]}":   {`limits[0]: every is "-1m0s"`},
+		"{limits: [{by: client, tries: 366, every: 24h}]}": {
+			"limits[0]: tries times every is more than 365 days"},
+		"{limits: [{by: client, tries: 9223372036854775807, every: 1ms}]}": {
+			"limits[0]: tries times every is more than"},
+		"{limits: [" + row + ", {by: pair, tries: 50, every: 1h}]}": {
+			"limits[1]: a second row by pair; put it into another entry"},
+		"{on_error: pass, limits: [" + row + "]}": {
+			`unknown on_error "pass"; write continue or refuse`},
+		"{name: '', limits: [" + row + "]}": {"the name is empty; leave it out"},
+		"{limit: [" + row + "]}": {
+			`unknown key "limit"; did you mean "limits"?`},
+		"{limits: [{by: pair, tries: 5, evry: 1m}]}": {
+			`unknown key "evry"; did you mean "every"?`},
+		"{limits: [{by: pair, tries: many, every: 1m}]}": {"7:"},
 		"{on_error: x, limits: [{by: x}, {by: client, tries: 5, every: 1m}, {by: client, tries: 0, every: 1m}]}": {
 			`unknown on_error "x"`, `limits[0]: unknown by "x"`, "limits[0]: tries is 0", "limits[2]: a second row",
 			"limits[2]: tries is 0"},

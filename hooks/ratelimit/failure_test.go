@@ -133,7 +133,9 @@ func TestRateLimit_Timeout(t *testing.T) {
 // A request that was canceled fails, and does not pass because the limiter was too slow for it.
 func TestRateLimit_Canceled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		limit, err := ratelimit.New(ratelimit.Options{Key: keysOf, Limiter: stuck{}})
+		var log strings.Builder
+		limit, err := ratelimit.New(ratelimit.Options{Key: keysOf, Limiter: stuck{},
+			Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		require.NoError(t, err)
 		p := pipelineWith(t, basic, limit)
 		_, ctx := exchange(t, "alice")
@@ -141,6 +143,7 @@ func TestRateLimit_Canceled(t *testing.T) {
 		defer cancel()
 		_, err = p.Run(ctx, flowhook.Login, flowhook.Before, flowhook.FlowWide)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Empty(t, log.String(), "the limiter has not failed")
 	})
 }
 

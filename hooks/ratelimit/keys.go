@@ -39,8 +39,8 @@ func (k Keys) of(by string) []string {
 	return nil
 }
 
-// bucketKey returns a hash of parts. A part that contains another one, or a separator, has a hash of
-// its own, because each is preceded by its length.
+// bucketKey returns a hash of parts. Each is preceded by its length, so that no two lists of parts
+// are hashed alike.
 func bucketKey(parts ...string) string {
 	var text []byte
 	for _, p := range parts {

@@ -64,6 +64,7 @@ func FuzzKeys(f *testing.F) {
 	f.Add("c", "a", "d", "c", "a", "d")
 	f.Add("192.0.2.1", "alice", "", "192.0.2.1", "alice", "x")
 	f.Add("ca", "", "", "c", "a", "")
+	f.Add("c", "ab", "", "ca", "b", "")
 	f.Add("c", "device", "a", "c", "d", "evicea")
 	f.Add("\x00\x01", "a\x00", "\xff", "\x00", "\x01a\x00", "\xff")
 	f.Add("device", "a", "", "", "a", "device")

@@ -3,8 +3,8 @@
 //
 // At before of a flow, an entry takes an attempt from the allowance of each of its rows. If one of
 // them has none left, it refuses with 429, the code "too_many_attempts" and Retry-After, and takes
-// nothing. At after, an entry gives the attempts back once the flow is committed. So an attempt that
-// is still running counts as failed, and parallel guesses cannot slip through.
+// nothing. At after, an entry gives the attempts back once the flow is committed. So an attempt
+// that is still running counts as failed, and parallel guesses cannot slip through.
 //
 //   - hook: rate_limit # at before
 //     config:

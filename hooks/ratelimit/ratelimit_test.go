@@ -132,7 +132,7 @@ func TestRateLimit_SafeMethodsNeverCount(t *testing.T) {
 	require.Zero(t, s.memory.Len())
 }
 
-// Guessing elsewhere does not lock out a device that the account knows, which has limits of its own.
+// Guessing elsewhere does not lock out a device that the account knows. It has its own limits.
 func TestRateLimit_KnownDevice(t *testing.T) {
 	s := start(t, basic, nil)
 	s.requireStatus(401, 5, form{password: "wrong"})
