@@ -1,0 +1,75 @@
+package outbox_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/hooks/webhook"
+	"github.com/flowhook/flowhook/outbox"
+)
+
+const hookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="
+
+// TestWebhooks_Hook checks the whole way: a web_hook entry, the queue, and the hook's own delivery.
+// The receiver is down at first, so the queue tries again with the same ID and a signature of its
+// own.
+func TestWebhooks_Hook(t *testing.T) {
+	verifier, err := standardwebhooks.NewWebhook(hookSecret)
+	require.NoError(t, err)
+	each(t, func(t *testing.T, d database) {
+		ids := make(chan string, 2)
+		var failed atomic.Bool
+		receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(r.Body)
+			if err == nil {
+				err = verifier.Verify(body, r.Header)
+			}
+			if err != nil || !strings.Contains(string(body), `"id":"ada"`) {
+				w.WriteHeader(http.StatusBadRequest)
+				return
+			}
+			if failed.CompareAndSwap(false, true) {
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}
+			ids <- r.Header.Get("webhook-id")
+		}))
+		defer receiver.Close()
+
+		var hooks *webhook.Webhook
+		p := d.process(t, "smtp://127.0.0.1:1", "", func(o *outbox.Options) {
+			o.Deliver = func(ctx context.Context, d webhook.Delivery) error { return hooks.Deliver(ctx, d) }
+		}).migrate()
+		hooks, err := webhook.New(webhook.Options{Outbox: p.outbox.Webhooks, Insecure: true,
+			Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+		require.NoError(t, err)
+		config, err := flowhook.ParseConfig(fmt.Appendf(nil, `selfservice: {flows: {login: {after: {hooks: [
+			{hook: web_hook, config: {id: crm, url: "%s", secrets: ["%s"], mode: notify}}]}}}}`, receiver.URL, hookSecret))
+		require.NoError(t, err)
+		pipeline, err := flowhook.New(config, flowhook.Options{Store: p.store,
+			Logger: slog.New(slog.DiscardHandler),
+			Hooks:  map[string]flowhook.HookFactory{"web_hook": hooks.Factory}})
+		require.NoError(t, err)
+		p.start()
+
+		r := httptest.NewRequest("POST", "/login", nil)
+		x := &flowhook.Exchange{Request: r, Writer: httptest.NewRecorder(), Identity: &flowhook.Identity{ID: "ada"}}
+		_, err = pipeline.Complete(flowhook.NewContext(t.Context(), x), flowhook.Login, flowhook.Password, nil)
+		require.NoError(t, err)
+		first := <-ids
+		require.NotEmpty(t, first)
+		require.Equal(t, first, <-ids, "the second attempt has the same ID")
+		p.awaitCompleted()
+	})
+}
