@@ -216,7 +216,10 @@ func (t *tx) Commit() error {
 	if err := t.intact(); err != nil {
 		return err
 	}
-	closed := t.tx.Conn().IsClosed() // pgx also says so of a connection that it loses now
+	// These connections cannot send the commit. The errors of pgx do not tell: they also call a
+	// connection closed that breaks after the commit was sent.
+	conn := t.tx.Conn()
+	unusable := conn.IsClosed() || conn.PgConn().IsBusy()
 	ctx, cancel := t.limited()
 	defer cancel()
 	err := t.tx.Commit(ctx)
@@ -228,7 +231,7 @@ func (t *tx) Commit() error {
 		return errors.Join(relational.ErrOver, err)
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w (waited %v)", ErrUnknownOutcome, t.database.options.AnswerTimeout)
-	case lost(err) && !closed && !errors.Is(err, pgx.ErrTxClosed) && !pgconn.SafeToRetry(err):
+	case lost(err) && !unusable && !errors.Is(err, pgx.ErrTxClosed):
 		return fmt.Errorf("%w (%v)", ErrUnknownOutcome, err)
 	}
 	return err

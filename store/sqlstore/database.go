@@ -197,5 +197,5 @@ func (d *database) untilFree(ctx context.Context, begin func() error) error {
 
 // sent reports whether a failed commit may have reached the database.
 func sent(err error) bool {
-	return !errors.Is(err, driver.ErrBadConn) && !errors.Is(err, sql.ErrTxDone) && !relational.NotSent(err)
+	return !errors.Is(err, driver.ErrBadConn) && !errors.Is(err, sql.ErrTxDone)
 }

@@ -56,13 +56,6 @@ func FailureOf(err error, of func(err error) Failure) Failure {
 // MayBeDead reports whether an error may be that of a connection that died.
 func (f Failure) MayBeDead() bool { return f == Unknown || f == Lost || f == Unclear }
 
-// NotSent reports whether a driver knows that a statement that failed was not sent to the server.
-// The errors of pgx do.
-func NotSent(err error) bool {
-	var e interface{ SafeToRetry() bool }
-	return errors.As(err, &e) && e.SafeToRetry()
-}
-
 // IsConflict reports whether err is ErrConflict or means the same. It returns false for an error
 // that panics when it is inspected.
 func IsConflict(err error, of func(err error) Failure) (conflict bool) {
