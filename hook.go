@@ -110,7 +110,7 @@ func (p Point) String() string {
 // Run is called concurrently, because one Hook serves all requests. The exchange is not shared:
 // only the goroutine that Run was called on may use it, and only until Run returns.
 //
-// A Hook may also implement [Describer], [Placer] and [Finder].
+// A Hook may also implement [Describer], [Placer], [Finder] and [Starter].
 type Hook interface {
 	Run(ctx context.Context, x *Exchange) error
 }
@@ -142,6 +142,14 @@ type Placer interface {
 // SeverityError is an error of New.
 type Finder interface {
 	Findings(p Point) []Finding
+}
+
+// A Starter is a hook that is told when the pipeline begins to use it. It is optional for a Hook.
+// New or Reload calls Started once for each entry, when the configuration has become the current
+// one: not for hooks that Check makes, or that a rejected Reload has made. Requests that began
+// earlier keep the hooks that they began with. Started must return at once.
+type Starter interface {
+	Started()
 }
 
 // A HookFactory returns the hook for one entry of the file. [New], each [Pipeline.Reload] and

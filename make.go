@@ -224,6 +224,9 @@ func (b *builder) put(e *conf.Entry, h Hook) {
 	if !b.askAll(e, h) {
 		return
 	}
+	if s, ok := h.(Starter); ok {
+		b.plan.starters = append(b.plan.starters, s)
+	}
 	r, redirects := h.(*redirect)
 	if redirects {
 		e.Target, e.TargetAt, e.FollowsReturnTo = target.Shown(r.to), r.at, r.follows

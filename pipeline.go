@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -17,6 +18,7 @@ const detached = 10 * time.Second
 // A Pipeline runs the hooks of a configuration. [New] makes it. It is safe for concurrent use. Only
 // [Pipeline.Reload] changes it, and never under a running request.
 type Pipeline struct {
+	starting sync.Mutex // makes Reload tell the hooks in the order of their plans
 	current  atomic.Pointer[Plan]
 	reloaded atomic.Pointer[reloadResult]
 	options  Options
@@ -220,7 +222,14 @@ func (p *Pipeline) Reload(cfg *Config) error {
 		p.log.LogAttrs(context.Background(), f.Severity.level(), "flowhook: "+f.Problem, slog.String("rule", f.Rule),
 			slog.String("at", cmp.Or(f.Position.String(), f.Path)), slog.String("hint", f.Hint))
 	}
+	p.starting.Lock()
+	defer p.starting.Unlock()
 	p.current.Store(fresh)
+	for _, s := range fresh.starters {
+		if _, err := guarded(func() (struct{}, error) { s.Started(); return struct{}{}, nil }); err != nil {
+			p.log.LogAttrs(context.Background(), slog.LevelError, "flowhook: Started of a hook", slog.Any("error", err))
+		}
+	}
 	return nil
 }
 

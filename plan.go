@@ -25,6 +25,8 @@ type Plan struct {
 	codes   []token.CodeKey
 	returns returns
 
+	starters []Starter // to be told when the plan becomes the current one
+
 	verification, recovery mailing
 
 	chains   []plan.Chain // what is shown

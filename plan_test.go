@@ -234,6 +234,42 @@ func TestFinder(t *testing.T) {
 	})
 }
 
+// A starter is a hook of the host that implements Starter.
+type starter struct{ started func() }
+
+func (starter) Run(context.Context, *flowhook.Exchange) error { return nil }
+
+func (s starter) Started() { s.started() }
+
+func TestStarter(t *testing.T) {
+	var p *flowhook.Pipeline
+	var log []string
+	started := func() { log = append(log, p.Plan().Hash()[:4]) }
+	opts := withFinder(nil)
+	var logged strings.Builder
+	opts.Logger = slog.New(slog.NewTextHandler(&logged, nil))
+	opts.Hooks["start"] = func(flowhook.Point, func(any) error) (flowhook.Hook, error) { return starter{started}, nil }
+	text := func(n int) string {
+		return fmt.Sprintf("selfservice: {login: {after: [{hook: start, timeout: %ds}, {hook: start}]}}", n)
+	}
+	p, err := flowhook.New(nil, opts)
+	require.NoError(t, err)
+	require.Empty(t, log)
+	require.NoError(t, p.Reload(flowtest.Parse(t, text(1))))
+	one := p.Plan().Hash()[:4]
+	require.Equal(t, []string{one, one}, log, "once for each entry, when the plan is the current one")
+	p.Check(flowtest.Parse(t, text(2)))
+	require.Error(t, p.Reload(flowtest.Parse(t, strings.Replace(text(2), "hook: start}", "hook: none}", 1))))
+	require.Len(t, log, 2, "neither Check nor a rejected Reload uses the hooks")
+	require.NoError(t, p.Reload(flowtest.Parse(t, text(2))))
+	require.Len(t, log, 4)
+	require.Equal(t, p.Plan().Hash()[:4], log[3])
+
+	started = func() { panic("startled") }
+	require.NoError(t, p.Reload(flowtest.Parse(t, text(3))))
+	require.Contains(t, logged.String(), "startled")
+}
+
 func TestExchange_Position(t *testing.T) {
 	var ran flowhook.Position
 	opts := withGate(gate{flowhook.After, "", &ran})
