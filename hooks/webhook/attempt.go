@@ -31,14 +31,22 @@ func (h *hook) attempt(ctx context.Context, d Delivery) (body []byte, err error)
 		return nil, unreachable(err)
 	}
 	defer res.Body.Close()
+	status := res.StatusCode
+	if status < 200 { // 101: the connection is the caller's now, and no context ends a read
+		return nil, &rejection{status: status, problem: "a change of the protocol; answer with a final status"}
+	}
 	if res.Body != http.NoBody {
 		body, err = io.ReadAll(io.LimitReader(res.Body, maxResponse+1))
 	}
 	if err == nil { // a receiver may end its answer just because the deadline closed the connection
 		err = ctx.Err()
 	}
-	status := res.StatusCode
 	switch {
+	case isNo(status): // whatever becomes of the text
+		if err != nil || len(body) > maxResponse {
+			body = nil
+		}
+		return nil, &rejection{status: status, body: body}
 	case err != nil:
 		return nil, unreachable(err)
 	case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests, 500 <= status && status <= 599:
@@ -52,6 +60,12 @@ func (h *hook) attempt(ctx context.Context, d Delivery) (body []byte, err error)
 		return nil, &rejection{status: status, body: body}
 	}
 	return body, nil
+}
+
+// isNo reports whether a status means that the receiver has said no.
+func isNo(status int) bool {
+	return 400 <= status && status <= 499 &&
+		status != http.StatusRequestTimeout && status != http.StatusTooManyRequests
 }
 
 // request returns the signed request of one attempt.

@@ -10,22 +10,21 @@ import (
 )
 
 // Deliver sends a delivery once, and signs it. It is for the worker of a queue, which repeats it.
-// Without a deadline, it takes at most 5 seconds.
+// It takes at most 5 seconds, whatever timeout the entry has, so that a receiver that hangs does not
+// keep the worker.
 //
 // It returns nil if the receiver answers with a status of 200 to 299, a *[RetryError] if another
 // attempt may help, and otherwise an error that is [ErrRejected]. The settings are those of the
-// hook with this name that ran last in this process or, if none did, that was made last. A worker
-// in a process of its own must therefore load the file, too, with [flowhook.New].
+// entry with this name in the configuration that New or Reload has accepted last in this process. A
+// worker in a process of its own must therefore load the file, too, with [flowhook.New]. An entry
+// that a Reload has removed keeps its settings until the process ends, for what is still queued.
 func (w *Webhook) Deliver(ctx context.Context, d Delivery) error {
 	h := w.known.find(d.Hook)
 	if h == nil {
 		return fmt.Errorf("%w: no entry for hook %q; give the entry an id to keep its name", ErrRejected, d.Hook)
 	}
-	if _, ok := ctx.Deadline(); !ok {
-		limited, cancel := context.WithTimeout(ctx, defaultTimeout)
-		defer cancel()
-		ctx = limited
-	}
+	ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
+	defer cancel()
 	_, err := h.attempt(ctx, d)
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -18,11 +19,9 @@ var unsendable = []string{
 	"Webhook-Id", "Webhook-Signature", "Webhook-Timestamp",
 }
 
-// private are headers of a client's request that are credentials, or that only matter to the
-// client.
-var private = []string{
-	"Authorization", "Cookie", "Cookie2", "Set-Cookie", "Set-Cookie2", "X-Csrf-Token", "X-Session-Token",
-}
+// credential is in the name of a header of a client's request that is a credential, or that holds
+// one.
+var credential = regexp.MustCompile(`(?i)auth|cookie|csrf|jwt|key|oidc|secret|session|token`)
 
 // headers returns the headers of the requests, with the credentials.
 func (c config) headers() (header http.Header, problems []error) {
@@ -105,7 +104,7 @@ func (c config) forwards() (names []string, problems []error) {
 		switch {
 		case !httpguts.ValidHeaderFieldName(name):
 			problems = append(problems, fmt.Errorf("forward_headers has the name %q, which is not one of HTTP", name))
-		case slices.Contains(unsendable, canonical) || slices.Contains(private, canonical):
+		case slices.Contains(unsendable, canonical) || credential.MatchString(canonical):
 			problems = append(problems, fmt.Errorf("forward_headers has %q, which must not leave the service; remove it", name))
 		default:
 			names = append(names, canonical)

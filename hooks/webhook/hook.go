@@ -145,6 +145,13 @@ func (c config) isGate(p flowhook.Point) (gate bool, problems []error) {
 	return gate, problems
 }
 
+// Started implements [flowhook.Starter]. From now on, deliveries have the settings of this entry.
+func (h *hook) Started() {
+	if !h.gate {
+		h.webhook.known.put(h)
+	}
+}
+
 // Run calls the receiver and waits for its answer, or sends a notification.
 func (h *hook) Run(ctx context.Context, x *flowhook.Exchange) error {
 	if !h.gate {
@@ -159,7 +166,6 @@ func (h *hook) Run(ctx context.Context, x *flowhook.Exchange) error {
 // notify sends a notification as late as the point allows.
 func (h *hook) notify(ctx context.Context, x *flowhook.Exchange) error {
 	w := h.webhook
-	w.known.ran(h)
 	m, err := h.message(ctx, x)
 	if err != nil {
 		return err

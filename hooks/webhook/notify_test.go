@@ -224,31 +224,30 @@ func TestDeliver_Unknown(t *testing.T) {
 	require.ErrorContains(t, err, `"removed"`)
 }
 
-// TestDeliver_Settings asserts whose settings a delivery gets: those of the hook that ran last, and
-// otherwise of the one that was made last.
+// TestDeliver_Settings asserts whose settings a delivery gets: those of the configuration that was
+// accepted last, whether or not a hook has run.
 func TestDeliver_Settings(t *testing.T) {
 	r := receive(t, nil)
 	hooks := r.hooks(t)
 	file := func(version string) string {
 		return loginFile("after", r.entry("id: crm, mode: notify, headers: {X-Version: "+version+"}"))
 	}
+	delivery := webhook.Delivery{ID: "msg_1", Hook: "crm"}
 	version := func() string {
 		t.Helper()
-		require.NoError(t, hooks.Deliver(t.Context(), webhook.Delivery{ID: "msg_1", Hook: "crm"}))
+		require.NoError(t, hooks.Deliver(t.Context(), delivery))
 		return r.take()[0].Header.Get("X-Version")
 	}
-	one := pipeline(t, hooks, file("one"))
-	require.Equal(t, "one", version())
-	two := pipeline(t, hooks, file("two"))
-	require.Equal(t, "two", version(), "made last; none has run")
-	require.NoError(t, login(one).Err)
-	r.take()
+	parse(t, file("checked")).Check(options(hooks))
+	require.ErrorIs(t, hooks.Deliver(t.Context(), delivery), webhook.ErrRejected, "the file was only checked")
+	p, err := flowhook.New(parse(t, file("one")), options(hooks))
+	require.NoError(t, err)
 	require.Equal(t, "one", version())
 	parse(t, file("checked")).Check(options(hooks))
-	require.Equal(t, "one", version(), "the file was only checked")
-	require.NoError(t, login(two).Err)
-	r.take()
-	require.Equal(t, "two", version(), "ran last")
+	require.Error(t, p.Reload(parse(t, loginFile("after", r.entry("id: crm, mode: notify, attempts: 99")))))
+	require.Equal(t, "one", version())
+	require.NoError(t, p.Reload(parse(t, file("two"))))
+	require.Equal(t, "two", version(), "although it has not run")
 }
 
 // TestDeliver_Names asserts that entries without an id have different names, which stay the same in

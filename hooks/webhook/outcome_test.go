@@ -137,7 +137,7 @@ func TestGate_Body(t *testing.T) {
 				"64 KiB":       {status(200, huge[:64<<10]), 1, true, ""},
 				"a byte more":  {status(200, huge[:64<<10+1]), 1, false, "more than 64 KiB"},
 				"huge":         {status(200, huge), 1, false, "more than 64 KiB"},
-				"huge refusal": {status(403, huge), 1, false, "more than 64 KiB"},
+				"huge refusal": {status(403, huge), 1, false, "the receiver answered 403"},
 				"half": {func(w http.ResponseWriter, _ *http.Request) {
 					w.Header().Set("Content-Length", "100")
 					_, _ = io.WriteString(w, "half")
@@ -168,6 +168,49 @@ func TestGate_Body(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestGate_NoWithoutText asserts that a 4xx is a no, whatever becomes of its text: on_error does not
+// let the flow go on.
+func TestGate_NoWithoutText(t *testing.T) {
+	for name, answer := range map[string]http.HandlerFunc{
+		"huge": status(403, strings.Repeat("x", 1<<20)),
+		"half": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			w.WriteHeader(http.StatusForbidden)
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		},
+	} {
+		for protocol, change := range protocols {
+			t.Run(name+" "+protocol, func(t *testing.T) {
+				r := receive(t, answer, change...)
+				got := login(pipeline(t, r.hooks(t), loginFile("before", r.entry("mode: gate, on_error: continue"))))
+				require.ErrorIs(t, got.Err, webhook.ErrUnavailable)
+				require.ErrorContains(t, got.Err, "the receiver answered 403")
+				require.Len(t, r.take(), 1)
+			})
+		}
+	}
+}
+
+// TestGate_SwitchingProtocols asserts that a receiver cannot keep the hook by taking over the
+// connection.
+func TestGate_SwitchingProtocols(t *testing.T) {
+	release := make(chan struct{})
+	r := receive(t, func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
+		<-release
+	})
+	defer close(release)
+	got := login(pipeline(t, r.hooks(t), loginFile("before", r.entry("mode: gate"))))
+	require.ErrorIs(t, got.Err, webhook.ErrUnavailable)
+	require.ErrorContains(t, got.Err, "the receiver answered 101")
 }
 
 // TestGate_Late calls receivers that answer late or never. The hook decides before the entry's

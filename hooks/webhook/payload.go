@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/flowhook/flowhook"
@@ -132,16 +133,24 @@ func (h *hook) forwarded(r *http.Request) http.Header {
 	return header
 }
 
-// headerValues returns a copy of the values of a header. URLs lose their query and user.
+// maxHeaderValue is how much of a header's value leaves the service, in bytes. A client could
+// otherwise make a payload too large, and so suppress a webhook about itself.
+const maxHeaderValue = 1 << 10
+
+// headerValues returns a copy of the values of a header, cut if they are long. URLs lose their query
+// and user.
 func headerValues(r *http.Request, name string) []string {
 	var values []string
 	for _, value := range r.Header[name] {
-		if name == "Referer" {
+		if name == "Referer" || strings.HasSuffix(name, "-Uri") || strings.HasSuffix(name, "-Url") {
 			u, err := url.Parse(value)
 			if err != nil {
 				continue
 			}
 			value = withoutQuery(u).String()
+		}
+		if len(value) > maxHeaderValue {
+			value = strings.ToValidUTF8(value[:maxHeaderValue], "")
 		}
 		values = append(values, value)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -127,6 +128,22 @@ func TestPayload_Context(t *testing.T) {
 	x.Request.Header.Set("X-Forwarded-Proto", "https")
 	c = sent(t, showContext, loginAfter, x, "mode: notify, body: x")
 	require.Contains(t, c.body, `"request_url":"https://auth.example.org/login/step%2Ftwo"`)
+}
+
+// TestPayload_LongHeaders asserts that a client cannot make a payload large, and so suppress it.
+func TestPayload_LongHeaders(t *testing.T) {
+	x := visit(t)
+	x.Request.Header.Set("User-Agent", strings.Repeat("<", 1023)+"äx")
+	x.Request.Header.Set("X-Request-Id", strings.Repeat("x", 2000))
+	x.Request.Header.Set("X-Original-Uri", "/recovery?token=secret")
+	c := sent(t, showContext, loginAfter, x, "mode: notify, body: x, forward_headers: [X-Request-Id, X-Original-Uri]")
+	var ctx struct {
+		RequestHeaders http.Header `json:"request_headers"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(c.body), &ctx))
+	require.Equal(t, strings.Repeat("<", 1023), ctx.RequestHeaders.Get("User-Agent"), "cut at a character")
+	require.Equal(t, strings.Repeat("x", 1024), c.Header.Get("X-Request-Id"))
+	require.Equal(t, "/recovery", c.Header.Get("X-Original-Uri"))
 }
 
 // TestPayload_NoRequest sends a payload for an exchange without a request, such as an import.

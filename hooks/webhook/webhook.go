@@ -102,9 +102,6 @@ func (w *Webhook) Factory(p flowhook.Point, decode func(v any) error) (flowhook.
 	if len(problems) > 0 {
 		return nil, joined(problems)
 	}
-	if !h.gate {
-		w.known.made(h)
-	}
 	return h, nil
 }
 

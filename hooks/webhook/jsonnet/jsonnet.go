@@ -20,7 +20,8 @@
 //   - base64://TEXT is the snippet itself, in standard base64 with padding.
 //   - file://PATH is a file, relative to the YAML file. flowhook reads it itself, and passes its text
 //     on: a source without a scheme is the snippet itself.
-//   - https://URL is fetched within 10 seconds. Redirects are errors, and so is plain http.
+//   - https://URL is fetched within 10 seconds, without a proxy, also from a private network.
+//     Redirects are errors, and so is plain http.
 //
 // A path without a scheme is an error, because only old versions of Kratos took it for a file.
 //

@@ -75,7 +75,7 @@ func TestBody(t *testing.T) {
 }
 
 func TestBody_other_errors_do_not_cancel(t *testing.T) {
-	for _, snippet := range []string{`error "not canceled"`, `error "Cancel"`, `error { cancel: true }`, `"cancel".x`} {
+	for _, snippet := range []string{`error "not canceled"`, `error "Cancel"`, `error "bad name: RUNTIME ERROR: cancel"`, `error { cancel: true }`, `"cancel".x`} {
 		render, err := jsonnet.Body(encode(snippet))
 		require.NoError(t, err)
 		_, err = render(nil)

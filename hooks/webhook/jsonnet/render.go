@@ -1,6 +1,7 @@
 package jsonnet
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -91,10 +92,13 @@ func (r *renderer) wrap(err error) error {
 
 // plain returns ctx as encoding/json decodes it. Its errors do not quote ctx.
 func plain(ctx any) (any, error) {
-	data, err := json.Marshal(ctx)
-	if err != nil {
+	var buffer bytes.Buffer
+	encoder := json.NewEncoder(&buffer)
+	encoder.SetEscapeHTML(false) // otherwise a < takes six bytes
+	if encoder.Encode(ctx) != nil {
 		return nil, fmt.Errorf("ctx of type %T cannot be encoded as JSON", ctx)
 	}
+	data := bytes.TrimSuffix(buffer.Bytes(), []byte("\n"))
 	if len(data) > maxInput {
 		return nil, fmt.Errorf("ctx is larger than %d KiB", maxInput>>10)
 	}
@@ -141,7 +145,7 @@ func (r *renderer) runtimeError(err error) error {
 		}
 	}
 	switch {
-	case strings.Contains(e.Error(), "RUNTIME ERROR: cancel"): // Kratos' own condition
+	case strings.HasPrefix(e.Msg, "cancel"): // Kratos looks for it anywhere, also in what a user has typed
 		return webhook.ErrCanceled
 	case e.Msg == "max stack frames exceeded.":
 		return atLine(loc, "more than %d nested calls", maxStack)

@@ -69,7 +69,14 @@ func fetch(source string) (string, error) {
 		password, _ := u.User.Password()
 		req.SetBasicAuth(u.User.Username(), password)
 	}
-	resp, err := http.DefaultTransport.RoundTrip(req)
+	transport := http.DefaultTransport
+	if t, ok := transport.(*http.Transport); ok {
+		t = t.Clone()
+		t.Proxy = nil // as for the calls of web_hook
+		defer t.CloseIdleConnections()
+		transport = t
+	}
+	resp, err := transport.RoundTrip(req)
 	if err != nil {
 		return "", fmt.Errorf("fetch the snippet from %q: %w", u.Host, err)
 	}
