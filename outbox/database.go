@@ -84,6 +84,13 @@ var (
 	errRolledBack    = errors.New("the transaction was rolled back")
 )
 
+// inTransaction reports whether ctx carries a transaction of any store of flowhook's on SQL.
+func inTransaction(ctx context.Context) bool {
+	_, pgx := pgxstore.Tx(ctx)
+	_, sql := sqlstore.Tx(ctx)
+	return pgx || sql
+}
+
 // insertPgx inserts a job in the transaction of a pgxstore.
 func insertPgx(ctx context.Context, client *river.Client[pgx.Tx], args river.JobArgs) error {
 	tx, ok := pgxstore.Tx(ctx)

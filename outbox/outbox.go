@@ -168,6 +168,10 @@ func (o *Outbox) Webhooks(ctx context.Context, d webhook.Delivery) error {
 	j := webhookJob{Delivery: d}
 	err := o.queue.insertTx(ctx, j)
 	if errors.Is(err, errNoTransaction) {
+		if inTransaction(ctx) {
+			return errors.New("outbox: the transaction is that of another store; " +
+				"set Options.Pool with a pgxstore, or Options.DB with a sqlstore")
+		}
 		_, err = o.queue.Insert(ctx, j, nil)
 	}
 	if err != nil {
