@@ -27,8 +27,8 @@ func (s *service) newRateLimit() (*ratelimit.RateLimit, error) {
 	})
 }
 
-// limitKeys returns what a request counts on. Only forms count that submit a password or a code, or
-// that make the service send an email. The account is the address as typed, registered or not, so
+// limitKeys returns what a request counts on. Only forms count that submit a password, a code or a
+// token, or that make the service send an email. The account is the address as typed, registered or not, so
 // that a refusal does not reveal whether it exists.
 func (s *service) limitKeys(ctx context.Context, x *flowhook.Exchange) (k ratelimit.Keys, err error) {
 	r := x.Request
@@ -38,7 +38,7 @@ func (s *service) limitKeys(ctx context.Context, x *flowhook.Exchange) (k rateli
 		return ratelimit.Keys{Client: client}, nil
 	case flowhook.Recovery, flowhook.Verification:
 		if !r.PostForm.Has("email") { // a form with a link's token
-			return k, nil
+			return ratelimit.Keys{Client: client}, nil
 		}
 	case flowhook.Settings:
 		u, _, err := s.current(r.WithContext(ctx))

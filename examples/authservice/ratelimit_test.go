@@ -302,3 +302,33 @@ func TestRateLimit_Reload(t *testing.T) {
 	s.ahead.Add(int64(time.Second))
 	require.Equal(t, wrong, b.tries(email, "wrong"))
 }
+
+// TestRateLimit_NoPassword checks that a form without the current password costs nothing, because it
+// does not count.
+func TestRateLimit_NoPassword(t *testing.T) {
+	s := newGuarded(t, "sqlite:"+filepath.Join(t.TempDir(), "db"))
+	s.register(email, password)
+	b := s.from("192.0.2.1")
+	b.tries(email, password)
+	checked := s.checked.Load()
+	for range 6 {
+		b.open("/settings").press("Change password", "current", "", "new", "another password").
+			refused(wrong, "not your current password")
+	}
+	require.Equal(t, checked, s.checked.Load(), "a password was hashed")
+	require.Equal(t, 0, s.count("audit WHERE point LIKE 'settings/failed%'"))
+}
+
+// TestRateLimit_Link checks that a client cannot have passwords hashed for any number of made-up
+// links.
+func TestRateLimit_Link(t *testing.T) {
+	s := newGuarded(t, "sqlite:"+filepath.Join(t.TempDir(), "db"))
+	try := func(network string) *browser {
+		return s.from(network).post("/recovery/new", url.Values{"token": {"made up"}, "new": {"short"}})
+	}
+	for range 50 {
+		try("192.0.2.1").refused(wrong, "Use at least 8 characters.")
+	}
+	try("192.0.2.1").refused(tooMany, "There were too many attempts.")
+	try("192.0.2.2").refused(wrong, "Use at least 8 characters.")
+}
