@@ -63,6 +63,20 @@ func TestWebhooks_NoTransaction(t *testing.T) {
 	})
 }
 
+// TestWebhooks_OtherStore checks that a webhook is not queued on its own if the context carries the
+// transaction of a store that the outbox does not know.
+func TestWebhooks_OtherStore(t *testing.T) {
+	d := onPostgreSQL(t, "pgx")
+	p := d.process(t, "smtp://127.0.0.1:1", "", nil).migrate()
+	other, err := sqlstore.New(p.db, sqlstore.PostgreSQL)
+	require.NoError(t, err)
+	err = other.Transaction(t.Context(), "a", func(ctx context.Context) error {
+		return p.outbox.Webhooks(ctx, hook(1))
+	})
+	require.ErrorContains(t, err, "the transaction is that of another store; set Options.Pool with a pgxstore")
+	require.Equal(t, 0, p.jobs(""))
+}
+
 // TestWebhooks_Retry checks when a webhook is tried again.
 func TestWebhooks_Retry(t *testing.T) {
 	each(t, func(t *testing.T, d database) {
