@@ -134,3 +134,17 @@ func TestMemory_Parallel(t *testing.T) {
 	all.Wait()
 	require.EqualValues(t, 50, passed.Load())
 }
+
+// On a busy machine, the time limit of a request may be over before it gets its turn. That must not
+// let attempts through.
+func TestMemory_ContextHasEnded(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var m ratelimit.Memory
+	b := []ratelimit.Bucket{{Key: "a", Tries: 1, Every: time.Hour}}
+	for _, want := range []bool{false, true} {
+		wait, _, err := m.Take(ctx, b)
+		require.NoError(t, err)
+		require.Equal(t, want, wait > 0)
+	}
+}
