@@ -35,7 +35,12 @@ func (s *service) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.As(err, &no):
 		s.refused(w, r, no)
-	case errors.Is(err, errBusy): // not logged: it may happen often
+	case errors.Is(err, errBusy): // not logged, because it may happen often, and no attempt
+		if x, ok := flowhook.FromContext(r.Context()); ok {
+			if err := s.limit.GiveBack(r.Context(), x); err != nil {
+				s.log.ErrorContext(r.Context(), "giving an attempt back failed", "error", err)
+			}
+		}
 		w.Header().Set("Retry-After", "5")
 		s.show(w, r, http.StatusServiceUnavailable, "error", page{Title: "Very busy right now",
 			Data: "Nothing was changed. Please try again in a few seconds."})

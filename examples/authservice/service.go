@@ -14,6 +14,7 @@ import (
 
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/hookpage"
+	"github.com/flowhook/flowhook/hooks/ratelimit"
 	"github.com/flowhook/flowhook/store/sqlstore"
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
@@ -37,6 +38,7 @@ type service struct {
 	recorder      *hookpage.Recorder // what the hooks did, for /debug/hooks
 	courier       flowhook.Courier
 	passwords     *passwords
+	limit         *ratelimit.RateLimit
 	refusalRows   *rate.Limiter  // of rate_limit's refusals
 	recoveries    sync.WaitGroup // recovery emails that are being queued
 	recoveryTurns *semaphore.Weighted
@@ -71,8 +73,7 @@ func newService(c config, db *database, courier flowhook.Courier, oidc *provider
 	}); err != nil {
 		return nil, err
 	}
-	limit, err := s.newRateLimit()
-	if err != nil {
+	if s.limit, err = s.newRateLimit(); err != nil {
 		return nil, err
 	}
 	hooks, err := flowhook.LoadConfig(c.AuthConfig)
@@ -81,7 +82,7 @@ func newService(c config, db *database, courier flowhook.Courier, oidc *provider
 	}
 	s.pipeline, err = flowhook.New(hooks, flowhook.Options{
 		Store: s.store,
-		Hooks: map[string]flowhook.HookFactory{"audit": s.newAudit, "rate_limit": limit.Factory,
+		Hooks: map[string]flowhook.HookFactory{"audit": s.newAudit, "rate_limit": s.limit.Factory,
 			"new_device": s.newNewDevice},
 		Flows:           []flowhook.Flow{signOutEverywhere, confirmAddress},
 		Secrets:         c.Secrets, // empty if the file has them

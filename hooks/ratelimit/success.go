@@ -19,17 +19,24 @@ func (s *success) Run(_ context.Context, x *flowhook.Exchange) error {
 	if !s.limit.taken.has(x) {
 		return nil
 	}
-	x.AfterCommit(func(ctx context.Context) error {
-		buckets := s.limit.taken.remove(x)
-		if len(buckets) == 0 { // another entry at after has given them back
-			return nil
-		}
-		ctx, cancel := context.WithTimeout(ctx, s.limit.timeout)
-		defer cancel()
-		if err := s.limit.limiter.GiveBack(ctx, buckets); err != nil {
-			return fmt.Errorf("ratelimit: the limiter failed, so this attempt counts as failed: %w", err)
-		}
+	x.AfterCommit(func(ctx context.Context) error { return s.limit.GiveBack(ctx, x) })
+	return nil
+}
+
+// GiveBack gives back the attempts that the entries at before have taken for x. An entry at after
+// does it for a flow that succeeds. Call it for a request that was not really an attempt, such as
+// one that is refused because the service is busy. It does nothing if they are given back already.
+// It takes at most Options.Timeout. If the limiter fails, it returns an error, and the attempt
+// counts as failed.
+func (l *RateLimit) GiveBack(ctx context.Context, x *flowhook.Exchange) error {
+	buckets := l.taken.remove(x)
+	if len(buckets) == 0 {
 		return nil
-	})
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.timeout)
+	defer cancel()
+	if err := l.limiter.GiveBack(ctx, buckets); err != nil {
+		return fmt.Errorf("ratelimit: the limiter failed, so this attempt counts as failed: %w", err)
+	}
 	return nil
 }
