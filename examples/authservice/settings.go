@@ -179,7 +179,7 @@ func (s *service) savePassword(w http.ResponseWriter, r *http.Request) {
 }
 
 // confirmPassword checks the password in the field current. If it is wrong, confirmPassword runs
-// the hooks at failed and returns errCurrent. If there is none, it only returns errCurrent.
+// the hooks at failed and returns errCurrent. An empty one is not checked, and no hook runs.
 func (s *service) confirmPassword(r *http.Request, u user, strategy flowhook.Strategy) (handled bool, err error) {
 	if r.PostFormValue("current") == "" { // does not count for rate_limit, so that it must cost nothing
 		return false, errCurrent

@@ -16,7 +16,7 @@ type Delivery struct {
 	// Hook names the entry: its config's id or, without one, a hash of its method, URL and point.
 	Hook string `json:"hook"`
 
-	// Body is sent as it is, with this type. A nil Body is none.
+	// Body is sent as it is, with this type. Without a body, it is nil.
 	Body        []byte `json:"body,omitempty"`
 	ContentType string `json:"content_type,omitempty"`
 

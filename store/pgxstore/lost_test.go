@@ -83,7 +83,7 @@ func cuttable(t *testing.T, like *pgxpool.Pool) (*pgxpool.Pool, *atomic.Bool) {
 }
 
 // If the answer to the first statement is lost, the statement is not repeated: its row is still
-// locked, so a second try would say that there is none.
+// locked, so a second try would not find it.
 func TestTransaction_FirstAnswerIsLost(t *testing.T) {
 	pool := newPool(t)
 	direct := newStore(t, pool)
