@@ -41,8 +41,11 @@ func (s *service) limitKeys(ctx context.Context, x *flowhook.Exchange) (k rateli
 			return ratelimit.Keys{Client: client}, nil
 		}
 	case flowhook.Settings:
+		if r.PostFormValue("current") == "" { // no password is checked
+			return k, nil
+		}
 		u, _, err := s.current(r.WithContext(ctx))
-		if r.PostFormValue("current") == "" || errors.Is(err, flowhook.ErrNoSession) { // no password is checked
+		if errors.Is(err, flowhook.ErrNoSession) {
 			return k, nil
 		}
 		if err != nil {
@@ -100,8 +103,10 @@ func (s *service) beforeFailed(w http.ResponseWriter, r *http.Request, err error
 
 func (s *service) auditRefusal(r *http.Request, p flowhook.Point, over *ratelimit.Exceeded) error {
 	ctx, userID, account := r.Context(), any(nil), r.PostFormValue("email")
-	if u, _, err := s.current(r); p.Flow == flowhook.Settings && err == nil {
-		userID, account = u.ID, u.Email
+	if p.Flow == flowhook.Settings {
+		if u, _, err := s.current(r); err == nil {
+			userID, account = u.ID, u.Email
+		}
 	}
 	return s.transaction(ctx, "", func(ctx context.Context) error {
 		return s.auditRow(ctx, exchange(r), p, userID, account, "too_many_by_"+over.By)
