@@ -40,20 +40,18 @@ func lost(err error) bool {
 
 // Exec implements [relational.Querier].
 func (d *database) Exec(ctx context.Context, query string, args ...any) (rows int64, err error) {
-	for range d.pool.Stat().IdleConns() + 1 {
-		var tag pgconn.CommandTag
-		if tag, err = d.pool.Exec(ctx, query, args...); err == nil {
-			return tag.RowsAffected(), nil
-		}
-		if ctx.Err() != nil || !unsent(err) {
-			break
-		}
-	}
-	return 0, err
+	err = relational.UntilAlive(ctx, d.idle(), notRun, func() error {
+		tag, err := d.pool.Exec(ctx, query, args...)
+		rows = tag.RowsAffected()
+		return err
+	})
+	return rows, err
 }
 
-// unsent reports whether a statement that failed has certainly not been run.
-func unsent(err error) bool {
+func (d *database) idle() int { return int(d.pool.Stat().IdleConns()) }
+
+// notRun reports whether a statement that failed has certainly not been run.
+func notRun(err error) bool {
 	return pgconn.SafeToRetry(err) ||
 		relational.FailureOf(err, relational.PostgreSQLFailure) == relational.Lost
 }
@@ -62,19 +60,16 @@ func unsent(err error) bool {
 // read, so that they can be repeated.
 func (d *database) Query(
 	ctx context.Context, query string, args []any, each func(scan func(into ...any) error) error,
-) (err error) {
-	for range d.pool.Stat().IdleConns() + 1 {
-		rows, _ := d.pool.Query(ctx, query, args...)
-		seen := false
-		err = read(rows, func(scan func(into ...any) error) error {
+) error {
+	seen := false
+	again := func(err error) bool { return !seen && lost(err) }
+	return relational.UntilAlive(ctx, d.idle(), again, func() error {
+		rows, _ := d.pool.Query(ctx, query, args...) // the rows have its error
+		return read(rows, func(scan func(into ...any) error) error {
 			seen = true
 			return each(scan)
 		})
-		if err == nil || seen || ctx.Err() != nil || !lost(err) {
-			break
-		}
-	}
-	return err
+	})
 }
 
 // read calls each for every row, and closes them.

@@ -43,15 +43,12 @@ func (d *database) begin(ctx context.Context, identityID string) (t *tx, err err
 	if err := d.parse(ctx); err != nil {
 		return nil, err
 	}
-	for range d.db.Stats().Idle + 1 {
-		err = d.untilFree(ctx, func() (err error) {
+	err = relational.UntilAlive(ctx, d.db.Stats().Idle, lost, func() error {
+		return d.untilFree(ctx, func() (err error) {
 			t, err = d.open(ctx, identityID)
 			return err
 		})
-		if err == nil || ctx.Err() != nil || !lost(err) {
-			break
-		}
-	}
+	})
 	return t, err
 }
 
@@ -104,17 +101,19 @@ func (d *database) Exec(ctx context.Context, query string, args ...any) (rows in
 	if err := d.check(ctx); err != nil {
 		return 0, err
 	}
-	for range d.db.Stats().Idle + 1 {
-		err = d.untilFree(ctx, func() (err error) {
+	err = relational.UntilAlive(ctx, d.db.Stats().Idle, notRun, func() error {
+		return d.untilFree(ctx, func() (err error) {
 			rows, err = affected(d.db.ExecContext(ctx, query, args...))
 			return err
 		})
-		// MariaDB's errors for a lost connection do not tell whether the statement has run.
-		if err == nil || ctx.Err() != nil || relational.FailureOf(err, relational.PostgreSQLFailure) != relational.Lost {
-			break
-		}
-	}
+	})
 	return rows, err
+}
+
+// notRun reports whether a statement that failed has certainly not been run. MariaDB's errors for a
+// lost connection do not tell.
+func notRun(err error) bool {
+	return relational.FailureOf(err, relational.PostgreSQLFailure) == relational.Lost
 }
 
 func affected(result sql.Result, err error) (rows int64, _ error) {
@@ -128,22 +127,19 @@ func affected(result sql.Result, err error) (rows int64, _ error) {
 // read, so that they can be repeated on another connection.
 func (d *database) Query(
 	ctx context.Context, query string, args []any, each func(scan func(into ...any) error) error,
-) (err error) {
+) error {
 	if err := d.check(ctx); err != nil {
 		return err
 	}
-	for range d.db.Stats().Idle + 1 {
-		seen := false
-		rows, failed := d.db.QueryContext(ctx, query, args...)
-		err = read(rows, failed, func(scan func(into ...any) error) error {
+	seen := false
+	again := func(err error) bool { return !seen && lost(err) }
+	return relational.UntilAlive(ctx, d.db.Stats().Idle, again, func() error {
+		rows, err := d.db.QueryContext(ctx, query, args...)
+		return read(rows, err, func(scan func(into ...any) error) error {
 			seen = true
 			return each(scan)
 		})
-		if err == nil || seen || ctx.Err() != nil || !lost(err) {
-			break
-		}
-	}
-	return err
+	})
 }
 
 // read calls each for every row, and closes them.

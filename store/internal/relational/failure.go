@@ -1,6 +1,7 @@
 package relational
 
 import (
+	"context"
 	"errors"
 	"strings"
 )
@@ -55,6 +56,18 @@ func FailureOf(err error, of func(err error) Failure) Failure {
 
 // MayBeDead reports whether an error may be that of a connection that died.
 func (f Failure) MayBeDead() bool { return f == Unknown || f == Lost || f == Unclear }
+
+// UntilAlive makes a call on one connection of a pool after the other: on each idle one, which may
+// have died with the database, and on a new one. again reports whether the error is that of a dead
+// connection, and the call can be repeated.
+func UntilAlive(ctx context.Context, idle int, again func(err error) bool, call func() error) (err error) {
+	for range idle + 1 {
+		if err = call(); err == nil || ctx.Err() != nil || !again(err) {
+			break
+		}
+	}
+	return err
+}
 
 // IsConflict reports whether err is ErrConflict or means the same. It returns false for an error
 // that panics when it is inspected.
