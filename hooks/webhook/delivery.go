@@ -13,7 +13,8 @@ type Delivery struct {
 	// ID is the webhook-id header. It is the same for every attempt.
 	ID string `json:"id"`
 
-	// Hook names the entry: its config's id or, without one, a hash of its method, URL and point.
+	// Hook names the entry: its point, and its config's id or, without one, a hash of its method and
+	// URL.
 	Hook string `json:"hook"`
 
 	// Body is sent as it is, with this type. Without a body, it is nil.

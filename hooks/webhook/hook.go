@@ -89,8 +89,8 @@ func (w *Webhook) newHook(p flowhook.Point, c config) (h *hook, problems []error
 		h.header.Set("User-Agent", "flowhook")
 	}
 	h.blank = &http.Request{Method: method, URL: url, Host: url.Host}
-	sum := sha256.Sum256([]byte(method + "\n" + c.URL + "\n" + p.String()))
-	h.name = cmp.Or(c.ID, hex.EncodeToString(sum[:16]))
+	sum := sha256.Sum256([]byte(method + "\n" + c.URL))
+	h.name = p.String() + " " + cmp.Or(c.ID, hex.EncodeToString(sum[:16]))
 	return h, nil
 }
 

@@ -232,7 +232,7 @@ func TestDeliver_Settings(t *testing.T) {
 	file := func(version string) string {
 		return loginFile("after", r.entry("id: crm, mode: notify, headers: {X-Version: "+version+"}"))
 	}
-	delivery := webhook.Delivery{ID: "msg_1", Hook: "crm"}
+	delivery := webhook.Delivery{ID: "msg_1", Hook: "login/after crm"}
 	version := func() string {
 		t.Helper()
 		require.NoError(t, hooks.Deliver(t.Context(), delivery))
@@ -250,8 +250,8 @@ func TestDeliver_Settings(t *testing.T) {
 	require.Equal(t, "two", version(), "although it has not run")
 }
 
-// TestDeliver_Names asserts that entries without an id have different names, which stay the same in
-// the next process.
+// TestDeliver_Names asserts that entries at different points have different names, also with one id,
+// and the same names in the next process.
 func TestDeliver_Names(t *testing.T) {
 	r := receive(t, nil)
 	names := func() (list []string) {
@@ -262,7 +262,7 @@ func TestDeliver_Names(t *testing.T) {
 			}
 		})
 		for _, phase := range []string{"before", "after", "failed"} {
-			for _, keys := range []string{"mode: notify", "mode: notify, method: PUT"} {
+			for _, keys := range []string{"mode: notify", "mode: notify, method: PUT", "mode: notify, id: crm"} {
 				rig := pipeline(t, hooks, loginFile(phase, r.entry(keys)))
 				rig.Complete(flowhook.Login, flowhook.Password, alice(), func(context.Context) error {
 					if phase == "failed" {
@@ -279,6 +279,6 @@ func TestDeliver_Names(t *testing.T) {
 		distinct[name] = true
 		require.NotContains(t, name, "in-url")
 	}
-	require.Len(t, distinct, 6)
+	require.Len(t, distinct, 9)
 	require.Equal(t, one, names())
 }

@@ -117,7 +117,7 @@ func queued(t testing.TB, hooks *webhook.Webhook, entry string) webhook.Delivery
 	var d webhook.Delivery
 	text := loginFile("after", strings.Replace(entry, "config: {", "config: {id: queued, ", 1))
 	require.Empty(t, loadError(t, hooks, text))
-	d.ID, d.Hook, d.Body, d.ContentType = "msg_1", "queued", []byte(`{"some": "body"}`), "application/json"
+	d.ID, d.Hook, d.Body, d.ContentType = "msg_1", "login/after queued", []byte(`{"some": "body"}`), "application/json"
 	return d
 }
 
