@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"errors"
 	"io"
 	"net/http"
@@ -33,8 +34,14 @@ func (o outbox) Send(_ context.Context, m flowhook.Message) error { o <- m.Link;
 // databases open a new, empty database.
 var databases = map[string]func(t *testing.T) database{
 	"memory": func(*testing.T) database { return newMemory() },
-	"PostgreSQL": func(t *testing.T) database {
-		p, err := openPostgres(t.Context(), testkit.PostgreSQL(t))
+	"PostgreSQL": func(t *testing.T) database { // of a service that has used scs's own store so far
+		source := testkit.PostgreSQL(t)
+		db, err := sql.Open("pgx", source)
+		require.NoError(t, err)
+		_, err = db.Exec(`CREATE TABLE sessions (token TEXT PRIMARY KEY, data BYTEA NOT NULL, expiry TIMESTAMPTZ NOT NULL)`)
+		require.NoError(t, err)
+		require.NoError(t, db.Close())
+		p, err := openPostgres(t.Context(), source)
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, p.db.Close()) })
 		return p

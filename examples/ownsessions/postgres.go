@@ -25,9 +25,9 @@ CREATE TABLE IF NOT EXISTS users (
 CREATE TABLE IF NOT EXISTS sessions (
 	token  text PRIMARY KEY,
 	data   bytea NOT NULL,
-	expiry timestamptz NOT NULL,
-	ended  boolean NOT NULL DEFAULT false
+	expiry timestamptz NOT NULL
 );
+ALTER TABLE sessions ADD COLUMN IF NOT EXISTS ended boolean NOT NULL DEFAULT false; -- scs's own has none
 CREATE INDEX IF NOT EXISTS sessions_expiry ON sessions (expiry);
 DELETE FROM sessions WHERE expiry <= now(); -- a service does this once in a while`
 
