@@ -53,7 +53,7 @@ type Options struct {
 
 	// Secrets encrypt the emails in the queue. The first one encrypts, and all of them decrypt. Each
 	// has at least 16 bytes. All processes need the same ones, and at least one is required with
-	// SMTP. The secrets that sign the sessions will do: the keys are derived from them.
+	// SMTP. You can use those that sign the sessions, because the keys are derived from them.
 	Secrets []string
 
 	// Deliver sends a webhook: it is the method Deliver of a [webhook.Webhook]. If its error is a
