@@ -11,7 +11,7 @@ import (
 // The documentation names the Go versions that the go.mod files require, and no others.
 func TestGoVersion(t *testing.T) {
 	find := func(file, pattern string) (found []string) {
-		text, err := os.ReadFile(file)
+		text, err := os.ReadFile(inRoot(file))
 		require.NoError(t, err)
 		for _, match := range regexp.MustCompile(pattern).FindAllStringSubmatch(string(text), -1) {
 			found = append(found, match[1])

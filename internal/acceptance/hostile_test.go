@@ -165,7 +165,7 @@ func FuzzParseConfig(f *testing.F) {
 	for _, pattern := range []string{"testdata/document/*.yml", "testdata/bad/*.yml"} {
 		files, _ := filepath.Glob(pattern)
 		for _, file := range files {
-			text, err := os.ReadFile(file)
+			text, err := os.ReadFile(inRoot(file))
 			require.NoError(f, err)
 			f.Add(text)
 		}

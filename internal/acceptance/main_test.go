@@ -3,6 +3,7 @@ package acceptance_test
 import (
 	"log"
 	"os"
+	"path/filepath"
 	"testing"
 )
 
@@ -18,4 +19,15 @@ func TestMain(m *testing.M) {
 		}
 	}
 	os.Exit(m.Run())
+}
+
+// inRoot returns the absolute path of a file in the module's root. go test does not know that
+// TestMain has changed the directory. By a relative path, it would miss that the file has changed,
+// and repeat a cached result.
+func inRoot(name string) string {
+	path, err := filepath.Abs(name)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return path
 }

@@ -47,9 +47,12 @@ var testedElsewhere = []string{"docs/outbox.md", "docs/own-store.md", "docs/post
 // pages returns the paths of the README and of all other pages for readers.
 func pages(t *testing.T) []string {
 	t.Helper()
-	docs, err := filepath.Glob("docs/*.md")
+	docs, err := filepath.Glob(inRoot("docs/*.md"))
 	require.NoError(t, err)
 	require.NotEmpty(t, docs)
+	for i, path := range docs {
+		docs[i] = "docs/" + filepath.Base(path)
+	}
 	return append([]string{"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md"},
 		docs...)
 }
@@ -67,7 +70,7 @@ func readme(t *testing.T) (blocks []block) {
 
 func blocksOf(t *testing.T, page string) (blocks []block) {
 	t.Helper()
-	text, err := os.ReadFile(page)
+	text, err := os.ReadFile(inRoot(page))
 	require.NoError(t, err)
 	above, in := "", false
 	for i, line := range strings.Split(string(text), "\n") {
@@ -111,9 +114,9 @@ func TestREADME_Code(t *testing.T) {
 
 	checkout, err := os.Getwd()
 	require.NoError(t, err)
-	mod, err := os.ReadFile("go.mod")
+	mod, err := os.ReadFile(inRoot("go.mod"))
 	require.NoError(t, err)
-	sum, err := os.ReadFile("go.sum")
+	sum, err := os.ReadFile(inRoot("go.sum"))
 	require.NoError(t, err)
 	write("go.mod", strings.Replace(string(mod), "module github.com/flowhook/flowhook\n",
 		"module example.org/readme\n", 1))
@@ -225,7 +228,7 @@ func TestREADME_YAML(t *testing.T) {
 // TestREADME_Tables compares the tables of strategies, hooks, errors and rules with the library.
 func TestREADME_Tables(t *testing.T) {
 	read := func(page string) string {
-		text, err := os.ReadFile(page)
+		text, err := os.ReadFile(inRoot(page))
 		require.NoError(t, err)
 		return string(text)
 	}
@@ -235,7 +238,7 @@ func TestREADME_Tables(t *testing.T) {
 		flowhook.TOTP, flowhook.LookupSecret, flowhook.WebAuthn, flowhook.Passkey, flowhook.SAML} {
 		require.Regexp(t, "(?m)^\\| strategy .*`"+string(s)+"`", text)
 	}
-	source, err := os.ReadFile("errors.go")
+	source, err := os.ReadFile(inRoot("errors.go"))
 	require.NoError(t, err)
 	for _, m := range regexp.MustCompile(`(?m)^\t(Err[A-Z]\w+)\s+= `).FindAllStringSubmatch(string(source), -1) {
 		require.Contains(t, handlers, "\n| `"+m[1]+"` |")
@@ -298,7 +301,7 @@ func TestREADME_Links(t *testing.T) {
 // prose returns the text of a page without its code blocks.
 func prose(t *testing.T, page string) string {
 	t.Helper()
-	text, err := os.ReadFile(page)
+	text, err := os.ReadFile(inRoot(page))
 	require.NoError(t, err)
 	return regexp.MustCompile("(?ms)^```.*?^```$").ReplaceAllString(string(text), "")
 }

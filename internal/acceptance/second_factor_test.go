@@ -128,7 +128,7 @@ func (s *secondFactorService) forget(u secondFactorUser) { delete(s.pending, "pe
 // secondFactorBlocks returns the page's blocks of code in a language.
 func secondFactorBlocks(t *testing.T, language string) (texts []string) {
 	t.Helper()
-	page, err := os.ReadFile("docs/second-factor.md")
+	page, err := os.ReadFile(inRoot("docs/second-factor.md"))
 	require.NoError(t, err)
 	for _, m := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllStringSubmatch(string(page), -1) {
 		texts = append(texts, m[1])
@@ -259,7 +259,7 @@ func TestSecondFactorPage(t *testing.T) {
 	})
 
 	t.Run("page shows these functions", func(t *testing.T) {
-		source, err := os.ReadFile("internal/acceptance/second_factor_test.go")
+		source, err := os.ReadFile(inRoot("internal/acceptance/second_factor_test.go"))
 		require.NoError(t, err)
 		blocks := secondFactorBlocks(t, "go")
 		require.Len(t, blocks, 5)
