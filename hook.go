@@ -138,8 +138,9 @@ type Placer interface {
 // Findings returns it for the point at which the hook runs; [Config.Check], [New] and the hook page
 // show it. Rule is a word of the hook's own: a finding "no-retry" of a hook "crm" has the rule
 // "crm/no-retry". Path may name a key of the entry's config, such as "auth.type"; the finding is then
-// shown at that key, and otherwise at the hook's name. Position is ignored. A finding with
-// SeverityError is an error of New.
+// shown at that key, or where the path ends in the config, and otherwise at the hook's name. Position
+// is ignored. A finding with SeverityError is an error of New. The rule slow-lock, which warns about
+// hooks of unknown speed in a transaction, leaves a Finder out.
 type Finder interface {
 	Findings(p Point) []Finding
 }

@@ -260,7 +260,7 @@ func (b *builder) askAll(e *conf.Entry, h Hook) (ok bool) {
 		e.Description = text
 	}
 	finder, ok := h.(Finder)
-	if !ok {
+	if e.Finder = ok; !ok {
 		return true
 	}
 	reported, err := guarded(func() ([]Finding, error) { return finder.Findings(pointOf(e)), nil })

@@ -152,7 +152,8 @@ func TestFinder(t *testing.T) {
 		Problem: "sends a password", Hint: "sign instead"}
 	find := func(p flowhook.Point) []flowhook.Finding {
 		at = p
-		return []flowhook.Finding{one, {Rule: "slow", Problem: "waits", Path: "auth.none"}}
+		return []flowhook.Finding{one, {Rule: "slow", Problem: "waits", Path: "none.type"},
+			{Rule: "late", Problem: "is late", Path: "auth.none"}}
 	}
 	opts := withFinder(find)
 	p, err := flowhook.New(flowtest.Parse(t, text), opts)
@@ -161,6 +162,8 @@ func TestFinder(t *testing.T) {
 	want := []flowhook.Finding{
 		{Position: flowhook.Position{Line: 1, Column: 38}, Path: "selfservice.login.after[0].hook",
 			Rule: "crm/slow", Problem: "waits"},
+		{Position: flowhook.Position{Line: 1, Column: 71}, Path: "selfservice.login.after[0].config.auth",
+			Rule: "crm/late", Problem: "is late"},
 		{Position: flowhook.Position{Line: 1, Column: 78}, Path: "selfservice.login.after[0].config.auth.type",
 			Severity: flowhook.SeverityWarning, Rule: "crm/basic", Problem: "sends a password", Hint: "sign instead"},
 	}
@@ -174,7 +177,7 @@ func TestFinder(t *testing.T) {
 		opts.Accept = []string{"crm/basic", "crm/not_reported_now"}
 		p, err := flowhook.New(flowtest.Parse(t, text), opts)
 		require.NoError(t, err)
-		require.Equal(t, want[:1], p.Plan().Findings())
+		require.Equal(t, want[:2], p.Plan().Findings())
 		opts.Accept = []string{"crm2/basic"}
 		_, err = flowhook.New(flowtest.Parse(t, text), opts)
 		require.ErrorContains(t, err, `Options.Accept[0]: unknown rule "crm2/basic"`)
@@ -201,6 +204,16 @@ func TestFinder(t *testing.T) {
 		require.Equal(t, "crm/basic", found[0].Rule)
 		require.Equal(t, flowhook.SeverityError, found[0].Severity)
 	})
+	t.Run("slow-lock", func(t *testing.T) {
+		opts := withFinder(func(flowhook.Point) []flowhook.Finding { return nil })
+		opts.Hooks["dull"] = func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
+			return flowhook.HookFunc(flowtest.NoOp), nil
+		}
+		for hook, want := range map[string]int{"crm": 0, "dull": 1} {
+			text := "selfservice: {login: {after: [{hook: " + hook + ", phase: after}, {hook: revoke_active_sessions}]}}"
+			require.Len(t, flowtest.Parse(t, text).Check(opts), want, hook)
+		}
+	})
 	t.Run("added", func(t *testing.T) {
 		cfg := new(flowhook.Config)
 		cfg.Add(flowtest.LoginGate, "own", finder{find})
@@ -209,7 +222,7 @@ func TestFinder(t *testing.T) {
 		p, err := flowhook.New(cfg, opts)
 		require.NoError(t, err)
 		found := p.Plan().Findings()
-		require.Len(t, found, 1)
+		require.Len(t, found, 2)
 		require.Equal(t, "own/slow", found[0].Rule)
 		require.NotZero(t, found[0].Line)
 	})

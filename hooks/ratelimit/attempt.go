@@ -2,12 +2,10 @@ package ratelimit
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/flowhook/flowhook"
@@ -64,7 +62,7 @@ func (a *attempt) Run(ctx context.Context, x *flowhook.Exchange) error {
 	return nil
 }
 
-// unavailable lets the request pass, or answers it with 503. A Refusal cannot have that status.
+// unavailable lets the request pass, or refuses it if the entry says so.
 func (a *attempt) unavailable(ctx context.Context, x *flowhook.Exchange, err error) error {
 	refuse := a.config.OnError == onErrorRefuse
 	a.limit.log.LogAttrs(ctx, slog.LevelError, "ratelimit: the limiter failed, so this attempt does not count",
@@ -72,21 +70,8 @@ func (a *attempt) unavailable(ctx context.Context, x *flowhook.Exchange, err err
 	if !refuse {
 		return nil
 	}
-	const title, text, code = "Service Unavailable", "Please try again in a few seconds.", "rate_limit_unavailable"
-	h := x.Writer.Header()
-	h.Set("Retry-After", "5")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Type", "text/plain; charset=utf-8")
-	body := []byte(text + "\n")
-	if accept := x.Request.Header.Get("Accept"); strings.Contains(accept, "json") && !strings.Contains(accept, "html") {
-		h.Set("Content-Type", "application/problem+json")
-		body, _ = json.Marshal(map[string]any{ // cannot fail
-			"title": title, "status": http.StatusServiceUnavailable, "detail": text, "code": code})
-	}
-	x.Writer.WriteHeader(http.StatusServiceUnavailable)
-	_, _ = x.Writer.Write(body)
-	return nil
+	return &flowhook.Refusal{Status: http.StatusTooManyRequests, Code: "rate_limit_unavailable",
+		RetryAfter: 5 * time.Second, Text: "Please try again in a few seconds.", Err: err}
 }
 
 // safe reports whether a method is safe: RFC 9110, section 9.2.1.

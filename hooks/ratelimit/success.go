@@ -13,6 +13,10 @@ type success struct{ limit *RateLimit }
 // Describe implements [flowhook.Describer].
 func (s *success) Describe() string { return "Gives the attempt back, because it has succeeded." }
 
+// Findings implements [flowhook.Finder]. There are none, and no call in the transaction that could be
+// slow.
+func (s *success) Findings(flowhook.Point) []flowhook.Finding { return nil }
+
 // Run gives the attempts of an exchange back, after the commit. Until then they are kept, because
 // the host may call Complete again after a failure.
 func (s *success) Run(_ context.Context, x *flowhook.Exchange) error {

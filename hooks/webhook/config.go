@@ -1,6 +1,8 @@
 package webhook
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/flowhook/flowhook"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
 
@@ -68,59 +71,86 @@ var methods = []string{
 	http.MethodGet, http.MethodHead, http.MethodOptions,
 }
 
+// problems are what is wrong with an entry. They are its hook, too, which only reports them.
+type problems []flowhook.Finding
+
+// Findings implements [flowhook.Finder].
+func (p problems) Findings(flowhook.Point) []flowhook.Finding { return p }
+
+// Run fails. No pipeline runs a hook that has errors.
+func (p problems) Run(context.Context, *flowhook.Exchange) error {
+	return errors.New("webhook: the entry has errors")
+}
+
+// add adds a problem at a key, with what to do about it.
+func (p *problems) add(key, hint, format string, args ...any) {
+	*p = append(*p, flowhook.Finding{Severity: flowhook.SeverityError, Rule: "invalid", Path: key,
+		Problem: fmt.Sprintf(format, args...), Hint: hint})
+}
+
 // method returns the method of the requests, and reports whether they have a payload even without a
 // body.
-func (c config) method() (method string, payload bool, err error) {
+func (c config) method(wrong *problems) (method string, payload bool) {
 	if c.Method == "" {
-		return http.MethodPost, true, nil
+		return http.MethodPost, true
 	}
 	method = strings.ToUpper(c.Method)
 	i := slices.Index(methods, method)
 	if i < 0 {
-		return "", false, fmt.Errorf("unknown method %q; use one of %s", c.Method, strings.Join(methods, ", "))
+		wrong.add("method", "use one of "+strings.Join(methods, ", "), "unknown method %q", c.Method)
 	}
-	return method, i < 4, nil
+	return method, i < 4
 }
 
-// target returns the URL. No error shows it, because it may contain a secret.
-func (w *Webhook) target(c config) (*url.URL, error) {
-	if c.URL == "" {
-		return nil, errors.New("url is missing; write the URL to call")
-	}
+const urlHint = "write it as in https://hooks.example.com/path"
+
+// target returns the URL, or nil. No problem quotes it, because it may contain a secret.
+func (w *Webhook) target(c config, wrong *problems) *url.URL {
+	before := len(*wrong)
+	refuse := func(hint, format string, args ...any) { wrong.add("url", hint, format, args...) }
 	u, err := url.Parse(c.URL)
 	switch {
+	case c.URL == "":
+		refuse(urlHint, "url is missing")
 	case err != nil:
-		return nil, errors.New("url is malformed; write it as in https://hooks.example.com/path")
+		refuse(urlHint, "url is malformed")
 	case u.Scheme == "http" && !w.opts.Insecure:
-		return nil, errors.New("url is plain http; use https, or set Options.Insecure in development")
+		refuse("use https, or set Options.Insecure in development", "url is plain http")
 	case u.Scheme != "https" && u.Scheme != "http":
-		return nil, fmt.Errorf("url has the scheme %q; use https", u.Scheme)
+		refuse("use https", "url has the scheme %q", u.Scheme)
 	case u.Hostname() == "":
-		return nil, errors.New("url has no host; write it as in https://hooks.example.com/path")
+		refuse(urlHint, "url has no host")
 	case u.User != nil:
-		return nil, errors.New("url has a user; use auth with the type \"basic_auth\"")
+		refuse(`use auth with the type "basic_auth"`, "url has a user")
 	case u.Fragment != "":
-		return nil, errors.New("url has a fragment, which is never sent; remove it")
+		refuse("remove it", "url has a fragment, which is never sent")
+	default:
+		w.reachable(u, refuse)
 	}
-	port := map[string]string{"http": "80", "https": "443"}[u.Scheme]
-	if u.Port() != "" {
-		port = u.Port()
+	if len(*wrong) > before {
+		return nil
 	}
+	return u
+}
+
+// reachable refuses a URL that the guard would not let through.
+func (w *Webhook) reachable(u *url.URL, refuse func(hint, format string, args ...any)) {
+	port := cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
 	number, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
-		return nil, errors.New("url has a port that is not a number up to 65535")
+		refuse("write a number up to 65535", "url has the port %q", port)
+		return
 	}
 	if !w.opts.Insecure && !slices.Contains(w.ports(), uint16(number)) {
-		return nil, fmt.Errorf("url has the port %q; add it to Options.Ports", port)
+		refuse("add it to Options.Ports", "url has the port %q", port)
 	}
 	ip, err := netip.ParseAddr(u.Hostname())
 	switch {
 	case err != nil && numeric(u.Hostname()):
-		return nil, errors.New("url has a number for a host, which not every system reads alike; write an address or a name")
+		refuse("write an address or a name", "url has a number for a host, which not every system reads alike")
 	case err == nil && w.guard.SafeAddr(ip) != nil:
-		return nil, errors.New("url leads to a private or reserved network; add the network to Options.Allow")
+		refuse("add the network to Options.Allow", "url leads to a private or reserved network")
 	}
-	return u, nil
 }
 
 func (w *Webhook) ports() []uint16 {
@@ -142,23 +172,23 @@ func numeric(host string) bool {
 	return ok && strings.Trim(hex, "0123456789abcdef") == ""
 }
 
+const secretHint = "generate one with: echo whsec_$(openssl rand -base64 32)"
+
 // signers returns what signs, one for each secret.
-func (c config) signers() (signers []*standardwebhooks.Webhook, problems []error) {
+func (c config) signers(wrong *problems) (signers []*standardwebhooks.Webhook) {
 	for i, secret := range c.Secrets {
 		signer, err := standardwebhooks.NewWebhook(secret)
 		n := len(strings.TrimRight(strings.TrimPrefix(secret, "whsec_"), "=")) * 3 / 4
 		switch {
 		case err != nil:
-			problems = append(problems, fmt.Errorf("secrets[%d] is not base64; generate one with: "+
-				"echo whsec_$(openssl rand -base64 32)", i))
+			wrong.add("secrets", secretHint, "secrets[%d] is not base64", i)
 		case n < 24 || n > 64:
-			problems = append(problems, fmt.Errorf("secrets[%d] has %d bytes; want 24 to 64; generate one with: "+
-				"echo whsec_$(openssl rand -base64 32)", i, n))
+			wrong.add("secrets", secretHint, "secrets[%d] has %d bytes; want 24 to 64", i, n)
 		case slices.Contains(c.Secrets[:i], secret):
-			problems = append(problems, fmt.Errorf("secrets[%d] is there twice; remove one", i))
+			wrong.add("secrets", "remove one", "secrets[%d] is there twice", i)
 		default:
 			signers = append(signers, signer)
 		}
 	}
-	return signers, problems
+	return signers
 }

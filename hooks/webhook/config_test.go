@@ -49,14 +49,14 @@ func TestConfig_Errors(t *testing.T) {
 		{url + ", method: 'GET /'", "unknown method"},
 		{url + ", body: broken", "body: line 1: syntax"},
 		{url + ", body: nothing", "no function"},
-		{url + ", headers: {'a b': c}", `the name "a b"`},
+		{url + ", headers: {'a b': c}", `the header "a b" has a name`},
 		{url + ", headers: {a: \"b\\nc\"}", `the header "a" has a value`},
 		{url + ", headers: {content-length: '1'}", `"content-length" cannot be configured`},
 		{url + ", headers: {Webhook-Signature: x}", "cannot be configured"},
 		{url + ", headers: {host: x}", "cannot be configured"},
 		{url + ", headers: {x-a: '1', X-A: '2'}", "configured twice"},
 		{url + ", headers: {Content-Type: text/plain}", `"Content-Type" is "text/plain"`},
-		{url + ", headers: {Content-Type: application/x-www-form-urlencoded}", "for a form, write a body"},
+		{url + ", headers: {Content-Type: application/x-www-form-urlencoded}", "asks for a form; write a body"},
 		{url + ", auth: {type: bearer, config: {value: x}}", `unknown auth type "bearer"`},
 		{url + ", auth: {type: basic_auth, config: {password: x}}", "needs a user"},
 		{url + ", auth: {type: basic_auth, config: {user: 'a:b', password: x}}", "without a colon"},
@@ -116,7 +116,29 @@ func TestConfig_AllErrors(t *testing.T) {
 		"response.parse needs Options.Apply", "body needs Options.Body; set it to jsonnet.Body", `"Cookie"`} {
 		require.Contains(t, text, problem)
 	}
-	require.Empty(t, strings.TrimSpace(strings.SplitN(text+"\n", "\n", 2)[1]), "one line")
+	require.Len(t, strings.Split(text, "\n"), 6, "a line for each")
+}
+
+// TestConfig_ErrorPlaces asserts that an error is at the key that is wrong, and else at the hook.
+func TestConfig_ErrorPlaces(t *testing.T) {
+	const url = "url: https://hooks.example.com/, "
+	for config, place := range map[string]string{
+		"mode: gate":               "hooks[0].hook: url is missing",
+		"url: ftp://example.com":   "hooks[0].config.url: url has",
+		url + "method: X":          "config.method: unknown method",
+		url + "attempts: 0":        "config.attempts: attempts is 0",
+		url + "secrets: [x]":       "config.secrets: secrets[0]",
+		url + "auth: {type: x}":    "config.auth.type: unknown auth type",
+		url + "headers: {Host: x}": "config.headers.Host: the header",
+		url + "auth: {type: basic_auth, config: {user: 'a:b'}}":        "config.auth.config.user: auth of",
+		url + "auth: {type: basic_auth, config: {password: x}}":        "config.auth.config: auth of",
+		url + "response: {ignore: true, parse: true}":                  "config.response.parse: response.ignore contradicts",
+		url + "mode: notify, on_error: continue":                       "config.on_error: on_error is for gates",
+		url + "response: {ignore: false, parse: true}, mode: 'notify'": "config.mode: response.parse contradicts",
+	} {
+		hooks := newHooks(t, webhook.Options{}, anything)
+		require.Contains(t, loadError(t, hooks, loginFile("after", "config: {"+config+"}")), place, config)
+	}
 }
 
 // TestConfig_Place loads gates and notifications everywhere.

@@ -1,8 +1,6 @@
 package webhook
 
 import (
-	"errors"
-	"fmt"
 	"mime"
 	"net/http"
 	"regexp"
@@ -24,107 +22,104 @@ var unsendable = []string{
 var credential = regexp.MustCompile(`(?i)auth|cookie|csrf|jwt|key|oidc|secret|session|token`)
 
 // headers returns the headers of the requests, with the credentials.
-func (c config) headers() (header http.Header, problems []error) {
-	header = http.Header{}
+func (c config) headers(wrong *problems) http.Header {
+	header := http.Header{}
 	for name, value := range c.Headers {
-		canonical := http.CanonicalHeaderKey(name)
+		canonical, key := http.CanonicalHeaderKey(name), "headers."+name
 		switch {
 		case !httpguts.ValidHeaderFieldName(name):
-			problems = append(problems, fmt.Errorf("headers has the name %q, which is not one of HTTP", name))
+			wrong.add(key, "correct it", "the header %q has a name that HTTP does not allow", name)
 		case !httpguts.ValidHeaderFieldValue(value):
-			problems = append(problems, fmt.Errorf("the header %q has a value that HTTP does not allow", name))
+			wrong.add(key, "remove line breaks and control characters",
+				"the header %q has a value that HTTP does not allow", name)
 		case slices.Contains(unsendable, canonical):
-			problems = append(problems, fmt.Errorf("the header %q cannot be configured; remove it", name))
+			wrong.add(key, "remove it", "the header %q cannot be configured", name)
 		case header[canonical] != nil:
-			problems = append(problems, fmt.Errorf("the header %q is configured twice; remove one", canonical))
+			wrong.add(key, "remove one", "the header %q is configured twice", canonical)
 		default:
 			header.Set(canonical, value)
 		}
 	}
-	if err := c.Auth.apply(header); err != nil {
-		problems = append(problems, err)
-	}
-	return header, problems
+	c.Auth.apply(header, wrong)
+	return header
 }
 
 // apply adds the credentials to a header.
-func (a *auth) apply(header http.Header) error {
+func (a *auth) apply(header http.Header, wrong *problems) {
 	if a == nil {
-		return nil
+		return
 	}
 	c := a.Config
-	switch a.Type {
-	case "basic_auth":
-		if c.Name != "" || c.Value != "" || c.In != "" {
-			return errors.New("auth of the type \"basic_auth\" has only the keys \"user\" and \"password\"")
-		} else if c.User == "" || strings.Contains(c.User, ":") {
-			return errors.New("auth of the type \"basic_auth\" needs a user, without a colon")
-		}
+	switch {
+	case a.Type == "basic_auth" && (c.Name != "" || c.Value != "" || c.In != ""):
+		wrong.add("auth.config", "remove the others", `auth of the type "basic_auth" has only the keys "user" and "password"`)
+	case a.Type == "basic_auth" && (c.User == "" || strings.Contains(c.User, ":")):
+		wrong.add("auth.config.user", "write one", `auth of the type "basic_auth" needs a user, without a colon`)
+	case a.Type == "basic_auth":
 		r := http.Request{Header: header}
 		r.SetBasicAuth(c.User, c.Password)
-		return nil
-	case "api_key":
-		if c.User != "" || c.Password != "" {
-			return errors.New("auth of the type \"api_key\" has only the keys \"name\", \"value\" and \"in\"")
-		}
-		return c.applyKey(header)
+	case a.Type == "api_key" && (c.User != "" || c.Password != ""):
+		wrong.add("auth.config", "remove the others", `auth of the type "api_key" has only the keys "name", "value" and "in"`)
+	case a.Type == "api_key":
+		c.applyKey(header, wrong)
+	default:
+		wrong.add("auth.type", `use "api_key" or "basic_auth"`, "unknown auth type %q", a.Type)
 	}
-	return fmt.Errorf("unknown auth type %q; use \"api_key\" or \"basic_auth\"", a.Type)
 }
 
-func (c authConfig) applyKey(header http.Header) error {
+func (c authConfig) applyKey(header http.Header, wrong *problems) {
 	switch {
 	case c.Value == "":
-		return errors.New("auth of the type \"api_key\" needs a value")
+		wrong.add("auth.config.value", "write one", `auth of the type "api_key" needs a value`)
 	case !httpguts.ValidHeaderFieldName(c.Name):
-		return fmt.Errorf("auth has the name %q, which is not one of HTTP", c.Name)
+		wrong.add("auth.config.name", "write the name of a header or cookie", "auth has the name %q, which is not one of HTTP", c.Name)
 	case c.In == "cookie":
 		cookie := &http.Cookie{Name: c.Name, Value: c.Value}
 		if cookie.Valid() != nil {
-			return errors.New("auth has a value that a cookie cannot have")
+			wrong.add("auth.config.value", "encode it, or use in: header", "auth has a value that a cookie cannot have")
 		}
 		r := http.Request{Header: header}
 		r.AddCookie(cookie)
 	case c.In != "header":
-		return fmt.Errorf("auth is in %q; use \"header\" or \"cookie\"", c.In)
+		wrong.add("auth.config.in", `use "header" or "cookie"`, "auth is in %q", c.In)
 	case slices.Contains(unsendable, http.CanonicalHeaderKey(c.Name)):
-		return fmt.Errorf("auth has the name %q, which cannot be configured", c.Name)
+		wrong.add("auth.config.name", "use another", "auth has the name %q, which cannot be configured", c.Name)
 	case !httpguts.ValidHeaderFieldValue(c.Value):
-		return errors.New("auth has a value that HTTP does not allow")
+		wrong.add("auth.config.value", "remove line breaks and control characters", "auth has a value that HTTP does not allow")
 	default:
 		header.Set(c.Name, c.Value)
 	}
-	return nil
 }
 
 // forwards returns the names of the headers to forward.
-func (c config) forwards() (names []string, problems []error) {
+func (c config) forwards(wrong *problems) (names []string) {
 	for _, name := range c.ForwardHeaders {
 		canonical := http.CanonicalHeaderKey(name)
 		switch {
 		case !httpguts.ValidHeaderFieldName(name):
-			problems = append(problems, fmt.Errorf("forward_headers has the name %q, which is not one of HTTP", name))
+			wrong.add("forward_headers", "correct it", "forward_headers has the name %q, which is not one of HTTP", name)
 		case slices.Contains(unsendable, canonical) || credential.MatchString(canonical):
-			problems = append(problems, fmt.Errorf("forward_headers has %q, which must not leave the service; remove it", name))
+			wrong.add("forward_headers", "remove it", "forward_headers has %q, which must not leave the service", name)
 		default:
 			names = append(names, canonical)
 		}
 	}
-	return names, problems
+	return names
 }
 
 // form reports whether the payload is a form. Kratos has these two types.
-func form(header http.Header) (is bool, err error) {
+func form(header http.Header, wrong *problems) bool {
 	value := header.Get("Content-Type")
 	if value == "" {
-		return false, nil
+		return false
 	}
 	switch kind, _, _ := mime.ParseMediaType(value); kind {
 	case "application/json":
-		return false, nil
+		return false
 	case "application/x-www-form-urlencoded":
-		return true, nil
+		return true
 	}
-	return false, fmt.Errorf("the header \"Content-Type\" is %q; use \"application/json\" or "+
-		"\"application/x-www-form-urlencoded\"", value)
+	wrong.add("headers.Content-Type", `use "application/json" or "application/x-www-form-urlencoded"`,
+		"the header \"Content-Type\" is %q", value)
+	return false
 }

@@ -44,46 +44,31 @@ type hook struct {
 }
 
 // newHook returns the hook of an entry, or everything that is wrong with it.
-func (w *Webhook) newHook(p flowhook.Point, c config) (h *hook, problems []error) {
-	h = &hook{webhook: w, config: c, attempts: defaultAttempts, resumes: c.OnError == "continue"}
-	report := func(errs ...error) {
-		for _, err := range errs {
-			if err != nil {
-				problems = append(problems, err)
-			}
-		}
-	}
-	var errs []error
-	url, err := w.target(c)
-	report(err)
-	method, payload, err := c.method()
-	report(err)
+func (w *Webhook) newHook(p flowhook.Point, c config) (*hook, problems) {
+	h := &hook{webhook: w, config: c, attempts: defaultAttempts, resumes: c.OnError == "continue"}
+	wrong := &problems{}
+	url := w.target(c, wrong)
+	method, payload := c.method(wrong)
 	h.payload = payload
-	h.header, errs = c.headers()
-	report(errs...)
-	h.form, err = form(h.header)
-	report(err)
-	h.forwards, errs = c.forwards()
-	report(errs...)
-	h.signers, errs = c.signers()
-	report(errs...)
-	h.gate, errs = c.isGate(p)
-	report(errs...)
+	h.header = c.headers(wrong)
+	h.form = form(h.header, wrong)
+	h.forwards = c.forwards(wrong)
+	h.signers = c.signers(wrong)
+	h.gate = c.isGate(p, wrong)
 	if c.Attempts != nil {
 		if h.attempts = *c.Attempts; h.attempts < 1 || h.attempts > maxAttempts {
-			report(fmt.Errorf("attempts is %d; want 1 to %d", h.attempts, maxAttempts))
+			wrong.add("attempts", "correct it", "attempts is %d; want 1 to %d", h.attempts, maxAttempts)
 		}
 	}
 	if c.Response.Parse && w.opts.Apply == nil {
-		report(errors.New("response.parse needs Options.Apply; set it, or remove response.parse"))
+		wrong.add("response.parse", "set it, or remove response.parse", "response.parse needs Options.Apply")
 	}
-	h.body, err = w.compile(c)
-	report(err)
+	h.body = w.compile(c, wrong)
 	if h.form && c.Body == "" && h.payload {
-		report(errors.New("flowhook's own payload is JSON; for a form, write a body"))
+		wrong.add("headers", "write a body", "flowhook's own payload is JSON, and the header asks for a form")
 	}
-	if len(problems) > 0 {
-		return nil, problems
+	if len(*wrong) > 0 {
+		return nil, *wrong
 	}
 	if h.header["User-Agent"] == nil {
 		h.header.Set("User-Agent", "flowhook")
@@ -95,26 +80,25 @@ func (w *Webhook) newHook(p flowhook.Point, c config) (h *hook, problems []error
 }
 
 // compile returns what makes the payload, or nil if there is no body.
-func (w *Webhook) compile(c config) (func(ctx any) ([]byte, error), error) {
+func (w *Webhook) compile(c config, wrong *problems) func(ctx any) ([]byte, error) {
 	switch {
 	case c.Body == "":
-		return nil, nil
+		return nil
 	case w.opts.Body == nil:
-		return nil, errors.New("body needs Options.Body; set it to jsonnet.Body, or remove body")
+		wrong.add("body", "set it to jsonnet.Body, or remove body", "body needs Options.Body")
+		return nil
 	}
 	body, err := w.opts.Body(c.Body)
 	if err != nil {
-		return nil, fmt.Errorf("body: %w", err)
+		wrong.add("body", "", "body: %v", err)
+	} else if body == nil {
+		wrong.add("body", "", "body: Options.Body returned no function")
 	}
-	if body == nil {
-		return nil, errors.New("body: Options.Body returned no function")
-	}
-	return body, nil
+	return body
 }
 
 // isGate reports whether an entry is a gate, and what in it contradicts that.
-func (c config) isGate(p flowhook.Point) (gate bool, problems []error) {
-	wrong := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+func (c config) isGate(p flowhook.Point, wrong *problems) bool {
 	key := ""
 	switch {
 	case c.Response.Parse:
@@ -124,25 +108,26 @@ func (c config) isGate(p flowhook.Point) (gate bool, problems []error) {
 	}
 	switch {
 	case c.Mode != "" && c.Mode != "gate" && c.Mode != "notify":
-		wrong("unknown mode %q; use \"gate\" or \"notify\"", c.Mode)
+		wrong.add("mode", `use "gate" or "notify"`, "unknown mode %q", c.Mode)
 	case c.Response.Ignore && key != "":
-		wrong("response.ignore contradicts %s; remove one", key)
+		wrong.add(key, "remove one", "response.ignore contradicts %s", key)
 	case c.Mode == "gate" && c.Response.Ignore:
-		wrong("response.ignore contradicts mode: gate; remove one")
+		wrong.add("mode", "remove one", "response.ignore contradicts mode: gate")
 	case c.Mode == "notify" && key != "":
-		wrong("%s contradicts mode: notify; remove one", key)
+		wrong.add("mode", "remove one", "%s contradicts mode: notify", key)
 	}
-	gate = c.Mode == "gate" || key != "" || c.Mode == "" && !c.Response.Ignore && p.Phase == flowhook.Before
+	gate := c.Mode == "gate" || key != "" || c.Mode == "" && !c.Response.Ignore && p.Phase == flowhook.Before
 	switch {
 	case c.OnError != "" && c.OnError != "refuse" && c.OnError != "continue":
-		wrong("unknown on_error %q; use \"refuse\" or \"continue\"", c.OnError)
+		wrong.add("on_error", `use "refuse" or "continue"`, "unknown on_error %q", c.OnError)
 	case c.OnError != "" && !gate:
-		wrong("on_error is for gates, and nothing waits for a notification; remove it, or write mode: gate")
+		wrong.add("on_error", "remove it, or write mode: gate",
+			"on_error is for gates, and nothing waits for a notification")
 	}
 	if gate && p.Phase == flowhook.Failed {
-		wrong("a gate cannot be at failed, because the flow has failed already; write mode: notify")
+		wrong.add(cmp.Or(key, "mode"), "write mode: notify", "a gate cannot be at failed, because the flow has failed already")
 	}
-	return gate, problems
+	return gate
 }
 
 // Started implements [flowhook.Starter]. From now on, deliveries have the settings of this entry.

@@ -15,7 +15,6 @@ package webhook
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net"
 	"net/http"
 	"net/netip"
@@ -91,28 +90,16 @@ func New(opts Options) (*Webhook, error) {
 	return &Webhook{opts: opts, guard: guard, dialer: dialer, client: client, now: time.Now, wait: newWait}, nil
 }
 
-// Factory returns the hook of one entry. It is for Options.Hooks["web_hook"] of the pipeline. It
-// returns an error with everything that is wrong with the entry.
+// Factory returns the hook of one entry. It is for Options.Hooks["web_hook"] of the pipeline. What is
+// wrong with an entry is a finding of its hook, at the key: an error of [flowhook.New].
 func (w *Webhook) Factory(p flowhook.Point, decode func(v any) error) (flowhook.Hook, error) {
 	var c config
 	if err := decode(&c); err != nil {
 		return nil, err
 	}
-	h, problems := w.newHook(p, c)
-	if len(problems) > 0 {
-		return nil, joined(problems)
+	h, wrong := w.newHook(p, c)
+	if len(wrong) > 0 {
+		return wrong, nil
 	}
 	return h, nil
-}
-
-// joined returns one error, on one line, for several.
-func joined(problems []error) error {
-	text := ""
-	for i, p := range problems {
-		if i > 0 {
-			text += "; and "
-		}
-		text += p.Error()
-	}
-	return errors.New(text)
 }

@@ -7,7 +7,8 @@ import (
 	"github.com/flowhook/flowhook/internal/plan"
 )
 
-// slowLock finds hooks of the host's own that run in the transaction before a built-in hook. The
+// slowLock finds hooks of the host's own that run in the transaction before a built-in hook. A hook
+// with findings of its own would have one about that. The
 // transaction holds the lock from its first statement to its last, wherever a hook is in it. But
 // after the built-in hooks it may need their work; before them, it has no reason to be there.
 func slowLock(c *Config, r *report) {
@@ -20,7 +21,7 @@ func slowLock(c *Config, r *report) {
 			continue
 		}
 		for i, h := range chain.Hooks {
-			if !h.Custom() || found[h] || chain.AnsweredBy[i] != nil {
+			if !h.Custom() || h.Finder || found[h] || chain.AnsweredBy[i] != nil {
 				continue
 			}
 			if later := builtinAfter(chain, i); later != nil {

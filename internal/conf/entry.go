@@ -25,6 +25,7 @@ type Entry struct {
 	Description     string // one sentence for operators; may be empty
 	Target          string // where a redirect goes, up to its first ?, # or ;
 	TargetAt        Value
+	Finder          bool // the hook is the host's own, and has findings of its own
 	FollowsReturnTo bool // a redirect that goes where the request says, if that is allowed
 	Seq             int  // its number among all hooks, in the order they are written
 }

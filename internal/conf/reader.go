@@ -34,12 +34,16 @@ func (v Value) Get(key string) Value {
 	return Value{}
 }
 
-// At returns the value at a path of keys, such as "auth.type", or a zero Value.
-func (v Value) At(path string) Value {
+// At returns the value at a path of keys, such as "auth.type", or where the path ends in v. If v does
+// not even have the first key, it returns a zero Value.
+func (v Value) At(path string) (found Value) {
 	for key := range strings.SplitSeq(path, ".") {
-		v = v.Get(key)
+		if v = v.Get(key); v.Node == nil {
+			break
+		}
+		found = v
 	}
-	return v
+	return found
 }
 
 // True reports whether v is the boolean true.
