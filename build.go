@@ -99,8 +99,9 @@ type builder struct {
 	serving    []Point    // Options.Serves; nil, for everything, if it is empty or has an error
 	secrets    []string   // of Options, or else of the file
 	entries    []*conf.Entry
-	hooks      map[*conf.Entry]Hook // what runs for each entry
-	found      []found              // what the host's hooks report about themselves
+	hooks      map[*conf.Entry]Hook      // what runs for each entry
+	found      []found                   // what the host's hooks report about themselves
+	keys       map[[2]string]*conf.Entry // of the host's hooks, by their name and key
 	plan       *Plan
 	problems   []*ConfigError
 	badURL     bool // the file's verification URL is reported
@@ -120,6 +121,7 @@ func newBuilder(p *Pipeline, cfg *Config) *builder {
 		flows:      union(builtinFlows, p.options.Flows),
 		strategies: union(builtinStrategies, p.options.Strategies),
 		hooks:      map[*conf.Entry]Hook{},
+		keys:       map[[2]string]*conf.Entry{},
 		plan: &Plan{pipeline: p, hash: cfg.hash, served: map[Flow]map[Strategy]*chains{},
 			about: map[*conf.Entry][]Finding{}},
 	}

@@ -110,7 +110,7 @@ func (p Point) String() string {
 // Run is called concurrently, because one Hook serves all requests. The exchange is not shared:
 // only the goroutine that Run was called on may use it, and only until Run returns.
 //
-// A Hook may also implement [Describer], [Placer], [Finder] and [Starter].
+// A Hook may also implement [Describer], [Placer], [Finder], [Keyer] and [Starter].
 type Hook interface {
 	Run(ctx context.Context, x *Exchange) error
 }
@@ -143,6 +143,13 @@ type Placer interface {
 // hooks of unknown speed in a transaction, leaves a Finder out.
 type Finder interface {
 	Findings(p Point) []Finding
+}
+
+// A Keyer is a hook with a key that no other hook of the same name may have in a configuration, such
+// as that by which a queue finds it again. It is optional for a Hook. Key returns the key, or "" for
+// none, and how to change it. Two hooks with one key are an error of New, with that hint.
+type Keyer interface {
+	Key() (key, hint string)
 }
 
 // A Starter is a hook that is told when the pipeline begins to use it. It is optional for a Hook.

@@ -221,7 +221,7 @@ func (b *builder) put(e *conf.Entry, h Hook) {
 	if h == nil {
 		return
 	}
-	if !b.askAll(e, h) {
+	if !b.askAll(e, h) || !b.askKey(e, h) {
 		return
 	}
 	if s, ok := h.(Starter); ok {
@@ -285,6 +285,30 @@ func (b *builder) askAll(e *conf.Entry, h Hook) (ok bool) {
 		b.found = append(b.found, found{e, f})
 	}
 	return true
+}
+
+// askKey asks a hook of the host's own for its key, and reports one that another hook has.
+func (b *builder) askKey(e *conf.Entry, h Hook) (ok bool) {
+	keyer, ok := h.(Keyer)
+	if !ok {
+		return true
+	}
+	hint := ""
+	key, err := guarded(func() (key string, err error) { key, hint = keyer.Key(); return key, nil })
+	of := [2]string{e.Name(), key}
+	other := b.keys[of]
+	switch {
+	case err != nil:
+		b.wrongEntry(e, "", "Key of hook %q: %v", e.Name(), err).Err = err
+	case key == "":
+		return true
+	case other != nil:
+		b.wrongEntry(e, hint, "hook %q has the same key as the one at %s", e.Name(), other.Where())
+	default:
+		b.keys[of] = e
+		return true
+	}
+	return false
 }
 
 // guarded calls the host's code, and makes an error of a panic.

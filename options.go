@@ -151,6 +151,10 @@ func (b *builder) checkOptions() {
 				"leave it out, or check the error of the call that made it", "a nil %T", field.value)
 		}
 	}
+	if _, ok := b.Courier.(interface{ NeedsOutbox() }); ok && !b.Outbox {
+		b.wrong(location{path: "Options.Courier"}, "set Options.Outbox",
+			"a %T sends emails only in the transaction", b.Courier)
+	}
 	if b.VerificationURL != "" {
 		b.checkURL(b.VerificationURL, Verification, location{path: "Options.VerificationURL"})
 	}

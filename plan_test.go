@@ -247,6 +247,43 @@ func TestFinder(t *testing.T) {
 	})
 }
 
+// A keyer is a hook of the host that implements Keyer.
+type keyer struct{ key string }
+
+func (keyer) Run(context.Context, *flowhook.Exchange) error { return nil }
+
+func (k keyer) Key() (key, hint string) {
+	if k.key == "panic" {
+		panic("startled")
+	}
+	return k.key, "write another"
+}
+
+func TestKeyer(t *testing.T) {
+	opts := withFinder(nil)
+	factory := func(_ flowhook.Point, decode func(any) error) (flowhook.Hook, error) {
+		var config struct{ Key string }
+		err := decode(&config)
+		return keyer{config.Key}, err
+	}
+	opts.Hooks["lock"], opts.Hooks["door"] = factory, factory
+	const text = "selfservice: {login: {after: [{hook: lock, config: {key: %s}}]}, settings: {after: [{hook: %s, config: {key: %s}}]}}"
+	for _, row := range []struct{ first, hook, second, want string }{
+		{"a", "lock", "b", ""},
+		{"a", "door", "a", ""},
+		{"''", "lock", "''", ""},
+		{"a", "lock", "a", `1:91: selfservice.settings.after[0].hook: hook "lock" has the same key as the one at 1:38; write another`},
+		{"a", "lock", "panic", `1:91: selfservice.settings.after[0].hook: Key of hook "lock": panic: startled`},
+	} {
+		_, err := flowhook.New(flowtest.Parse(t, fmt.Sprintf(text, row.first, row.hook, row.second)), opts)
+		if row.want == "" {
+			require.NoError(t, err, "%v", row)
+		} else {
+			require.EqualError(t, err, row.want)
+		}
+	}
+}
+
 // A starter is a hook of the host that implements Starter.
 type starter struct{ started func() }
 

@@ -49,6 +49,9 @@ func newCourier(o Options) (*courier, error) {
 	return &courier{from: from, seal: seal}, nil
 }
 
+// NeedsOutbox makes flowhook.New demand Options.Outbox. See [flowhook.Courier].
+func (c *courier) NeedsOutbox() {}
+
 // Send implements [flowhook.Courier]. See [Outbox.Courier].
 func (c *courier) Send(ctx context.Context, m flowhook.Message) error {
 	if m.Via != "email" {

@@ -22,6 +22,18 @@ import (
 
 const hookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="
 
+// TestCourier_NeedsOutbox checks that flowhook.New rejects the courier without Options.Outbox, with
+// which every email would be lost after the commit.
+func TestCourier_NeedsOutbox(t *testing.T) {
+	each(t, func(t *testing.T, d database) {
+		p := d.process(t, "smtp://127.0.0.1:1", "", func(*outbox.Options) {})
+		_, err := flowhook.New(nil, flowhook.Options{Store: p.store, Courier: p.outbox.Courier()})
+		require.ErrorContains(t, err, "set Options.Outbox")
+		_, err = flowhook.New(nil, flowhook.Options{Store: p.store, Courier: p.outbox.Courier(), Outbox: true})
+		require.NoError(t, err)
+	})
+}
+
 // TestWebhooks_Hook checks the whole way: a web_hook entry, the queue, and the hook's own delivery.
 // The receiver is down at first, so the queue tries again with the same ID and a signature of its
 // own.
