@@ -176,6 +176,9 @@ const secretHint = "generate one with: echo whsec_$(openssl rand -base64 32)"
 
 // signers returns what signs, one for each secret.
 func (c config) signers(wrong *problems) (signers []*standardwebhooks.Webhook) {
+	if c.Secrets != nil && len(c.Secrets) == 0 {
+		wrong.add("secrets", "add one, or remove secrets", "secrets is empty")
+	}
 	for i, secret := range c.Secrets {
 		signer, err := standardwebhooks.NewWebhook(secret)
 		n := len(strings.TrimRight(strings.TrimPrefix(secret, "whsec_"), "=")) * 3 / 4

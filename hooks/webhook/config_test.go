@@ -79,6 +79,7 @@ func TestConfig_Errors(t *testing.T) {
 		{url + ", mode: notify, on_error: continue", "on_error is for gates"},
 		{url + ", attempts: 0", "attempts is 0; want 1 to 10"},
 		{url + ", attempts: 11", "attempts is 11"},
+		{url + ", secrets: []", "secrets is empty; add one"},
 		{url + ", secrets: ['whsec_!']", "secrets[0] is not base64"},
 		{url + ", secrets: ['whsec_c2hvcnQ=']", "secrets[0] has 5 bytes"},
 		{url + ", secrets: [" + secretOne + ", " + secretOne + "]", "secrets[1] is there twice"},
@@ -185,6 +186,31 @@ func TestConfig_LateGate(t *testing.T) {
 	require.Empty(t, text)
 }
 
+// TestConfig_SameName loads entries that a queue could not tell apart.
+func TestConfig_SameName(t *testing.T) {
+	const one, two = "url: https://hooks.example.com/", "url: https://other.example.com/"
+	for _, c := range []struct {
+		first, second string
+		fails         bool
+	}{
+		{one + ", id: a, mode: notify", two + ", id: a, mode: notify", true},
+		{one + ", mode: notify", one + ", mode: notify", true},
+		{one + ", mode: notify", two + ", mode: notify", false},
+		{one + ", mode: notify, method: PUT", one + ", mode: notify", false},
+		{one + ", id: a, mode: notify", one + ", id: b, mode: notify", false},
+		{one + ", id: a, mode: gate", two + ", id: a, mode: gate", false},
+	} {
+		text := "selfservice: {login: {after: [{hook: web_hook, config: {" + c.first + "}}, {hook: web_hook, config: {" +
+			c.second + "}}]}}"
+		want := ""
+		if c.fails {
+			want = `has the same key as the one at 1:38; give each an id of its own`
+		}
+		require.Contains(t, loadError(t, newHooks(t, webhook.Options{}), text), want, text)
+		require.Equal(t, c.fails, loadError(t, newHooks(t, webhook.Options{}), text) != "", text)
+	}
+}
+
 // TestFindings asserts which findings an entry has.
 func TestFindings(t *testing.T) {
 	outbox := func(o *webhook.Options) {
@@ -201,6 +227,10 @@ func TestFindings(t *testing.T) {
 		{"failed", "secrets: [" + secretOne + "]", nil, []string{}},
 		{"after", "secrets: [" + secretOne + "]", nil, []string{"warning not-awaited hook"}},
 		{"after", "mode: notify", nil, []string{"note unsigned hook"}},
+		{"before", "mode: notify, secrets: [" + secretOne + "]", outbox, []string{"warning not-durable hook"}},
+		{"before", "mode: notify, secrets: [" + secretOne + "]", nil, []string{}},
+		{"before", "mode: gate, secrets: [" + secretOne + "]", outbox, []string{}},
+		{"failed", "mode: notify, secrets: [" + secretOne + "]", outbox, []string{}},
 		{"after", "mode: notify, attempts: 2, secrets: [" + secretOne + "]", outbox,
 			[]string{"note attempts config.attempts"}},
 		{"after", "mode: gate, attempts: 2, secrets: [" + secretOne + "]", outbox, []string{}},

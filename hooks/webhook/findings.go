@@ -36,8 +36,12 @@ func (h *hook) Findings(p flowhook.Point) []flowhook.Finding {
 			"refuse nothing", "write phase: before_persist")
 	}
 	if !h.gate && c.Mode == "" && !c.Response.Ignore && p.Phase != flowhook.Failed {
-		report(flowhook.SeverityWarning, "not-awaited", "", "this is a notification, whose answer changes nothing; "+
-			"Kratos would have waited for it", "write mode: notify or mode: gate")
+		report(flowhook.SeverityWarning, "not-awaited", "", "without mode, this is a notification, whose answer changes "+
+			"nothing; Kratos would have waited for it", "write mode: notify or mode: gate")
+	}
+	if !h.gate && h.webhook.opts.Outbox != nil && (p.Phase == flowhook.Before || p.Phase == flowhook.BeforePersist) {
+		report(flowhook.SeverityWarning, "not-durable", "", "a notification at "+string(p.Phase)+" is queued after the "+
+			"commit, so it is lost if the process ends in between", "move it to after")
 	}
 	if len(h.signers) == 0 {
 		report(flowhook.SeverityNote, "unsigned", "", "without secrets, requests have no signature, and the receiver "+

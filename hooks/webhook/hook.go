@@ -130,6 +130,14 @@ func (c config) isGate(p flowhook.Point, wrong *problems) bool {
 	return gate
 }
 
+// Key implements [flowhook.Keyer]: Deliver finds an entry by its name.
+func (h *hook) Key() (key, hint string) {
+	if h.gate {
+		return "", ""
+	}
+	return h.name, "give each an id of its own"
+}
+
 // Started implements [flowhook.Starter]. From now on, deliveries have the settings of this entry.
 func (h *hook) Started() {
 	if !h.gate {
