@@ -34,21 +34,21 @@ func TestConfig_Errors(t *testing.T) {
 		{"url: ''", "url is missing"},
 		{"url: 'https://a b/'", "url is malformed"},
 		{"url: 'https://a/%zz'", "url is malformed"},
-		{"url: http://hooks.example.com/", "plain http"},
+		{"url: http://hooks.example.com/", "plain http; use https, or set webhook.Options.Insecure in development"},
 		{"url: ftp://hooks.example.com/", `scheme "ftp"`},
 		{"url: hooks.example.com", `scheme ""`},
 		{"url: 'https:///path'", "no host"},
 		{"url: https://user:hunter2@hooks.example.com/", "url has a user"},
 		{"url: 'https://hooks.example.com/#fragment'", "fragment"},
-		{"url: https://hooks.example.com:8443/", `port "8443"; add it to Options.Ports`},
+		{"url: https://hooks.example.com:8443/", `port "8443"; add it to webhook.Options.Ports`},
 		{"url: https://hooks.example.com:99999/", "65535"},
-		{"url: https://10.0.0.1/", "private or reserved network; add the network to Options.Allow"},
+		{"url: https://10.0.0.1/", "private or reserved network; add the network to webhook.Options.Allow"},
 		{"url: 'https://[::1]/'", "private or reserved network"},
 		{"url: https://2130706433/", "a number for a host"},
 		{url + ", method: TRACE", `unknown method "TRACE"`},
 		{url + ", method: 'GET /'", "unknown method"},
-		{url + ", body: broken", "body: line 1: syntax"},
-		{url + ", body: nothing", "no function"},
+		{url + ", body: broken", "config.body: line 1: syntax"},
+		{url + ", body: nothing", "webhook.Options.Body returned no function"},
 		{url + ", headers: {'a b': c}", `the header "a b" has a name`},
 		{url + ", headers: {a: \"b\\nc\"}", `the header "a" has a value`},
 		{url + ", headers: {content-length: '1'}", `"content-length" cannot be configured`},
@@ -114,10 +114,23 @@ func TestConfig_AllErrors(t *testing.T) {
 	text := loadError(t, newHooks(t, webhook.Options{}), loginFile("after",
 		"config: {method: X, body: b, attempts: 0, response: {parse: true}, forward_headers: [Cookie]}"))
 	for _, problem := range []string{"url is missing", "unknown method", "attempts is 0",
-		"response.parse needs Options.Apply", "body needs Options.Body; set it to jsonnet.Body", `"Cookie"`} {
+		"response.parse needs webhook.Options.Apply", "body needs webhook.Options.Body; set it to jsonnet.Body", `"Cookie"`} {
 		require.Contains(t, text, problem)
 	}
 	require.Len(t, strings.Split(text, "\n"), 6, "a line for each")
+}
+
+// TestConfig_PlainPrivate asserts that plain http and a private network are reported at once, and
+// that the port of plain http is not reported.
+func TestConfig_PlainPrivate(t *testing.T) {
+	hooks := newHooks(t, webhook.Options{})
+	text := loadError(t, hooks, loginFile("after", "config: {url: 'http://10.0.0.1:8085/', mode: notify}"))
+	require.Len(t, strings.Split(text, "\n"), 2, text)
+	require.Contains(t, text, "url is plain http")
+	require.Contains(t, text, "url leads to a private or reserved network")
+	text = loadError(t, hooks, loginFile("after", "config: {url: 'http://example.com:8085/', mode: notify}"))
+	require.Len(t, strings.Split(text, "\n"), 1, text)
+	require.Contains(t, text, "url is plain http")
 }
 
 // TestConfig_ErrorPlaces asserts that an error is at the key that is wrong, and else at the hook.
