@@ -276,6 +276,9 @@ func (b *builder) askAll(e *conf.Entry, h Hook) (ok bool) {
 		at := entryPlace(e)
 		if v := e.Config.At(f.Path); v.Node != nil {
 			at = b.at(v)
+			if strings.HasPrefix(v.Value, "file:") { // the hook has read the file and does not know its name
+				f.Problem = spell.Clip(v.Value) + ": " + f.Problem
+			}
 		}
 		f.Position, f.Path, f.Rule = at.pos, at.path, e.Name()+"/"+f.Rule
 		if f.Severity == SeverityError { // reported with all other errors

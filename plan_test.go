@@ -204,6 +204,19 @@ func TestFinder(t *testing.T) {
 		require.Equal(t, "crm/basic", found[0].Rule)
 		require.Equal(t, flowhook.SeverityError, found[0].Severity)
 	})
+	t.Run("file", func(t *testing.T) {
+		dir := t.TempDir()
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "auth.yml"),
+			[]byte(strings.Replace(text, "basic", "'file://type.txt'", 1)), 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "type.txt"), []byte("basic"), 0o600))
+		cfg, err := flowhook.LoadConfig(filepath.Join(dir, "auth.yml"))
+		require.NoError(t, err)
+		found := cfg.Check(withFinder(find))
+		require.Len(t, found, 3)
+		require.Equal(t, "file://type.txt: sends a password", found[2].Problem)
+		require.Equal(t, want[2].Path, found[2].Path)
+		require.Equal(t, want[1].Problem, found[1].Problem, "of a mapping")
+	})
 	t.Run("slow-lock", func(t *testing.T) {
 		opts := withFinder(func(flowhook.Point) []flowhook.Finding { return nil })
 		opts.Hooks["dull"] = func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
