@@ -74,7 +74,7 @@ func (c *courier) Send(ctx context.Context, m flowhook.Message) error {
 	case errors.Is(err, errNoTransaction):
 		return fmt.Errorf("outbox: %w; set flowhook.Options.Outbox", err)
 	case err != nil:
-		return fmt.Errorf("outbox: queueing an email: %w", err)
+		return fmt.Errorf("outbox: queueing an email: %w", unmigrated(err))
 	}
 	return nil
 }

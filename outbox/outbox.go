@@ -85,6 +85,19 @@ func (o Options) rescueAfter() time.Duration { return cmp.Or(o.RescueAfter, 2*ti
 // sendsEmail reports whether an option is set that is only for email.
 func (o Options) sendsEmail() bool { return o.SMTP != "" || o.From != "" || o.HelloHost != "" }
 
+// checkEmail reports which of the options for email is missing.
+func (o Options) checkEmail() error {
+	switch {
+	case o.SMTP == "" && o.From != "":
+		return errors.New("outbox: Options.SMTP is empty, but Options.From is set; set both or neither")
+	case o.SMTP == "":
+		return errors.New("outbox: Options.SMTP is empty, but Options.HelloHost is set; set both or neither")
+	case o.From == "":
+		return errors.New("outbox: Options.From is missing; SMTP needs it")
+	}
+	return nil
+}
+
 // An Outbox stores emails and webhooks until a worker has sent them. [New] makes it. It is safe for
 // concurrent use, and several processes may have one on one database.
 type Outbox struct {
@@ -102,7 +115,10 @@ func New(o Options) (*Outbox, error) {
 	mailer, hooks := &emailWorker{logger: o.logger()}, &webhookWorker{deliver: o.Deliver, logger: o.logger()}
 	queues := map[string]river.QueueConfig{}
 	if o.sendsEmail() {
-		var err error
+		err := o.checkEmail()
+		if err != nil {
+			return nil, err
+		}
 		if mailer.server, err = newServer(o); err != nil {
 			return nil, err
 		}
@@ -175,7 +191,7 @@ func (o *Outbox) Webhooks(ctx context.Context, d webhook.Delivery) error {
 		_, err = o.queue.Insert(ctx, j, nil)
 	}
 	if err != nil {
-		return fmt.Errorf("outbox: queueing a webhook: %w", err)
+		return fmt.Errorf("outbox: queueing a webhook: %w", unmigrated(err))
 	}
 	return nil
 }
@@ -184,7 +200,7 @@ func (o *Outbox) Webhooks(ctx context.Context, d webhook.Delivery) error {
 // flowhook.New, because a webhook whose entry is not loaded yet would be rejected.
 func (o *Outbox) Start(ctx context.Context) error {
 	if err := o.queue.Start(context.WithoutCancel(ctx)); err != nil {
-		return fmt.Errorf("outbox: starting the worker: %w", err)
+		return fmt.Errorf("outbox: starting the worker: %w", unmigrated(err))
 	}
 	return nil
 }

@@ -85,3 +85,31 @@ func TestWebhooks_Hook(t *testing.T) {
 		p.awaitCompleted()
 	})
 }
+
+// TestWebhooks_NoAnswer checks that the log and the dead letters have the words of the hook for a
+// receiver that does not answer, and not those of net/http.
+func TestWebhooks_NoAnswer(t *testing.T) {
+	closed := httptest.NewServer(http.NotFoundHandler())
+	closed.Close()
+	var hooks *webhook.Webhook
+	p := onSQLite(t).process(t, "smtp://127.0.0.1:1", "", func(o *outbox.Options) {
+		o.Deliver = func(ctx context.Context, d webhook.Delivery) error { return hooks.Deliver(ctx, d) }
+	}).migrate()
+	hooks, err := webhook.New(webhook.Options{Outbox: p.outbox.Webhooks, Insecure: true,
+		Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	require.NoError(t, err)
+	config, err := flowhook.ParseConfig(fmt.Appendf(nil, `selfservice: {flows: {login: {after: {hooks: [
+		{hook: web_hook, config: {id: crm, url: "%s/?key=canary", secrets: ["%s"], mode: notify}}]}}}}`,
+		closed.URL, hookSecret))
+	require.NoError(t, err)
+	_, err = flowhook.New(config, flowhook.Options{Hooks: map[string]flowhook.HookFactory{"web_hook": hooks.Factory}})
+	require.NoError(t, err)
+	d := hook(1)
+	d.Hook = "login/after crm"
+	p.queue(d)
+	p.start()
+	p.awaitLog("a webhook could not be sent and will be retried")
+	require.Contains(t, p.log.String(), `error="webhook: connection refused"`)
+	eventually(t, "the error in the queue", func() bool { return strings.Contains(p.rows(), "webhook: connection refused") })
+	p.requireNone("after the attempt", p.log.String(), p.rows())
+}
