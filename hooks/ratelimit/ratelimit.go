@@ -6,12 +6,17 @@
 // nothing. At after, an entry gives the attempts back once the flow is committed. So an attempt
 // that is still running counts as failed, and parallel guesses cannot slip through.
 //
-//   - hook: rate_limit # at before
-//     config:
-//     limits:
-//   - {by: pair, tries: 5, every: 1m}
-//   - {by: account, tries: 50, every: 5m}
-//   - {by: client, tries: 50, every: 10s}
+//	before:
+//	  hooks:
+//	    - hook: rate_limit
+//	      config:
+//	        limits:
+//	          - {by: pair, tries: 5, every: 1m}
+//	          - {by: account, tries: 50, every: 5m}
+//	          - {by: client, tries: 50, every: 10s}
+//	after:
+//	  hooks:
+//	    - hook: rate_limit
 //
 // An allowance holds at most tries attempts. A used one comes back after every: it is a token
 // bucket.

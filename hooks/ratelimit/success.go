@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/flowhook/flowhook"
@@ -37,10 +38,22 @@ func (l *RateLimit) GiveBack(ctx context.Context, x *flowhook.Exchange) error {
 	if len(buckets) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.timeout)
+	limited, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
-	if err := l.limiter.GiveBack(ctx, buckets); err != nil {
-		return fmt.Errorf("ratelimit: the limiter failed, so this attempt counts as failed: %w", err)
+	err := l.limiter.GiveBack(limited, buckets)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if ctx.Err() == nil {
+		err = l.late(limited, err)
+	}
+	return fmt.Errorf("ratelimit: the limiter failed, so this attempt counts as failed: %w", err)
+}
+
+// late returns an error of the limiter, and says so if its time is over. limited has that time.
+func (l *RateLimit) late(limited context.Context, err error) error {
+	if errors.Is(limited.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("the limiter did not answer within %v: %w", l.timeout, err)
+	}
+	return err
 }
