@@ -7,7 +7,7 @@
 //
 // A snippet is a function with the parameter ctx:
 //
-//	function(ctx) { id: ctx.identity.id, flow: ctx.flow.type }
+//	function(ctx) { id: ctx.identity.id, flow: ctx.flow.name }
 //
 // The result is rendered as Kratos renders it: indented JSON with sorted keys and a newline at the
 // end. An error or a failed assertion whose text begins with "cancel" skips the call. As in Kratos,
