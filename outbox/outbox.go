@@ -33,8 +33,9 @@ import (
 // Options are the options of an [Outbox]. They need a database, and SMTP or Deliver.
 type Options struct {
 	// Pool is the database of a pgxstore. With a sqlstore, DB and Dialect are its database and its
-	// dialect: sqlstore.PostgreSQL or sqlstore.SQLite. River does not support MariaDB. The host
-	// closes the database after Stop.
+	// dialect: sqlstore.PostgreSQL or sqlstore.SQLite. River does not support MariaDB. Nothing checks
+	// that it is the database of the store: jobs are inserted by the store's transaction, and a
+	// worker on another database does not find them. The host closes the database after Stop.
 	Pool    *pgxpool.Pool
 	DB      *sql.DB
 	Dialect sqlstore.Dialect
@@ -60,8 +61,9 @@ type Options struct {
 	// webhook.ErrRejected, the webhook becomes a dead letter. After any other error it is retried.
 	// The wait is then at least the After of a webhook.RetryError, or an hour if After is longer.
 	// The text of the error is logged and stored, so it must not contain secrets. Deliver must
-	// return when its context ends. It may be called concurrently, but not before Start. Default: no
-	// webhooks.
+	// return when its context ends. It may be called concurrently, but not before Start. A delivery
+	// does not name its pipeline, so give each pipeline with webhooks an outbox of its own, or let
+	// Deliver find the pipeline by something of yours. Default: no webhooks.
 	Deliver func(ctx context.Context, d webhook.Delivery) error
 
 	// KeepDead is how long dead letters are kept. Default: 7 days.
@@ -197,7 +199,7 @@ func (o *Outbox) Webhooks(ctx context.Context, d webhook.Delivery) error {
 }
 
 // Start starts the worker. It runs until Stop, even after ctx has ended. Call it after
-// flowhook.New, because a webhook whose entry is not loaded yet would be rejected.
+// flowhook.New, because a webhook whose entry is not loaded yet fails, and is retried later.
 func (o *Outbox) Start(ctx context.Context) error {
 	if err := o.queue.Start(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("outbox: starting the worker: %w", unmigrated(err))
