@@ -34,6 +34,8 @@ func answers(status int) act {
 	}
 }
 
+func anyStrategy(flowhook.Strategy) bool { return true }
+
 // recorded returns a pipeline of cfg that r records.
 func recorded(t *testing.T, r *Recorder, cfg *flowhook.Config) *flowhook.Pipeline {
 	t.Helper()
@@ -52,7 +54,7 @@ func statsOf(r *Recorder, p *flowhook.Pipeline) map[string]stats {
 	all := map[string]stats{}
 	for _, hooks := range p.Plan().Points() {
 		for _, h := range hooks {
-			s := r.stats(h)
+			s := r.stats(h, anyStrategy)
 			s.P50, s.P95, s.LastFailure = 0, 0, time.Time{}
 			all[h.Name] = s
 		}
@@ -133,7 +135,7 @@ func TestRecorder_RefusalIsNoFailure(t *testing.T) {
 	outcome, now = flowhook.Refuse(403, "no", ""), failed.Add(time.Hour)
 	run()
 	for _, hooks := range p.Plan().Points() {
-		require.Equal(t, stats{Runs: 2, Refused: 1, Failed: 1, LastFailure: failed, Kind: "error"}, r.stats(hooks[0]))
+		require.Equal(t, stats{Runs: 2, Refused: 1, Failed: 1, LastFailure: failed, Kind: "error"}, r.stats(hooks[0], anyStrategy))
 	}
 }
 
@@ -177,7 +179,7 @@ func TestRecorder_Durations(t *testing.T) {
 		require.Error(t, err)
 	}
 	for _, hooks := range p.Plan().Points() {
-		s := r.stats(hooks[0])
+		s := r.stats(hooks[0], anyStrategy)
 		require.Equal(t, now, s.LastFailure)
 		require.Equal(t, 172*time.Millisecond, s.P50, "the median of 45 to 300")
 		require.Equal(t, 287*time.Millisecond, s.P95)
