@@ -254,3 +254,21 @@ func TestRecorder_Concurrent(t *testing.T) {
 	all.Wait()
 	require.Equal(t, map[string]stats{"hook": {Runs: 160}}, statsOf(r, p))
 }
+
+func TestStatus_Ago(t *testing.T) {
+	s := &status{Now: time.Date(2030, 1, 9, 0, 0, 0, 0, time.UTC)}
+	for d, want := range map[time.Duration]string{
+		-time.Hour: "just now", 59 * time.Second: "just now", time.Minute: "1 minute ago", 59 * time.Minute: "59 minutes ago",
+		time.Hour: "1 hour ago", 47 * time.Hour: "47 hours ago", 50 * time.Hour: "2 days ago",
+	} {
+		require.Equal(t, want, s.Ago(s.Now.Add(-d)))
+	}
+}
+
+func TestShort(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0s", 999: "999ns", 1_234: "1.23µs", 1_234_567: "1.23ms", 1_234_567_890: "1.23s",
+	} {
+		require.Equal(t, want, short(d).String())
+	}
+}

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/conf"
 	"gopkg.in/yaml.v3"
 )
 
@@ -35,6 +37,9 @@ func (v *view) writeText(b *bytes.Buffer, pl *flowhook.Plan, format string, flow
 // writeYAML writes the hooks of a lane as a file.
 func (l *lane) writeYAML(b *bytes.Buffer) error {
 	b.WriteString("# " + strings.Map(printable, l.Title) + "\n")
+	if slices.ContainsFunc(slices.Collect(l.all()), func(h *hook) bool { return strings.Contains(h.Config, conf.Hidden) }) {
+		b.WriteString("# Replace each " + conf.Hidden + ".\n")
+	}
 	flow := mapping()
 	for _, in := range []string{"before", "after", "failed"} {
 		own, wide := mapping(), mapping()
@@ -79,8 +84,8 @@ func (l *lane) writeYAML(b *bytes.Buffer) error {
 func (h *hook) entry() *yaml.Node {
 	e := mapping()
 	put(e, "hook", text(h.Name))
-	if h.info.Point.Phase == flowhook.BeforePersist {
-		put(e, "phase", text("before_persist"))
+	if phase := h.info.Point.Phase; phase == flowhook.BeforePersist || phase == flowhook.After && h.moves() {
+		put(e, "phase", text(string(phase)))
 	}
 	if h.Timeout > 0 {
 		put(e, "timeout", text(h.Timeout.String()))
@@ -90,6 +95,11 @@ func (h *hook) entry() *yaml.Node {
 		put(e, "config", config.Content[0])
 	}
 	return e
+}
+
+// moves reports whether an entry at after may run at another phase if it does not say which.
+func (h *hook) moves() bool {
+	return h.info.Custom || h.info.Target != "" || h.Name == "require_verified_address"
 }
 
 func mapping() *yaml.Node { return &yaml.Node{Kind: yaml.MappingNode} }

@@ -23,7 +23,7 @@ func TestHandler_YAML(t *testing.T) {
       failed: {"#c": {hooks: [{hook: audit}]}, hooks: [{hook: note}]}
 `), opts)
 	lanes := jsonOf(t, p).Lanes
-	require.Len(t, lanes, 10)
+	require.Len(t, lanes, 11)
 	for _, l := range lanes {
 		text := query(t, p, "?format=yaml&lane="+url.QueryEscape(l.Lane))
 		text = strings.Replace(text, "selfservice:", "selfservice:\n  allowed_return_urls: [/app]", 1)
@@ -50,6 +50,7 @@ selfservice:
       after:
         hooks:
           - hook: audit
+            phase: after
 `, query(t, build(t, cfg, options()), "?lane=login&format=yaml"))
 }
 
@@ -156,7 +157,7 @@ func TestHandler_Secrets(t *testing.T) {
 	opts.Hooks["note"] = func(_ flowhook.Point, decode func(any) error) (flowhook.Hook, error) {
 		return idle, decode(&map[string]any{})
 	}
-	const text = `
+	const file = `
 secrets: {session: [CANARY-Zq7v2LhXk9TzR4mWc8NbYp3sJd6FaEuK1o5wVxHiSt0, "${HOOKPAGE_SECRET}"]}
 dsn: postgres://user:CANARY@db/x
 selfservice:
@@ -177,11 +178,11 @@ selfservice:
         hooks: [{hook: redirect, config: {to: "https://www.example.org/a?CANARY#CANARY"}}]
 `
 	path := t.TempDir() + "/auth.yml"
-	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	require.NoError(t, os.WriteFile(path, []byte(file), 0o600))
 	cfg, err := flowhook.LoadConfig(path)
 	require.NoError(t, err)
 	p := build(t, cfg, opts)
-	require.NoError(t, os.WriteFile(path, []byte(strings.ReplaceAll(text, "CANARY", "CANARY-other")), 0o600))
+	require.NoError(t, os.WriteFile(path, []byte(strings.ReplaceAll(file, "CANARY", "CANARY-other")), 0o600))
 	for _, parameters := range []string{"", "?format=json", "?lane=login", "?lane=login&format=yaml",
 		"?lane=login&format=mermaid", "?flow=login&format=mermaid", "?flow=login&format=json"} {
 		body := query(t, p, parameters, hookpage.Options{File: path, Recorder: hookpage.NewRecorder()})
@@ -190,5 +191,5 @@ selfservice:
 	}
 	require.Contains(t, words(get(t, p)), "token: '${HOOKPAGE_SECRET}'", "a reference is as it is written")
 	require.Contains(t, words(get(t, p)), "url: 'https://hooks.example.org/<hidden-value>'")
-	require.Contains(t, query(t, p, "?lane=login&format=yaml"), "token: '${HOOKPAGE_SECRET}'")
+	inOrder(t, query(t, p, "?lane=login&format=yaml"), "# Replace each <hidden-value>.\n", "token: '${HOOKPAGE_SECRET}'")
 }
