@@ -83,6 +83,16 @@ func (p *Pipeline) Check(cfg *Config) []Finding {
 	return checker.check(cfg)
 }
 
+// Preview returns the plan that Reload would make the current one, or the error that it would
+// return. Like Check, it calls the factories of the hooks, and it changes nothing.
+func (p *Pipeline) Preview(cfg *Config) (*Plan, error) {
+	made, problems := p.build(cfg)
+	if err := joined(problems); err != nil {
+		return nil, err
+	}
+	return made, nil
+}
+
 func (p *Pipeline) check(cfg *Config) []Finding {
 	made, problems := p.build(cfg)
 	if len(problems) == 0 {

@@ -160,9 +160,10 @@ type Starter interface {
 	Started()
 }
 
-// A HookFactory returns the hook for one entry of the file. [New], each [Pipeline.Reload] and
-// [Config.Check] call it once for each entry. Hooks that Check makes never run, so a factory must
-// not start goroutines or other work. Keep long-lived state outside the factory.
+// A HookFactory returns the hook for one entry of the file. [New], each [Pipeline.Reload],
+// [Config.Check] and [Pipeline.Preview] call it once for each entry. Hooks that Check and Preview
+// make never run, so a factory must not start goroutines or other work. Keep long-lived state outside
+// the factory.
 //
 // p is the point of the entry. decode decodes the entry's config into v, a pointer to a struct with
 // yaml tags. An unknown key or a wrong type is an error with its position. Without a config, v

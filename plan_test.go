@@ -385,6 +385,69 @@ func TestPlan_MermaidSelectedFlows(t *testing.T) {
 	require.Contains(t, p.Plan().Mermaid(), "registration")
 }
 
+func TestPlan_MermaidLane(t *testing.T) {
+	pl := configured(t, everyPlaceYAML).Plan()
+	for title, at := range map[string]flowhook.Point{
+		"registration by password":           {Flow: flowhook.Registration, Strategy: flowhook.Password},
+		"registration by any other strategy": {Flow: flowhook.Registration, Strategy: flowhook.Code},
+		"login by any other strategy":        {Flow: flowhook.Login},
+	} {
+		drawing := pl.MermaidLane(at.Flow, at.Strategy)
+		require.Equal(t, 1, strings.Count(drawing, " subgraph lane"), title)
+		require.Contains(t, drawing, `(["`+title+`"])`)
+	}
+}
+
+func TestPlan_AllowsReturnTo(t *testing.T) {
+	pl := configured(t, "selfservice: {allowed_return_urls: [/app, 'https://*.example.org/x']}").Plan()
+	for to, want := range map[string]bool{"/app/a": true, "https://a.example.org/x?y": true, "/": false,
+		"https://example.com/x": false, "": false} {
+		require.Equal(t, want, pl.AllowsReturnTo(to), to)
+	}
+}
+
+// Config hides what may be a secret, and shows references as they are written.
+func TestPlan_Config(t *testing.T) {
+	t.Setenv("FLOWHOOK_TEST_TOKEN", flowtest.Canary)
+	p := configured(t, `selfservice: {login: {before: [{hook: canary, config:
+		{token: "${FLOWHOOK_TEST_TOKEN}", api_key: `+flowtest.Canary+`, tries: 5}}]}}`,
+		func(cfg *flowhook.Config, o *flowhook.Options) {
+			o.Hooks = map[string]flowhook.HookFactory{
+				"canary": func(_ flowhook.Point, decode func(any) error) (flowhook.Hook, error) {
+					return flowhook.HookFunc(flowtest.NoOp), decode(&map[string]any{})
+				},
+			}
+		})
+	require.Equal(t, "{token: '${FLOWHOOK_TEST_TOKEN}', api_key: <hidden-value>, tries: 5}", points(p)[0].hooks[0].Config)
+}
+
+func TestPipeline_Preview(t *testing.T) {
+	const running = "selfservice: {login: {after: [{hook: redirect, config: {to: /one}}]}}"
+	p := configured(t, running, func(_ *flowhook.Config, o *flowhook.Options) {
+		o.Strict, o.Secrets = true, []string{flowtest.StrongSecret}
+	})
+	current := p.Plan()
+	pl, err := p.Preview(flowtest.Parse(t, strings.Replace(running, "/one", "/two", 1)))
+	require.NoError(t, err)
+	require.Contains(t, pl.String(), "/two")
+	require.Zero(t, pl.Loaded())
+	for _, bad := range []string{
+		"selfservice: {login: {after: [{hook: nobody}]}}",
+		"selfservice: {login: {after: [{hook: redirect, config: {to: /x}}, {hook: revoke_active_sessions}]}}", // a warning
+	} {
+		pl, err = p.Preview(flowtest.Parse(t, bad))
+		require.Nil(t, pl)
+		require.Equal(t, flowtest.Problems(p.Reload(flowtest.Parse(t, bad))), flowtest.Problems(err))
+		require.NotEmpty(t, flowtest.Problems(err))
+	}
+	require.Same(t, current, p.Plan())
+	at, _ := p.LastReload()
+	_, err = p.Preview(nil)
+	require.NoError(t, err)
+	again, _ := p.LastReload()
+	require.Equal(t, at, again)
+}
+
 func TestPipeline_LastReload(t *testing.T) {
 	now := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 	opts := flowtest.AnyOptions()
@@ -521,13 +584,14 @@ func TestPlan_Points(t *testing.T) {
 			Timeout: 2 * time.Second}}},
 		{after, []flowhook.HookInfo{
 			{Name: "session", Position: line(20, 21), Point: after},
-			{Name: "redirect", Position: line(21, 21), Point: after, Target: "/welcome", Timeout: 90 * time.Second},
+			{Name: "redirect", Position: line(21, 21), Point: after, Target: "/welcome", Timeout: 90 * time.Second,
+				Config: "{to: /welcome}"},
 			{Name: "audit", Position: line(26, 21), Point: after, Custom: true, NeverRuns: true},
 			verifyBehind,
 		}},
 		{flowtest.At(flowhook.Registration, flowhook.Failed, flowhook.Password), []flowhook.HookInfo{audit}},
 		{shut, []flowhook.HookInfo{{Name: "redirect", Position: line(6, 19), Point: shut,
-			Target: "https://www.example.org/closed"}}},
+			Target: "https://www.example.org/closed", Config: "{to: 'https://www.example.org/closed<hidden-value>'}"}}},
 		{saved, []flowhook.HookInfo{{Name: "audit", Position: line(12, 21), Point: saved, Custom: true,
 			NeverRuns: true}}},
 	}

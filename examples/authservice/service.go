@@ -91,8 +91,8 @@ func newService(c config, db *database, courier flowhook.Courier, oidc *provider
 		VerificationURL: c.PublicURL + "/verify",
 		RecoveryURL:     c.PublicURL + "/recovery/new",
 		// In settings, a redirect comes after show_verification_ui: it is for when no email was
-		// sent.
-		Accept:  []string{"email-sent-first"},
+		// sent. The handler sets x.Session, so that a new password keeps this browser signed in.
+		Accept:  []string{"email-sent-first", "signs-out"},
 		Wrap:    s.wrapHook,
 		Logger:  log,
 		Now:     func() time.Time { return s.now() },
