@@ -73,10 +73,13 @@ func (p *Pipeline) build(cfg *Config) (*Plan, []*ConfigError) {
 	for i := range b.file.Entries {
 		b.entry(&b.file.Entries[i])
 	}
+	for _, rule := range b.file.Accepted {
+		b.checkRule(b.at(rule), rule.Value)
+	}
 	slices.SortStableFunc(b.problems, func(x, y *ConfigError) int {
 		return cmp.Or(cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column))
 	})
-	for _, a := range cfg.added {
+	for _, a := range b.additions {
 		b.added(a)
 	}
 	b.checkOptions()
@@ -94,6 +97,7 @@ type builder struct {
 	pipeline   *Pipeline
 	name       string // of the file
 	file       *conf.File
+	additions  []added // the calls of Config.Add
 	flows      []Flow
 	strategies []Strategy // without FlowWide
 	serving    []Point    // Options.Serves; nil, for everything, if it is empty or has an error
@@ -118,6 +122,7 @@ func newBuilder(p *Pipeline, cfg *Config) *builder {
 		Options:    p.options,
 		pipeline:   p,
 		name:       cfg.file,
+		additions:  cfg.added,
 		flows:      union(builtinFlows, p.options.Flows),
 		strategies: union(builtinStrategies, p.options.Strategies),
 		hooks:      map[*conf.Entry]Hook{},

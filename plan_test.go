@@ -182,6 +182,21 @@ func TestFinder(t *testing.T) {
 		_, err = flowhook.New(flowtest.Parse(t, text), opts)
 		require.ErrorContains(t, err, `Options.Accept[0]: unknown rule "crm2/basic"`)
 	})
+	t.Run("accepted by the file", func(t *testing.T) {
+		accept := func(rule string) string {
+			return text + "\nflowhook: {accept: [{rule: " + rule + ", reason: intended}]}"
+		}
+		p, err := flowhook.New(flowtest.Parse(t, accept("crm/basic")), withFinder(find))
+		require.NoError(t, err)
+		require.Equal(t, want[:2], p.Plan().Findings())
+		for _, hooks := range p.Plan().Points() {
+			require.Equal(t, want[:2], hooks[0].Findings)
+		}
+		found := flowtest.Parse(t, accept("crm/not_reported_now")).Check(withFinder(find))
+		require.Equal(t, []string{"crm/basic", "crm/late", "crm/slow", "unused-accept"}, flowtest.RulesOf(found))
+		_, err = flowhook.New(flowtest.Parse(t, accept("crm2/basic")), withFinder(find))
+		require.ErrorContains(t, err, `2:28: flowhook.accept[0].rule: unknown rule "crm2/basic"`)
+	})
 	t.Run("strict", func(t *testing.T) {
 		opts := withFinder(find)
 		opts.Strict = true
@@ -238,6 +253,10 @@ func TestFinder(t *testing.T) {
 		require.Len(t, found, 2)
 		require.Equal(t, "own/slow", found[0].Rule)
 		require.NotZero(t, found[0].Line)
+
+		cfg = flowtest.Parse(t, "flowhook: {accept: [{rule: own/basic, reason: intended}]}")
+		cfg.Add(flowtest.LoginGate, "own", finder{find})
+		require.Equal(t, []string{"own/late", "own/slow"}, flowtest.RulesOf(cfg.Check(withFinder(nil))))
 	})
 	for name, bad := range map[string]flowhook.Finding{
 		"no_rule":    {Problem: "waits"},

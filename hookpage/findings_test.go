@@ -75,3 +75,14 @@ selfservice:
 		inOrder(t, text, "audit never runs", "never-runs : see registration by password")
 	}
 }
+
+func TestFindings_AcceptedByFile(t *testing.T) {
+	page := get(t, build(t, parse(t, `
+flowhook: {accept: [{rule: never-runs, reason: the redirect comes and goes}, {rule: closed, reason: none}]}
+selfservice:
+  login: {after: [{hook: redirect, config: {to: /home}}, {hook: audit}]}
+`), options()))
+	require.NotContains(t, page, "always answers before")
+	top, _, _ := strings.Cut(page, ">How to read this<")
+	inOrder(t, words(top), "Findings 0 warnings and 1 note", "note unused-accept", "Fix: remove the entry", "at 2:85")
+}

@@ -52,6 +52,7 @@ var rules = []rule{
 	{"cookie-domain", Warning, cookieDomain},
 	{"cookie-prefix", Warning, cookiePrefix},
 	{"cookie-scope", Warning, cookieScope},
+	{"unused-accept", Note, unusedAccept}, // the last, because it looks at the findings of the others
 }
 
 // Rules are the names of all rules, sorted.
@@ -73,7 +74,7 @@ func (c *Config) Findings() []*Finding {
 		if strings.HasPrefix(rule.name, "kratos-") && !c.File.Kratos {
 			continue
 		}
-		r := report{rule: rule}
+		r := report{rule: rule, before: found}
 		rule.find(c, &r)
 		found = append(found, r.found...)
 	}
@@ -83,8 +84,9 @@ func (c *Config) Findings() []*Finding {
 // A report collects the findings of one rule. Its methods return the new finding, so that the rule
 // can change its severity or its position.
 type report struct {
-	rule  rule
-	found []*Finding
+	rule   rule
+	found  []*Finding
+	before []*Finding // of the rules before it
 }
 
 // hook reports a finding at the name of a hook.

@@ -90,6 +90,8 @@ var settings = []setting{
 				l.file.Enabled = append(l.file.Enabled, Flag{v.flow, on, v.Value})
 			}
 		}},
+	{path: "flowhook.accept", // read by accept
+		at: func(f *File) *Value { return &f.AcceptAt }},
 	{path: "selfservice.methods", kratos: true},
 	{path: "selfservice.strategies", kratos: true},
 }
