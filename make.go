@@ -119,9 +119,7 @@ func (b *builder) served(e *conf.Entry) bool {
 // factory decides for itself.
 func (b *builder) allowed(e *conf.Entry, kind *builtin) bool {
 	p := pointOf(e)
-	hosts := !slices.Contains(builtinFlows, p.Flow)
-	inPhase := p.Phase == kind.phase || kind.late && p.Phase == After
-	if kind.phase == "" || inPhase && (hosts || slices.Contains(kind.flows, p.Flow)) {
+	if kind.allowedAt(p.Flow, p.Phase) {
 		return true
 	}
 	flows := strings.Join(names(kind.flows), ", ")

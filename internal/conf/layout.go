@@ -67,6 +67,7 @@ type layout struct {
 	reader
 	flows, strategies []string
 	found             map[string][]found // by path in [settings]
+	hasURLs           bool               // there is a section urls
 	file              File
 }
 
