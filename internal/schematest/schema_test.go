@@ -235,7 +235,9 @@ func misspellings(word string) (all []string) {
 	return append(all, word+"x", word+"s", word+"_")
 }
 
-func isASCII(s string) bool { return !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII }) }
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
+}
 
 // At the top level and in urls, unknown keys are allowed unless they look like known ones. The
 // schema knows the looks of ASCII only.
