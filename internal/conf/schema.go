@@ -31,6 +31,7 @@ type object = map[string]any
 
 // JSON Schemas of values.
 var (
+	schemaIgnored    = object{"description": "A key of Kratos. Ignored."}
 	schemaText       = object{"type": "string"}
 	schemaFlag       = object{"type": "boolean"}
 	schemaLinkOrCode = object{"enum": []string{"link", "code"}}
@@ -159,14 +160,14 @@ func (s *schemaWriter) section(path string) object {
 // leaf returns the schema of the setting at a path.
 func (s *schemaWriter) leaf(path string) object {
 	for _, row := range settings {
-		if row.path == path {
+		if row.path == path && row.doc != "" {
 			return described(row.doc, row.is)
 		}
 		if slices.Contains(row.older, path) {
 			return described(row.doc+" Overruled by "+row.path+".", row.is)
 		}
 	}
-	return object{}
+	return schemaIgnored
 }
 
 // leaves returns the schemas of the settings that are right below some paths.

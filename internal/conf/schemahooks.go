@@ -21,7 +21,7 @@ func (s *schemaWriter) selfservice() object {
 		for _, name := range kratosPages {
 			page := s.leaves(flowPath, "selfservice.flows."+name)
 			for key := range page {
-				page[key] = object{} // not read
+				page[key] = schemaIgnored
 			}
 			keys[name] = mapping("Has no hooks.", page)
 		}
