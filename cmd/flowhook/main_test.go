@@ -42,6 +42,9 @@ flowhook:
 	"gate.yml": `selfservice:
   login: {after: [{hook: web_hook, config: {url: "https://a.example", can_interrupt: true}}]}
 `,
+	"notify.yml": `selfservice:
+  login: {after: [{hook: web_hook}, {hook: rate_limit}, {hook: audit}, {hook: revoke_active_sessions}]}
+`,
 	"bare.yml": `selfservice:
   registration: {after: {oidc: [{hook: session}, {hook: verify}]}}
   settings: {after: [{hook: notify_previous_addresses}]}
@@ -123,6 +126,10 @@ func TestCheck(t *testing.T) {
 		{args: "-hooks audit -flows invite -strategies magic own.yml", code: 1, stdout: "own.yml:4:71: note: " +
 			"unused-accept: no finding has this rule, so the entry can only hide a new one; remove the entry\n"},
 		{args: "-hooks web_hook gate.yml"},
+		{args: "-hooks web_hook,rate_limit,audit notify.yml", code: 1, stdout: "notify.yml:2:65: warning: slow-lock: hook " +
+			"\"audit\" runs in the transaction before \"revoke_active_sessions\", with the identity locked: until it " +
+			"returns, all other changes for this user wait; do slow work, such as a call to another service, at phase: " +
+			"before_persist or in AfterCommit\n"},
 		{args: "strategy.yml", code: 1, stdout: "strategy.yml:1:49: note: strategy-only: revoke_active_sessions runs " +
 			"only at a login by password: a login by any other strategy, such as a second factor (totp), leaves the " +
 			"user's other sessions alive; add it to the flow-wide list, or list the strategies that you serve in " +
