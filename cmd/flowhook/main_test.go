@@ -126,7 +126,7 @@ func TestCheck(t *testing.T) {
 		{args: "-hooks audit -flows invite -strategies magic own.yml", code: 1, stdout: "own.yml:4:71: note: " +
 			"unused-accept: no finding has this rule, so the entry can only hide a new one; remove the entry\n"},
 		{args: "-hooks web_hook gate.yml"},
-		{args: "-hooks web_hook,rate_limit,audit notify.yml", code: 1, stdout: "notify.yml:2:65: warning: slow-lock: hook " +
+		{args: "-hooks web_hook,rate_limit,audit notify.yml", code: 1, stdout: "notify.yml:2:64: warning: slow-lock: hook " +
 			"\"audit\" runs in the transaction before \"revoke_active_sessions\", with the identity locked: until it " +
 			"returns, all other changes for this user wait; do slow work, such as a call to another service, at phase: " +
 			"before_persist or in AfterCommit\n"},
