@@ -245,20 +245,19 @@ type exchangeKey struct{}
 // reads of the session with that request's context do not know that the exchange is in a
 // transaction.
 func NewContext(ctx context.Context, x *Exchange) context.Context {
-	return context.WithValue(ctx, exchangeKey{}, x)
+	return &exchangeContext{ctx, x}
 }
 
-// An exchangeContext is the context of a request with the exchange that it carries and the guard of
-// its writer, in one allocation.
+// An exchangeContext is a context that carries an exchange. It is smaller than that of
+// context.WithValue, and quicker to make.
 type exchangeContext struct {
 	context.Context
-	exchange Exchange
-	guard    stage.Guard
+	exchange *Exchange
 }
 
 func (c *exchangeContext) Value(key any) any {
 	if key == (exchangeKey{}) {
-		return &c.exchange
+		return c.exchange
 	}
 	return c.Context.Value(key)
 }

@@ -45,9 +45,14 @@ func (p *Pipeline) Middleware(flow Flow) func(http.Handler) http.Handler {
 			outermost := !ok || x.run.guard == nil
 			switch {
 			case !ok:
-				c := &exchangeContext{Context: ctx}
-				x, ctx = &c.exchange, c
-				x.run.guard = &c.guard
+				c := &struct { // in one allocation
+					exchangeContext
+					exchange Exchange
+					guard    stage.Guard
+				}{}
+				x = &c.exchange
+				c.exchangeContext = exchangeContext{ctx, x}
+				ctx, x.run.guard = &c.exchangeContext, &c.guard
 			case outermost && !x.run.busy:
 				x.run.guard = new(stage.Guard)
 			}

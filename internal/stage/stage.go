@@ -29,7 +29,7 @@ var (
 // map is not; it belongs to the hook. Everything that hooks must not call is a function of this
 // package, not a method.
 type Stage struct {
-	open    atomic.Bool         // between Begin and Close
+	closed  atomic.Bool
 	touched atomic.Bool         // a method was called, so a hook may keep a reference to this stage
 	real    http.ResponseWriter // nil if there is no client
 
@@ -110,23 +110,20 @@ func (s *Stage) given() *answer {
 }
 
 // takes reports whether the stage is open. Each method calls it first, with the mutex locked. It
-// sets touched before it reads open, and Close does the reverse. So either the write is rejected or
-// Close waits for it.
+// sets touched before it reads closed, and Close does the reverse. So either the write is rejected
+// or Close waits for it.
 func (s *Stage) takes() bool {
 	s.touched.Store(true)
-	return s.open.Load()
+	return !s.closed.Load()
 }
 
-// Begin opens the stage in front of w, which may be nil.
-func Begin(s *Stage, w http.ResponseWriter) {
-	s.real = w
-	s.open.Store(true)
-}
+// Begin puts a new stage in front of w, which may be nil.
+func Begin(s *Stage, w http.ResponseWriter) { s.real = w }
 
 // Close closes the stage. It waits for a write in progress; later writes have no effect. The stage
 // copies the header, because a hook may still change its map.
 func Close(s *Stage) {
-	s.open.Store(false)
+	s.closed.Store(true)
 	if s.touched.Load() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -177,7 +174,7 @@ func Discard(s *Stage) {
 // Closed reports whether w is the stage of a run that has ended.
 func Closed(w http.ResponseWriter) bool {
 	s, ok := w.(*Stage)
-	return ok && !s.open.Load()
+	return ok && s.closed.Load()
 }
 
 // Release writes the header and the answer to the real writer. Call it after Close. An error means

@@ -63,7 +63,7 @@ func (s *Store) ReplaceSession(ctx context.Context, old []string, v flowhook.Ses
 			return err
 		}
 		for _, id := range old {
-			write(&t.sessions, id, nil)
+			s.sessions.write(t, &t.sessions, id, nil)
 		}
 		return nil
 	})
@@ -76,7 +76,7 @@ func (s *Store) createSession(t *tx, v *flowhook.Session) error {
 	if s.sessions.get(t.sessions, v.ID) != nil || !s.sessions.claim(t, v.ID) {
 		return errors.New("memstore: there is a session with this ID")
 	}
-	write(&t.sessions, v.ID, (*session)(v))
+	s.sessions.write(t, &t.sessions, v.ID, (*session)(v))
 	return nil
 }
 
@@ -105,7 +105,7 @@ func (s *Store) FindSession(ctx context.Context, id string) (flowhook.Session, e
 // DeleteSession implements [flowhook.SessionStore].
 func (s *Store) DeleteSession(ctx context.Context, id string) error {
 	return s.write(ctx, func(t *tx) error {
-		write(&t.sessions, id, nil)
+		s.sessions.write(t, &t.sessions, id, nil)
 		return nil
 	})
 }
@@ -120,7 +120,7 @@ func (s *Store) DeleteSessions(ctx context.Context, identityID, exceptID string)
 		}
 		for id := range s.sessions.of(t.sessions, owner{identity: identityID}) {
 			if id != exceptID {
-				write(&t.sessions, id, nil)
+				s.sessions.write(t, &t.sessions, id, nil)
 			}
 		}
 		return nil
@@ -147,7 +147,7 @@ func (s *Store) CreateToken(ctx context.Context, v flowhook.Token, notSince time
 				return nil
 			}
 		}
-		write(&t.tokens, hash, fresh)
+		s.tokens.write(t, &t.tokens, hash, fresh)
 		created = true
 		return nil
 	})
@@ -167,7 +167,7 @@ func (s *Store) ConsumeToken(ctx context.Context, p flowhook.Purpose, hash []byt
 		case !s.tokens.claim(t, string(hash)):
 			return flowhook.ErrNotFound
 		}
-		write(&t.tokens, string(hash), &token{Token: v.Token, used: true})
+		s.tokens.write(t, &t.tokens, string(hash), &token{Token: v.Token, used: true})
 		found = v.Token
 		found.Hash, found.Data = bytes.Clone(v.Hash), bytes.Clone(v.Data)
 		return nil
@@ -209,13 +209,14 @@ func (s *Store) CountAttempt(
 func (s *Store) DeleteToken(ctx context.Context, hash []byte) error {
 	return s.write(ctx, func(t *tx) error {
 		if s.tokens.get(t.tokens, string(hash)) != nil && s.tokens.claim(t, string(hash)) {
-			write(&t.tokens, string(hash), nil)
+			s.tokens.write(t, &t.tokens, string(hash), nil)
 		}
 		return nil
 	})
 }
 
-// write runs op in the transaction of ctx, or else in one that is committed at once.
+// write runs op in the transaction of ctx, or else in atOnce. op returns an error only if it has
+// written nothing.
 func (s *Store) write(ctx context.Context, op func(t *tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -229,12 +230,10 @@ func (s *Store) write(ctx context.Context, op func(t *tx) error) error {
 		}
 		return op(t)
 	}
-	t = &tx{atOnce: true}
-	defer s.discard(t)
-	if err := op(t); err != nil {
+	if err := op(atOnce); err != nil {
 		return err
 	}
-	s.apply(t)
+	s.drop()
 	return nil
 }
 

@@ -240,6 +240,21 @@ func TestFindSession_Allocations(t *testing.T) {
 	}))
 }
 
+// A session that replaces another one takes a copy of it and a row.
+func TestReplaceSession_Allocations(t *testing.T) {
+	ctx, s := t.Context(), memstore.New()
+	ids := []string{"a", "b"}
+	require.NoError(t, s.CreateSession(ctx, session(ids[0], "user", start, time.Hour)))
+	require.LessOrEqual(t, testing.AllocsPerRun(100, func() {
+		if err := s.ReplaceSession(ctx, ids[:1], session(ids[1], "user", start, time.Hour)); err != nil {
+			t.Error(err)
+		}
+		ids[0], ids[1] = ids[1], ids[0]
+	}), 2.0)
+	sessions, _, _, _ := s.Size()
+	require.Equal(t, 1, sessions)
+}
+
 func BenchmarkFindSession(b *testing.B) {
 	ctx, s := b.Context(), memstore.New()
 	require.NoError(b, s.CreateSession(ctx, session("a", "user", start, time.Hour)))

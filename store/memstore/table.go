@@ -108,7 +108,7 @@ func (t *table[V]) claim(by *tx, key string) bool {
 	if c := t.claimed[key]; c != nil {
 		return c == by
 	}
-	if !by.atOnce {
+	if by != atOnce {
 		t.claimed[key] = by
 	}
 	return true
@@ -120,13 +120,24 @@ func (t *table[V]) release(by *tx, key string) {
 	}
 }
 
+// write records an item in own, which is what the transaction by has written, or nil to delete one.
+func (t *table[V]) write(by *tx, own *map[string]*V, key string, v *V) {
+	if by == atOnce {
+		t.set(key, v)
+		return
+	}
+	if *own == nil {
+		*own = make(map[string]*V)
+	}
+	(*own)[key] = v
+}
+
 // apply commits what a transaction wrote. It adds new items first, so that an owner whose only item
 // is replaced stays an owner.
 func (t *table[V]) apply(own map[string]*V) {
 	for key, v := range own {
 		if v != nil {
-			t.remove(key)
-			t.add(key, v)
+			t.set(key, v)
 		}
 	}
 	for key, v := range own {
@@ -136,7 +147,12 @@ func (t *table[V]) apply(own map[string]*V) {
 	}
 }
 
-func (t *table[V]) add(key string, v *V) {
+// set replaces the item with a key, or removes it if v is nil.
+func (t *table[V]) set(key string, v *V) {
+	t.remove(key)
+	if v == nil {
+		return
+	}
 	r := &row[V]{key: key, value: v}
 	t.rows[key] = r
 	o := (*v).owner()

@@ -19,7 +19,6 @@ type tx struct {
 	joined   int   // running calls of Transaction that joined it
 	failed   error // why one of them failed; then nothing may be committed
 	ended    bool
-	atOnce   bool // a single call, which commits before anyone else can read
 
 	holds []*lock  // guarded by locks.mu, as are the next three
 	one   [1]*lock // room for the first, because most hold one
@@ -27,13 +26,9 @@ type tx struct {
 	over  bool     // its locks are released, and it may not acquire others
 }
 
-// write records an item, or nil to delete one.
-func write[V any](own *map[string]*V, key string, v *V) {
-	if *own == nil {
-		*own = make(map[string]*V)
-	}
-	(*own)[key] = v
-}
+// atOnce stands for the transaction of a single call, which commits each write at once. It never
+// changes.
+var atOnce = new(tx)
 
 // A txKey belongs to a store, so that the transactions of two stores in one context do not mix.
 type txKey struct{ store *Store }
@@ -116,6 +111,11 @@ func (s *Store) commit(ctx context.Context, t *tx) error {
 func (s *Store) apply(t *tx) {
 	s.sessions.apply(t.sessions)
 	s.tokens.apply(t.tokens)
+	s.drop()
+}
+
+// drop removes what has expired.
+func (s *Store) drop() {
 	s.sessions.drop(s.sessions.now)
 	s.tokens.drop(s.tokens.now.Add(-s.interval))
 	s.attempts.drop(s.tokens.now.Add(-s.interval))
