@@ -33,7 +33,8 @@ func program(dir string, pairs ...string) (*process, error) {
 	}
 	p := &process{Cmd: exec.Command(program), log: &lockedBuffer{}}
 	p.Dir, p.Stderr = dir, p.log
-	p.Env = append(os.Environ(), "AUTHSERVICE_TEST_PROCESS=1", "ADDR=127.0.0.1:0")
+	p.Env = append(os.Environ(), "FLOWHOOK_TEST_PROCESS=1", "ADDR=127.0.0.1:0",
+		"ADMIN_LISTEN=127.0.0.1:0")
 	p.Env = append(p.Env, pairs...)
 	return p, nil
 }
@@ -90,7 +91,7 @@ func TestProcess_ConcurrentStart(t *testing.T) {
 		for i, p := range processes {
 			require.NoError(t, errs[i])
 			require.NotEmpty(t, p.url)
-			status, body := get(t, p.url+"/healthz")
+			status, body := get(t, p.url+"/readyz")
 			require.Equal(t, http.StatusOK, status)
 			require.Equal(t, "ok\n", body)
 		}
