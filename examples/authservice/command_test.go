@@ -233,6 +233,9 @@ func TestServe_EmptyDirectory(t *testing.T) {
 	status, body := get(t, p.url+"/login")
 	require.Equal(t, http.StatusOK, status)
 	require.Contains(t, body, "Sign in")
+	status, body = get(t, p.url+debugPath)
+	require.Equal(t, http.StatusOK, status)
+	require.Contains(t, body, "new_device")
 	require.Contains(t, p.started(t), `auth_config="built in"`)
 	require.NoError(t, p.Process.Signal(syscall.SIGHUP))
 	require.Eventually(t, func() bool { return len(p.log.lines("level=WARN", "set AUTH_CONFIG to a file")) == 1 },

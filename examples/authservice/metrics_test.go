@@ -3,6 +3,7 @@ package main
 import (
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"path/filepath"
 	"regexp"
@@ -78,6 +79,21 @@ func TestMetrics(t *testing.T) {
 		status, _ = get(t, p.admin(t)+path)
 		require.Equal(t, http.StatusNotFound, status, path)
 	}
+}
+
+// TestMetrics_Queue checks that an email that cannot be sent shows.
+func TestMetrics_Queue(t *testing.T) {
+	onEach(t, func(t *testing.T, database string) {
+		s := newSite(t, database, "SMTP_URL", "smtp://127.0.0.1:1")
+		admin := httptest.NewServer(s.service.adminHandler())
+		defer admin.Close()
+		s.browser().open("/register").press("Register", "name", "Alice", "email", email, "password", password)
+		require.Eventually(t, func() bool {
+			_, text := get(t, admin.URL+"/metrics")
+			return strings.Contains(text, "\nauthservice_queue_emails{state=\"retryable\"} 1\n")
+		}, 20*time.Second, 20*time.Millisecond)
+		require.Empty(t, s.log.lines("counting the emails"))
+	})
 }
 
 // TestMetrics_Method checks that clients cannot make series.

@@ -45,22 +45,27 @@ func startProcess(dir string, pairs ...string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
+	return p, p.begin()
+}
+
+// begin starts p and waits until it has printed its URL.
+func (p *process) begin() error {
 	out, err := p.StdoutPipe()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := p.Start(); err != nil {
-		return nil, err
+		return err
 	}
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		if after, ok := strings.CutPrefix(lines.Text(), "authservice listens on "); ok {
 			p.url = after
 			go io.Copy(io.Discard, out)
-			return p, nil
+			return nil
 		}
 	}
-	return p, fmt.Errorf("the process ended before it listened: %w\n%s", p.Wait(), p.log)
+	return fmt.Errorf("the process ended before it listened: %w\n%s", p.Wait(), p.log)
 }
 
 // TestProcess_ConcurrentStart starts several processes at once on a new database and checks that

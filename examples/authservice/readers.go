@@ -105,9 +105,13 @@ func readProxies(c *config, value string) error {
 // readSMTP reads SMTP_URL. Its errors do not show the URL, which may contain a password.
 func readSMTP(c *config, value string) error {
 	u, err := url.Parse(value)
-	if err != nil || u.Scheme != "smtp" && u.Scheme != "smtps" || u.Hostname() == "" || u.Path != "" && u.Path != "/" {
+	if err != nil || u.Scheme != "smtp" && u.Scheme != "smtps" || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" ||
+		u.RawQuery != "" || u.Fragment != "" {
 		return errors.New("must be smtp:// or smtps://, followed by a host; the characters @ : / ? # and % of a " +
 			"password must be escaped, such as %40 for @")
+	}
+	if _, ok := u.User.Password(); u.User != nil && (!ok || u.User.Username() == "") {
+		return errors.New("must have a user and a password, or neither")
 	}
 	c.SMTP = value
 	return nil

@@ -82,6 +82,9 @@ func newService(c config, db *database, courier flowhook.Courier, oidc *provider
 	if s.metrics, err = newMetrics(); err != nil {
 		return nil, err
 	}
+	if err := s.watchQueue(); err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
 	hooks, err := c.loadHooks()
 	if err != nil {
 		return nil, fmt.Errorf("AUTH_CONFIG: %w", err)
