@@ -23,9 +23,9 @@ type app struct {
 	closers []func() error
 }
 
-// open opens everything and migrates the tables, after it has checked auth.yml: a service that cannot
-// start does not change the database. It returns an error if the database ignores the locks that
-// flowhook needs.
+// open opens everything and migrates the tables, after it has checked auth.yml: a service that
+// cannot start does not change the database. It returns an error if the database ignores the locks
+// that flowhook needs.
 func open(ctx context.Context, c config, log *slog.Logger) (a *app, err error) {
 	a = &app{}
 	defer func() {

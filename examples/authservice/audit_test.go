@@ -122,9 +122,9 @@ func TestAuditCommand_NoDatabase(t *testing.T) {
 	require.Empty(t, left)
 }
 
-// TestAudit_AddressChange checks that a takeover by a change of the address shows to an operator who
-// asks with the old address, with the new one or with the ID. An attempt of the owner to sign in with
-// the old address belongs to it, and an account that has nothing to do with it does not.
+// TestAudit_AddressChange checks that a takeover by a change of the address shows to an operator
+// who asks with the old address, with the new one or with the ID. An attempt of the owner to sign
+// in with the old address belongs to it, and an account that has nothing to do with it does not.
 func TestAudit_AddressChange(t *testing.T) {
 	onEach(t, func(t *testing.T, database string) {
 		s := newGuarded(t, database)

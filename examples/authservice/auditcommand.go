@@ -35,10 +35,10 @@ func auditCommand(ctx context.Context, getenv func(string) string, who string, o
 	return printAudit(ctx, c, who, out)
 }
 
-// auditQuery selects the newest rows about users, oldest first. The users are the one with the ID $3,
-// the one whose address is $2 now, and all about whom there is a row with the address $1, so that a
-// change of the address hides nothing. The rows are those of the users, under any address, and those
-// of nobody under an address that one of them had.
+// auditQuery selects the newest rows about users, oldest first. The users are the one with the ID
+// $3, the one whose address is $2 now, and all about whom there is a row with the address $1, so
+// that a change of the address hides nothing. The rows are those of the users, under any address,
+// and those of nobody under an address that one of them had.
 const auditQuery = `WITH users_asked AS (
 	SELECT CAST($3 AS TEXT) AS id
 	UNION SELECT id FROM users WHERE email_key = $2
@@ -56,8 +56,8 @@ SELECT at, point, outcome, user_id, account, address, client FROM (
 ) AS newest ORDER BY id`
 
 // printAudit prints the audit rows about a user: when, what, with which outcome, under which email
-// address, and from where. The user is given by the ID or by any address that the user ever had. The
-// log has no addresses, so those that are neither asked for nor in use now are numbered.
+// address, and from where. The user is given by the ID or by any address that the user ever had.
+// The log has no addresses, so those that are neither asked for nor in use now are numbered.
 func printAudit(ctx context.Context, c config, who string, out io.Writer) (err error) {
 	email, isEmail := normalizeEmail(who)
 	if !isEmail && !userID.MatchString(who) {

@@ -68,7 +68,7 @@ func check(ctx context.Context, getenv func(string) string, environ []string, ou
 	case k.errors > 0:
 		return exitErrors
 	case k.warnings > 0:
-		return exitWarnings
+		return exitFailure
 	}
 	return exitOK
 }
@@ -90,8 +90,8 @@ func (k *checker) warn(text string) {
 	fmt.Fprintln(k.out, "warning  "+text)
 }
 
-// unreachable returns an error about the variable that names a server which did not answer, or nil if err
-// is nil.
+// unreachable returns an error about the variable that names a server which did not answer, or nil
+// if err is nil.
 func unreachable(name string, err error) error {
 	if err == nil {
 		return nil

@@ -201,7 +201,8 @@ func TestCheck_Running(t *testing.T) {
 	})
 }
 
-// fakeMailServer returns the address of a mail server with this greeting, which knows EHLO and QUIT.
+// fakeMailServer returns the address of a mail server with this greeting, which knows EHLO and
+// QUIT.
 func fakeMailServer(t *testing.T, greeting string) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// addHealth adds the health checks. They are served under any host, because a load balancer uses the
-// IP address.
+// addHealth adds the health checks. They are served under any host, because a load balancer uses
+// the IP address.
 func (s *service) addHealth(mux *http.ServeMux) {
 	mux.HandleFunc("GET /livez", livez)
 	mux.HandleFunc("GET /readyz", s.readyz)

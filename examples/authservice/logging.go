@@ -10,9 +10,18 @@ import (
 func newLogger(out io.Writer, format string, level slog.Level) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level}
 	if format == "json" {
+		o.ReplaceAttr = inSeconds
 		return slog.New(requestHandler{slog.NewJSONHandler(out, o)})
 	}
 	return slog.New(requestHandler{slog.NewTextHandler(out, o)})
+}
+
+// inSeconds makes a number of seconds of a duration, which JSON would show in nanoseconds.
+func inSeconds(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.Float64Value(a.Value.Duration().Seconds())
+	}
+	return a
 }
 
 // A requestHandler adds the ID of the request to each record that is logged with its context.

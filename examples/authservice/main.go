@@ -29,11 +29,11 @@ func main() {
 	os.Exit(command(ctx, os.Args[1:], hangups))
 }
 
-// The exit codes. A wrong command line is exitErrors, too.
+// The exit codes, as --help explains them.
 const (
-	exitOK       = 0
-	exitWarnings = 1 // of check; failures of the other commands
-	exitErrors   = 2
+	exitOK      = 0
+	exitFailure = 1 // of check: only warnings
+	exitErrors  = 2 // of check, or in the command line
 )
 
 // command runs the command in args, and returns the exit code.
@@ -56,7 +56,7 @@ func command(ctx context.Context, args []string, hangups <-chan os.Signal) int {
 	case len(args) == 2 && name == "audit":
 		if err := auditCommand(ctx, os.Getenv, args[1], os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, "authservice: audit:", err)
-			return exitWarnings
+			return exitFailure
 		}
 		return exitOK
 	case name == "audit":
@@ -83,7 +83,7 @@ func serveCommand(ctx context.Context, hangups <-chan os.Signal) int {
 	}
 	if err != nil {
 		reportErrors(log, c.LogFormat, err)
-		return exitWarnings
+		return exitFailure
 	}
 	return exitOK
 }

@@ -33,7 +33,8 @@ func newMetrics() (*metrics, error) {
 	m := &metrics{registry: prometheus.NewRegistry()}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewBuildInfoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	reader, err := exporter.New(exporter.WithRegisterer(m.registry), exporter.WithoutScopeInfo())
+	reader, err := exporter.New(exporter.WithRegisterer(m.registry), exporter.WithoutScopeInfo(),
+		exporter.WithoutTargetInfo())
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
@@ -66,8 +67,8 @@ func (m *metrics) request(r *http.Request, route string, status int, took time.D
 		label.Int("http.response.status_code", status)))
 }
 
-// watchQueue adds how many emails are in the queue, by their state: River's, such as retryable after
-// a failed attempt, and discarded for those that were given up. Each scrape is one query.
+// watchQueue adds how many emails are in the queue, by their state: River's, such as retryable
+// after a failed attempt, and discarded for those that were given up. Each scrape is one query.
 func (s *service) watchQueue() error {
 	count := func(ctx context.Context, o metric.Int64Observer) error {
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)

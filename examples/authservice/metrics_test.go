@@ -133,8 +133,8 @@ func TestAdmin_Default(t *testing.T) {
 	require.True(t, net.ParseIP(host).IsLoopback())
 }
 
-// TestHealth_Stopping checks that readyz fails after SIGTERM while the service still serves, and that
-// the admin listener says so, too. A second signal ends the process.
+// TestHealth_Stopping checks that readyz fails after SIGTERM while the service still serves, and
+// that the admin listener says so, too. A second signal ends the process.
 func TestHealth_Stopping(t *testing.T) {
 	p, err := startProcess(t.TempDir(), "SHUTDOWN_DELAY=10m")
 	require.NoError(t, err)

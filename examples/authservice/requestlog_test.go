@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -88,12 +89,12 @@ func TestNewLogger(t *testing.T) {
 	var out bytes.Buffer
 	log := newLogger(&out, "json", slog.LevelWarn).With("a", 1).WithGroup("g")
 	log.Info("left out")
-	log.Warn("kept", "b", 2)
+	log.Warn("kept", "b", 2, "took", 1500*time.Millisecond)
 	var line map[string]any
 	require.NoError(t, json.Unmarshal(out.Bytes(), &line))
 	require.Equal(t, "kept", line["msg"])
 	require.Equal(t, float64(1), line["a"])
-	require.Equal(t, map[string]any{"b": float64(2)}, line["g"])
+	require.Equal(t, map[string]any{"b": float64(2), "took": 1.5}, line["g"])
 	out.Reset()
 	newLogger(&out, "text", slog.LevelInfo).Info("kept")
 	require.Contains(t, out.String(), "level=INFO msg=kept\n")
