@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -119,6 +120,16 @@ func TestServe_Environment(t *testing.T) {
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Empty(t, left)
+}
+
+// TestSplit checks that only joined errors are split, and no text is lost.
+func TestSplit(t *testing.T) {
+	a, b, c := errors.New("a"), errors.New("b"), errors.New("c")
+	require.Equal(t, []error{a}, split(a))
+	require.Equal(t, []error{a, b, c}, split(errors.Join(errors.Join(a, b), c)))
+	for _, whole := range []error{fmt.Errorf("%w and %w", a, b), fmt.Errorf("both: %w", errors.Join(a, b))} {
+		require.Equal(t, []error{whole}, split(whole))
+	}
 }
 
 // TestServe_AddressInUse checks that the message names the variable.

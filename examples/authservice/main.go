@@ -11,12 +11,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 )
 
@@ -99,15 +99,20 @@ func reportErrors(log *slog.Logger, format string, err error) {
 	}
 }
 
-// split returns the errors that are joined in err.
+// split returns the errors that are joined in err, one a line.
 func split(err error) []error {
-	var joined interface{ Unwrap() []error }
-	if _, single := err.(interface{ Unwrap() error }); single || !errors.As(err, &joined) {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
 		return []error{err}
 	}
 	var all []error
+	var texts []string
 	for _, one := range joined.Unwrap() {
 		all = append(all, split(one)...)
+		texts = append(texts, one.Error())
+	}
+	if strings.Join(texts, "\n") != err.Error() { // it says more than the errors that it wraps
+		return []error{err}
 	}
 	return all
 }

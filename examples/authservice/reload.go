@@ -22,10 +22,7 @@ func (s *service) reload(ctx context.Context) {
 		return
 	}
 	if err := s.loadConfig(); err != nil {
-		all := []error{err}
-		if joined, ok := err.(interface{ Unwrap() []error }); ok {
-			all = joined.Unwrap()
-		}
+		all := split(err)
 		for _, err := range all {
 			s.log.ErrorContext(ctx, "error in AUTH_CONFIG", "error", err)
 		}
