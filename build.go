@@ -73,10 +73,13 @@ func (p *Pipeline) build(cfg *Config) (*Plan, []*ConfigError) {
 	for i := range b.file.Entries {
 		b.entry(&b.file.Entries[i])
 	}
+	for _, rule := range b.file.Accepted {
+		b.checkRule(b.at(rule), rule.Value)
+	}
 	slices.SortStableFunc(b.problems, func(x, y *ConfigError) int {
 		return cmp.Or(cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column))
 	})
-	for _, a := range cfg.added {
+	for _, a := range b.additions {
 		b.added(a)
 	}
 	b.checkOptions()
@@ -94,13 +97,15 @@ type builder struct {
 	pipeline   *Pipeline
 	name       string // of the file
 	file       *conf.File
+	additions  []added // the calls of Config.Add
 	flows      []Flow
 	strategies []Strategy // without FlowWide
 	serving    []Point    // Options.Serves; nil, for everything, if it is empty or has an error
 	secrets    []string   // of Options, or else of the file
 	entries    []*conf.Entry
-	hooks      map[*conf.Entry]Hook // what runs for each entry
-	found      []found              // what the host's hooks report about themselves
+	hooks      map[*conf.Entry]Hook      // what runs for each entry
+	found      []found                   // what the host's hooks report about themselves
+	keys       map[[2]string]*conf.Entry // of the host's hooks, by their name and key
 	plan       *Plan
 	problems   []*ConfigError
 	badURL     bool // the file's verification URL is reported
@@ -117,9 +122,11 @@ func newBuilder(p *Pipeline, cfg *Config) *builder {
 		Options:    p.options,
 		pipeline:   p,
 		name:       cfg.file,
+		additions:  cfg.added,
 		flows:      union(builtinFlows, p.options.Flows),
 		strategies: union(builtinStrategies, p.options.Strategies),
 		hooks:      map[*conf.Entry]Hook{},
+		keys:       map[[2]string]*conf.Entry{},
 		plan: &Plan{pipeline: p, hash: cfg.hash, served: map[Flow]map[Strategy]*chains{},
 			about: map[*conf.Entry][]Finding{}},
 	}

@@ -27,6 +27,10 @@ type builtin struct {
 	alias       string // another name; may be empty
 	description string // one sentence for operators
 
+	// config is a struct with a field for each key of the hook's config, for [Schema]. Nil means
+	// that the hook takes no config.
+	config any
+
 	// phase and flows are where the hook is allowed, besides that phase of the host's own flows. No
 	// phase means that it is allowed everywhere. late allows it at After, too.
 	phase Phase
@@ -46,6 +50,13 @@ type builtin struct {
 	// make returns the hook of an entry whose needs are met, or nil if it has reported what is
 	// wrong.
 	make func(b *builder, e *conf.Entry) Hook
+}
+
+// allowedAt reports whether the hook can do its work at a phase of a flow.
+func (h *builtin) allowedAt(flow Flow, phase Phase) bool {
+	hosts := !slices.Contains(builtinFlows, flow)
+	inPhase := phase == h.phase || h.late && phase == After
+	return h.phase == "" || inPhase && (hosts || slices.Contains(h.flows, flow))
 }
 
 // A requirement is one thing that a built-in hook needs.

@@ -65,9 +65,9 @@ func (f Finding) String() string {
 // options.
 //
 // Check calls the factories of the hooks, as New does, and runs no hook. It ignores Options.Strict.
-// It leaves out findings of the rules in Options.Accept. It reports rules that begin with "kratos-"
-// only if the file has a key that Kratos uses and flowhook does not, such as courier. A nil Config
-// has no hooks.
+// It leaves out findings of the rules in Options.Accept and in the file's flowhook.accept. It
+// reports rules that begin with "kratos-" only if the file has a key that Kratos uses and flowhook
+// does not, such as courier. A nil Config has no hooks.
 func (c *Config) Check(opts Options) []Finding {
 	opts.Strict = false
 	return newPipeline(opts).check(c)
@@ -81,6 +81,16 @@ func (p *Pipeline) Check(cfg *Config) []Finding {
 	checker := newPipeline(opts)
 	checker.current.Store(p.current.Load()) // the rule cookie-scope compares with it
 	return checker.check(cfg)
+}
+
+// Preview returns the plan that Reload would make the current one, or the error that it would
+// return. Like Check, it calls the factories of the hooks, and it changes nothing.
+func (p *Pipeline) Preview(cfg *Config) (*Plan, error) {
+	made, problems := p.build(cfg)
+	if err := joined(problems); err != nil {
+		return nil, err
+	}
+	return made, nil
 }
 
 func (p *Pipeline) check(cfg *Config) []Finding {
@@ -120,7 +130,7 @@ func (b *builder) check() {
 			cmp.Compare(secretNumber(x.Finding), secretNumber(y.Finding)))
 	})
 	for _, f := range all {
-		if f.Severity != SeverityError && slices.Contains(b.Accept, f.Rule) {
+		if f.Severity != SeverityError && b.accepts(f.Rule) {
 			continue
 		}
 		b.plan.findings = append(b.plan.findings, f.Finding)
@@ -133,6 +143,12 @@ func (b *builder) check() {
 			b.wrong(location{f.Position, f.Path}, f.Hint, "%s", f.Problem).rule = f.Rule
 		}
 	}
+}
+
+// accepts reports whether findings of a rule are intended.
+func (b *builder) accepts(rule string) bool {
+	return slices.Contains(b.Accept, rule) ||
+		slices.ContainsFunc(b.file.Accepted, func(v conf.Value) bool { return v.Value == rule })
 }
 
 // rules returns what the rules of package check look at.
@@ -160,6 +176,9 @@ func (b *builder) rules() *check.Config {
 	}
 	if was := b.pipeline.current.Load(); was != nil && was.tokens != nil {
 		c.Was = &was.tokens.cookie
+	}
+	for _, f := range b.found {
+		c.Reported = append(c.Reported, f.Rule)
 	}
 	for i, text := range b.Secrets {
 		at := check.Place{Option: fmt.Sprintf("Options.Secrets[%d]", i)}

@@ -572,6 +572,86 @@ secrets: {session: [something-super-secret]}
 	})
 }
 
+func TestCheck_AcceptInFile(t *testing.T) {
+	const text = `
+selfservice:
+  settings: {after: [{hook: audit}, {hook: revoke_active_sessions}]}
+secrets: {session: [something-super-secret]}
+flowhook:
+  accept:
+    - {rule: signs-out, reason: they sign in again}
+    - {rule: slow-lock, reason: the hook is fast}
+`
+	t.Run("findings are dropped", func(t *testing.T) {
+		log := &flowtest.LogBuffer{}
+		o := checked()
+		o.Logger = slog.New(slog.NewTextHandler(log, nil))
+		cfg := flowtest.Parse(t, text)
+		require.Equal(t, []string{"example-secret"}, flowtest.RulesOf(cfg.Check(o)))
+		p, err := flowhook.New(cfg, o)
+		require.NoError(t, err)
+		require.Equal(t, []string{"example-secret"}, flowtest.RulesOf(p.Plan().Findings()))
+		for _, hooks := range p.Plan().Points() {
+			for _, h := range hooks {
+				require.Empty(t, h.Findings)
+			}
+		}
+		require.Contains(t, log.String(), "rule=example-secret")
+		require.NotContains(t, log.String(), "rule=slow-lock")
+	})
+
+	t.Run("options accept the rest", func(t *testing.T) {
+		o := strict(checked())
+		_, err := flowhook.New(flowtest.Parse(t, text), o)
+		require.Len(t, flowtest.ConfigErrors(err), 1)
+		require.ErrorContains(t, err, "this secret was copied from documentation")
+		o.Accept = []string{"example-secret", "slow-lock"}
+		p, err := flowhook.New(flowtest.Parse(t, text), o)
+		require.NoError(t, err)
+		require.Empty(t, p.Plan().Findings())
+	})
+
+	t.Run("unused entry is no error under Strict", func(t *testing.T) {
+		o := strict(checked())
+		unused := "flowhook: {accept: [{rule: closed, reason: maintenance}]}"
+		p, err := flowhook.New(flowtest.Parse(t, unused), o)
+		require.NoError(t, err)
+		require.Equal(t, []string{"unused-accept"}, flowtest.RulesOf(p.Plan().Findings()))
+		o.Accept = []string{"unused-accept"}
+		p, err = flowhook.New(flowtest.Parse(t, unused), o)
+		require.NoError(t, err)
+		require.Empty(t, p.Plan().Findings())
+	})
+
+	t.Run("errors cannot be accepted", func(t *testing.T) {
+		found := flowtest.Parse(t, "security: {account_enumeration: {mitigate: true}}\n"+
+			"selfservice: {registration: {after: [{hook: session}]}}\n"+
+			"flowhook: {accept: [{rule: enumeration, reason: intended}]}"+StrongSecretYAML).Check(checked())
+		require.Equal(t, []string{"enumeration"}, flowtest.RulesOf(found))
+		require.Equal(t, flowhook.SeverityError, found[0].Severity)
+	})
+
+	t.Run("an entry that needs more than the file", func(t *testing.T) {
+		const accept = "\nflowhook: {accept: [{rule: cookie-scope, reason: it moves}, {rule: unused-secrets, reason: both}]}"
+		o := strict(checked())
+		o.Secrets, o.Accept = []string{flowtest.StrongSecret}, []string{"cookie-domain", "cookie-prefix"}
+		at := func(domain, secrets string) *flowhook.Config {
+			return flowtest.Parse(t, "session: {cookie: {name: app, domain: "+domain+"}}"+secrets+accept)
+		}
+		p, err := flowhook.New(at("example.org", StrongSecretYAML), o)
+		require.NoError(t, err)
+		require.Empty(t, p.Plan().Findings(), "nothing to compare with, and the secrets of the file are not used")
+		require.NoError(t, p.Reload(at("www.example.org", StrongSecretYAML)))
+		require.Empty(t, p.Plan().Findings(), "the domain has changed")
+		require.NoError(t, p.Reload(at("www.example.org", "")))
+		var unused []string
+		for _, f := range p.Plan().Findings() {
+			unused = append(unused, f.Rule+" "+f.Path)
+		}
+		require.Equal(t, []string{"unused-accept flowhook.accept[0].rule", "unused-accept flowhook.accept[1].rule"}, unused)
+	})
+}
+
 // Check agrees with New: New accepts a file if no finding is an error, and under Strict if none is
 // a warning. Every finding can be printed, and its position is in the file.
 func FuzzCheck(f *testing.F) {

@@ -1,15 +1,19 @@
 package flowhook
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 
+	"github.com/flowhook/flowhook/internal/check"
 	"github.com/flowhook/flowhook/internal/conf"
 	"github.com/flowhook/flowhook/internal/spell"
 	"gopkg.in/yaml.v3"
@@ -65,6 +69,42 @@ func parseConfig(file string, data []byte) (*Config, error) {
 	sum := sha256.Sum256(data)
 	return &Config{file: file, root: root, hash: hex.EncodeToString(sum[:]),
 		references: conf.ResolveReferences(root, filepath.Dir(file))}, nil
+}
+
+// Schema returns a JSON Schema, version 2020-12, for editors: it completes and checks the files that
+// [New] accepts with the Hooks, Flows and Strategies of opts. It rejects an unknown key, hook, flow,
+// strategy, phase or rule, and a built-in hook where it is not allowed. It does not know everything
+// that New does, such as whether a redirect has a valid target. A key that only looks like a known
+// one, because it has letters of other alphabets, may pass at the top level.
+func Schema(opts Options) []byte {
+	v := conf.Vocabulary{
+		Flows:      names(union(builtinFlows, opts.Flows)),
+		Strategies: names(union(builtinStrategies, opts.Strategies)),
+		Rules:      map[string]string{},
+	}
+	for _, rule := range check.Rules {
+		v.Rules[rule] = check.Describe(rule)
+	}
+	for _, name := range builtinNames() {
+		kind := builtinNamed(name)
+		if _, replaced := opts.Hooks[name]; !replaced || !kind.replaceable {
+			v.Hooks = append(v.Hooks, conf.HookKind{Name: name, Description: kind.description, Config: kind.config,
+				Allowed: func(flow, phase string) bool { return kind.allowedAt(Flow(flow), Phase(phase)) }})
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(opts.Hooks)) {
+		if kind := builtinNamed(name); kind == nil || kind.replaceable {
+			v.Hooks = append(v.Hooks, conf.HookKind{Name: name, Description: "A hook of the service's own.", Custom: true})
+		}
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(conf.Schema(&v)); err != nil {
+		panic(err) // it has nothing but strings, lists and maps
+	}
+	return b.Bytes()
 }
 
 // Add adds a hook at p, after those of the file and those added earlier. If hook is nil, New makes

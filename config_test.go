@@ -2,6 +2,7 @@ package flowhook_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -685,4 +686,49 @@ func TestRun_PointOutsideServes(t *testing.T) {
 		assert.EqualError(t, err, "flowhook: unknown point: "+at.String()+
 			": the service does not have it; add it to Options.Serves")
 	}
+}
+
+// The module internal/schematest compares the schema with what New accepts.
+func TestSchema(t *testing.T) {
+	type schema struct {
+		Properties struct {
+			Selfservice struct{ Properties map[string]any }
+		}
+		Defs map[string]struct {
+			Const, Description string
+			AllOf              []struct {
+				Properties struct {
+					Hook struct {
+						AnyOf []map[string]string
+					}
+				}
+			}
+		} `json:"$defs"`
+	}
+	read := func(opts flowhook.Options) (s schema) {
+		require.NoError(t, json.Unmarshal(flowhook.Schema(opts), &s))
+		return s
+	}
+	isHook := func(s schema, name string) bool { return s.Defs["hook:"+name].Const == name }
+
+	plain := read(flowhook.Options{})
+	for _, name := range []string{"redirect", "session", "verify", "verification", "require_verified_address"} {
+		assert.True(t, isHook(plain, name), name)
+		assert.NotEmpty(t, plain.Defs["hook:"+name].Description)
+	}
+	assert.False(t, isHook(plain, "audit"))
+	hooksAt := func(s schema, point string) int { return len(s.Defs["entry:"+point].AllOf[1].Properties.Hook.AnyOf) }
+	assert.Equal(t, 1, hooksAt(plain, "login:before"), "a redirect")
+	assert.NotContains(t, plain.Properties.Selfservice.Properties, "invite")
+
+	own := read(flowhook.Options{Flows: []flowhook.Flow{"invite"}, Strategies: []flowhook.Strategy{"magic"},
+		Hooks: map[string]flowhook.HookFactory{"audit": nil, "session": nil, "require_verified_address": nil}})
+	assert.True(t, isHook(own, "audit"))
+	assert.Equal(t, 3, hooksAt(own, "login:before"), "a redirect, audit and require_verified_address")
+	assert.Contains(t, own.Properties.Selfservice.Properties, "invite")
+	text := string(flowhook.Schema(flowhook.Options{Strategies: []flowhook.Strategy{"magic"}}))
+	assert.Contains(t, text, `"magic": {`)
+	assert.Contains(t, text, `"An entry of flowhook.accept accepts nothing."`)
+	assert.Contains(t, text, "selfservice.flows.<flow>", "a schema is no HTML")
+	assert.True(t, strings.HasPrefix(text, "{\n  \"") && strings.HasSuffix(text, "\n}\n"), "indented, with a last newline")
 }

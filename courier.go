@@ -31,7 +31,9 @@ type Message struct {
 // The token is kept, and deleted only if Send returns an error after all.
 //
 // If [Options.Outbox] is set, Send is called inside the transaction instead, with the transaction's
-// context. It is waited for however long it takes, and its error fails the hook.
+// context. It is waited for however long it takes, and its error fails the hook. A courier that
+// works only there has a method NeedsOutbox(), which is never called: without Options.Outbox, it is
+// an error of [New].
 type Courier interface {
 	Send(ctx context.Context, m Message) error
 }

@@ -464,3 +464,15 @@ func TestAddress_CheckNamesProblem(t *testing.T) {
 	require.NoError(t, flowhook.Address{Via: "email", Value: "user.name@example.jp"}.Check())
 	require.NoError(t, flowhook.Address{Via: "sms", Value: "+4912345"}.Check())
 }
+
+// A queueing courier works only in the transaction.
+type queueing struct{ flowhook.Courier }
+
+func (queueing) NeedsOutbox() {}
+
+func TestNew_CourierNeedsOutbox(t *testing.T) {
+	_, err := flowhook.New(nil, flowhook.Options{Courier: queueing{}})
+	require.EqualError(t, err, "Options.Courier: a flowhook_test.queueing sends emails only in the transaction; set Options.Outbox")
+	_, err = flowhook.New(nil, flowhook.Options{Courier: queueing{}, Outbox: true})
+	require.NoError(t, err)
+}

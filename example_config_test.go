@@ -2,6 +2,7 @@ package flowhook_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -193,4 +194,20 @@ selfservice:
 	// login/after session <nil>
 	// login/after redirect <nil>
 	// true <nil>
+}
+
+// A service with a flow of its own prints a schema that knows the flow.
+func ExampleSchema() {
+	schema := flowhook.Schema(flowhook.Options{Flows: []flowhook.Flow{"invite"}})
+	var parsed struct {
+		Version string `json:"$schema"`
+	}
+	if err := json.Unmarshal(schema, &parsed); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(parsed.Version)
+	fmt.Println("knows invite:", strings.Contains(string(schema), `"invite": {`))
+	// Output:
+	// https://json-schema.org/draft/2020-12/schema
+	// knows invite: true
 }

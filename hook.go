@@ -110,7 +110,7 @@ func (p Point) String() string {
 // Run is called concurrently, because one Hook serves all requests. The exchange is not shared:
 // only the goroutine that Run was called on may use it, and only until Run returns.
 //
-// A Hook may also implement [Describer], [Placer], [Finder] and [Starter].
+// A Hook may also implement [Describer], [Placer], [Finder], [Keyer] and [Starter].
 type Hook interface {
 	Run(ctx context.Context, x *Exchange) error
 }
@@ -145,6 +145,13 @@ type Finder interface {
 	Findings(p Point) []Finding
 }
 
+// A Keyer is a hook with a key that no other hook of the same name may have in a configuration, such
+// as that by which a queue finds it again. It is optional for a Hook. Key returns the key, or "" for
+// none, and how to change it. Two hooks with one key are an error of New, with that hint.
+type Keyer interface {
+	Key() (key, hint string)
+}
+
 // A Starter is a hook that is told when the pipeline begins to use it. It is optional for a Hook.
 // New or Reload calls Started once for each entry, when the configuration has become the current
 // one: not for hooks that Check makes, or that a rejected Reload has made. Requests that began
@@ -153,9 +160,10 @@ type Starter interface {
 	Started()
 }
 
-// A HookFactory returns the hook for one entry of the file. [New], each [Pipeline.Reload] and
-// [Config.Check] call it once for each entry. Hooks that Check makes never run, so a factory must
-// not start goroutines or other work. Keep long-lived state outside the factory.
+// A HookFactory returns the hook for one entry of the file. [New], each [Pipeline.Reload],
+// [Config.Check] and [Pipeline.Preview] call it once for each entry. Hooks that Check and Preview
+// make never run, so a factory must not start goroutines or other work. Keep long-lived state outside
+// the factory.
 //
 // p is the point of the entry. decode decodes the entry's config into v, a pointer to a struct with
 // yaml tags. An unknown key or a wrong type is an error with its position. Without a config, v

@@ -119,9 +119,7 @@ func (b *builder) served(e *conf.Entry) bool {
 // factory decides for itself.
 func (b *builder) allowed(e *conf.Entry, kind *builtin) bool {
 	p := pointOf(e)
-	hosts := !slices.Contains(builtinFlows, p.Flow)
-	inPhase := p.Phase == kind.phase || kind.late && p.Phase == After
-	if kind.phase == "" || inPhase && (hosts || slices.Contains(kind.flows, p.Flow)) {
+	if kind.allowedAt(p.Flow, p.Phase) {
 		return true
 	}
 	flows := strings.Join(names(kind.flows), ", ")
@@ -221,7 +219,7 @@ func (b *builder) put(e *conf.Entry, h Hook) {
 	if h == nil {
 		return
 	}
-	if !b.askAll(e, h) {
+	if !b.askAll(e, h) || !b.askKey(e, h) {
 		return
 	}
 	if s, ok := h.(Starter); ok {
@@ -276,6 +274,9 @@ func (b *builder) askAll(e *conf.Entry, h Hook) (ok bool) {
 		at := entryPlace(e)
 		if v := e.Config.At(f.Path); v.Node != nil {
 			at = b.at(v)
+			if strings.HasPrefix(v.Value, "file:") { // the hook has read the file and does not know its name
+				f.Problem = spell.Clip(v.Value) + ": " + f.Problem
+			}
 		}
 		f.Position, f.Path, f.Rule = at.pos, at.path, e.Name()+"/"+f.Rule
 		if f.Severity == SeverityError { // reported with all other errors
@@ -285,6 +286,30 @@ func (b *builder) askAll(e *conf.Entry, h Hook) (ok bool) {
 		b.found = append(b.found, found{e, f})
 	}
 	return true
+}
+
+// askKey asks a hook of the host's own for its key, and reports one that another hook has.
+func (b *builder) askKey(e *conf.Entry, h Hook) (ok bool) {
+	keyer, ok := h.(Keyer)
+	if !ok {
+		return true
+	}
+	hint := ""
+	key, err := guarded(func() (key string, err error) { key, hint = keyer.Key(); return key, nil })
+	of := [2]string{e.Name(), key}
+	other := b.keys[of]
+	switch {
+	case err != nil:
+		b.wrongEntry(e, "", "Key of hook %q: %v", e.Name(), err).Err = err
+	case key == "":
+		return true
+	case other != nil:
+		b.wrongEntry(e, hint, "hook %q has the same key as the one at %s", e.Name(), other.Where())
+	default:
+		b.keys[of] = e
+		return true
+	}
+	return false
 }
 
 // guarded calls the host's code, and makes an error of a panic.

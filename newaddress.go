@@ -13,6 +13,7 @@ import (
 var newAddressHook = builtin{
 	name:        "verify_new_address",
 	description: "Keeps a changed address as it was until the link that is emailed to the new one is opened.",
+	config:      newAddressConfig{},
 	replaceable: true,
 	phase:       BeforePersist,
 	flows:       []Flow{Settings},
@@ -22,6 +23,12 @@ var newAddressHook = builtin{
 		return []requirement{requireStore[TokenStore](b), requireLink(b), requireCourier(b)}
 	},
 	make: newNewAddress,
+}
+
+type newAddressConfig struct {
+	Lifespan string `yaml:"lifespan" doc:"How long the link is valid, such as 24h." is:"duration"`
+	Interval string `yaml:"interval" doc:"The time between two emails to an address, such as 1m." is:"duration"`
+	Within   string `yaml:"within" doc:"The maximum age of the sign-in, such as 15m." is:"duration"`
 }
 
 // A newAddress is the verify_new_address hook.
@@ -38,11 +45,7 @@ func newNewAddress(b *builder, e *conf.Entry) Hook {
 		h.mailing.lifespan = linkLifespan
 	}
 	h.mailing.purpose, h.mailing.code = PurposeAddressChange, false
-	config := struct {
-		Lifespan string `yaml:"lifespan"`
-		Interval string `yaml:"interval"`
-		Within   string `yaml:"within"`
-	}{h.mailing.lifespan.String(), h.mailing.interval.String(), "15m"}
+	config := newAddressConfig{h.mailing.lifespan.String(), h.mailing.interval.String(), "15m"}
 	if b.decode(e, &config, nil) != nil {
 		return nil
 	}

@@ -14,11 +14,16 @@ import (
 var notifyPreviousHook = builtin{
 	name:        "notify_previous_addresses",
 	description: "Emails a user's previous addresses that the addresses of the account have changed.",
+	config:      notifyPreviousConfig{},
 	replaceable: true,
 	phase:       After,
 	flows:       []Flow{Settings},
 	needs:       func(b *builder) []requirement { return []requirement{requireCourier(b)} },
 	make:        newNotifyPrevious,
+}
+
+type notifyPreviousConfig struct {
+	Recipients string `yaml:"recipients" doc:"The addresses to email." enum:"removed,all_verified,all"`
 }
 
 // undoLifespan is how long the owner of an address can take a change back.
@@ -34,9 +39,7 @@ type previousNotifier struct {
 // newNotifyPrevious returns the notify_previous_addresses hook of an entry, or nil if its config is
 // wrong.
 func newNotifyPrevious(b *builder, e *conf.Entry) Hook {
-	config := struct {
-		Recipients string `yaml:"recipients"`
-	}{"removed"}
+	config := notifyPreviousConfig{"removed"}
 	if b.decode(e, &config, nil) != nil {
 		return nil
 	}

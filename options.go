@@ -71,7 +71,7 @@ type Options struct {
 	RecoveryURL string
 
 	// Wrap wraps every hook, for example for tracing: what it returns runs instead. New, each
-	// Reload and Check call it once for each hook. p is where the hook is configured. next includes
+	// Reload, Check and Preview call it once for each hook. p is where the hook is configured. next includes
 	// the entry's timeout. It returns the pipeline's verdict: an answer that the pipeline rejects,
 	// such as a status of 403 at After, is an error. Default: none.
 	Wrap func(p Point, name string, next Hook) Hook
@@ -83,7 +83,7 @@ type Options struct {
 	// not log these findings, Check and Plan.Findings do not return them, and Strict does not make
 	// them errors. Rules of hooks that implement Finder begin with the name of the hook, as in
 	// "crm/no-retry". An unknown rule is an error of New. Errors cannot be accepted, so the rule
-	// "invalid" is an error, too.
+	// "invalid" is an error, too. The file can accept rules as well: see docs/checks.md.
 	Accept []string
 
 	// Logger logs the findings of New and Reload, panics of hooks, and what fails when it is too
@@ -130,13 +130,7 @@ func (b *builder) checkOptions() {
 		}
 	}
 	for i, rule := range b.Accept {
-		switch {
-		case rule == "invalid":
-			b.wrong(option("Accept[%d]", i), "correct the configuration", "errors cannot be accepted")
-		case !slices.Contains(check.Rules, rule) && !b.ruleOfHook(rule):
-			problem, hint := spell.Unknown("rule", rule, check.Rules, "")
-			b.wrong(option("Accept[%d]", i), hint, "%s", problem)
-		}
+		b.checkRule(option("Accept[%d]", i), rule)
 	}
 	const refer = "pass the secret itself, such as os.Getenv(\"NAME\")"
 	conf.CheckSecrets(b.Secrets, refer, func(i int, problem, hint string) {
@@ -151,6 +145,10 @@ func (b *builder) checkOptions() {
 				"leave it out, or check the error of the call that made it", "a nil %T", field.value)
 		}
 	}
+	if _, ok := b.Courier.(interface{ NeedsOutbox() }); ok && !b.Outbox {
+		b.wrong(location{path: "Options.Courier"}, "set Options.Outbox",
+			"a %T sends emails only in the transaction", b.Courier)
+	}
 	if b.VerificationURL != "" {
 		b.checkURL(b.VerificationURL, Verification, location{path: "Options.VerificationURL"})
 	}
@@ -159,11 +157,28 @@ func (b *builder) checkOptions() {
 	}
 }
 
+// checkRule reports a rule whose findings cannot be accepted.
+func (b *builder) checkRule(at location, rule string) {
+	switch {
+	case rule == "invalid":
+		b.wrong(at, "correct the configuration", "errors cannot be accepted")
+	case slices.Contains(check.Rules, rule), b.ruleOfHook(rule):
+	case strings.Contains(rule, "/"):
+		name, _, _ := strings.Cut(rule, "/")
+		b.wrong(at, fmt.Sprintf("it needs a hook %q in Options.Hooks", name), "unknown rule %q", rule)
+	default:
+		problem, hint := spell.Unknown("rule", rule, check.Rules, "")
+		b.wrong(at, hint, "%s", problem)
+	}
+}
+
 // ruleOfHook reports whether a rule is one of a hook of the host's own; see Finder.
 func (b *builder) ruleOfHook(rule string) bool {
 	name, _, ok := strings.Cut(rule, "/")
-	return ok && (b.Hooks[name] != nil ||
-		slices.ContainsFunc(b.entries, func(e *conf.Entry) bool { return e.Custom() && e.Name() == name }))
+	return ok && (b.Hooks[name] != nil || slices.ContainsFunc(b.additions, func(a added) bool {
+		_, redirects := a.hook.(*redirect)
+		return a.hook != nil && !redirects && a.entry.Name() == name
+	}))
 }
 
 // checkServes returns what is wrong with a point of Options.Serves, and the fix; "" if nothing is.

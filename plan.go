@@ -69,6 +69,12 @@ type HookInfo struct {
 	// Timeout is the entry's timeout. Zero means none.
 	Timeout time.Duration
 
+	// Config is the entry's config as one line of YAML, or "". References such as ${NAME} are as
+	// they are written. <hidden-value> replaces what may be a secret: every value whose key, or a
+	// key above it, sounds like one, and every text that is not a plain word or a duration. A URL
+	// keeps its host, and the target of a built-in hook its path.
+	Config string
+
 	// Findings are those about this hook.
 	Findings []Finding
 }
@@ -102,6 +108,7 @@ func (pl *Plan) info(e *conf.Entry) HookInfo {
 		Custom:          e.Custom(),
 		FollowsReturnTo: e.FollowsReturnTo,
 		Timeout:         e.Timeout,
+		Config:          e.Redacted(),
 		Findings:        slices.Clone(pl.about[e]),
 	}
 }
@@ -126,7 +133,19 @@ func (pl *Plan) Mermaid(flows ...Flow) string {
 	return draw.Mermaid(chains)
 }
 
-// Loaded returns when the configuration was loaded by New or Reload.
+// MermaidLane returns the part of [Plan.Mermaid] that is about one strategy of a flow. With
+// [FlowWide], or a strategy without hooks of its own in the flow, it is the lane of all such
+// strategies.
+func (pl *Plan) MermaidLane(flow Flow, s Strategy) string {
+	return draw.Lane(pl.chains, string(flow), string(s))
+}
+
+// AllowsReturnTo reports whether a request's return_to may be to. See [Pipeline.ReturnURL] for the
+// rule.
+func (pl *Plan) AllowsReturnTo(to string) bool { return pl.returns.allowed.Allows(to) }
+
+// Loaded returns when the configuration was loaded by New or Reload. It is zero for a plan of
+// [Pipeline.Preview].
 func (pl *Plan) Loaded() time.Time { return pl.loaded }
 
 // Hash returns the SHA-256 of the configuration's YAML, in hexadecimal. It is empty for a Config

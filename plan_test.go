@@ -182,6 +182,21 @@ func TestFinder(t *testing.T) {
 		_, err = flowhook.New(flowtest.Parse(t, text), opts)
 		require.ErrorContains(t, err, `Options.Accept[0]: unknown rule "crm2/basic"`)
 	})
+	t.Run("accepted by the file", func(t *testing.T) {
+		accept := func(rule string) string {
+			return text + "\nflowhook: {accept: [{rule: " + rule + ", reason: intended}]}"
+		}
+		p, err := flowhook.New(flowtest.Parse(t, accept("crm/basic")), withFinder(find))
+		require.NoError(t, err)
+		require.Equal(t, want[:2], p.Plan().Findings())
+		for _, hooks := range p.Plan().Points() {
+			require.Equal(t, want[:2], hooks[0].Findings)
+		}
+		found := flowtest.Parse(t, accept("crm/not_reported_now")).Check(withFinder(find))
+		require.Equal(t, []string{"crm/basic", "crm/late", "crm/slow", "unused-accept"}, flowtest.RulesOf(found))
+		_, err = flowhook.New(flowtest.Parse(t, accept("crm2/basic")), withFinder(find))
+		require.ErrorContains(t, err, `2:28: flowhook.accept[0].rule: unknown rule "crm2/basic"`)
+	})
 	t.Run("strict", func(t *testing.T) {
 		opts := withFinder(find)
 		opts.Strict = true
@@ -204,6 +219,19 @@ func TestFinder(t *testing.T) {
 		require.Equal(t, "crm/basic", found[0].Rule)
 		require.Equal(t, flowhook.SeverityError, found[0].Severity)
 	})
+	t.Run("file", func(t *testing.T) {
+		dir := t.TempDir()
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "auth.yml"),
+			[]byte(strings.Replace(text, "basic", "'file://type.txt'", 1)), 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "type.txt"), []byte("basic"), 0o600))
+		cfg, err := flowhook.LoadConfig(filepath.Join(dir, "auth.yml"))
+		require.NoError(t, err)
+		found := cfg.Check(withFinder(find))
+		require.Len(t, found, 3)
+		require.Equal(t, "file://type.txt: sends a password", found[2].Problem)
+		require.Equal(t, want[2].Path, found[2].Path)
+		require.Equal(t, want[1].Problem, found[1].Problem, "of a mapping")
+	})
 	t.Run("slow-lock", func(t *testing.T) {
 		opts := withFinder(func(flowhook.Point) []flowhook.Finding { return nil })
 		opts.Hooks["dull"] = func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
@@ -225,6 +253,10 @@ func TestFinder(t *testing.T) {
 		require.Len(t, found, 2)
 		require.Equal(t, "own/slow", found[0].Rule)
 		require.NotZero(t, found[0].Line)
+
+		cfg = flowtest.Parse(t, "flowhook: {accept: [{rule: own/basic, reason: intended}]}")
+		cfg.Add(flowtest.LoginGate, "own", finder{find})
+		require.Equal(t, []string{"own/late", "own/slow"}, flowtest.RulesOf(cfg.Check(withFinder(nil))))
 	})
 	for name, bad := range map[string]flowhook.Finding{
 		"no_rule":    {Problem: "waits"},
@@ -245,6 +277,43 @@ func TestFinder(t *testing.T) {
 		}))
 		require.ErrorContains(t, err, `Findings of hook "crm": panic: startled`)
 	})
+}
+
+// A keyer is a hook of the host that implements Keyer.
+type keyer struct{ key string }
+
+func (keyer) Run(context.Context, *flowhook.Exchange) error { return nil }
+
+func (k keyer) Key() (key, hint string) {
+	if k.key == "panic" {
+		panic("startled")
+	}
+	return k.key, "write another"
+}
+
+func TestKeyer(t *testing.T) {
+	opts := withFinder(nil)
+	factory := func(_ flowhook.Point, decode func(any) error) (flowhook.Hook, error) {
+		var config struct{ Key string }
+		err := decode(&config)
+		return keyer{config.Key}, err
+	}
+	opts.Hooks["lock"], opts.Hooks["door"] = factory, factory
+	const text = "selfservice: {login: {after: [{hook: lock, config: {key: %s}}]}, settings: {after: [{hook: %s, config: {key: %s}}]}}"
+	for _, row := range []struct{ first, hook, second, want string }{
+		{"a", "lock", "b", ""},
+		{"a", "door", "a", ""},
+		{"''", "lock", "''", ""},
+		{"a", "lock", "a", `1:91: selfservice.settings.after[0].hook: hook "lock" has the same key as the one at 1:38; write another`},
+		{"a", "lock", "panic", `1:91: selfservice.settings.after[0].hook: Key of hook "lock": panic: startled`},
+	} {
+		_, err := flowhook.New(flowtest.Parse(t, fmt.Sprintf(text, row.first, row.hook, row.second)), opts)
+		if row.want == "" {
+			require.NoError(t, err, "%v", row)
+		} else {
+			require.EqualError(t, err, row.want)
+		}
+	}
 }
 
 // A starter is a hook of the host that implements Starter.
@@ -333,6 +402,69 @@ func TestPlan_MermaidSelectedFlows(t *testing.T) {
 	require.NotContains(t, p.Plan().Mermaid(flowhook.Login, flowhook.Settings), "registration")
 	require.Contains(t, p.Plan().Mermaid(flowhook.Recovery), "no hooks")
 	require.Contains(t, p.Plan().Mermaid(), "registration")
+}
+
+func TestPlan_MermaidLane(t *testing.T) {
+	pl := configured(t, everyPlaceYAML).Plan()
+	for title, at := range map[string]flowhook.Point{
+		"registration by password":           {Flow: flowhook.Registration, Strategy: flowhook.Password},
+		"registration by any other strategy": {Flow: flowhook.Registration, Strategy: flowhook.Code},
+		"login by any other strategy":        {Flow: flowhook.Login},
+	} {
+		drawing := pl.MermaidLane(at.Flow, at.Strategy)
+		require.Equal(t, 1, strings.Count(drawing, " subgraph lane"), title)
+		require.Contains(t, drawing, `(["`+title+`"])`)
+	}
+}
+
+func TestPlan_AllowsReturnTo(t *testing.T) {
+	pl := configured(t, "selfservice: {allowed_return_urls: [/app, 'https://*.example.org/x']}").Plan()
+	for to, want := range map[string]bool{"/app/a": true, "https://a.example.org/x?y": true, "/": false,
+		"https://example.com/x": false, "": false} {
+		require.Equal(t, want, pl.AllowsReturnTo(to), to)
+	}
+}
+
+// Config hides what may be a secret, and shows references as they are written.
+func TestPlan_Config(t *testing.T) {
+	t.Setenv("FLOWHOOK_TEST_TOKEN", flowtest.Canary)
+	p := configured(t, `selfservice: {login: {before: [{hook: canary, config:
+		{token: "${FLOWHOOK_TEST_TOKEN}", api_key: `+flowtest.Canary+`, tries: 5}}]}}`,
+		func(cfg *flowhook.Config, o *flowhook.Options) {
+			o.Hooks = map[string]flowhook.HookFactory{
+				"canary": func(_ flowhook.Point, decode func(any) error) (flowhook.Hook, error) {
+					return flowhook.HookFunc(flowtest.NoOp), decode(&map[string]any{})
+				},
+			}
+		})
+	require.Equal(t, "{token: '${FLOWHOOK_TEST_TOKEN}', api_key: <hidden-value>, tries: 5}", points(p)[0].hooks[0].Config)
+}
+
+func TestPipeline_Preview(t *testing.T) {
+	const running = "selfservice: {login: {after: [{hook: redirect, config: {to: /one}}]}}"
+	p := configured(t, running, func(_ *flowhook.Config, o *flowhook.Options) {
+		o.Strict, o.Secrets = true, []string{flowtest.StrongSecret}
+	})
+	current := p.Plan()
+	pl, err := p.Preview(flowtest.Parse(t, strings.Replace(running, "/one", "/two", 1)))
+	require.NoError(t, err)
+	require.Contains(t, pl.String(), "/two")
+	require.Zero(t, pl.Loaded())
+	for _, bad := range []string{
+		"selfservice: {login: {after: [{hook: nobody}]}}",
+		"selfservice: {login: {after: [{hook: redirect, config: {to: /x}}, {hook: revoke_active_sessions}]}}", // a warning
+	} {
+		pl, err = p.Preview(flowtest.Parse(t, bad))
+		require.Nil(t, pl)
+		require.Equal(t, flowtest.Problems(p.Reload(flowtest.Parse(t, bad))), flowtest.Problems(err))
+		require.NotEmpty(t, flowtest.Problems(err))
+	}
+	require.Same(t, current, p.Plan())
+	at, _ := p.LastReload()
+	_, err = p.Preview(nil)
+	require.NoError(t, err)
+	again, _ := p.LastReload()
+	require.Equal(t, at, again)
 }
 
 func TestPipeline_LastReload(t *testing.T) {
@@ -471,13 +603,14 @@ func TestPlan_Points(t *testing.T) {
 			Timeout: 2 * time.Second}}},
 		{after, []flowhook.HookInfo{
 			{Name: "session", Position: line(20, 21), Point: after},
-			{Name: "redirect", Position: line(21, 21), Point: after, Target: "/welcome", Timeout: 90 * time.Second},
+			{Name: "redirect", Position: line(21, 21), Point: after, Target: "/welcome", Timeout: 90 * time.Second,
+				Config: "{to: /welcome}"},
 			{Name: "audit", Position: line(26, 21), Point: after, Custom: true, NeverRuns: true},
 			verifyBehind,
 		}},
 		{flowtest.At(flowhook.Registration, flowhook.Failed, flowhook.Password), []flowhook.HookInfo{audit}},
 		{shut, []flowhook.HookInfo{{Name: "redirect", Position: line(6, 19), Point: shut,
-			Target: "https://www.example.org/closed"}}},
+			Target: "https://www.example.org/closed", Config: "{to: 'https://www.example.org/closed<hidden-value>'}"}}},
 		{saved, []flowhook.HookInfo{{Name: "audit", Position: line(12, 21), Point: saved, Custom: true,
 			NeverRuns: true}}},
 	}

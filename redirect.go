@@ -48,8 +48,15 @@ func Redirect(to string) Hook {
 var redirectHook = builtin{
 	name:        "redirect",
 	description: "Answers 302 and ends the chain.",
+	config:      redirectConfig{},
 	place:       placeRedirect,
 	make:        newRedirect,
+}
+
+type redirectConfig struct {
+	To      *string `yaml:"to" doc:"Where to go: an absolute URL, or a path on the same site such as /home."`
+	Default *string `yaml:"default_redirect_url" doc:"An older name of to."`
+	Follow  bool    `yaml:"allow_user_defined_redirect" doc:"Go to the request's return_to, if it is allowed."`
 }
 
 type redirect struct {
@@ -143,11 +150,7 @@ func (x *Exchange) redirectJSON(to string) {
 
 // newRedirect returns the redirect hook of an entry, or nil if its config is wrong.
 func newRedirect(b *builder, e *conf.Entry) Hook {
-	var config struct {
-		To      *string `yaml:"to"`
-		Default *string `yaml:"default_redirect_url"`
-		Follow  bool    `yaml:"allow_user_defined_redirect"`
-	}
+	var config redirectConfig
 	if b.decode(e, &config, nil) != nil {
 		return nil
 	}

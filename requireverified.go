@@ -12,6 +12,7 @@ import (
 var requireVerifiedHook = builtin{
 	name:        "require_verified_address",
 	description: "Lets in only users with a verified address; emails the others a link or a code.",
+	config:      requireVerifiedConfig{},
 	replaceable: true,
 	phase:       BeforePersist,
 	late:        true,
@@ -19,6 +20,11 @@ var requireVerifiedHook = builtin{
 	place:       func(Point) Phase { return BeforePersist },
 	needs:       needsVerification,
 	make:        newRequireVerified,
+}
+
+type requireVerifiedConfig struct {
+	Need string `yaml:"need" doc:"Whether one verified address is enough, or all must be." enum:"any,all"`
+	To   string `yaml:"to" doc:"The verification page. Default: the ui_url of the verification flow."`
 }
 
 // A verifiedGate is the require_verified_address hook.
@@ -32,10 +38,7 @@ type verifiedGate struct {
 // newRequireVerified returns the require_verified_address hook of an entry, or nil if its config is
 // wrong.
 func newRequireVerified(b *builder, e *conf.Entry) Hook {
-	config := struct {
-		Need string `yaml:"need"`
-		To   string `yaml:"to"`
-	}{Need: "any"}
+	config := requireVerifiedConfig{Need: "any"}
 	if b.decode(e, &config, nil) != nil {
 		return nil
 	}

@@ -13,18 +13,21 @@ import (
 var showVerificationHook = builtin{
 	name:        "show_verification_ui",
 	description: "Redirects to the verification page if this request has sent a verification email.",
+	config:      showVerificationConfig{},
 	replaceable: true,
 	phase:       After,
 	flows:       []Flow{Registration, Settings, Login},
 	make:        newShowVerification,
 }
 
+type showVerificationConfig struct {
+	To string `yaml:"to" doc:"The verification page. Default: the ui_url of the verification flow."`
+}
+
 // newShowVerification returns the show_verification_ui hook of an entry, or nil if its config is
 // wrong.
 func newShowVerification(b *builder, e *conf.Entry) Hook {
-	var config struct {
-		To string `yaml:"to"`
-	}
+	var config showVerificationConfig
 	if b.decode(e, &config, nil) != nil {
 		return nil
 	}

@@ -15,6 +15,7 @@ var verifyHook = builtin{
 	description: "Emails a link or a code to each address that is not verified, after the commit.",
 	phase:       After,
 	flows:       []Flow{Registration, Settings, Login},
+	config:      verifyConfig{},
 	needs:       needsVerification,
 	make:        newVerify,
 }
@@ -54,6 +55,12 @@ type verifier struct {
 	mailing  mailing
 }
 
+// verifyConfig is the config of a verify entry.
+type verifyConfig struct {
+	Lifespan string `yaml:"lifespan" doc:"How long the link or the code is valid, such as 24h." is:"duration"`
+	Interval string `yaml:"interval" doc:"The time between two emails to an address, such as 1m." is:"duration"`
+}
+
 // newVerify returns the verify hook of an entry, or nil if its config is wrong.
 func newVerify(b *builder, e *conf.Entry) Hook {
 	v := &verifier{b.pipeline, b.plan.verification}
@@ -66,10 +73,7 @@ func newVerify(b *builder, e *conf.Entry) Hook {
 // mailingConfig reads the config of an entry that may set the lifespan and the interval of a
 // mailing.
 func (b *builder) mailingConfig(e *conf.Entry, m *mailing) (ok bool) {
-	config := struct {
-		Lifespan string `yaml:"lifespan"`
-		Interval string `yaml:"interval"`
-	}{m.lifespan.String(), m.interval.String()}
+	config := verifyConfig{m.lifespan.String(), m.interval.String()}
 	if b.decode(e, &config, nil) != nil {
 		return false
 	}

@@ -1,7 +1,7 @@
 // Package hookpage serves a page about a pipeline for the operators of a service. The page shows
-// the lanes of each flow, with their hooks in the order they run, and the findings of
-// [flowhook.Config.Check]. With a [Recorder], it shows how often each hook ran, answered,
-// refused and failed.
+// what happens in each flow, with the hooks in the order they run, the findings of
+// [flowhook.Config.Check], and how the configuration was loaded. With a [Recorder], it shows how
+// often each hook ran, answered, refused and failed.
 package hookpage
 
 import (
@@ -10,9 +10,11 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
+	"errors"
 	"html/template"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/flowhook/flowhook"
 )
@@ -32,18 +34,29 @@ type Options struct {
 	// nil, the page shows no figures.
 	Recorder *Recorder
 
-	// File is the path of the YAML file. The page shows whether the file matches the running
-	// configuration. If it is empty, the page does not compare.
+	// File is the path of the YAML file. If the file differs from the running configuration, the
+	// page shows which hooks differ, and whether a reload would accept the file. To find out, it
+	// loads the file for each request and calls [flowhook.Pipeline.Preview]. If File is empty, the
+	// page does not compare.
 	File string
 }
 
 // Handler returns a handler that serves the page: one HTML document without scripts, which loads
 // nothing. It answers GET and HEAD, and any other method with 405. Each request shows the
-// configuration that is current.
+// configuration that is current. These parameters of the query change the answer:
 //
-// The page shows what the service does to anyone who can reach it: the hooks and their
-// descriptions, where they are configured, where redirects lead (up to the first ?, # or ;), and
-// which settings are weak. It shows no secret, no user's address and no config of a hook. Mount it
+//   - lane opens a lane, as in ?lane=registration/password, or ?lane=registration for the
+//     strategies without hooks of their own.
+//   - format=yaml and format=mermaid, with lane, answer that lane as plain text. format=mermaid
+//     with flow answers all lanes of a flow.
+//   - flow, strategy, return_to, signed_in and verified make a dry run: the page marks what would
+//     happen to such a request. Nothing runs.
+//   - format=json answers what the page shows as JSON.
+//
+// The page shows what the service does to anyone who can reach it: the hooks, their descriptions and
+// their configs, where redirects lead (up to the first ?, # or ;), and which settings are weak. It
+// hides what may be a secret, as [flowhook.HookInfo] describes for Config, and shows no user's
+// address. It shows the errors of your hook factories when it shows why a file was rejected. Mount it
 // where only operators can reach it, such as on a listener on the loopback interface, or require
 // operators to sign in.
 //
@@ -53,10 +66,11 @@ func Handler(p *flowhook.Pipeline, opts Options) http.Handler {
 		panic("hookpage: Handler of a nil pipeline")
 	}
 	opts.Title = cmp.Or(opts.Title, "Hooks")
-	page := template.Must(template.New("page").Funcs(template.FuncMap{"count": count}).Parse(markup))
+	started := time.Now()
+	page := template.Must(template.New("page").Funcs(template.FuncMap{"count": count, "link": link, "short": short}).Parse(markup))
 	sum := sha256.Sum256([]byte(style))
 	policy := "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
-		"'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+		"'; img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)
@@ -69,13 +83,52 @@ func Handler(p *flowhook.Pipeline, opts Options) http.Handler {
 			http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
 			return
 		}
-		var b bytes.Buffer // a page is sent whole or not at all
-		if err := page.Execute(&b, newView(p.Plan(), opts)); err != nil {
+		b, contentType, err := answer(p, opts, started, page, r)
+		if no := (*badRequest)(nil); errors.As(err, &no) {
+			http.Error(w, no.text, no.status)
+			return
+		} else if err != nil {
 			http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 			return
 		}
-		h.Set("Content-Type", "text/html; charset=utf-8")
+		h.Set("Content-Type", contentType)
 		h.Set("Content-Length", strconv.Itoa(b.Len()))
 		w.Write(b.Bytes())
 	})
+}
+
+// A badRequest is an error in the query.
+type badRequest struct {
+	status int
+	text   string
+}
+
+func (e *badRequest) Error() string { return e.text }
+
+// answer returns a whole answer, because a page is sent whole or not at all.
+func answer(p *flowhook.Pipeline, opts Options, started time.Time, page *template.Template, r *http.Request) (
+	b *bytes.Buffer, contentType string, err error,
+) {
+	b = &bytes.Buffer{}
+	pl, query := p.Plan(), r.URL.Query()
+	v := newView(pl, opts)
+	if err := v.selectLane(query); err != nil {
+		return nil, "", err
+	}
+	if err := v.tryOut(pl, query); err != nil {
+		return nil, "", err
+	}
+	format := query.Get("format")
+	if format == "" || format == "json" {
+		v.Status = newStatus(p, pl, v, opts, started)
+	}
+	switch format {
+	case "":
+		return b, "text/html; charset=utf-8", page.Execute(b, v)
+	case "json":
+		return b, "application/json", v.writeJSON(b)
+	case "yaml", "mermaid":
+		return b, "text/plain; charset=utf-8", v.writeText(b, pl, format, flowhook.Flow(query.Get("flow")))
+	}
+	return nil, "", &badRequest{http.StatusBadRequest, "unknown format; write json, yaml or mermaid"}
 }

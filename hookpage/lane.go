@@ -1,6 +1,9 @@
 package hookpage
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/flowhook/flowhook"
 )
 
@@ -12,17 +15,17 @@ func (l *lane) build(name flowhook.Flow, chains map[flowhook.Point][]flowhook.Ho
 	}
 
 	l.step("", "Request", "")
-	l.service("", "The request arrives.")
+	l.service(plain, "", "The request arrives.")
 	l.hooks(flowhook.Before, at(flowhook.Before, flowhook.FlowWide))
 	l.step("", "Your service", "")
-	l.service("Your handler", checks(name, s))
+	l.service(plain, "Your handler", checks(name, s))
 	if hooks := at(flowhook.BeforePersist, s); len(hooks) > 0 {
 		l.step("", "Before saving", "The flow has succeeded; nothing is saved yet.")
 		l.hooks(flowhook.BeforePersist, hooks)
 	}
 	l.step("transaction", "One transaction", "Either all of this is saved, or none of it.")
-	l.service("save", ": your handler "+saves(name))
-	l.closed = l.answered != ""
+	l.service(theSave, "save", ": your handler "+saves(name))
+	l.Closed = l.answered
 	l.hooks(flowhook.After, at(flowhook.After, s))
 	l.finish()
 
@@ -38,12 +41,12 @@ func (l *lane) step(class, title, text string) {
 func (l *lane) add(i item) {
 	l.number++
 	last := l.Steps[len(l.Steps)-1]
-	last.Items = append(last.Items, i)
+	last.Items = append(last.Items, &i)
 }
 
 // service adds something that the service does itself. It never happens after a redirect answered.
-func (l *lane) service(who, text string) {
-	l.add(item{Who: who, Text: text, Never: l.answered != ""})
+func (l *lane) service(k kind, who, text string) {
+	l.add(item{kind: k, Who: who, Text: text, Never: l.answered != ""})
 }
 
 func (l *lane) hooks(phase flowhook.Phase, hooks []flowhook.HookInfo) {
@@ -53,9 +56,10 @@ func (l *lane) hooks(phase flowhook.Phase, hooks []flowhook.HookInfo) {
 	for _, h := range hooks {
 		shown := newHook(phase, h)
 		shown.Found = l.found(h)
-		if l.recorder != nil {
-			s := l.recorder.stats(h)
+		if r := l.view.Recorder; r != nil {
+			s := r.stats(h, l.runs(phase))
 			shown.Stats = &s
+			l.Fails += s.Failed
 		}
 		l.add(item{Hook: shown, Never: h.NeverRuns})
 		if h.NeverRuns {
@@ -63,39 +67,47 @@ func (l *lane) hooks(phase flowhook.Phase, hooks []flowhook.HookInfo) {
 		}
 		l.mayAnswer = l.mayAnswer || mayAnswer(h)
 		l.emails = l.emails || sendsEmail(h)
-		l.answered = target(h) // no hook runs after a redirect
+		l.answered = leads(h) // no hook runs after a redirect
+	}
+}
+
+// runs returns which strategies' runs belong to the lane. At before, the strategy is not known yet,
+// so that all lanes of a flow have the same runs.
+func (l *lane) runs(phase flowhook.Phase) func(flowhook.Strategy) bool {
+	return func(s flowhook.Strategy) bool {
+		return phase == flowhook.Before || string(s) == l.Strategy ||
+			l.Strategy == "" && !slices.Contains(l.own, string(s))
 	}
 }
 
 // finish adds the commit and the answer.
 func (l *lane) finish() {
-	if l.closed {
+	if l.Closed != "" {
 		l.step("", "Answer", "")
 	} else {
 		l.step("", "Commit and answer", "")
-		l.add(item{Who: "commit", Text: ": everything is saved."})
+		l.add(item{kind: theSave, Who: "commit", Text: ": everything is saved."})
 		if l.emails {
-			l.add(item{Text: "The emails are sent."})
+			l.add(item{kind: theEmails, Text: "The emails are sent."})
 		}
 	}
+	text := "Your handler answers."
 	switch {
-	case l.closed:
-		l.add(item{Text: "The answer is sent: 302 to " + l.answered + ". Nothing was saved."})
+	case l.Closed != "":
+		text = "The answer is sent: 302 to " + l.answered + ". Nothing was saved."
 	case l.answered != "":
-		l.add(item{Text: "The answer is sent: 302 to " + l.answered + "."})
+		text = "The answer is sent: 302 to " + l.answered + "."
 	case l.mayAnswer:
-		l.add(item{Text: "Your handler answers, unless a hook has answered."})
-	default:
-		l.add(item{Text: "Your handler answers."})
+		text = "Your handler answers, unless a hook has answered."
 	}
+	l.add(item{kind: theAnswer, Text: text})
 }
 
 // fail adds what happens instead if an error occurs.
 func (l *lane) fail(hooks []flowhook.HookInfo) {
 	steps := l.Steps
 	l.Steps, l.number, l.answered = nil, 0, ""
-	l.step("failed", "If it fails",
-		"After an error at before_persist, save or after, everything is rolled back and no email is sent. Then:")
+	l.step("failed", "If it fails", failure)
 	l.hooks(flowhook.Failed, hooks)
 	if l.answered != "" {
 		l.add(item{Text: "The answer is sent: 302 to " + l.answered + "."})
@@ -106,17 +118,43 @@ func (l *lane) fail(hooks []flowhook.HookInfo) {
 }
 
 // found returns the findings of a hook. The first lane with a finding shows it in full.
-func (l *lane) found(h flowhook.HookInfo) (all []found) {
+func (l *lane) found(h flowhook.HookInfo) (all []*found) {
 	for _, f := range h.Findings {
 		in := l.shown[f]
 		if in == nil {
 			l.shown[f] = l
 		}
+		if f.Severity != flowhook.SeverityNote {
+			l.Alarms++
+		}
 		place := ""
 		if f.Position != h.Position {
 			place = f.Position.String()
 		}
-		all = append(all, found{f, in, place})
+		all = append(all, l.view.newFound(f, place, in))
 	}
 	return all
+}
+
+// summarize says in one line what happens in the lane.
+func (l *lane) summarize() {
+	if l.Closed != "" {
+		l.Summary = "CLOSED → " + strings.TrimSuffix(strings.TrimPrefix(l.Closed, "https://"), "/")
+		return
+	}
+	var parts []string
+	for _, s := range l.Steps {
+		for _, i := range s.Items {
+			switch {
+			case i.Never:
+			case i.Hook == nil && i.Who == "save":
+				parts = append(parts, i.Who)
+			case i.Hook != nil && i.Hook.info.Target != "":
+				parts = append(parts, "302 to "+leads(i.Hook.info))
+			case i.Hook != nil:
+				parts = append(parts, i.Hook.Name)
+			}
+		}
+	}
+	l.Summary = strings.Join(parts, " → ")
 }

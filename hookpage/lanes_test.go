@@ -22,7 +22,7 @@ selfservice:
     failed: [{hook: audit}]
 `), options())
 	page := get(t, p)
-	text, _ := lane(t, page, "registration by password")
+	text, _ := lane(t, page, "registration · password")
 	inOrder(t, text, "Request", "before", "The request arrives", "audit", "flow-wide",
 		"A custom hook without a description.", "at 4:21",
 		"Your handler checks the new user's input, including the password.",
@@ -30,8 +30,8 @@ selfservice:
 		"One transaction", "after", "save", "your handler stores the new user",
 		"session", description(t, p, "session"), "verify", description(t, p, "verify"),
 		"commit", "everything is saved", "The emails are sent", "Your handler answers",
-		"If it fails", "everything is rolled back and no email is sent", "audit", "Your handler answers with the error")
-	other, _ := lane(t, page, "registration by any other strategy")
+		"If it fails", "rolled back", "as after a wrong password; then there is nothing to roll back", "audit", "Your handler answers with the error")
+	other, _ := lane(t, page, "registration · any other strategy")
 	inOrder(t, other, "audit", "Your handler identifies the new user.", "save", "commit", "Your handler answers",
 		"If it fails", "audit")
 	require.NotContains(t, other, "session")
@@ -43,7 +43,7 @@ selfservice:
 func TestLane_Numbers(t *testing.T) {
 	_, markup := lane(t, get(t, build(t, parse(t,
 		`{selfservice: {login: {before: [{hook: audit}], after: [{hook: audit}]}}}`), options())),
-		"login by any strategy")
+		"login")
 	inOrder(t, markup, `<ol start="1">`, "<li", "<li", `<ol start="3">`, "<li", `<ol start="4">`, "<li", "<li",
 		`<ol start="6">`)
 }
@@ -56,7 +56,7 @@ selfservice:
       hooks: [{hook: audit}]
       password: {hooks: [{hook: revoke_active_sessions}]}
 `), options()))
-	text, markup := lane(t, page, "login by password")
+	text, markup := lane(t, page, "login · password")
 	inOrder(t, text, "Your handler checks the password", "issues the session", "revoke_active_sessions",
 		"Signs the user out everywhere else", "audit flow-wide")
 	require.Equal(t, 1, strings.Count(markup, ">flow-wide<"))
@@ -85,9 +85,9 @@ func TestLane_Redirect(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			page := get(t, build(t, parse(t, row.text), options()))
-			title := "login by any strategy"
+			title := "login"
 			if strings.Contains(row.text, "registration") {
-				title = "registration by any strategy"
+				title = "registration"
 			}
 			text, markup := lane(t, page, title)
 			inOrder(t, text, row.parts...)
@@ -101,7 +101,7 @@ func TestLane_Redirect(t *testing.T) {
 func TestLane_RenamedRedirect(t *testing.T) {
 	cfg := &flowhook.Config{}
 	cfg.Add(flowhook.Point{Flow: flowhook.Login, Phase: flowhook.After}, "home", flowhook.Redirect("/home"))
-	text, _ := lane(t, get(t, build(t, cfg, options())), "login by any strategy")
+	text, _ := lane(t, get(t, build(t, cfg, options())), "login")
 	inOrder(t, text, "home flow-wide Target: /home. Everything is saved first.", "at ", "lanes_test.go:",
 		"The answer is sent: 302 to /home")
 }
@@ -114,10 +114,10 @@ selfservice:
   invite: {after: {badge: [{hook: audit}]}}
   login: {after: {badge: [{hook: audit}]}}
 `), opts))
-	text, _ := lane(t, page, "invite by badge")
+	text, _ := lane(t, page, "invite · badge")
 	inOrder(t, text, "Your handler does its own work", "your handler stores its changes", "audit",
 		"unless a hook has answered")
-	text, _ = lane(t, page, "login by badge")
+	text, _ = lane(t, page, "login · badge")
 	inOrder(t, text, "Your handler identifies the user.")
 }
 
@@ -139,7 +139,7 @@ selfservice:
 		"recovery":     {"checks the link or the code.", "stores its changes."},
 		"logout":       {"identifies the user.", "ends the session."},
 	} {
-		text, _ := lane(t, page, flow+" by any strategy")
+		text, _ := lane(t, page, flow)
 		inOrder(t, text, "Your handler "+parts[0], "your handler "+parts[1])
 	}
 }
@@ -169,14 +169,14 @@ selfservice:
 	}
 	page := get(t, p, hookpage.Options{Recorder: recorder})
 	require.NotContains(t, words(page), "not recorded")
-	got, _ := lane(t, page, "login by any strategy")
+	got, _ := lane(t, page, "login")
 	inOrder(t, got, "audit", "ran 3, answered 0, refused 0, failed 0",
 		"redirect", "ran 3, answered 3, refused 0, failed 0")
 }
 
 func TestLane_NoEmptySteps(t *testing.T) {
 	text, _ := lane(t, get(t, build(t, parse(t, `{selfservice: {login: {after: [{hook: audit}]}}}`), options())),
-		"login by any strategy")
+		"login")
 	inOrder(t, text, "Request", "The request arrives", "Your service", "One transaction", "audit",
 		"Commit and answer", "Your handler answers, unless a hook has answered")
 	for _, absent := range []string{"before", "Before saving", "If it fails", "failed"} {
@@ -194,7 +194,7 @@ selfservice:
       - {hook: redirect, config: {to: /one, allow_user_defined_redirect: true}}
       - {hook: redirect, config: {to: /two}}
       - {hook: verify}
-`), options())), "login by any strategy")
+`), options())), "login")
 	inOrder(t, text, "Target: /one, or the request's return_to. Everything is saved first.", "redirect never runs",
 		"verify never runs",
 		"everything is saved", "The answer is sent: 302 to /one, or the request's return_to.")
@@ -207,7 +207,7 @@ func TestLane_CustomDescription(t *testing.T) {
 	cfg := &flowhook.Config{}
 	cfg.Add(flowhook.Point{Flow: flowhook.Login, Phase: flowhook.After}, "gate", described{idle})
 	page := get(t, build(t, cfg, options()))
-	text, _ := lane(t, page, "login by any strategy")
+	text, _ := lane(t, page, "login")
 	inOrder(t, text, "gate flow-wide Lets <b>staff</b> in. at ", "unless a hook has answered")
 	require.NotContains(t, text, "without a description")
 	require.NotContains(t, page, "<b>staff")

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -55,35 +56,91 @@ func build(t *testing.T, cfg *flowhook.Config, opts flowhook.Options) *flowhook.
 	return p
 }
 
-// get returns the page, which must be well-formed.
+// get returns the page.
 func get(t *testing.T, p *flowhook.Pipeline, opts ...hookpage.Options) string {
 	t.Helper()
+	return query(t, p, "", opts...)
+}
+
+// query returns the page for a query, such as "?lane=login", from a server.
+func query(t *testing.T, p *flowhook.Pipeline, query string, opts ...hookpage.Options) string {
+	t.Helper()
 	opts = append(opts, hookpage.Options{})
-	w := httptest.NewRecorder()
-	hookpage.Handler(p, opts[0]).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
-	require.Equal(t, http.StatusOK, w.Code)
-	d := xml.NewDecoder(strings.NewReader(w.Body.String()))
+	server := httptest.NewServer(hookpage.Handler(p, opts[0]))
+	defer server.Close()
+	status, body := fetch(t, server.URL+query)
+	require.Equal(t, http.StatusOK, status, body)
+	return body
+}
+
+func fetch(t *testing.T, url string) (status int, body string) {
+	t.Helper()
+	answer, err := http.Get(url)
+	require.NoError(t, err)
+	defer answer.Body.Close()
+	data, err := io.ReadAll(answer.Body)
+	require.NoError(t, err)
+	return answer.StatusCode, string(data)
+}
+
+// An element is a part of a page.
+type element struct {
+	name     string
+	attr     map[string]string
+	markup   string // with its own tags
+	children []*element
+}
+
+// read parses a page, which must be well-formed.
+func read(t *testing.T, page string) *element {
+	t.Helper()
+	d := xml.NewDecoder(strings.NewReader(page))
 	d.Strict, d.AutoClose, d.Entity = false, xml.HTMLAutoClose, xml.HTMLEntity
-	depth := 0
+	type opened struct {
+		*element
+		start int64
+	}
+	stack := []opened{{element: &element{}}}
 	for {
+		start := d.InputOffset()
 		token, err := d.Token()
 		if err == io.EOF {
 			break
 		}
 		require.NoError(t, err)
-		switch token.(type) {
+		top := stack[len(stack)-1]
+		switch token := token.(type) {
 		case xml.StartElement:
-			depth++
+			e := &element{name: token.Name.Local, attr: map[string]string{}}
+			for _, a := range token.Attr {
+				e.attr[a.Name.Local] = a.Value
+			}
+			top.children = append(top.children, e)
+			stack = append(stack, opened{e, start})
 		case xml.EndElement:
-			depth--
+			top.markup = page[top.start:d.InputOffset()]
+			stack = stack[:len(stack)-1]
 		}
 	}
-	require.Zero(t, depth)
-	return w.Body.String()
+	require.Len(t, stack, 1)
+	return stack[0].element
 }
 
+// all returns the elements in e with a name and a class, in order. An empty class is any.
+func (e *element) all(name, class string) (found []*element) {
+	for _, c := range e.children {
+		if c.name == name && (class == "" || slices.Contains(strings.Fields(c.attr["class"]), class)) {
+			found = append(found, c)
+		}
+		found = append(found, c.all(name, class)...)
+	}
+	return found
+}
+
+func (e *element) words() string { return words(e.markup) }
+
 var (
-	tag   = regexp.MustCompile(`<[^>]*>`)
+	tag   = regexp.MustCompile(`(?s)<style>.*</style>|<[^>]*>`)
 	space = regexp.MustCompile(`\s+`)
 )
 
@@ -92,13 +149,23 @@ func words(markup string) string {
 	return strings.TrimSpace(space.ReplaceAllString(html.UnescapeString(tag.ReplaceAllString(markup, " ")), " "))
 }
 
-// lane returns the text of a lane, and its HTML.
+// laneOf returns the lane with a title, such as "login · password".
+func laneOf(t *testing.T, page, title string) *element {
+	t.Helper()
+	for _, l := range read(t, page).all("details", "lane") {
+		if l.all("h3", "")[0].words() == title {
+			return l
+		}
+	}
+	t.Fatalf("no lane %q", title)
+	return nil
+}
+
+// lane returns the text of a lane after its title, and its HTML.
 func lane(t *testing.T, page, title string) (text, markup string) {
 	t.Helper()
-	_, rest, found := strings.Cut(page, ">"+html.EscapeString(title)+"</h3>")
-	require.True(t, found, "no lane %q", title)
-	markup, _, _ = strings.Cut(rest, "</section>")
-	return words(markup), markup
+	l := laneOf(t, page, title)
+	return words(l.all("div", "body")[0].markup), l.markup
 }
 
 // inOrder asserts that text has the parts in this order.

@@ -17,7 +17,8 @@ import (
 // A hook that returns a [flowhook.Refusal] has refused, even if it has also answered or its time is
 // up. A Refusal is not a failure, unless its status is impossible.
 //
-// A Recorder tells entries apart by point, name and position. After a Reload, an entry at an
+// A Recorder tells entries apart by point, name and position, and the runs of an entry by strategy.
+// After a Reload, an entry at an
 // unchanged position continues its record. Records of removed entries stay in memory.
 //
 // A Recorder is safe for concurrent use. Pipelines that share it share the record of an equal
@@ -26,12 +27,12 @@ type Recorder struct {
 	now func() time.Time
 
 	mu      sync.Mutex
-	records map[entry]*record
+	records map[entry]map[flowhook.Strategy]*record
 }
 
 // NewRecorder returns an empty Recorder.
 func NewRecorder() *Recorder {
-	return &Recorder{now: time.Now, records: map[entry]*record{}}
+	return &Recorder{now: time.Now, records: map[entry]map[flowhook.Strategy]*record{}}
 }
 
 // Wrap returns a hook that runs next and records the run. It is for Options.Wrap. Wrapping alone
@@ -39,7 +40,7 @@ func NewRecorder() *Recorder {
 // from the other.
 func (r *Recorder) Wrap(p flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
 	return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
-		rec := r.record(entry{p, name, x.Position()})
+		rec := r.record(entry{p, name, x.Position()}, x.Point().Strategy)
 		began, returned := r.now(), false
 		defer func() {
 			if !returned { // a panic or a Goexit, which continues
@@ -94,45 +95,59 @@ type entry struct {
 	position flowhook.Position
 }
 
-// record returns the record of an entry.
-func (r *Recorder) record(e entry) *record {
+// record returns the record of an entry's runs by a strategy.
+func (r *Recorder) record(e entry, s flowhook.Strategy) *record {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	rec := r.records[e]
+	if r.records[e] == nil {
+		r.records[e] = map[flowhook.Strategy]*record{}
+	}
+	rec := r.records[e][s]
 	if rec == nil {
 		rec = &record{}
-		r.records[e] = rec
+		r.records[e][s] = rec
 	}
 	return rec
 }
 
-// stats returns the figures of a hook.
-func (r *Recorder) stats(h flowhook.HookInfo) stats {
+// stats returns the figures of a hook for its runs by the strategies that counts returns true for.
+func (r *Recorder) stats(h flowhook.HookInfo, counts func(flowhook.Strategy) bool) stats {
 	r.mu.Lock()
-	rec := r.records[entry{h.Point, h.Name, h.Position}]
-	r.mu.Unlock()
-	if rec == nil { // the hook has not run yet
-		return stats{}
+	defer r.mu.Unlock()
+	var all stats
+	var took []time.Duration
+	for s, rec := range r.records[entry{h.Point, h.Name, h.Position}] {
+		if counts(s) {
+			took = append(took, rec.addTo(&all)...)
+		}
 	}
-	return rec.stats()
+	if n := len(took); n > 0 {
+		slices.Sort(took)
+		all.P50, all.P95 = took[(n-1)*50/100], took[(n-1)*95/100]
+	}
+	return all
 }
 
 // samples is the number of durations that a record keeps.
 const samples = 256
 
-// A record has the runs of one entry.
+// A record has the runs of one entry by one strategy.
 type record struct {
 	mu    sync.Mutex
 	total stats
 	took  [samples]time.Duration // of the last runs, as a ring
 }
 
-// stats are the figures of one hook. The percentiles are of the last 256 runs.
+// stats are the figures of one hook. The percentiles are of the last 256 runs by each strategy.
 type stats struct {
-	Runs, Answered, Refused, Failed uint64
-	P50, P95                        time.Duration
-	LastFailure                     time.Time
-	Kind                            string // of the last failure: error, panic, timeout or canceled
+	Runs        uint64        `json:"runs"`
+	Answered    uint64        `json:"answered"`
+	Refused     uint64        `json:"refused"`
+	Failed      uint64        `json:"failed"`
+	P50         time.Duration `json:"p50_ns"`
+	P95         time.Duration `json:"p95_ns"`
+	LastFailure time.Time     `json:"last_failure,omitzero"`
+	Kind        string        `json:"last_failure_kind"` // error, panic, timeout or canceled
 }
 
 func (r *record) end(now, began time.Time, outcome string) {
@@ -152,13 +167,16 @@ func (r *record) end(now, began time.Time, outcome string) {
 	}
 }
 
-func (r *record) stats() stats {
+// addTo adds the record to all, and returns the durations that it keeps.
+func (r *record) addTo(all *stats) []time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := r.total
-	if n := int(min(s.Runs, samples)); n > 0 {
-		sorted := slices.Sorted(slices.Values(r.took[:n]))
-		s.P50, s.P95 = sorted[(n-1)*50/100], sorted[(n-1)*95/100]
+	all.Runs += r.total.Runs
+	all.Answered += r.total.Answered
+	all.Refused += r.total.Refused
+	all.Failed += r.total.Failed
+	if r.total.LastFailure.After(all.LastFailure) {
+		all.LastFailure, all.Kind = r.total.LastFailure, r.total.Kind
 	}
-	return s
+	return slices.Clone(r.took[:min(r.total.Runs, samples)])
 }

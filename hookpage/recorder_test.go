@@ -34,6 +34,8 @@ func answers(status int) act {
 	}
 }
 
+func anyStrategy(flowhook.Strategy) bool { return true }
+
 // recorded returns a pipeline of cfg that r records.
 func recorded(t *testing.T, r *Recorder, cfg *flowhook.Config) *flowhook.Pipeline {
 	t.Helper()
@@ -52,7 +54,7 @@ func statsOf(r *Recorder, p *flowhook.Pipeline) map[string]stats {
 	all := map[string]stats{}
 	for _, hooks := range p.Plan().Points() {
 		for _, h := range hooks {
-			s := r.stats(h)
+			s := r.stats(h, anyStrategy)
 			s.P50, s.P95, s.LastFailure = 0, 0, time.Time{}
 			all[h.Name] = s
 		}
@@ -133,7 +135,7 @@ func TestRecorder_RefusalIsNoFailure(t *testing.T) {
 	outcome, now = flowhook.Refuse(403, "no", ""), failed.Add(time.Hour)
 	run()
 	for _, hooks := range p.Plan().Points() {
-		require.Equal(t, stats{Runs: 2, Refused: 1, Failed: 1, LastFailure: failed, Kind: "error"}, r.stats(hooks[0]))
+		require.Equal(t, stats{Runs: 2, Refused: 1, Failed: 1, LastFailure: failed, Kind: "error"}, r.stats(hooks[0], anyStrategy))
 	}
 }
 
@@ -177,7 +179,7 @@ func TestRecorder_Durations(t *testing.T) {
 		require.Error(t, err)
 	}
 	for _, hooks := range p.Plan().Points() {
-		s := r.stats(hooks[0])
+		s := r.stats(hooks[0], anyStrategy)
 		require.Equal(t, now, s.LastFailure)
 		require.Equal(t, 172*time.Millisecond, s.P50, "the median of 45 to 300")
 		require.Equal(t, 287*time.Millisecond, s.P95)
@@ -251,4 +253,22 @@ func TestRecorder_Concurrent(t *testing.T) {
 	}
 	all.Wait()
 	require.Equal(t, map[string]stats{"hook": {Runs: 160}}, statsOf(r, p))
+}
+
+func TestStatus_Ago(t *testing.T) {
+	s := &status{Now: time.Date(2030, 1, 9, 0, 0, 0, 0, time.UTC)}
+	for d, want := range map[time.Duration]string{
+		-time.Hour: "just now", 59 * time.Second: "just now", time.Minute: "1 minute ago", 59 * time.Minute: "59 minutes ago",
+		time.Hour: "1 hour ago", 47 * time.Hour: "47 hours ago", 50 * time.Hour: "2 days ago",
+	} {
+		require.Equal(t, want, s.Ago(s.Now.Add(-d)))
+	}
+}
+
+func TestShort(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0s", 999: "999ns", 1_234: "1.23µs", 1_234_567: "1.23ms", 1_234_567_890: "1.23s",
+	} {
+		require.Equal(t, want, short(d).String())
+	}
 }

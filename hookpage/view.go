@@ -2,12 +2,13 @@ package hookpage
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"html/template"
-	"os"
+	"net/http"
+	"net/url"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/internal/plan"
@@ -15,95 +16,113 @@ import (
 
 // A view is what the page shows.
 type view struct {
-	Style    template.CSS
-	Flows    []flow
-	Warnings int     // the number of findings that are not notes
-	Notes    int     // the number of notes
-	Settings []found // the findings that are about no hook
-	Title    string
-	File     string    // whether the file matches the running configuration; may be empty
-	Recorder *Recorder // nil: no figures
-}
+	Style    template.CSS `json:"-"`
+	Title    string       `json:"title"`
+	Status   *status      `json:"status"`
+	Lanes    []*lane      `json:"lanes"`
+	Warnings int          `json:"warnings"` // the number of findings that are not notes
+	Notes    int          `json:"notes"`    // the number of notes
+	Settings []*found     `json:"settings"` // the findings that are about no hook
+	DryRun   *dryRun      `json:"dry_run"`  // nil: the query asks for none
+	Recorder *Recorder    `json:"-"`        // nil: no figures
 
-type flow struct {
-	ID, Name string
-	Lanes    []*lane
+	Flows      []string `json:"-"` // that have hooks
+	Strategies []string `json:"-"` // that have hooks of their own in some flow
+	selected   *lane    // by the query; nil: none
+	kratos     bool     // the file looks like one of Kratos
 }
 
 // A lane is one way through a flow, from the request to the answer.
 type lane struct {
-	plan.Lane
-	ID     string
-	Steps  []*step
-	Failed *step // nil: no hooks at failed
+	Key      string  `json:"lane"` // for the query
+	Flow     string  `json:"flow"`
+	Strategy string  `json:"strategy"` // "" for those without hooks of their own
+	Title    string  `json:"title"`    // as in "registration by password"
+	Row      string  `json:"-"`        // as in "registration · password"
+	Summary  string  `json:"summary"`
+	Closed   string  `json:"closed"` // the target of the redirect that answers before anything is saved; "": none
+	Steps    []*step `json:"steps"`
+	Failed   *step   `json:"failed"` // nil: no hooks at failed
+
+	ID     string `json:"-"`
+	Open   bool   `json:"-"`
+	First  bool   `json:"-"` // of its flow
+	Fails  uint64 `json:"-"` // the number of failed runs
+	Alarms int    `json:"-"` // the number of findings that are not notes
 
 	answered  string // the target of the redirect that has answered by the last step; "": none
-	closed    bool   // a redirect answered before anything was saved
 	emails    bool   // a hook that runs sends email
 	mayAnswer bool   // a hook that may answer runs
+	follows   bool   // a redirect of the flow follows return_to
 	number    int    // of the last item
-	recorder  *Recorder
+	own       []string
+	view      *view
 	shown     map[flowhook.Finding]*lane // the lane that shows the finding in full
 }
 
 // A step is a titled box of items.
 type step struct {
-	Class, Title, Phase, Text string
-	Start                     int // the number of the first item
-	Items                     []item
+	Class string  `json:"-"`
+	Title string  `json:"title"`
+	Phase string  `json:"phase"`
+	Text  string  `json:"text"`
+	Start int     `json:"-"` // the number of the first item
+	Items []*item `json:"items"`
 }
 
 // An item is a hook, or something that the service does itself.
 type item struct {
-	Hook  *hook
-	Who   string
-	Text  string
-	Never bool
+	Hook  *hook  `json:"hook,omitempty"`
+	Who   string `json:"who,omitempty"`
+	Text  string `json:"text,omitempty"`
+	Never bool   `json:"never"`
+	Lit   bool   `json:"lit"`            // the dry run gets here
+	Tried string `json:"then,omitempty"` // what happens here in the dry run
+
+	kind kind
 }
+
+// A kind tells apart what the service does.
+type kind int
+
+const (
+	plain     kind = iota
+	theSave        // save, or the commit
+	theEmails      // that waited for the commit
+	theAnswer
+)
 
 // A hook is one hook of a chain.
 type hook struct {
-	flowhook.HookInfo
-	Text  string
-	Wide  bool
-	Stats *stats // nil: not recorded
-	Found []found
+	Name     string        `json:"name"`
+	Text     string        `json:"description"`
+	Config   string        `json:"config"`
+	Position string        `json:"position"`
+	Wide     bool          `json:"flow_wide"`
+	Never    bool          `json:"never_runs"`
+	Timeout  time.Duration `json:"timeout_ns"`
+	Stats    *stats        `json:"figures"` // nil: not recorded
+	Found    []*found      `json:"findings"`
+
+	info flowhook.HookInfo
 }
 
 // A found is a finding. If several lanes have it, one shows it in full and the others link to it.
 type found struct {
-	flowhook.Finding
-	In    *lane  // the lane that shows it in full; nil: this one
-	Place string // what to change; "": the hook itself
+	Severity string `json:"severity"`
+	Rule     string `json:"rule"`
+	Problem  string `json:"problem"`
+	Hint     string `json:"hint"`
+	Place    string `json:"at"` // what to change; "": the hook itself
+	In       *lane  `json:"-"`  // the lane that shows it in full; nil: this one
+	Folded   bool   `json:"-"`
 }
 
 func newView(pl *flowhook.Plan, opts Options) *view {
-	v := &view{
-		Style:    template.CSS(style),
-		Title:    opts.Title,
-		File:     compare(opts.File, pl.Hash()),
-		Recorder: opts.Recorder,
-	}
+	v := &view{Style: template.CSS(style), Title: opts.Title, Recorder: opts.Recorder}
 	v.addFindings(pl)
-	v.addFlows(pl)
+	v.addLanes(pl)
 	return v
-}
-
-// compare describes in one sentence whether a file matches the running configuration. It returns ""
-// if there is no file.
-func compare(file, hash string) string {
-	if file == "" {
-		return ""
-	}
-	data, err := os.ReadFile(file)
-	sum := sha256.Sum256(data)
-	switch {
-	case err != nil:
-		return "The file cannot be read."
-	case hex.EncodeToString(sum[:]) != hash:
-		return "The file differs from the running configuration: it has not been loaded yet, or it was rejected."
-	}
-	return "The file matches the running configuration."
 }
 
 // addFindings counts the findings and adds those that are about no hook.
@@ -116,42 +135,86 @@ func (v *view) addFindings(pl *flowhook.Plan) {
 			}
 		}
 	}
-	for _, f := range pl.Findings() {
+	all := pl.Findings()
+	v.kratos = slices.ContainsFunc(all, func(f flowhook.Finding) bool { return strings.HasPrefix(f.Rule, "kratos-") })
+	for _, f := range all {
 		if f.Severity == flowhook.SeverityNote {
 			v.Notes++
 		} else {
 			v.Warnings++
 		}
 		if !ofHook[f] {
-			v.Settings = append(v.Settings, found{f, nil, cmp.Or(f.Position.String(), f.Path)})
+			v.Settings = append(v.Settings, v.newFound(f, cmp.Or(f.Position.String(), f.Path), nil))
 		}
 	}
 }
 
-// addFlows adds the flows that have hooks, with their lanes.
-func (v *view) addFlows(pl *flowhook.Plan) {
+// newFound returns a finding. Notes about Kratos are folded unless the file looks like one of its own.
+func (v *view) newFound(f flowhook.Finding, place string, in *lane) *found {
+	folded := f.Severity == flowhook.SeverityNote && strings.Contains(f.Rule, "kratos-") && !v.kratos
+	return &found{f.Severity.String(), f.Rule, f.Problem, f.Hint, place, in, folded}
+}
+
+// addLanes adds the lanes of the flows that have hooks.
+func (v *view) addLanes(pl *flowhook.Plan) {
 	chains := map[flowhook.Point][]flowhook.HookInfo{}
-	strategies := map[flowhook.Flow][]string{} // the strategies with hooks of their own
-	var flows []flowhook.Flow
+	strategies := map[string][]string{} // the strategies with hooks of their own, by flow
+	follows := map[string]bool{}
 	for point, hooks := range pl.Points() {
 		chains[point] = hooks
-		if !slices.Contains(flows, point.Flow) {
-			flows = append(flows, point.Flow)
+		flow, s := string(point.Flow), string(point.Strategy)
+		if !slices.Contains(v.Flows, flow) {
+			v.Flows = append(v.Flows, flow)
 		}
-		strategy, known := string(point.Strategy), strategies[point.Flow]
-		if strategy != "" && !slices.Contains(known, strategy) {
-			strategies[point.Flow] = append(known, strategy)
+		if s != "" && !slices.Contains(strategies[flow], s) {
+			strategies[flow] = append(strategies[flow], s)
 		}
+		if s != "" && !slices.Contains(v.Strategies, s) {
+			v.Strategies = append(v.Strategies, s)
+		}
+		follows[flow] = follows[flow] || slices.ContainsFunc(hooks,
+			func(h flowhook.HookInfo) bool { return h.FollowsReturnTo })
 	}
 	shown := map[flowhook.Finding]*lane{}
-	for i, name := range flows {
-		f := flow{ID: fmt.Sprintf("flow-%d", i+1), Name: string(name)}
-		for n, base := range plan.Lanes(string(name), strategies[name]) {
-			id := fmt.Sprintf("%s-lane-%d", f.ID, n+1)
-			l := &lane{Lane: base, ID: id, recorder: v.Recorder, shown: shown}
-			l.build(name, chains)
-			f.Lanes = append(f.Lanes, l)
+	for _, flow := range v.Flows {
+		own := strategies[flow]
+		for n, base := range plan.Lanes(flow, own) {
+			l := &lane{Key: flow, Flow: flow, Strategy: base.Strategy, Title: base.Title, Row: flow,
+				ID: fmt.Sprintf("lane-%d", len(v.Lanes)+1), First: n == 0, follows: follows[flow], own: own,
+				view: v, shown: shown}
+			if base.Strategy != "" {
+				l.Key += "/" + base.Strategy
+			}
+			if len(own) > 0 {
+				l.Row += " · " + base.Short
+			}
+			l.build(flowhook.Flow(flow), chains)
+			l.summarize()
+			v.Lanes = append(v.Lanes, l)
 		}
-		v.Flows = append(v.Flows, f)
 	}
+}
+
+// selectLane opens the lane that a query names.
+func (v *view) selectLane(query url.Values) error {
+	key := query.Get("lane")
+	if key == "" {
+		return nil
+	}
+	for _, l := range v.Lanes {
+		if l.Key == key {
+			l.Open, v.selected = true, l
+			return nil
+		}
+	}
+	return &badRequest{http.StatusNotFound, "there is no such lane"}
+}
+
+// link returns a link to this page with a query of names and values.
+func link(pairs ...string) string {
+	query := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		query.Set(pairs[i], pairs[i+1])
+	}
+	return "?" + query.Encode()
 }

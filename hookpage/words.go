@@ -3,24 +3,31 @@ package hookpage
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/flowhook/flowhook"
 )
+
+// failure says when the hooks at failed run. It is true for each of their callers.
+const failure = "These hooks run after an error or a refusal in Complete: whatever it saved is rolled back, and the " +
+	"emails that waited for the commit are dropped, unless the commit itself went wrong. They also run when your " +
+	"handler calls them, as after a wrong password; then there is nothing to roll back."
 
 // newHook describes a hook at a phase.
 func newHook(phase flowhook.Phase, h flowhook.HookInfo) *hook {
 	text := h.Description
 	switch {
 	case h.Target != "": // with any name: the host can add a redirect under its own
-		text = strings.TrimSpace(text + " Target: " + target(h) + ". " + consequences[phase])
+		text = strings.TrimSpace(text + " Target: " + leads(h) + ". " + consequences[phase])
 	case text == "":
 		text = "A custom hook without a description."
 	}
-	return &hook{HookInfo: h, Text: text, Wide: h.Point.Strategy == flowhook.FlowWide}
+	return &hook{Name: h.Name, Text: text, Config: h.Config, Position: h.Position.String(),
+		Wide: h.Point.Strategy == flowhook.FlowWide, Never: h.NeverRuns, Timeout: h.Timeout, info: h}
 }
 
-// target returns where a redirect leads, and "" for any other hook.
-func target(h flowhook.HookInfo) string {
+// leads returns where a redirect leads, and "" for any other hook.
+func leads(h flowhook.HookInfo) string {
 	if h.FollowsReturnTo {
 		return h.Target + ", or the request's return_to"
 	}
@@ -107,4 +114,14 @@ func count(n int, noun string) string {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// short rounds a duration to what a reader needs.
+func short(d time.Duration) time.Duration {
+	for _, unit := range []time.Duration{time.Second, time.Millisecond, time.Microsecond} {
+		if d >= unit {
+			return d.Round(unit / 100)
+		}
+	}
+	return d
 }

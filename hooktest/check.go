@@ -2,18 +2,13 @@ package hooktest
 
 import (
 	"context"
-	"crypto/rand"
-	"errors"
-	"log/slog"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/internal/check"
-	"github.com/flowhook/flowhook/internal/need"
+	"github.com/flowhook/flowhook/internal/fill"
 	"github.com/flowhook/flowhook/internal/spell"
-	"github.com/flowhook/flowhook/store/memstore"
 )
 
 // CheckFile checks a file as [flowhook.Config.Check] does. It fails t once for each error and each
@@ -24,8 +19,9 @@ import (
 // list stays true. Errors cannot be accepted. With opts.Strict, neither can warnings, because New
 // refuses them.
 //
-// The rules in opts.Accept hold for New and Reload, too. CheckFile drops their findings, even with
-// opts.Strict. Such a rule may find nothing, because the same options may serve several files.
+// The rules in opts.Accept and in the file's flowhook.accept hold for New and Reload, too. CheckFile
+// drops their findings, even with opts.Strict. A rule in opts.Accept may find nothing, because the
+// same options may serve several files.
 //
 // If the hooks of the file need a store, a courier, a secret or a VerificationURL that neither the
 // file nor opts have, CheckFile adds it and reports nothing about it. It resolves references such
@@ -35,12 +31,8 @@ func CheckFile(t testing.TB, path string, opts flowhook.Options, accept ...strin
 	cfg := load(t, path)
 	strict := opts.Strict
 	opts.Strict = false
-	opts, filled := fill(cfg, opts)
 
-	found := slices.DeleteFunc(cfg.Check(opts), func(f flowhook.Finding) bool {
-		of := func(option string) bool { return strings.HasPrefix(f.Path, option) }
-		return f.Position == (flowhook.Position{}) && slices.ContainsFunc(filled, of)
-	})
+	found := fill.Check(cfg, opts)
 	rules := map[string]bool{}
 	wrong := false // then there are only errors
 	for _, f := range found {
@@ -73,35 +65,6 @@ func load(t testing.TB, path string) *flowhook.Config {
 	}
 	return cfg
 }
-
-// fill adds to opts what the hooks of cfg need and do not have. filled are the fields that it set.
-func fill(cfg *flowhook.Config, opts flowhook.Options) (full flowhook.Options, filled []string) {
-	probe := opts
-	probe.Logger = slog.New(slog.DiscardHandler)
-	_, err := flowhook.New(cfg, probe)
-	needs := func(what need.Need, option string, missing bool) bool {
-		missing = missing && errors.Is(err, what)
-		if missing {
-			filled = append(filled, option)
-		}
-		return missing
-	}
-	if needs(need.Store, "Options.Store", opts.Store == nil) {
-		opts.Store = memstore.New()
-	}
-	if needs(need.Courier, "Options.Courier", opts.Courier == nil) {
-		opts.Courier = courier{}
-	}
-	if needs(need.Secrets, "Options.Secrets", len(opts.Secrets) == 0) {
-		opts.Secrets = []string{newSecret()}
-	}
-	if needs(need.Link, "Options.VerificationURL", opts.VerificationURL == "") {
-		opts.VerificationURL = "https://auth.example/verify"
-	}
-	return opts, filled
-}
-
-func newSecret() string { return rand.Text() + rand.Text() + rand.Text() }
 
 // A courier adds emails to the trace of the run and passes them on.
 type courier struct{ next flowhook.Courier } // may be nil

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/fill"
 	"github.com/flowhook/flowhook/store/memstore"
 )
 
@@ -56,7 +57,7 @@ func NewWith(t testing.TB, cfg *flowhook.Config, opts flowhook.Options) *Rig {
 		opts.Logger = r.log.logger()
 	}
 	opts.Courier = courier{opts.Courier}
-	opts, _ = fill(cfg, opts)
+	opts, _ = fill.Options(cfg, opts)
 	opts = withSecrets(cfg, opts)
 	opts.Wrap = r.wrap(opts.Wrap)
 	r.Store, r.now = opts.Store, opts.Now
@@ -75,7 +76,7 @@ func withSecrets(cfg *flowhook.Config, opts flowhook.Options) flowhook.Options {
 		return opts
 	}
 	with := opts
-	with.Secrets = []string{newSecret()}
+	with.Secrets = []string{fill.Secret()}
 	probe := with
 	probe.Accept = nil // it could hide the finding
 	unused := func(f flowhook.Finding) bool { return f.Rule == "unused-secrets" }

@@ -49,6 +49,9 @@ func newCourier(o Options) (*courier, error) {
 	return &courier{from: from, seal: seal}, nil
 }
 
+// NeedsOutbox makes flowhook.New demand Options.Outbox. See [flowhook.Courier].
+func (c *courier) NeedsOutbox() {}
+
 // Send implements [flowhook.Courier]. See [Outbox.Courier].
 func (c *courier) Send(ctx context.Context, m flowhook.Message) error {
 	if m.Via != "email" {
@@ -71,7 +74,7 @@ func (c *courier) Send(ctx context.Context, m flowhook.Message) error {
 	case errors.Is(err, errNoTransaction):
 		return fmt.Errorf("outbox: %w; set flowhook.Options.Outbox", err)
 	case err != nil:
-		return fmt.Errorf("outbox: queueing an email: %w", err)
+		return fmt.Errorf("outbox: queueing an email: %w", unmigrated(err))
 	}
 	return nil
 }

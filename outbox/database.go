@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/flowhook/flowhook/store/pgxstore"
 	"github.com/flowhook/flowhook/store/sqlstore"
@@ -83,6 +84,16 @@ var (
 	errNoTransaction = errors.New("the context carries no transaction of the store")
 	errRolledBack    = errors.New("the transaction was rolled back")
 )
+
+// unmigrated adds to an error what to do if it is that River's tables are missing. The drivers have no
+// type in common for that, and SQLite has no code for it.
+func unmigrated(err error) error {
+	text := err.Error()
+	if strings.Contains(text, "no such table: river_") || strings.Contains(text, "42P01") { // SQLite, PostgreSQL
+		return fmt.Errorf("%w; call outbox.Migrate first", err)
+	}
+	return err
+}
 
 // inTransaction reports whether ctx carries a transaction of any store of flowhook's on SQL.
 func inTransaction(ctx context.Context) bool {

@@ -42,7 +42,7 @@ func (o *Outbox) DeadLetters(ctx context.Context, after int64, limit int) ([]Dea
 		OrderBy(river.JobListOrderByID, river.SortOrderAsc).
 		First(limit))
 	if err != nil {
-		return nil, fmt.Errorf("outbox: listing the dead letters: %w", err)
+		return nil, fmt.Errorf("outbox: listing the dead letters: %w", unmigrated(err))
 	}
 	var all []DeadLetter
 	for _, j := range listed.Jobs {
@@ -74,7 +74,7 @@ func (o *Outbox) Resend(ctx context.Context, id int64) error {
 		return ErrNotFound
 	}
 	if err != nil {
-		return fmt.Errorf("outbox: resending a dead letter: %w", err)
+		return fmt.Errorf("outbox: resending a dead letter: %w", unmigrated(err))
 	}
 	return nil
 }

@@ -63,6 +63,42 @@ func TestNew_BadOptions(t *testing.T) {
 	}
 }
 
+// TestNew_HalfEmail checks that an error names the option for email that is missing.
+func TestNew_HalfEmail(t *testing.T) {
+	o, db, err := onSQLite(t).open()
+	require.NoError(t, err)
+	defer db.Close()
+	for _, c := range []struct{ smtp, from, host, want string }{
+		{"smtp://127.0.0.1", "", "", "outbox: Options.From is missing; SMTP needs it"},
+		{"", "a@example.org", "", "outbox: Options.SMTP is empty, but Options.From is set; set both or neither"},
+		{"", "", "host", "outbox: Options.SMTP is empty, but Options.HelloHost is set; set both or neither"},
+	} {
+		o.SMTP, o.From, o.HelloHost, o.Secrets = c.smtp, c.from, c.host, []string{testSecret}
+		_, err := outbox.New(o)
+		require.EqualError(t, err, c.want)
+	}
+}
+
+// TestUnmigrated checks that each method says what is missing in a database without River's tables.
+func TestUnmigrated(t *testing.T) {
+	each(t, func(t *testing.T, d database) {
+		p := d.process(t, "smtp://127.0.0.1:1", "", func(o *outbox.Options) {
+			o.Deliver = func(context.Context, webhook.Delivery) error { return nil }
+		})
+		p.migrateStore()
+		_, err := p.outbox.DeadLetters(t.Context(), 0, 1)
+		for what, err := range map[string]error{
+			"start":        p.outbox.Start(t.Context()),
+			"webhook":      p.outbox.Webhooks(t.Context(), hook(1)),
+			"dead letters": err,
+			"resend":       p.outbox.Resend(t.Context(), 1),
+			"email":        p.transaction(func(ctx context.Context) error { return p.queueIn(ctx, message(1)) }),
+		} {
+			require.ErrorContains(t, err, "; call outbox.Migrate first", what)
+		}
+	})
+}
+
 // TestNew_OneKind checks an outbox that is only for emails or only for webhooks.
 func TestNew_OneKind(t *testing.T) {
 	o, db, err := onSQLite(t).open()

@@ -33,8 +33,9 @@ import (
 // Options are the options of an [Outbox]. They need a database, and SMTP or Deliver.
 type Options struct {
 	// Pool is the database of a pgxstore. With a sqlstore, DB and Dialect are its database and its
-	// dialect: sqlstore.PostgreSQL or sqlstore.SQLite. River does not support MariaDB. The host
-	// closes the database after Stop.
+	// dialect: sqlstore.PostgreSQL or sqlstore.SQLite. River does not support MariaDB. Nothing checks
+	// that it is the database of the store: jobs are inserted by the store's transaction, and a
+	// worker on another database does not find them. The host closes the database after Stop.
 	Pool    *pgxpool.Pool
 	DB      *sql.DB
 	Dialect sqlstore.Dialect
@@ -60,8 +61,9 @@ type Options struct {
 	// webhook.ErrRejected, the webhook becomes a dead letter. After any other error it is retried.
 	// The wait is then at least the After of a webhook.RetryError, or an hour if After is longer.
 	// The text of the error is logged and stored, so it must not contain secrets. Deliver must
-	// return when its context ends. It may be called concurrently, but not before Start. Default: no
-	// webhooks.
+	// return when its context ends. It may be called concurrently, but not before Start. A delivery
+	// does not name its pipeline, so give each pipeline with webhooks an outbox of its own, or let
+	// Deliver find the pipeline by something of yours. Default: no webhooks.
 	Deliver func(ctx context.Context, d webhook.Delivery) error
 
 	// KeepDead is how long dead letters are kept. Default: 7 days.
@@ -85,6 +87,19 @@ func (o Options) rescueAfter() time.Duration { return cmp.Or(o.RescueAfter, 2*ti
 // sendsEmail reports whether an option is set that is only for email.
 func (o Options) sendsEmail() bool { return o.SMTP != "" || o.From != "" || o.HelloHost != "" }
 
+// checkEmail reports which of the options for email is missing.
+func (o Options) checkEmail() error {
+	switch {
+	case o.SMTP == "" && o.From != "":
+		return errors.New("outbox: Options.SMTP is empty, but Options.From is set; set both or neither")
+	case o.SMTP == "":
+		return errors.New("outbox: Options.SMTP is empty, but Options.HelloHost is set; set both or neither")
+	case o.From == "":
+		return errors.New("outbox: Options.From is missing; SMTP needs it")
+	}
+	return nil
+}
+
 // An Outbox stores emails and webhooks until a worker has sent them. [New] makes it. It is safe for
 // concurrent use, and several processes may have one on one database.
 type Outbox struct {
@@ -102,7 +117,10 @@ func New(o Options) (*Outbox, error) {
 	mailer, hooks := &emailWorker{logger: o.logger()}, &webhookWorker{deliver: o.Deliver, logger: o.logger()}
 	queues := map[string]river.QueueConfig{}
 	if o.sendsEmail() {
-		var err error
+		err := o.checkEmail()
+		if err != nil {
+			return nil, err
+		}
 		if mailer.server, err = newServer(o); err != nil {
 			return nil, err
 		}
@@ -175,16 +193,16 @@ func (o *Outbox) Webhooks(ctx context.Context, d webhook.Delivery) error {
 		_, err = o.queue.Insert(ctx, j, nil)
 	}
 	if err != nil {
-		return fmt.Errorf("outbox: queueing a webhook: %w", err)
+		return fmt.Errorf("outbox: queueing a webhook: %w", unmigrated(err))
 	}
 	return nil
 }
 
 // Start starts the worker. It runs until Stop, even after ctx has ended. Call it after
-// flowhook.New, because a webhook whose entry is not loaded yet would be rejected.
+// flowhook.New, because a webhook whose entry is not loaded yet fails, and is retried later.
 func (o *Outbox) Start(ctx context.Context) error {
 	if err := o.queue.Start(context.WithoutCancel(ctx)); err != nil {
-		return fmt.Errorf("outbox: starting the worker: %w", err)
+		return fmt.Errorf("outbox: starting the worker: %w", unmigrated(err))
 	}
 	return nil
 }

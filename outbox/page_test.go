@@ -5,9 +5,14 @@ import (
 	"database/sql"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
+	"os/signal"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -42,22 +47,47 @@ func newOutbox(
 	return outbox.New(o)
 }
 
-func newPipeline(cfg *flowhook.Config, store flowhook.Store, out *outbox.Outbox) (*flowhook.Pipeline, error) {
-	return flowhook.New(cfg, flowhook.Options{Store: store, Courier: out.Courier(), Outbox: true})
+func newPipeline(
+	cfg *flowhook.Config, store flowhook.Store, o outbox.Options,
+) (*flowhook.Pipeline, *outbox.Outbox, error) {
+	var hooks *webhook.Webhook // the outbox does not call it before Start
+	out, err := newOutbox(o, func(ctx context.Context, d webhook.Delivery) error { return hooks.Deliver(ctx, d) })
+	if err != nil {
+		return nil, nil, err
+	}
+	if hooks, err = webhook.New(webhook.Options{Outbox: out.Webhooks}); err != nil {
+		return nil, nil, err
+	}
+	pipeline, err := flowhook.New(cfg, flowhook.Options{
+		Store:   store,
+		Courier: out.Courier(),
+		Outbox:  true, // emails are queued in the transaction
+		Hooks:   map[string]flowhook.HookFactory{"web_hook": hooks.Factory},
+	})
+	return pipeline, out, err
 }
 
+// serve runs until the process is told to stop.
 func serve(ctx context.Context, out *outbox.Outbox, server *http.Server) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	if err := out.Start(ctx); err != nil {
 		return err
 	}
-	defer func() { // after the last request
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		defer cancel()
-		if err := out.Stop(ctx); err != nil { // nothing is lost
-			slog.WarnContext(ctx, "stopping the outbox", "error", err)
-		}
-	}()
-	return server.ListenAndServe()
+	failed := make(chan error, 1)
+	go func() { failed <- server.ListenAndServe() }()
+	var err error
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+	defer cancel()
+	err = errors.Join(err, server.Shutdown(ctx))  // ListenAndServe does not wait for running requests
+	if stopped := out.Stop(ctx); stopped != nil { // nothing is lost
+		slog.WarnContext(ctx, "stopping the outbox", "error", stopped)
+	}
+	return err
 }
 
 func resendAll(ctx context.Context, out *outbox.Outbox) error {
@@ -117,7 +147,7 @@ func TestPage_Code(t *testing.T) {
 		require.NoError(t, err)
 		config, err := flowhook.LoadConfig("testdata/verify.yml")
 		require.NoError(t, err)
-		pipeline, err := newPipeline(config, store, out)
+		pipeline, _, err := newPipeline(config, store, o)
 		require.NoError(t, err)
 		require.Empty(t, pipeline.Plan().Findings())
 
@@ -132,4 +162,58 @@ func TestPage_Code(t *testing.T) {
 		require.NoError(t, out.Stop(t.Context()))
 		require.ErrorIs(t, serve(t.Context(), out, closed), http.ErrServerClosed)
 	}
+}
+
+// TestPage_Pipeline runs the pipeline of the page: its webhook is queued, and sent after Start. serve
+// waits for a request that runs while the service is told to stop.
+func TestPage_Pipeline(t *testing.T) {
+	s := newServer(t, &server{})
+	t.Setenv("SMTP_URL", s.url)
+	t.Setenv("SESSION_SECRETS", testSecret)
+	p := onSQLite(t).process(t, s.url, "", nil).migrate()
+	store, o, err := onSQL(p.db, sqlstore.SQLite)
+	require.NoError(t, err)
+	o.Logger = slog.New(slog.NewTextHandler(p.log, nil))
+	config, err := flowhook.ParseConfig([]byte(`selfservice: {flows: {login: {after: {hooks: [{hook: web_hook,
+		config: {id: crm, url: "https://127.0.0.1/", mode: notify, secrets: ["` + hookSecret + `"]}}]}}}}`))
+	require.NoError(t, err)
+	_, _, err = newPipeline(config, store, o)
+	require.ErrorContains(t, err, "url leads to a private or reserved network")
+	config, err = flowhook.ParseConfig([]byte(`selfservice: {flows: {login: {after: {hooks: [{hook: web_hook,
+		config: {id: crm, url: "https://localhost/", mode: notify, secrets: ["` + hookSecret + `"]}}]}}}}`))
+	require.NoError(t, err)
+	pipeline, out, err := newPipeline(config, store, o)
+	require.NoError(t, err)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	stopping, addr := make(chan struct{}), make(chan string, 1)
+	var done atomic.Bool
+	server := &http.Server{
+		Addr: "127.0.0.1:0",
+		Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			cancel()
+			<-stopping
+			x := &flowhook.Exchange{Request: r, Writer: httptest.NewRecorder(), Identity: &flowhook.Identity{ID: "ada"}}
+			_, err := pipeline.Complete(flowhook.NewContext(r.Context(), x), flowhook.Login, flowhook.Password, nil)
+			done.Store(err == nil)
+		}),
+		BaseContext: func(l net.Listener) context.Context { addr <- l.Addr().String(); return context.Background() },
+	}
+	server.RegisterOnShutdown(func() { close(stopping) })
+	served := make(chan error, 1)
+	go func() { served <- serve(ctx, out, server) }()
+	res, err := http.Get("http://" + <-addr)
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	require.NoError(t, <-served)
+	require.True(t, done.Load(), "the request was served")
+	require.Equal(t, 1, p.jobs(""), "the webhook is in the queue")
+
+	require.NoError(t, out.Start(t.Context()))
+	eventually(t, "the webhook to be rejected, because it is not allowed to call this machine", func() bool {
+		return p.jobs("cancelled") == 1
+	})
+	require.NoError(t, out.Stop(t.Context()))
+	require.Contains(t, p.log.String(), `hook="login/after crm"`)
+	require.Contains(t, p.log.String(), "the host is in a private or reserved network")
 }

@@ -141,14 +141,20 @@ func setEmail(o *outbox.Options, smtp string) {
 // migrate creates all tables.
 func (p *process) migrate() *process {
 	p.t.Helper()
+	p.migrateStore()
+	require.NoError(p.t, outbox.Migrate(p.t.Context(), p.o))
+	require.NoError(p.t, outbox.Migrate(p.t.Context(), p.o), "migrating twice must be possible")
+	return p
+}
+
+// migrateStore creates flowhook's tables, and not those of River.
+func (p *process) migrateStore() {
+	p.t.Helper()
 	g, err := goose.NewProvider(goose.Dialect(p.d.schema()), p.db, p.d.schema().Migrations(),
 		goose.WithDisableGlobalRegistry(true))
 	require.NoError(p.t, err)
 	_, err = g.Up(p.t.Context())
 	require.NoError(p.t, err)
-	require.NoError(p.t, outbox.Migrate(p.t.Context(), p.o))
-	require.NoError(p.t, outbox.Migrate(p.t.Context(), p.o), "migrating twice must be possible")
-	return p
 }
 
 // start starts the worker and stops it when the test ends.

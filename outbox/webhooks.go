@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/flowhook/flowhook/hooks/webhook"
@@ -77,11 +78,12 @@ func (w *webhookWorker) NextRetry(j *river.Job[webhookJob]) time.Time {
 	return next
 }
 
-// withoutURL returns an error with the text of err. If a [url.Error] is in it, only the part after
-// the URL remains, because a URL may be a secret.
+// withoutURL returns an error with the text of err. If the text is that of a [url.Error], only the
+// part after the URL remains, because a URL may be a secret. The errors of [webhook.Webhook.Deliver]
+// have texts of their own.
 func withoutURL(err error) error {
 	var at *url.Error
-	if errors.As(err, &at) {
+	if errors.As(err, &at) && (strings.Contains(err.Error(), at.Error()) || strings.Contains(err.Error(), at.URL)) {
 		return fmt.Errorf("%s: %w", at.Op, at.Err)
 	}
 	return errors.New(err.Error())

@@ -16,7 +16,7 @@ func (s *service) newAudit(p flowhook.Point, _ func(v any) error) (flowhook.Hook
 	if p.Phase != flowhook.After && p.Phase != flowhook.Failed {
 		return nil, errors.New("audit records what has happened, so it is allowed only at after and failed")
 	}
-	return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
+	return described{"Records the event in the audit log.", func(ctx context.Context, x *flowhook.Exchange) error {
 		var userID any // NULL if unknown
 		// that user was not saved
 		if x.Identity != nil && !(p.Flow == flowhook.Registration && p.Phase == flowhook.Failed) {
@@ -33,7 +33,7 @@ func (s *service) newAudit(p flowhook.Point, _ func(v any) error) (flowhook.Hook
 		return s.transaction(ctx, "", func(ctx context.Context) error {
 			return s.auditRow(ctx, x, x.Point(), userID, subject(x), reason(x.Err))
 		})
-	}), nil
+	}}, nil
 }
 
 // subject returns the address that an exchange is about: the identity's or, without an identity,

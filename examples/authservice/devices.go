@@ -29,7 +29,8 @@ func (s *service) newNewDevice(p flowhook.Point, _ func(v any) error) (flowhook.
 		return nil, errors.New("new_device is allowed only after login, and after a registration or recovery that signs " +
 			"the user in")
 	}
-	return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
+	const does = "Emails the user about a sign-in with a new browser, and remembers the browser."
+	return described{does, func(ctx context.Context, x *flowhook.Exchange) error {
 		if x.Identity == nil || x.Session == nil {
 			return errors.New("no user is signed in; put the session hook before new_device")
 		}
@@ -56,7 +57,7 @@ func (s *service) newNewDevice(p flowhook.Point, _ func(v any) error) (flowhook.
 			}
 		}
 		return nil
-	}), nil
+	}}, nil
 }
 
 // device returns the device cookie of a request, or "" if there is none.

@@ -9,6 +9,14 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
+// A described hook says on /debug/hooks what it does.
+type described struct {
+	does string
+	flowhook.HookFunc
+}
+
+func (d described) Describe() string { return d.does }
+
 // wrapHook records each hook for /debug/hooks and /metrics, and logs it. It is Options.Wrap.
 //
 // It also adds the session of the session hook to the list of sessions. Options.Issue could do

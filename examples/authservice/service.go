@@ -106,8 +106,8 @@ func (s *service) options() flowhook.Options {
 		VerificationURL: s.config.PublicURL + "/verify",
 		RecoveryURL:     s.config.PublicURL + "/recovery/new",
 		// In settings, a redirect comes after show_verification_ui: it is for when no email was
-		// sent.
-		Accept:  []string{"email-sent-first"},
+		// sent. The handler sets x.Session, so that a new password keeps this browser signed in.
+		Accept:  []string{"email-sent-first", "signs-out"},
 		Wrap:    s.wrapHook,
 		Logger:  s.log,
 		Now:     func() time.Time { return s.now() },

@@ -45,6 +45,11 @@ type blocker struct {
 	client *http.Client // has no timeout; the context has the timeout of the entry
 }
 
+// Describe is for the hook page.
+func (b *blocker) Describe() string {
+	return "Refuses an address at a domain that a service lists as disposable."
+}
+
 // Run answers 403 if an address is disposable. It returns an error if the service does not answer.
 func (b *blocker) Run(ctx context.Context, x *flowhook.Exchange) error {
 	if x.Identity == nil {

@@ -1,11 +1,13 @@
 // Webhookreceiver receives the requests of flowhook's web_hook: it verifies the signature, handles
 // each message once, and answers in each way that the hook understands. Run it in the root of the
-// repository, on a machine without other users:
+// repository, on a machine without other users. The service that calls it needs the same secret, so
+// export it, and start both programs with it:
 //
-//	WEBHOOK_SECRET=whsec_$(openssl rand -base64 32) go -C examples/webhookreceiver run .
+//	export WEBHOOK_SECRET=whsec_$(openssl rand -base64 32)
+//	go -C examples/webhookreceiver run .
 //
-// It serves plain http. In the service that calls it, set webhook.Options.Insecure, and Allow to
-// 127.0.0.0/8. The path decides how it answers:
+// In the file of that service, write secrets: ["${WEBHOOK_SECRET}"]. The receiver serves plain http,
+// so set webhook.Options.Insecure there, and Allow to 127.0.0.0/8. The path decides how it answers:
 //
 //	/allow        204: the flow goes on
 //	/refuse       403, with a code and a text for the user

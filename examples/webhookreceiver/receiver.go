@@ -27,7 +27,7 @@ type receiver struct {
 // newReceiver returns a receiver for the secret that the entry of the file has.
 func newReceiver(secret string, handle func(id string, m message) error) (*receiver, error) {
 	if secret == "" {
-		return nil, errors.New("WEBHOOK_SECRET is not set")
+		return nil, errors.New("WEBHOOK_SECRET is not set; run: export WEBHOOK_SECRET=whsec_$(openssl rand -base64 32)")
 	}
 	verifier, err := standardwebhooks.NewWebhook(secret)
 	if err != nil {

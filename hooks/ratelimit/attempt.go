@@ -52,7 +52,7 @@ func (a *attempt) Run(ctx context.Context, x *flowhook.Exchange) error {
 	case ctx.Err() != nil: // the request was canceled, whatever the limiter says
 		return ctx.Err()
 	case err != nil:
-		return a.unavailable(ctx, x, err)
+		return a.unavailable(ctx, x, a.limit.late(limited, err))
 	case wait > 0:
 		return &flowhook.Refusal{Status: http.StatusTooManyRequests, Code: "too_many_attempts", RetryAfter: wait,
 			Text: "There were too many attempts. Please try again " + inWords(wait) + ".",
@@ -65,8 +65,12 @@ func (a *attempt) Run(ctx context.Context, x *flowhook.Exchange) error {
 // unavailable lets the request pass, or refuses it if the entry says so.
 func (a *attempt) unavailable(ctx context.Context, x *flowhook.Exchange, err error) error {
 	refuse := a.config.OnError == onErrorRefuse
-	a.limit.log.LogAttrs(ctx, slog.LevelError, "ratelimit: the limiter failed, so this attempt does not count",
-		slog.String("point", x.Point().String()), slog.Bool("refused", refuse), slog.Any("error", err))
+	text := "ratelimit: the limiter failed, so the request passes" // it may have counted the attempt
+	if refuse {
+		text = "ratelimit: the limiter failed, so the request is refused"
+	}
+	a.limit.log.LogAttrs(ctx, slog.LevelError, text, slog.String("point", x.Point().String()),
+		slog.String("at", x.Position().String()), slog.Bool("refused", refuse), slog.Any("error", err))
 	if !refuse {
 		return nil
 	}

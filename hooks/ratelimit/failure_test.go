@@ -53,7 +53,8 @@ func TestRateLimit_LimiterDown(t *testing.T) {
 	s.requireStatus(401, 10, form{password: "wrong"})
 	s.requireStatus(200, 10, form{})
 	require.Equal(t, 20, strings.Count(s.log.String(), "level=ERROR"))
-	require.Contains(t, s.log.String(), "point=login/before refused=false error=\"the limiter is down\"")
+	require.Regexp(t, `msg="ratelimit: the limiter failed, so the request passes" `+
+		`point=login/before at=\d+:\d+ refused=false error="the limiter is down"`, s.log.String())
 	f.down.Store(false)
 	s.requireStatus(401, 1, form{password: "wrong"})
 	s.requireStatus(429, 1, form{})
@@ -65,7 +66,7 @@ func TestRateLimit_LimiterDownAfter(t *testing.T) {
 	s.requireStatus(401, 4, form{password: "wrong"})
 	s.save = func() { f.down.Store(true) }
 	s.requireStatus(200, 1, form{})
-	require.Contains(t, s.log.String(), "this attempt counts as failed: the limiter is down")
+	require.Contains(t, s.log.String(), "this attempt may count as failed: the limiter is down")
 	require.Contains(t, s.log.String(), "login/after/password: hook rate_limit")
 	f.down.Store(false)
 	s.requireStatus(429, 1, form{})
@@ -85,6 +86,7 @@ func TestRateLimit_OnErrorRefuse(t *testing.T) {
 	require.Equal(t, http.StatusTooManyRequests, res.StatusCode)
 	require.Equal(t, "rate_limit_unavailable", s.problem(res, body)["code"])
 	require.Equal(t, 4, strings.Count(s.log.String(), "refused=true error=\"the limiter is down\""))
+	require.Equal(t, 4, strings.Count(s.log.String(), "the limiter failed, so the request is refused"))
 	f.down.Store(false)
 	s.requireStatus(200, 1, form{})
 }
@@ -110,8 +112,9 @@ func TestRateLimit_Timeout(t *testing.T) {
 	for timeout, want := range map[time.Duration]time.Duration{0: 250 * time.Millisecond, time.Second: time.Second} {
 		for _, l := range []stuck{{false}, {true}} {
 			synctest.Test(t, func(t *testing.T) {
-				limit, err := ratelimit.New(ratelimit.Options{Key: keysOf, Timeout: timeout, Limiter: l,
-					Logger: slog.New(slog.DiscardHandler)})
+				var log strings.Builder
+				logger := slog.New(slog.NewTextHandler(&log, nil))
+				limit, err := ratelimit.New(ratelimit.Options{Key: keysOf, Timeout: timeout, Limiter: l, Logger: logger})
 				require.NoError(t, err)
 				p := pipelineWith(t, basic, limit)
 				x, ctx := exchange(t, "alice")
@@ -122,6 +125,15 @@ func TestRateLimit_Timeout(t *testing.T) {
 				_, err = p.Complete(ctx, flowhook.Login, flowhook.Password, nil)
 				require.NoError(t, err)
 				require.Equal(t, want, time.Since(began))
+				late := "the limiter did not answer within " + want.String()
+				if !l.givesBackOnly {
+					require.Contains(t, log.String(), late)
+					return
+				}
+				x, ctx = exchange(t, "alice")
+				_, err = p.Run(ctx, flowhook.Login, flowhook.Before, flowhook.FlowWide)
+				require.NoError(t, err)
+				require.ErrorContains(t, limit.GiveBack(ctx, x), "may count as failed: "+late)
 			})
 		}
 	}

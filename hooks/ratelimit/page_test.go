@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -112,6 +113,20 @@ func TestPage_YAML(t *testing.T) {
 		_, err = newPipeline(cfg, memstore.New())
 		require.NoError(t, err)
 	}
+}
+
+// The table of rules has all of them.
+func TestPage_Rules(t *testing.T) {
+	page, err := os.ReadFile("../../docs/ratelimit.md")
+	require.NoError(t, err)
+	code, err := os.ReadFile("config.go")
+	require.NoError(t, err)
+	found := regexp.MustCompile(`Rule: "([a-z-]+)"`).FindAllStringSubmatch(string(code), -1)
+	require.NotEmpty(t, found)
+	for _, m := range found {
+		require.Contains(t, string(page), "| `rate_limit/"+m[1]+"` |")
+	}
+	require.Equal(t, len(found), strings.Count(string(page), "| `rate_limit/"))
 }
 
 func issue(context.Context, *flowhook.Exchange) error { return nil }

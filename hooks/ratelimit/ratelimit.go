@@ -6,12 +6,17 @@
 // nothing. At after, an entry gives the attempts back once the flow is committed. So an attempt
 // that is still running counts as failed, and parallel guesses cannot slip through.
 //
-//   - hook: rate_limit # at before
-//     config:
-//     limits:
-//   - {by: pair, tries: 5, every: 1m}
-//   - {by: account, tries: 50, every: 5m}
-//   - {by: client, tries: 50, every: 10s}
+//	before:
+//	  hooks:
+//	    - hook: rate_limit
+//	      config:
+//	        limits:
+//	          - {by: pair, tries: 5, every: 1m}
+//	          - {by: account, tries: 50, every: 5m}
+//	          - {by: client, tries: 50, every: 10s}
+//	after:
+//	  hooks:
+//	    - hook: rate_limit
 //
 // An allowance holds at most tries attempts. A used one comes back after every: it is a token
 // bucket.
@@ -55,7 +60,8 @@ type Options struct {
 
 // Keys are what a request counts on. A row counts only if the keys that it needs are not empty, so
 // the zero Keys are a request that is no attempt. Keys may be of any length and content: only
-// hashes of them are kept.
+// hashes of them are kept. If several pipelines share a RateLimit or a Limiter, Client and Account
+// must contain the tenant.
 type Keys struct {
 	// Client is where the request comes from: a network that one client controls, such as an IPv4
 	// address or an IPv6 /64. Behind a proxy, take it from a header only if your proxy has set it.

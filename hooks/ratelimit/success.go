@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/flowhook/flowhook"
@@ -31,16 +32,28 @@ func (s *success) Run(_ context.Context, x *flowhook.Exchange) error {
 // does it for a flow that succeeds. Call it for a request that was not really an attempt, such as
 // one that is refused because the service is busy. It does nothing if they are given back already.
 // It takes at most Options.Timeout. If the limiter fails, it returns an error, and the attempt
-// counts as failed.
+// may count as failed.
 func (l *RateLimit) GiveBack(ctx context.Context, x *flowhook.Exchange) error {
 	buckets := l.taken.remove(x)
 	if len(buckets) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.timeout)
+	limited, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
-	if err := l.limiter.GiveBack(ctx, buckets); err != nil {
-		return fmt.Errorf("ratelimit: the limiter failed, so this attempt counts as failed: %w", err)
+	err := l.limiter.GiveBack(limited, buckets)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if ctx.Err() == nil {
+		err = l.late(limited, err)
+	}
+	return fmt.Errorf("ratelimit: the limiter failed, so this attempt may count as failed: %w", err)
+}
+
+// late returns an error of the limiter, and says so if its time is over. limited has that time.
+func (l *RateLimit) late(limited context.Context, err error) error {
+	if errors.Is(limited.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("the limiter did not answer within %v: %w", l.timeout, err)
+	}
+	return err
 }

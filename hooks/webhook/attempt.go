@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -131,6 +132,16 @@ func (f *failure) Error() string { return "webhook: " + f.text }
 
 func (f *failure) Unwrap() error { return f.err }
 
+// An unavailable is ErrUnavailable with its cause.
+type unavailable struct{ cause error }
+
+// Error has the prefix of the package once.
+func (u *unavailable) Error() string {
+	return ErrUnavailable.Error() + ": " + strings.TrimPrefix(u.cause.Error(), "webhook: ")
+}
+
+func (u *unavailable) Unwrap() []error { return []error{ErrUnavailable, u.cause} }
+
 // unreachable returns the error of a request without a complete answer. Another attempt does not
 // help if the network is not allowed.
 func unreachable(err error) error {
@@ -141,10 +152,10 @@ func unreachable(err error) error {
 	var timeout net.Error
 	switch {
 	case errors.Is(err, ssrf.ErrProhibitedIP):
-		f.text = "the host is in a private or reserved network; add the network to Options.Allow"
+		f.text = "the host is in a private or reserved network; add the network to webhook.Options.Allow"
 		return &rejection{problem: f.text, err: err}
 	case errors.Is(err, ssrf.ErrProhibitedPort), errors.Is(err, ssrf.ErrProhibitedNetwork):
-		f.text = "the port is not in Options.Ports"
+		f.text = "the port is not in webhook.Options.Ports"
 		return &rejection{problem: f.text, err: err}
 	case errors.As(err, &certificate):
 		f.text = "the receiver's certificate is not valid"

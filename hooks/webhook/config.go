@@ -109,13 +109,15 @@ func (w *Webhook) target(c config, wrong *problems) *url.URL {
 	before := len(*wrong)
 	refuse := func(hint, format string, args ...any) { wrong.add("url", hint, format, args...) }
 	u, err := url.Parse(c.URL)
+	plain := err == nil && u.Scheme == "http" && !w.opts.Insecure
+	if plain { // so that a private network is reported with it
+		refuse("use https, or set webhook.Options.Insecure in development", "url is plain http")
+	}
 	switch {
 	case c.URL == "":
 		refuse(urlHint, "url is missing")
 	case err != nil:
 		refuse(urlHint, "url is malformed")
-	case u.Scheme == "http" && !w.opts.Insecure:
-		refuse("use https, or set Options.Insecure in development", "url is plain http")
 	case u.Scheme != "https" && u.Scheme != "http":
 		refuse("use https", "url has the scheme %q", u.Scheme)
 	case u.Hostname() == "":
@@ -125,7 +127,7 @@ func (w *Webhook) target(c config, wrong *problems) *url.URL {
 	case u.Fragment != "":
 		refuse("remove it", "url has a fragment, which is never sent")
 	default:
-		w.reachable(u, refuse)
+		w.reachable(u, plain, refuse)
 	}
 	if len(*wrong) > before {
 		return nil
@@ -133,23 +135,24 @@ func (w *Webhook) target(c config, wrong *problems) *url.URL {
 	return u
 }
 
-// reachable refuses a URL that the guard would not let through.
-func (w *Webhook) reachable(u *url.URL, refuse func(hint, format string, args ...any)) {
+// reachable refuses a URL that the guard would not let through. The port of plain http, which was
+// refused already, does not matter.
+func (w *Webhook) reachable(u *url.URL, plain bool, refuse func(hint, format string, args ...any)) {
 	port := cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
 	number, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
 		refuse("write a number up to 65535", "url has the port %q", port)
 		return
 	}
-	if !w.opts.Insecure && !slices.Contains(w.ports(), uint16(number)) {
-		refuse("add it to Options.Ports", "url has the port %q", port)
+	if !w.opts.Insecure && !plain && !slices.Contains(w.ports(), uint16(number)) {
+		refuse("add it to webhook.Options.Ports", "url has the port %q", port)
 	}
 	ip, err := netip.ParseAddr(u.Hostname())
 	switch {
 	case err != nil && numeric(u.Hostname()):
 		refuse("write an address or a name", "url has a number for a host, which not every system reads alike")
 	case err == nil && w.guard.SafeAddr(ip) != nil:
-		refuse("add the network to Options.Allow", "url leads to a private or reserved network")
+		refuse("add the network to webhook.Options.Allow", "url leads to a private or reserved network")
 	}
 }
 
@@ -176,6 +179,9 @@ const secretHint = "generate one with: echo whsec_$(openssl rand -base64 32)"
 
 // signers returns what signs, one for each secret.
 func (c config) signers(wrong *problems) (signers []*standardwebhooks.Webhook) {
+	if c.Secrets != nil && len(c.Secrets) == 0 {
+		wrong.add("secrets", "add one, or remove secrets", "secrets is empty")
+	}
 	for i, secret := range c.Secrets {
 		signer, err := standardwebhooks.NewWebhook(secret)
 		n := len(strings.TrimRight(strings.TrimPrefix(secret, "whsec_"), "=")) * 3 / 4

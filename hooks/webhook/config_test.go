@@ -34,21 +34,21 @@ func TestConfig_Errors(t *testing.T) {
 		{"url: ''", "url is missing"},
 		{"url: 'https://a b/'", "url is malformed"},
 		{"url: 'https://a/%zz'", "url is malformed"},
-		{"url: http://hooks.example.com/", "plain http"},
+		{"url: http://hooks.example.com/", "plain http; use https, or set webhook.Options.Insecure in development"},
 		{"url: ftp://hooks.example.com/", `scheme "ftp"`},
 		{"url: hooks.example.com", `scheme ""`},
 		{"url: 'https:///path'", "no host"},
 		{"url: https://user:hunter2@hooks.example.com/", "url has a user"},
 		{"url: 'https://hooks.example.com/#fragment'", "fragment"},
-		{"url: https://hooks.example.com:8443/", `port "8443"; add it to Options.Ports`},
+		{"url: https://hooks.example.com:8443/", `port "8443"; add it to webhook.Options.Ports`},
 		{"url: https://hooks.example.com:99999/", "65535"},
-		{"url: https://10.0.0.1/", "private or reserved network; add the network to Options.Allow"},
+		{"url: https://10.0.0.1/", "private or reserved network; add the network to webhook.Options.Allow"},
 		{"url: 'https://[::1]/'", "private or reserved network"},
 		{"url: https://2130706433/", "a number for a host"},
 		{url + ", method: TRACE", `unknown method "TRACE"`},
 		{url + ", method: 'GET /'", "unknown method"},
-		{url + ", body: broken", "body: line 1: syntax"},
-		{url + ", body: nothing", "no function"},
+		{url + ", body: broken", "config.body: line 1: syntax"},
+		{url + ", body: nothing", "webhook.Options.Body returned no function"},
 		{url + ", headers: {'a b': c}", `the header "a b" has a name`},
 		{url + ", headers: {a: \"b\\nc\"}", `the header "a" has a value`},
 		{url + ", headers: {content-length: '1'}", `"content-length" cannot be configured`},
@@ -79,6 +79,7 @@ func TestConfig_Errors(t *testing.T) {
 		{url + ", mode: notify, on_error: continue", "on_error is for gates"},
 		{url + ", attempts: 0", "attempts is 0; want 1 to 10"},
 		{url + ", attempts: 11", "attempts is 11"},
+		{url + ", secrets: []", "secrets is empty; add one"},
 		{url + ", secrets: ['whsec_!']", "secrets[0] is not base64"},
 		{url + ", secrets: ['whsec_c2hvcnQ=']", "secrets[0] has 5 bytes"},
 		{url + ", secrets: [" + secretOne + ", " + secretOne + "]", "secrets[1] is there twice"},
@@ -113,10 +114,23 @@ func TestConfig_AllErrors(t *testing.T) {
 	text := loadError(t, newHooks(t, webhook.Options{}), loginFile("after",
 		"config: {method: X, body: b, attempts: 0, response: {parse: true}, forward_headers: [Cookie]}"))
 	for _, problem := range []string{"url is missing", "unknown method", "attempts is 0",
-		"response.parse needs Options.Apply", "body needs Options.Body; set it to jsonnet.Body", `"Cookie"`} {
+		"response.parse needs webhook.Options.Apply", "body needs webhook.Options.Body; set it to jsonnet.Body", `"Cookie"`} {
 		require.Contains(t, text, problem)
 	}
 	require.Len(t, strings.Split(text, "\n"), 6, "a line for each")
+}
+
+// TestConfig_PlainPrivate asserts that plain http and a private network are reported at once, and
+// that the port of plain http is not reported.
+func TestConfig_PlainPrivate(t *testing.T) {
+	hooks := newHooks(t, webhook.Options{})
+	text := loadError(t, hooks, loginFile("after", "config: {url: 'http://10.0.0.1:8085/', mode: notify}"))
+	require.Len(t, strings.Split(text, "\n"), 2, text)
+	require.Contains(t, text, "url is plain http")
+	require.Contains(t, text, "url leads to a private or reserved network")
+	text = loadError(t, hooks, loginFile("after", "config: {url: 'http://example.com:8085/', mode: notify}"))
+	require.Len(t, strings.Split(text, "\n"), 1, text)
+	require.Contains(t, text, "url is plain http")
 }
 
 // TestConfig_ErrorPlaces asserts that an error is at the key that is wrong, and else at the hook.
@@ -185,6 +199,31 @@ func TestConfig_LateGate(t *testing.T) {
 	require.Empty(t, text)
 }
 
+// TestConfig_SameName loads entries that a queue could not tell apart.
+func TestConfig_SameName(t *testing.T) {
+	const one, two = "url: https://hooks.example.com/", "url: https://other.example.com/"
+	for _, c := range []struct {
+		first, second string
+		fails         bool
+	}{
+		{one + ", id: a, mode: notify", two + ", id: a, mode: notify", true},
+		{one + ", mode: notify", one + ", mode: notify", true},
+		{one + ", mode: notify", two + ", mode: notify", false},
+		{one + ", mode: notify, method: PUT", one + ", mode: notify", false},
+		{one + ", id: a, mode: notify", one + ", id: b, mode: notify", false},
+		{one + ", id: a, mode: gate", two + ", id: a, mode: gate", false},
+	} {
+		text := "selfservice: {login: {after: [{hook: web_hook, config: {" + c.first + "}}, {hook: web_hook, config: {" +
+			c.second + "}}]}}"
+		want := ""
+		if c.fails {
+			want = `has the same key as the one at 1:38; give each an id of its own`
+		}
+		require.Contains(t, loadError(t, newHooks(t, webhook.Options{}), text), want, text)
+		require.Equal(t, c.fails, loadError(t, newHooks(t, webhook.Options{}), text) != "", text)
+	}
+}
+
 // TestFindings asserts which findings an entry has.
 func TestFindings(t *testing.T) {
 	outbox := func(o *webhook.Options) {
@@ -201,6 +240,10 @@ func TestFindings(t *testing.T) {
 		{"failed", "secrets: [" + secretOne + "]", nil, []string{}},
 		{"after", "secrets: [" + secretOne + "]", nil, []string{"warning not-awaited hook"}},
 		{"after", "mode: notify", nil, []string{"note unsigned hook"}},
+		{"before", "mode: notify, secrets: [" + secretOne + "]", outbox, []string{"warning not-durable hook"}},
+		{"before", "mode: notify, secrets: [" + secretOne + "]", nil, []string{}},
+		{"before", "mode: gate, secrets: [" + secretOne + "]", outbox, []string{}},
+		{"failed", "mode: notify, secrets: [" + secretOne + "]", outbox, []string{}},
 		{"after", "mode: notify, attempts: 2, secrets: [" + secretOne + "]", outbox,
 			[]string{"note attempts config.attempts"}},
 		{"after", "mode: gate, attempts: 2, secrets: [" + secretOne + "]", outbox, []string{}},

@@ -14,14 +14,19 @@ import (
 // keep the worker.
 //
 // It returns nil if the receiver answers with a status of 200 to 299, a *[RetryError] if another
-// attempt may help, and otherwise an error that is [ErrRejected]. The settings are those of the
-// entry with this name in the configuration that New or Reload has accepted last in this process. A
-// worker in a process of its own must therefore load the file, too, with [flowhook.New]. An entry
-// that a Reload has removed keeps its settings until the process ends, for what is still queued.
+// attempt may help, and otherwise an error that is [ErrRejected]. So is an answer of more than
+// 64 KiB, even with a status of 200. Another attempt may also help if this process has no entry for
+// the delivery, because a process with another version of the file may have one.
+//
+// The settings are those of the entry with this name in the configuration that New or Reload has
+// accepted last in this process. A worker in a process of its own must therefore load the file, too,
+// with [flowhook.New]. An entry that a Reload has removed keeps its settings until the process ends,
+// for what is still queued.
 func (w *Webhook) Deliver(ctx context.Context, d Delivery) error {
 	h := w.known.find(d.Hook)
 	if h == nil {
-		return fmt.Errorf("%w: no entry for hook %q; give the entry an id to keep its name", ErrRejected, d.Hook)
+		return &RetryError{Err: fmt.Errorf("webhook: no entry for %q: it was removed or renamed, or another "+
+			"version of the file has it; give entries an id, so that their names stay", d.Hook)}
 	}
 	ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
 	defer cancel()

@@ -29,7 +29,7 @@ type Delivery struct {
 }
 
 // ErrRejected means that another attempt is useless: the receiver has refused the delivery for
-// good, or the file has no entry for it anymore.
+// good.
 var ErrRejected = errors.New("webhook: rejected")
 
 // ErrCanceled is for the function that [Options.Body] returns. The call is then skipped, and the

@@ -36,8 +36,12 @@ func (h *hook) Findings(p flowhook.Point) []flowhook.Finding {
 			"refuse nothing", "write phase: before_persist")
 	}
 	if !h.gate && c.Mode == "" && !c.Response.Ignore && p.Phase != flowhook.Failed {
-		report(flowhook.SeverityWarning, "not-awaited", "", "this is a notification, whose answer changes nothing; "+
-			"Kratos would have waited for it", "write mode: notify or mode: gate")
+		report(flowhook.SeverityWarning, "not-awaited", "", "without mode, this is a notification, whose answer changes "+
+			"nothing; Kratos would have waited for it", "write mode: notify or mode: gate")
+	}
+	if !h.gate && h.webhook.opts.Outbox != nil && (p.Phase == flowhook.Before || p.Phase == flowhook.BeforePersist) {
+		report(flowhook.SeverityWarning, "not-durable", "", "a notification at "+string(p.Phase)+" is queued after the "+
+			"commit, so it is lost if the process ends in between", "move it to after")
 	}
 	if len(h.signers) == 0 {
 		report(flowhook.SeverityNote, "unsigned", "", "without secrets, requests have no signature, and the receiver "+
@@ -86,7 +90,7 @@ func (h *hook) migration(p flowhook.Point, report func(s flowhook.Severity, rule
 	if c.Response.Ignore {
 		if h.webhook.opts.Outbox == nil {
 			note("kratos-ignore", "response.ignore", "the request is sent after the commit and before the response, "+
-				"which waits for it; Kratos does not wait", "set Options.Outbox, or a short timeout")
+				"which waits for it; Kratos does not wait", "set webhook.Options.Outbox, or a short timeout")
 		} else {
 			note("kratos-ignore", "response.ignore", "the outbox sends the request, and repeats it until it succeeds; "+
 				"Kratos drops it when its process ends", "let the receiver ignore a webhook-id that it knows")
@@ -103,7 +107,7 @@ func (h *hook) migration(p flowhook.Point, report func(s flowhook.Severity, rule
 		note("kratos-parse", "response.parse", "at before, there is no identity, and the one in the answer is ignored",
 			"move the entry to after, or write mode: gate instead")
 	} else if c.Response.Parse {
-		note("kratos-parse", "response.parse", "Options.Apply decides what the identity in the answer changes",
-			"let Options.Apply handle every field that the receiver sends")
+		note("kratos-parse", "response.parse", "webhook.Options.Apply decides what the identity in the answer changes",
+			"let webhook.Options.Apply handle every field that the receiver sends")
 	}
 }

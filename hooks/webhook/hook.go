@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -61,7 +60,7 @@ func (w *Webhook) newHook(p flowhook.Point, c config) (*hook, problems) {
 		}
 	}
 	if c.Response.Parse && w.opts.Apply == nil {
-		wrong.add("response.parse", "set it, or remove response.parse", "response.parse needs Options.Apply")
+		wrong.add("response.parse", "set it, or remove response.parse", "response.parse needs webhook.Options.Apply")
 	}
 	h.body = w.compile(c, wrong)
 	if h.form && c.Body == "" && h.payload {
@@ -85,14 +84,14 @@ func (w *Webhook) compile(c config, wrong *problems) func(ctx any) ([]byte, erro
 	case c.Body == "":
 		return nil
 	case w.opts.Body == nil:
-		wrong.add("body", "set it to jsonnet.Body, or remove body", "body needs Options.Body")
+		wrong.add("body", "set it to jsonnet.Body, or remove body", "body needs webhook.Options.Body")
 		return nil
 	}
 	body, err := w.opts.Body(c.Body)
 	if err != nil {
-		wrong.add("body", "", "body: %v", err)
+		wrong.add("body", "", "%v", err)
 	} else if body == nil {
-		wrong.add("body", "", "body: Options.Body returned no function")
+		wrong.add("body", "", "webhook.Options.Body returned no function")
 	}
 	return body
 }
@@ -128,6 +127,14 @@ func (c config) isGate(p flowhook.Point, wrong *problems) bool {
 		wrong.add(cmp.Or(key, "mode"), "write mode: notify", "a gate cannot be at failed, because the flow has failed already")
 	}
 	return gate
+}
+
+// Key implements [flowhook.Keyer]: Deliver finds an entry by its name.
+func (h *hook) Key() (key, hint string) {
+	if h.gate {
+		return "", ""
+	}
+	return h.name, "give each an id of its own"
 }
 
 // Started implements [flowhook.Starter]. From now on, deliveries have the settings of this entry.
@@ -216,7 +223,7 @@ func (h *hook) ask(ctx context.Context, x *flowhook.Exchange) error {
 			"point", x.Point().String(), "at", x.Position().String(), "error", err)
 		return nil
 	}
-	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	return &unavailable{err}
 }
 
 // budget returns how long a hook may take: what is left until ctx ends, less a margin, so that the

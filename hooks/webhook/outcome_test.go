@@ -69,6 +69,7 @@ func TestGate_Status(t *testing.T) {
 					} else if !passes {
 						require.ErrorIs(t, got.Err, webhook.ErrUnavailable, name)
 						require.ErrorContains(t, got.Err, strconv.Itoa(c), name)
+						require.Equal(t, 1, strings.Count(got.Err.Error(), "webhook: "), got.Err)
 					}
 
 					got = login(resume)

@@ -27,6 +27,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"time"
@@ -43,7 +44,7 @@ type User struct{ Plan string }
 
 // TestPage asserts that the code in docs/webhooks.md is that of the package page, byte for byte,
 // and that the rest of the page is true: its YAML loads, its JSON is JSON, and its tables are
-// complete.
+// complete. The code with Jsonnet is tested by that module.
 func TestPage(t *testing.T) {
 	t.Setenv("WEBHOOK_SECRET", secretOne)
 	text, err := os.ReadFile("../../docs/webhooks.md")
@@ -54,9 +55,12 @@ func TestPage(t *testing.T) {
 	blocks := map[string][]string{}
 	for i := 1; i < len(parts); i += 2 {
 		language, code, _ := strings.Cut(parts[i], "\n")
+		if language == "go" && strings.Contains(code, "jsonnet.") {
+			language = "go with jsonnet"
+		}
 		blocks[language] = append(blocks[language], code+"\n")
 	}
-	require.Len(t, blocks, 3)
+	require.Len(t, blocks, 5)
 
 	code := pageHeader + strings.Join(blocks["go"], "\n")
 	const file = "internal/page/page.go"
@@ -67,26 +71,30 @@ func TestPage(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, code, string(compiled), "%s differs from the page; write it with go test . -run Page -update", file)
 
-	hooks := newHooks(t, webhook.Options{}, anything)
-	for _, yaml := range blocks["yaml"] {
-		require.Empty(t, loadError(t, hooks, yaml))
-		require.Empty(t, rules(t, hooks, yaml))
-	}
 	for _, text := range blocks["json"] {
 		require.True(t, json.Valid([]byte(text)), text)
 	}
 
-	rule := regexp.MustCompile(`(?:Severity(?:Note|Warning|Error), |note\()"([a-z-]+)"`)
-	found := rule.FindAllStringSubmatch(sourceOf(t, "findings.go"), -1)
+	rule := regexp.MustCompile(`(?:Severity(?:Note|Warning|Error), |note\(|Rule: )"([a-z-]+)"`)
+	found := rule.FindAllStringSubmatch(sourceOf(t, "findings.go")+sourceOf(t, "config.go"), -1)
 	require.NotEmpty(t, found)
-	rules := map[string]bool{}
+	rows := map[string]bool{}
 	for _, m := range found {
-		rules["| `web_hook/"+m[1]+"` |"] = true
+		rows["| `web_hook/"+m[1]+"` |"] = true
 		require.Contains(t, page, "| `web_hook/"+m[1]+"` |")
 	}
-	require.Len(t, rules, strings.Count(page, "\n| `web_hook/"))
+	require.Len(t, rows, strings.Count(page, "\n| `web_hook/"))
 	for _, key := range regexp.MustCompile("yaml:\"([a-z_]+)\"").FindAllStringSubmatch(sourceOf(t, "config.go"), -1) {
 		require.Contains(t, page, key[1])
+	}
+
+	t.Chdir(t.TempDir())
+	require.Len(t, blocks["jsonnet"], 1)
+	require.NoError(t, os.WriteFile("registered.jsonnet", []byte(blocks["jsonnet"][0]), 0o600))
+	hooks := newHooks(t, webhook.Options{}, anything)
+	for _, yaml := range blocks["yaml"] {
+		require.Empty(t, loadError(t, hooks, yaml))
+		require.Empty(t, rules(t, hooks, yaml))
 	}
 }
 

@@ -130,6 +130,20 @@ func TestPayload_Context(t *testing.T) {
 	require.Contains(t, c.body, `"request_url":"https://auth.example.org/login/step%2Ftwo"`)
 }
 
+// TestPayload_ClientAddress asserts that the address of the client is sent if the entry forwards it,
+// and only then.
+func TestPayload_ClientAddress(t *testing.T) {
+	x := visit(t)
+	x.Request.RemoteAddr = "192.0.2.7:1234"
+	x.Request.Header.Set("X-Forwarded-For", "192.0.2.8")
+	c := sent(t, showContext, loginAfter, x, "mode: notify, body: x, forward_headers: [X-Forwarded-For]")
+	require.Equal(t, []string{"192.0.2.8"}, c.Header["X-Forwarded-For"])
+	require.NotContains(t, c.body, "192.0.2.")
+	c = sent(t, nil, loginAfter, x, "mode: notify")
+	require.Empty(t, c.Header["X-Forwarded-For"])
+	require.NotContains(t, c.body, "192.0.2.")
+}
+
 // TestPayload_LongHeaders asserts that a client cannot make a payload large, and so suppress it.
 func TestPayload_LongHeaders(t *testing.T) {
 	x := visit(t)

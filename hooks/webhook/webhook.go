@@ -64,8 +64,9 @@ type Options struct {
 	Client *http.Client
 }
 
-// A Webhook makes the web_hook hooks of a pipeline and sends their requests. It is safe for
-// concurrent use. Its connections are kept for reuse and close when idle.
+// A Webhook makes the web_hook hooks of a pipeline and sends their requests. Create one for each
+// pipeline: Deliver finds an entry by its name, and that of another pipeline may have the same. It is
+// safe for concurrent use. Its connections are kept for reuse and close when idle.
 type Webhook struct {
 	opts   Options
 	guard  *ssrf.Guardian

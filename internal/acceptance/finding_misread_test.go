@@ -40,3 +40,18 @@ func provesUnresolved(t *testing.T) {
 	}
 	assert.Equal(t, append(texts, "the value", "${FLOWHOOK_BODY}", "$5 and {FLOWHOOK_BODY}"), got)
 }
+
+// An entry that accepts nothing hides the first finding of its rule.
+func provesUnusedAccept(t *testing.T) {
+	const rule = "unused-accept"
+	const open = "selfservice: {login: {after: [{hook: session}]}}\n"
+	const closed = "selfservice: {login: {before: [{hook: redirect, config: {to: /closed}}]}}\n"
+	const accept = "flowhook: {accept: [{rule: closed, reason: maintenance}]}\n"
+	hides := func(h *flowtest.Service, with string) bool {
+		assert.NoError(t, h.Pipeline.Reload(flowtest.Parse(t, closed+with)))
+		assert.Equal(t, []string{"/closed"}, h.Browser().GetPath("/login").Header["Location"])
+		return !flowtest.HasFinding(h.Pipeline, "closed")
+	}
+	assert.True(t, hides(claimed(t, rule, open+accept), accept))
+	assert.False(t, hides(mended(t, rule, open), ""))
+}

@@ -48,6 +48,7 @@ var claims = map[string]func(t *testing.T){
 	"slow-lock":               provesSlowLock,
 	"strategy-only":           provesStrategyOnly,
 	"unresolved":              provesUnresolved,
+	"unused-accept":           provesUnusedAccept,
 	"unused-secrets":          provesUnusedSecrets,
 	"weak-secret":             provesWeakSecret,
 }

@@ -162,7 +162,7 @@ const around = "w http.ResponseWriter, r *http.Request, x *flowhook.Exchange, cf
 
 var imports = map[string]string{
 	"context": "context", "errors": "errors", "fmt": "fmt", "http": "net/http", "rand": "crypto/rand",
-	"slices": "slices", "html": "html", "time": "time",
+	"slices": "slices", "html": "html", "time": "time", "os": "os",
 	"slog": "log/slog", "strings": "strings", "testing": "testing", "httptest": "net/http/httptest",
 	"hookpage":  "github.com/flowhook/flowhook/hookpage",
 	"hooktest":  "github.com/flowhook/flowhook/hooktest",

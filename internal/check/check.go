@@ -42,6 +42,8 @@ type Config struct {
 
 	RecoveryURL Place // where it is set
 
+	Reported []string // the rules of findings that the host's hooks report
+
 	Was *conf.Cookie // the session cookie of the configuration that this one replaces, or nil
 
 	Strategies []string                         // all declared strategies

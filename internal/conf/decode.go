@@ -3,6 +3,7 @@ package conf
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"reflect"
 	"strconv"
 	"strings"
@@ -33,11 +34,10 @@ func (v Value) Decode(to any, resolve func(Value) (string, *Problem)) (bad []Pro
 	case !errors.As(err, &wrong):
 		return []Problem{{v, "a value that does not fit", ""}}, err
 	}
-	known := keys{}
-	fields(reflect.TypeOf(to), known, map[reflect.Type]bool{})
-	names := known.names()
+	known := map[string]keys{}
+	fields(reflect.TypeOf(to), known)
 	for _, text := range wrong.Errors {
-		w.refuse(text, v, names)
+		w.refuse(text, v, known)
 	}
 	return w.problems, nil
 }
@@ -90,39 +90,51 @@ func (w *writer) write(v Value, resolve func(Value) (string, *Problem), end stri
 }
 
 // refuse reports an error of the YAML library in other words, because the library quotes values.
-func (w *writer) refuse(text string, v Value, known []string) {
+// known are the keys of each type, by its name in that error.
+func (w *writer) refuse(text string, v Value, known map[string]keys) {
 	line, text := cutLine(text)
 	if 0 < line && line <= len(w.nodes) {
 		v = w.nodes[line-1]
 	}
-	into := strings.LastIndex(text, " into ")
-	switch {
-	case strings.HasPrefix(text, "field ") && strings.Contains(text, " not found in type "):
-		w.unknown(v, "key", known)
-	case strings.HasPrefix(text, "cannot unmarshal ") && into > 0:
-		w.wrong(v, "", "expected %s, found %s", text[into+len(" into "):], kind(v.Node))
-	default:
-		w.wrong(v, "", "a value that does not fit")
+	if _, in, ok := strings.Cut(text, " not found in type "); ok && strings.HasPrefix(text, "field ") {
+		w.unknown(v, "key", known[in].names())
+		return
 	}
+	into := strings.LastIndex(text, " into ")
+	if !strings.HasPrefix(text, "cannot unmarshal ") || into < 0 {
+		w.wrong(v, "", "a value that does not fit")
+		return
+	}
+	want, hint := text[into+len(" into "):], ""
+	switch {
+	case want == "time.Duration":
+		want, hint = "a duration", "write it as in 90s or 1h30m"
+	case strings.HasPrefix(want, "[]"):
+		want, hint = "a list", "write it in brackets"
+	}
+	w.wrong(v, hint, "expected %s, found %s", want, kind(v.Node))
 }
 
-// fields adds the keys of a type, at any depth, to known.
-func fields(t reflect.Type, known keys, seen map[reflect.Type]bool) {
+// fields adds the keys of a type, and of the types in it, to known.
+func fields(t reflect.Type, known map[string]keys) {
 	switch {
-	case seen[t]:
 	case t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map:
-		fields(t.Elem(), known, seen)
-	case t.Kind() == reflect.Struct:
-		seen[t] = true
+		fields(t.Elem(), known)
+	case t.Kind() == reflect.Struct && known[t.String()] == nil:
+		own := keys{}
+		known[t.String()] = own
 		for _, f := range reflect.VisibleFields(t) {
-			name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+			name, flags, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 			if name == "" {
 				name = strings.ToLower(f.Name)
 			}
-			if f.IsExported() && !f.Anonymous && name != "-" {
-				known[name] = nil
+			fields(f.Type, known)
+			switch {
+			case strings.Contains(flags, "inline"):
+				maps.Copy(own, known[f.Type.String()])
+			case f.IsExported() && !f.Anonymous && name != "-":
+				own[name] = nil
 			}
-			fields(f.Type, known, seen)
 		}
 	}
 }

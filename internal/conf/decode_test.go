@@ -3,6 +3,7 @@ package conf
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/flowhook/flowhook/internal/spell"
 	"github.com/stretchr/testify/assert"
@@ -13,17 +14,24 @@ type Common struct {
 	Shared string `yaml:"shared"`
 }
 
+type leaf struct {
+	Color string
+	Since time.Duration
+}
+
 type tree struct {
 	Common   `yaml:",inline"`
+	More     struct{ Extra string } `yaml:",inline"`
 	Word     string
+	Leaf     leaf
 	Children []map[string]*tree `yaml:"children"`
 	Skipped  string             `yaml:"-"`
 	hidden   string
 }
 
-// Suggestions are the keys of the type, at any depth, and no others.
-func TestDecode_SuggestsKeysOfType(t *testing.T) {
-	root, bad := Parse([]byte("{shared: x, word: x, children: [{a: {wrd: x}}], zzzzz: x}"))
+// Suggestions are the keys of the same mapping, and no others.
+func TestDecode_Errors(t *testing.T) {
+	root, bad := Parse([]byte("{shared: x, word: x, leaf: {word: x, since: 10}, children: [{a: {wrd: x, children: x}}], zzzzz: x}"))
 	require.Nil(t, bad)
 	to := tree{hidden: "not read"}
 	problems, cause := root.Decode(&to, nil)
@@ -33,8 +41,11 @@ func TestDecode_SuggestsKeysOfType(t *testing.T) {
 		got = append(got, p.Path+": "+p.Text+"; "+p.Hint)
 	}
 	assert.Equal(t, []string{
+		`leaf.word: unknown key "word"; known: color, since`,
+		`leaf.since: expected a duration, found a number; write it as in 90s or 1h30m`,
 		`children[0].a.wrd: unknown key "wrd"; did you mean "word"?`,
-		`zzzzz: unknown key "zzzzz"; known: children, shared, word`,
+		`children[0].a.children: expected a list, found a string; write it in brackets`,
+		`zzzzz: unknown key "zzzzz"; known: children, extra, leaf, shared, word`,
 	}, got)
 }
 

@@ -23,6 +23,8 @@ type File struct {
 	Allowed    []Value  // the allowed return URLs; all are strings
 	AllowedAt  Value    // their list, which may be empty
 	Mitigate   Value    // security.account_enumeration.mitigate, if it is true
+	AcceptAt   Value    // flowhook.accept
+	Accepted   []Value  // the rules in it; not checked
 	Enabled    []Flag
 	Overruled  []Overruled
 	Unresolved []Value // strings in configs of hooks that name a variable in an unknown notation
@@ -65,6 +67,7 @@ type layout struct {
 	reader
 	flows, strategies []string
 	found             map[string][]found // by path in [settings]
+	hasURLs           bool               // there is a section urls
 	file              File
 }
 
@@ -81,6 +84,7 @@ func Read(root Value, flows, strategies []string, references References) *File {
 	}
 	l.settings()
 	l.checkCookie()
+	l.accept()
 	if len(l.problems) > 0 { // Check does not report findings then, and a hint may be wrong because of Nested
 		for _, n := range l.file.Nested {
 			l.wrong(n.At, n.Hint, "%s", n.Problem)

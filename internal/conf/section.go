@@ -65,6 +65,8 @@ func (l *layout) section(v Value, path string) {
 		case slices.Contains(known, v.key.Value):
 			l.found[to] = append(l.found[to], found{Value: v})
 		case path == "urls" && spell.Nearest(v.key.Value, known) == "": // Kratos has more URLs
+		case path == "flowhook" && slices.Contains(longTops, v.key.Value):
+			l.tooDeep(v)
 		case path != "secrets" || spell.Nearest(v.key.Value, known) != "":
 			l.unknown(v.atKey(), "key", known)
 		case slices.Contains(longTops, v.key.Value):

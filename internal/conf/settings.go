@@ -7,6 +7,8 @@ type setting struct {
 	path   string             // where the key is
 	older  []string           // where it was in older versions of Kratos, oldest first
 	kratos bool               // whether the key shows that the file is one of Kratos
+	doc    string             // one sentence, for [Schema]; may be empty for a key that is only ignored
+	is     object             // the JSON Schema of a valid value; nil: anything
 	at     func(*File) *Value // where File keeps the value; nil: nowhere
 	read   func(*layout, found)
 }
@@ -20,35 +22,54 @@ type setting struct {
 // <flow> and <strategy> are any flow and strategy. A file may leave out "flows".
 var settings = []setting{
 	{path: "session.lifespan",
+		doc:  "How long a session is valid, such as 24h, which is the default.",
+		is:   schemaDuration,
 		read: func(l *layout, v found) { l.lifespan(v.Value, &l.file.Session.Lifespan) }},
 	{path: "session.earliest_possible_extend", kratos: true,
-		at: func(f *File) *Value { return &f.Extend }},
+		doc: "Has no effect here.",
+		at:  func(f *File) *Value { return &f.Extend }},
 	{path: "session.whoami", kratos: true},
 
 	{path: "session.cookie.name",
+		doc:  "The name of the session cookie. Default: __Host-session, if possible, or session.",
+		is:   schemaText,
 		at:   func(f *File) *Value { return &f.CookieAt.Name },
 		read: func(l *layout, v found) { l.file.Session.Name = l.cookieName(v.Value) }},
 	{path: "session.cookie.domain", older: []string{"cookies.domain"},
+		doc:  "The domain of the session cookie. Default: the host itself.",
+		is:   schemaText,
 		at:   func(f *File) *Value { return &f.CookieAt.Domain },
 		read: func(l *layout, v found) { l.file.Session.Domain = l.cookieDomain(v.Value) }},
 	{path: "session.cookie.path", older: []string{"cookies.path"},
+		doc:  "The path of the session cookie. Default: /.",
+		is:   schemaText,
 		at:   func(f *File) *Value { return &f.CookieAt.Path },
 		read: func(l *layout, v found) { l.file.Session.Path = l.cookiePath(v.Value) }},
 	{path: "session.cookie.same_site", older: []string{"security.session.cookie.same_site", "cookies.same_site"},
+		doc:  "The SameSite mode of the session cookie. Default: Lax.",
+		is:   object{"enum": []string{"Strict", "Lax", "None"}},
 		at:   func(f *File) *Value { return &f.CookieAt.SameSite },
 		read: func(l *layout, v found) { l.file.Session.SameSite = l.sameSite(v.Value) }},
 	{path: "session.cookie.persistent",
+		doc:  "Whether the session cookie outlives the browser. Default: true.",
+		is:   schemaFlag,
 		read: func(l *layout, v found) { l.flag(v.Value, &l.file.Session.Persistent) }},
 	{path: "session.cookie.secure", older: []string{"cookies.secure"},
+		doc:  "Whether the session cookie is sent over https only. Default: true.",
+		is:   schemaFlag,
 		at:   func(f *File) *Value { return &f.CookieAt.Secure },
 		read: func(l *layout, v found) { l.flag(v.Value, &l.file.Session.Secure) }},
 
 	{path: "secrets.session", older: []string{"secrets.default", "secrets.cookie"},
+		doc:  "The secrets of the session cookie: the first signs, all verify. ${NAME} and file:PATH refer to one.",
+		is:   object{"type": "array", "items": schemaText, "minItems": 1},
 		read: func(l *layout, v found) { l.file.Secrets = l.secrets(v.Value) }},
 	{path: "secrets.cipher", kratos: true},
 	{path: "secrets.pagination", kratos: true},
 
 	{path: "security.account_enumeration.mitigate",
+		doc: "Whether nobody may find out who has an account: makes the finding enumeration an error.",
+		is:  schemaFlag,
 		read: func(l *layout, v found) {
 			if on := false; l.flag(v.Value, &on) && on {
 				l.file.Mitigate = v.Value
@@ -58,38 +79,62 @@ var settings = []setting{
 	{path: "selfservice.allowed_return_urls",
 		older: []string{"urls.whitelisted_return_to_urls",
 			"selfservice.whitelisted_return_to_urls", "selfservice.whitelisted_return_urls"},
+		doc:  "The URLs that a request may name in return_to.",
+		is:   object{"type": "array", "items": schemaText},
 		at:   func(f *File) *Value { return &f.AllowedAt },
 		read: func(l *layout, v found) { l.file.Allowed = l.allowed(v.Value) }},
 	{path: "selfservice.default_browser_return_url",
 		older: []string{"urls.default_return_to", "selfservice.default_return_to"},
+		doc:   "Where users go after a flow, unless the request says so.",
+		is:    schemaText,
 		read:  (*layout).returnURL},
 	{path: "selfservice.flows.<flow>.after.default_browser_return_url",
 		older: []string{ // the key of the flow itself is not older, but overruled as well
 			"selfservice.flows.<flow>.default_return_to", "selfservice.flows.<flow>.default_browser_return_url",
 			"selfservice.flows.<flow>.after.default_return_to"},
+		doc:  "Where users go after this flow, unless the request says so.",
+		is:   schemaText,
 		read: (*layout).returnURL},
 	{path: "selfservice.flows.<flow>.after.<strategy>.default_browser_return_url",
 		older: []string{"selfservice.flows.<flow>.after.<strategy>.default_return_to"},
+		doc:   "Where users go after this flow by this strategy, unless the request says so.",
+		is:    schemaText,
 		read:  (*layout).returnURL},
 
 	{path: "selfservice.flows.verification.ui_url", older: []string{"urls.verify_ui"},
-		at: func(f *File) *Value { return &f.Verification.URL }},
+		doc: "Your page for links of verification emails.",
+		at:  func(f *File) *Value { return &f.Verification.URL }},
 	{path: "selfservice.flows.verification.use",
+		doc:  "What verification emails have: a link, which is the default, or a code.",
+		is:   schemaLinkOrCode,
 		read: func(l *layout, v found) { l.use(v.Value, &l.file.Verification) }},
 	{path: "selfservice.flows.verification.lifespan",
+		doc:  "How long a link or a code is valid. Default: 24h for a link, 10m for a code.",
+		is:   schemaDuration,
 		read: func(l *layout, v found) { l.lifespan(v.Value, &l.file.Verification.Lifespan) }},
 	{path: "selfservice.flows.recovery.ui_url",
-		at: func(f *File) *Value { return &f.Recovery.URL }},
+		doc: "Your page for links of recovery emails.",
+		at:  func(f *File) *Value { return &f.Recovery.URL }},
 	{path: "selfservice.flows.recovery.use",
+		doc:  "What recovery emails have: a link, which is the default, or a code.",
+		is:   schemaLinkOrCode,
 		read: func(l *layout, v found) { l.use(v.Value, &l.file.Recovery) }},
 	{path: "selfservice.flows.recovery.lifespan",
+		doc:  "How long a link or a code is valid. Default: 1h for a link, 10m for a code.",
+		is:   schemaDuration,
 		read: func(l *layout, v found) { l.lifespan(v.Value, &l.file.Recovery.Lifespan) }},
 	{path: "selfservice.flows.<flow>.enabled", kratos: true,
+		doc: "Has no effect here: Kratos closes a flow with false.",
+		is:  schemaFlag,
 		read: func(l *layout, v found) {
 			if on := false; l.flag(v.Value, &on) {
 				l.file.Enabled = append(l.file.Enabled, Flag{v.flow, on, v.Value})
 			}
 		}},
+	{path: "flowhook.accept", // read by accept
+		doc: "The rules of findings that are intended.",
+		is:  schemaAccept,
+		at:  func(f *File) *Value { return &f.AcceptAt }},
 	{path: "selfservice.methods", kratos: true},
 	{path: "selfservice.strategies", kratos: true},
 }

@@ -128,3 +128,14 @@ func TestVerifyURL_NewestPlaceCounts(t *testing.T) {
 		assert.Equal(t, want, got, text)
 	}
 }
+
+func TestSettings_AreDocumented(t *testing.T) {
+	for _, s := range settings {
+		if s.read != nil || s.at != nil {
+			assert.Regexp(t, `^[A-Z].*\.$`, s.doc, s.path)
+		}
+		if s.read != nil {
+			assert.NotNil(t, s.is, s.path)
+		}
+	}
+}

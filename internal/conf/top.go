@@ -12,6 +12,7 @@ import (
 // top reads a file. It returns the keys at the top level that it reported.
 func (l *layout) top(root Value) (bad []string) {
 	signs := 0
+	l.hasURLs = root.Get("urls").Node != nil
 	for _, v := range l.mapping(root) {
 		name := v.key.Value
 		switch {
@@ -52,6 +53,10 @@ func (l *layout) topKey(v Value) bool {
 	near := cmp.Or(spell.Alike(name, below[""]), spell.Nearest(name, longTops))
 	if !spell.English(name) { // a word of another language may resemble a key
 		word, near = spell.Disguised(name, inside), spell.Disguised(name, below[""])
+	}
+	isURL := func(key string) bool { return v.Get(key).Node != nil }
+	if near == "" && !l.hasURLs && slices.ContainsFunc(below["urls"], isURL) { // too short to be sure without a look
+		near = spell.Nearest(name, []string{"urls"})
 	}
 	switch {
 	case word != "":

@@ -10,8 +10,25 @@ import (
 
 // Mermaid returns a flowchart with the lanes of every flow, from the request to the answer, as
 // Pipeline.Complete runs it.
-func Mermaid(chains []plan.Chain) string {
-	d := &diagram{}
+func Mermaid(chains []plan.Chain) string { return (&diagram{}).draw(chains) }
+
+// Lane returns the flowchart of one lane: that of a strategy with hooks of its own in the flow, or
+// else that of any other strategy.
+func Lane(chains []plan.Chain, flow, strategy string) string {
+	var of []plan.Chain
+	d := &diagram{oneLane: true}
+	for _, c := range chains {
+		if c.Flow == flow {
+			of = append(of, c)
+			if c.Strategy == strategy {
+				d.strategy = strategy
+			}
+		}
+	}
+	return d.draw(of)
+}
+
+func (d *diagram) draw(chains []plan.Chain) string {
 	d.line("flowchart TB")
 	if len(chains) == 0 {
 		d.line("  empty[\"no hooks\"]")
@@ -33,6 +50,8 @@ type diagram struct {
 	text         strings.Builder
 	edges        []string // of the lane; in a subgraph, an edge would pull both of its nodes into it
 	nodes, lanes int
+	oneLane      bool // draw only the lane of strategy
+	strategy     string
 
 	last string // the node drawn last; "" if the lane has none
 	live string // the last node that a request reaches
@@ -56,17 +75,20 @@ func (d *diagram) flow(chains []plan.Chain) {
 		}
 	}
 	for _, l := range plan.Lanes(chains[0].Flow, strategies) {
-		d.lane(l, at)
+		if !d.oneLane || l.Strategy == d.strategy {
+			d.lane(l, at)
+		}
 	}
 }
 
 func (d *diagram) lane(l plan.Lane, at map[[2]string]plan.Chain) {
 	d.lanes++
-	d.line("  subgraph lane%d[\"%s\"]", d.lanes, escape(l.Title))
+	d.line("  subgraph lane%d[\" \"]", d.lanes) // the box of the transaction would cover a title
 	d.line("    direction LR")
-	d.begin("request")
+	d.begin(escape(l.Title))
 	d.answer(d.hooks(at[[2]string{plan.Before, ""}]))
 	d.node("[%s]", "your handler")
+	handler := d.last
 	d.answer(d.hooks(at[[2]string{plan.BeforePersist, l.Strategy}]))
 	closed := d.dead
 	d.line("    subgraph transaction%d[\"one transaction\"]", d.lanes)
@@ -80,6 +102,7 @@ func (d *diagram) lane(l plan.Lane, at map[[2]string]plan.Chain) {
 	}
 	if failed, ok := at[[2]string{plan.Failed, l.Strategy}]; ok {
 		d.begin("if it fails")
+		d.edge("%s -.-> %s", handler, d.last)
 		d.end("your handler answers with the error", d.hooks(failed))
 	}
 	for _, e := range d.edges {

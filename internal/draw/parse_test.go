@@ -23,15 +23,16 @@ type lane struct {
 	class       map[string]string
 	inside      map[string]bool // the transaction
 	solid, dead [][2]string
-	starts      []string // nodes that nothing leads to
+	fails       [][2]string // from the handler to what happens if it fails
+	starts      []string    // nodes that nothing leads to
 }
 
 const quoted = `"((?:[\p{L}\p{Nd} \-_./,:]|<br>|#\d+;)+)"` // what is left has no meaning to Mermaid
 
 var (
-	laneLine = regexp.MustCompile(`^  subgraph (lane\d+)\[` + quoted + `\]$`)
+	laneLine = regexp.MustCompile(`^  subgraph (lane\d+)\[" "\]$`)
 	nodeLine = regexp.MustCompile(`^    (n\d+)(?:\[` + quoted + `\]|\(\[` + quoted + `\]\))(?::::(answers|never))?$`)
-	edgeLine = regexp.MustCompile(`^    (n\d+) (-->|-\.-x) (n\d+)$`)
+	edgeLine = regexp.MustCompile(`^    (n\d+) (-->|-\.-x|-\.->) (n\d+)$`)
 	pairLine = regexp.MustCompile(`^  (lane\d+) ~~~ (lane\d+)$`)
 	bareLine = regexp.MustCompile(`^  empty\[` + quoted + `\]$`)
 )
@@ -56,7 +57,7 @@ func parse(t *testing.T, text string) drawing {
 		switch {
 		case in == nil && lane1 != nil:
 			declare(lane1[1])
-			in = &lane{title: read(lane1[2]), label: map[string]string{}, class: map[string]string{}, inside: map[string]bool{}}
+			in = &lane{label: map[string]string{}, class: map[string]string{}, inside: map[string]bool{}}
 			d.lanes = append(d.lanes, in)
 		case in == nil && pair != nil:
 			require.True(t, names[pair[1]] && names[pair[2]], line)
@@ -72,6 +73,8 @@ func parse(t *testing.T, text string) drawing {
 		case transaction && line == "    end":
 			transaction = false
 		case in != nil && !transaction && line == "  end":
+			require.Len(t, in.starts, 1, "all nodes are connected")
+			in.title = in.label[in.starts[0]]
 			in = nil
 		case in != nil && node != nil:
 			declare(node[1])
@@ -81,9 +84,12 @@ func parse(t *testing.T, text string) drawing {
 			require.Contains(t, in.label, edge[1], line)
 			require.Contains(t, in.label, edge[3], line)
 			e := [2]string{edge[1], edge[3]}
-			if edge[2] == "-->" {
+			switch edge[2] {
+			case "-->":
 				in.solid = append(in.solid, e)
-			} else {
+			case "-.->":
+				in.fails = append(in.fails, e)
+			default:
 				in.dead = append(in.dead, e)
 			}
 			for i, n := range in.starts {

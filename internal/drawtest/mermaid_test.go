@@ -71,13 +71,14 @@ func TestMermaid_Draws(t *testing.T) {
 				"%s: a name is markup", where)
 			assert.Empty(t, b.heard(), where)
 			shown := drawn{
-				Lanes: js[[]string](b, `Array.from(document.querySelectorAll('.cluster'),
+				Lanes: js[[]string](b, `Array.from(document.querySelectorAll('.node'),
 						(e) => ({ text: e.textContent.trim(), top: e.getBoundingClientRect().top }))
-					.filter((e) => e.text !== 'one transaction').sort((x, y) => x.top - y.top).map((e) => e.text)`),
+					.filter((e) => e.text.includes(' by ')).sort((x, y) => x.top - y.top).map((e) => e.text)`),
 				Answers: js[[]string](b, `Array.from(document.querySelectorAll('.node.answers'),
 					(e) => e.textContent.trim().replaceAll('\u2060', ''))`),
 				Never: js[int](b, "document.querySelectorAll('.node.never').length"),
 			}
+			assert.Empty(t, js[[]string](b, covered), "%s: the edge of a box covers a title", where)
 			slices.Sort(shown.Answers)
 			assert.Equal(t, row.drawn, shown, where)
 			if name == "hostile" {
@@ -90,6 +91,16 @@ func TestMermaid_Draws(t *testing.T) {
 		}
 	}
 }
+
+// covered returns the titles of boxes that the edge of another box covers.
+const covered = `(() => {
+	const boxes = Array.from(document.querySelectorAll('.cluster > rect'), (e) => e.getBoundingClientRect());
+	return Array.from(document.querySelectorAll('.cluster-label')).filter((e) => {
+		const title = e.getBoundingClientRect();
+		return e.textContent.trim() && boxes.some((box) => box.left < title.right && box.right > title.left &&
+			[box.top, box.bottom].some((y) => y > title.top + 1 && y < title.bottom - 1));
+	}).map((e) => e.textContent.trim());
+})()`
 
 // A drawn is what a diagram shows.
 type drawn struct {

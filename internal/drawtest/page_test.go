@@ -36,6 +36,11 @@ func TestHookPage(t *testing.T) {
 			where := name + " at " + l.String()
 			b.as(l, 800)
 			b.open(server.URL) // again for each look, to know to which one a complaint belongs
+			if name != "empty" {
+				assert.Less(t, js[float64](b, "Math.max(0, ...Array.from(document.querySelectorAll('.lane'), "+
+					"(e) => e.getBoundingClientRect().bottom))"), limit(l), "%s: not every flow is visible", where)
+			}
+			js[int](b, "document.querySelectorAll('details').forEach((e) => { e.open = true; }), 1")
 			for _, check := range []string{"structure", "layout", "colors"} {
 				found := js[struct {
 					Seen  int
@@ -59,13 +64,21 @@ func TestHookPage(t *testing.T) {
 	}
 }
 
+// limit returns the height in which every flow must be visible.
+func limit(l look) float64 {
+	if l.width >= 1280 {
+		return 900
+	}
+	return 1e6
+}
+
 // words replaces each run of white space with a space.
 func words(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // lane returns the visible text of a lane, from top to bottom.
 func lane(b *tab, title string) string {
 	return words(js[string](b, fmt.Sprintf("Array.from(document.querySelectorAll('h3'))."+
-		"find((h) => h.innerText === %q).parentElement.innerText", title)))
+		"find((h) => h.innerText === %q).closest('details').innerText", title)))
 }
 
 // The page alone tells what happens at a registration by password, in order and at every width.
@@ -77,16 +90,18 @@ func TestHookPage_Registration(t *testing.T) {
 	for _, l := range looks {
 		b.as(l, 800)
 		b.open(server.URL)
-		text, at := lane(b, "registration by password"), 0
+		require.True(t, js[bool](b, "Array.from(document.querySelectorAll('.step')).every((e) => !e.checkVisibility())"))
+		b.open(server.URL + "?lane=registration/password")
+		text, at := lane(b, "registration · password"), 0
 		for _, next := range []string{
-			"Request", "The request arrives",
+			"registration · password", "invited → save → verify → audit", "Request", "The request arrives",
 			"Your handler checks the new user's input, including the password.",
 			"nothing is saved yet", "invited", "A custom hook without a description.", "Fails after 2s.",
 			"One transaction", "your handler stores the new user",
 			"verify", "Emails a link or a code to each address that is not verified, after the commit",
 			"audit", "flow-wide", "A custom hook without a description.", "ran 0, answered 0, refused 0, failed 0",
 			"everything is saved", "The emails are sent", "Your handler answers",
-			"If it fails", "everything is rolled back", "audit", "Your handler answers with the error",
+			"If it fails", "rolled back", "wrong password", "audit", "Your handler answers with the error",
 		} {
 			i := strings.Index(text[at:], next)
 			require.GreaterOrEqual(t, i, 0, "%s: %q does not come next, in %q, after %q", l, next, text, text[:at])
@@ -94,18 +109,18 @@ func TestHookPage_Registration(t *testing.T) {
 		}
 		assert.NotContains(t, text, "session cookie", "a registration by password does not sign in")
 		inOrder(t, b, l)
-		b.part("registration", "//h3[. = 'registration by password']/..", l)
+		b.part("registration", "//h3[. = 'registration · password']/../..", l)
 	}
 }
 
 // inOrder asserts that the steps of each lane follow each other on the screen, to the right or
 // down.
 func inOrder(t *testing.T, b *tab, l look) {
-	wrong := js[[]string](b, `Array.from(document.querySelectorAll('.lane')).flatMap((lane) => {
+	wrong := js[[]string](b, `Array.from(document.querySelectorAll('[open] > .body > .steps')).flatMap((lane) => {
 		const boxes = Array.from(lane.children, (e) => e.getBoundingClientRect());
 		return boxes.slice(1).flatMap((box, i) => {
 			const follows = innerWidth > 992 ? box.left >= boxes[i].right : box.top >= boxes[i].bottom;
-			return follows ? [] : [lane.previousElementSibling.innerText + ' ' + i];
+			return follows ? [] : [lane.closest('details').id + ' ' + i];
 		});
 	})`)
 	assert.Empty(t, wrong, l.String())

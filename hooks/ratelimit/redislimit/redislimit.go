@@ -32,9 +32,9 @@ type Options struct {
 	// needs Redis 5 or later. It is required.
 	Client redis.UniversalClient
 
-	// Prefix tells services apart that share a Redis. Its keys are "rate:{PREFIX}KEY". Because of
-	// the braces, a cluster keeps all keys of a prefix on one node. Prefix must not contain braces.
-	// Default: DefaultPrefix.
+	// Prefix tells services or tenants apart that share a Redis. Its keys are "rate:{PREFIX}KEY".
+	// Because of the braces, a cluster keeps all keys of a prefix on one node. Prefix must not
+	// contain braces. Default: DefaultPrefix.
 	Prefix string
 }
 

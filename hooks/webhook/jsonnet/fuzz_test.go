@@ -43,7 +43,7 @@ func FuzzBody(f *testing.F) {
 				return
 			}
 		}
-		if !errors.Is(err, webhook.ErrCanceled) && !strings.HasPrefix(err.Error(), "jsonnet: base64 body: ") {
+		if !errors.Is(err, webhook.ErrCanceled) && !strings.HasPrefix(err.Error(), "jsonnet: base64: ") {
 			t.Fatal(err)
 		}
 		if strings.Contains(err.Error(), "kanarienvogel") {

@@ -65,4 +65,10 @@ selfservice:
 	require.Equal(t, "/file "+string(want)+"\n", <-bodies)
 	require.Equal(t, "/text "+string(want)+"\n", <-bodies)
 	require.Empty(t, bodies, "the canceled call was not made")
+
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "body.jsonnet"), []byte("function(ctx)\n{"), 0o600))
+	cfg, err = flowhook.LoadConfig(file)
+	require.NoError(t, err)
+	_, err = flowhook.New(cfg, flowhook.Options{Hooks: map[string]flowhook.HookFactory{"web_hook": hook.Factory}})
+	require.ErrorContains(t, err, "hooks[0].config.body: file://body.jsonnet: jsonnet: line 2: ")
 }

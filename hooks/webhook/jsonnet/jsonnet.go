@@ -7,7 +7,7 @@
 //
 // A snippet is a function with the parameter ctx:
 //
-//	function(ctx) { id: ctx.identity.id, flow: ctx.flow.type }
+//	function(ctx) { id: ctx.identity.id, flow: ctx.flow.name }
 //
 // The result is rendered as Kratos renders it: indented JSON with sorted keys and a newline at the
 // end. An error or a failed assertion whose text begins with "cancel" skips the call. As in Kratos,
@@ -67,7 +67,7 @@ const evaluationLimit = time.Second
 // renders the body from ctx, which must be a value that encoding/json can encode. It may be called
 // concurrently. Its error wraps [webhook.ErrCanceled] if the snippet skips the call.
 //
-// An error names the kind of the source and, if it is about the snippet, the line. It contains
+// An error names the scheme of the source, if there is one, and the line of the snippet. It contains
 // nothing from ctx, and of the snippet at most names.
 func Body(source string) (func(ctx any) ([]byte, error), error) {
 	return body(source, evaluationLimit)
@@ -81,5 +81,14 @@ func body(source string, limit time.Duration) (func(ctx any) ([]byte, error), er
 			return newRenderer(where, code, limit).render, nil
 		}
 	}
-	return nil, fmt.Errorf("jsonnet: %s: %w", where, err)
+	return nil, wrap(where, err)
+}
+
+// wrap adds where a snippet is from. The snippet itself needs no name: flowhook names the key that
+// it is in.
+func wrap(where string, err error) error {
+	if where != "" {
+		err = fmt.Errorf("%s: %w", where, err)
+	}
+	return fmt.Errorf("jsonnet: %w", err)
 }

@@ -43,12 +43,12 @@ func TestBody_late_evaluations(t *testing.T) {
 	require.NoError(t, err)
 	for range 4 {
 		_, err = render(n)
-		require.ErrorContains(t, err, "jsonnet: base64 body: the evaluation takes longer than 100ms")
+		require.ErrorContains(t, err, "jsonnet: base64: the evaluation takes longer than 100ms")
 	}
 	start := time.Now()
 	for range 100 {
 		_, err = render(0)
-		require.ErrorContains(t, err, "jsonnet: base64 body: 4 evaluations are running")
+		require.ErrorContains(t, err, "jsonnet: base64: 4 evaluations are running")
 	}
 	assert.Less(t, time.Since(start), 10*limit, "these calls do not wait for a turn")
 
@@ -114,7 +114,7 @@ func TestBody_bounded(t *testing.T) {
 			render, err := jsonnet.BodyWithin(encode(test.snippet), 2*time.Minute)
 			require.NoError(t, err)
 			_, err = render(test.ctx)
-			assert.ErrorContains(t, err, "jsonnet: base64 body: "+test.want)
+			assert.ErrorContains(t, err, "jsonnet: base64: "+test.want)
 		})
 	}
 }

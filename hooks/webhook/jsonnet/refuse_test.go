@@ -33,7 +33,7 @@ func TestBody_refuses_snippet(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := jsonnet.Body(encode(test.snippet))
-			require.ErrorContains(t, err, "jsonnet: base64 body: "+test.want)
+			require.ErrorContains(t, err, "jsonnet: base64: "+test.want)
 		})
 	}
 }
@@ -57,7 +57,7 @@ func TestBody_refuses_alias_of_std(t *testing.T) {
 	render, err := jsonnet.Body(encode("local s = std;\n s.extVar('identity')"))
 	require.NoError(t, err)
 	_, err = render(nil)
-	assert.ErrorContains(t, err, "jsonnet: base64 body: line 2: the evaluation failed")
+	assert.ErrorContains(t, err, "jsonnet: base64: line 2: the evaluation failed")
 }
 
 // A syntax error quotes names, but no text and no number, which could be a password.

@@ -87,7 +87,7 @@ func (r *renderer) wrap(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("jsonnet: %s: %w", r.where, err)
+	return wrap(r.where, err)
 }
 
 // plain returns ctx as encoding/json decodes it. Its errors do not quote ctx.

@@ -51,7 +51,7 @@ func TestBody_wrong_ctx_is_not_quoted(t *testing.T) {
 		json.RawMessage("7391e7391"), map[string]any{"a": json.RawMessage(`{"a": canary}`)},
 	} {
 		_, err := render(ctx)
-		require.ErrorContains(t, err, "jsonnet: base64 body: ctx ")
+		require.ErrorContains(t, err, "jsonnet: base64: ctx ")
 		assert.NotContains(t, err.Error(), "7391")
 		assert.NotContains(t, err.Error(), "canary")
 	}

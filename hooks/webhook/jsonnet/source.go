@@ -21,25 +21,25 @@ const (
 // scheme is that of a URL.
 var scheme = regexp.MustCompile(`^([a-z][a-z0-9+.-]*)://`)
 
-// load returns the snippet and, for error texts, the kind of its source.
+// load returns the snippet and, for error texts, the scheme of its source, or "" for the snippet
+// itself.
 func load(source string) (where, text string, err error) {
 	if strings.HasSuffix(source, ".jsonnet") && !scheme.MatchString(source) {
-		return "body", "", errors.New("a path without a scheme; write file://PATH")
+		return "", "", errors.New("a path without a scheme; write file://PATH")
 	}
 	switch m := scheme.FindString(source); m {
 	case "":
-		where = "body"
 		text, err = capped(strings.NewReader(source))
 	case "base64://":
-		where = "base64 body"
+		where = "base64"
 		text, err = decodeBase64(source[len(m):])
 	case "https://":
-		where = "https body"
+		where = "https"
 		text, err = fetch(source)
 	case "http://":
-		return "http body", "", errors.New("plain http is not allowed; use https")
+		return "http", "", errors.New("plain http is not allowed; use https")
 	default:
-		return "body", "", errors.New("unknown scheme; use file, base64 or https")
+		return "", "", errors.New("unknown scheme; use file, base64 or https")
 	}
 	return where, text, err
 }

@@ -25,19 +25,19 @@ func renders(t *testing.T, source, want string) {
 
 func TestBody_source(t *testing.T) {
 	for _, test := range []struct{ source, want string }{
-		{"", "jsonnet: body: line 1: "},
-		{"{", "jsonnet: body: line 1: "},
-		{"\n\n{", "jsonnet: body: line 3: "},
-		{strings.Repeat(" ", 32<<10) + "1", "jsonnet: body: the snippet is larger than 32 KiB"},
-		{"hook.jsonnet", "jsonnet: body: a path without a scheme; write file://PATH"},
-		{"/etc/hook.jsonnet", "jsonnet: body: a path without a scheme; write file://PATH"},
-		{"http://example.org/hook.jsonnet", "jsonnet: http body: plain http is not allowed; use https"},
-		{"ftp://canary-7391", "jsonnet: body: unknown scheme; use file, base64 or https"},
-		{"base64://{}", "jsonnet: base64 body: not standard base64 with padding: illegal base64 data at input byte 0"},
-		{"base64://MQ", "jsonnet: base64 body: not standard base64 with padding"},
-		{"file://hook.jsonnet", "jsonnet: body: unknown scheme"}, // flowhook has read it before
-		{"https://", "jsonnet: https body: not a URL"},
-		{"https://exa mple.org/canary-7391", "jsonnet: https body: not a URL"},
+		{"", "jsonnet: line 1: "},
+		{"{", "jsonnet: line 1: "},
+		{"\n\n{", "jsonnet: line 3: "},
+		{strings.Repeat(" ", 32<<10) + "1", "jsonnet: the snippet is larger than 32 KiB"},
+		{"hook.jsonnet", "jsonnet: a path without a scheme; write file://PATH"},
+		{"/etc/hook.jsonnet", "jsonnet: a path without a scheme; write file://PATH"},
+		{"http://example.org/hook.jsonnet", "jsonnet: http: plain http is not allowed; use https"},
+		{"ftp://canary-7391", "jsonnet: unknown scheme; use file, base64 or https"},
+		{"base64://{}", "jsonnet: base64: not standard base64 with padding: illegal base64 data at input byte 0"},
+		{"base64://MQ", "jsonnet: base64: not standard base64 with padding"},
+		{"file://hook.jsonnet", "jsonnet: unknown scheme"}, // flowhook has read it before
+		{"https://", "jsonnet: https: not a URL"},
+		{"https://exa mple.org/canary-7391", "jsonnet: https: not a URL"},
 	} {
 		_, err := jsonnet.Body(test.source)
 		require.ErrorContains(t, err, test.want, test.source)
@@ -93,12 +93,12 @@ func TestBody_https(t *testing.T) {
 	} {
 		_, err := jsonnet.Body(server.URL + path)
 		require.ErrorContains(t, err, want, path)
-		assert.Contains(t, err.Error(), "jsonnet: https body: ")
+		assert.Contains(t, err.Error(), "jsonnet: https: ")
 		assert.NotContains(t, err.Error(), "7391")
 	}
 	server.Close()
 	_, err = jsonnet.Body(strings.Replace(server.URL, "//", "//ada:canary-7391@", 1) + "/ok?canary-7391")
-	require.ErrorContains(t, err, "jsonnet: https body: fetch the snippet from ")
+	require.ErrorContains(t, err, "jsonnet: https: fetch the snippet from ")
 	assert.NotContains(t, err.Error(), "7391")
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"time"
@@ -27,6 +28,18 @@ func newPipeline(cfg *flowhook.Config, store flowhook.Store) (*flowhook.Pipeline
 		Store: store,
 		Hooks: map[string]flowhook.HookFactory{"web_hook": hooks.Factory},
 	})
+}
+
+func onError(pipeline func() *flowhook.Pipeline) func(w http.ResponseWriter, r *http.Request, err error) {
+	return func(w http.ResponseWriter, r *http.Request, err error) {
+		if !errors.Is(err, webhook.ErrUnavailable) {
+			pipeline().AnswerError(w, r, err)
+			return
+		}
+		slog.ErrorContext(r.Context(), "a gate has no answer", "error", err)
+		w.Header().Set("Retry-After", "5")
+		http.Error(w, "Please try again in a few seconds.", http.StatusServiceUnavailable)
+	}
 }
 
 // apply lets the receiver change the plan of a new user, and nothing else.

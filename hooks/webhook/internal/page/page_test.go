@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -83,6 +84,35 @@ func TestPage(t *testing.T) {
 	require.NoError(t, err)
 	_ = res.Body.Close()
 	require.Equal(t, http.StatusUnauthorized, res.StatusCode)
+}
+
+// TestOnError answers for a gate whose receiver is down, at before and after Complete.
+func TestOnError(t *testing.T) {
+	down := httptest.NewServer(http.NotFoundHandler())
+	down.Close()
+	hooks, err := webhook.New(development())
+	require.NoError(t, err)
+	hook := `{hooks: [{hook: web_hook, config: {url: "` + down.URL + `", attempts: 1, mode: gate}}]}`
+	cfg, err := flowhook.ParseConfig([]byte(`selfservice: {flows: {login: {before: ` + hook + `},
+		registration: {after: ` + hook + `}}}`))
+	require.NoError(t, err)
+	var p *flowhook.Pipeline
+	answer := onError(func() *flowhook.Pipeline { return p })
+	p, err = flowhook.New(cfg, flowhook.Options{OnError: answer, Logger: slog.New(slog.DiscardHandler),
+		Hooks: map[string]flowhook.HookFactory{"web_hook": hooks.Factory}})
+	require.NoError(t, err)
+	w := httptest.NewRecorder()
+	p.Middleware(flowhook.Login)(http.NotFoundHandler()).ServeHTTP(w, httptest.NewRequest("POST", "/", nil))
+	require.Equal(t, http.StatusServiceUnavailable, w.Code)
+
+	x := &flowhook.Exchange{Identity: &flowhook.Identity{ID: "alice"}}
+	_, err = p.Complete(flowhook.NewContext(t.Context(), x), flowhook.Registration, flowhook.Password, nil)
+	for status, err := range map[int]error{503: err, 403: flowhook.Refuse(403, "blocked", "You are blocked.")} {
+		w = httptest.NewRecorder()
+		answer(w, httptest.NewRequest("POST", "/", nil), err)
+		require.Equal(t, status, w.Code)
+		require.Equal(t, status == 503, w.Header().Get("Retry-After") == "5")
+	}
 }
 
 func TestApply(t *testing.T) {

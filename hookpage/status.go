@@ -1,0 +1,164 @@
+package hookpage
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"time"
+
+	"github.com/flowhook/flowhook"
+)
+
+// A status is what the page shows above the lanes.
+type status struct {
+	Now     time.Time   `json:"now"`
+	Started time.Time   `json:"started"` // when Handler was called
+	Loaded  time.Time   `json:"loaded"`
+	Hash    string      `json:"sha256"` // of the running file; "": it was not read from YAML
+	File    *fileStatus `json:"file"`   // nil: not compared
+	Reload  reload      `json:"last_reload"`
+	Failure *failed     `json:"last_failure"` // nil: nothing has failed, or is not recorded
+}
+
+// A reload is how the last call of Pipeline.Reload ended.
+type reload struct {
+	At     time.Time `json:"at"`
+	Errors []string  `json:"errors"` // why it was rejected; none: it was accepted
+}
+
+// A failed hook is the one that failed last.
+type failed struct {
+	Lane  *lane     `json:"-"`
+	Key   string    `json:"lane"`
+	Hook  string    `json:"hook"`
+	Point string    `json:"point"`
+	At    time.Time `json:"at"`
+	Kind  string    `json:"kind"`
+}
+
+func newStatus(p *flowhook.Pipeline, pl *flowhook.Plan, v *view, opts Options, started time.Time) *status {
+	s := &status{Now: time.Now(), Started: started, Loaded: pl.Loaded(), Hash: pl.Hash(), Failure: v.lastFailure()}
+	at, err := p.LastReload()
+	s.Reload = reload{at, errorTexts(err)}
+	if opts.File != "" {
+		s.File = compare(p, pl, opts.File)
+	}
+	return s
+}
+
+// Ago returns how long ago a time was, as in "5m ago".
+func (s *status) Ago(t time.Time) string {
+	switch d := s.Now.Sub(t); {
+	case d < time.Minute:
+		return "just now"
+	case d < time.Hour:
+		return count(int(d/time.Minute), "minute") + " ago"
+	case d < 48*time.Hour:
+		return count(int(d/time.Hour), "hour") + " ago"
+	default:
+		return count(int(d/(24*time.Hour)), "day") + " ago"
+	}
+}
+
+// Short returns the beginning of the hash.
+func (s *status) Short() string { return s.Hash[:min(12, len(s.Hash))] }
+
+// lastFailure returns the last failure of all lanes.
+func (v *view) lastFailure() (last *failed) {
+	for _, l := range v.Lanes {
+		for h := range l.all() {
+			if h.Stats == nil || h.Stats.Failed == 0 || last != nil && !h.Stats.LastFailure.After(last.At) {
+				continue
+			}
+			last = &failed{l, l.Key, h.Name, h.info.Point.String(), h.Stats.LastFailure, h.Stats.Kind}
+		}
+	}
+	return last
+}
+
+// A fileStatus is how the file on disk differs from the running configuration.
+type fileStatus struct {
+	Path     string   `json:"path"`
+	Same     bool     `json:"same"`
+	Changes  []change `json:"changes"`  // of hooks
+	Errors   []string `json:"errors"`   // why a reload would reject the file
+	Findings []string `json:"findings"` // if a reload would accept it
+}
+
+// A change is a point whose hooks differ. Empty means that it has no hooks.
+type change struct {
+	Point   string `json:"point"`
+	Running string `json:"running"`
+	File    string `json:"file"`
+}
+
+func compare(p *flowhook.Pipeline, pl *flowhook.Plan, path string) *fileStatus {
+	s := &fileStatus{Path: path}
+	data, err := os.ReadFile(path)
+	if sum := sha256.Sum256(data); err == nil && hex.EncodeToString(sum[:]) == pl.Hash() {
+		s.Same = true
+		return s
+	}
+	cfg, err := flowhook.LoadConfig(path)
+	var onDisk *flowhook.Plan
+	if err == nil {
+		onDisk, err = p.Preview(cfg)
+	}
+	if err != nil {
+		s.Errors = errorTexts(err)
+		return s
+	}
+	for _, f := range onDisk.Findings() {
+		s.Findings = append(s.Findings, f.String())
+	}
+	running, points := inFile(pl)
+	there, more := inFile(onDisk)
+	for _, at := range append(points, more...) {
+		if was, is := running[at], there[at]; was != is {
+			s.Changes = append(s.Changes, change{at, was, is})
+			running[at] = is // reported
+		}
+	}
+	return s
+}
+
+// inFile returns the hooks of each point that a file configures, in words, and the points in order.
+func inFile(pl *flowhook.Plan) (hooks map[string]string, points []string) {
+	hooks = map[string]string{}
+	for at, chain := range pl.Points() {
+		for _, h := range chain {
+			if h.Point != at || h.Position.Column == 0 { // another point has it, or the host added it
+				continue
+			}
+			text := h.Name
+			if h.Config != "" {
+				text += " " + h.Config
+			}
+			if h.Timeout > 0 {
+				text += ", at most " + h.Timeout.String()
+			}
+			if hooks[at.String()] == "" {
+				points = append(points, at.String())
+			} else {
+				text = " → " + text
+			}
+			hooks[at.String()] += text
+		}
+	}
+	return hooks, points
+}
+
+// errorTexts returns the texts of joined errors.
+func errorTexts(err error) (texts []string) {
+	if err == nil {
+		return nil
+	}
+	list, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []string{err.Error()}
+	}
+	for _, e := range list.Unwrap() {
+		texts = append(texts, e.Error())
+	}
+	return texts
+}

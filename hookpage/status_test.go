@@ -1,0 +1,130 @@
+package hookpage_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/hookpage"
+	"github.com/stretchr/testify/require"
+)
+
+// fact returns what the page says about a word, such as "File".
+func fact(t *testing.T, page, about string) string {
+	t.Helper()
+	for _, e := range read(t, page).all("dl", "")[0].children {
+		if e.all("dt", "")[0].words() == about {
+			return e.all("dd", "")[0].words()
+		}
+	}
+	t.Fatalf("no fact %q", about)
+	return ""
+}
+
+func TestStatus_File(t *testing.T) {
+	const text = "selfservice: {login: {before: [{hook: audit}], after: [{hook: note, config: {key: canary}}]}}"
+	path := filepath.Join(t.TempDir(), "auth.yml")
+	write := func(text string) { require.NoError(t, os.WriteFile(path, []byte(text), 0o600)) }
+	write(text)
+	cfg, err := flowhook.LoadConfig(path)
+	require.NoError(t, err)
+	cfg.Add(flowhook.Point{Flow: flowhook.Login, Phase: flowhook.After}, "added", idle)
+	p := build(t, cfg, options())
+	for _, row := range []struct{ name, text, want string }{
+		{"same", text, "matches the running configuration."},
+		{"comment", text + "\n# x", "A reload would accept it: no change of hooks, 0 findings " +
+			"The hooks look the same: settings, comments or hidden values differ."},
+		{"hidden value", "selfservice: {login: {before: [{hook: audit}], after: [{hook: note, config: {key: other}}]}}",
+			"The hooks look the same: settings, comments or hidden values differ."},
+		{"hooks", "selfservice: {login: {after: [{hook: note, timeout: 2s, config: {key: canary}}, {hook: audit}], " +
+			"failed: [{hook: redirect, config: {to: /x}}, {hook: audit}]}}",
+			"A reload would accept it: 3 changes of hooks, 1 finding login/before − audit " +
+				"login/after − note {key: <hidden-value>} + note {key: <hidden-value>}, at most 2s → audit " +
+				"login/failed + redirect {to: /x} → audit " + path + ":1:"},
+		{"wrong hook", "selfservice: {login: {after: [{hook: nobody}, {hook: none}]}}",
+			`A reload would reject it: 2 errors ` + path + `:1:38: selfservice.login.after[0].hook: unknown hook "nobody"`},
+		{"no YAML", "{", "A reload would reject it: 1 error " + path},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			write(row.text)
+			page := get(t, p, hookpage.Options{File: path})
+			require.Contains(t, fact(t, page, "File"), row.want)
+			require.NotContains(t, page, "canary")
+		})
+	}
+	require.NoError(t, os.Remove(path))
+	require.Contains(t, fact(t, get(t, p, hookpage.Options{File: path}), "File"),
+		"A reload would reject it: 1 error flowhook: open "+path+": no such file or directory")
+	require.NotContains(t, get(t, p), "<dt>File</dt>")
+
+	sum := sha256.Sum256([]byte(text))
+	require.Contains(t, fact(t, get(t, p), "Loaded"), "SHA-256 "+hex.EncodeToString(sum[:])[:12]+"…")
+}
+
+// With Options.Strict, a warning is a reason to reject a file.
+func TestStatus_FileOfStrictPipeline(t *testing.T) {
+	opts := options()
+	opts.Strict = true
+	path := filepath.Join(t.TempDir(), "auth.yml")
+	require.NoError(t, os.WriteFile(path, []byte("selfservice: {login: {after: "+
+		"[{hook: redirect, config: {to: /x}}, {hook: audit}]}}"), 0o600))
+	require.Contains(t, fact(t, get(t, build(t, nil, opts), hookpage.Options{File: path}), "File"), "reject it: 1 error")
+}
+
+func TestStatus_LastReload(t *testing.T) {
+	now := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	opts := options()
+	opts.Now = func() time.Time { return now }
+	p := build(t, parse(t, "selfservice: {login: {after: [{hook: audit}]}}"), opts)
+	require.Equal(t, "accepted.", fact(t, get(t, p), "Last reload"))
+	now = now.Add(time.Hour)
+	require.Error(t, p.Reload(parse(t, "selfservice: {login: {after: [{hook: nobody}, {hook: none}]}}")))
+	page := get(t, p)
+	inOrder(t, fact(t, page, "Last reload"), "rejected at 2030-01-02 04:04:05 UTC", "2 errors", `unknown hook "nobody"`,
+		`unknown hook "none"`)
+	require.Contains(t, fact(t, page, "Loaded"), "2030-01-02 03:04:05 UTC")
+	require.Equal(t, []string{"login: save → audit"}, summaries(t, page))
+}
+
+func TestStatus_LastFailure(t *testing.T) {
+	opts, recorder := options(), hookpage.NewRecorder()
+	opts.Wrap = recorder.Wrap
+	down := errors.New("canary")
+	opts.Hooks["audit"] = func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
+		return flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error { return down }), nil
+	}
+	p := build(t, parse(t, `selfservice: {login: {after: {oidc: [{hook: note}], hooks: [{hook: audit}]}},
+		logout: {after: [{hook: audit}]}}`), opts)
+	show := func() string { return get(t, p, hookpage.Options{Recorder: recorder}) }
+	run := func(f flowhook.Flow, s flowhook.Strategy) {
+		x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: httptest.NewRequest(http.MethodPost, "/", nil)}
+		_, err := p.Complete(flowhook.NewContext(context.Background(), x), f, s, nil)
+		require.ErrorIs(t, err, down)
+	}
+	require.Equal(t, "none.", fact(t, show(), "Last failure"))
+	require.Contains(t, fact(t, get(t, p), "Last failure"), "not recorded")
+	run(flowhook.Logout, flowhook.FlowWide)
+	require.Regexp(t, `^audit at logout/after: error, .* UTC \(just now\)\. logout by any strategy$`, fact(t, show(), "Last failure"))
+	run(flowhook.Login, flowhook.Password)
+	down = context.DeadlineExceeded
+	run(flowhook.Login, flowhook.OIDC)
+	page := show()
+	require.Regexp(t, `^audit at login/after: timeout, .*\. login by oidc$`, fact(t, page, "Last failure"))
+	require.NotContains(t, page, "canary")
+
+	// The lanes have figures of their own.
+	for title, want := range map[string]string{"login · oidc": "timeout", "login · any other strategy": "error", "logout": "error"} {
+		l := laneOf(t, page, title)
+		require.Equal(t, "1 failed", l.all("span", "bad")[0].words())
+		require.Regexp(t, `audit flow-wide .* ran 1, answered 0, refused 0, failed 1 , p50 \S+, p95 \S+ last failure .* UTC : `+want,
+			l.all("div", "body")[0].words())
+	}
+}
