@@ -23,8 +23,9 @@ type app struct {
 	closers []func() error
 }
 
-// open opens everything and migrates the tables. It returns an error if the database ignores the
-// locks that flowhook needs.
+// open opens everything and migrates the tables, after it has checked auth.yml: a service that
+// cannot start does not change the database. It returns an error if the database ignores the locks
+// that flowhook needs.
 func open(ctx context.Context, c config, log *slog.Logger) (a *app, err error) {
 	a = &app{}
 	defer func() {
@@ -32,6 +33,9 @@ func open(ctx context.Context, c config, log *slog.Logger) (a *app, err error) {
 			err = errors.Join(err, a.close())
 		}
 	}()
+	if _, err := c.checkHooks(); err != nil { // newService logs the findings
+		return a, err
+	}
 	db, err := openDatabase(ctx, c)
 	if err != nil {
 		return a, err

@@ -5,11 +5,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"errors"
-	"fmt"
-	"io"
-	"strings"
-	"text/tabwriter"
-	"time"
 
 	"github.com/flowhook/flowhook"
 )
@@ -78,44 +73,4 @@ func accountHash(key []byte, address string) any {
 	sum := hmac.New(sha256.New, key)
 	sum.Write([]byte(emailKey(email)))
 	return sum.Sum(nil)
-}
-
-// auditMax is the maximum number of rows that "authservice audit" prints.
-const auditMax = 500
-
-// printAudit prints the newest audit rows about an email address, oldest first: when, what, with
-// which outcome, and from where. It implements "authservice audit ADDRESS".
-func printAudit(ctx context.Context, c config, address string, out io.Writer) (err error) {
-	email, ok := normalizeEmail(address)
-	if !ok {
-		return errors.New("audit: not an email address")
-	}
-	db, err := openDatabase(ctx, c)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	key, err := db.serviceKey(ctx, auditKeyName)
-	if err != nil {
-		return err
-	}
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "WHEN\tWHAT\tOUTCOME\tUSER\tFROM\tBY")
-	err = db.rows(ctx, func(scan scanFunc) error {
-		var at int64
-		var cells [5]string
-		if err := scan(&at, &cells[0], &cells[1], &cells[2], &cells[3], &cells[4]); err != nil {
-			return err
-		}
-		fmt.Fprintf(table, "%s\t%s\n", time.UnixMicro(at).UTC().Format(time.RFC3339), strings.Join(cells[:], "\t"))
-		return nil
-	}, `SELECT at, point, outcome, user_id, address, client FROM (
-		SELECT id, at, point, outcome, COALESCE(user_id, 'unknown') AS user_id,
-			COALESCE(address, 'deleted') AS address, client
-		FROM audit WHERE account = $1 OR user_id = (SELECT id FROM users WHERE email_key = $2) ORDER BY id DESC LIMIT $3
-	) AS newest ORDER BY id`, accountHash(key, email), emailKey(email), auditMax)
-	if err != nil {
-		return fmt.Errorf("reading the audit log: %w", err)
-	}
-	return table.Flush()
 }

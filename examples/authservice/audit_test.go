@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -11,11 +12,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// audited returns the lines that "authservice audit" prints about an address, without the times.
-func (s *site) audited(address string) (lines []string) {
+// audited returns the lines that "authservice audit" prints about a user, without the times.
+func (s *site) audited(user string) (lines []string) {
 	s.t.Helper()
 	var out bytes.Buffer
-	require.NoError(s.t, printAudit(s.t.Context(), s.service.config, address, &out))
+	require.NoError(s.t, printAudit(s.t.Context(), s.service.config, user, &out))
 	for line := range strings.Lines(out.String()) {
 		cells := strings.Fields(line)
 		if len(lines) > 0 {
@@ -25,7 +26,7 @@ func (s *site) audited(address string) (lines []string) {
 		}
 		lines = append(lines, strings.Join(cells[1:], " "))
 	}
-	require.Equal(s.t, "WHAT OUTCOME USER FROM BY", lines[0])
+	require.Equal(s.t, "WHAT OUTCOME USER ADDRESS FROM BY", lines[0])
 	return lines[1:]
 }
 
@@ -47,18 +48,18 @@ func TestAudit(t *testing.T) {
 		s.from("192.0.2.2").tries("Nobody@EXAMPLE.org", typed)
 		s.from("192.0.2.1").tries(password, typed) // typed into the wrong field
 
-		by := func(from string) string { return " " + from + " Firefox on Linux" }
+		by := func(address, from string) string { return " " + address + " " + from + " Firefox on Linux" }
 		require.Equal(t, []string{
-			"login/failed/password wrong_password unknown" + by("192.0.2.9"),
-			"registration/after/password ok " + id + by("127.0.0.1"),
-			"verification/after/link ok " + id + by("127.0.0.1"),
-			"login/failed/password wrong_password " + id + by("192.0.2.1"),
-			"login/after/password ok " + id + by("2001:db8::1"),
-			"settings/failed/password wrong_password " + id + by("2001:db8::1"),
+			"login/failed/password wrong_password unknown" + by(email, "192.0.2.9"),
+			"registration/after/password ok " + id + by(email, "127.0.0.1"),
+			"verification/after/link ok " + id + by(email, "127.0.0.1"),
+			"login/failed/password wrong_password " + id + by(email, "192.0.2.1"),
+			"login/after/password ok " + id + by(email, "2001:db8::1"),
+			"settings/failed/password wrong_password " + id + by(email, "2001:db8::1"),
 		}, s.audited("alice@EXAMPLE.org"))
 		require.Equal(t, []string{
-			"login/failed/password wrong_password unknown" + by("192.0.2.1"),
-			"login/failed/password wrong_password unknown" + by("192.0.2.2"),
+			"login/failed/password wrong_password unknown" + by(nobody, "192.0.2.1"),
+			"login/failed/password wrong_password unknown" + by(nobody, "192.0.2.2"),
 		}, s.audited(nobody))
 		require.Empty(t, s.audited("bob@example.org"))
 		require.Equal(t, 1, s.count("audit WHERE outcome = 'wrong_password' AND account IS NULL"))
@@ -88,27 +89,72 @@ func TestAudit(t *testing.T) {
 	})
 }
 
-// TestAuditCommand runs "authservice audit" while the service runs.
+// TestAuditCommand runs "authservice audit" while the service runs, without any secret.
 func TestAuditCommand(t *testing.T) {
 	onEach(t, func(t *testing.T, database string) {
 		s := newSite(t, database)
 		s.browser().post("/login", url.Values{"email": {email}, "password": {"wrong"}})
-		ask := func(args ...string) (out string, err error) {
-			p, err := program(t.TempDir(), "DATABASE_URL="+database, "SESSION_SECRETS="+testSecret)
-			require.NoError(t, err)
-			p.Args = append(p.Args, args...)
-			data, err := p.Output()
-			return string(data) + p.log.String(), err
-		}
-		out, err := ask("audit", email)
-		require.NoError(t, err, out)
+		out, code := runCommand(t, t.TempDir(), []string{"DATABASE_URL=" + database}, "audit", email)
+		require.Equal(t, 0, code, out)
 		require.Equal(t, 2, strings.Count(out, "\n"), out)
-		require.Contains(t, out, "login/failed/password  wrong_password  unknown  127.0.0.1  Firefox on Linux\n")
-		for _, args := range [][]string{{"audit"}, {"audit", "alice"}, {"serve"}, {"audit", email, email}} {
-			out, err = ask(args...)
-			require.Error(t, err, args)
-			require.Contains(t, out, "address")
+		require.Contains(t, out, "login/failed/password  wrong_password  unknown  alice@example.org  127.0.0.1  "+
+			"Firefox on Linux\n")
+		for _, c := range []struct {
+			args []string
+			code int
+		}{{[]string{"audit"}, 2}, {[]string{"audit", "alice"}, 1}, {[]string{"audit", email, email}, 2}} {
+			out, code = runCommand(t, t.TempDir(), []string{"DATABASE_URL=" + database}, c.args...)
+			require.Equal(t, c.code, code, c.args)
+			require.Contains(t, out, "email address", c.args)
 		}
+	})
+}
+
+// TestAuditCommand_NoDatabase checks that the command does not create a database.
+func TestAuditCommand_NoDatabase(t *testing.T) {
+	dir := t.TempDir()
+	out, code := runCommand(t, dir, nil, "audit", email)
+	require.Equal(t, 1, code)
+	require.Contains(t, out, "authservice.db")
+	require.Contains(t, out, "DATABASE_URL=")
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
+// TestAudit_AddressChange checks that a takeover by a change of the address shows to an operator
+// who asks with the old address, with the new one or with the ID. An attempt of the owner to sign
+// in with the old address belongs to it, and an account that has nothing to do with it does not.
+func TestAudit_AddressChange(t *testing.T) {
+	onEach(t, func(t *testing.T, database string) {
+		s := newGuarded(t, database)
+		s.register("carol@example.org", password)
+		s.register(email, password)
+		var id string
+		require.NoError(t, s.service.db.QueryRow("SELECT id FROM users WHERE email = $1", email).Scan(&id))
+		mallory := s.from("192.0.2.66")
+		mallory.tries(email, password)
+		mallory.open(s.change(mallory, newEmail)).press("Confirm my address").at("/verify/done", "Your address is confirmed")
+		s.from("192.0.2.1").tries(email, "wrong") // the owner
+		mallory.open("/settings").press("Change password", "current", password, "new", newPassword)
+
+		lines := func(old string) []string {
+			line := func(what, user, address, from string) string {
+				return what + " " + user + " " + address + " " + from + " Firefox on Linux"
+			}
+			return []string{
+				line("registration/after/password ok", id, old, "127.0.0.1"),
+				line("verification/after/link ok", id, old, "127.0.0.1"),
+				line("login/after/password ok", id, old, "192.0.2.66"),
+				line("settings/after/profile ok", id, old, "192.0.2.66"),
+				line("verification/after/link ok", id, newEmail, "192.0.2.66"),
+				line("login/failed/password wrong_password", "unknown", old, "192.0.2.1"),
+				line("settings/after/password ok", id, newEmail, "192.0.2.66"),
+			}
+		}
+		require.Equal(t, lines(email), s.audited(email), "by the old address")
+		require.Equal(t, lines("other-1"), s.audited(newEmail), "by the new address")
+		require.Equal(t, lines("other-1"), s.audited(id), "by the ID")
 	})
 }
 
@@ -149,7 +195,7 @@ func TestAudit_AddressesAreDeleted(t *testing.T) {
 		require.Equal(t, 0, with(91*24*time.Hour))
 		require.Equal(t, 1, s.count("audit WHERE account IS NOT NULL AND outcome = 'wrong_password'"))
 		s.ahead.Store(0)
-		require.Equal(t, []string{"login/failed/password wrong_password unknown deleted Firefox on Linux"},
+		require.Equal(t, []string{"login/failed/password wrong_password unknown alice@example.org deleted Firefox on Linux"},
 			s.audited(email))
 	})
 }

@@ -4,11 +4,11 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"net/url"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -21,12 +21,17 @@ type config struct {
 	PublicURL  string // the URL that users see, for links in emails and the OIDC redirect; no trailing slash
 	Dialect    sqlstore.Dialect
 	Database   string // the path of the SQLite file, or PostgreSQL's URL
-	AuthConfig string // auth.yml
+	AuthConfig string // the path of auth.yml; empty for the one that is built in
 	SMTP       string // smtp:// or smtps://; empty for the development inbox
 	MailFrom   string
 	Limits     limits
 	MailRescue time.Duration  // after this time, another copy takes over the email that a dead copy was sending
-	Proxies    []netip.Prefix // the proxies whose X-Forwarded-For is trusted
+	Proxies    []netip.Prefix // the proxies whose X-Forwarded-For and X-Request-ID are trusted
+
+	Admin         string // where to serve the metrics; empty for nowhere
+	LogFormat     string // text or json; empty if the variable is wrong
+	LogLevel      slog.Level
+	ShutdownDelay time.Duration // how long readyz fails before the service stops
 
 	Secrets       []string // the first signs sessions, all verify
 	SecretsInFile bool     // auth.yml has the secrets
@@ -40,88 +45,41 @@ type config struct {
 	Development bool
 }
 
-// readConfig reads the environment with getenv. It reports all errors at once.
-func readConfig(getenv func(string) string) (config, error) {
-	or := func(name, fallback string) string {
-		if v := getenv(name); v != "" {
-			return v
-		}
-		return fallback
-	}
-	c := config{
-		Addr:             or("ADDR", "127.0.0.1:8080"),
-		PublicURL:        strings.TrimSuffix(getenv("PUBLIC_URL"), "/"),
-		AuthConfig:       or("AUTH_CONFIG", "auth.yml"),
-		SMTP:             getenv("SMTP_URL"),
-		MailFrom:         or("MAIL_FROM", "authservice@localhost"),
-		Limits:           limits{requestTime, answerTime, auditTime},
-		OIDCIssuer:       getenv("OIDC_ISSUER"),
-		OIDCClientID:     getenv("OIDC_CLIENT_ID"),
-		OIDCClientSecret: getenv("OIDC_CLIENT_SECRET"),
-	}
-	var errs []error
-	fault := func(text string) { errs = append(errs, errors.New(text)) }
-	var err error
-	if c.Proxies, err = readProxies(getenv("TRUSTED_PROXIES")); err != nil {
-		errs = append(errs, err)
-	}
-	c.readSecrets(getenv("SESSION_SECRETS"), fault)
-	c.readDatabase(or("DATABASE_URL", "sqlite:authservice.db"), fault)
-	if c.MailRescue, _ = time.ParseDuration(or("MAIL_RESCUE_AFTER", "2m")); c.MailRescue < time.Second {
-		fault("MAIL_RESCUE_AFTER must be a duration of at least a second, such as 2m")
-	}
-	if c.PublicURL != "" && !isOrigin(c.PublicURL) {
-		fault("PUBLIC_URL must be a scheme and a host, such as https://accounts.example.org")
-	}
-	if c.OIDCIssuer != "" && c.OIDCClientID == "" {
-		fault("OIDC_CLIENT_ID is missing: OIDC_ISSUER needs it")
-	}
-	return c, errors.Join(errs...)
-}
-
-// readSecrets reads SESSION_SECRETS.
-func (c *config) readSecrets(list string, fault func(text string)) {
-	for secret := range strings.SplitSeq(list, ",") {
-		if secret = strings.TrimSpace(secret); secret != "" {
-			c.Secrets = append(c.Secrets, secret)
-		}
-	}
-	c.SecretsInFile = hasSecrets(c.AuthConfig)
+// conflicts returns what is wrong between variables.
+func (c *config) conflicts() (errs []error) {
+	wrong := func(name, problem string) { errs = append(errs, fault(name, problem)) }
 	if c.SecretsInFile && len(c.Secrets) > 0 {
-		fault("SESSION_SECRETS is set, but AUTH_CONFIG has secrets, too: unset SESSION_SECRETS or remove them from " +
+		wrong("SESSION_SECRETS", "is set, but AUTH_CONFIG has secrets, too: unset SESSION_SECRETS or remove them from "+
 			"the file")
 	}
-	if slices.ContainsFunc(c.Secrets, func(secret string) bool { return len(secret) < 16 }) {
-		fault("SESSION_SECRETS contains a secret shorter than 16 characters; use 32 random characters")
+	if c.Dialect == sqlstore.PostgreSQL && len(c.Secrets) == 0 && !c.SecretsInFile {
+		wrong("SESSION_SECRETS", "is missing: with PostgreSQL, all copies of the service need the same secrets; set "+
+			"it to 32 random characters or put secrets in AUTH_CONFIG")
 	}
-	if sorted := slices.Sorted(slices.Values(c.Secrets)); len(slices.Compact(sorted)) < len(c.Secrets) {
-		fault("SESSION_SECRETS contains a secret twice; list the current secret first, then the previous ones")
+	if c.OIDCIssuer != "" && c.OIDCClientID == "" {
+		wrong("OIDC_CLIENT_ID", "is missing: OIDC_ISSUER needs it")
 	}
+	if c.OIDCIssuer == "" && (c.OIDCClientID != "" || c.OIDCClientSecret != "") {
+		wrong("OIDC_ISSUER", "is missing: OIDC_CLIENT_ID and OIDC_CLIENT_SECRET need it")
+	}
+	tried := *c
+	if err := tried.listening(c.address()); err != nil {
+		errs = append(errs, err)
+	}
+	return errs
 }
 
-// readDatabase reads DATABASE_URL. Its errors do not show the URL, which may contain a password.
-func (c *config) readDatabase(database string, fault func(text string)) {
-	path, isFile := strings.CutPrefix(database, "sqlite:")
-	switch {
-	case isFile && path != "":
-		c.Dialect, c.Database = sqlstore.SQLite, path
-	case strings.HasPrefix(database, "postgres://"), strings.HasPrefix(database, "postgresql://"):
-		c.Dialect, c.Database = sqlstore.PostgreSQL, database
-		if len(c.Secrets) == 0 && !c.SecretsInFile {
-			fault("SESSION_SECRETS is missing: with PostgreSQL, all copies of the service need the same secrets; " +
-				"set it to 32 random characters or put secrets in AUTH_CONFIG")
-		}
-	default:
-		fault("DATABASE_URL must be postgres://... or sqlite: followed by a path")
+// address returns the address in ADDR before the service listens there: a loopback address if ADDR
+// is wrong, and a port instead of 0.
+func (c *config) address() *net.TCPAddr {
+	addr, err := net.ResolveTCPAddr("tcp", c.Addr)
+	if err != nil {
+		addr = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}
 	}
-}
-
-// isOrigin reports whether s is a URL of only a scheme and a host.
-func isOrigin(s string) bool {
-	u, err := url.Parse(s)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.Path == "" &&
-		u.RawQuery == "" &&
-		u.User == nil
+	if addr.Port == 0 {
+		addr.Port = 8080
+	}
+	return addr
 }
 
 // listening sets what depends on the address that the service listens on.
@@ -129,19 +87,18 @@ func (c *config) listening(addr net.Addr) error {
 	if c.PublicURL == "" {
 		c.PublicURL = "http://" + addr.String()
 	}
+	var errs []error
 	u, err := url.Parse(c.PublicURL)
 	if err != nil || u.Scheme != "https" && !loopback(u.Hostname()) {
-		return errors.New("PUBLIC_URL must be the https URL that users see: browsers do not send session cookies " +
-			"over http, " +
-			"except on this machine")
+		errs = append(errs, fault("PUBLIC_URL", "must be the https URL that users see: browsers do not send session "+
+			"cookies over http, except on this machine"))
 	}
-	c.Development = loopback(u.Hostname()) && loopback(addr.(*net.TCPAddr).IP.String())
+	c.Development = err == nil && loopback(u.Hostname()) && loopback(addr.(*net.TCPAddr).IP.String())
 	if c.SMTP == "" && !c.Development {
-		return errors.New("SMTP_URL is missing: the development inbox, which anyone can read, is available only if " +
-			"both ADDR " +
-			"and PUBLIC_URL are loopback addresses, such as 127.0.0.1")
+		errs = append(errs, fault("SMTP_URL", "is missing: the development inbox, which anyone can read, is available "+
+			"only if both ADDR and PUBLIC_URL are loopback addresses, such as 127.0.0.1"))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func loopback(host string) bool {
@@ -155,7 +112,7 @@ func fileSecret(path string) (string, error) {
 	path += ".secret"
 	data, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		secret := rand.Text() + rand.Text() // 260 random bits
+		secret := newSecret()
 		if err := os.WriteFile(path, []byte(secret+"\n"), 0o600); err != nil {
 			return "", fmt.Errorf("writing the session secret: %w", err)
 		}
@@ -166,3 +123,6 @@ func fileSecret(path string) (string, error) {
 	}
 	return strings.TrimSpace(string(data)), nil
 }
+
+// newSecret returns a secret of 260 random bits.
+func newSecret() string { return rand.Text() + rand.Text() }

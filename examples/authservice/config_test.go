@@ -35,6 +35,11 @@ func TestConfig(t *testing.T) {
 			"SMTP_URL is missing"},
 		{"public URL with a mail server", []string{"PUBLIC_URL", "https://accounts.example", "SMTP_URL",
 			"smtp://mail.example"}, ""},
+		{"unescaped password", []string{"SMTP_URL", "smtp://me:hunter2#@mail.example"}, "SMTP_URL must be"},
+		{"user without a password", []string{"SMTP_URL", "smtp://hunter2@mail.example"}, "SMTP_URL must have a user"},
+		{"client without a provider", []string{"OIDC_CLIENT_ID", "me"}, "OIDC_ISSUER is missing"},
+		{"no port", []string{"ADDR", "127.0.0.1"}, "ADDR must be host:port"},
+		{"bad escape", []string{"DATABASE_URL", "postgres://me:hunter2%@db.example/accounts"}, "DATABASE_URL is not a valid"},
 		{"proxies", []string{"TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8::1"}, ""},
 		{"proxy by name", []string{"TRUSTED_PROXIES", "10.0.0.0/8,proxy.example"},
 			`TRUSTED_PROXIES contains "proxy.example"`},
@@ -80,5 +85,44 @@ func TestDevelopment(t *testing.T) {
 		config := config{PublicURL: c.public, SMTP: "smtp://mail.example"}
 		require.NoError(t, config.listening(&net.TCPAddr{IP: net.ParseIP(c.listening), Port: 8080}))
 		require.Equal(t, c.want, config.Development, c)
+	}
+}
+
+// TestMisspelled checks which unknown variables are probably meant for the service.
+func TestMisspelled(t *testing.T) {
+	for name, want := range map[string]string{
+		"SMPT_URL": "SMTP_URL", "SMTP_URI": "SMTP_URL", "smtp_url": "SMTP_URL", "SMTP-URL": "SMTP_URL",
+		"SMTP_HOST": "SMTP_URL", "OIDC_SECRET": "OIDC_ISSUER", "OIDC_CLIENTID": "OIDC_CLIENT_ID",
+		"DATABSE_URL": "DATABASE_URL", "SESSION_SECRET": "SESSION_SECRETS", "ADR": "ADDR",
+		"AUTHSERVICE_PUBLIC_URL": "PUBLIC_URL", "AUTHSERVICE_LOG_LEVEL": "LOG_LEVEL", "TRUSTED_PROXY": "TRUSTED_PROXIES",
+		"ADDR": "", "PATH": "", "HOME": "", "LOGNAME": "", "MAIL": "", "SESSION_MANAGER": "", "AUTHSERVICE_PORT": "",
+		"AUTHSERVICE_SERVICE_HOST": "", "PUBLIC": "", "USED_SECRETS": "", "": "",
+	} {
+		got := misspelled([]string{name + "=a value"}, []string{"USED_SECRETS"})
+		if want == "" {
+			require.Empty(t, got, name)
+			continue
+		}
+		require.Len(t, got, 1, name)
+		require.Contains(t, got[0], "unknown environment variable "+name+"; did you mean "+want+"?")
+		require.NotContains(t, got[0], "a value", "it may be a secret")
+	}
+}
+
+// TestReferenced checks that a variable that auth.yml refers to is not misspelled.
+func TestReferenced(t *testing.T) {
+	require.Equal(t, []string{"SESSION_SECRET", "OTHER"},
+		referenced(withSecrets(t, "${SESSION_SECRET}", "${OTHER}")))
+	require.Empty(t, referenced("/nowhere/auth.yml"))
+}
+
+// TestVariables checks that each default and each example is valid.
+func TestVariables(t *testing.T) {
+	for _, v := range variables {
+		for _, value := range []string{v.fallback, v.example} {
+			if value != "" {
+				require.NoError(t, v.read(&config{}, value), "%s=%s", v.name, value)
+			}
+		}
 	}
 }

@@ -80,13 +80,27 @@ func openSQLite(file string) (*database, error) {
 	return &database{DB: db, file: file}, nil
 }
 
-// errDatabaseURL does not show the URL, which may contain a password.
-var errDatabaseURL = errors.New("DATABASE_URL is not a valid PostgreSQL URL")
+// openExisting opens the database for reading. It creates no SQLite file: without one, its error is
+// fs.ErrNotExist.
+func openExisting(ctx context.Context, c config) (*database, error) {
+	if c.Dialect != sqlstore.SQLite {
+		return openDatabase(ctx, c)
+	}
+	if _, err := os.Stat(c.Database); err != nil {
+		return nil, err
+	}
+	path := (&url.URL{Path: filepath.ToSlash(c.Database)}).EscapedPath()
+	db, err := sql.Open("sqlite", "file:"+path+"?mode=ro&_pragma=busy_timeout(10000)")
+	if err != nil {
+		return nil, fmt.Errorf("opening the SQLite file: %w", err)
+	}
+	return &database{DB: db, dialect: c.Dialect, file: c.Database}, nil
+}
 
 func openPostgreSQL(ctx context.Context, databaseURL string) (*database, error) {
 	config, err := pgxpool.ParseConfig(databaseURL)
 	if err != nil {
-		return nil, errDatabaseURL
+		return nil, errors.New("DATABASE_URL is not a valid PostgreSQL URL") // which may contain a password
 	}
 	config.MaxConns, config.ConnConfig.ConnectTimeout = connections, connectTime
 	config.MaxConnIdleTime, config.MaxConnLifetime = connectionIdle, connectionLifetime

@@ -86,7 +86,7 @@ func TestDatabaseDown(t *testing.T) {
 	s := newSite(t, url)
 	s.register(email, password)
 	b := s.signedIn(email, password)
-	s.browser().open("/healthz").refused(http.StatusOK, "ok")
+	s.browser().open("/readyz").refused(http.StatusOK, "ok")
 
 	admin := func(query string) {
 		db, err := openDatabase(t.Context(), config{Dialect: "postgres", Database: os.Getenv("FLOWHOOK_POSTGRES")})
@@ -104,7 +104,7 @@ func TestDatabaseDown(t *testing.T) {
 	admin("ALTER DATABASE " + name + " ALLOW_CONNECTIONS true")
 	b.open("/").at("/", "Hello, Alice")
 	s.signedIn(email, password)
-	s.browser().open("/healthz").refused(http.StatusOK, "ok")
+	s.browser().open("/readyz").refused(http.StatusOK, "ok")
 }
 
 // TestIsUnavailable checks which errors mean that the database is down, stopping or overloaded.
@@ -164,5 +164,5 @@ func (s *site) allUnavailable(b *browser) {
 		require.Empty(s.t, b.Header.Get("Set-Cookie"), path)
 	}
 	s.browser().open("/login").at("/login", "Sign in") // needs no database
-	s.browser().open("/healthz").refused(http.StatusServiceUnavailable, "no database")
+	s.browser().open("/readyz").refused(http.StatusServiceUnavailable, "no database")
 }

@@ -17,7 +17,7 @@ type described struct {
 
 func (d described) Describe() string { return d.does }
 
-// wrapHook records each hook for /debug/hooks and logs it. It is Options.Wrap.
+// wrapHook records each hook for /debug/hooks and /metrics, and logs it. It is Options.Wrap.
 //
 // It also adds the session of the session hook to the list of sessions. Options.Issue could do
 // that, too, but then flowhook would not know whether the session that asked for a change of the
@@ -29,10 +29,11 @@ func (s *service) wrapHook(p flowhook.Point, name string, next flowhook.Hook) fl
 			if err := session.Run(ctx, x); err != nil {
 				return err
 			}
+			setUser(x.Request.Context(), x.Session.IdentityID)
 			return s.db.insertSignIn(ctx, *x.Session, client(x.Request))
 		})
 	}
-	return s.logHook(p, name, s.recorder.Wrap(p, name, next))
+	return s.logHook(p, name, s.recorder.Wrap(p, name, s.metrics.wrap(p, name, next)))
 }
 
 // logHook logs each run of a hook.
@@ -52,7 +53,7 @@ func (s *service) logHook(p flowhook.Point, name string, next flowhook.Hook) flo
 		case err != nil:
 			outcome = "error" // the caller logs the text
 		default:
-			level, outcome = slog.LevelInfo, "ok"
+			level, outcome = slog.LevelDebug, "ok"
 		}
 		return err
 	})

@@ -5,160 +5,114 @@
 //	go run .
 //
 // It prints its URL, stores everything in the file authservice.db, shows the email it sends at
-// /dev/mail/, and includes an OpenID provider for development. These environment variables change
-// that. All are optional; defaults are in parentheses.
-//
-//	ADDR               where to listen (127.0.0.1:8080)
-//	PUBLIC_URL         the URL that users see, such as https://accounts.example.org
-//	                   (http://ADDR); requests to another host are redirected there,
-//	                   so a proxy in front must pass the Host header on
-//	DATABASE_URL       postgres://... or sqlite:path (sqlite:authservice.db)
-//	SESSION_SECRETS    the secrets that sign sessions and encrypt queued email, separated by
-//	                   commas: the first signs, all verify (with SQLite, a generated one
-//	                   in a file next to the database; required with PostgreSQL, the same
-//	                   for all copies)
-//	AUTH_CONFIG        the file that configures the hooks (auth.yml)
-//	TRUSTED_PROXIES    addresses and networks of the proxies in front, separated by
-//	                   commas (none); if one of them connects, X-Forwarded-For names the
-//	                   client; otherwise all clients behind a proxy count as one
-//	SMTP_URL           smtp://user:password@host:port or smtps://... (the development inbox)
-//	MAIL_FROM          the sender (authservice@localhost)
-//	MAIL_RESCUE_AFTER  how long until another copy sends the email that a dead copy was
-//	                   sending (2m)
-//	OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET (the development provider)
-//
-// The development inbox and the development provider exist only if both ADDR and PUBLIC_URL are
-// loopback addresses.
-//
-// Before you run several copies: each uses up to 20 PostgreSQL connections, for requests and for
-// the mail queue. max_connections must be large enough for all of them. Without SMTP_URL, each
-// copy on one PostgreSQL database has its own inbox. Any copy may send the email that another
-// queued, so look in all inboxes.
-//
-// On SIGHUP, the service reloads AUTH_CONFIG. If the file has errors, they are logged and nothing
-// changes. The session secrets can be in that file, as "secrets", instead of in SESSION_SECRETS;
-// then a reload changes them, too. Put a new secret first, and keep the old one after it until the
-// sessions it signed have expired (see session.lifespan).
-//
-//	secrets:
-//	  session:
-//	    - file:/run/secrets/session-new
-//	    - ${SESSION_SECRET}
-//
-// Users can recover their accounts by email, and change their addresses. With "use: code" under
-// verification and recovery in AUTH_CONFIG, the emails have codes instead of links. The owner of an
-// address takes over an account that someone else has registered with it and never confirmed; see
-// takeover.go.
-//
-// The hook rate_limit slows down guessing and floods of emails; see ratelimit.go. Each copy counts on
-// its own, so divide the limits in auth.yml by the number of copies.
-//
-// "go run . audit ADDRESS" prints the attempts on the account with that email address, where they
-// came from, and their outcomes. Requests from this machine can see the configured hooks at
-// /debug/hooks.
+// /dev/mail/, and includes an OpenID provider for development. "go run . --help" lists its commands
+// and the environment variables that change that. README.md says how to deploy and operate it.
 package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
-	"time"
 )
 
 func main() {
-	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP) // as early as possible: an unhandled SIGHUP ends the process
-	c, err := readConfig(os.Getenv)
+	os.Exit(command(ctx, os.Args[1:], hangups))
+}
+
+// The exit codes, as --help explains them.
+const (
+	exitOK      = 0
+	exitFailure = 1 // of check: only warnings
+	exitErrors  = 2 // of check, or in the command line
+)
+
+// command runs the command in args, and returns the exit code.
+func command(ctx context.Context, args []string, hangups <-chan os.Signal) int {
+	name := ""
+	if len(args) > 0 {
+		name = args[0]
+	}
 	switch {
-	case err != nil:
-	case len(os.Args) == 3 && os.Args[1] == "audit":
-		err = printAudit(ctx, c, os.Args[2], os.Stdout)
-	case len(os.Args) > 1:
-		err = errors.New("unknown arguments; run it without arguments, or with audit and an email address")
-	default:
-		err = run(ctx, c, os.Stdout, log, hangups)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "authservice:", err)
-		os.Exit(1)
-	}
-}
-
-// run serves until ctx ends, then finishes the requests in progress. It prints its URL to out. Each
-// signal from hangups reloads auth.yml.
-func run(ctx context.Context, c config, out io.Writer, log *slog.Logger, hangups <-chan os.Signal) (err error) {
-	l, err := net.Listen("tcp", c.Addr)
-	if err != nil {
-		return fmt.Errorf("ADDR: %w", err)
-	}
-	defer l.Close()
-	if err := c.listening(l.Addr()); err != nil {
-		return err
-	}
-	if len(c.Proxies) == 0 && !c.Development && loopback(l.Addr().(*net.TCPAddr).IP.String()) {
-		log.Warn("TRUSTED_PROXIES does not name the proxy on this machine: all its clients share one limit on " +
-			"password attempts")
-	}
-	a, err := open(ctx, c, log)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, a.close()) }()
-	handler, err := a.service.handler()
-	if err != nil {
-		return err
-	}
-	if err := a.start(ctx); err != nil {
-		return err
-	}
-
-	url := "http://" + l.Addr().String()
-	fmt.Fprintf(out, "authservice listens on %s\n", url)
-	if a.service.inbox != nil {
-		fmt.Fprintf(out, "its email is at %s/dev/mail/\n", url)
-	}
-	return serve(ctx, l, newServer(handler, log), a.service, hangups)
-}
-
-func newServer(handler http.Handler, log *slog.Logger) *http.Server {
-	return &http.Server{
-		Handler:           handler,
-		MaxHeaderBytes:    32 << 10,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       handlingTime, // it also ends a request's context, so it is well after requestTime
-		WriteTimeout:      handlingTime + sendTime,
-		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}
-}
-
-// serve runs server until ctx ends, then shuts it down gracefully.
-func serve(ctx context.Context, l net.Listener, server *http.Server, s *service, hangups <-chan os.Signal) error {
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
-	for serving := true; serving; {
-		select {
-		case err := <-served:
-			return fmt.Errorf("serving: %w", err)
-		case <-hangups:
-			s.reload(ctx)
-		case <-ctx.Done():
-			serving = false
+	case len(args) == 0:
+		return serveCommand(ctx, hangups)
+	case len(args) == 1 && (name == "help" || name == "--help" || name == "-help" || name == "-h"):
+		printHelp(os.Stdout)
+		return exitOK
+	case len(args) == 1 && (name == "version" || name == "--version"):
+		fmt.Println(versionText())
+		return exitOK
+	case len(args) == 1 && name == "check":
+		return check(ctx, os.Getenv, os.Environ(), os.Stdout)
+	case len(args) == 2 && name == "audit":
+		if err := auditCommand(ctx, os.Getenv, args[1], os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "authservice: audit:", err)
+			return exitFailure
 		}
+		return exitOK
+	case name == "audit":
+		fmt.Fprintln(os.Stderr, "authservice: audit takes one email address or user ID")
+	default:
+		fmt.Fprintf(os.Stderr, "authservice: unknown arguments %q; authservice --help lists the commands\n", args)
 	}
-	s.log.Info("stopping: finishing the requests in progress")
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), handlingTime)
-	defer cancel()
-	return server.Shutdown(grace)
+	return exitErrors
+}
+
+// serveCommand runs the service until ctx ends.
+func serveCommand(ctx context.Context, hangups <-chan os.Signal) int {
+	c, err := readConfig(os.Getenv)
+	log := newLogger(os.Stderr, c.LogFormat, c.LogLevel)
+	for _, problem := range misspelled(os.Environ(), referenced(c.AuthConfig)) {
+		log.Warn(problem)
+	}
+	if err == nil {
+		var out io.Writer = os.Stdout
+		if c.LogFormat == "json" {
+			out = io.Discard // nothing but JSON; the log has the URL, too
+		}
+		err = run(ctx, c, out, log, hangups)
+	}
+	if err != nil {
+		reportErrors(log, c.LogFormat, err)
+		return exitFailure
+	}
+	return exitOK
+}
+
+// reportErrors prints each of the errors joined in err: as text for a reader, or to a log in JSON.
+func reportErrors(log *slog.Logger, format string, err error) {
+	for _, one := range split(err) {
+		if format == "json" {
+			log.Error("authservice failed", "error", one)
+			continue
+		}
+		fmt.Fprintln(os.Stderr, "authservice:", one)
+	}
+}
+
+// split returns the errors that are joined in err, one a line.
+func split(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var all []error
+	var texts []string
+	for _, one := range joined.Unwrap() {
+		all = append(all, split(one)...)
+		texts = append(texts, one.Error())
+	}
+	if strings.Join(texts, "\n") != err.Error() { // it says more than the errors that it wraps
+		return []error{err}
+	}
+	return all
 }

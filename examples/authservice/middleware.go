@@ -3,11 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"strings"
-	"time"
 )
 
 // policy allows only the service's own styles and images, and forms that post to the service. It
@@ -58,18 +56,6 @@ func asError(v any) error {
 		return err
 	}
 	return errors.New(fmt.Sprint(v))
-}
-
-// logRequests logs each request, without its query, which may contain a token.
-func (s *service) logRequests(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		began := time.Now()
-		sw := &statusWriter{ResponseWriter: w}
-		next.ServeHTTP(sw, r)
-		s.log.LogAttrs(r.Context(), slog.LevelInfo, "request", slog.String("method", r.Method),
-			slog.String("path", r.URL.Path),
-			slog.Int("status", sw.status), slog.Duration("took", time.Since(began)))
-	})
 }
 
 // A statusWriter records the status.

@@ -1,35 +1,16 @@
 package main
 
 import (
-	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
 	"strings"
 )
 
-// readProxies reads TRUSTED_PROXIES: addresses and networks, separated by commas.
-func readProxies(list string) (proxies []netip.Prefix, err error) {
-	for one := range strings.SplitSeq(list, ",") {
-		if one = strings.TrimSpace(one); one == "" {
-			continue
-		}
-		prefix, err := netip.ParsePrefix(one)
-		if address, single := netip.ParseAddr(one); err != nil && single == nil {
-			prefix, err = address.Prefix(address.BitLen())
-		}
-		if err == nil && prefix.Bits() == 0 {
-			return nil, errors.New("TRUSTED_PROXIES trusts every address, so any client could forge its own; list " +
-				"only your proxies")
-		}
-		if err != nil {
-			return nil, fmt.Errorf("TRUSTED_PROXIES contains %q, which is neither an IP address nor a network such "+
-				"as 10.0.0.0/8", one)
-		}
-		proxies = append(proxies, prefix.Masked())
-	}
-	return proxies, nil
+// fromProxy reports whether a trusted proxy sent the request.
+func (c config) fromProxy(r *http.Request) bool {
+	connected, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && c.trusted(connected.Addr().Unmap().WithZone(""))
 }
 
 // peer returns the client's address: the remote address or, if that is a trusted proxy, the last

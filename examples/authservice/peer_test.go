@@ -35,15 +35,15 @@ func TestPeer(t *testing.T) {
 		{"no address", "@", []string{"203.0.113.9"}, "invalid IP"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			proxies, err := readProxies("10.0.0.0/8, 192.168.7.7,")
-			require.NoError(t, err)
+			var service config
+			require.NoError(t, readProxies(&service, "10.0.0.0/8, 192.168.7.7,"))
 			r := &http.Request{RemoteAddr: c.connected, Header: http.Header{"X-Forwarded-For": c.forwarded}}
-			require.Equal(t, c.want, network(config{Proxies: proxies}.peer(r)))
+			require.Equal(t, c.want, network(service.peer(r)))
 		})
 	}
-	none, err := readProxies("")
-	require.NoError(t, err)
-	require.Empty(t, none)
+	var none config
+	require.NoError(t, readProxies(&none, " , "))
+	require.Empty(t, none.Proxies)
 	require.Equal(t, netip.MustParseAddr("10.1.2.3"),
 		config{}.peer(&http.Request{RemoteAddr: "10.1.2.3:999",
 			Header: http.Header{"X-Forwarded-For": {"203.0.113.9"}}}))

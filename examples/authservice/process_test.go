@@ -33,7 +33,8 @@ func program(dir string, pairs ...string) (*process, error) {
 	}
 	p := &process{Cmd: exec.Command(program), log: &lockedBuffer{}}
 	p.Dir, p.Stderr = dir, p.log
-	p.Env = append(os.Environ(), "AUTHSERVICE_TEST_PROCESS=1", "ADDR=127.0.0.1:0")
+	p.Env = append(os.Environ(), "FLOWHOOK_TEST_PROCESS=1", "ADDR=127.0.0.1:0",
+		"ADMIN_LISTEN=127.0.0.1:0")
 	p.Env = append(p.Env, pairs...)
 	return p, nil
 }
@@ -44,22 +45,27 @@ func startProcess(dir string, pairs ...string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
+	return p, p.begin()
+}
+
+// begin starts p and waits until it has printed its URL.
+func (p *process) begin() error {
 	out, err := p.StdoutPipe()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := p.Start(); err != nil {
-		return nil, err
+		return err
 	}
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		if after, ok := strings.CutPrefix(lines.Text(), "authservice listens on "); ok {
 			p.url = after
 			go io.Copy(io.Discard, out)
-			return p, nil
+			return nil
 		}
 	}
-	return p, fmt.Errorf("the process ended before it listened: %w\n%s", p.Wait(), p.log)
+	return fmt.Errorf("the process ended before it listened: %w\n%s", p.Wait(), p.log)
 }
 
 // TestProcess_ConcurrentStart starts several processes at once on a new database and checks that
@@ -90,7 +96,7 @@ func TestProcess_ConcurrentStart(t *testing.T) {
 		for i, p := range processes {
 			require.NoError(t, errs[i])
 			require.NotEmpty(t, p.url)
-			status, body := get(t, p.url+"/healthz")
+			status, body := get(t, p.url+"/readyz")
 			require.Equal(t, http.StatusOK, status)
 			require.Equal(t, "ok\n", body)
 		}

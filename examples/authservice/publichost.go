@@ -27,8 +27,7 @@ func (s *service) publicHost(next http.Handler) (http.Handler, error) {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := (&url.URL{Host: r.Host}).Hostname()
 		switch {
-		case strings.EqualFold(host, public.Hostname()), r.URL.Path == "/healthz",
-			strings.HasPrefix(r.URL.Path, "/static/"):
+		case strings.EqualFold(host, public.Hostname()), quiet(r.URL.Path):
 			next.ServeHTTP(w, r)
 		case r.Method == http.MethodGet, r.Method == http.MethodHead:
 			to := url.URL{Scheme: public.Scheme, Host: public.Host,

@@ -47,7 +47,7 @@ func TestPublicHost(t *testing.T) {
 			require.Contains(t, w.Body.String(), "This service is at http://localhost:8080.")
 			require.NotEmpty(t, w.Header().Get("Content-Security-Policy"))
 		}
-		require.Equal(t, http.StatusOK, ask("GET", host, "/healthz").Code)
+		require.Equal(t, http.StatusOK, ask("GET", host, "/readyz").Code)
 		require.Equal(t, http.StatusOK, ask("GET", host, "/static/style.css").Code)
 		require.NotContains(t, ask("GET", host, "/static/../dev/mail/").Body.String(), "<h1>Inbox</h1>")
 	}

@@ -3,22 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
-
-	"github.com/flowhook/flowhook"
-	"gopkg.in/yaml.v3"
 )
-
-// hasSecrets reports whether the auth.yml at path contains secrets. If so, they sign the sessions,
-// and a reload changes them. It returns false for a file that cannot be read; flowhook.LoadConfig
-// reports the reason.
-func hasSecrets(path string) bool {
-	data, err := os.ReadFile(path)
-	var top struct {
-		Secrets yaml.Node `yaml:"secrets"`
-	}
-	return err == nil && yaml.Unmarshal(data, &top) == nil && !top.Secrets.IsZero()
-}
 
 var (
 	errSecretsAdded = errors.New("the file now has secrets, but the current ones come from SESSION_SECRETS or from " +
@@ -32,22 +17,23 @@ var (
 // progress keep the configuration they started with. Other state, such as that of rate_limit, is
 // kept.
 func (s *service) reload(ctx context.Context) {
+	if s.config.AuthConfig == "" {
+		s.log.WarnContext(ctx, "nothing to reload: auth.yml is built in; set AUTH_CONFIG to a file and restart")
+		return
+	}
 	if err := s.loadConfig(); err != nil {
-		all := []error{err}
-		if joined, ok := err.(interface{ Unwrap() []error }); ok {
-			all = joined.Unwrap()
-		}
+		all := split(err)
 		for _, err := range all {
 			s.log.ErrorContext(ctx, "error in AUTH_CONFIG", "error", err)
 		}
 		s.log.ErrorContext(ctx, "AUTH_CONFIG was not reloaded; the old configuration stays in use", "errors", len(all))
 		return
 	}
-	s.log.InfoContext(ctx, "AUTH_CONFIG was reloaded")
+	s.log.InfoContext(ctx, "AUTH_CONFIG was reloaded", "file", s.config.AuthConfig, "hash", s.pipeline.Plan().Hash())
 }
 
 func (s *service) loadConfig() error {
-	hooks, err := flowhook.LoadConfig(s.config.AuthConfig)
+	hooks, err := s.config.loadHooks()
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/flowhook/flowhook"
 )
@@ -62,7 +61,7 @@ func (s *service) handler() (http.Handler, error) {
 		mux.Handle("GET "+path, http.RedirectHandler(form, http.StatusSeeOther))
 	}
 	mux.HandleFunc("GET /maintenance", s.maintenance)
-	mux.HandleFunc("GET /healthz", s.healthz)
+	s.addHealth(mux)
 	mux.HandleFunc("GET /static/{name}", static)
 	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/static/favicon.svg", http.StatusMovedPermanently)
@@ -80,14 +79,16 @@ func (s *service) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.logRequests(s.headers(s.recovering(s.debug(public)))), nil
+	return s.observed(s.headers(s.recovering(s.debug(public)))), nil
 }
 
 // errorPages replaces the mux's plain-text 404 and 405 with pages of the service. It leaves the
 // mux's redirects alone.
 func (s *service) errorPages(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if h, pattern := mux.Handler(r); pattern == "" {
+		h, pattern := mux.Handler(r)
+		setRoute(r.Context(), pattern)
+		if pattern == "" {
 			probe := &statusWriter{ResponseWriter: discard{http.Header{}}}
 			h.ServeHTTP(probe, r)
 			switch probe.status {
@@ -133,19 +134,4 @@ func (s *service) parsed(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 		}
 	})
-}
-
-// healthz answers health checks: 200 if this copy can reach the database, 503 if not.
-func (s *service) healthz(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
-	defer cancel()
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	if err := s.db.PingContext(ctx); err != nil {
-		s.log.WarnContext(r.Context(), "not healthy", "error", err)
-		w.WriteHeader(http.StatusServiceUnavailable)
-		fmt.Fprintln(w, "no database")
-		return
-	}
-	fmt.Fprintln(w, "ok")
 }

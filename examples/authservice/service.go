@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/flowhook/flowhook"
@@ -36,6 +37,8 @@ type service struct {
 	store         store
 	pipeline      *flowhook.Pipeline
 	recorder      *hookpage.Recorder // what the hooks did, for /debug/hooks
+	metrics       *metrics
+	stopping      atomic.Bool // readyz fails
 	courier       flowhook.Courier
 	passwords     *passwords
 	limit         *ratelimit.RateLimit
@@ -76,29 +79,40 @@ func newService(c config, db *database, courier flowhook.Courier, oidc *provider
 	if s.limit, err = s.newRateLimit(); err != nil {
 		return nil, err
 	}
-	hooks, err := flowhook.LoadConfig(c.AuthConfig)
+	if s.metrics, err = newMetrics(); err != nil {
+		return nil, err
+	}
+	if err := s.watchQueue(); err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	hooks, err := c.loadHooks()
 	if err != nil {
 		return nil, fmt.Errorf("AUTH_CONFIG: %w", err)
 	}
-	s.pipeline, err = flowhook.New(hooks, flowhook.Options{
+	s.pipeline, err = flowhook.New(hooks, s.options())
+	return s, err
+}
+
+// options returns the options of the pipeline.
+func (s *service) options() flowhook.Options {
+	return flowhook.Options{
 		Store: s.store,
 		Hooks: map[string]flowhook.HookFactory{"audit": s.newAudit, "rate_limit": s.limit.Factory,
 			"new_device": s.newNewDevice},
 		Flows:           []flowhook.Flow{signOutEverywhere, confirmAddress},
-		Secrets:         c.Secrets, // empty if the file has them
-		Courier:         courier,
+		Secrets:         s.config.Secrets, // empty if the file has them
+		Courier:         s.courier,
 		Outbox:          true, // the queue is in the same database
-		VerificationURL: c.PublicURL + "/verify",
-		RecoveryURL:     c.PublicURL + "/recovery/new",
+		VerificationURL: s.config.PublicURL + "/verify",
+		RecoveryURL:     s.config.PublicURL + "/recovery/new",
 		// In settings, a redirect comes after show_verification_ui: it is for when no email was
 		// sent. The handler sets x.Session, so that a new password keeps this browser signed in.
 		Accept:  []string{"email-sent-first", "signs-out"},
 		Wrap:    s.wrapHook,
-		Logger:  log,
+		Logger:  s.log,
 		Now:     func() time.Time { return s.now() },
 		OnError: s.beforeFailed,
-	})
-	return s, err
+	}
 }
 
 // maxAttempts is how often a transaction that conflicts is attempted.
@@ -159,6 +173,7 @@ func (s *service) issue(ctx context.Context, x *flowhook.Exchange) error {
 	if err := s.pipeline.Sessions().Issue(ctx, x); err != nil {
 		return err
 	}
+	setUser(x.Request.Context(), x.Session.IdentityID)
 	return s.db.insertSignIn(ctx, *x.Session, client(x.Request))
 }
 
@@ -209,6 +224,9 @@ func (s *service) current(r *http.Request) (user, *flowhook.Session, error) {
 	u, err := s.db.userByID(r.Context(), session.IdentityID)
 	if errors.Is(err, errNoUser) {
 		return user{}, nil, flowhook.ErrNoSession
+	}
+	if err == nil {
+		setUser(r.Context(), u.ID)
 	}
 	return u, session, err
 }

@@ -22,7 +22,7 @@ import (
 
 // TestMain runs the service if a test started this binary as the service.
 func TestMain(m *testing.M) {
-	if os.Getenv("AUTHSERVICE_TEST_PROCESS") != "" {
+	if os.Getenv("FLOWHOOK_TEST_PROCESS") != "" {
 		main()
 		os.Exit(0)
 	}
@@ -79,8 +79,7 @@ func newLimitedSite(t *testing.T, database string, l limits, pairs ...string) *s
 		c.PublicURL = "https://" + s.server.Listener.Addr().String()
 	}
 	require.NoError(t, c.listening(s.server.Listener.Addr()))
-	s.app, err = open(t.Context(), c, slog.New(slog.NewTextHandler(s.log,
-		&slog.HandlerOptions{Level: slog.LevelDebug})))
+	s.app, err = open(t.Context(), c, newLogger(s.log, "text", slog.LevelDebug))
 	require.NoError(t, err)
 	s.service.now = func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
 	t.Cleanup(func() {

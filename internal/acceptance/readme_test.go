@@ -53,8 +53,8 @@ func pages(t *testing.T) []string {
 	for i, path := range docs {
 		docs[i] = "docs/" + filepath.Base(path)
 	}
-	return append([]string{"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md"},
-		docs...)
+	return append([]string{"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md",
+		"examples/authservice/README.md"}, docs...)
 }
 
 // readme returns the blocks of all pages but those that are tested elsewhere.

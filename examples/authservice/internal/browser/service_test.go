@@ -53,7 +53,7 @@ func (s *service) start(pairs ...string) {
 	s.t.Helper()
 	s.process = exec.Command(s.program)
 	s.process.Dir = "../.."
-	s.process.Env = []string{"PATH=" + os.Getenv("PATH"), "ADDR=" + s.address, "DATABASE_URL=sqlite:" +
+	s.process.Env = []string{"PATH=" + os.Getenv("PATH"), "ADDR=" + s.address, "ADMIN_LISTEN=off", "DATABASE_URL=sqlite:" +
 		filepath.Join(s.directory, "authservice.db")}
 	for i := 0; i < len(pairs); i += 2 {
 		s.process.Env = append(s.process.Env, pairs[i]+"="+pairs[i+1])

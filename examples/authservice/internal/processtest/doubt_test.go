@@ -52,7 +52,7 @@ func TestDatabaseDown_CommitInDoubt(t *testing.T) {
 			require.NotContains(t, answer.body, "Nothing was changed")
 			server.resetSettings()
 			server.start()
-			eventually(t, recovery, func() bool { return l.ask(r, nil, "GET", "/healthz").status == 200 },
+			eventually(t, recovery, func() bool { return l.ask(r, nil, "GET", "/readyz").status == 200 },
 				"the copy does not recover")
 		}()
 

@@ -90,13 +90,13 @@ func (l *load) checkPages(r *replica, signedIn visitor) (pages int) {
 	pages++
 	form := []string{"name", "Bob", "email", "bob@example.org", "password", password, "token", "x"}
 	for _, one := range []struct{ method, path string }{
-		{"GET", "/"}, {"GET", "/settings"}, {"GET", "/sessions"}, {"GET", "/healthz"},
+		{"GET", "/"}, {"GET", "/settings"}, {"GET", "/sessions"}, {"GET", "/readyz"},
 		{"POST", "/login"}, {"POST", "/register"}, {"POST", "/verify"}, {"POST", "/logout"}, {"POST",
 			"/settings/profile"}, {"POST", "/sessions/end-all"},
 	} {
 		answer := l.ask(r, signedIn, one.method, one.path, form...)
 		assert.Equal(l.t, 503, answer.status, "%s %s", one.method, one.path)
-		if one.path != "/healthz" {
+		if one.path != "/readyz" {
 			assert.True(l.t, strings.Contains(answer.body, "<h1>Not available right now</h1>"), "%s %s: %s",
 				one.method, one.path, answer.body)
 		}

@@ -47,7 +47,7 @@ func deploy(t testing.TB, database, smtp string, copies int, pairs ...string) *d
 	d := &deployment{t: t, logs: t.TempDir(), env: []string{
 		// nothing else from the test's environment
 		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + os.TempDir(),
-		"ADDR=127.0.0.1:0", "PUBLIC_URL=" + publicURL, "DATABASE_URL=" + database, "SESSION_SECRETS=" +
+		"ADDR=127.0.0.1:0", "ADMIN_LISTEN=127.0.0.1:0", "PUBLIC_URL=" + publicURL, "DATABASE_URL=" + database, "SESSION_SECRETS=" +
 			secret, "AUTH_CONFIG=" + config,
 		"SMTP_URL=" + smtp, "MAIL_RESCUE_AFTER=" + rescueAfter.String(),
 	}}

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"testing"
+
+	"github.com/flowhook/flowhook/internal/testkit"
+	"github.com/stretchr/testify/require"
+)
+
+// TestBackup makes a backup with each of the README's commands while the service runs, and signs in
+// with it. A copy of the file alone lacks the latest user.
+func TestBackup(t *testing.T) {
+	if _, err := exec.LookPath("sqlite3"); err != nil {
+		testkit.Missing(t, "sqlite3")
+	}
+	commands := regexp.MustCompile(`(?m)^sqlite3 .*$`).FindAllString(readFile(t, "README.md"), -1)
+	require.Len(t, commands, 2)
+	for _, command := range commands {
+		dir := t.TempDir()
+		s := newSite(t, "sqlite:"+filepath.Join(dir, "authservice.db"))
+		s.register(email, password)
+		run := exec.Command("sh", "-c", command)
+		run.Dir = dir
+		out, err := run.CombinedOutput()
+		require.NoError(t, err, "%s: %s", command, out)
+		copied := newSite(t, "sqlite:"+filepath.Join(dir, "backup.db"))
+		copied.signedIn(email, password)
+
+		data, err := os.ReadFile(filepath.Join(dir, "authservice.db"))
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "careless.db"), data, 0o600))
+		careless := newSite(t, "sqlite:"+filepath.Join(dir, "careless.db"))
+		require.Equal(t, 0, careless.count("users"), "the README's warning is not true anymore")
+	}
+}

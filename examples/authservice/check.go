@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/smtp"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/store/sqlstore"
+)
+
+// checkTime is how long each server has to answer a check.
+const checkTime = 10 * time.Second
+
+// A checker prints what check finds.
+type checker struct {
+	out              io.Writer
+	errors, warnings int
+}
+
+// check checks everything that the service needs, and prints the result to out. It changes nothing.
+// It returns the exit code.
+func check(ctx context.Context, getenv func(string) string, environ []string, out io.Writer) int {
+	k := &checker{out: out}
+	c, err := readConfig(getenv)
+	for _, problem := range misspelled(environ, referenced(c.AuthConfig)) {
+		k.warn(problem)
+	}
+	if c.listening(c.address()) == nil && c.unknownProxy(c.address()) { // readConfig has reported the errors
+		k.warn(unknownProxyText)
+	}
+	k.report("environment", err)
+	findings, err := c.checkHooks()
+	for _, f := range findings {
+		switch {
+		case f.Severity != flowhook.SeverityWarning: // a note
+		case strings.HasPrefix(f.Path, "Options.Secrets"):
+			k.warn("SESSION_SECRETS: " + f.Problem + "; " + f.Hint)
+		default:
+			k.warn("AUTH_CONFIG: " + f.String())
+		}
+	}
+	k.report("hooks: "+c.authConfigName(), err)
+	if c.Database != "" {
+		state, err := checkDatabase(ctx, c)
+		k.report("database: "+c.databaseName()+state, unreachable("DATABASE_URL", err))
+	}
+	if c.SMTP != "" {
+		k.report("mail server: "+hostOf(c.SMTP)+" (not its password)", unreachable("SMTP_URL", checkSMTP(ctx, c.SMTP)))
+	}
+	if c.OIDCIssuer != "" {
+		k.report("OpenID provider: "+c.OIDCIssuer, unreachable("OIDC_ISSUER", checkIssuer(ctx, c.OIDCIssuer)))
+	}
+	fmt.Fprintf(out, "errors: %d, warnings: %d\n", k.errors, k.warnings)
+	switch {
+	case k.errors > 0:
+		return exitErrors
+	case k.warnings > 0:
+		return exitFailure
+	}
+	return exitOK
+}
+
+// report prints the errors joined in err or, if it is nil, that what is fine.
+func (k *checker) report(what string, err error) {
+	if err == nil {
+		fmt.Fprintln(k.out, "ok       "+what)
+		return
+	}
+	for _, one := range split(err) {
+		k.errors++
+		fmt.Fprintln(k.out, "error    "+strings.ReplaceAll(one.Error(), "\n\t", " ")) // pgx breaks lines
+	}
+}
+
+func (k *checker) warn(text string) {
+	k.warnings++
+	fmt.Fprintln(k.out, "warning  "+text)
+}
+
+// unreachable returns an error about the variable that names a server which did not answer, or nil
+// if err is nil.
+func unreachable(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fault(name, "does not lead to a server that works: "+err.Error())
+}
+
+// checkDatabase connects to the database. It creates no SQLite file; without one, it checks the
+// directory.
+func checkDatabase(ctx context.Context, c config) (state string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	db, err := openExisting(ctx, c)
+	if c.Dialect == sqlstore.SQLite && errors.Is(err, fs.ErrNotExist) {
+		directory := filepath.Dir(c.Database)
+		info, err := os.Stat(directory)
+		if err == nil && !info.IsDir() {
+			err = fmt.Errorf("%s is not a directory", directory)
+		}
+		return " (will be created)", err
+	}
+	if err != nil {
+		return "", err
+	}
+	defer db.Close()
+	return "", db.PingContext(ctx)
+}
+
+// checkSMTP connects to a mail server as far as TLS. It does not sign in.
+func checkSMTP(ctx context.Context, smtpURL string) error {
+	u, err := url.Parse(smtpURL)
+	if err != nil {
+		return errors.New("not a URL")
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	host, port := u.Hostname(), u.Port()
+	var conn net.Conn
+	if u.Scheme == "smtps" {
+		if port == "" {
+			port = "465"
+		}
+		conn, err = (&tls.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(host, port))
+	} else {
+		if port == "" {
+			port = "587"
+		}
+		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(host, port))
+	}
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	deadline, _ := ctx.Deadline()
+	if err := conn.SetDeadline(deadline); err != nil {
+		return err
+	}
+	client, err := smtp.NewClient(conn, host) // reads the greeting
+	if err != nil {
+		return fmt.Errorf("the mail server does not greet: %w", err)
+	}
+	defer client.Quit()
+	name, err := os.Hostname()
+	if err != nil {
+		name = "localhost"
+	}
+	if err := client.Hello(name); err != nil {
+		return fmt.Errorf("the mail server does not answer EHLO: %w", err)
+	}
+	switch starts, _ := client.Extension("STARTTLS"); {
+	case u.Scheme == "smtp" && starts:
+		return client.StartTLS(&tls.Config{ServerName: host})
+	case u.Scheme == "smtp" && u.User != nil && !loopback(host):
+		return errors.New("the mail server offers no STARTTLS, which a password needs; smtps:// may be right")
+	}
+	return nil
+}
+
+// checkIssuer discovers an OpenID provider.
+func checkIssuer(ctx context.Context, issuer string) error {
+	_, err := oidc.NewProvider(oidc.ClientContext(ctx, &http.Client{Timeout: checkTime}), issuer)
+	return err
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/otelflowhook"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	label "go.opentelemetry.io/otel/attribute"
+	exporter "go.opentelemetry.io/otel/exporters/prometheus"
+	"go.opentelemetry.io/otel/metric"
+	sdk "go.opentelemetry.io/otel/sdk/metric"
+)
+
+// metrics are the figures for Prometheus: of the requests, of the hooks, and of the process.
+type metrics struct {
+	registry *prometheus.Registry
+	wrap     func(p flowhook.Point, name string, next flowhook.Hook) flowhook.Hook
+	requests metric.Float64Histogram
+	meter    metric.Meter // of the service's own figures
+}
+
+// newMetrics returns metrics without figures.
+func newMetrics() (*metrics, error) {
+	m := &metrics{registry: prometheus.NewRegistry()}
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewBuildInfoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	reader, err := exporter.New(exporter.WithRegisterer(m.registry), exporter.WithoutScopeInfo(),
+		exporter.WithoutTargetInfo())
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	provider := sdk.NewMeterProvider(sdk.WithReader(reader))
+	if m.wrap, err = otelflowhook.Wrap(otelflowhook.Options{MeterProvider: provider}); err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	m.meter = provider.Meter("authservice")
+	m.requests, err = m.meter.Float64Histogram("http.server.request.duration",
+		metric.WithUnit("s"), metric.WithDescription("Duration of HTTP requests."),
+		metric.WithExplicitBucketBoundaries(.005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10))
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	return m, nil
+}
+
+// request counts a request. Clients choose the path and may choose any method, so neither is a
+// label: the route and one of a few methods are.
+func (m *metrics) request(r *http.Request, route string, status int, took time.Duration) {
+	method := r.Method
+	if !slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodPost}, method) {
+		method = "_OTHER"
+	}
+	if _, path, found := strings.Cut(route, " "); found {
+		route = path
+	}
+	m.requests.Record(context.WithoutCancel(r.Context()), took.Seconds(), metric.WithAttributes(
+		label.String("http.request.method", method), label.String("http.route", route),
+		label.Int("http.response.status_code", status)))
+}
+
+// watchQueue adds how many emails are in the queue, by their state: River's, such as retryable
+// after a failed attempt, and discarded for those that were given up. Each scrape is one query.
+func (s *service) watchQueue() error {
+	count := func(ctx context.Context, o metric.Int64Observer) error {
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		err := s.db.rows(ctx, func(scan scanFunc) error {
+			var state string
+			var n int64
+			if err := scan(&state, &n); err != nil {
+				return err
+			}
+			o.Observe(n, metric.WithAttributes(label.String("state", state)))
+			return nil
+		}, "SELECT CAST(state AS TEXT), count(*) FROM river_job WHERE state NOT IN ('completed', 'cancelled') GROUP BY state")
+		if err != nil { // the other figures are fine
+			s.log.WarnContext(ctx, "counting the emails in the queue failed", "error", err)
+		}
+		return nil
+	}
+	_, err := s.metrics.meter.Int64ObservableGauge("authservice.queue.emails",
+		metric.WithDescription("Emails in the queue."), metric.WithInt64Callback(count))
+	return err
+}
+
+// adminHandler returns what ADMIN_LISTEN serves.
+func (s *service) adminHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelError),
+	}))
+	s.addHealth(mux)
+	return mux
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// A request is what the log and the metrics say about a request, in addition to its URL.
+type request struct {
+	id    string
+	route string                 // the pattern of the mux; empty if none matches
+	user  atomic.Pointer[string] // set by handlers and by hooks, which may run in a goroutine
+}
+
+type requestKey struct{}
+
+// requestOf returns the request of a context, or nil.
+func requestOf(ctx context.Context) *request {
+	q, _ := ctx.Value(requestKey{}).(*request)
+	return q
+}
+
+// setUser records the ID of the signed-in user of a request.
+func setUser(ctx context.Context, id string) {
+	if q := requestOf(ctx); q != nil {
+		q.user.Store(&id)
+	}
+}
+
+// setRoute records the route of a request, such as "POST /login".
+func setRoute(ctx context.Context, pattern string) {
+	if q := requestOf(ctx); q != nil {
+		q.route = pattern
+	}
+}
+
+const requestIDHeader = "X-Request-Id"
+
+// requestID matches the IDs that are taken from a proxy. Anything else could forge log lines, or
+// fill them.
+var requestID = regexp.MustCompile(`^[A-Za-z0-9._=/+-]{1,128}$`)
+
+// observed gives each request an ID, which is sent back, logs the request and measures it. The ID
+// is that of a trusted proxy or, without one, random. The log does not have the query, which may
+// contain a token. Health checks and static files are neither logged nor measured.
+func (s *service) observed(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		q := &request{id: r.Header.Get(requestIDHeader)}
+		if !s.config.fromProxy(r) || !requestID.MatchString(q.id) {
+			q.id = rand.Text()
+		}
+		w.Header().Set(requestIDHeader, q.id)
+		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, q))
+		if quiet(r.URL.Path) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		sw := &statusWriter{ResponseWriter: w}
+		next.ServeHTTP(sw, r)
+		took := time.Since(began)
+		s.metrics.request(r, q.route, sw.status, took)
+		attrs := []slog.Attr{slog.String("method", r.Method), slog.String("path", r.URL.Path),
+			slog.Int("status", sw.status), slog.Duration("took", took)}
+		if peer := s.config.peer(r); peer.IsValid() {
+			attrs = append(attrs, slog.String("client", peer.String()))
+		}
+		if user := q.user.Load(); user != nil {
+			attrs = append(attrs, slog.String("user", *user))
+		}
+		s.log.LogAttrs(r.Context(), slog.LevelInfo, "request", attrs...)
+	})
+}
+
+// quiet reports whether a path is that of a health check or a static file.
+func quiet(path string) bool {
+	return path == "/livez" || path == "/readyz" || path == "/favicon.ico" || strings.HasPrefix(path, "/static/")
+}
