@@ -22,6 +22,7 @@ type config struct {
 	Dialect    sqlstore.Dialect
 	Database   string // the path of the SQLite file, or PostgreSQL's URL
 	AuthConfig string // auth.yml
+	Brand      brand
 	SMTP       string // smtp:// or smtps://; empty for the development inbox
 	MailFrom   string
 	Limits     limits
@@ -65,6 +66,8 @@ func readConfig(getenv func(string) string) (config, error) {
 	if c.Proxies, err = readProxies(getenv("TRUSTED_PROXIES")); err != nil {
 		errs = append(errs, err)
 	}
+	b, wrong := readBrand(getenv)
+	c.Brand, errs = b, append(errs, wrong...)
 	c.readSecrets(getenv("SESSION_SECRETS"), fault)
 	c.readDatabase(or("DATABASE_URL", "sqlite:authservice.db"), fault)
 	if c.MailRescue, _ = time.ParseDuration(or("MAIL_RESCUE_AFTER", "2m")); c.MailRescue < time.Second {

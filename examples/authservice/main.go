@@ -25,6 +25,10 @@
 //	MAIL_FROM          the sender (authservice@localhost)
 //	MAIL_RESCUE_AFTER  how long until another copy sends the email that a dead copy was
 //	                   sending (2m)
+//	BRAND_NAME         the name on the pages and in the emails (Accounts)
+//	BRAND_LOGO         a file with an image, such as logo.svg, at most 256 KiB
+//	BRAND_ACCENT       the color of buttons and links, such as #4f46e5; it is made darker or
+//	                   lighter where it would be hard to read
 //	OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET (the development provider)
 //
 // The development inbox and the development provider exist only if both ADDR and PUBLIC_URL are

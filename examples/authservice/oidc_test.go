@@ -53,7 +53,8 @@ func TestDevelopmentProvider(t *testing.T) {
 		b.press("Sign in", "name", "Alice", "email", email).at("/", "Hello, Alice")
 		require.Equal(t, 1, s.count("users WHERE verified_at IS NOT NULL"))
 		b = s.browser().open("/login").follow("Sign in with the test provider")
-		b.press("Cancel", "name", "Alice", "email", email).at("/login/oidc/callback", "Sign-in failed")
+		b.press("Cancel", "name", "Alice", "email", email).at("/login/oidc/callback", "Sign in").
+			refused(http.StatusForbidden, "You canceled the sign-in")
 	}
 }
 
@@ -141,7 +142,9 @@ func TestOIDC_ForgedCallbacks(t *testing.T) {
 	b, callback = stop()
 	check("issuer of another provider", notStarted, b, with(callback, "iss", "https://elsewhere.example"))
 	b, callback = stop()
-	check("refused by the provider", notSignedIn, b, with(callback, "error", "access_denied"))
+	check("canceled at the provider", "You canceled the sign-in", b, with(callback, "error", "access_denied"))
+	b, callback = stop()
+	check("refused by the provider", notSignedIn, b, with(callback, "error", "server_error"))
 	b, callback = stop()
 	check("no code", notSignedIn, b, with(callback, "code", ""))
 	b, callback = stop()

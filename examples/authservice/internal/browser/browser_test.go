@@ -237,7 +237,7 @@ func (w *walk) guess() {
 	for range 5 {
 		w.elsewhere.fillLogin(nobody, "a guess").presses(422, "Sign in").sees("Wrong email address or password.")
 	}
-	w.elsewhere.fillLogin(nobody, "a guess").presses(429, "Sign in").at("/login", "Too many attempts").look("too-many")
+	w.elsewhere.fillLogin(nobody, "a guess").presses(429, "Sign in").at("/login", "Sign in").look("too-many")
 	w.elsewhere.follow("Back to home").at("/", "Welcome")
 }
 

@@ -218,7 +218,7 @@ func TestLogin_OtherCopy(t *testing.T) {
 		for _, v := range gone {
 			require.False(t, p.signedIn(from, v, aliceEmail), "turn %d: signed out on %s but still signed in on %s",
 				turn, to.name, from.name)
-			require.True(t, p.ask(from, v, "GET", "/settings").is("/login"))
+			require.True(t, p.ask(from, v, "GET", "/settings").is("/login?return_to=%2Fsettings"))
 			require.False(t, p.signedIn(to, v, aliceEmail), "turn %d", turn)
 		}
 	}
