@@ -60,6 +60,12 @@ func (b *browser) do(r *http.Request) *browser {
 	}
 	response, err := b.client.Do(r)
 	require.NoError(b.t, err)
+	return b.read(response)
+}
+
+// read shows the page of a response.
+func (b *browser) read(response *http.Response) *browser {
+	b.t.Helper()
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	require.NoError(b.t, err)

@@ -95,7 +95,7 @@ func (s *service) again(w http.ResponseWriter, r *http.Request, no *flowhook.Ref
 	switch path := r.URL.Path; path {
 	case "/login":
 		s.signInAgain(w, r, no)
-	case "/register":
+	case "/register", "/register/again":
 		s.registrationAgain(w, r, no)
 	case "/recovery":
 		s.askAgain(w, r, recoveryTitle, recoveryForm(email), no)

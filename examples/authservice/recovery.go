@@ -34,7 +34,7 @@ func newPasswordForm(token, email string) form {
 	f := form{Action: "/recovery/new", Submit: "Set the password", Hidden: []hidden{{"token", token}},
 		Fields: []field{newPasswordField}}
 	if email != "" {
-		f.Intro = "Choose a new password for the account of " + email + "."
+		f.Intro = "This sets the password of " + email + "."
 	}
 	return f
 }

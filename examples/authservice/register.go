@@ -86,20 +86,30 @@ func (s *service) register(w http.ResponseWriter, r *http.Request) {
 }
 
 // registerAgain sends the email of a registration again. Like requestRecovery, it answers before it
-// looks for the account.
+// looks for the account. So the flow outlasts the request, and has an exchange of its own instead of
+// Middleware's.
 func (s *service) registerAgain(w http.ResponseWriter, r *http.Request) {
-	n := noticeOf(r)
+	x := &flowhook.Exchange{Request: r, Writer: w}
+	r = r.WithContext(flowhook.NewContext(r.Context(), x))
+	handled, err := s.pipeline.Run(r.Context(), confirmAddress, flowhook.Before, flowhook.FlowWide)
 	email, ok := normalizeEmail(r.PostFormValue("email"))
-	if !ok {
+	switch {
+	case handled:
+		return
+	case err != nil:
+		s.beforeFailed(w, r, err)
+		return
+	case !ok:
 		s.registrationAgain(w, r, badEmail)
 		return
 	}
-	request := r.Clone(context.WithoutCancel(r.Context()))
+	x.Request, x.Writer = r.Clone(context.WithoutCancel(r.Context())), discard{http.Header{}}
 	s.recoveries.Go(func() {
 		s.later("a verification email was not sent again", func(ctx context.Context) error {
-			return s.sendVerification(ctx, request, email)
+			return s.sendVerification(flowhook.NewContext(ctx, x), x, email)
 		})
 	})
+	n := noticeOf(r)
 	n.Email = email
 	n.leave(w)
 	http.Redirect(w, r, "/register/sent?again", http.StatusSeeOther)
@@ -107,7 +117,7 @@ func (s *service) registerAgain(w http.ResponseWriter, r *http.Request) {
 
 // sendVerification sends the verification email of an account again, unless one was sent within a
 // minute. The owner of a confirmed account gets the same email as after a registration.
-func (s *service) sendVerification(ctx context.Context, r *http.Request, email string) error {
+func (s *service) sendVerification(ctx context.Context, x *flowhook.Exchange, email string) error {
 	u, err := s.db.userByEmail(ctx, email)
 	switch {
 	case errors.Is(err, errNoUser):
@@ -117,7 +127,7 @@ func (s *service) sendVerification(ctx context.Context, r *http.Request, email s
 	case u.Verified:
 		return s.notifyOwner(ctx, email)
 	}
-	ctx = flowhook.NewContext(ctx, &flowhook.Exchange{Request: r, Writer: discard{http.Header{}}, Identity: u.identity()})
+	x.Identity = u.identity()
 	_, err = s.complete(ctx, confirmAddress, flowhook.FlowWide, nil)
 	return err
 }

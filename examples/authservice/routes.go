@@ -22,7 +22,7 @@ func (s *service) handler() (http.Handler, error) {
 	in("GET /register", flowhook.Registration, s.registerPage)
 	in("POST /register", flowhook.Registration, s.register)
 	mux.HandleFunc("GET /register/sent", s.registered)
-	in("POST /register/again", confirmAddress, s.registerAgain)
+	mux.HandleFunc("POST /register/again", s.registerAgain)
 	in("GET /login", flowhook.Login, s.signInPage)
 	in("POST /login", flowhook.Login, s.signIn)
 	if s.oidc != nil {

@@ -19,7 +19,7 @@ var errWrong = refuse("", wrongPassword, "Wrong email address or password.")
 // With refresh in the query, the user is signed in already, but too long ago for what they want to do
 // in the settings.
 func signInForm(r *http.Request, email, returnTo string) form {
-	f := form{Action: "/login", Submit: "Sign in", Suspect: "password", Fields: []field{
+	f := form{Action: "/login", Submit: "Sign in", Fields: []field{
 		{Name: "email", Label: "Email address", Type: "email", Autocomplete: "username", Value: email, MaxLength: 254},
 		{Name: "password", Label: "Password", Type: "password", Autocomplete: "current-password"},
 	}}
@@ -119,6 +119,9 @@ func (s *service) signIn(w http.ResponseWriter, r *http.Request) {
 func (s *service) signInAgain(w http.ResponseWriter, r *http.Request, no *flowhook.Refusal) {
 	f := signInForm(r, r.PostFormValue("email"), s.returnTo(r, flowhook.Password))
 	f.refuse(no)
+	if no.Code == wrongPassword {
+		f.Suspect = "password"
+	}
 	s.show(w, r, no.Status, "login", page{Title: "Sign in", Data: f})
 }
 
