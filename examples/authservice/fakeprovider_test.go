@@ -31,6 +31,8 @@ type fakeProvider struct {
 	signer *ecdsa.PrivateKey
 	codes  map[string]url.Values // the parameters of the authorization request, by code; a code works once
 	used   int
+
+	issues bool // whether callbacks have the issuer, as the metadata announces
 }
 
 func newFakeProvider(t *testing.T) *fakeProvider {
@@ -42,7 +44,10 @@ func newFakeProvider(t *testing.T) *fakeProvider {
 	p.is("1", email, true)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
-		json.NewEncoder(w).Encode(map[string]any{"issuer": p.URL, "authorization_endpoint": p.URL + "/authorize",
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		json.NewEncoder(w).Encode(map[string]any{"authorization_response_iss_parameter_supported": p.issues,
+			"issuer": p.URL, "authorization_endpoint": p.URL + "/authorize",
 			"token_endpoint": p.URL + "/token", "jwks_uri": p.URL +
 				"/keys", "id_token_signing_alg_values_supported": []string{"ES256"}})
 	})

@@ -59,7 +59,7 @@ func TestFormPaths(t *testing.T) {
 	b.open("/settings").press("Save name", "name", "").at("/settings/profile", "Settings")
 	for path, page := range map[string]string{"/settings/profile": "/settings", "/settings/password": "/settings",
 		"/settings/confirm": "/settings", "/settings/email": "/settings", "/settings/delete": "/settings",
-		"/sessions/end":     "/sessions", "/sessions/end-all": "/sessions", "/logout": "/"} {
+		"/sessions/end": "/sessions", "/sessions/end-all": "/sessions", "/logout": "/"} {
 		b.open(path)
 		require.Equal(t, http.StatusOK, b.Status)
 		require.Equal(t, page, b.URL.Path, path)
