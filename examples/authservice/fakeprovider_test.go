@@ -31,6 +31,7 @@ type fakeProvider struct {
 	signer *ecdsa.PrivateKey
 	codes  map[string]url.Values // the parameters of the authorization request, by code; a code works once
 	used   int
+	asked  url.Values // the parameters of the last authorization request
 
 	issues bool // whether callbacks have the issuer, as the metadata announces
 }
@@ -59,7 +60,7 @@ func newFakeProvider(t *testing.T) *fakeProvider {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		q, code := r.URL.Query(), rand.Text()
-		p.codes[code] = q
+		p.codes[code], p.asked = q, q
 		http.Redirect(w, r, q.Get("redirect_uri")+"?"+url.Values{"code": {code}, "state": {q.Get("state")}}.Encode(),
 			http.StatusFound)
 	})

@@ -104,6 +104,9 @@ type claims struct {
 	Verified bool   `json:"email_verified"`
 	Name     string `json:"name"`
 	Nonce    string `json:"nonce"`
+
+	// AuthenticatedAt is when the user signed in at the provider, in seconds; 0 if it does not say.
+	AuthenticatedAt int64 `json:"auth_time"`
 }
 
 // An attempt ties a callback to the browser that started the sign-in. It is in an encrypted cookie,
@@ -112,6 +115,7 @@ type claims struct {
 type attempt struct {
 	State, Nonce, Verifier string
 	ReturnTo               string // where the user goes after the sign-in
+	Fresh                  bool   // the provider must authenticate the user again
 }
 
 const (
@@ -120,8 +124,8 @@ const (
 	attemptLifetime = 10 * time.Minute
 )
 
-func (p *provider) begin(w http.ResponseWriter, returnTo string) (attempt, error) {
-	a := attempt{rand.Text(), rand.Text(), oauth2.GenerateVerifier(), returnTo}
+func (p *provider) begin(w http.ResponseWriter, returnTo string, fresh bool) (attempt, error) {
+	a := attempt{rand.Text(), rand.Text(), oauth2.GenerateVerifier(), returnTo, fresh}
 	value, err := p.codec.Encode(attemptCookie, a)
 	if err != nil {
 		return attempt{}, fmt.Errorf("encrypting the OIDC cookie: %w", err)
@@ -148,27 +152,29 @@ var errCanceled = refuse("", "canceled", "You canceled the sign-in at the provid
 // errProvider means that the provider refused the sign-in.
 var errProvider = refuse("", "refused_by_provider", "The provider did not sign you in. Please try again.")
 
-// callback checks the provider's callback and returns its claims, and where the user goes after the
-// sign-in. It always deletes the attempt's cookie.
-func (p *provider) callback(w http.ResponseWriter, r *http.Request) (c claims, returnTo string, err error) {
+// callback checks the provider's callback and returns its claims and its attempt. It always deletes
+// the attempt's cookie.
+func (p *provider) callback(w http.ResponseWriter, r *http.Request) (c claims, a attempt, err error) {
 	p.setCookie(w, "", -1)
-	var a attempt
 	cookies, query := r.CookiesNamed(attemptCookie), r.URL.Query()
 	if len(cookies) != 1 || p.codec.Decode(attemptCookie, cookies[0].Value, &a) != nil ||
 		a.State == "" || subtle.ConstantTimeCompare([]byte(a.State), []byte(query.Get("state"))) == 0 {
-		return claims{}, "/", errAttempt
+		return claims{}, attempt{ReturnTo: "/"}, errAttempt
 	}
 	if err := p.checkIssuer(r.Context(), query); err != nil {
-		return claims{}, a.ReturnTo, err
+		return claims{}, a, err
 	}
 	switch {
 	case query.Get("error") == "access_denied":
-		return claims{}, a.ReturnTo, errCanceled
+		return claims{}, a, errCanceled
 	case query.Get("error") != "" || query.Get("code") == "":
-		return claims{}, a.ReturnTo, errProvider
+		return claims{}, a, errProvider
 	}
 	c, err = p.redeem(r.Context(), query.Get("code"), a)
-	return c, a.ReturnTo, err
+	if err == nil && a.Fresh && p.now().Sub(time.Unix(c.AuthenticatedAt, 0)) > freshSlack {
+		err = errStale
+	}
+	return c, a, err
 }
 
 // checkIssuer checks who sent a callback, so that no other provider can (RFC 9207). It returns

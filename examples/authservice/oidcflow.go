@@ -21,7 +21,8 @@ var (
 		"password.")
 )
 
-// startOIDC redirects the browser to the provider. Pages link to it, because the policy allows no
+// startOIDC redirects the browser to the provider. With fresh in the query, the provider must
+// authenticate the user again. Pages link to it, because the policy allows no
 // form that leads to another site.
 func (s *service) startOIDC(w http.ResponseWriter, r *http.Request) {
 	_, config, err := s.oidc.discover(r.Context())
@@ -33,26 +34,29 @@ func (s *service) startOIDC(w http.ResponseWriter, r *http.Request) {
 		s.providerDown(w, r, err)
 		return
 	}
-	a, err := s.oidc.begin(w, s.returnTo(r, flowhook.OIDC))
+	a, err := s.oidc.begin(w, s.returnTo(r, flowhook.OIDC), r.Form.Has("fresh"))
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	to := config.AuthCodeURL(a.State, oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier))
-	http.Redirect(w, r, to, http.StatusSeeOther)
+	options := []oauth2.AuthCodeOption{oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier)}
+	if a.Fresh {
+		options = append(options, oauth2.SetAuthURLParam("prompt", "login"), oauth2.SetAuthURLParam("max_age", "0"))
+	}
+	http.Redirect(w, r, config.AuthCodeURL(a.State, options...), http.StatusSeeOther)
 }
 
 // finishOIDC handles the provider's callback. It completes a login or, for a new user, a
 // registration.
 func (s *service) finishOIDC(w http.ResponseWriter, r *http.Request) {
 	x := exchange(r)
-	c, returnTo, err := s.oidc.callback(w, r)
+	c, a, err := s.oidc.callback(w, r)
 	var no *flowhook.Refusal
 	switch {
 	case errors.As(err, &no):
 		s.log.InfoContext(r.Context(), "OIDC sign-in refused", "reason", err)
-		s.refuseOIDC(w, r, flowhook.Login, no, returnTo)
+		s.refuseOIDC(w, r, flowhook.Login, no, a.ReturnTo)
 		return
 	case r.Context().Err() != nil:
 		s.fail(w, r, r.Context().Err())
@@ -64,16 +68,20 @@ func (s *service) finishOIDC(w http.ResponseWriter, r *http.Request) {
 	u, err := s.db.userByOIDC(r.Context(), s.oidc.id, c.Subject)
 	switch {
 	case errors.Is(err, errNoUser):
-		s.registerOIDC(w, r, c, returnTo)
+		s.registerOIDC(w, r, c, a.ReturnTo)
 		return
 	case err != nil:
 		s.fail(w, r, err)
 		return
 	}
 	x.Identity = u.identity()
-	handled, err := s.complete(r.Context(), flowhook.Login, flowhook.OIDC,
-		func(ctx context.Context) error { return s.issue(ctx, x) })
-	s.finish(w, r, handled, err, returnTo)
+	handled, err := s.complete(r.Context(), flowhook.Login, flowhook.OIDC, func(ctx context.Context) error {
+		if err := s.issue(ctx, x); err != nil || !a.Fresh {
+			return err
+		}
+		return s.setFresh(x)
+	})
+	s.finish(w, r, handled, err, a.ReturnTo)
 }
 
 // registerOIDC creates an account for a user who signs in with the provider for the first time, or

@@ -12,6 +12,7 @@ import (
 // settings is the data of the settings page.
 type settings struct {
 	Saved                         bool
+	First                         bool // Password sets the first one
 	Name, Email, Password, Delete form
 }
 
@@ -43,10 +44,16 @@ func emailForm(email string) form {
 	}}
 }
 
+// firstPasswordForm returns the form for the first password of a user who has just signed in with
+// the provider again; see fresh.go.
+func firstPasswordForm() form {
+	return form{Action: "/settings/password", Submit: "Set password", Fields: []field{
+		{Name: "new", Label: "New password", Type: "password", Autocomplete: "new-password",
+			Hint: "At least 8 characters. Longer is better. You will be signed out everywhere else."},
+	}}
+}
+
 // passwordForm returns the form for a new password. It is shown only to users who have a password.
-// Otherwise anyone with access to a signed-in browser could take over the account by setting a
-// first password. To offer that, make the user sign in with the provider again first (prompt=login,
-// and check auth_time).
 func passwordForm() form {
 	return form{Action: "/settings/password", Submit: "Change password", Fields: []field{
 		{Name: "current", Label: "Current password", Type: "password", Autocomplete: "current-password"},
@@ -56,7 +63,12 @@ func passwordForm() form {
 }
 
 func (s *service) settingsPage(w http.ResponseWriter, r *http.Request) {
-	if u, _, ok := s.signedIn(w, r); ok {
+	u, session, ok := s.signedIn(w, r)
+	switch {
+	case !ok:
+	case u.PasswordHash == "" && s.fresh(r, session):
+		s.renderSettings(w, r, http.StatusOK, u, firstPasswordForm())
+	default:
 		s.renderSettings(w, r, http.StatusOK, u)
 	}
 }
@@ -72,6 +84,7 @@ func (s *service) renderSettings(w http.ResponseWriter, r *http.Request, status 
 			}
 		}
 	}
+	data.First = len(data.Password.Fields) == 1 // without the current one
 	s.pages.render(w, r, status, "settings", page{Title: "Settings", User: &u, Data: data})
 }
 
@@ -85,6 +98,9 @@ func (s *service) settingsAgain(w http.ResponseWriter, r *http.Request, u user, 
 		"/settings/delete":   deleteForm(u),
 	}
 	f := forms[action]
+	if action == "/settings/password" && !r.PostForm.Has("current") {
+		f = firstPasswordForm()
+	}
 	for _, one := range no {
 		f.refuse(one)
 	}
@@ -177,8 +193,9 @@ func (s *service) storeProfile(ctx context.Context, u user, name, email string) 
 	return err
 }
 
-// savePassword changes the password and sends a notification in the same transaction. If the user
-// has no password, any current password is wrong.
+// savePassword changes the password and sends a notification in the same transaction. A user without
+// a password sets the first one, right after signing in with the provider again; otherwise any
+// current password is wrong.
 func (s *service) savePassword(w http.ResponseWriter, r *http.Request) {
 	u, session, ok := s.signedIn(w, r)
 	if !ok {
@@ -186,20 +203,25 @@ func (s *service) savePassword(w http.ResponseWriter, r *http.Request) {
 	}
 	x := exchange(r)
 	x.Identity, x.Session = u.identity(), session
-	var wrong []*flowhook.Refusal
-	if r.PostFormValue("current") == "" {
-		wrong = append(wrong, errCurrent)
+	first := u.PasswordHash == "" && s.fresh(r, session)
+	f := passwordForm()
+	if first {
+		f = firstPasswordForm()
+	} else if r.PostFormValue("current") == "" {
+		f.refuse(errCurrent)
 	}
 	if fault := passwordFault(r.PostFormValue("new"), u.Name, u.Email); fault != "" {
-		wrong = append(wrong, refuse("new", "", fault))
+		f.refuse(refuse("new", "", fault))
 	}
-	if len(wrong) > 0 {
-		s.settingsAgain(w, r, u, "/settings/password", wrong...)
+	if f.Bad() {
+		s.renderSettings(w, r, http.StatusUnprocessableEntity, u, f)
 		return
 	}
-	if handled, err := s.confirmPassword(r, u, flowhook.Settings, flowhook.Password); err != nil {
-		s.settingsSaved(w, r, u, "/settings/password", handled, err)
-		return
+	if !first {
+		if handled, err := s.confirmPassword(r, u, flowhook.Settings, flowhook.Password); err != nil {
+			s.settingsSaved(w, r, u, "/settings/password", handled, err)
+			return
+		}
 	}
 	hash, err := s.passwords.hash(r.Context(), r.PostFormValue("new"))
 	if err != nil {

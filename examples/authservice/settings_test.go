@@ -4,7 +4,9 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/stretchr/testify/require"
@@ -116,11 +118,47 @@ func TestPasswordChange_NoPassword(t *testing.T) {
 		require.Equal(t, 1, s.count("users WHERE password_hash IS NULL"))
 		require.Equal(t, 1, s.count("audit WHERE point = 'settings/failed/password' AND outcome = 'wrong_password'"),
 			"a form without a password is no attempt")
-		var id string
-		require.NoError(t, s.service.db.QueryRow("SELECT id FROM users").Scan(&id))
-		changed, err := s.service.db.updatePassword(t.Context(), id, "another", "")
-		require.NoError(t, err)
-		require.False(t, changed)
+	})
+}
+
+// TestFirstPassword checks that a user without a password sets one after the provider has asked them
+// to sign in again, and not otherwise.
+func TestFirstPassword(t *testing.T) {
+	onEach(t, func(t *testing.T, database string) {
+		s, p := newOIDCSite(t, database)
+		authenticated := func(ago time.Duration) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.claims["auth_time"] = time.Now().Add(-ago).Unix()
+		}
+		first := func(b *browser) *browser { return b.post("/settings/password", url.Values{"new": {newPassword}}) }
+		again := "Sign in with " + strings.TrimPrefix(p.URL, "http://") + " again"
+		b := s.browser().open("/login/oidc").at("/", "Hello, Alice")
+		first(b).refused(wrong, "To set a password, sign in with it again")
+
+		b.open("/settings").follow(again).refused(http.StatusForbidden, "did not ask you to sign in again") // no auth_time
+		authenticated(freshSlack + time.Minute)
+		b.open("/settings").follow(again).refused(http.StatusForbidden, "did not ask you to sign in again")
+		first(b).refused(wrong, "To set a password, sign in with it again")
+		authenticated(0)
+		stolen := s.browser().open("/login/oidc").at("/", "Hello, Alice")
+		first(stolen).refused(wrong, "To set a password, sign in with it again")
+		b.open("/settings").follow(again).at("/settings", "Settings")
+		require.Equal(t, []string{"login", "0"}, []string{p.asked.Get("prompt"), p.asked.Get("max_age")})
+		first(stolen).refused(wrong, "To set a password, sign in with it again")
+		b.press("Set password", "new", "password").refused(wrong, "too common")
+		require.Equal(t, 0, s.count("users WHERE password_hash IS NOT NULL"))
+
+		s.ahead.Add(int64(freshFor))
+		first(b).refused(wrong, "To set a password, sign in with it again")
+		s.ahead.Add(-int64(freshFor))
+		b.open("/settings").press("Set password", "new", newPassword).at("/settings", "Settings").refused(200, "Your changes were saved.")
+		s.mail(email, passwordSubject, 0)
+		stolen.open("/settings").at("/login", "Sign in")
+		s.signedIn(email, newPassword)
+		s.browser().open("/login/oidc").at("/", "Hello, Alice")
+		require.Equal(t, 1, s.count("users"))
+		first(b).refused(wrong, "not your current password") // it has one now
 	})
 }
 

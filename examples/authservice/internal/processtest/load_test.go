@@ -240,7 +240,7 @@ func (l *load) judge(p *person, s *session, answer answer) {
 		return
 	}
 	in := strings.Contains(answer.body, "You are signed in as")
-	if in == strings.Contains(answer.body, "You are not signed in.") {
+	if in == strings.Contains(answer.body, "<h1>Welcome</h1>") {
 		l.fault("the home page shows neither or both states: %s", answer.body)
 	}
 	if in && s.state == ended || !in && s.state == live {

@@ -45,7 +45,7 @@ func (p *checkedClient) signedIn(r *replica, v visitor, email string) bool {
 	p.t.Helper()
 	answer := p.ask(r, v, "GET", "/")
 	in := strings.Contains(answer.body, "<strong>"+email+"</strong>")
-	require.NotEqual(p.t, in, strings.Contains(answer.body, "You are not signed in."), "%d: %s", answer.status,
+	require.NotEqual(p.t, in, strings.Contains(answer.body, "<h1>Welcome</h1>"), "%d: %s", answer.status,
 		answer.body)
 	return in
 }
