@@ -93,7 +93,8 @@ func (b *browser) checkPage() {
 	}
 	require.NotContains(b.t, b.Body, "style=", where)
 	require.Equal(b.t, "no-store", b.Header.Get("Cache-Control"), where)
-	require.Contains(b.t, b.Header.Get("Content-Security-Policy"), "default-src 'none'; style-src 'self'; script-src 'self';", where)
+	require.Contains(b.t, b.Header.Get("Content-Security-Policy"), "default-src 'none'; style-src 'self'; "+
+		"script-src 'self';", where)
 
 	ids, labels := map[string]bool{}, map[string]bool{}
 	for _, n := range b.all("") {

@@ -52,7 +52,8 @@ func TestConfig(t *testing.T) {
 		{"short accent", []string{"BRAND_ACCENT", "#fff"}, "BRAND_ACCENT is"},
 		{"signed accent", []string{"BRAND_ACCENT", "#+12345"}, "BRAND_ACCENT is"},
 		{"missing logo", []string{"BRAND_LOGO", "nowhere.svg"}, "BRAND_LOGO: open nowhere.svg"},
-		{"logo that is no image", []string{"BRAND_LOGO", "go.mod"}, `BRAND_LOGO is "go.mod"; it must be a file that ends in .svg`},
+		{"logo that is no image", []string{"BRAND_LOGO", "go.mod"},
+			`BRAND_LOGO is "go.mod"; it must be a file that ends in .svg`},
 		{"short rescue", []string{"MAIL_RESCUE_AFTER", "2"}, "MAIL_RESCUE_AFTER must be"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

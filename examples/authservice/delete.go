@@ -12,14 +12,18 @@ import (
 // deleteWithin is how old the sign-in of a user without a password may be who deletes the account.
 const deleteWithin = 15 * time.Minute
 
+var errConfirm = refuse("email", "not_confirmed", "This is not your email address.")
+
 // deleteForm returns the form that deletes the account. A user without a password has signed in
-// shortly before.
+// shortly before, and types the address, so that a single click does not delete anything.
 func deleteForm(u user) form {
-	f := form{Action: "/settings/delete", Submit: "Delete account", Danger: true}
-	if u.PasswordHash != "" {
-		f.Fields = []field{{Name: "current", Label: "Your password", Type: "password", Autocomplete: "current-password"}}
+	one := field{Name: "current", Label: "Password to delete your account", Type: "password",
+		Autocomplete: "current-password"}
+	if u.PasswordHash == "" {
+		one = field{Name: "email", Label: "Email address to delete your account", Type: "email", Autocomplete: "off",
+			MaxLength: 254, Hint: "Enter " + u.Email + " to confirm."}
 	}
-	return f
+	return form{Action: "/settings/delete", Submit: "Delete account", Danger: true, Fields: []field{one}}
 }
 
 // deleteAccount deletes the account and its sessions, and notifies its owner by email. The audit log
@@ -31,7 +35,11 @@ func (s *service) deleteAccount(w http.ResponseWriter, r *http.Request) {
 	}
 	x := exchange(r)
 	x.Identity, x.Session = u.identity(), session
+	typed, _ := normalizeEmail(r.PostFormValue("email"))
 	switch {
+	case u.PasswordHash == "" && emailKey(typed) != emailKey(u.Email):
+		s.settingsAgain(w, r, u, "/settings/delete", errConfirm)
+		return
 	case u.PasswordHash == "" && s.now().Sub(session.AuthenticatedAt) > deleteWithin:
 		http.Redirect(w, r, "/login?refresh&return_to=/settings", http.StatusSeeOther)
 		return

@@ -40,14 +40,31 @@ func TestDelete(t *testing.T) {
 	})
 }
 
+// TestDelete_RateLimit checks that guessing the password here is limited, too.
+func TestDelete_RateLimit(t *testing.T) {
+	s := newSite(t, "sqlite:"+t.TempDir()+"/db")
+	s.register(email, password)
+	b := s.signedIn(email, password)
+	for range 5 {
+		b.open("/settings").press("Delete account", "current", "wrong").refused(wrong, "not your current password")
+	}
+	b.open("/settings").press("Delete account", "current", password).refused(tooMany, "There were too many attempts.")
+	require.Equal(t, 1, s.count("users"))
+	require.Equal(t, 1, s.count("audit WHERE point = 'delete_account/before' AND outcome = 'too_many_by_pair' AND "+
+		"user_id IS NOT NULL"))
+}
+
 // TestDelete_NoPassword checks that a user without a password must have signed in shortly before.
 func TestDelete_NoPassword(t *testing.T) {
 	s, _ := newOIDCSite(t, "sqlite:"+t.TempDir()+"/db")
 	b := s.browser().open("/login/oidc").at("/", "Hello, Alice")
 	s.ahead.Add(int64(deleteWithin + time.Second))
-	b.open("/settings").press("Delete account").at("/login", "Sign in").refused(http.StatusOK, "please sign in again")
+	b.open("/settings").press("Delete account", "email", "bob@example.org").
+		refused(wrong, "This is not your email address.")
+	b.press("Delete account", "email", email).at("/login", "Sign in").refused(http.StatusOK, "please sign in again")
 	require.Equal(t, 1, s.count("users"))
-	b.open("/login/oidc?return_to=/settings").at("/settings", "Settings").press("Delete account").
+	b.open("/login/oidc?return_to=/settings").at("/settings", "Settings").
+		press("Delete account", "email", " Alice@example.org").
 		at("/settings/deleted", "Your account is deleted")
 	require.Equal(t, 0, s.count("users")+s.count("oidc_identities")+s.count("flowhook_sessions"))
 }

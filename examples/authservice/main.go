@@ -49,10 +49,10 @@
 //	    - file:/run/secrets/session-new
 //	    - ${SESSION_SECRET}
 //
-// Users can recover their accounts by email, and change their addresses. With "use: code" under
-// verification and recovery in AUTH_CONFIG, the emails have codes instead of links. The owner of an
-// address takes over an account that someone else has registered with it and never confirmed; see
-// takeover.go.
+// Users can recover their accounts by email, change their addresses, and delete their accounts. With
+// "use: code" under verification and recovery in AUTH_CONFIG, the emails have codes instead of
+// links. The owner of an address takes over an account that someone else has registered with it and
+// never confirmed; see takeover.go.
 //
 // The hook rate_limit slows down guessing and floods of emails; see ratelimit.go. Each copy counts on
 // its own, so divide the limits in auth.yml by the number of copies.

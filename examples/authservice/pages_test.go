@@ -170,6 +170,8 @@ func TestForm_KeptWhenThrottled(t *testing.T) {
 		b.post("/register", url.Values{"name": {"Alice"}, "email": {to}, "password": {password}})
 	})
 	require.Equal(t, "Alice", b.typed("name"))
+	s.ahead.Add(int64(time.Hour))
+	throttled(20, "Register", func(to string) { b.post("/register/again", url.Values{"email": {to}}) })
 	throttled(10, "Reset your password", func(to string) { b.post("/recovery", url.Values{"email": {to}}) })
 }
 

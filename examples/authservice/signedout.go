@@ -28,9 +28,11 @@ func (s *service) signedInNow(ctx context.Context, x *flowhook.Exchange) error {
 	return s.db.insertSignIn(ctx, *x.Session, client(x.Request))
 }
 
-// signedOutNow ends the session of x, in the transaction of ctx, and removes the cookie signed_in.
+// signedOutNow ends the session of x, in the transaction of ctx, and removes what the browser knows
+// about it.
 func (s *service) signedOutNow(ctx context.Context, x *flowhook.Exchange) error {
 	s.setSignedIn(x.Writer, "", -1)
+	notice{}.leave(x.Writer)
 	return s.pipeline.Sessions().End(ctx, x)
 }
 
@@ -62,7 +64,7 @@ func (s *service) whySignedOut(r *http.Request) string {
 	case !s.now().Before(time.Unix(until, 0)):
 		return "You were signed out because your session expired. Please sign in again."
 	}
-	return "You were signed out because your session was ended, by you or by a change of your account. Please sign in again."
+	return "You were signed out from another browser, or because your password or address changed. Please sign in again."
 }
 
 // toSignIn redirects to the sign-in page, from which the user comes back to the page of the request.

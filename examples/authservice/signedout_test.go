@@ -31,8 +31,8 @@ func TestSignedOut(t *testing.T) {
 	other := s.signedIn(email, password).open("/sessions").press("Sign out everywhere").at("/", "Welcome")
 	require.NotContains(t, other.Body+other.open("/login").Body, out, "signed out there")
 	b.post("/settings/profile", url.Values{"name": {"Alice L."}}).at("/login", "Sign in").
-		refused(http.StatusOK, "because your session was ended, by you or by a change of your account. Please sign in "+
-			"again. What you entered was not saved.")
+		refused(http.StatusOK, "You were signed out from another browser, or because your password or address "+
+			"changed. Please sign in again. What you entered was not saved.")
 	b.press("Sign in", "email", email, "password", password).at("/settings", "Settings")
 	b.press("Sign out").at("/", "Welcome")
 	require.NotContains(t, b.open("/login").Body, out)

@@ -110,6 +110,8 @@ func (w *walk) signInByPassword() {
 	alice.open("/").follow("Sign in").at("/login", "Sign in").look("login")
 	alice.fill("Email address", email, "Password", "not the password").presses(422, "Sign in").
 		sees("Wrong email address or password.").look("login-error")
+	alice.fill("Password", "what I typed").reveals("login-password", "Show", "text").
+		reveals("login-password", "Hide", "password")
 	alice.byKeyboard(email, password).at("/", "Hello, Alice").cookies(true)
 }
 
@@ -155,6 +157,26 @@ func (w *walk) signInByProvider() {
 	bob.press("Sign out").at("/", "Welcome").cookies(false)
 	bob.open("/login").follow(byProvider).fill("Name", "Robert", "Email address", "bob@example.org").press("Sign in")
 	bob.at("/", "Hello, Bob").cookies(true) // the same account
+
+	bob.open("/settings").follow(byProvider+" again").at("/authorize", "Sign in")
+	bob.fill("Name", "Bob", "Email address", "bob@example.org").press("Sign in")
+	bob.at("/settings", "Settings").sees("Your account has no password yet.").look("settings-first-password")
+	bob.fill("New password", newPassword).press("Set password").at("/settings", "Settings").sees("Your changes were saved.")
+	bob.open(w.strangersLink()).at("/verify", "Confirm your address").
+		sees("You are signed in as bob@example.org", "carol@example.org").look("verify-other-account")
+	bob.press("Confirm my address").at("/verify/done", "Your address is confirmed").
+		sees("That is the address of another account.").look("verified-other-account")
+	bob.open("/settings").fill("Password to delete your account", newPassword).press("Delete account").
+		at("/settings/deleted", "Your account is deleted").look("deleted")
+	bob.cookies(false)
+}
+
+// strangersLink registers Carol and returns the link that confirms her address.
+func (w *walk) strangersLink() string {
+	w.elsewhere.open("/register").fill("Name", "Carol", "Email address", "carol@example.org", "Password", password).
+		press("Register")
+	w.elsewhere.at("/register/sent", "Check your email").sees("carol@example.org")
+	return w.elsewhere.receives(confirmSubject, 2).read(confirmSubject).link()
 }
 
 // revoke ends Alice's sessions from another browser: all at once, by changing the password, and one

@@ -17,7 +17,7 @@ func (v *visitor) cookies(signedIn bool) *visitor {
 		return cdp.Call(ctx, t, network.GetCookies, network.GetCookiesParams{URLs: []string{v.base}})
 	})
 	lifetimes := map[string]time.Duration{"__Host-session": 24 * time.Hour, "__Host-device": 400 * 24 * time.Hour,
-		"__Host-notice": 30 * time.Minute, "signed_in": 30 * 24 * time.Hour}
+		"__Host-notice": 30 * time.Minute, "__Host-fresh": 10 * time.Minute, "signed_in": 30 * 24 * time.Hour}
 	found := map[string]bool{}
 	for _, c := range kept.Cookies {
 		found[c.Name] = true
