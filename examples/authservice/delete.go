@@ -12,7 +12,7 @@ import (
 // deleteWithin is how old the sign-in of a user without a password may be who deletes the account.
 const deleteWithin = 15 * time.Minute
 
-var errConfirm = refuse("email", "not_confirmed", "This is not your email address.")
+var errConfirm = refuse("confirm", "not_confirmed", "This is not your email address.")
 
 // deleteForm returns the form that deletes the account. A user without a password has signed in
 // shortly before, and types the address, so that a single click does not delete anything.
@@ -20,7 +20,7 @@ func deleteForm(u user) form {
 	one := field{Name: "current", Label: "Password to delete your account", Type: "password",
 		Autocomplete: "current-password"}
 	if u.PasswordHash == "" {
-		one = field{Name: "email", Label: "Email address to delete your account", Type: "email", Autocomplete: "off",
+		one = field{Name: "confirm", Label: "Email address to delete your account", Type: "email", Autocomplete: "off",
 			MaxLength: 254, Hint: "Enter " + u.Email + " to confirm."}
 	}
 	return form{Action: "/settings/delete", Submit: "Delete account", Danger: true, Fields: []field{one}}
@@ -35,7 +35,7 @@ func (s *service) deleteAccount(w http.ResponseWriter, r *http.Request) {
 	}
 	x := exchange(r)
 	x.Identity, x.Session = u.identity(), session
-	typed, _ := normalizeEmail(r.PostFormValue("email"))
+	typed, _ := normalizeEmail(r.PostFormValue("confirm"))
 	switch {
 	case u.PasswordHash == "" && emailKey(typed) != emailKey(u.Email):
 		s.settingsAgain(w, r, u, "/settings/delete", errConfirm)

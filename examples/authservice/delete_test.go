@@ -59,12 +59,12 @@ func TestDelete_NoPassword(t *testing.T) {
 	s, _ := newOIDCSite(t, "sqlite:"+t.TempDir()+"/db")
 	b := s.browser().open("/login/oidc").at("/", "Hello, Alice")
 	s.ahead.Add(int64(deleteWithin + time.Second))
-	b.open("/settings").press("Delete account", "email", "bob@example.org").
+	b.open("/settings").press("Delete account", "confirm", "bob@example.org").
 		refused(wrong, "This is not your email address.")
-	b.press("Delete account", "email", email).at("/login", "Sign in").refused(http.StatusOK, "please sign in again")
+	b.press("Delete account", "confirm", email).at("/login", "Sign in").refused(http.StatusOK, "please sign in again")
 	require.Equal(t, 1, s.count("users"))
 	b.open("/login/oidc?return_to=/settings").at("/settings", "Settings").
-		press("Delete account", "email", " Alice@example.org").
+		press("Delete account", "confirm", " Alice@example.org").
 		at("/settings/deleted", "Your account is deleted")
 	require.Equal(t, 0, s.count("users")+s.count("oidc_identities")+s.count("flowhook_sessions"))
 }
