@@ -13,7 +13,7 @@ const newEmail = "liddell@example.org"
 // change asks for another address and returns the link that makes it Alice's.
 func (s *site) change(b *browser, to string) (link string) {
 	s.t.Helper()
-	b.open("/settings").press("Save profile", "email", to, "current", password).
+	b.open("/settings").press("Change email", "email", to, "current", password).
 		at("/settings/pending", "Check your new address")
 	return s.mail(to, newSubject, 0).Links[0]
 }
@@ -38,7 +38,7 @@ func TestAddressChange(t *testing.T) {
 		b.open(link).press("Confirm my address").at("/verify/done", "Your address is confirmed")
 		s.wrongPassword(email)
 		s.signedIn(newEmail, password)
-		b.open(link).press("Confirm my address").refused(http.StatusGone, "already confirmed")
+		b.open(link).refused(http.StatusGone, "already confirmed")
 		b.open(second).press("Confirm my address").refused(http.StatusGone, "no longer works")
 		require.Equal(t, 1, s.count("users WHERE email = $1 AND verified_at IS NOT NULL", newEmail))
 
@@ -69,7 +69,7 @@ func TestAddressChange_SignedOut(t *testing.T) {
 		b, other := s.signedIn(email, password), s.signedIn(email, password)
 		link := s.change(b, newEmail)
 		other.open("/sessions").press("Sign out everywhere").at("/", "Welcome")
-		other.open(link).press("Confirm my address").refused(http.StatusGone, "no longer works")
+		other.open(link).refused(http.StatusGone, "no longer works")
 		s.signedIn(email, password)
 		s.wrongPassword(newEmail)
 	})
@@ -84,8 +84,8 @@ func TestAddressChange_OldSignIn(t *testing.T) {
 		b := s.signedIn(email, password)
 		s.ahead.Add(int64(time.Hour + time.Minute))
 		emails := s.count("river_job")
-		b.open("/settings").press("Save profile", "email", newEmail, "current", password).at("/login", "Sign in")
-		require.Contains(t, b.Body, "To change your address, please sign in again.")
+		b.open("/settings").press("Change email", "email", newEmail, "current", password).at("/login", "Sign in")
+		require.Contains(t, b.Body, "To do this, please sign in again.")
 		require.Equal(t, emails, s.count("river_job"))
 		require.Equal(t, 1, s.count("audit WHERE point = 'settings/failed/profile' AND outcome = 'reauthenticate'"))
 		b.press("Sign in", "email", email, "password", "wrong").refused(wrong, "Wrong email address or password.")
@@ -115,17 +115,17 @@ func TestAddressChange_Undo(t *testing.T) {
 				s.browser().open("/register").press("Register", "name", "Eve", "email", email, "password", "the squatter's")
 			}
 
-			alice := s.browser().open(undo).at("/verify", "Confirm your address").press("Confirm my address").
+			alice := s.browser().open(undo).at("/verify", "Confirm your address").press("Undo the change").
 				at("/recovery", "Reset your password")
 			alice.refused(http.StatusOK, "This is your address again")
 			mallory.open("/settings").at("/login", "Sign in")
-			mallory.open(link).press("Confirm my address").refused(http.StatusGone, "This link")
+			mallory.open(link).refused(http.StatusGone, "This link")
 			s.wrongPassword(email)
 			s.wrongPassword(c.name + "@elsewhere.example")
 			alice.press("Send the email", "email", email).at("/recovery/sent", "Check your email")
 			alice.open(s.mail(email, recoverySubject, 0).Links[0]).press("Set the password", "new", newPassword).
 				at("/recovery/done", "Your password is changed").follow("Continue").at("/", "Hello, Alice")
-			alice.open(undo).press("Confirm my address").refused(http.StatusGone, "already used")
+			alice.open(undo).refused(http.StatusGone, "already used")
 			require.Equal(t, 1, s.count("users WHERE email LIKE $1", c.name+"@%"))
 		}
 	})
@@ -142,7 +142,7 @@ func TestAddressChange_UndoTaken(t *testing.T) {
 	s.browser().open("/register").press("Register", "name", "Alice", "email", email, "password", newPassword)
 	_, err := s.service.db.Exec("UPDATE users SET verified_at = 1 WHERE email = $1", email)
 	require.NoError(t, err)
-	b.open(undo).press("Confirm my address").refused(http.StatusGone, "another account has the address")
+	b.open(undo).press("Undo the change").refused(http.StatusGone, "another account has the address")
 	b.open("/settings").at("/settings", "Settings") // nothing was changed
 	s.signedIn(newEmail, password)
 	s.signedIn(email, newPassword)

@@ -22,6 +22,7 @@ type config struct {
 	Dialect    sqlstore.Dialect
 	Database   string // the path of the SQLite file, or PostgreSQL's URL
 	AuthConfig string // the path of auth.yml; empty for the one that is built in
+	Brand      brand
 	SMTP       string // smtp:// or smtps://; empty for the development inbox
 	MailFrom   string
 	Limits     limits

@@ -2,6 +2,7 @@ package main
 
 import (
 	"net"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -49,6 +50,15 @@ func TestConfig(t *testing.T) {
 			withSecrets(t, testSecret), "SESSION_SECRETS", ""}, ""},
 		{"secrets twice", []string{"AUTH_CONFIG", withSecrets(t, testSecret), "SESSION_SECRETS",
 			"hunter2-hunter2-hunter2"}, "SESSION_SECRETS is set, but AUTH_CONFIG has secrets, too"},
+		{"brand", []string{"BRAND_NAME", "Wonderland", "BRAND_ACCENT", "#0A7d33", "BRAND_LOGO", "static/logo.svg"}, ""},
+		{"long brand", []string{"BRAND_NAME", strings.Repeat("x", 41)}, "BRAND_NAME must have at most 40"},
+		{"unprintable brand", []string{"BRAND_NAME", "a\x00b"}, "BRAND_NAME must have at most 40"},
+		{"accent by name", []string{"BRAND_ACCENT", "red"}, `BRAND_ACCENT is "red"; it must be # and six`},
+		{"short accent", []string{"BRAND_ACCENT", "#fff"}, "BRAND_ACCENT is"},
+		{"signed accent", []string{"BRAND_ACCENT", "#+12345"}, "BRAND_ACCENT is"},
+		{"missing logo", []string{"BRAND_LOGO", "nowhere.svg"}, "BRAND_LOGO is a file that cannot be read: open nowhere.svg"},
+		{"logo that is no image", []string{"BRAND_LOGO", "go.mod"},
+			`BRAND_LOGO is "go.mod"; it must be a file that ends in .svg`},
 		{"short rescue", []string{"MAIL_RESCUE_AFTER", "2"}, "MAIL_RESCUE_AFTER must be"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/flowhook/flowhook"
@@ -75,7 +76,48 @@ func (s *service) refused(w http.ResponseWriter, r *http.Request, no *flowhook.R
 	if no.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(no.RetryAfter.Seconds()))))
 	}
+	if s.again(w, r, no) {
+		return
+	}
 	s.show(w, r, cmp.Or(no.Status, http.StatusForbidden), "error", page{Title: title, Data: no.Text})
+}
+
+// again answers a form that was refused before its handler saw it: with the form, with what was typed
+// except passwords, and with the reason. It reports false if the path has no form of its own.
+func (s *service) again(w http.ResponseWriter, r *http.Request, no *flowhook.Refusal) bool {
+	if r.Method != http.MethodPost {
+		return false
+	}
+	shown := *no
+	shown.Field = "" // it concerns the whole form
+	no = &shown
+	email := r.PostFormValue("email")
+	switch path := r.URL.Path; path {
+	case "/login":
+		s.signInAgain(w, r, no)
+	case "/register", "/register/again":
+		s.registrationAgain(w, r, no)
+	case "/recovery":
+		s.askAgain(w, r, recoveryTitle, recoveryForm(email), no)
+	case "/recovery/new":
+		s.askAgain(w, r, newPasswordTitle, newPasswordForm(r.PostFormValue("token"), ""), no)
+	case "/recovery/code":
+		s.askAgain(w, r, newPasswordTitle, recoveryCodeForm(email), no)
+	case "/verify":
+		if !r.PostForm.Has("email") {
+			return false
+		}
+		s.askAgain(w, r, verifyTitle, verifyCodeForm(email), no)
+	case "/settings/profile", "/settings/email", "/settings/password", "/settings/delete":
+		u, _, err := s.current(r)
+		if err != nil {
+			return false
+		}
+		s.settingsAgain(w, r, u, path, no)
+	default:
+		return false
+	}
+	return true
 }
 
 // unavailable reports whether err comes from a conflict, from a commit that was not answered, or
@@ -174,6 +216,11 @@ func (s *service) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 
 func (s *service) crossOrigin(w http.ResponseWriter, r *http.Request) {
 	s.log.WarnContext(r.Context(), "refused a cross-origin request", slog.String("path", r.URL.Path))
-	s.show(w, r, http.StatusForbidden, "error", page{Title: "Request not accepted",
-		Data: "This request came from another site. Open the page on this site and try again."})
+	no := &flowhook.Refusal{Status: http.StatusForbidden, Code: "cross_origin", Text: "This request came from another " +
+		"site, so nothing was changed. Check what is entered here and try again."}
+	// The other site may have chosen the values, so they are not shown as changes of an account.
+	if strings.HasPrefix(r.URL.Path, "/settings/") || !s.again(w, r, no) {
+		s.show(w, r, http.StatusForbidden, "error", page{Title: "Request not accepted",
+			Data: "This request came from another site. Open the page on this site and try again."})
+	}
 }

@@ -31,6 +31,9 @@ type fakeProvider struct {
 	signer *ecdsa.PrivateKey
 	codes  map[string]url.Values // the parameters of the authorization request, by code; a code works once
 	used   int
+	asked  url.Values // the parameters of the last authorization request
+
+	issues bool // whether callbacks have the issuer, as the metadata announces
 }
 
 func newFakeProvider(t *testing.T) *fakeProvider {
@@ -42,7 +45,10 @@ func newFakeProvider(t *testing.T) *fakeProvider {
 	p.is("1", email, true)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
-		json.NewEncoder(w).Encode(map[string]any{"issuer": p.URL, "authorization_endpoint": p.URL + "/authorize",
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		json.NewEncoder(w).Encode(map[string]any{"authorization_response_iss_parameter_supported": p.issues,
+			"issuer": p.URL, "authorization_endpoint": p.URL + "/authorize",
 			"token_endpoint": p.URL + "/token", "jwks_uri": p.URL +
 				"/keys", "id_token_signing_alg_values_supported": []string{"ES256"}})
 	})
@@ -54,7 +60,7 @@ func newFakeProvider(t *testing.T) *fakeProvider {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		q, code := r.URL.Query(), rand.Text()
-		p.codes[code] = q
+		p.codes[code], p.asked = q, q
 		http.Redirect(w, r, q.Get("redirect_uri")+"?"+url.Values{"code": {code}, "state": {q.Get("state")}}.Encode(),
 			http.StatusFound)
 	})

@@ -19,13 +19,13 @@ func TestHeader(t *testing.T) {
 	link := s.mail(email, confirmSubject, 0).Links[0]
 	anonymous.open(link).press("Confirm my address").at("/verify/done", "Your address is confirmed").
 		follow("Sign in").at("/login", "Sign in")
-	anonymous.open(link).press("Confirm my address").refused(http.StatusGone, "already used").follow("Sign in").
+	anonymous.open(link).refused(http.StatusGone, "already used").follow("Sign in").
 		at("/login", "Sign in")
 
 	b := s.signedIn(email, password)
-	for path, status := range map[string]int{"/nowhere": 404, "/verify": 200, "/verify?token=x": 200,
+	for path, status := range map[string]int{"/nowhere": 404, "/verify": 200, "/verify?token=x": 410,
 		"/verify/done": 200, "/register/sent": 200,
-		"/maintenance": 503, "/login?a=%zz": 400, "/login/oidc/callback": 403} {
+		"/maintenance": 503, "/login?a=%zz": 400, "/login/oidc/callback": 403, "/settings/deleted": 200} {
 		b.open(path)
 		require.Equal(t, status, b.Status, path)
 		require.True(t, b.hasHeader(), path)
@@ -56,10 +56,10 @@ func TestFormPaths(t *testing.T) {
 	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"))
 	s.register(email, password)
 	b := s.signedIn(email, password)
-	b.open("/settings").press("Save profile", "name", "").at("/settings/profile", "Settings")
+	b.open("/settings").press("Save name", "name", "").at("/settings/profile", "Settings")
 	for path, page := range map[string]string{"/settings/profile": "/settings", "/settings/password": "/settings",
-		"/settings/confirm": "/settings",
-		"/sessions/end":     "/sessions", "/sessions/end-all": "/sessions", "/logout": "/"} {
+		"/settings/confirm": "/settings", "/settings/email": "/settings", "/settings/delete": "/settings",
+		"/sessions/end": "/sessions", "/sessions/end-all": "/sessions", "/logout": "/"} {
 		b.open(path)
 		require.Equal(t, http.StatusOK, b.Status)
 		require.Equal(t, page, b.URL.Path, path)

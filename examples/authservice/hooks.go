@@ -19,7 +19,7 @@ func (d described) Describe() string { return d.does }
 
 // wrapHook records each hook for /debug/hooks and /metrics, and logs it. It is Options.Wrap.
 //
-// It also adds the session of the session hook to the list of sessions. Options.Issue could do
+// It also records the session of the session hook as a sign-in. Options.Issue could do
 // that, too, but then flowhook would not know whether the session that asked for a change of the
 // address still exists when the link is opened.
 func (s *service) wrapHook(p flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
@@ -29,8 +29,7 @@ func (s *service) wrapHook(p flowhook.Point, name string, next flowhook.Hook) fl
 			if err := session.Run(ctx, x); err != nil {
 				return err
 			}
-			setUser(x.Request.Context(), x.Session.IdentityID)
-			return s.db.insertSignIn(ctx, *x.Session, client(x.Request))
+			return s.signedInNow(ctx, x)
 		})
 	}
 	return s.logHook(p, name, s.recorder.Wrap(p, name, s.metrics.wrap(p, name, next)))

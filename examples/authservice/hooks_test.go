@@ -33,7 +33,7 @@ var anyLimit = regexp.MustCompile(`tries: \d+, every: \w+`)
 func withoutLimits(t *testing.T) string {
 	data, err := os.ReadFile("auth.yml")
 	require.NoError(t, err)
-	require.Len(t, anyLimit.FindAll(data, -1), 14, "auth.yml is not what this test expects")
+	require.Len(t, anyLimit.FindAll(data, -1), 17, "auth.yml is not what this test expects")
 	path := filepath.Join(t.TempDir(), "auth.yml")
 	require.NoError(t, os.WriteFile(path, anyLimit.ReplaceAll(data, []byte("tries: 1000000, every: 1ms")), 0o600))
 	return path

@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// policy allows only the service's own styles and images, and forms that post to the service. It
-// also blocks a redirect from a POST to another site. If you configure such a redirect, add the
-// site to form-action. Signing in with a provider starts with a link for this reason.
-const policy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; " +
-	"frame-ancestors 'none'"
+// policy allows only the service's own styles, scripts and images, and forms that post to the
+// service. It also blocks a redirect from a POST to another site. If you configure such a redirect,
+// add the site to form-action. Signing in with a provider starts with a link for this reason.
+const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; " +
+	"base-uri 'none'; frame-ancestors 'none'"
 
 func (s *service) headers(next http.Handler) http.Handler {
 	secure := strings.HasPrefix(s.config.PublicURL, "https://")

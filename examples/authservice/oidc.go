@@ -104,6 +104,9 @@ type claims struct {
 	Verified bool   `json:"email_verified"`
 	Name     string `json:"name"`
 	Nonce    string `json:"nonce"`
+
+	// AuthenticatedAt is when the user signed in at the provider, in seconds; 0 if it does not say.
+	AuthenticatedAt int64 `json:"auth_time"`
 }
 
 // An attempt ties a callback to the browser that started the sign-in. It is in an encrypted cookie,
@@ -111,6 +114,8 @@ type claims struct {
 // provider's code, which works only once.
 type attempt struct {
 	State, Nonce, Verifier string
+	ReturnTo               string // where the user goes after the sign-in
+	Fresh                  bool   // the provider must authenticate the user again
 }
 
 const (
@@ -119,8 +124,8 @@ const (
 	attemptLifetime = 10 * time.Minute
 )
 
-func (p *provider) begin(w http.ResponseWriter) (attempt, error) {
-	a := attempt{rand.Text(), rand.Text(), oauth2.GenerateVerifier()}
+func (p *provider) begin(w http.ResponseWriter, returnTo string, fresh bool) (attempt, error) {
+	a := attempt{rand.Text(), rand.Text(), oauth2.GenerateVerifier(), returnTo, fresh}
 	value, err := p.codec.Encode(attemptCookie, a)
 	if err != nil {
 		return attempt{}, fmt.Errorf("encrypting the OIDC cookie: %w", err)
@@ -141,26 +146,60 @@ func (p *provider) setCookie(w http.ResponseWriter, value string, maxAge int) {
 var errAttempt = refuse("", "bad_attempt", "This sign-in was not started in this browser, or it took too long. "+
 	"Please start again.")
 
-// errProvider means that the provider refused the sign-in or that the user canceled it there.
+// errCanceled means that the user canceled the sign-in at the provider.
+var errCanceled = refuse("", "canceled", "You canceled the sign-in at the provider. Nothing was changed.")
+
+// errProvider means that the provider refused the sign-in.
 var errProvider = refuse("", "refused_by_provider", "The provider did not sign you in. Please try again.")
 
-// callback checks the provider's callback and returns its claims. It always deletes the attempt's
-// cookie.
-func (p *provider) callback(w http.ResponseWriter, r *http.Request) (claims, error) {
+// callback checks the provider's callback and returns its claims and its attempt. It always deletes
+// the attempt's cookie.
+func (p *provider) callback(w http.ResponseWriter, r *http.Request) (c claims, a attempt, err error) {
 	p.setCookie(w, "", -1)
-	var a attempt
 	cookies, query := r.CookiesNamed(attemptCookie), r.URL.Query()
 	if len(cookies) != 1 || p.codec.Decode(attemptCookie, cookies[0].Value, &a) != nil ||
 		a.State == "" || subtle.ConstantTimeCompare([]byte(a.State), []byte(query.Get("state"))) == 0 {
-		return claims{}, errAttempt
+		return claims{}, attempt{ReturnTo: "/"}, errAttempt
 	}
-	if query.Has("iss") && query.Get("iss") != p.issuer { // RFC 9207
-		return claims{}, errAttempt
+	if err := p.checkIssuer(r.Context(), query); err != nil {
+		return claims{}, a, err
 	}
-	if query.Get("error") != "" || query.Get("code") == "" {
-		return claims{}, errProvider
+	switch {
+	case query.Get("error") == "access_denied":
+		return claims{}, a, errCanceled
+	case query.Get("error") != "" || query.Get("code") == "":
+		return claims{}, a, errProvider
 	}
-	return p.redeem(r.Context(), query.Get("code"), a)
+	c, err = p.redeem(r.Context(), query.Get("code"), a)
+	if err == nil && a.Fresh && p.now().Sub(time.Unix(c.AuthenticatedAt, 0)) > freshSlack {
+		err = errStale
+	}
+	return c, a, err
+}
+
+// checkIssuer checks who sent a callback, so that no other provider can (RFC 9207). It returns
+// errAttempt if the issuer is wrong, or missing although the provider's metadata announces it.
+func (p *provider) checkIssuer(ctx context.Context, callback url.Values) error {
+	if callback.Has("iss") {
+		if len(callback["iss"]) != 1 || callback.Get("iss") != p.issuer {
+			return errAttempt
+		}
+		return nil
+	}
+	found, _, err := p.discover(ctx)
+	if err != nil {
+		return err
+	}
+	var metadata struct {
+		SendsIssuer bool `json:"authorization_response_iss_parameter_supported"`
+	}
+	if err := found.Claims(&metadata); err != nil {
+		return fmt.Errorf("reading the provider's metadata: %w", err)
+	}
+	if metadata.SendsIssuer {
+		return errAttempt
+	}
+	return nil
 }
 
 // redeem exchanges the code for an ID token and returns its claims.

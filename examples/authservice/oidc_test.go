@@ -53,7 +53,8 @@ func TestDevelopmentProvider(t *testing.T) {
 		b.press("Sign in", "name", "Alice", "email", email).at("/", "Hello, Alice")
 		require.Equal(t, 1, s.count("users WHERE verified_at IS NOT NULL"))
 		b = s.browser().open("/login").follow("Sign in with the test provider")
-		b.press("Cancel", "name", "Alice", "email", email).at("/login/oidc/callback", "Sign-in failed")
+		b.press("Cancel", "name", "Alice", "email", email).at("/login/oidc/callback", "Sign in").
+			refused(http.StatusForbidden, "You canceled the sign-in")
 	}
 }
 
@@ -96,6 +97,47 @@ func TestOIDC_ClosedRegistration(t *testing.T) {
 			"          - hook: redirect\n            config:\n              to: /maintenance\n"))
 	s.browser().open("/login/oidc").at("/maintenance", "Down for maintenance")
 	require.Equal(t, 0, s.count("users"))
+}
+
+// TestOIDC_Issuer checks that a callback of a provider that announces the parameter iss must have it
+// (RFC 9207).
+func TestOIDC_Issuer(t *testing.T) {
+	p := newFakeProvider(t)
+	p.issues = true
+	s := newSite(t, "sqlite:"+t.TempDir()+"/db", "OIDC_ISSUER", p.URL, "OIDC_CLIENT_ID", "client", "OIDC_CLIENT_SECRET",
+		"secret")
+	for _, c := range []struct {
+		iss string
+		ok  bool
+	}{{"", false}, {"https://elsewhere.example", false}, {p.URL + "/", false}, {p.URL, true}} {
+		b := s.browser()
+		b.client.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
+			if q := r.URL.Query(); r.URL.Path == callbackPath && c.iss != "" {
+				q.Set("iss", c.iss)
+				r.URL.RawQuery = q.Encode()
+			}
+			return nil
+		}
+		b.open("/login/oidc")
+		if c.ok {
+			b.at("/", "Hello, Alice")
+		} else {
+			b.refused(http.StatusForbidden, "was not started in this browser")
+		}
+	}
+	require.Equal(t, 1, p.used, "no other code was redeemed")
+}
+
+// TestOIDC_Canceled checks that a user who cancels at the provider is back on the sign-in page, and
+// still gets to where they were after signing in.
+func TestOIDC_Canceled(t *testing.T) {
+	s := newSite(t, "sqlite:"+t.TempDir()+"/db")
+	s.register(email, password)
+	b := s.browser().open("/settings").at("/login", "Sign in").follow("Sign in with the test provider")
+	b.press("Cancel", "name", "Alice", "email", email).at("/login/oidc/callback", "Sign in").
+		refused(http.StatusForbidden, "You canceled the sign-in at the provider.")
+	require.Equal(t, 1, s.count("audit WHERE point = 'login/failed/oidc' AND outcome = 'canceled'"))
+	b.press("Sign in", "email", email, "password", password).at("/settings", "Settings")
 }
 
 // TestOIDC_ForgedCallbacks checks that neither forged callbacks nor wrong tokens sign anyone in.
@@ -141,7 +183,9 @@ func TestOIDC_ForgedCallbacks(t *testing.T) {
 	b, callback = stop()
 	check("issuer of another provider", notStarted, b, with(callback, "iss", "https://elsewhere.example"))
 	b, callback = stop()
-	check("refused by the provider", notSignedIn, b, with(callback, "error", "access_denied"))
+	check("canceled at the provider", "You canceled the sign-in", b, with(callback, "error", "access_denied"))
+	b, callback = stop()
+	check("refused by the provider", notSignedIn, b, with(callback, "error", "server_error"))
 	b, callback = stop()
 	check("no code", notSignedIn, b, with(callback, "code", ""))
 	b, callback = stop()

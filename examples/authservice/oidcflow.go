@@ -21,7 +21,8 @@ var (
 		"password.")
 )
 
-// startOIDC redirects the browser to the provider. Pages link to it, because the policy allows no
+// startOIDC redirects the browser to the provider. With fresh in the query, the provider must
+// authenticate the user again. Pages link to it, because the policy allows no
 // form that leads to another site.
 func (s *service) startOIDC(w http.ResponseWriter, r *http.Request) {
 	_, config, err := s.oidc.discover(r.Context())
@@ -33,26 +34,29 @@ func (s *service) startOIDC(w http.ResponseWriter, r *http.Request) {
 		s.providerDown(w, r, err)
 		return
 	}
-	a, err := s.oidc.begin(w)
+	a, err := s.oidc.begin(w, s.returnTo(r, flowhook.OIDC), r.Form.Has("fresh"))
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	to := config.AuthCodeURL(a.State, oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier))
-	http.Redirect(w, r, to, http.StatusSeeOther)
+	options := []oauth2.AuthCodeOption{oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier)}
+	if a.Fresh {
+		options = append(options, oauth2.SetAuthURLParam("prompt", "login"), oauth2.SetAuthURLParam("max_age", "0"))
+	}
+	http.Redirect(w, r, config.AuthCodeURL(a.State, options...), http.StatusSeeOther)
 }
 
 // finishOIDC handles the provider's callback. It completes a login or, for a new user, a
 // registration.
 func (s *service) finishOIDC(w http.ResponseWriter, r *http.Request) {
 	x := exchange(r)
-	c, err := s.oidc.callback(w, r)
+	c, a, err := s.oidc.callback(w, r)
 	var no *flowhook.Refusal
 	switch {
 	case errors.As(err, &no):
 		s.log.InfoContext(r.Context(), "OIDC sign-in refused", "reason", err)
-		s.refuseOIDC(w, r, flowhook.Login, no)
+		s.refuseOIDC(w, r, flowhook.Login, no, a.ReturnTo)
 		return
 	case r.Context().Err() != nil:
 		s.fail(w, r, r.Context().Err())
@@ -64,21 +68,25 @@ func (s *service) finishOIDC(w http.ResponseWriter, r *http.Request) {
 	u, err := s.db.userByOIDC(r.Context(), s.oidc.id, c.Subject)
 	switch {
 	case errors.Is(err, errNoUser):
-		s.registerOIDC(w, r, c)
+		s.registerOIDC(w, r, c, a.ReturnTo)
 		return
 	case err != nil:
 		s.fail(w, r, err)
 		return
 	}
 	x.Identity = u.identity()
-	handled, err := s.complete(r.Context(), flowhook.Login, flowhook.OIDC,
-		func(ctx context.Context) error { return s.issue(ctx, x) })
-	s.finish(w, r, handled, err, "/")
+	handled, err := s.complete(r.Context(), flowhook.Login, flowhook.OIDC, func(ctx context.Context) error {
+		if err := s.issue(ctx, x); err != nil || !a.Fresh {
+			return err
+		}
+		return s.setFresh(x)
+	})
+	s.finish(w, r, handled, err, a.ReturnTo)
 }
 
 // registerOIDC creates an account for a user who signs in with the provider for the first time, or
 // takes over an unconfirmed one. The session hook issues the session.
-func (s *service) registerOIDC(w http.ResponseWriter, r *http.Request, c claims) {
+func (s *service) registerOIDC(w http.ResponseWriter, r *http.Request, c claims, returnTo string) {
 	x := exchange(r)
 	// The route's Middleware ran the hooks before login, not those before registration.
 	if handled, err := s.pipeline.Run(r.Context(), flowhook.Registration, flowhook.Before, flowhook.FlowWide); handled {
@@ -89,7 +97,7 @@ func (s *service) registerOIDC(w http.ResponseWriter, r *http.Request, c claims)
 	}
 	email, ok := normalizeEmail(c.Email)
 	if !ok || !c.Verified {
-		s.refuseOIDC(w, r, flowhook.Registration, errUnverified)
+		s.refuseOIDC(w, r, flowhook.Registration, errUnverified, returnTo)
 		return
 	}
 	u := user{ID: newUserID(), Email: email, Name: c.Name, Verified: true}
@@ -110,17 +118,30 @@ func (s *service) registerOIDC(w http.ResponseWriter, r *http.Request, c claims)
 		return s.db.insertOIDC(ctx, s.oidc.id, c.Subject, owner.ID, s.now())
 	})
 	if errors.Is(err, errTaken) {
-		s.show(w, r, http.StatusForbidden, "refused", page{Title: "Sign-in failed", Data: errLinked.Text})
+		s.showRefused(w, r, errLinked, returnTo)
 		return
 	}
-	s.finish(w, r, handled, err, "/")
+	s.finish(w, r, handled, err, returnTo)
 }
 
 // refuseOIDC answers a sign-in that is refused before Complete.
-func (s *service) refuseOIDC(w http.ResponseWriter, r *http.Request, flow flowhook.Flow, no *flowhook.Refusal) {
+func (s *service) refuseOIDC(w http.ResponseWriter, r *http.Request, flow flowhook.Flow, no *flowhook.Refusal,
+	returnTo string) {
 	if !s.runFailed(r.Context(), exchange(r), flow, flowhook.OIDC, no) {
-		s.show(w, r, http.StatusForbidden, "refused", page{Title: "Sign-in failed", Data: no.Text})
+		s.showRefused(w, r, no, returnTo)
 	}
+}
+
+// showRefused shows the sign-in page with the reason why a sign-in with the provider was refused. To a
+// user who is signed in already, it shows only the reason.
+func (s *service) showRefused(w http.ResponseWriter, r *http.Request, no *flowhook.Refusal, returnTo string) {
+	if u := s.visitor(r); u != nil {
+		s.pages.render(w, r, http.StatusForbidden, "refused", page{Title: "Sign-in failed", User: u, Data: no.Text})
+		return
+	}
+	f := signInForm(r, "", returnTo)
+	f.Notice = no.Text
+	s.pages.render(w, r, http.StatusForbidden, "login", page{Title: "Sign in", Data: f})
 }
 
 func (s *service) providerDown(w http.ResponseWriter, r *http.Request, err error) {

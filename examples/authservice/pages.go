@@ -2,9 +2,7 @@ package main
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
 	"fmt"
 	"html/template"
 	"io/fs"
@@ -18,9 +16,6 @@ import (
 //go:embed templates
 var templateFiles embed.FS
 
-//go:embed static
-var staticFiles embed.FS
-
 // A page is the data of a template.
 type page struct {
 	Title string
@@ -32,10 +27,16 @@ type page struct {
 type form struct {
 	Action, Submit string
 	Fields         []field
+	Hidden         []hidden
 	Problem        string // an error that concerns the whole form
+	Suspect        string // the field that a Problem is probably about; empty for the first one
+	Notice         string // what has happened before, shown first
 	Intro          string // shown before the form
-	Token          string // of the link that leads to the form; a hidden field
+	Danger         bool   // the button destroys something
 }
+
+// A hidden is a hidden field.
+type hidden struct{ Name, Value string }
 
 // A field is an input with its label.
 type field struct {
@@ -56,15 +57,61 @@ func (f *form) refuse(no *flowhook.Refusal) {
 	f.Problem = no.Text
 }
 
-// Bad reports whether the form has an error.
-func (f form) Bad() bool { return f.Problem != "" || f.FirstError() != "" }
+// ID returns the prefix of the IDs of the form's elements.
+func (f form) ID() string { return strings.ReplaceAll(strings.Trim(f.Action, "/"), "/", "-") }
 
-// FirstError returns the name of the first field with an error. That field gets the focus, so that
-// a screen reader announces its error.
-func (f form) FirstError() string {
-	for _, field := range f.Fields {
-		if field.Error != "" {
-			return field.Name
+// Bad reports whether the form has an error.
+func (f form) Bad() bool { return f.Problem != "" || len(f.Wrong()) > 0 }
+
+// Wrong returns the fields with an error.
+func (f form) Wrong() (wrong []field) {
+	for _, one := range f.Fields {
+		if one.Error != "" {
+			wrong = append(wrong, one)
+		}
+	}
+	return wrong
+}
+
+// Focus returns the name of the field that gets the focus because of an error, so that a screen
+// reader announces the error. It is empty without one.
+func (f form) Focus() string {
+	switch wrong := f.Wrong(); {
+	case len(wrong) > 0 && f.Problem == "":
+		return wrong[0].Name
+	case f.Problem != "" && f.Suspect != "":
+		return f.Suspect
+	case f.Problem != "" && len(f.Fields) > 0:
+		return f.Fields[0].Name
+	}
+	return ""
+}
+
+// Invalid reports whether a field is marked as wrong.
+func (f form) Invalid(one field) bool {
+	return one.Error != "" || f.Problem != "" && one.Name == f.Suspect
+}
+
+// DescribedBy returns the IDs of the elements that describe a field, for aria-describedby.
+func (f form) DescribedBy(one field) string {
+	var ids []string
+	if f.Problem != "" && one.Name == f.Focus() {
+		ids = append(ids, f.ID()+"-problem")
+	}
+	if one.Error != "" {
+		ids = append(ids, f.ID()+"-"+one.Name+"-error")
+	}
+	if one.Hint != "" {
+		ids = append(ids, f.ID()+"-"+one.Name+"-hint")
+	}
+	return strings.Join(ids, " ")
+}
+
+// value returns the value of a hidden field.
+func (f form) value(name string) string {
+	for _, one := range f.Hidden {
+		if one.Name == name {
+			return one.Value
 		}
 	}
 	return ""
@@ -74,17 +121,17 @@ func (f form) FirstError() string {
 type pages struct {
 	log       *slog.Logger
 	templates map[string]*template.Template
-	version   string // of the static files; their URLs contain it, so that browsers may cache them
+	files     map[string]file // the static files, by the name that templates use
 }
 
-func newPages(log *slog.Logger, functions template.FuncMap) (*pages, error) {
-	version, err := staticVersion()
+func newPages(log *slog.Logger, b brand, functions template.FuncMap) (*pages, error) {
+	files, err := newFiles(b)
 	if err != nil {
 		return nil, fmt.Errorf("reading the static files: %w", err)
 	}
-	p := &pages{log: log, templates: map[string]*template.Template{}, version: version}
+	p := &pages{log: log, templates: map[string]*template.Template{}, files: files}
 	base, err := template.New("").Funcs(functions).
-		Funcs(template.FuncMap{"version": func() string { return version }}).
+		Funcs(template.FuncMap{"brand": func() string { return b.Name }, "file": p.url}).
 		ParseFS(templateFiles, "templates/layout.html", "templates/form.html")
 	if err != nil {
 		return nil, fmt.Errorf("parsing the templates: %w", err)
@@ -104,20 +151,6 @@ func newPages(log *slog.Logger, functions template.FuncMap) (*pages, error) {
 		p.templates[strings.TrimSuffix(strings.TrimPrefix(name, "templates/"), ".html")] = t
 	}
 	return p, nil
-}
-
-// staticVersion returns a hash of the static files.
-func staticVersion() (string, error) {
-	sum := sha256.New()
-	err := fs.WalkDir(staticFiles, ".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		data, err := staticFiles.ReadFile(path)
-		sum.Write(data)
-		return err
-	})
-	return hex.EncodeToString(sum.Sum(nil)[:8]), err
 }
 
 // render sends a page. If the template fails, it sends a plain 500 instead of part of a page.
@@ -141,10 +174,4 @@ func (p *pages) render(w http.ResponseWriter, r *http.Request, status int, name 
 	if r.Method != http.MethodHead {
 		w.Write(b.Bytes()) // fails only if the client has disconnected
 	}
-}
-
-// static serves the files of the folder static.
-func static(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Cache-Control", "public, max-age=86400")
-	http.ServeFileFS(w, r, staticFiles, "static/"+r.PathValue("name"))
 }

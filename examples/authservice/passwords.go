@@ -12,8 +12,8 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Only the length of a password is restricted (NIST SP 800-63B). A service with many users should
-// also reject passwords from public breach lists.
+// The length of a password is restricted, and common passwords are rejected (NIST SP 800-63B). A
+// service with many users should also reject passwords from public breach lists.
 const passwordMin, passwordMax = 8, 128
 
 // argon2 has the minimum parameters that OWASP recommends: 19 MiB and two passes.
@@ -108,8 +108,9 @@ func (p *passwords) match(ctx context.Context, password, hash string) (bool, err
 	return ok && hash != "", nil
 }
 
-// passwordFault returns what is wrong with a new password, or "" if it is valid.
-func passwordFault(password string) string {
+// passwordFault returns what is wrong with a new password, or "" if it is valid. about is what is known
+// about the user: the name and the email address.
+func passwordFault(password string, about ...string) string {
 	switch n := utf8.RuneCountInString(password); {
 	case n < passwordMin:
 		return fmt.Sprintf("Use at least %d characters.", passwordMin)
@@ -118,5 +119,5 @@ func passwordFault(password string) string {
 	case !utf8.ValidString(password):
 		return "Use only printable characters."
 	}
-	return ""
+	return commonFault(password, about...)
 }

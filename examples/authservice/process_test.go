@@ -113,7 +113,8 @@ func TestProcess_ConcurrentStart(t *testing.T) {
 		require.Equal(t, http.StatusSeeOther, response.StatusCode)
 		cookie := ""
 		for _, c := range response.Cookies() {
-			require.True(t, c.HttpOnly && c.Secure && c.SameSite == http.SameSiteLaxMode && c.Path == "/" &&
+			require.Equal(t, c.Name != signedInCookie, c.Secure, c.Name) // see signedout.go
+			require.True(t, c.HttpOnly && c.SameSite == http.SameSiteLaxMode && c.Path == "/" &&
 				c.Domain == "", c.Name)
 			if c.Name == "__Host-session" {
 				cookie = c.Value

@@ -40,7 +40,7 @@ func (s *service) limitKeys(ctx context.Context, x *flowhook.Exchange) (k rateli
 		if !r.PostForm.Has("email") { // a form with a link's token
 			return ratelimit.Keys{Client: client}, nil
 		}
-	case flowhook.Settings:
+	case flowhook.Settings, deleteAccount:
 		if r.PostFormValue("current") == "" { // no password is checked
 			return k, nil
 		}
@@ -103,7 +103,7 @@ func (s *service) beforeFailed(w http.ResponseWriter, r *http.Request, err error
 
 func (s *service) auditRefusal(r *http.Request, p flowhook.Point, over *ratelimit.Exceeded) error {
 	ctx, userID, account := r.Context(), any(nil), r.PostFormValue("email")
-	if p.Flow == flowhook.Settings {
+	if p.Flow == flowhook.Settings || p.Flow == deleteAccount {
 		if u, _, err := s.current(r); err == nil {
 			userID, account = u.ID, u.Email
 		}

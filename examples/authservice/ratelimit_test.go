@@ -31,7 +31,7 @@ func TestRateLimit_Pair(t *testing.T) {
 		checked := s.checked.Load()
 		for _, typed := range []string{email, " ALICE@Example.org "} {
 			require.Equal(t, tooMany, b.tries(typed, password))
-			b.at("/login", "Too many attempts").refused(tooMany, "There were too many attempts. Please try again in")
+			b.at("/login", "Sign in").refused(tooMany, "There were too many attempts. Please try again in")
 			wait, err := strconv.Atoi(b.Header.Get("Retry-After"))
 			require.NoError(t, err)
 			require.Greater(t, wait, 50)
@@ -71,8 +71,8 @@ func TestRateLimit_UnknownAddress(t *testing.T) {
 		return seen
 	}
 	known, unknown := answers("192.0.2.1", email), answers("192.0.2.2", "bruno@example.org") // of the same length
-	require.Contains(t, known[5], "Too many attempts")
-	require.NotContains(t, known[4], "Too many attempts")
+	require.Contains(t, known[5], "too many attempts")
+	require.NotContains(t, known[4], "too many attempts")
 	for i := range known {
 		// The wait is in whole seconds and may be one less if the clock has advanced.
 		require.Equal(t, strings.ReplaceAll(known[i], "Retry-After:[59]", "Retry-After:[60]"),
@@ -243,19 +243,19 @@ func TestRateLimit_Settings(t *testing.T) {
 			b.open("/settings").press("Change password", "current", "wrong", "new", "another password").
 				refused(wrong, "not your current password")
 			// checks no password, so it resets no counter
-			b.open("/settings").press("Save profile", "name", "Alice", "current", "wrong").at("/settings", "Settings")
+			b.open("/settings").press("Save name", "name", "Alice").at("/settings", "Settings")
 		}
 		for range 2 {
-			b.open("/settings").press("Save profile", "email", "eve@example.org", "current", "wrong").
+			b.open("/settings").press("Change email", "email", "eve@example.org", "current", "wrong").
 				refused(wrong, "not your current password")
 		}
 		for button, fields := range map[string][]string{"Change password": {"current", password, "new",
-			"another password"}, "Save profile": {"email", "eve@example.org", "current", password}} {
+			"another password"}, "Change email": {"email", "eve@example.org", "current", password}} {
 			b.open("/settings").press(button, fields...).refused(tooMany, "There were too many attempts.")
 			require.True(t, b.hasHeader())
 			require.NotEmpty(t, b.Header.Get("Retry-After"))
 		}
-		b.open("/settings").press("Save profile", "name", "Alice L.").at("/settings", "Settings") // without a password
+		b.open("/settings").press("Save name", "name", "Alice L.").at("/settings", "Settings") // without a password
 		require.Equal(t, 1, s.count("users WHERE name = 'Alice L.' AND email = $1", email))
 		require.Equal(t, 2, s.count("audit WHERE point = 'settings/before' AND outcome = 'too_many_by_pair' AND "+
 			"user_id IS NOT NULL"))
@@ -263,11 +263,11 @@ func TestRateLimit_Settings(t *testing.T) {
 		s.ahead.Add(int64(5 * time.Minute))
 		s.register("bob@example.org", password)
 		for i := range changesAtOnce {
-			b.open("/settings").press("Save profile", "email", fmt.Sprintf("a%d@example.org", i), "current", password).
+			b.open("/settings").press("Change email", "email", fmt.Sprintf("a%d@example.org", i), "current", password).
 				at("/settings/pending", "Check your new address")
 		}
 		for range 2 { // refused after the right password, which counts
-			b.open("/settings").press("Save profile", "email", "bob@example.org", "current", password).
+			b.open("/settings").press("Change email", "email", "bob@example.org", "current", password).
 				refused(wrong, "changed your email address too often")
 		}
 		for range 3 {

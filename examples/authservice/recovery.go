@@ -28,9 +28,19 @@ func recoveryForm(email string) form {
 var newPasswordField = field{Name: "new", Label: "New password", Type: "password", Autocomplete: "new-password",
 	Hint: "At least 8 characters. Longer is better. You will be signed out everywhere else."}
 
-// newPasswordForm returns the form that the link in the email leads to.
-func newPasswordForm(token string) form {
-	return form{Action: "/recovery/new", Submit: "Set the password", Token: token, Fields: []field{newPasswordField}}
+// newPasswordForm returns the form that the link in the email leads to. email is the account's, or
+// empty.
+func newPasswordForm(token, email string) form {
+	f := form{Action: "/recovery/new", Submit: "Set the password", Hidden: []hidden{{"token", token}},
+		Fields: []field{newPasswordField}}
+	if email != "" {
+		f.Intro = "This sets the password of " + email + "."
+	}
+	return f
+}
+
+func recoveryCodeForm(email string) form {
+	return codeForm("/recovery/code", "Set the password", email, newPasswordField)
 }
 
 // codeForm returns a form for the address and the code in the email, and for more fields.
@@ -54,6 +64,12 @@ func (s *service) usesCode(flow flowhook.Flow) bool {
 
 func (s *service) ask(w http.ResponseWriter, r *http.Request, status int, title string, f form) {
 	s.show(w, r, status, "ask", page{Title: title, Data: f})
+}
+
+// askAgain is ask for a form that was refused.
+func (s *service) askAgain(w http.ResponseWriter, r *http.Request, title string, f form, no *flowhook.Refusal) {
+	f.refuse(no)
+	s.ask(w, r, no.Status, title, f)
 }
 
 const (
@@ -81,11 +97,13 @@ func (s *service) requestRecovery(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		f := recoveryForm(r.PostFormValue("email"))
 		f.Intro = recoveryText
-		f.refuse(badEmail)
-		s.ask(w, r, http.StatusUnprocessableEntity, recoveryTitle, f)
+		s.askAgain(w, r, recoveryTitle, f, badEmail)
 		return
 	}
-	s.recoveries.Go(func() { s.sendRecovery(email) })
+	s.recoveries.Go(func() {
+		s.later("a recovery email was not sent", func(ctx context.Context) error { return s.sendRecovery(ctx, email) })
+	})
+	notice{Email: email}.leave(w)
 	to := "/recovery/sent"
 	if s.usesCode(flowhook.Recovery) {
 		to = "/recovery/code"
@@ -93,36 +111,39 @@ func (s *service) requestRecovery(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, to, http.StatusSeeOther)
 }
 
-// recoveriesAtOnce is how many recovery emails are queued at a time, so that they leave the
+// recoveriesAtOnce is how many emails are queued at a time by later, so that they leave the
 // connections to the requests.
 const recoveriesAtOnce = 2
 
-// sendRecovery sends the email for an address, if it has an account. If that fails, the user asks
-// again.
-func (s *service) sendRecovery(email string) {
+// later queues an email after the request was answered. If that fails, it logs failure, and the user
+// asks again.
+func (s *service) later(failure string, send func(ctx context.Context) error) {
 	ctx, cancel := context.WithTimeout(context.Background(), recoveryTime)
 	defer cancel()
 	err := s.recoveryTurns.Acquire(ctx, 1)
 	if err == nil {
 		defer s.recoveryTurns.Release(1)
-		err = s.retry(ctx, func() error {
-			u, err := s.db.userByEmail(ctx, email)
-			if errors.Is(err, errNoUser) {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			return s.pipeline.SendRecovery(ctx, &flowhook.Exchange{Identity: u.identity()})
-		})
+		err = s.retry(ctx, func() error { return send(ctx) })
 	}
 	if err != nil {
-		s.log.ErrorContext(ctx, "a recovery email was not sent", "error", err)
+		s.log.ErrorContext(ctx, failure, "error", err)
 	}
 }
 
+// sendRecovery sends the email for an address, if it has an account.
+func (s *service) sendRecovery(ctx context.Context, email string) error {
+	u, err := s.db.userByEmail(ctx, email)
+	if errors.Is(err, errNoUser) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.pipeline.SendRecovery(ctx, &flowhook.Exchange{Identity: u.identity()})
+}
+
 func (s *service) recoverySent(w http.ResponseWriter, r *http.Request) {
-	s.show(w, r, http.StatusOK, "sentrecovery", page{Title: "Check your email"})
+	s.show(w, r, http.StatusOK, "sentrecovery", page{Title: "Check your email", Data: sent{Email: noticeOf(r).Email}})
 }
 
 // newPasswordPage shows the form that the link in the email leads to.
@@ -133,17 +154,33 @@ func (s *service) newPasswordPage(w http.ResponseWriter, r *http.Request) {
 			Data: "This link is incomplete. Open the link in the email, or copy all of it."})
 		return
 	}
-	s.ask(w, r, http.StatusOK, newPasswordTitle, newPasswordForm(token))
+	t, err := s.peek(r, s.pipeline.RedeemRecovery, token)
+	switch {
+	case errors.Is(err, flowhook.ErrBadToken):
+		s.deadRecovery(w, r, err)
+	case err != nil:
+		s.fail(w, r, err)
+	default:
+		s.ask(w, r, http.StatusOK, newPasswordTitle, newPasswordForm(token, t.Address.Value))
+	}
+}
+
+// deadRecovery answers a link that can no longer be used.
+func (s *service) deadRecovery(w http.ResponseWriter, r *http.Request, err error) {
+	p := page{Title: "This link no longer works", Data: "It has expired, or your address has changed since."}
+	if errors.Is(err, flowhook.ErrUsedToken) {
+		p = page{Title: "This link was already used",
+			Data: "It works only once. If you have just set a new password with it, you can sign in."}
+	}
+	s.show(w, r, http.StatusGone, "usedrecovery", p)
 }
 
 // recoverByLink sets the new password of a user with a link. revoke_active_sessions and session in
 // auth.yml are part of the same transaction.
 func (s *service) recoverByLink(w http.ResponseWriter, r *http.Request) {
 	x, token := exchange(r), r.PostFormValue("token")
-	f := newPasswordForm(token)
 	if fault := passwordFault(r.PostFormValue("new")); fault != "" {
-		f.refuse(refuse("new", "", fault))
-		s.ask(w, r, http.StatusUnprocessableEntity, newPasswordTitle, f)
+		s.askAgain(w, r, newPasswordTitle, newPasswordForm(token, ""), refuse("new", "", fault))
 		return
 	}
 	hash, err := s.passwords.hash(r.Context(), r.PostFormValue("new"))
@@ -153,27 +190,27 @@ func (s *service) recoverByLink(w http.ResponseWriter, r *http.Request) {
 	}
 	handled, err := s.complete(r.Context(), flowhook.Recovery, flowhook.Link, func(ctx context.Context) error {
 		return s.pipeline.RedeemRecovery(ctx, token, func(ctx context.Context, t flowhook.Token) error {
-			u, err := s.recoverAccount(ctx, t, hash)
+			u, err := s.recoverAccount(ctx, t, r.PostFormValue("new"), hash)
 			if err == nil {
 				x.Identity = u.identity()
 			}
 			return err
 		})
 	})
-	if !handled && errors.Is(err, flowhook.ErrBadToken) {
-		p := page{Title: "This link no longer works", Data: "It has expired, or your address has changed since."}
-		if errors.Is(err, flowhook.ErrUsedToken) {
-			p = page{Title: "This link was already used",
-				Data: "It works only once. If you have just set a new password with it, you can sign in."}
-		}
-		s.show(w, r, http.StatusGone, "usedrecovery", p)
-		return
+	var no *flowhook.Refusal
+	switch {
+	case handled:
+	case errors.Is(err, flowhook.ErrBadToken):
+		s.deadRecovery(w, r, err)
+	case errors.As(err, &no) && no.Field == "new":
+		s.askAgain(w, r, newPasswordTitle, newPasswordForm(token, ""), no)
+	default:
+		s.finish(w, r, handled, err, "/recovery/done")
 	}
-	s.finish(w, r, handled, err, "/recovery/done")
 }
 
 func (s *service) codePage(w http.ResponseWriter, r *http.Request) {
-	f := codeForm("/recovery/code", "Set the password", "", newPasswordField)
+	f := recoveryCodeForm(noticeOf(r).Email)
 	f.Intro = "If there is an account with the address, we have sent a code to it. We send at most one email per minute."
 	s.ask(w, r, http.StatusOK, newPasswordTitle, f)
 }
@@ -183,7 +220,7 @@ func (s *service) codePage(w http.ResponseWriter, r *http.Request) {
 // the code is for happens in it; Complete signs the user in.
 func (s *service) recoverByCode(w http.ResponseWriter, r *http.Request) {
 	x, typed := exchange(r), r.PostFormValue("email")
-	f := codeForm("/recovery/code", "Set the password", typed, newPasswordField)
+	f := recoveryCodeForm(typed)
 	email, ok := normalizeEmail(typed)
 	if !ok {
 		f.refuse(badEmail)
@@ -201,7 +238,7 @@ func (s *service) recoverByCode(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	err = s.redeemCode(r, flowhook.PurposeRecovery, email, func(ctx context.Context, t flowhook.Token) error {
-		u, err := s.recoverAccount(ctx, t, hash)
+		u, err := s.recoverAccount(ctx, t, r.PostFormValue("new"), hash)
 		if err == nil {
 			x.Identity = u.identity()
 		}
@@ -209,9 +246,13 @@ func (s *service) recoverByCode(w http.ResponseWriter, r *http.Request) {
 	})
 	if errors.Is(err, flowhook.ErrBadToken) {
 		if !s.runFailed(r.Context(), x, flowhook.Recovery, flowhook.Code, errCode) {
-			f.refuse(errCode)
-			s.ask(w, r, http.StatusUnprocessableEntity, newPasswordTitle, f)
+			s.askAgain(w, r, newPasswordTitle, f, errCode)
 		}
+		return
+	}
+	var no *flowhook.Refusal
+	if errors.As(err, &no) && no.Field == "new" {
+		s.askAgain(w, r, newPasswordTitle, f, no)
 		return
 	}
 	if err != nil {
@@ -236,18 +277,24 @@ func (s *service) redeemCode(r *http.Request, purpose flowhook.Purpose, email st
 	})
 }
 
-// recoverAccount gives the user of a recovery token the new password, in the transaction of ctx.
+// recoverAccount gives the user of a recovery token the new password, in the transaction of ctx. If
+// that is the user's name or address, it returns a refusal of the field new, and the token stays
+// valid.
 // The user has the mailbox, so the address is confirmed. If it was not before, the account may be
 // that of somebody else. All sessions end here, because with a code no hook runs in this
 // transaction.
-func (s *service) recoverAccount(ctx context.Context, t flowhook.Token, hash string) (user, error) {
+func (s *service) recoverAccount(ctx context.Context, t flowhook.Token, password, hash string) (user, error) {
 	u, err := s.db.userByID(ctx, t.IdentityID)
 	switch {
 	case errors.Is(err, errNoUser), err == nil && u.Email != t.Address.Value:
 		return user{}, flowhook.ErrBadToken
 	case err != nil:
 		return user{}, err
-	case !u.Verified:
+	}
+	if fault := passwordFault(password, u.Name, u.Email); fault != "" {
+		return user{}, refuse("new", "weak_password", fault)
+	}
+	if !u.Verified {
 		if err := s.takeOver(ctx, u); err != nil {
 			return user{}, err
 		}

@@ -20,12 +20,25 @@ func registrationForm(name, email string) form {
 	}}
 }
 
+// registerPage shows the form. With change in the query, it has what was entered before.
 func (s *service) registerPage(w http.ResponseWriter, r *http.Request) {
 	if s.visitor(r) != nil {
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 		return
 	}
-	s.pages.render(w, r, http.StatusOK, "register", page{Title: "Register", Data: registrationForm("", "")})
+	f := registrationForm("", "")
+	if n := noticeOf(r); r.Form.Has("change") && n.Email != "" {
+		f = registrationForm(n.Name, n.Email)
+		f.Intro = "Correct your email address and choose your password again."
+	}
+	s.pages.render(w, r, http.StatusOK, "register", page{Title: "Register", Data: f})
+}
+
+// registrationAgain shows the form with a refusal.
+func (s *service) registrationAgain(w http.ResponseWriter, r *http.Request, no *flowhook.Refusal) {
+	f := registrationForm(r.PostFormValue("name"), r.PostFormValue("email"))
+	f.refuse(no)
+	s.show(w, r, no.Status, "register", page{Title: "Register", Data: f})
 }
 
 // register answers the same whether or not the address is taken. An email is sent in both cases:
@@ -42,7 +55,7 @@ func (s *service) register(w http.ResponseWriter, r *http.Request) {
 	if u.Email, ok = normalizeEmail(r.PostFormValue("email")); !ok {
 		f.refuse(badEmail)
 	}
-	if fault := passwordFault(password); fault != "" {
+	if fault := passwordFault(password, u.Name, u.Email); fault != "" {
 		f.refuse(refuse("password", "", fault))
 	}
 	if f.Bad() {
@@ -67,8 +80,56 @@ func (s *service) register(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		s.fail(w, r, err)
 	default:
+		notice{Name: u.Name, Email: u.Email}.leave(w)
 		http.Redirect(w, r, "/register/sent", http.StatusSeeOther)
 	}
+}
+
+// registerAgain sends the email of a registration again. Like requestRecovery, it answers before it
+// looks for the account. So the flow outlasts the request, and has an exchange of its own instead of
+// Middleware's.
+func (s *service) registerAgain(w http.ResponseWriter, r *http.Request) {
+	x := &flowhook.Exchange{Request: r, Writer: w}
+	r = r.WithContext(flowhook.NewContext(r.Context(), x))
+	handled, err := s.pipeline.Run(r.Context(), confirmAddress, flowhook.Before, flowhook.FlowWide)
+	email, ok := normalizeEmail(r.PostFormValue("email"))
+	switch {
+	case handled:
+		return
+	case err != nil:
+		s.beforeFailed(w, r, err)
+		return
+	case !ok:
+		s.registrationAgain(w, r, badEmail)
+		return
+	}
+	x.Request, x.Writer = r.Clone(context.WithoutCancel(r.Context())), discard{http.Header{}}
+	s.recoveries.Go(func() {
+		s.later("a verification email was not sent again", func(ctx context.Context) error {
+			return s.sendVerification(flowhook.NewContext(ctx, x), x, email)
+		})
+	})
+	n := noticeOf(r)
+	n.Email = email
+	n.leave(w)
+	http.Redirect(w, r, "/register/sent?again", http.StatusSeeOther)
+}
+
+// sendVerification sends the verification email of an account again, unless one was sent within a
+// minute. The owner of a confirmed account gets the same email as after a registration.
+func (s *service) sendVerification(ctx context.Context, x *flowhook.Exchange, email string) error {
+	u, err := s.db.userByEmail(ctx, email)
+	switch {
+	case errors.Is(err, errNoUser):
+		return nil
+	case err != nil:
+		return err
+	case u.Verified:
+		return s.notifyOwner(ctx, email)
+	}
+	x.Identity = u.identity()
+	_, err = s.complete(ctx, confirmAddress, flowhook.FlowWide, nil)
+	return err
 }
 
 // notifyOwner emails the owner of an address that someone tried to register with it. It uses the
@@ -91,7 +152,14 @@ func (s *service) notifyOwner(ctx context.Context, email string) error {
 }
 
 func (s *service) registered(w http.ResponseWriter, r *http.Request) {
-	s.show(w, r, http.StatusOK, "sent", page{Title: "Check your email"})
+	s.show(w, r, http.StatusOK, "sent", page{Title: "Check your email",
+		Data: sent{Email: noticeOf(r).Email, Again: r.Form.Has("again")}})
+}
+
+// sent is the data of the pages that say that an email was sent.
+type sent struct {
+	Email string // may be empty
+	Again bool   // it was asked for again
 }
 
 var badEmail = refuse("email", "bad_address", "Enter an email address, such as name@example.org.")

@@ -23,11 +23,12 @@ func TestRegistration_TakenAddress(t *testing.T) {
 			b.post("/register", url.Values{"name": {"Mallory"}, "email": {email}, "password": {"some other password"}})
 			b.Header.Del("Date")
 			b.Header.Del("X-Request-Id") // random
+			require.Equal(t, notice{Name: "Mallory", Email: strings.ToLower(strings.TrimSpace(email))}, b.takeNotice())
 			return b.Status, b.Header, b.Body
 		}
 		status, header, body := answer("free@example.org")
 		require.Equal(t, http.StatusSeeOther, status)
-		for _, email := range []string{"Alice@example.org", "  alice@EXAMPLE.org "} {
+		for _, email := range []string{"alice@example.org", "  alice@EXAMPLE.org "} {
 			thatStatus, thatHeader, thatBody := answer(email)
 			require.Equal(t, status, thatStatus)
 			require.Equal(t, header, thatHeader)

@@ -21,6 +21,7 @@ func (s *service) handler() (http.Handler, error) {
 	in("GET /register", flowhook.Registration, s.registerPage)
 	in("POST /register", flowhook.Registration, s.register)
 	mux.HandleFunc("GET /register/sent", s.registered)
+	mux.HandleFunc("POST /register/again", s.registerAgain)
 	in("GET /login", flowhook.Login, s.signInPage)
 	in("POST /login", flowhook.Login, s.signIn)
 	if s.oidc != nil {
@@ -41,7 +42,10 @@ func (s *service) handler() (http.Handler, error) {
 	mux.HandleFunc("GET /recovery/done", s.recovered)
 	in("GET /settings", flowhook.Settings, s.settingsPage)
 	in("POST /settings/profile", flowhook.Settings, s.saveProfile)
+	in("POST /settings/email", flowhook.Settings, s.saveEmail)
 	in("POST /settings/password", flowhook.Settings, s.savePassword)
+	in("POST /settings/delete", deleteAccount, s.deleteAccount)
+	mux.HandleFunc("GET /settings/deleted", s.accountDeleted)
 	in("POST /settings/confirm", confirmAddress, s.confirmAgain)
 	mux.HandleFunc("GET /settings/sent", s.confirmationSent)
 	mux.HandleFunc("GET /settings/pending", s.changePending)
@@ -52,8 +56,11 @@ func (s *service) handler() (http.Handler, error) {
 	// page with the form.
 	for path, form := range map[string]string{
 		"/settings/profile":  "/settings",
+		"/settings/email":    "/settings",
 		"/settings/password": "/settings",
+		"/settings/delete":   "/settings",
 		"/settings/confirm":  "/settings",
+		"/register/again":    "/register/sent",
 		"/sessions/end":      "/sessions",
 		"/sessions/end-all":  "/sessions",
 		"/logout":            "/",
@@ -62,9 +69,9 @@ func (s *service) handler() (http.Handler, error) {
 	}
 	mux.HandleFunc("GET /maintenance", s.maintenance)
 	s.addHealth(mux)
-	mux.HandleFunc("GET /static/{name}", static)
+	mux.HandleFunc("GET /static/{name}", s.pages.static)
 	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "/static/favicon.svg", http.StatusMovedPermanently)
+		http.Redirect(w, r, s.pages.files["logo"].path, http.StatusFound)
 	})
 	if s.inbox != nil {
 		mux.Handle("GET /dev/mail/", http.StripPrefix("/dev/mail", s.inbox)) // it sets its own policy

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +24,7 @@ import (
 const (
 	signOutEverywhere flowhook.Flow = "sign_out_everywhere"
 	confirmAddress    flowhook.Flow = "confirm_address" // sends the verification email again
+	deleteAccount     flowhook.Flow = "delete_account"
 )
 
 // A service holds what the handlers need. It is safe for concurrent use. Several services may share
@@ -50,9 +50,6 @@ type service struct {
 	inbox         http.Handler // serves /dev/mail/; nil if there is no development inbox
 }
 
-// slugs makes IDs of elements out of paths.
-var slugs = strings.NewReplacer("/", "-", "?", "-")
-
 // newService makes a service. The tables must exist.
 func newService(c config, db *database, courier flowhook.Courier, oidc *provider, inbox http.Handler,
 	log *slog.Logger) (*service, error) {
@@ -68,10 +65,9 @@ func newService(c config, db *database, courier flowhook.Courier, oidc *provider
 	if s.passwords, err = newPasswords(); err != nil {
 		return nil, err
 	}
-	if s.pages, err = newPages(log, template.FuncMap{
+	if s.pages, err = newPages(log, c.Brand, template.FuncMap{
 		"provider": func() string { return s.oidc.name() },
 		"inbox":    func() bool { return s.inbox != nil },
-		"slug":     func(path string) string { return slugs.Replace(strings.Trim(path, "/")) },
 		"code":     func(flow string) bool { return s.usesCode(flowhook.Flow(flow)) },
 	}); err != nil {
 		return nil, err
@@ -99,7 +95,7 @@ func (s *service) options() flowhook.Options {
 		Store: s.store,
 		Hooks: map[string]flowhook.HookFactory{"audit": s.newAudit, "rate_limit": s.limit.Factory,
 			"new_device": s.newNewDevice},
-		Flows:           []flowhook.Flow{signOutEverywhere, confirmAddress},
+		Flows:           []flowhook.Flow{signOutEverywhere, confirmAddress, deleteAccount},
 		Secrets:         s.config.Secrets, // empty if the file has them
 		Courier:         s.courier,
 		Outbox:          true, // the queue is in the same database
@@ -173,8 +169,7 @@ func (s *service) issue(ctx context.Context, x *flowhook.Exchange) error {
 	if err := s.pipeline.Sessions().Issue(ctx, x); err != nil {
 		return err
 	}
-	setUser(x.Request.Context(), x.Session.IdentityID)
-	return s.db.insertSignIn(ctx, *x.Session, client(x.Request))
+	return s.signedInNow(ctx, x)
 }
 
 // exchange returns the exchange that Middleware put into the request's context.
@@ -206,7 +201,7 @@ func (s *service) signedIn(w http.ResponseWriter, r *http.Request) (u user, sess
 	u, session, err := s.current(r)
 	switch {
 	case errors.Is(err, flowhook.ErrNoSession):
-		http.Redirect(w, r, "/login", http.StatusSeeOther)
+		s.toSignIn(w, r)
 	case err != nil:
 		s.fail(w, r, err)
 	default:

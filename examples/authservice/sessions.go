@@ -25,6 +25,12 @@ type signIn struct {
 	id      string
 }
 
+// sessions is the data of the sessions page.
+type sessions struct {
+	Ended string // the client whose session was just ended
+	List  []signIn
+}
+
 // handle returns an identifier for a session that can be shown on a page. The session ID stays on
 // the server.
 func handle(sessionID string) string {
@@ -82,7 +88,11 @@ func (s *service) sessionsPage(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	s.pages.render(w, r, http.StatusOK, "sessions", page{Title: "Your sessions", User: &u, Data: list})
+	n := noticeOf(r)
+	if n.Ended != "" { // it is shown once
+		notice{}.leave(w)
+	}
+	s.pages.render(w, r, http.StatusOK, "sessions", page{Title: "Your sessions", User: &u, Data: sessions{n.Ended, list}})
 }
 
 // endSession ends one of the user's sessions, which may be the current one.
@@ -92,27 +102,33 @@ func (s *service) endSession(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	x, which := exchange(r), r.PostFormValue("session")
+	to, ended := "/sessions", ""
 	x.Identity, x.Session = u.identity(), session
 	handled, err := s.complete(r.Context(), flowhook.Logout, flowhook.FlowWide, func(ctx context.Context) error {
 		if err := s.checkSession(ctx, session); err != nil {
 			return err
 		}
-		list, err := s.store.ListSessions(ctx, u.ID, s.now(), listMax)
+		list, err := s.signIns(ctx, session)
 		if err != nil {
 			return err
 		}
 		for _, one := range list {
-			if subtle.ConstantTimeCompare([]byte(handle(one.ID)), []byte(which)) == 0 {
+			switch {
+			case subtle.ConstantTimeCompare([]byte(one.Handle), []byte(which)) == 0:
 				continue
+			case one.Current:
+				to = "/"
+				return s.signedOutNow(ctx, x)
 			}
-			if one.ID == session.ID {
-				return s.pipeline.Sessions().End(ctx, x)
-			}
-			return s.store.DeleteSession(ctx, one.ID)
+			ended = one.Client
+			return s.store.DeleteSession(ctx, one.id)
 		}
 		return nil // it has already ended
 	})
-	s.finish(w, r, handled, err, "/sessions")
+	if err == nil && ended != "" {
+		notice{Ended: ended}.leave(w)
+	}
+	s.finish(w, r, handled, err, to)
 }
 
 // signOutEverywhere ends the current session. The revoke_active_sessions hook ends the user's other
@@ -128,7 +144,7 @@ func (s *service) signOutEverywhere(w http.ResponseWriter, r *http.Request) {
 		if err := s.checkSession(ctx, session); err != nil {
 			return err
 		}
-		return s.pipeline.Sessions().End(ctx, x)
+		return s.signedOutNow(ctx, x)
 	})
 	s.finish(w, r, handled, err, "/")
 }

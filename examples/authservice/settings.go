@@ -11,37 +11,49 @@ import (
 
 // settings is the data of the settings page.
 type settings struct {
-	Saved             bool
-	Verified          bool
-	Profile, Password form
+	Saved                         bool
+	First                         bool // Password sets the first one
+	Name, Email, Password, Delete form
+}
+
+// Bad reports whether one of the forms has an error.
+func (s settings) Bad() bool {
+	return s.Name.Bad() || s.Email.Bad() || s.Password.Bad() || s.Delete.Bad()
 }
 
 var (
 	errCurrent   = refuse("current", wrongPassword, "This is not your current password.")
 	errMeanwhile = refuse("", "changed_meanwhile",
 		"Your account was just changed in another session. Your changes were not saved.")
+	errSame = refuse("email", "same_address", "This is your email address already.")
 )
 
-// profileForm returns the form of the profile. Without a password, the user cannot change the
-// address: changing it requires entering the password again (OWASP ASVS 5.0, 7.5.1).
-func profileForm(u user, name, email string) form {
-	f := form{Action: "/settings/profile", Submit: "Save profile", Fields: []field{
+func nameForm(name string) form {
+	return form{Action: "/settings/profile", Submit: "Save name", Fields: []field{
 		{Name: "name", Label: "Name", Type: "text", Autocomplete: "name", Value: name, MaxLength: nameMax},
-		{Name: "email", Label: "Email address", Type: "email", Autocomplete: "email", Value: email, MaxLength: 254,
-			Hint: "It changes when you open the link that we send to the new address."},
-		{Name: "current", Label: "Password", Type: "password", Autocomplete: "current-password", Optional: true,
-			Hint: "Required only if you change the email address."},
 	}}
-	if u.PasswordHash == "" {
-		f.Fields = f.Fields[:1]
-	}
-	return f
+}
+
+// emailForm returns the form of the address. It is shown only to users who have a password: changing
+// the address requires entering the password again (OWASP ASVS 5.0, 7.5.1).
+func emailForm(email string) form {
+	return form{Action: "/settings/email", Submit: "Change email", Fields: []field{
+		{Name: "email", Label: "New email address", Type: "email", Autocomplete: "email", Value: email, MaxLength: 254,
+			Hint: "Your address changes when you open the link that we send to the new one."},
+		{Name: "current", Label: "Your password", Type: "password", Autocomplete: "current-password"},
+	}}
+}
+
+// firstPasswordForm returns the form for the first password of a user who has just signed in with
+// the provider again; see fresh.go.
+func firstPasswordForm() form {
+	return form{Action: "/settings/password", Submit: "Set password", Fields: []field{
+		{Name: "new", Label: "New password", Type: "password", Autocomplete: "new-password",
+			Hint: "At least 8 characters. Longer is better. You will be signed out everywhere else."},
+	}}
 }
 
 // passwordForm returns the form for a new password. It is shown only to users who have a password.
-// Otherwise anyone with access to a signed-in browser could take over the account by setting a
-// first password. To offer that, make the user sign in with the provider again first (prompt=login,
-// and check auth_time).
 func passwordForm() form {
 	return form{Action: "/settings/password", Submit: "Change password", Fields: []field{
 		{Name: "current", Label: "Current password", Type: "password", Autocomplete: "current-password"},
@@ -51,87 +63,139 @@ func passwordForm() form {
 }
 
 func (s *service) settingsPage(w http.ResponseWriter, r *http.Request) {
-	if u, _, ok := s.signedIn(w, r); ok {
-		s.renderSettings(w, r, http.StatusOK, u, profileForm(u, u.Name, u.Email), passwordForm())
+	u, session, ok := s.signedIn(w, r)
+	switch {
+	case !ok:
+	case u.PasswordHash == "" && s.fresh(r, session):
+		s.renderSettings(w, r, http.StatusOK, u, firstPasswordForm())
+	default:
+		s.renderSettings(w, r, http.StatusOK, u)
 	}
 }
 
-func (s *service) renderSettings(w http.ResponseWriter, r *http.Request, status int, u user, profile, password form) {
-	s.pages.render(w, r, status, "settings", page{Title: "Settings", User: &u,
-		Data: settings{Saved: r.URL.Query().Has("saved"), Verified: u.Verified, Profile: profile, Password: password}})
+// renderSettings shows the settings page. Each of shown replaces the form with its Action.
+func (s *service) renderSettings(w http.ResponseWriter, r *http.Request, status int, u user, shown ...form) {
+	data := settings{Saved: r.Form.Has("saved"), Name: nameForm(u.Name), Email: emailForm(""), Password: passwordForm(),
+		Delete: deleteForm(u)}
+	for _, f := range shown {
+		for _, of := range []*form{&data.Name, &data.Email, &data.Password, &data.Delete} {
+			if of.Action == f.Action {
+				*of = f
+			}
+		}
+	}
+	data.First = len(data.Password.Fields) == 1 // without the current one
+	s.pages.render(w, r, status, "settings", page{Title: "Settings", User: &u, Data: data})
 }
 
-// saveProfile changes the name and, if the password is given, the address. The verify_new_address
-// hook keeps the address as it was until the link that it sends to the new one is opened, and
-// notify_previous_addresses tells the old one.
-//
-// Whether another account has the new address shows only when its owner opens the link.
+// settingsAgain shows the settings page after the form with an action was refused, with what was
+// typed.
+func (s *service) settingsAgain(w http.ResponseWriter, r *http.Request, u user, action string, no ...*flowhook.Refusal) {
+	forms := map[string]form{
+		"/settings/profile":  nameForm(r.PostFormValue("name")),
+		"/settings/email":    emailForm(r.PostFormValue("email")),
+		"/settings/password": passwordForm(),
+		"/settings/delete":   deleteForm(u),
+	}
+	f := forms[action]
+	if action == "/settings/password" && !r.PostForm.Has("current") {
+		f = firstPasswordForm()
+	}
+	for _, one := range no {
+		f.refuse(one)
+	}
+	s.renderSettings(w, r, no[0].Status, u, f)
+}
+
+// saveProfile changes the name.
 func (s *service) saveProfile(w http.ResponseWriter, r *http.Request) {
 	u, session, ok := s.signedIn(w, r)
 	if !ok {
 		return
 	}
-	x := exchange(r)
-	x.Identity, x.Session = u.identity(), session
-	name, email := strings.TrimSpace(r.PostFormValue("name")), u.Email
-	f := profileForm(u, name, r.PostFormValue("email"))
-	render := func() { s.renderSettings(w, r, http.StatusUnprocessableEntity, u, f, passwordForm()) }
-	if fault := nameFault(name); fault != "" {
-		f.refuse(refuse("name", "", fault))
-	}
-	if u.PasswordHash != "" || r.PostForm.Has("email") {
-		if email, ok = normalizeEmail(r.PostFormValue("email")); !ok {
-			f.refuse(badEmail)
-		}
-	}
-	if f.Bad() {
-		render()
+	x, changed := exchange(r), u
+	changed.Name = strings.TrimSpace(r.PostFormValue("name"))
+	if fault := nameFault(changed.Name); fault != "" {
+		s.settingsAgain(w, r, u, "/settings/profile", refuse("name", "", fault))
 		return
 	}
-	if email != u.Email {
-		if handled, err := s.confirmPassword(r, u, flowhook.Profile); err != nil {
-			s.settingsSaved(w, r, &f, render, handled, err)
-			return
-		}
-	}
-
-	changed := u
-	changed.Name, changed.Email, changed.Verified = name, email, u.Verified && email == u.Email
-	x.Identity, x.Previous = changed.identity(), u.identity()
+	x.Identity, x.Previous, x.Session = changed.identity(), u.identity(), session
 	handled, err := s.complete(r.Context(), flowhook.Settings, flowhook.Profile, func(ctx context.Context) error {
 		if err := s.checkSession(ctx, session); err != nil {
 			return err
 		}
-		if email != u.Email {
-			if err := s.db.countChange(ctx, u.ID, s.now()); err != nil {
-				return err
-			}
-		}
-		saved, err := s.storeProfile(ctx, u, name, x.Identity.Addresses[0].Value, email != u.Email)
-		if err == nil {
-			x.Identity = saved.identity()
-		}
-		return err
+		return s.storeProfile(ctx, u, changed.Name, u.Email)
 	})
-	s.settingsSaved(w, r, &f, render, handled, err)
+	s.settingsSaved(w, r, u, "/settings/profile", handled, err)
 }
 
-// storeProfile saves name and email in the transaction of ctx. email is the address after the hooks
-// at before_persist, and u the user before them, whose password was checked if the address is to
+// saveEmail asks for a new address. The verify_new_address hook keeps the address as it was until
+// the link that it sends to the new one is opened, and notify_previous_addresses tells the old one.
+//
+// Whether another account has the new address shows only when its owner opens the link.
+func (s *service) saveEmail(w http.ResponseWriter, r *http.Request) {
+	u, session, ok := s.signedIn(w, r)
+	if !ok {
+		return
+	}
+	x, changed := exchange(r), u
+	x.Identity, x.Session = u.identity(), session
+	var wrong []*flowhook.Refusal
+	if changed.Email, ok = normalizeEmail(r.PostFormValue("email")); !ok {
+		wrong = append(wrong, badEmail)
+	} else if changed.Email == u.Email {
+		wrong = append(wrong, errSame)
+	}
+	if r.PostFormValue("current") == "" {
+		wrong = append(wrong, errCurrent)
+	}
+	if len(wrong) > 0 {
+		s.settingsAgain(w, r, u, "/settings/email", wrong...)
+		return
+	}
+	if handled, err := s.confirmPassword(r, u, flowhook.Settings, flowhook.Profile); err != nil {
+		s.settingsSaved(w, r, u, "/settings/email", handled, err)
+		return
+	}
+	changed.Verified = false
+	x.Identity, x.Previous = changed.identity(), u.identity()
+	handled, err := s.complete(r.Context(), flowhook.Settings, flowhook.Profile, func(ctx context.Context) error {
+		notice{Email: changed.Email}.leave(x.Writer) // for the page that show_verification_ui leads to
+		if err := s.checkSession(ctx, session); err != nil {
+			return err
+		}
+		if err := s.db.countChange(ctx, u.ID, s.now()); err != nil {
+			return err
+		}
+		return s.storeProfile(ctx, u, u.Name, x.Identity.Addresses[0].Value)
+	})
+	s.settingsSaved(w, r, u, "/settings/email", handled, err)
+}
+
+// storeProfile saves a new name, or email, the address after the hooks at before_persist, in the
+// transaction of ctx. u is the user before them, whose password was checked if the address is to
 // change. It returns errMeanwhile if the password or the address has changed since.
-func (s *service) storeProfile(ctx context.Context, u user, name, email string, changes bool) (user, error) {
+func (s *service) storeProfile(ctx context.Context, u user, name, email string) error {
 	now, err := s.db.userByID(ctx, u.ID)
 	if err != nil {
-		return user{}, err
+		return err
 	}
-	if now.Email != u.Email || changes && now.PasswordHash != u.PasswordHash {
-		return user{}, errMeanwhile
+	if now.Email != u.Email || now.PasswordHash != u.PasswordHash {
+		return errMeanwhile
 	}
-	return s.db.updateProfile(ctx, u.ID, name, email)
+	if name == u.Name {
+		name = now.Name // it may have changed meanwhile
+	}
+	saved, err := s.db.updateProfile(ctx, u.ID, name, email)
+	if err == nil {
+		flowhook.MustFromContext(ctx).Identity = saved.identity()
+	}
+	return err
 }
 
-// savePassword changes the password and sends a notification in the same transaction. If the user
-// has no password, any current password is wrong.
+// savePassword changes the password and sends a notification in the same transaction. A user without
+// a password sets the first one, right after signing in with the provider again; otherwise any
+// current password is wrong.
 func (s *service) savePassword(w http.ResponseWriter, r *http.Request) {
 	u, session, ok := s.signedIn(w, r)
 	if !ok {
@@ -139,18 +203,25 @@ func (s *service) savePassword(w http.ResponseWriter, r *http.Request) {
 	}
 	x := exchange(r)
 	x.Identity, x.Session = u.identity(), session
+	first := u.PasswordHash == "" && s.fresh(r, session)
 	f := passwordForm()
-	render := func() {
-		s.renderSettings(w, r, http.StatusUnprocessableEntity, u, profileForm(u, u.Name, u.Email), f)
+	if first {
+		f = firstPasswordForm()
+	} else if r.PostFormValue("current") == "" {
+		f.refuse(errCurrent)
 	}
-	if fault := passwordFault(r.PostFormValue("new")); fault != "" {
+	if fault := passwordFault(r.PostFormValue("new"), u.Name, u.Email); fault != "" {
 		f.refuse(refuse("new", "", fault))
-		render()
+	}
+	if f.Bad() {
+		s.renderSettings(w, r, http.StatusUnprocessableEntity, u, f)
 		return
 	}
-	if handled, err := s.confirmPassword(r, u, flowhook.Password); err != nil {
-		s.settingsSaved(w, r, &f, render, handled, err)
-		return
+	if !first {
+		if handled, err := s.confirmPassword(r, u, flowhook.Settings, flowhook.Password); err != nil {
+			s.settingsSaved(w, r, u, "/settings/password", handled, err)
+			return
+		}
 	}
 	hash, err := s.passwords.hash(r.Context(), r.PostFormValue("new"))
 	if err != nil {
@@ -175,37 +246,33 @@ func (s *service) savePassword(w http.ResponseWriter, r *http.Request) {
 		}
 		return s.courier.Send(ctx, s.passwordMail(now))
 	})
-	s.settingsSaved(w, r, &f, render, handled, err)
+	s.settingsSaved(w, r, u, "/settings/password", handled, err)
 }
 
 // confirmPassword checks the password in the field current. If it is wrong, confirmPassword runs
-// the hooks at failed and returns errCurrent. An empty one is not checked, and no hook runs.
-func (s *service) confirmPassword(r *http.Request, u user, strategy flowhook.Strategy) (handled bool, err error) {
-	if r.PostFormValue("current") == "" { // does not count for rate_limit, so that it must cost nothing
-		return false, errCurrent
-	}
+// the hooks at failed and returns errCurrent.
+func (s *service) confirmPassword(r *http.Request, u user, flow flowhook.Flow, strategy flowhook.Strategy) (handled bool,
+	err error) {
 	match, err := s.passwords.match(r.Context(), r.PostFormValue("current"), u.PasswordHash)
 	if err != nil || match {
 		return false, err
 	}
-	return s.runFailed(r.Context(), exchange(r), flowhook.Settings, strategy, errCurrent), errCurrent
+	return s.runFailed(r.Context(), exchange(r), flow, strategy, errCurrent), errCurrent
 }
 
 // reauthenticate is the code with which verify_new_address refuses a sign-in that is too old.
 const reauthenticate = "reauthenticate"
 
-// settingsSaved answers a form of the settings page. It adds a refusal to f and calls render, unless
-// the user must sign in again first.
-func (s *service) settingsSaved(w http.ResponseWriter, r *http.Request, f *form, render func(),
-	handled bool, err error) {
+// settingsSaved answers a form of the settings page. It shows a refusal in the form, unless the user
+// must sign in again first.
+func (s *service) settingsSaved(w http.ResponseWriter, r *http.Request, u user, action string, handled bool, err error) {
 	var no *flowhook.Refusal
 	if !handled && errors.As(err, &no) {
 		if no.Code == reauthenticate {
-			http.Redirect(w, r, "/login?refresh", http.StatusSeeOther)
+			http.Redirect(w, r, "/login?refresh&return_to=/settings", http.StatusSeeOther)
 			return
 		}
-		f.refuse(no)
-		render()
+		s.settingsAgain(w, r, u, action, no)
 		return
 	}
 	s.finish(w, r, handled, err, "/settings?saved")
@@ -230,19 +297,15 @@ func (s *service) confirmAgain(w http.ResponseWriter, r *http.Request) {
 
 func (s *service) confirmationSent(w http.ResponseWriter, r *http.Request) {
 	if u, _, ok := s.signedIn(w, r); ok {
-		title := "A link is on its way"
-		if s.usesCode(flowhook.Verification) {
-			title = "A code is on its way"
-		}
-		s.pages.render(w, r, http.StatusOK, "sent", page{Title: title, User: &u,
-			Data: "We send at most one email per minute."})
+		s.pages.render(w, r, http.StatusOK, "sent", page{Title: "Check your email", User: &u, Data: sent{Email: u.Email}})
 	}
 }
 
 // changePending is where show_verification_ui in auth.yml leads after a change of the address.
 func (s *service) changePending(w http.ResponseWriter, r *http.Request) {
 	if u, _, ok := s.signedIn(w, r); ok {
-		s.pages.render(w, r, http.StatusOK, "pending", page{Title: "Check your new address", User: &u})
+		s.pages.render(w, r, http.StatusOK, "pending", page{Title: "Check your new address", User: &u,
+			Data: noticeOf(r).Email})
 	}
 }
 
@@ -252,7 +315,7 @@ func (s *service) finish(w http.ResponseWriter, r *http.Request, handled bool, e
 	switch {
 	case handled:
 	case errors.Is(err, flowhook.ErrNoSession): // ended elsewhere meanwhile
-		http.Redirect(w, r, "/login", http.StatusSeeOther)
+		s.toSignIn(w, r)
 	case err != nil:
 		s.fail(w, r, err)
 	default:

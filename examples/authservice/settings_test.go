@@ -4,7 +4,9 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/stretchr/testify/require"
@@ -18,17 +20,17 @@ func TestAddressChange_NeedsPassword(t *testing.T) {
 		s.register(email, password)
 		b := s.signedIn(email, password)
 		for _, wrong := range []string{"", "wrong"} {
-			b.open("/settings").press("Save profile", "name", "Eve", "email", "eve@example.org", "current", wrong).
+			b.open("/settings").press("Change email", "email", "eve@example.org", "current", wrong).
 				refused(http.StatusUnprocessableEntity, "not your current password")
-			require.Equal(t, "/settings/profile", b.URL.Path)
+			require.Equal(t, "/settings/email", b.URL.Path)
 			require.NotContains(t, b.Body, `value="wrong"`)
 		}
 		require.Equal(t, 1, s.count("audit WHERE point = 'settings/failed/profile' AND outcome = 'wrong_password'"), "an empty one is no attempt")
 		require.Equal(t, 1, s.count("users WHERE name = 'Alice' AND email = $1 AND verified_at IS NOT NULL", email))
 		require.Equal(t, 1, s.count("river_job"), "no email was sent")
-		b.open("/settings").press("Save profile", "name", "Alice L.").at("/settings", "Settings")
+		b.open("/settings").press("Save name", "name", "Alice L.").at("/settings", "Settings")
 		require.Equal(t, 1, s.count("users WHERE name = 'Alice L.'"), "the name needs no password")
-		b.open("/settings").press("Save profile", "email", "new@example.org", "current", password).
+		b.open("/settings").press("Change email", "email", "new@example.org", "current", password).
 			at("/settings/pending", "Check your new address")
 		require.Equal(t, 1, s.count("users WHERE email = $1 AND verified_at IS NOT NULL", email))
 	})
@@ -43,10 +45,12 @@ func TestAddressChange_NoPassword(t *testing.T) {
 	for _, n := range b.all("input") {
 		require.NotContains(t, []string{"email", "current"}, attribute(n, "name"))
 	}
-	b.press("Save profile", "name", "Alice L.").at("/settings", "Settings")
+	b.press("Save name", "name", "Alice L.").at("/settings", "Settings")
 	require.Equal(t, 1, s.count("users WHERE name = 'Alice L.' AND verified_at IS NOT NULL AND email = $1", email))
-	b.post("/settings/profile", url.Values{"name": {"Eve"}, "email": {"eve@example.org"}, "current": {""}}).
-		refused(http.StatusUnprocessableEntity, "not your current password")
+	for _, current := range []string{"", "x"} {
+		b.post("/settings/email", url.Values{"email": {"eve@example.org"}, "current": {current}}).
+			refused(http.StatusUnprocessableEntity, "You can't change it here")
+	}
 	require.Equal(t, 1, s.count("users WHERE name = 'Alice L.' AND email = $1", email))
 }
 
@@ -59,7 +63,7 @@ func TestSettings_Notifications(t *testing.T) {
 		b := s.signedIn(email, password)
 		b.open("/settings").press("Change password", "current", "wrong", "new", "another password").
 			refused(http.StatusUnprocessableEntity, "not your current password")
-		b.open("/settings").press("Save profile", "name", "Alice L.").at("/settings", "Settings")
+		b.open("/settings").press("Save name", "name", "Alice L.").at("/settings", "Settings")
 		require.Equal(t, 1, s.count("river_job"), "no notification")
 		b.open("/settings").press("Change password", "current", password, "new", "another password").
 			at("/settings", "Settings")
@@ -67,7 +71,7 @@ func TestSettings_Notifications(t *testing.T) {
 		require.Contains(t, notice.Text, "The password of your account was changed")
 		require.Equal(t, []string{s.server.URL + "/recovery"}, notice.Links)
 
-		b.open("/settings").press("Save profile", "email", "new@example.org", "current", "another password").
+		b.open("/settings").press("Change email", "email", "new@example.org", "current", "another password").
 			at("/settings/pending", "Check your new address")
 		notice = s.mail(email, changeSubject, 0)
 		require.NotContains(t, notice.Text, "new@example.org")
@@ -78,7 +82,7 @@ func TestSettings_Notifications(t *testing.T) {
 		hers := s.signedIn(eve, password)
 		hers.open("/settings").press("Change password", "current", password, "new", "another password").
 			at("/settings", "Settings")
-		hers.open("/settings").press("Save profile", "email", "eve@elsewhere.example", "current", "another password").
+		hers.open("/settings").press("Change email", "email", "eve@elsewhere.example", "current", "another password").
 			at("/settings/pending", "Check your new address")
 		s.mail("eve@elsewhere.example", newSubject, 0)
 		require.Equal(t, 6, s.count("river_job"), "no notice to the unconfirmed address")
@@ -87,7 +91,7 @@ func TestSettings_Notifications(t *testing.T) {
 		require.NoError(t, err)
 		b.open("/settings").press("Change password", "current", "another password", "new", password).
 			refused(http.StatusInternalServerError, "Something went wrong")
-		b.open("/settings").press("Save profile", "email", "newest@example.org", "current", "another password").
+		b.open("/settings").press("Change email", "email", "newest@example.org", "current", "another password").
 			refused(http.StatusInternalServerError, "Something went wrong")
 		_, err = s.service.db.Exec("ALTER TABLE gone RENAME TO river_job")
 		require.NoError(t, err)
@@ -114,26 +118,62 @@ func TestPasswordChange_NoPassword(t *testing.T) {
 		require.Equal(t, 1, s.count("users WHERE password_hash IS NULL"))
 		require.Equal(t, 1, s.count("audit WHERE point = 'settings/failed/password' AND outcome = 'wrong_password'"),
 			"a form without a password is no attempt")
-		var id string
-		require.NoError(t, s.service.db.QueryRow("SELECT id FROM users").Scan(&id))
-		changed, err := s.service.db.updatePassword(t.Context(), id, "another", "")
-		require.NoError(t, err)
-		require.False(t, changed)
+	})
+}
+
+// TestFirstPassword checks that a user without a password sets one after the provider has asked them
+// to sign in again, and not otherwise.
+func TestFirstPassword(t *testing.T) {
+	onEach(t, func(t *testing.T, database string) {
+		s, p := newOIDCSite(t, database)
+		authenticated := func(ago time.Duration) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.claims["auth_time"] = time.Now().Add(-ago).Unix()
+		}
+		first := func(b *browser) *browser { return b.post("/settings/password", url.Values{"new": {newPassword}}) }
+		again := "Sign in with " + strings.TrimPrefix(p.URL, "http://") + " again"
+		b := s.browser().open("/login/oidc").at("/", "Hello, Alice")
+		first(b).refused(wrong, "To set a password, sign in with it again")
+
+		b.open("/settings").follow(again).refused(http.StatusForbidden, "did not ask you to sign in again") // no auth_time
+		authenticated(freshSlack + time.Minute)
+		b.open("/settings").follow(again).refused(http.StatusForbidden, "did not ask you to sign in again")
+		first(b).refused(wrong, "To set a password, sign in with it again")
+		authenticated(0)
+		stolen := s.browser().open("/login/oidc").at("/", "Hello, Alice")
+		first(stolen).refused(wrong, "To set a password, sign in with it again")
+		b.open("/settings").follow(again).at("/settings", "Settings")
+		require.Equal(t, []string{"login", "0"}, []string{p.asked.Get("prompt"), p.asked.Get("max_age")})
+		first(stolen).refused(wrong, "To set a password, sign in with it again")
+		b.press("Set password", "new", "password").refused(wrong, "too common")
+		require.Equal(t, 0, s.count("users WHERE password_hash IS NOT NULL"))
+
+		s.ahead.Add(int64(freshFor))
+		first(b).refused(wrong, "To set a password, sign in with it again")
+		s.ahead.Add(-int64(freshFor))
+		b.open("/settings").press("Set password", "new", newPassword).at("/settings", "Settings").refused(200, "Your changes were saved.")
+		s.mail(email, passwordSubject, 0)
+		stolen.open("/settings").at("/login", "Sign in")
+		s.signedIn(email, newPassword)
+		s.browser().open("/login/oidc").at("/", "Hello, Alice")
+		require.Equal(t, 1, s.count("users"))
+		first(b).refused(wrong, "not your current password") // it has one now
 	})
 }
 
 // TestProfileChange_ChangedMeanwhile checks that changes made while a request waits for its
-// transaction count. An old password does not change the address, and a form that keeps the address
-// does not revert it without a password.
+// transaction count. An old password does not change the address, and a change of the name does not
+// revert the address.
 func TestProfileChange_ChangedMeanwhile(t *testing.T) {
 	for name, c := range map[string]struct {
-		query string
-		form  url.Values
+		query, path string
+		form        url.Values
 	}{
-		"password": {"UPDATE users SET password_hash = 'another'",
-			url.Values{"name": {"Eve"}, "email": {"eve@example.org"}, "current": {password}}},
-		"address": {"UPDATE users SET email = 'new@example.org', email_key = 'new@example.org'",
-			url.Values{"name": {"Eve"}, "email": {email}}},
+		"password": {"UPDATE users SET password_hash = 'another'", "/settings/email",
+			url.Values{"email": {"eve@example.org"}, "current": {password}}},
+		"address": {"UPDATE users SET email = 'new@example.org', email_key = 'new@example.org'", "/settings/profile",
+			url.Values{"name": {"Eve"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, testkit.PostgreSQL(t))
@@ -143,7 +183,7 @@ func TestProfileChange_ChangedMeanwhile(t *testing.T) {
 			require.NoError(t, s.service.db.QueryRow("SELECT id FROM users").Scan(&id))
 			done := make(chan *browser)
 			require.NoError(t, s.service.store.Transaction(t.Context(), id, func(ctx context.Context) error {
-				go func() { done <- b.post("/settings/profile", c.form) }()
+				go func() { done <- b.post(c.path, c.form) }()
 				if err := s.someoneWaits(ctx); err != nil {
 					return err
 				}
@@ -166,7 +206,7 @@ func TestAddressChange_TooMany(t *testing.T) {
 		s.register(email, password)
 		b := s.signedIn(email, password)
 		change := func(to string) *browser {
-			return b.open("/settings").press("Save profile", "email", to, "current", password)
+			return b.open("/settings").press("Change email", "email", to, "current", password)
 		}
 		for _, to := range []string{"a@example.org", "A@example.org", "b@example.org", "c@example.org",
 			"d@example.org"} {
@@ -179,7 +219,7 @@ func TestAddressChange_TooMany(t *testing.T) {
 		require.Equal(t, emails, s.count("river_job"))
 		require.Equal(t, 1, s.count("users WHERE email = $1", email))
 		require.Equal(t, 2, s.count("audit WHERE point = 'settings/failed/profile' AND outcome = 'too_many_changes'"))
-		b.open("/settings").press("Save profile", "name", "Alice L.").at("/settings", "Settings")
+		b.open("/settings").press("Save name", "name", "Alice L.").at("/settings", "Settings")
 
 		s.ahead.Add(int64(changesEvery))
 		change("e@example.org").at("/login", "Sign in") // the sign-in is too old
@@ -203,12 +243,12 @@ func TestAddressChange_FailedDoesNotCount(t *testing.T) {
 		_, err := s.service.db.Exec("ALTER TABLE river_job RENAME TO gone")
 		require.NoError(t, err)
 		for range changesAtOnce + 1 {
-			b.open("/settings").press("Save profile", "email", "bob@example.org", "current", password).
+			b.open("/settings").press("Change email", "email", "bob@example.org", "current", password).
 				refused(http.StatusInternalServerError, "Something went wrong")
 		}
 		_, err = s.service.db.Exec("ALTER TABLE gone RENAME TO river_job")
 		require.NoError(t, err)
-		b.open("/settings").press("Save profile", "email", "new@example.org", "current", password).
+		b.open("/settings").press("Change email", "email", "new@example.org", "current", password).
 			at("/settings/pending", "Check your new address")
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/flowhook/flowhook"
 )
@@ -14,26 +15,34 @@ const wrongPassword = "wrong_password"
 // errWrong does not reveal which of the two is wrong.
 var errWrong = refuse("", wrongPassword, "Wrong email address or password.")
 
-// signInForm returns the form of the sign-in page. With refresh in the query, the user is signed in
-// already, but too long ago for what they want to do in the settings.
-func signInForm(r *http.Request, email string) form {
+// signInForm returns the form of the sign-in page. After it, the user goes to what returnTo returned.
+// With refresh in the query, the user is signed in already, but too long ago for what they want to do
+// in the settings.
+func signInForm(r *http.Request, email, returnTo string) form {
 	f := form{Action: "/login", Submit: "Sign in", Fields: []field{
 		{Name: "email", Label: "Email address", Type: "email", Autocomplete: "username", Value: email, MaxLength: 254},
 		{Name: "password", Label: "Password", Type: "password", Autocomplete: "current-password"},
 	}}
+	if returnTo != "/" {
+		f.Hidden = append(f.Hidden, hidden{"return_to", returnTo})
+	}
 	if refreshes(r) {
-		f.Action, f.Intro = "/login?refresh", "To change your address, please sign in again. Nothing was changed yet."
+		f.Hidden = append(f.Hidden, hidden{"refresh", "yes"})
+		f.Intro = "To do this, please sign in again. Nothing was changed yet."
 	}
 	return f
 }
 
-func refreshes(r *http.Request) bool { return r.URL.Query().Has("refresh") }
+// ReturnTo returns where the user goes after a sign-in with the form, or "" for the start page.
+func (f form) ReturnTo() string { return f.value("return_to") }
+
+func refreshes(r *http.Request) bool { return r.Form.Has("refresh") }
 
 func (s *service) home(w http.ResponseWriter, r *http.Request) {
 	u, _, err := s.current(r)
 	switch {
 	case errors.Is(err, flowhook.ErrNoSession):
-		s.pages.render(w, r, http.StatusOK, "home", page{Title: "Welcome"})
+		s.pages.render(w, r, http.StatusOK, "home", page{Title: "Welcome", Data: s.whySignedOut(r)})
 	case err != nil:
 		s.fail(w, r, err)
 	default:
@@ -42,15 +51,24 @@ func (s *service) home(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *service) signInPage(w http.ResponseWriter, r *http.Request) {
+	returnTo := s.returnTo(r, flowhook.Password)
 	if !refreshes(r) && s.visitor(r) != nil {
-		http.Redirect(w, r, "/", http.StatusSeeOther)
+		http.Redirect(w, r, returnTo, http.StatusSeeOther)
 		return
 	}
-	s.pages.render(w, r, http.StatusOK, "login", page{Title: "Sign in", Data: signInForm(r, "")})
+	f := signInForm(r, "", returnTo)
+	if f.Intro == "" {
+		f.Notice = s.whySignedOut(r)
+	}
+	if r.Form.Has("unsaved") {
+		f.Notice = strings.TrimSpace(f.Notice + " What you entered was not saved.")
+	}
+	s.show(w, r, http.StatusOK, "login", page{Title: "Sign in", Data: f})
 }
 
 func (s *service) signIn(w http.ResponseWriter, r *http.Request) {
 	x, email, password := exchange(r), r.PostFormValue("email"), r.PostFormValue("password")
+	returnTo := s.returnTo(r, flowhook.Password)
 	u, err := user{}, errNoUser
 	if normal, ok := normalizeEmail(email); ok {
 		u, err = s.db.userByEmail(r.Context(), normal)
@@ -69,7 +87,7 @@ func (s *service) signIn(w http.ResponseWriter, r *http.Request) {
 	}
 	if !ok {
 		if !s.runFailed(r.Context(), x, flowhook.Login, flowhook.Password, errWrong) {
-			s.wrong(w, r, email)
+			s.signInAgain(w, r, errWrong)
 		}
 		return
 	}
@@ -89,20 +107,22 @@ func (s *service) signIn(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case handled:
 	case errors.Is(err, errWrong):
-		s.wrong(w, r, email)
+		s.signInAgain(w, r, errWrong)
 	case err != nil:
 		s.fail(w, r, err)
-	case refreshes(r):
-		http.Redirect(w, r, "/settings", http.StatusSeeOther)
 	default:
-		http.Redirect(w, r, "/", http.StatusSeeOther)
+		http.Redirect(w, r, returnTo, http.StatusSeeOther)
 	}
 }
 
-func (s *service) wrong(w http.ResponseWriter, r *http.Request, email string) {
-	f := signInForm(r, email)
-	f.refuse(errWrong)
-	s.show(w, r, http.StatusUnprocessableEntity, "login", page{Title: "Sign in", Data: f})
+// signInAgain shows the form of the sign-in page with a refusal.
+func (s *service) signInAgain(w http.ResponseWriter, r *http.Request, no *flowhook.Refusal) {
+	f := signInForm(r, r.PostFormValue("email"), s.returnTo(r, flowhook.Password))
+	f.refuse(no)
+	if no.Code == wrongPassword {
+		f.Suspect = "password"
+	}
+	s.show(w, r, no.Status, "login", page{Title: "Sign in", Data: f})
 }
 
 // signOut ends the current session. It succeeds without one, too.
@@ -116,7 +136,7 @@ func (s *service) signOut(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	handled, err := s.complete(r.Context(), flowhook.Logout, flowhook.FlowWide, func(ctx context.Context) error {
-		return s.pipeline.Sessions().End(ctx, x)
+		return s.signedOutNow(ctx, x)
 	})
 	switch {
 	case handled:

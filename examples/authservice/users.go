@@ -155,9 +155,9 @@ func (d *database) deleteUnconfirmed(ctx context.Context, id string) error {
 	return err
 }
 
-// updatePassword changes the password if its hash is still was. It never sets a first password.
+// updatePassword changes the password if its hash is still was, which is empty if there is none.
 func (d *database) updatePassword(ctx context.Context, id, hash, was string) (changed bool, err error) {
-	n, err := d.exec(ctx, "UPDATE users SET password_hash = $2 WHERE id = $1 AND password_hash = $3", id, hash, was)
+	n, err := d.exec(ctx, "UPDATE users SET password_hash = $2 WHERE id = $1 AND COALESCE(password_hash, '') = $3", id, hash, was)
 	return n == 1, err
 }
 

@@ -37,6 +37,10 @@ var variables = []variable{
 	{"MAIL_FROM", "authservice@localhost", "accounts@example.org", "the sender of emails", readMailFrom},
 	{"MAIL_RESCUE_AFTER", "2m", "2m", "how long until another copy sends the email that a dead copy was sending",
 		readMailRescue},
+	{"BRAND_NAME", "Accounts", "Example", "the name on the pages and in the emails", readBrandName},
+	{"BRAND_LOGO", "", "static/logo.svg", "a file with an image, at most 256 KiB (the built-in one)", readBrandLogo},
+	{"BRAND_ACCENT", "#4f46e5", "#0f766e", "the color of buttons and links; it is made darker or lighter where it " +
+		"would be hard to read", readBrandAccent},
 	{"OIDC_ISSUER", "", "https://provider.example.org", "the OpenID provider with which users can sign in (the " +
 		"development provider)", readIssuer},
 	{"OIDC_CLIENT_ID", "", "authservice", "the client ID at the provider, whose redirect URI is " +

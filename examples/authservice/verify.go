@@ -15,13 +15,84 @@ const verifyTitle = "Confirm your address"
 // shows the form for a code if auth.yml says use: code.
 func (s *service) verifyPage(w http.ResponseWriter, r *http.Request) {
 	token := r.URL.Query().Get("token")
-	if token != "" || !s.usesCode(flowhook.Verification) {
-		s.show(w, r, http.StatusOK, "verify", page{Title: verifyTitle, Data: token})
+	switch {
+	case token != "":
+		s.verifyLink(w, r, token)
+	case s.usesCode(flowhook.Verification):
+		f := verifyCodeForm(noticeOf(r).Email)
+		f.Intro = "Enter the address that you want to confirm, and the code that we sent to it."
+		s.ask(w, r, http.StatusOK, verifyTitle, f)
+	default:
+		s.show(w, r, http.StatusOK, "verify", page{Title: verifyTitle, Data: verification{}})
+	}
+}
+
+// A verification is the data of the page with the button.
+type verification struct {
+	Token string
+	Email string // to confirm
+	Owner string // the address of the account, if it is not Email
+	Other bool   // somebody else is signed in
+	Undo  bool   // the link cancels or undoes a change to another address
+}
+
+// verifyLink shows the button of a link. If somebody else is signed in, it names both accounts.
+func (s *service) verifyLink(w http.ResponseWriter, r *http.Request, token string) {
+	t, err := s.peek(r, s.pipeline.Redeem, token)
+	if errors.Is(err, flowhook.ErrBadToken) {
+		s.deadLink(w, r, err)
 		return
 	}
-	f := verifyCodeForm("")
-	f.Intro = "Enter the address that you want to confirm, and the code that we sent to it."
-	s.ask(w, r, http.StatusOK, verifyTitle, f)
+	var owner user
+	if err == nil {
+		owner, err = s.db.userByID(r.Context(), t.IdentityID)
+	}
+	if errors.Is(err, errNoUser) {
+		s.deadLink(w, r, flowhook.ErrBadToken)
+		return
+	}
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	v := verification{Token: token, Email: t.Address.Value}
+	if owner.Email != v.Email {
+		v.Owner = owner.Email
+	}
+	if t.Purpose == flowhook.PurposeAddressChange {
+		c, err := t.Change()
+		v.Undo = err == nil && c.Undo
+	}
+	visitor := s.visitor(r)
+	v.Other = visitor != nil && visitor.ID != owner.ID
+	s.pages.render(w, r, http.StatusOK, "verify", page{Title: verifyTitle, User: visitor, Data: v})
+}
+
+// errPeek rolls back what peek redeems.
+var errPeek = errors.New("the token is only looked at")
+
+// peek returns the token of a link without redeeming it. redeem is Redeem or RedeemRecovery.
+func (s *service) peek(r *http.Request, redeem func(ctx context.Context, token string,
+	confirm func(ctx context.Context, t flowhook.Token) error) error, token string) (seen flowhook.Token, err error) {
+	err = s.retry(r.Context(), func() error {
+		return redeem(r.Context(), token, func(_ context.Context, t flowhook.Token) error {
+			seen = t
+			return errPeek
+		})
+	})
+	if errors.Is(err, errPeek) {
+		err = nil
+	}
+	return seen, err
+}
+
+// deadLink answers a link that can no longer be used.
+func (s *service) deadLink(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, flowhook.ErrUsedToken) {
+		s.show(w, r, http.StatusGone, "used", page{Title: "This link was already used", Data: true})
+		return
+	}
+	s.show(w, r, http.StatusGone, "used", page{Title: "This link no longer works", Data: false})
 }
 
 func verifyCodeForm(email string) form { return codeForm("/verify", "Confirm my address", email) }
@@ -50,15 +121,14 @@ func (s *service) verify(w http.ResponseWriter, r *http.Request) {
 	})
 	switch {
 	case handled:
-	case errors.Is(err, flowhook.ErrUsedToken):
-		s.show(w, r, http.StatusGone, "used", page{Title: "This link was already used", Data: true})
 	case errors.Is(err, flowhook.ErrBadToken):
-		s.show(w, r, http.StatusGone, "used", page{Title: "This link no longer works", Data: false})
+		s.deadLink(w, r, err)
 	case err != nil:
 		s.fail(w, r, err)
 	case undone:
 		http.Redirect(w, r, "/recovery?undone", http.StatusSeeOther)
 	default:
+		notice{Email: x.Identity.Addresses[0].Value}.leave(w)
 		http.Redirect(w, r, "/verify/done", http.StatusSeeOther)
 	}
 }
@@ -67,11 +137,9 @@ func (s *service) verify(w http.ResponseWriter, r *http.Request) {
 // Complete.
 func (s *service) verifyByCode(w http.ResponseWriter, r *http.Request) {
 	x, typed := exchange(r), r.PostFormValue("email")
-	f := verifyCodeForm(typed)
 	email, ok := normalizeEmail(typed)
 	if !ok {
-		f.refuse(badEmail)
-		s.ask(w, r, http.StatusUnprocessableEntity, verifyTitle, f)
+		s.askAgain(w, r, verifyTitle, verifyCodeForm(typed), badEmail)
 		return
 	}
 	err := s.redeemCode(r, flowhook.PurposeVerification, email, func(ctx context.Context, t flowhook.Token) error {
@@ -84,8 +152,7 @@ func (s *service) verifyByCode(w http.ResponseWriter, r *http.Request) {
 	})
 	if errors.Is(err, flowhook.ErrBadToken) {
 		if !s.runFailed(r.Context(), x, flowhook.Verification, flowhook.Code, errCode) {
-			f.refuse(errCode)
-			s.ask(w, r, http.StatusUnprocessableEntity, verifyTitle, f)
+			s.askAgain(w, r, verifyTitle, verifyCodeForm(typed), errCode)
 		}
 		return
 	}
@@ -93,7 +160,10 @@ func (s *service) verifyByCode(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	handled, err := s.complete(r.Context(), flowhook.Verification, flowhook.Code, nil)
+	handled, err := s.complete(r.Context(), flowhook.Verification, flowhook.Code, func(context.Context) error {
+		notice{Email: email}.leave(x.Writer)
+		return nil
+	})
 	s.finish(w, r, handled, err, "/verify/done")
 }
 
@@ -107,7 +177,7 @@ func (s *service) confirm(ctx context.Context, t flowhook.Token) error {
 }
 
 func (s *service) verified(w http.ResponseWriter, r *http.Request) {
-	s.show(w, r, http.StatusOK, "verified", page{Title: "Your address is confirmed"})
+	s.show(w, r, http.StatusOK, "verified", page{Title: "Your address is confirmed", Data: noticeOf(r).Email})
 }
 
 // maintenance is the target of the redirect in auth.yml. Its status is 503, so that no program

@@ -74,7 +74,9 @@ func (w *walk) register() {
 	alice.sees("Enter your name.", "Enter an email address, such as name@example.org.", "Use at least 8 characters.").
 		look("register-error")
 	alice.fill("Name", "Alice", "Email address", email, "Password", password).press("Register")
-	alice.at("/register/sent", "Check your email").cookies(false).look("register-sent")
+	alice.at("/register/sent", "Check your email").sees(email).cookies(false).look("register-sent")
+	alice.press("Send it again").at("/register/sent", "Check your email").sees("sent the email again").look("register-again")
+	alice.follow("Change it").at("/register", "Register").sees("Correct your email address").look("register-change")
 	alice.open("/settings").at("/login", "Sign in") // registering does not sign in
 
 	// Register the same address again: the page is the same, and the owner gets an email.
@@ -90,13 +92,13 @@ func (w *walk) verify() {
 	alice.follow(link).at("/verify", "Confirm your address").look("verify") // as a mail scanner does
 	alice.signIn(email, password).at("/", "Hello, Alice").sees("not confirmed yet").look("home-unconfirmed")
 	alice.follow("Settings").at("/settings", "Settings").sees("Confirm your address").look("settings-unconfirmed")
-	alice.press("Send a new link").at("/settings/sent", "A link is on its way").look("settings-sent")
+	alice.press("Send a new link").at("/settings/sent", "Check your email").sees(email).look("settings-sent")
 	alice.read(confirmSubject).follow(link).press("Confirm my address").
 		at("/verify/done", "Your address is confirmed").look("verified")
 	alice.follow("Continue").at("/", "Hello, Alice").sees("Your email address is confirmed.").look("home")
-	alice.open(link).presses(410, "Confirm my address").sees("already used").look("verify-used")
+	alice.opens(410, link).sees("already used").look("verify-used")
 	alice.open("/verify").at("/verify", "Confirm your address").sees("incomplete").look("verify-incomplete")
-	w.elsewhere.open(link).presses(410, "Confirm my address").look("verify-used-signed-out").follow("Sign in").
+	w.elsewhere.opens(410, link).look("verify-used-signed-out").follow("Sign in").
 		at("/login", "Sign in")
 	w.elsewhere.open("/verify/done").look("verified-signed-out").follow("Sign in").at("/login", "Sign in")
 }
@@ -108,6 +110,8 @@ func (w *walk) signInByPassword() {
 	alice.open("/").follow("Sign in").at("/login", "Sign in").look("login")
 	alice.fill("Email address", email, "Password", "not the password").presses(422, "Sign in").
 		sees("Wrong email address or password.").look("login-error")
+	alice.fill("Password", "what I typed").reveals("login-password", "Show", "text").
+		reveals("login-password", "Hide", "password")
 	alice.byKeyboard(email, password).at("/", "Hello, Alice").cookies(true)
 }
 
@@ -116,19 +120,19 @@ func (w *walk) changeProfile() {
 	alice := w.alice
 	alice.open("/settings").at("/settings", "Settings").look("settings")
 	// long values must not break a page
-	alice.fill("Name", strings.Repeat("Alice", 20)).press("Save profile")
+	alice.fill("Name", strings.Repeat("Alice", 20)).press("Save name")
 	alice.at("/settings", "Settings").sees("Your changes were saved.").look("settings-long")
 	alice.open("/").at("/", "Hello, "+strings.Repeat("Alice", 20)).look("home-long")
-	alice.open("/settings").fill("Name", "Alice Liddell", "Email address", newEmail).presses(422, "Save profile").
+	alice.open("/settings").fill("Name", "Alice Liddell").press("Save name")
+	alice.fill("New email address", newEmail, "Your password", "wrong").presses(422, "Change email").
 		sees("This is not your current password.").look("settings-address-error")
-	alice.fill("Password", password).press("Save profile")
+	alice.fill("Your password", password).press("Change email")
 	alice.at("/settings/pending", "Check your new address").look("settings-pending")
 	alice.open("/").at("/", "Hello, Alice Liddell").sees(email)
 	alice.receives(changeSubject, 1).receives(newSubject, 1).read(newSubject).sees("to " + newEmail)
 	alice.follow(alice.link()).press("Confirm my address").at("/verify/done", "Your address is confirmed")
 	alice.open("/").sees(newEmail, "Your email address is confirmed.")
-	alice.open("/settings").fill("Name", "", "Email address", "nonsense").presses(422, "Save profile").
-		at("/settings/profile", "Settings")
+	alice.open("/settings").fill("Name", "").presses(422, "Save name").at("/settings/profile", "Settings")
 	alice.sees("Enter your name.").look("settings-profile-error")
 	alice.open("/settings/profile").at("/settings", "Settings") // as if entered in the address bar
 	alice.open("/settings").fill("Current password", "not the password", "New password", password).
@@ -143,15 +147,36 @@ func (w *walk) signInByProvider() {
 	bob.open("/login").follow(byProvider).at("/authorize", "Sign in").look("provider")
 	bob.fill("Name", " ", "Email address", "bob@example").presses(422, "Sign in").look("provider-error")
 	bob.fill("Name", "Bob", "Email address", newEmail).presses(403, "Sign in").
-		at("/login/oidc/callback", "Sign-in failed")
+		at("/login/oidc/callback", "Sign in")
 	bob.sees("An account with your email address already exists.").cookies(false).look("refused")
-	bob.open("/login").follow(byProvider).presses(403, "Cancel").at("/login/oidc/callback", "Sign-in failed")
+	bob.open("/login").follow(byProvider).presses(403, "Cancel").at("/login/oidc/callback", "Sign in")
+	bob.sees("You canceled the sign-in").look("canceled")
 	bob.open("/login").follow(byProvider).fill("Name", "Bob", "Email address", "bob@example.org").press("Sign in")
 	bob.at("/", "Hello, Bob").sees("bob@example.org", "Your email address is confirmed.").cookies(true)
 	bob.open("/settings").at("/settings", "Settings").sees("You can't change it here").look("settings-without-password")
 	bob.press("Sign out").at("/", "Welcome").cookies(false)
 	bob.open("/login").follow(byProvider).fill("Name", "Robert", "Email address", "bob@example.org").press("Sign in")
 	bob.at("/", "Hello, Bob").cookies(true) // the same account
+
+	bob.open("/settings").follow(byProvider+" again").at("/authorize", "Sign in")
+	bob.fill("Name", "Bob", "Email address", "bob@example.org").press("Sign in")
+	bob.at("/settings", "Settings").sees("Your account has no password yet.").look("settings-first-password")
+	bob.fill("New password", newPassword).press("Set password").at("/settings", "Settings").sees("Your changes were saved.")
+	bob.open(w.strangersLink()).at("/verify", "Confirm your address").
+		sees("You are signed in as bob@example.org", "carol@example.org").look("verify-other-account")
+	bob.press("Confirm my address").at("/verify/done", "Your address is confirmed").
+		sees("That is the address of another account.").look("verified-other-account")
+	bob.open("/settings").fill("Password to delete your account", newPassword).press("Delete account").
+		at("/settings/deleted", "Your account is deleted").look("deleted")
+	bob.cookies(false)
+}
+
+// strangersLink registers Carol and returns the link that confirms her address.
+func (w *walk) strangersLink() string {
+	w.elsewhere.open("/register").fill("Name", "Carol", "Email address", "carol@example.org", "Password", password).
+		press("Register")
+	w.elsewhere.at("/register/sent", "Check your email").sees("carol@example.org")
+	return w.elsewhere.receives(confirmSubject, 2).read(confirmSubject).link()
 }
 
 // revoke ends Alice's sessions from another browser: all at once, by changing the password, and one
@@ -178,7 +203,7 @@ func (w *walk) revoke() {
 	alice.open("/sessions")
 	require.Equal(w.t, 2, alice.count(".sessions li"))
 	alice.goes(200, chromedp.Click("//li[not(contains(., 'this'))]//button", chromedp.NodeVisible)).
-		at("/sessions", "Your sessions").look("sessions-one")
+		at("/sessions", "Your sessions").sees("Signed out of Chrome on Linux.").look("sessions-one")
 	require.Equal(w.t, 1, alice.count(".sessions li"))
 	elsewhere.open("/settings").at("/login", "Sign in")
 	alice.receives(deviceSubject, 1) // both browsers are known
@@ -202,8 +227,8 @@ func (w *walk) recover() {
 	alice.fill("New password", password).press("Set the password").at("/recovery/done", "Your password is changed").
 		look("recovery-done").wide("recovery-done").cookies(true)
 	alice.follow("Continue").at("/", "Hello, Alice Liddell")
-	elsewhere.open("/settings").at("/login", "Sign in")
-	elsewhere.open(link).fill("New password", newPassword).presses(410, "Set the password").sees("already used").
+	elsewhere.open("/settings").at("/login", "Sign in").sees("You were signed out").look("login-signed-out")
+	elsewhere.opens(410, link).sees("already used").
 		look("recovery-used").wide("recovery-used")
 	elsewhere.follow("Reset your password").open("/recovery/code").at("/recovery/code", "Choose a new password").
 		look("recovery-code").wide("recovery-code")
@@ -237,8 +262,8 @@ func (w *walk) guess() {
 	for range 5 {
 		w.elsewhere.fillLogin(nobody, "a guess").presses(422, "Sign in").sees("Wrong email address or password.")
 	}
-	w.elsewhere.fillLogin(nobody, "a guess").presses(429, "Sign in").at("/login", "Too many attempts").look("too-many")
-	w.elsewhere.follow("Back to home").at("/", "Welcome")
+	w.elsewhere.fillLogin(nobody, "a guess").presses(429, "Sign in").at("/login", "Sign in").look("too-many")
+	w.elsewhere.open("/").at("/", "Welcome")
 }
 
 // maintain turns the maintenance redirect on and off.
@@ -261,4 +286,6 @@ func (w *walk) maintain() {
 		at("/login/oidc", "Sign-in failed")
 	elsewhere.sees("The provider cannot be reached right now.").look("provider-away")
 	elsewhere.signIn(newEmail, password) // maintenance is over
+	elsewhere.open("/settings").presses(422, "Delete account").sees("This is not your current password.").
+		look("settings-delete-error")
 }

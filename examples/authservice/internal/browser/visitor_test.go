@@ -68,6 +68,19 @@ func (v *visitor) fill(pairs ...string) *visitor {
 	return v
 }
 
+// reveals clicks on the button in a password field, by its text, and checks the type of the field
+// afterwards, and that its value has not changed.
+func (v *visitor) reveals(id, button, want string) *visitor {
+	v.t.Helper()
+	field := "document.getElementById(" + quoted(id) + ")"
+	typed := js[string](v, field+".value")
+	run(v, chromedp.Click(having("button", button), chromedp.NodeVisible))
+	if got := js[string](v, field+".type"); got != want || js[string](v, field+".value") != typed || typed == "" {
+		v.fatal("after a click on %q, the field has the type %q, want %q", button, got, want)
+	}
+	return v
+}
+
 // at checks which page is shown, and that the browser has no complaints.
 func (v *visitor) at(path, heading string) *visitor {
 	v.t.Helper()

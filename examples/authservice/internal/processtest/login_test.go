@@ -45,7 +45,7 @@ func (p *checkedClient) signedIn(r *replica, v visitor, email string) bool {
 	p.t.Helper()
 	answer := p.ask(r, v, "GET", "/")
 	in := strings.Contains(answer.body, "<strong>"+email+"</strong>")
-	require.NotEqual(p.t, in, strings.Contains(answer.body, "You are not signed in."), "%d: %s", answer.status,
+	require.NotEqual(p.t, in, strings.Contains(answer.body, "<h1>Welcome</h1>"), "%d: %s", answer.status,
 		answer.body)
 	return in
 }
@@ -218,7 +218,7 @@ func TestLogin_OtherCopy(t *testing.T) {
 		for _, v := range gone {
 			require.False(t, p.signedIn(from, v, aliceEmail), "turn %d: signed out on %s but still signed in on %s",
 				turn, to.name, from.name)
-			require.True(t, p.ask(from, v, "GET", "/settings").is("/login"))
+			require.True(t, p.ask(from, v, "GET", "/settings").is("/login?return_to=%2Fsettings"))
 			require.False(t, p.signedIn(to, v, aliceEmail), "turn %d", turn)
 		}
 	}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"net/http"
+	"time"
+)
+
+//go:embed static
+var staticFiles embed.FS
+
+// A file is a static file. Its URL contains a hash of the data, so that browsers may cache it.
+type file struct {
+	path, version string
+	data          []byte
+}
+
+// newFiles returns the static files in the colors of a brand, and its logo.
+func newFiles(b brand) (map[string]file, error) {
+	files := map[string]file{}
+	for _, name := range []string{"style.css", "script.js", "logo"} {
+		from := name
+		if name == "logo" {
+			from += ".svg"
+		}
+		data, err := staticFiles.ReadFile("static/" + from)
+		if err != nil {
+			return nil, err
+		}
+		path := "/static/" + from
+		switch {
+		case name == "style.css":
+			data = append([]byte(b.css()), data...)
+		case name == "logo" && len(b.Logo) > 0:
+			path, data = "/static/logo"+b.Type, b.Logo
+		case name == "logo":
+			data = bytes.ReplaceAll(data, []byte("#4f46e5"), []byte(b.Accent.readable(black, white).String()))
+		}
+		sum := sha256.Sum256(data)
+		files[name] = file{path, hex.EncodeToString(sum[:8]), data}
+	}
+	return files, nil
+}
+
+// url returns the URL of a static file.
+func (p *pages) url(name string) string { return p.files[name].path + "?v=" + p.files[name].version }
+
+// static serves the static files.
+func (p *pages) static(w http.ResponseWriter, r *http.Request) {
+	for _, f := range p.files {
+		if f.path == r.URL.Path {
+			w.Header().Set("Cache-Control", "public, max-age=86400")
+			http.ServeContent(w, r, f.path, time.Time{}, bytes.NewReader(f.data))
+			return
+		}
+	}
+	http.NotFound(w, r)
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"time"
+)
+
+// A notice is what a request tells the page that it redirects to. It is in a cookie, so that an
+// address is neither in a URL nor in a log. The cookie is not signed: its reader can only fool
+// themselves, because no other host can set a __Host- cookie.
+type notice struct {
+	Name  string `json:",omitempty"` // that was registered
+	Email string `json:",omitempty"` // that an email was sent to, if there is an account
+	Ended string `json:",omitempty"` // the client whose session was ended
+}
+
+const (
+	noticeCookie   = "__Host-notice"
+	noticeLifetime = 30 * time.Minute
+)
+
+// leave sets the cookie of a notice. The zero notice deletes it.
+func (n notice) leave(w http.ResponseWriter) {
+	c := http.Cookie{Name: noticeCookie, Path: "/", MaxAge: -1, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
+	if n != (notice{}) {
+		data, _ := json.Marshal(n) // strings only
+		c.Value, c.MaxAge = base64.RawURLEncoding.EncodeToString(data), int(noticeLifetime/time.Second)
+	}
+	http.SetCookie(w, &c)
+}
+
+// noticeOf returns the notice of a request, or the zero one.
+func noticeOf(r *http.Request) (n notice) {
+	c, err := r.Cookie(noticeCookie)
+	if err != nil {
+		return notice{}
+	}
+	data, err := base64.RawURLEncoding.DecodeString(c.Value)
+	if err != nil || json.Unmarshal(data, &n) != nil {
+		return notice{}
+	}
+	if email, ok := normalizeEmail(n.Email); !ok || email != n.Email {
+		n.Email = ""
+	}
+	return n
+}

@@ -1,0 +1,19 @@
+// Adds a button to each password field that shows what was typed. Everything works without it.
+'use strict';
+for (const field of document.querySelectorAll('.secret')) {
+	const input = field.querySelector('input');
+	const button = document.createElement('button');
+	const show = (visible) => {
+		input.type = visible ? 'text' : 'password';
+		button.textContent = visible ? 'Hide' : 'Show';
+		button.setAttribute('aria-label', `${button.textContent} ${input.labels[0].textContent.toLowerCase()}`);
+	};
+	button.type = 'button';
+	button.className = 'plain';
+	button.setAttribute('aria-controls', input.id);
+	button.addEventListener('click', () => show(input.type === 'password'));
+	input.form.addEventListener('submit', () => show(false)); // or the browser may offer it as a suggestion
+	input.spellcheck = false; // some browsers send text to a server to check it
+	show(false);
+	field.append(button);
+}
