@@ -101,13 +101,10 @@ func (s *service) options() flowhook.Options {
 		Outbox:          true, // the queue is in the same database
 		VerificationURL: s.config.PublicURL + "/verify",
 		RecoveryURL:     s.config.PublicURL + "/recovery/new",
-		// In settings, a redirect comes after show_verification_ui: it is for when no email was
-		// sent. The handler sets x.Session, so that a new password keeps this browser signed in.
-		Accept:  []string{"email-sent-first", "signs-out"},
-		Wrap:    s.wrapHook,
-		Logger:  s.log,
-		Now:     func() time.Time { return s.now() },
-		OnError: s.beforeFailed,
+		Wrap:            s.wrapHook,
+		Logger:          s.log,
+		Now:             func() time.Time { return s.now() },
+		OnError:         s.beforeFailed,
 	}
 }
 
