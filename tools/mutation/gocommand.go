@@ -61,7 +61,8 @@ func goCommand(args []string) (code int) {
 // test builds the package and runs its steps until one fails. It returns which step and which test
 // failed, or doesNotCompile, and the output. If all steps pass, by is empty.
 func (t target) test(root string) (by string, out []byte) {
-	if err := realGo(root, nil, io.Discard, "build", "./"+t.dir); err != nil {
+	// In its folder, because it may be a module of its own.
+	if err := realGo(filepath.Join(root, t.dir), nil, io.Discard, "build", "."); err != nil {
 		return doesNotCompile, nil
 	}
 	for _, s := range t.steps {
