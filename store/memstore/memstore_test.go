@@ -87,6 +87,7 @@ func TestStore_DeletedSessionsFreeMemory(t *testing.T) {
 	}
 	sessions, _, index, claims := s.Size()
 	require.Zero(t, sessions+index+claims)
+	require.Zero(t, s.Kept())
 }
 
 // A token counts for its address for the interval, and no longer.
