@@ -42,14 +42,14 @@ var targets = []target{
 var pgxStep = step{
 	name: "pgxstore's own tests", module: "store/pgxstore",
 	env:  []string{"FLOWHOOK_NO_SKIP=1"},
-	args: []string{"-timeout=1m", "."},
+	args: []string{"-timeout=2m", "."},
 }
 
 // pgxCalls are complete calls through pgxstore, with faults, stalls, and several processes.
 var pgxCalls = step{
 	name: "pgxstore's calls", module: "internal/sqltest",
 	env:  []string{"FLOWHOOK_NO_SKIP=1"},
-	args: []string{"-timeout=2m", "-run=/pgxstore", "."},
+	args: []string{"-timeout=4m", "-run=/pgxstore", "."},
 }
 
 var sqlSteps = []step{
@@ -62,31 +62,31 @@ var sqlSteps = []step{
 	{
 		name: "SQLite", module: "internal/sqltest",
 		env:  []string{"FLOWHOOK_POSTGRES=", "FLOWHOOK_MARIADB=", "FLOWHOOK_NO_SKIP="},
-		args: []string{"-timeout=1m", "-skip=TestConformance|TestFaults", "."},
+		args: []string{"-timeout=2m", "-skip=TestConformance|TestFaults", "."},
 	},
 	{
 		name: "PostgreSQL and MariaDB", module: "internal/sqltest",
 		env: []string{"FLOWHOOK_NO_SKIP=1"},
 		args: []string{
-			"-timeout=2m",
+			"-timeout=4m",
 			"-skip=TestConformance|TestFaults|TestIndexes|TestMigrations|TestProcesses|TestStall|/SQLite|/pgxstore",
 			".",
 		},
 	},
 	{
+		name: "processes", module: "internal/sqltest",
+		env:  []string{"FLOWHOOK_NO_SKIP=1"},
+		args: []string{"-timeout=3m", "-run=TestProcesses", "-skip=/SQLite|/pgxstore", "."},
+	},
+	{
 		name: "faults", module: "internal/sqltest",
 		env:  []string{"FLOWHOOK_NO_SKIP=1"},
-		args: []string{"-timeout=2m", "-run=TestFaults", "."},
+		args: []string{"-timeout=4m", "-run=TestFaults", "."},
 	},
 	{
 		name: "stalls", module: "internal/sqltest",
 		env:  []string{"FLOWHOOK_NO_SKIP=1"},
-		args: []string{"-timeout=2m", "-run=TestStall", "."},
-	},
-	{
-		name: "processes", module: "internal/sqltest",
-		env:  []string{"FLOWHOOK_NO_SKIP=1"},
-		args: []string{"-timeout=3m", "-run=TestProcesses", "-skip=/SQLite|/pgxstore", "."},
+		args: []string{"-timeout=4m", "-run=TestStall", "."},
 	},
 }
 
