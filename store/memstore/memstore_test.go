@@ -109,6 +109,33 @@ func TestStore_DropsExpiredTokens(t *testing.T) {
 	require.Equal(t, 1, tokens())
 }
 
+// One token is enough to refuse another, whether it is committed or not.
+func TestCreateToken_SeveralCount(t *testing.T) {
+	for name, run := range map[string]func(s *memstore.Store, create func(ctx context.Context) error) error{
+		"committed": func(_ *memstore.Store, create func(ctx context.Context) error) error {
+			return create(t.Context())
+		},
+		"in the transaction": func(s *memstore.Store, create func(ctx context.Context) error) error {
+			return s.Transaction(t.Context(), "user", create)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := memstore.New()
+			require.NoError(t, run(s, func(ctx context.Context) error {
+				for _, hash := range []string{"a", "b"} {
+					created, err := s.CreateToken(ctx, token(hash, start, time.Hour), start)
+					require.NoError(t, err)
+					require.True(t, created)
+				}
+				created, err := s.CreateToken(ctx, token("c", start, time.Hour), start.Add(-time.Minute))
+				require.NoError(t, err)
+				require.False(t, created)
+				return nil
+			}))
+		})
+	}
+}
+
 // A count of attempts is kept as long as the newest token, and without a token until another one is
 // issued after the interval.
 func TestStore_DropsAttempts(t *testing.T) {
@@ -184,6 +211,7 @@ func TestTransaction_EndedContextIsError(t *testing.T) {
 		require.Error(t, s.Transaction(tx, id, func(context.Context) error { panic("fn must not run") }))
 	}
 	require.Zero(t, s.Locks())
+	require.NoError(t, s.CreateSession(t.Context(), session("a", "user", start, time.Hour)), "the store is unusable")
 }
 
 // The Store interface allows both here; memstore commits nothing.
