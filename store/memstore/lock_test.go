@@ -128,6 +128,21 @@ func TestTransaction_WaitEndsWithTransaction(t *testing.T) {
 	require.Zero(t, s.Locks())
 }
 
+// A transaction that has waited for an identity holds it like one that has not.
+func TestTransaction_JoinsAfterWait(t *testing.T) {
+	ctx, s := bounded(t), memstore.New()
+	ended := make(chan error)
+	require.NoError(t, s.Transaction(ctx, "a", func(context.Context) error {
+		go func() {
+			ended <- s.Transaction(ctx, "a", func(tx context.Context) error { return s.Transaction(tx, "a", nothing) })
+		}()
+		waiting(t, ctx, s, "a", 1)
+		return nil
+	}))
+	require.NoError(t, <-ended)
+	require.Zero(t, s.Locks())
+}
+
 // Two goroutines of one transaction may join with the same identity: both get it.
 func TestTransaction_WaitsTwice(t *testing.T) {
 	ctx, s := bounded(t), memstore.New()

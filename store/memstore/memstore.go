@@ -229,8 +229,7 @@ func (s *Store) write(ctx context.Context, op func(t *tx) error) error {
 		}
 		return op(t)
 	}
-	t = &tx{atOnce: true}
-	defer s.discard(t)
+	t = &tx{atOnce: true} // it claims nothing, so that nothing is left after an error
 	if err := op(t); err != nil {
 		return err
 	}

@@ -164,6 +164,30 @@ func TestStore_DropsAttempts(t *testing.T) {
 	require.Zero(t, s.Counts())
 }
 
+// A count lasts as long as the tokens that it was about would have.
+func TestStore_KeepsAttemptsOfDeletedToken(t *testing.T) {
+	ctx, s := t.Context(), memstore.New()
+	a := token("a", start, 3*time.Hour)
+	create := func(v flowhook.Token) {
+		created, err := s.CreateToken(ctx, v, v.IssuedAt)
+		require.NoError(t, err)
+		require.True(t, created)
+	}
+	attempt := func(now time.Time) int {
+		n, err := s.CountAttempt(ctx, a.Purpose, a.IdentityID, a.Address, now)
+		require.NoError(t, err)
+		return n
+	}
+	create(a)
+	require.Equal(t, 1, attempt(start))
+	require.NoError(t, s.DeleteToken(ctx, a.Hash))
+	require.Equal(t, 2, attempt(start.Add(time.Minute)))
+	other := token("b", start.Add(time.Hour), time.Hour)
+	other.IdentityID = "other"
+	create(other) // drops what has expired by then
+	require.Equal(t, 3, attempt(start.Add(time.Hour)))
+}
+
 func TestStore_ClockSetBackDropsNothing(t *testing.T) {
 	ctx, s := t.Context(), memstore.New()
 	require.NoError(t, s.CreateSession(ctx, session("ahead", "user", start.AddDate(1, 0, 0), time.Hour)))
