@@ -88,11 +88,14 @@ func TestTransaction_CircularWaitIsErrDeadlock(t *testing.T) {
 			// it.
 			last := make(chan struct{})
 			held := make(chan struct{})
+			stillWaits := 0
 			go func() {
 				ended <- s.Transaction(ctx, name(n-1), func(tx context.Context) error {
 					close(held)
 					<-last
-					return s.Transaction(tx, name(0), nothing)
+					err := s.Transaction(tx, name(0), nothing)
+					stillWaits = s.Waiting(name(0))
+					return err
 				})
 			}()
 			<-held
@@ -102,6 +105,7 @@ func TestTransaction_CircularWaitIsErrDeadlock(t *testing.T) {
 			}
 			close(last)
 			require.ErrorIs(t, <-ended, memstore.ErrDeadlock)
+			require.Zero(t, stillWaits)
 			for range n - 1 {
 				require.NoError(t, <-ended)
 			}
