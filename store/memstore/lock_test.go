@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/flowhook/flowhook/store/memstore"
@@ -250,6 +251,42 @@ func TestTransaction_TurnAfterContextEnds(t *testing.T) {
 			require.NoError(t, <-ended)
 		})}, "a", func(context.Context) error { panic("fn must not run") })
 		require.ErrorIs(t, err, context.Canceled)
+		require.Zero(t, s.Locks())
+	}
+}
+
+// A joined call waits for an identity. Its context ends when the transaction is over and the identity
+// is free.
+func TestTransaction_ContextEndsAfterWait(t *testing.T) {
+	for range 50 { // select chooses at random
+		ctx, s := bounded(t), memstore.New()
+		held, free, freed := make(chan struct{}), make(chan struct{}), make(chan error)
+		go func() {
+			freed <- s.Transaction(ctx, "a", func(context.Context) error {
+				close(held)
+				<-free
+				return nil
+			})
+		}()
+		<-held
+		let, ended, left := make(chan struct{}), make(chan error), make(chan error)
+		go func() {
+			ended <- s.Transaction(ctx, "b", func(tx context.Context) error {
+				tx, cancel := context.WithCancel(tx)
+				go func() {
+					left <- s.Transaction(late{tx, sync.OnceFunc(func() {
+						close(let)
+						assert.NoError(t, <-ended)
+						close(free)
+						assert.NoError(t, <-freed)
+						cancel()
+					})}, "a", func(context.Context) error { panic("fn must not run") })
+				}()
+				<-let
+				return nil
+			})
+		}()
+		require.ErrorIs(t, <-left, context.Canceled)
 		require.Zero(t, s.Locks())
 	}
 }
