@@ -116,20 +116,23 @@ func TestTransaction_CircularWaitIsErrDeadlock(t *testing.T) {
 }
 
 // A transaction whose outermost call has returned takes no identity any more, though a joining call
-// still waits for it.
+// still waits for it. Other transactions wait on.
 func TestTransaction_WaitEndsWithTransaction(t *testing.T) {
 	ctx, s := bounded(t), memstore.New()
-	left := make(chan error)
+	left, other := make(chan error), make(chan error)
 	require.NoError(t, s.Transaction(ctx, "a", func(context.Context) error {
+		go func() { other <- s.Transaction(ctx, "a", nothing) }()
+		waiting(t, ctx, s, "a", 1)
 		require.NoError(t, s.Transaction(ctx, "b", func(tx context.Context) error {
 			go func() { left <- s.Transaction(tx, "a", func(context.Context) error { panic("fn must not run") }) }()
-			waiting(t, ctx, s, "a", 1)
+			waiting(t, ctx, s, "a", 2)
 			return nil
 		}))
 		require.Error(t, <-left)
+		require.Equal(t, 1, s.Waiting("a"))
 		return nil
 	}))
-	require.NoError(t, s.Transaction(ctx, "a", nothing))
+	require.NoError(t, <-other)
 	require.Zero(t, s.Locks())
 }
 
