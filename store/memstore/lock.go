@@ -103,7 +103,6 @@ func (ls *locks) release(t *tx) {
 		}
 		l.handOver(l.queue[0].tx)
 	}
-	t.holds = nil
 }
 
 // handOver gives the lock to t and ends all its waits for it.
