@@ -137,17 +137,23 @@ func TestTransaction_WaitEndsWithTransaction(t *testing.T) {
 }
 
 // A transaction that has waited for an identity holds it like one that has not.
-func TestTransaction_JoinsAfterWait(t *testing.T) {
+func TestTransaction_HoldsAfterWait(t *testing.T) {
 	ctx, s := bounded(t), memstore.New()
 	ended := make(chan error)
+	var other error
 	require.NoError(t, s.Transaction(ctx, "a", func(context.Context) error {
 		go func() {
-			ended <- s.Transaction(ctx, "a", func(tx context.Context) error { return s.Transaction(tx, "a", nothing) })
+			ended <- s.Transaction(ctx, "a", func(tx context.Context) error {
+				ending, cancel := context.WithCancel(ctx)
+				other = s.Transaction(late{ending, cancel}, "a", nothing)
+				return s.Transaction(tx, "a", nothing)
+			})
 		}()
 		waiting(t, ctx, s, "a", 1)
 		return nil
 	}))
 	require.NoError(t, <-ended)
+	require.ErrorIs(t, other, context.Canceled, "another waits for it, as long as its context lasts")
 	require.Zero(t, s.Locks())
 }
 

@@ -196,6 +196,27 @@ func TestStore_ClockSetBackDropsNothing(t *testing.T) {
 	require.NoError(t, err)
 }
 
+func TestStore_TruncatesToMicroseconds(t *testing.T) {
+	ctx, s := t.Context(), memstore.New()
+	precise := start.Add(999 * time.Nanosecond)
+	require.NoError(t, s.CreateSession(ctx, session("a", "user", precise, time.Hour)))
+	found, err := s.FindSession(ctx, "a")
+	require.NoError(t, err)
+	require.Equal(t, session("a", "user", start, time.Hour), found)
+
+	created, err := s.CreateToken(ctx, token("a", precise, time.Hour), start)
+	require.NoError(t, err)
+	require.True(t, created)
+	created, err = s.CreateToken(ctx, token("b", precise, time.Hour), precise)
+	require.NoError(t, err)
+	require.True(t, created, "a token that was issued at notSince was not issued after it")
+	used, err := s.ConsumeToken(ctx, flowhook.PurposeVerification, []byte("a"), start)
+	require.NoError(t, err)
+	require.Equal(t, token("a", start, time.Hour), used)
+	_, err = s.ConsumeToken(ctx, flowhook.PurposeVerification, []byte("b"), precise.Add(time.Hour))
+	require.ErrorIs(t, err, flowhook.ErrNotFound)
+}
+
 func TestTransaction_TwoStoresDoNotMix(t *testing.T) {
 	ctx, a, b := t.Context(), memstore.New(), memstore.New()
 	err := a.Transaction(ctx, "user", func(ctx context.Context) error {
