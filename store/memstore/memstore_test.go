@@ -284,6 +284,33 @@ func TestTransaction_JoinedFailureFailsOutermost(t *testing.T) {
 	require.Error(t, err)
 }
 
+// The context of a joined call ends while its function runs.
+func TestTransaction_JoinedContextEnds(t *testing.T) {
+	ctx, s := t.Context(), memstore.New()
+	var joined error
+	require.ErrorIs(t, s.Transaction(ctx, "user", func(ctx context.Context) error {
+		require.NoError(t, s.CreateSession(ctx, session("a", "user", start, time.Hour)))
+		ending, cancel := context.WithCancel(ctx)
+		joined = s.Transaction(ending, "", func(context.Context) error { cancel(); return nil })
+		return nil
+	}), context.Canceled)
+	require.ErrorIs(t, joined, context.Canceled)
+	_, err := s.FindSession(ctx, "a")
+	require.ErrorIs(t, err, flowhook.ErrNotFound)
+}
+
+// An open transaction has created a session, which another one tries to delete.
+func TestTransaction_KeepsIDWhileOpen(t *testing.T) {
+	ctx, s := t.Context(), memstore.New()
+	v := session("a", "user", start, time.Hour)
+	require.NoError(t, s.Transaction(ctx, "user", func(tx context.Context) error {
+		require.NoError(t, s.CreateSession(tx, v))
+		require.NoError(t, s.Transaction(ctx, "other", func(tx context.Context) error { return s.DeleteSession(tx, "a") }))
+		require.Error(t, s.CreateSession(ctx, v), "the ID was free")
+		return nil
+	}))
+}
+
 // What a joined call does later could not be undone after a commit.
 func TestTransaction_RunningJoinPreventsCommit(t *testing.T) {
 	ctx, s := t.Context(), memstore.New()
