@@ -156,6 +156,9 @@ func (j job) test(root string) (m mutant, err error) {
 	if m.code, err = marked(file, line, len(before)-start+1); err != nil {
 		return mutant{}, err
 	}
+	if j.change.function != "" { // else one row of the list would stand for every "return err" of a file
+		m.code = j.change.function + ": " + m.code
+	}
 	if err := os.WriteFile(file, j.change.apply(src), 0o600); err != nil {
 		return mutant{}, err
 	}

@@ -11,6 +11,7 @@ import (
 // A change replaces the bytes of a file from one offset to another.
 type change struct {
 	kind     string
+	function string // the name of the function around; "" outside of one
 	from, to int
 	text     string
 }
@@ -37,25 +38,25 @@ func statementChanges(src []byte) ([]change, error) {
 		return nil, err
 	}
 	var all []change
-	ast.Walk(visitor{add: func(kind string, n ast.Node, text func(old string) string) {
-		from, to := files.Position(n.Pos()).Offset, files.Position(n.End()).Offset
-		all = append(all, change{kind, from, to, text(string(src[from:to]))})
-	}}, file)
+	ast.Walk(visitor{files: files, src: src, all: &all}, file)
 	slices.SortStableFunc(all, func(a, b change) int { return cmp.Compare(a.from, b.from) })
 	return all, nil
 }
 
-// A visitor looks for statements to change.
+// A visitor appends the changes of the nodes that it visits.
 type visitor struct {
-	results int // of the function around, if the last one is an error; otherwise 0
-	add     func(kind string, n ast.Node, text func(old string) string)
+	files    *token.FileSet
+	src      []byte
+	all      *[]change
+	function string // the name of the function around
+	results  int    // of the innermost function, if the last one is an error; otherwise 0
 }
 
 // Visit implements [ast.Visitor].
 func (v visitor) Visit(n ast.Node) ast.Visitor {
 	switch n := n.(type) {
 	case *ast.FuncDecl:
-		v.results = errorResults(n.Type)
+		v.function, v.results = n.Name.Name, errorResults(n.Type)
 	case *ast.FuncLit:
 		v.results = errorResults(n.Type)
 	case *ast.BlockStmt:
@@ -74,10 +75,16 @@ func (v visitor) Visit(n ast.Node) ast.Visitor {
 		}
 	case *ast.ReturnStmt:
 		if last := len(n.Results) - 1; last >= 0 && last+1 == v.results && !isNamed(n.Results[last], "nil") {
-			v.add("RETURN_NIL", n.Results[last], func(string) string { return "nil" })
+			v.replace("RETURN_NIL", n.Results[last], func(string) string { return "nil" })
 		}
 	}
 	return v
+}
+
+// replace appends a change that replaces the node by a text.
+func (v visitor) replace(kind string, n ast.Node, text func(old string) string) {
+	from, to := v.files.Position(n.Pos()).Offset, v.files.Position(n.End()).Offset
+	*v.all = append(*v.all, change{kind, v.function, from, to, text(string(v.src[from:to]))})
 }
 
 // delete deletes each statement of a list that can be deleted.
@@ -101,7 +108,7 @@ func (v visitor) delete(list []ast.Stmt) {
 			}
 		}
 		if kind != "" {
-			v.add(kind, s, func(string) string { return "" })
+			v.replace(kind, s, func(string) string { return "" })
 		}
 	}
 }
@@ -109,8 +116,8 @@ func (v visitor) delete(list []ast.Stmt) {
 // force makes each condition true, and then false.
 func (v visitor) force(conditions ...ast.Expr) {
 	for _, c := range conditions {
-		v.add("FORCE_TRUE", c, func(old string) string { return "true || (" + old + ")" })
-		v.add("FORCE_FALSE", c, func(old string) string { return "false && (" + old + ")" })
+		v.replace("FORCE_TRUE", c, func(old string) string { return "true || (" + old + ")" })
+		v.replace("FORCE_FALSE", c, func(old string) string { return "false && (" + old + ")" })
 	}
 }
 

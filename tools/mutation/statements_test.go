@@ -82,6 +82,9 @@ func TestStatementChanges(t *testing.T) {
 				if !ok {
 					t.Errorf("%s changes the header", c.kind)
 				}
+				if want := map[bool]string{true: "f"}[strings.HasPrefix(row.code, "func f(")]; c.function != want {
+					t.Errorf("%s is in the function %q, want %q", c.kind, c.function, want)
+				}
 				got = append(got, c.kind+" "+changed)
 			}
 			if !slices.Equal(got, row.want) {
