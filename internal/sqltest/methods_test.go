@@ -201,6 +201,7 @@ func TestStore_ValuesThatDoNotFit(t *testing.T) {
 			_, err = s.FindSession(ctx, bad)
 			require.ErrorIs(t, err, flowhook.ErrNotFound)
 			require.NoError(t, s.DeleteSession(ctx, bad))
+			require.NoError(t, s.ReplaceSession(ctx, []string{bad}, newSession("a")))
 			require.NoError(t, s.DeleteSessions(ctx, bad, ""))
 			require.ErrorIs(t, s.DeleteSessions(ctx, bad, fits.ID), flowhook.ErrNotFound)
 			require.ErrorIs(t, s.DeleteSessions(ctx, fits.IdentityID, bad), flowhook.ErrNotFound)
