@@ -41,6 +41,7 @@ lint:
 	@set -e; for p in $(PLATFORMS); do echo "== vet for $$p"; GOOS=$${p%/*} GOARCH=$${p#*/} go vet ./...; done
 
 # changes every operator of the library and of the stores, one at a time: some test must fail;
-# MUTATE="session.go internal/stage" changes only these
+# MUTATE="session.go internal/stage" changes only these; MUTATE="-statements -sample 60 store/sqlstore"
+# changes statements
 mutation:
 	go -C tools run ./mutation $(MUTATE)

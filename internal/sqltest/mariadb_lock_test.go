@@ -105,6 +105,27 @@ func TestMariaDB_HostStatementCommits(t *testing.T) {
 	requireAutocommit(t, db)
 }
 
+// A host must not close the connection. If it does, the commit cannot be sent.
+func TestMariaDB_HostClosesConnection(t *testing.T) {
+	s, _ := mariaDB.store(t)
+	v, closed := newSession("a"), make(chan error)
+	require.Error(t, s.Transaction(testContext(t), "a", func(ctx context.Context) error {
+		require.NoError(t, s.CreateSession(ctx, v))
+		conn, ok := sqlstore.Conn(ctx)
+		require.True(t, ok)
+		go func() { closed <- conn.Close() }() // it waits for the transaction to end
+		waitUntil(t, func() string {
+			if err := conn.PingContext(ctx); !errors.Is(err, sql.ErrConnDone) {
+				return "the connection is still open"
+			}
+			return ""
+		})
+		return nil
+	}))
+	<-closed
+	requireNone(t, s, v.ID)
+}
+
 // While DeleteExpired waits for a row that is in use, others can insert rows between those that it
 // has read. Gap locks would cause a deadlock.
 func TestDeleteExpired_NoGapLocks(t *testing.T) {

@@ -74,6 +74,17 @@ func canceledContext(t *testing.T) context.Context {
 	return ctx
 }
 
+// A row that cannot be read keeps no connection.
+func TestFindSession_UnreadableRow(t *testing.T) {
+	s, db := postgreSQL.store(t)
+	v := newSession("a")
+	require.NoError(t, s.CreateSession(testContext(t), v))
+	exec(t, db, "ALTER TABLE flowhook_sessions ALTER COLUMN issued_at TYPE text USING 'not a number'")
+	_, err := s.FindSession(testContext(t), v.ID)
+	require.ErrorContains(t, err, "find a session")
+	require.Zero(t, db.Stats().InUse)
+}
+
 func TestDeleteExpired(t *testing.T) {
 	eachSystem(t, func(t *testing.T, of system) {
 		s, db := of.store(t)
@@ -190,6 +201,7 @@ func TestStore_ValuesThatDoNotFit(t *testing.T) {
 			_, err = s.FindSession(ctx, bad)
 			require.ErrorIs(t, err, flowhook.ErrNotFound)
 			require.NoError(t, s.DeleteSession(ctx, bad))
+			require.NoError(t, s.ReplaceSession(ctx, []string{bad}, newSession("a")))
 			require.NoError(t, s.DeleteSessions(ctx, bad, ""))
 			require.ErrorIs(t, s.DeleteSessions(ctx, bad, fits.ID), flowhook.ErrNotFound)
 			require.ErrorIs(t, s.DeleteSessions(ctx, fits.IdentityID, bad), flowhook.ErrNotFound)

@@ -31,6 +31,15 @@ func TestSQLite_BeginWaitsForWriter(t *testing.T) {
 	require.Less(t, time.Since(began), 10*time.Second)
 }
 
+// The statements of a sign-in are prepared before the transaction begins.
+func TestSQLite_StatementCannotBePrepared(t *testing.T) {
+	s, db := sqlite.store(t)
+	exec(t, db, "ALTER TABLE flowhook_sessions RENAME COLUMN issued_at TO other")
+	require.ErrorContains(t, s.Transaction(testContext(t), "a", func(context.Context) error {
+		panic("fn must not run")
+	}), "issued_at")
+}
+
 // A write outside a transaction waits for another writer no longer than its context.
 func TestSQLite_WriteWaitsForWriter(t *testing.T) {
 	db := sqlite.connect(t, sqliteWith(t, "?_pragma=busy_timeout(0)"))

@@ -38,6 +38,7 @@ func TestTransaction_CallWithEndedContext(t *testing.T) {
 			_, err := s.FindSession(ended, first.ID)
 			require.ErrorIs(t, err, context.Canceled)
 			require.Error(t, s.CreateSession(ctx, second), "a write after the failure")
+			require.Error(t, s.DeleteToken(ctx, hashOf("token")), "a deletion after the failure")
 			tx, _ := sqlstore.Tx(ctx)
 			_, err = tx.ExecContext(ctx, "DELETE FROM flowhook_sessions")
 			require.ErrorIs(t, err, sql.ErrTxDone, "a statement of the host after the failure")

@@ -26,6 +26,19 @@ func (s *Store) Size() (sessions, tokens, index, claims int) {
 		len(s.sessions.claimed) + len(s.tokens.claimed)
 }
 
+// Kept returns the number of deleted sessions that are still in memory.
+func (s *Store) Kept() (n int) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	e := s.sessions.expiry
+	for _, r := range e[len(e):cap(e)] {
+		if r != nil {
+			n++
+		}
+	}
+	return n
+}
+
 // Counts returns the number of identities and addresses whose attempts are counted.
 func (s *Store) Counts() int {
 	s.mu.RLock()

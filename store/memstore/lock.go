@@ -25,10 +25,11 @@ type lock struct {
 
 type waiter struct {
 	tx   *tx
-	turn chan error // gets one value: nil when the lock is held
+	turn chan struct{} // closed when the transaction holds the lock, or is over
 }
 
-// acquire waits until t holds the identity. t holds it until release, and may acquire it again.
+// acquire waits until t holds the identity, or is over. t holds it until release, and may acquire it
+// again.
 func (ls *locks) acquire(ctx context.Context, t *tx, identityID string) error {
 	if identityID == "" {
 		return nil
@@ -38,10 +39,7 @@ func (ls *locks) acquire(ctx context.Context, t *tx, identityID string) error {
 		return err
 	}
 	select {
-	case err := <-w.turn:
-		if err != nil {
-			return err
-		}
+	case <-w.turn:
 		return ctx.Err() // both may have happened at once
 	case <-ctx.Done():
 		ls.leave(w, identityID)
@@ -66,7 +64,7 @@ func (ls *locks) enqueue(t *tx, identityID string) (*waiter, error) {
 	if l.holder == t {
 		return nil, nil
 	}
-	w := &waiter{tx: t, turn: make(chan error, 1)}
+	w := &waiter{tx: t, turn: make(chan struct{})}
 	l.queue = append(l.queue, w)
 	t.waits = append(t.waits, l)
 	if t.waitsFor(t, make(map[*tx]bool)) {
@@ -94,7 +92,7 @@ func (ls *locks) release(t *tx) {
 		for _, w := range slices.Clone(l.queue) {
 			if w.tx == t {
 				l.remove(w)
-				w.turn <- errEnded
+				close(w.turn)
 			}
 		}
 	}
@@ -105,7 +103,6 @@ func (ls *locks) release(t *tx) {
 		}
 		l.handOver(l.queue[0].tx)
 	}
-	t.holds = nil
 }
 
 // handOver gives the lock to t and ends all its waits for it.
@@ -115,7 +112,7 @@ func (l *lock) handOver(t *tx) {
 	for _, w := range slices.Clone(l.queue) {
 		if w.tx == t {
 			l.remove(w)
-			w.turn <- nil
+			close(w.turn)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/flowhook/flowhook/store/memstore"
@@ -88,11 +89,14 @@ func TestTransaction_CircularWaitIsErrDeadlock(t *testing.T) {
 			// it.
 			last := make(chan struct{})
 			held := make(chan struct{})
+			stillWaits := 0
 			go func() {
 				ended <- s.Transaction(ctx, name(n-1), func(tx context.Context) error {
 					close(held)
 					<-last
-					return s.Transaction(tx, name(0), nothing)
+					err := s.Transaction(tx, name(0), nothing)
+					stillWaits = s.Waiting(name(0))
+					return err
 				})
 			}()
 			<-held
@@ -102,6 +106,7 @@ func TestTransaction_CircularWaitIsErrDeadlock(t *testing.T) {
 			}
 			close(last)
 			require.ErrorIs(t, <-ended, memstore.ErrDeadlock)
+			require.Zero(t, stillWaits)
 			for range n - 1 {
 				require.NoError(t, <-ended)
 			}
@@ -111,20 +116,44 @@ func TestTransaction_CircularWaitIsErrDeadlock(t *testing.T) {
 }
 
 // A transaction whose outermost call has returned takes no identity any more, though a joining call
-// still waits for it.
+// still waits for it. Other transactions wait on.
 func TestTransaction_WaitEndsWithTransaction(t *testing.T) {
 	ctx, s := bounded(t), memstore.New()
-	left := make(chan error)
+	left, other := make(chan error), make(chan error)
 	require.NoError(t, s.Transaction(ctx, "a", func(context.Context) error {
+		go func() { other <- s.Transaction(ctx, "a", nothing) }()
+		waiting(t, ctx, s, "a", 1)
 		require.NoError(t, s.Transaction(ctx, "b", func(tx context.Context) error {
 			go func() { left <- s.Transaction(tx, "a", func(context.Context) error { panic("fn must not run") }) }()
-			waiting(t, ctx, s, "a", 1)
+			waiting(t, ctx, s, "a", 2)
 			return nil
 		}))
 		require.Error(t, <-left)
+		require.Equal(t, 1, s.Waiting("a"))
 		return nil
 	}))
-	require.NoError(t, s.Transaction(ctx, "a", nothing))
+	require.NoError(t, <-other)
+	require.Zero(t, s.Locks())
+}
+
+// A transaction that has waited for an identity holds it like one that has not.
+func TestTransaction_HoldsAfterWait(t *testing.T) {
+	ctx, s := bounded(t), memstore.New()
+	ended := make(chan error)
+	var other error
+	require.NoError(t, s.Transaction(ctx, "a", func(context.Context) error {
+		go func() {
+			ended <- s.Transaction(ctx, "a", func(tx context.Context) error {
+				ending, cancel := context.WithCancel(ctx)
+				other = s.Transaction(late{ending, cancel}, "a", nothing)
+				return s.Transaction(tx, "a", nothing)
+			})
+		}()
+		waiting(t, ctx, s, "a", 1)
+		return nil
+	}))
+	require.NoError(t, <-ended)
+	require.ErrorIs(t, other, context.Canceled, "another waits for it, as long as its context lasts")
 	require.Zero(t, s.Locks())
 }
 
@@ -231,6 +260,42 @@ func TestTransaction_TurnAfterContextEnds(t *testing.T) {
 			require.NoError(t, <-ended)
 		})}, "a", func(context.Context) error { panic("fn must not run") })
 		require.ErrorIs(t, err, context.Canceled)
+		require.Zero(t, s.Locks())
+	}
+}
+
+// A joined call waits for an identity. Its context ends when the transaction is over and the identity
+// is free.
+func TestTransaction_ContextEndsAfterWait(t *testing.T) {
+	for range 50 { // select chooses at random
+		ctx, s := bounded(t), memstore.New()
+		held, free, freed := make(chan struct{}), make(chan struct{}), make(chan error)
+		go func() {
+			freed <- s.Transaction(ctx, "a", func(context.Context) error {
+				close(held)
+				<-free
+				return nil
+			})
+		}()
+		<-held
+		let, ended, left := make(chan struct{}), make(chan error), make(chan error)
+		go func() {
+			ended <- s.Transaction(ctx, "b", func(tx context.Context) error {
+				tx, cancel := context.WithCancel(tx)
+				go func() {
+					left <- s.Transaction(late{tx, sync.OnceFunc(func() {
+						close(let)
+						assert.NoError(t, <-ended)
+						close(free)
+						assert.NoError(t, <-freed)
+						cancel()
+					})}, "a", func(context.Context) error { panic("fn must not run") })
+				}()
+				<-let
+				return nil
+			})
+		}()
+		require.ErrorIs(t, <-left, context.Canceled)
 		require.Zero(t, s.Locks())
 	}
 }

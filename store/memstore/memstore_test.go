@@ -87,6 +87,7 @@ func TestStore_DeletedSessionsFreeMemory(t *testing.T) {
 	}
 	sessions, _, index, claims := s.Size()
 	require.Zero(t, sessions+index+claims)
+	require.Zero(t, s.Kept())
 }
 
 // A token counts for its address for the interval, and no longer.
@@ -106,6 +107,33 @@ func TestStore_DropsExpiredTokens(t *testing.T) {
 	require.Equal(t, 2, tokens())
 	require.True(t, create("d", start.Add(3*time.Hour)))
 	require.Equal(t, 1, tokens())
+}
+
+// One token is enough to refuse another, whether it is committed or not.
+func TestCreateToken_SeveralCount(t *testing.T) {
+	for name, run := range map[string]func(s *memstore.Store, create func(ctx context.Context) error) error{
+		"committed": func(_ *memstore.Store, create func(ctx context.Context) error) error {
+			return create(t.Context())
+		},
+		"in the transaction": func(s *memstore.Store, create func(ctx context.Context) error) error {
+			return s.Transaction(t.Context(), "user", create)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := memstore.New()
+			require.NoError(t, run(s, func(ctx context.Context) error {
+				for _, hash := range []string{"a", "b"} {
+					created, err := s.CreateToken(ctx, token(hash, start, time.Hour), start)
+					require.NoError(t, err)
+					require.True(t, created)
+				}
+				created, err := s.CreateToken(ctx, token("c", start, time.Hour), start.Add(-time.Minute))
+				require.NoError(t, err)
+				require.False(t, created)
+				return nil
+			}))
+		})
+	}
 }
 
 // A count of attempts is kept as long as the newest token, and without a token until another one is
@@ -136,12 +164,57 @@ func TestStore_DropsAttempts(t *testing.T) {
 	require.Zero(t, s.Counts())
 }
 
+// A count lasts as long as the tokens that it was about would have.
+func TestStore_KeepsAttemptsOfDeletedToken(t *testing.T) {
+	ctx, s := t.Context(), memstore.New()
+	a := token("a", start, 3*time.Hour)
+	create := func(v flowhook.Token) {
+		created, err := s.CreateToken(ctx, v, v.IssuedAt)
+		require.NoError(t, err)
+		require.True(t, created)
+	}
+	attempt := func(now time.Time) int {
+		n, err := s.CountAttempt(ctx, a.Purpose, a.IdentityID, a.Address, now)
+		require.NoError(t, err)
+		return n
+	}
+	create(a)
+	require.Equal(t, 1, attempt(start))
+	require.NoError(t, s.DeleteToken(ctx, a.Hash))
+	require.Equal(t, 2, attempt(start.Add(time.Minute)))
+	other := token("b", start.Add(time.Hour), time.Hour)
+	other.IdentityID = "other"
+	create(other) // drops what has expired by then
+	require.Equal(t, 3, attempt(start.Add(time.Hour)))
+}
+
 func TestStore_ClockSetBackDropsNothing(t *testing.T) {
 	ctx, s := t.Context(), memstore.New()
 	require.NoError(t, s.CreateSession(ctx, session("ahead", "user", start.AddDate(1, 0, 0), time.Hour)))
 	require.NoError(t, s.CreateSession(ctx, session("now", "user", start, time.Hour)))
 	_, err := s.FindSession(ctx, "now")
 	require.NoError(t, err)
+}
+
+func TestStore_TruncatesToMicroseconds(t *testing.T) {
+	ctx, s := t.Context(), memstore.New()
+	precise := start.Add(999 * time.Nanosecond)
+	require.NoError(t, s.CreateSession(ctx, session("a", "user", precise, time.Hour)))
+	found, err := s.FindSession(ctx, "a")
+	require.NoError(t, err)
+	require.Equal(t, session("a", "user", start, time.Hour), found)
+
+	created, err := s.CreateToken(ctx, token("a", precise, time.Hour), start)
+	require.NoError(t, err)
+	require.True(t, created)
+	created, err = s.CreateToken(ctx, token("b", precise, time.Hour), precise)
+	require.NoError(t, err)
+	require.True(t, created, "a token that was issued at notSince was not issued after it")
+	used, err := s.ConsumeToken(ctx, flowhook.PurposeVerification, []byte("a"), start)
+	require.NoError(t, err)
+	require.Equal(t, token("a", start, time.Hour), used)
+	_, err = s.ConsumeToken(ctx, flowhook.PurposeVerification, []byte("b"), precise.Add(time.Hour))
+	require.ErrorIs(t, err, flowhook.ErrNotFound)
 }
 
 func TestTransaction_TwoStoresDoNotMix(t *testing.T) {
@@ -183,6 +256,7 @@ func TestTransaction_EndedContextIsError(t *testing.T) {
 		require.Error(t, s.Transaction(tx, id, func(context.Context) error { panic("fn must not run") }))
 	}
 	require.Zero(t, s.Locks())
+	require.NoError(t, s.CreateSession(t.Context(), session("a", "user", start, time.Hour)), "the store is unusable")
 }
 
 // The Store interface allows both here; memstore commits nothing.
@@ -208,6 +282,33 @@ func TestTransaction_JoinedFailureFailsOutermost(t *testing.T) {
 		return nil
 	})
 	require.Error(t, err)
+}
+
+// The context of a joined call ends while its function runs.
+func TestTransaction_JoinedContextEnds(t *testing.T) {
+	ctx, s := t.Context(), memstore.New()
+	var joined error
+	require.ErrorIs(t, s.Transaction(ctx, "user", func(ctx context.Context) error {
+		require.NoError(t, s.CreateSession(ctx, session("a", "user", start, time.Hour)))
+		ending, cancel := context.WithCancel(ctx)
+		joined = s.Transaction(ending, "", func(context.Context) error { cancel(); return nil })
+		return nil
+	}), context.Canceled)
+	require.ErrorIs(t, joined, context.Canceled)
+	_, err := s.FindSession(ctx, "a")
+	require.ErrorIs(t, err, flowhook.ErrNotFound)
+}
+
+// An open transaction has created a session, which another one tries to delete.
+func TestTransaction_KeepsIDWhileOpen(t *testing.T) {
+	ctx, s := t.Context(), memstore.New()
+	v := session("a", "user", start, time.Hour)
+	require.NoError(t, s.Transaction(ctx, "user", func(tx context.Context) error {
+		require.NoError(t, s.CreateSession(tx, v))
+		require.NoError(t, s.Transaction(ctx, "other", func(tx context.Context) error { return s.DeleteSession(tx, "a") }))
+		require.Error(t, s.CreateSession(ctx, v), "the ID was free")
+		return nil
+	}))
 }
 
 // What a joined call does later could not be undone after a commit.

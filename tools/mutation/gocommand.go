@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"io"
 	"os"
 	"os/exec"
@@ -10,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A step is a run of go test.
@@ -42,8 +44,13 @@ func goCommand(args []string) (code int) {
 		return failure(err)
 	}
 	root = strings.TrimSuffix(root, string(filepath.Separator)+filepath.FromSlash(t.dir))
-	if code := t.test(root); code != 0 {
-		return code
+	if by, out := t.test(root); by != "" {
+		os.Stdout.Write(out)
+		note(by)
+		if by == doesNotCompile {
+			return 2 // which gremlins takes for not viable
+		}
+		return 1
 	}
 	if i := slices.Index(args, "-coverprofile"); i >= 0 {
 		return failure(t.writeProfile(root, args[i+1]))
@@ -51,22 +58,21 @@ func goCommand(args []string) (code int) {
 	return 0
 }
 
-// test builds the package and runs its steps until one fails.
-func (t target) test(root string) (code int) {
-	if err := realGo(root, nil, io.Discard, "build", "./"+t.dir); err != nil {
-		note(doesNotCompile)
-		return 2 // which gremlins takes for not viable
+// test builds the package and runs its steps until one fails. It returns which step and which test
+// failed, or doesNotCompile, and the output. If all steps pass, by is empty.
+func (t target) test(root string) (by string, out []byte) {
+	// In its folder, because it may be a module of its own.
+	if err := realGo(filepath.Join(root, t.dir), nil, io.Discard, "build", "."); err != nil {
+		return doesNotCompile, nil
 	}
 	for _, s := range t.steps {
 		var out bytes.Buffer
 		test := append([]string{"test", "-count=1", "-failfast", "-vet=off"}, s.args...)
 		if err := realGo(filepath.Join(root, s.module), s.env, &out, test...); err != nil {
-			os.Stdout.Write(out.Bytes())
-			note(s.name + ": " + why(out.Bytes()))
-			return 1
+			return s.name + ": " + why(out.Bytes()), out.Bytes()
 		}
 	}
-	return 0
+	return "", nil
 }
 
 // why returns the name of the last test that failed, the innermost one.
@@ -94,10 +100,11 @@ func (t target) writeProfile(root, file string) error {
 }
 
 func realGo(dir string, env []string, out io.Writer, args ...string) error {
-	cmd := exec.Command(os.Getenv("MUTATION_GO"), args...)
+	cmd := exec.Command(cmp.Or(os.Getenv("MUTATION_GO"), "go"), args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = out, out
+	cmd.WaitDelay = 10 * time.Second // processes that a test has left behind keep the output open
 	return cmd.Run()
 }
 

@@ -1,8 +1,10 @@
-// Command mutation changes the code of the library and of its stores, one operator at a time, and
-// runs the tests on each change. It fails if no test notices a change that survivors.md does not
-// list.
+// Command mutation changes the code of the library and of its stores, one operator or one statement
+// at a time, and runs the tests on each change. It fails if no test notices a change that
+// survivors.md does not list.
 //
-//	go -C tools run ./mutation [store/memstore] [internal/stage] [session.go] ...
+//	go -C tools run ./mutation [flags] [store/memstore] [internal/stage] [session.go] ...
+//
+// # Operators
 //
 // github.com/go-gremlins/gremlins makes the changes in a copy of the repository. It finds this
 // program where it looks for the go command. That is because the real one is not strict enough:
@@ -12,9 +14,22 @@
 //   - Every operator is changed. Coverage does not know all code that runs, such as the conditions
 //     of a switch.
 //   - The tests of other modules run, too.
+//
+// # Statements
+//
+// With -statements, this program itself deletes statements, forces conditions, and returns nil
+// instead of errors; see statementChanges. gremlins changes operators only. go-mutesting deletes
+// statements, but not those with go or defer, and does none of the other changes.
+//
+//   - -sample is the number of changes to test, chosen at random. By default, all are tested.
+//   - -seed chooses another sample. The default is 1.
+//   - -workers is the number of changes to test at the same time. Each worker has a copy of the
+//     repository, but not databases of its own: the tests create their databases. The default is 1.
 package main
 
 import (
+	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -26,43 +41,67 @@ func main() {
 	if filepath.Base(os.Args[0]) == "go" {
 		os.Exit(goCommand(os.Args[1:]))
 	}
-	if err := run(os.Args[1:]); err != nil {
+	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "mutation:", err)
 		os.Exit(1)
 	}
 }
 
-func run(places []string) error {
+func run() error {
+	statements := flag.Bool("statements", false, "change statements instead of operators")
+	sample := flag.Int("sample", 0, "test `n` changes, chosen at random; 0 means all")
+	seed := flag.Uint64("seed", 1, "choose the sample by this `number`")
+	workers := flag.Int("workers", 1, "test `n` changes at the same time")
+	flag.Parse()
+	switch {
+	case !*statements && flag.NFlag() > 0:
+		return errors.New("-sample, -seed and -workers need -statements")
+	case *sample < 0 || *workers < 1:
+		return errors.New("-sample and -workers must be positive")
+	}
 	if err := enterRoot(); err != nil {
 		return err
 	}
+	places := flag.Args()
 	if len(places) == 0 {
 		for _, t := range targets {
 			places = append(places, t.dir)
 		}
 	}
-	bin, err := os.MkdirTemp("", "mutation")
+	change := changeOperators
+	if *statements {
+		change = func(places []string) ([]mutant, error) { return testStatements(places, *sample, *seed, *workers) }
+	}
+	mutants, err := change(places)
 	if err != nil {
 		return err
+	}
+	return report(mutants)
+}
+
+// changeOperators lets gremlins change the operators of the places, one at a time.
+func changeOperators(places []string) (all []mutant, err error) {
+	bin, err := os.MkdirTemp("", "mutation")
+	if err != nil {
+		return nil, err
 	}
 	defer os.RemoveAll(bin)
 	env, err := environment(bin)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var all []mutant
 	for _, place := range places {
 		t, err := find(place)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		mutants, err := unleash(bin, append(env, "MUTATION_PLACE="+place), t.dir)
 		if err != nil {
-			return fmt.Errorf("%s: %w", place, err)
+			return nil, fmt.Errorf("%s: %w", place, err)
 		}
 		all = append(all, mutants...)
 	}
-	return report(all)
+	return all, nil
 }
 
 // enterRoot changes to the root of the repository.

@@ -32,6 +32,10 @@ func (m mutant) lives() bool  { return m.status != "KILLED" && m.status != "NOT 
 func (m mutant) hangs() bool  { return strings.HasSuffix(m.by, hangs) }
 func (m mutant) viable() bool { return m.status != "NOT VIABLE" }
 
+func (m mutant) print() {
+	fmt.Printf("%s %s:%d %s %s (%s)\n", m.status, m.place, m.line, m.kind, m.code, m.by)
+}
+
 var mutantLine = regexp.MustCompile(`^\s*([A-Z ]+) ([A-Z_]+) at (\S+):(\d+):(\d+)$`)
 
 // unleash lets gremlins make all changes to a package, one after the other, and prints each result.
@@ -62,7 +66,7 @@ func unleash(bin string, env []string, dir string) (mutants []mutant, err error)
 			return nil, err
 		}
 		m.by = takeNote(filepath.Join(bin, "notes"))
-		fmt.Printf("%s %s:%d %s %s (%s)\n", m.status, m.place, m.line, m.kind, m.code, m.by)
+		m.print()
 		mutants = append(mutants, m)
 	}
 	return mutants, cmd.Wait()

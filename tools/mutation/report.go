@@ -3,7 +3,9 @@ package main
 import (
 	_ "embed"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -24,7 +26,7 @@ func listed() map[survivor]bool {
 	return rows
 }
 
-// report prints the counts of each file, then the survivors that the list lacks, and the rows that
+// report prints the counts of each file and of each step, then the survivors that the list lacks, and the rows that
 // it need not have. It fails if the list lacks any.
 func report(all []mutant) error {
 	fmt.Printf("\n%-34s %7s %5s %6s %10s\n", "", "noticed", "hung", "lived", "no change")
@@ -40,6 +42,7 @@ func report(all []mutant) error {
 		count(place, of[place])
 	}
 	count("all", all)
+	countSteps(all)
 
 	unlisted, rows := 0, listed()
 	for _, m := range all {
@@ -73,4 +76,18 @@ func count(name string, mutants []mutant) {
 	}
 	fmt.Printf("%-34s %7d %5d %6d %10d   %5.1f %% noticed\n", name, noticed, hung, lived, none,
 		100*float64(noticed+hung)/float64(max(1, noticed+hung+lived)))
+}
+
+// countSteps prints how many changes each step has noticed.
+func countSteps(mutants []mutant) {
+	noticed := map[string]int{}
+	for _, m := range mutants {
+		if m.viable() && !m.lives() {
+			step, _, _ := strings.Cut(m.by, ": ")
+			noticed[step]++
+		}
+	}
+	for _, step := range slices.Sorted(maps.Keys(noticed)) {
+		fmt.Printf("%-34s %7d\n", step, noticed[step])
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -27,14 +28,11 @@ var rootSteps = []step{
 // their tests fail before the first change.
 var targets = []target{
 	{dir: "store/memstore", steps: []step{{name: "its own tests", args: []string{"-timeout=30s", "./store/memstore"}}}},
-	{dir: "store/internal/relational", steps: append([]step{
-		{name: "its own tests", args: []string{"-timeout=30s", "./store/internal/relational"}}, pgxStep}, sqlSteps...)},
+	{dir: "store/internal/relational", steps: slices.Concat([]step{
+		{name: "its own tests", args: []string{"-timeout=30s", "./store/internal/relational"}}, pgxStep},
+		sqlSteps, []step{pgxCalls})},
 	{dir: "store/sqlstore", steps: sqlSteps},
-	{dir: "store/pgxstore", steps: []step{pgxStep, {
-		name: "its calls", module: "internal/sqltest",
-		env:  []string{"FLOWHOOK_NO_SKIP=1"},
-		args: []string{"-timeout=2m", "-run=/pgxstore", "."},
-	}}},
+	{dir: "store/pgxstore", steps: []step{pgxStep, pgxCalls}},
 	{dir: ".", steps: rootSteps},
 	{dir: "internal/letter", steps: rootSteps},
 	{dir: "internal/stage", steps: rootSteps},
@@ -44,30 +42,51 @@ var targets = []target{
 var pgxStep = step{
 	name: "pgxstore's own tests", module: "store/pgxstore",
 	env:  []string{"FLOWHOOK_NO_SKIP=1"},
-	args: []string{"-timeout=1m", "."},
+	args: []string{"-timeout=2m", "."},
+}
+
+// pgxCalls are complete calls through pgxstore, with faults, stalls, and several processes.
+var pgxCalls = step{
+	name: "pgxstore's calls", module: "internal/sqltest",
+	env:  []string{"FLOWHOOK_NO_SKIP=1"},
+	args: []string{"-timeout=4m", "-run=/pgxstore", "."},
 }
 
 var sqlSteps = []step{
-	{name: "its own tests", args: []string{"-timeout=30s", "./store/sqlstore"}},
+	{name: "sqlstore's own tests", args: []string{"-timeout=30s", "./store/sqlstore"}},
+	{
+		name: "sqlstore's conformance", module: "internal/sqltest",
+		env:  []string{"FLOWHOOK_NO_SKIP=1"},
+		args: []string{"-timeout=2m", "-run=TestConformance", "."},
+	},
 	{
 		name: "SQLite", module: "internal/sqltest",
 		env:  []string{"FLOWHOOK_POSTGRES=", "FLOWHOOK_MARIADB=", "FLOWHOOK_NO_SKIP="},
-		args: []string{"-timeout=1m", "-skip=TestFaults", "."},
+		args: []string{"-timeout=2m", "-skip=TestConformance|TestFaults", "."},
 	},
 	{
 		name: "PostgreSQL and MariaDB", module: "internal/sqltest",
+		env: []string{"FLOWHOOK_NO_SKIP=1"},
+		args: []string{
+			"-timeout=4m",
+			"-skip=TestConformance|TestFaults|TestIndexes|TestMigrations|TestProcesses|TestStall|/SQLite|/pgxstore",
+			".",
+		},
+	},
+	{
+		name: "processes", module: "internal/sqltest",
 		env:  []string{"FLOWHOOK_NO_SKIP=1"},
-		args: []string{"-timeout=2m", "-skip=TestFaults|TestIndexes|TestMigrations|TestProcesses|TestStall|/SQLite", "."},
+		args: []string{"-timeout=3m", "-run=TestProcesses", "-skip=/SQLite|/pgxstore", "."},
 	},
 	{
 		name: "faults", module: "internal/sqltest",
 		env:  []string{"FLOWHOOK_NO_SKIP=1"},
-		args: []string{"-timeout=2m", "-run=TestFaults", "."},
+		args: []string{"-timeout=4m", "-run=TestFaults", "."},
 	},
 	{
 		name: "stalls", module: "internal/sqltest",
 		env:  []string{"FLOWHOOK_NO_SKIP=1"},
-		args: []string{"-timeout=2m", "-run=TestStall", "."},
+		args: []string{"-timeout=4m", "-run=TestStall", "."},
 	},
 }
 

@@ -46,6 +46,17 @@ func TestSteps_NamedTestsExist(t *testing.T) {
 	}
 }
 
+// A change may make a test wait forever.
+func TestSteps_HaveTimeLimit(t *testing.T) {
+	for _, target := range targets {
+		for _, s := range target.steps {
+			if !slices.ContainsFunc(s.args, func(arg string) bool { return strings.HasPrefix(arg, "-timeout=") }) {
+				t.Errorf("%s, %s: there is no -timeout", target.dir, s.name)
+			}
+		}
+	}
+}
+
 // named returns the names of tests in the patterns of -run and -skip.
 func named(args []string) (names []string) {
 	for _, arg := range args {
