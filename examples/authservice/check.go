@@ -90,13 +90,13 @@ func (k *checker) warn(text string) {
 	fmt.Fprintln(k.out, "warning  "+text)
 }
 
-// unreachable returns an error about the variable that names a server which did not answer, or nil
-// if err is nil.
+// unreachable returns an error about the variable that names what cannot be used, or nil if err is
+// nil.
 func unreachable(name string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fault(name, "does not lead to a server that works: "+err.Error())
+	return fault(name, "names something that cannot be used: "+err.Error())
 }
 
 // checkDatabase connects to the database. It creates no SQLite file; without one, it checks the
@@ -117,6 +117,10 @@ func checkDatabase(ctx context.Context, c config) (state string, err error) {
 		return "", err
 	}
 	defer db.Close()
+	if c.Dialect == sqlstore.SQLite { // Ping reads nothing of the file
+		var n int
+		return "", db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&n)
+	}
 	return "", db.PingContext(ctx)
 }
 

@@ -176,6 +176,8 @@ func TestCheck(t *testing.T) {
 			[]string{"warning  AUTH_CONFIG: "}},
 		{"weak secret", []string{"SESSION_SECRETS=" + testSecret}, 1, []string{"warning  SESSION_SECRETS: "}},
 		{"no directory", []string{"DATABASE_URL=" + missing}, 2, []string{"error    DATABASE_URL "}},
+		{"no database", []string{"DATABASE_URL=sqlite:" + withSecrets(t, testSecret)}, 2,
+			[]string{"error    DATABASE_URL names something that cannot be used: "}},
 		{"no PostgreSQL", []string{"DATABASE_URL=postgres://me:hunter2@127.0.0.1:1/db", "SESSION_SECRETS=" + newSecret()},
 			2, []string{"error    DATABASE_URL ", "errors: 1, warnings: 0\n"}},
 		{"mail server that refuses", []string{"SMTP_URL=smtp://me:hunter2@" + silent}, 2,

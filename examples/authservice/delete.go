@@ -4,18 +4,15 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"time"
 
 	"github.com/flowhook/flowhook"
 )
 
-// deleteWithin is how old the sign-in of a user without a password may be who deletes the account.
-const deleteWithin = 15 * time.Minute
-
 var errConfirm = refuse("confirm", "not_confirmed", "This is not your email address.")
 
-// deleteForm returns the form that deletes the account. A user without a password has signed in
-// shortly before, and types the address, so that a single click does not delete anything.
+// deleteForm returns the form that deletes the account. It is shown to users with a password, and to
+// others right after they have signed in with the provider again; see fresh.go. These type their
+// address, so that a single click does not delete anything.
 func deleteForm(u user) form {
 	one := field{Name: "current", Label: "Password to delete your account", Type: "password",
 		Autocomplete: "current-password"}
@@ -37,11 +34,11 @@ func (s *service) deleteAccount(w http.ResponseWriter, r *http.Request) {
 	x.Identity, x.Session = u.identity(), session
 	typed, _ := normalizeEmail(r.PostFormValue("confirm"))
 	switch {
+	case u.PasswordHash == "" && !s.fresh(r, session):
+		http.Redirect(w, r, settingsStale, http.StatusSeeOther)
+		return
 	case u.PasswordHash == "" && emailKey(typed) != emailKey(u.Email):
 		s.settingsAgain(w, r, u, "/settings/delete", errConfirm)
-		return
-	case u.PasswordHash == "" && s.now().Sub(session.AuthenticatedAt) > deleteWithin:
-		http.Redirect(w, r, "/login?refresh&return_to=/settings", http.StatusSeeOther)
 		return
 	case u.PasswordHash != "" && r.PostFormValue("current") == "":
 		s.settingsAgain(w, r, u, "/settings/delete", errCurrent)

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"net/http"
+	"net/url"
 	"testing"
 	"time"
 
+	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -54,17 +57,45 @@ func TestDelete_RateLimit(t *testing.T) {
 		"user_id IS NOT NULL"))
 }
 
-// TestDelete_NoPassword checks that a user without a password must have signed in shortly before.
+// TestDelete_NoPassword checks that a user without a password must have been authenticated by the
+// provider again. A sign-in alone is not enough, because the provider may not have asked.
 func TestDelete_NoPassword(t *testing.T) {
-	s, _ := newOIDCSite(t, "sqlite:"+t.TempDir()+"/db")
+	s, p := newOIDCSite(t, "sqlite:"+t.TempDir()+"/db")
+	remove := func(b *browser) *browser { return b.post("/settings/delete", url.Values{"confirm": {email}}) }
+	const stale, link = "because you signed in too long ago", "Sign in to delete the account"
 	b := s.browser().open("/login/oidc").at("/", "Hello, Alice")
-	s.ahead.Add(int64(deleteWithin + time.Second))
-	b.open("/settings").press("Delete account", "confirm", "bob@example.org").
+	require.NotContains(t, b.open("/settings").Body, "Delete account</button>")
+	remove(b).refused(http.StatusOK, stale)
+
+	p.mu.Lock()
+	p.claims["auth_time"] = time.Now().Unix()
+	p.mu.Unlock()
+	b.open("/settings").follow(link).at("/settings", "Settings").press("Delete account", "confirm", "bob@example.org").
 		refused(wrong, "This is not your email address.")
-	b.press("Delete account", "confirm", email).at("/login", "Sign in").refused(http.StatusOK, "please sign in again")
+	s.ahead.Add(int64(freshFor))
+	remove(b).refused(http.StatusOK, stale)
+	s.ahead.Add(-int64(freshFor))
 	require.Equal(t, 1, s.count("users"))
-	b.open("/login/oidc?return_to=/settings").at("/settings", "Settings").
-		press("Delete account", "confirm", " Alice@example.org").
-		at("/settings/deleted", "Your account is deleted")
+	b.open("/settings").press("Delete account", "confirm", " Alice@example.org").at("/settings/deleted", "Your account is deleted")
 	require.Equal(t, 0, s.count("users")+s.count("oidc_identities")+s.count("flowhook_sessions"))
+}
+
+// TestOIDC_DeletedMeanwhile checks that a sign-in with the provider fails if the account is deleted
+// while it waits for its transaction.
+func TestOIDC_DeletedMeanwhile(t *testing.T) {
+	s, _ := newOIDCSite(t, testkit.PostgreSQL(t))
+	s.browser().open("/login/oidc").at("/", "Hello, Alice")
+	var id string
+	require.NoError(t, s.service.db.QueryRow("SELECT id FROM users").Scan(&id))
+	done := make(chan *browser)
+	require.NoError(t, s.service.store.Transaction(t.Context(), id, func(ctx context.Context) error {
+		go func() { done <- s.browser().open("/login/oidc") }()
+		if err := s.someoneWaits(ctx); err != nil {
+			return err
+		}
+		_, err := s.service.db.exec(ctx, "DELETE FROM users")
+		return err
+	}))
+	(<-done).refused(http.StatusForbidden, "This sign-in was not started in this browser, or it took too long.")
+	require.Equal(t, 1, s.count("flowhook_sessions"), "no session was issued")
 }

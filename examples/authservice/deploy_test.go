@@ -62,7 +62,7 @@ func TestDockerfile(t *testing.T) {
 	environment["PUBLIC_URL"], environment["SMTP_URL"] = "https://accounts.example.org", "smtp://mail.example.org"
 	requireValid(t, environment)
 	text := readFile(t, "Dockerfile")
-	require.Regexp(t, `(?m)^EXPOSE `+environment["ADDR"][1:]+` `+environment["ADMIN_LISTEN"][1:]+`$`, text)
+	require.Regexp(t, `(?m)^EXPOSE `+environment["ADDR"][1:]+`$`, text)
 	volume := regexp.MustCompile(`(?m)^VOLUME (.*)$`).FindStringSubmatch(text)
 	require.NotNil(t, volume)
 	require.True(t, strings.HasPrefix(environment["DATABASE_URL"], "sqlite:"+volume[1]+"/"))

@@ -11,6 +11,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -90,6 +91,7 @@ func (s *service) again(w http.ResponseWriter, r *http.Request, no *flowhook.Ref
 	}
 	shown := *no
 	shown.Field = "" // it concerns the whole form
+	shown.Status = cmp.Or(no.Status, http.StatusForbidden)
 	no = &shown
 	email := r.PostFormValue("email")
 	switch path := r.URL.Path; path {
@@ -218,8 +220,10 @@ func (s *service) crossOrigin(w http.ResponseWriter, r *http.Request) {
 	s.log.WarnContext(r.Context(), "refused a cross-origin request", slog.String("path", r.URL.Path))
 	no := &flowhook.Refusal{Status: http.StatusForbidden, Code: "cross_origin", Text: "This request came from another " +
 		"site, so nothing was changed. Check what is entered here and try again."}
-	// The other site may have chosen the values, so they are not shown as changes of an account.
-	if strings.HasPrefix(r.URL.Path, "/settings/") || !s.again(w, r, no) {
+	// The other site may have chosen the values, so they are not shown as changes of an account. Nor
+	// are its tokens, which may be those of another account.
+	guarded := func(prefix string) bool { return strings.HasPrefix(r.URL.Path, prefix) }
+	if slices.ContainsFunc([]string{"/settings/", "/recovery/", "/verify"}, guarded) || !s.again(w, r, no) {
 		s.show(w, r, http.StatusForbidden, "error", page{Title: "Request not accepted",
 			Data: "This request came from another site. Open the page on this site and try again."})
 	}

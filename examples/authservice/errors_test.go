@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -165,4 +166,15 @@ func (s *site) allUnavailable(b *browser) {
 	}
 	s.browser().open("/login").at("/login", "Sign in") // needs no database
 	s.browser().open("/readyz").refused(http.StatusServiceUnavailable, "no database")
+}
+
+// TestRefused_WithoutStatus checks that a Refusal without a status is a 403, also in a form.
+func TestRefused_WithoutStatus(t *testing.T) {
+	s := newSite(t, "sqlite:"+t.TempDir()+"/db")
+	for _, path := range []string{"/recovery", "/nowhere"} {
+		w, r := httptest.NewRecorder(), httptest.NewRequest("POST", path, nil)
+		s.service.refused(w, r, &flowhook.Refusal{Code: "blocked", Text: "Not today."})
+		require.Equal(t, http.StatusForbidden, w.Code, path)
+		require.Contains(t, w.Body.String(), "Not today.", path)
+	}
 }

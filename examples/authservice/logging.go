@@ -16,7 +16,7 @@ func newLogger(out io.Writer, format string, level slog.Level) *slog.Logger {
 	return slog.New(requestHandler{slog.NewTextHandler(out, o)})
 }
 
-// inSeconds makes a number of seconds of a duration, which JSON would show in nanoseconds.
+// inSeconds converts a duration to seconds. JSON would show it in nanoseconds.
 func inSeconds(_ []string, a slog.Attr) slog.Attr {
 	if a.Value.Kind() == slog.KindDuration {
 		a.Value = slog.Float64Value(a.Value.Duration().Seconds())

@@ -32,8 +32,8 @@ func main() {
 // The exit codes, as --help explains them.
 const (
 	exitOK      = 0
-	exitFailure = 1 // of check: only warnings
-	exitErrors  = 2 // of check, or in the command line
+	exitFailure = 1 // check found only warnings, or another command failed
+	exitErrors  = 2 // check found errors, or the command line is wrong
 )
 
 // command runs the command in args, and returns the exit code.

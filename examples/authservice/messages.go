@@ -42,7 +42,7 @@ func (s *service) takenMail(u user) flowhook.Message {
 	return s.message(u.Email, "You already have an account", "Sign in", s.config.PublicURL+"/login",
 		"Someone tried to register with this email address. You already have an account, and nothing was changed.",
 		"If it was you, sign in instead. If you don't know the password, or someone else has used your address, "+
-			"choose a new password there. If it was not you, you can ignore this email.")
+			"use \"Forgot your password?\" on the sign-in page. If it was not you, you can ignore this email.")
 }
 
 // passwordMail notifies a user that the password was changed.

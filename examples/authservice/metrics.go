@@ -67,8 +67,9 @@ func (m *metrics) request(r *http.Request, route string, status int, took time.D
 		label.Int("http.response.status_code", status)))
 }
 
-// watchQueue adds how many emails are in the queue, by their state: River's, such as retryable
-// after a failed attempt, and discarded for those that were given up. Each scrape is one query.
+// watchQueue adds how many emails are in the queue, by River's state: retryable after a failed attempt,
+// cancelled if the mail server refused the email for good, and discarded after the last attempt. Each
+// scrape is one query.
 func (s *service) watchQueue() error {
 	count := func(ctx context.Context, o metric.Int64Observer) error {
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
@@ -81,7 +82,7 @@ func (s *service) watchQueue() error {
 			}
 			o.Observe(n, metric.WithAttributes(label.String("state", state)))
 			return nil
-		}, "SELECT CAST(state AS TEXT), count(*) FROM river_job WHERE state NOT IN ('completed', 'cancelled') GROUP BY state")
+		}, "SELECT CAST(state AS TEXT), count(*) FROM river_job WHERE state <> 'completed' GROUP BY state")
 		if err != nil { // the other figures are fine
 			s.log.WarnContext(ctx, "counting the emails in the queue failed", "error", err)
 		}

@@ -92,6 +92,10 @@ func TestMetrics_Queue(t *testing.T) {
 			_, text := get(t, admin.URL+"/metrics")
 			return strings.Contains(text, "\nauthservice_queue_emails{state=\"retryable\"} 1\n")
 		}, 20*time.Second, 20*time.Millisecond)
+		_, err := s.service.db.Exec("UPDATE river_job SET state = 'cancelled', finalized_at = CURRENT_TIMESTAMP")
+		require.NoError(t, err) // as after a refusal for good
+		_, text := get(t, admin.URL+"/metrics")
+		require.Contains(t, text, "\nauthservice_queue_emails{state=\"cancelled\"} 1\n")
 		require.Empty(t, s.log.lines("counting the emails"))
 	})
 }

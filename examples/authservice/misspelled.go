@@ -54,7 +54,7 @@ func meant(name string) (v variable, ok bool) {
 	return v, false
 }
 
-// distance returns how many characters must be inserted, deleted or replaced to make b of a.
+// distance returns how many characters must be inserted, deleted or replaced to turn a into b.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

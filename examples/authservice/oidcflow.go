@@ -22,8 +22,8 @@ var (
 )
 
 // startOIDC redirects the browser to the provider. With fresh in the query, the provider must
-// authenticate the user again. Pages link to it, because the policy allows no
-// form that leads to another site.
+// authenticate the user again. Pages link to it, because the policy allows no form that leads to
+// another site.
 func (s *service) startOIDC(w http.ResponseWriter, r *http.Request) {
 	_, config, err := s.oidc.discover(r.Context())
 	if errors.Is(err, context.Canceled) { // the client has gone
@@ -76,11 +76,23 @@ func (s *service) finishOIDC(w http.ResponseWriter, r *http.Request) {
 	}
 	x.Identity = u.identity()
 	handled, err := s.complete(r.Context(), flowhook.Login, flowhook.OIDC, func(ctx context.Context) error {
+		// The account may have been deleted or recovered by its owner meanwhile.
+		now, err := s.db.userByOIDC(ctx, s.oidc.id, c.Subject)
+		if errors.Is(err, errNoUser) || err == nil && now.ID != u.ID {
+			return errAttempt
+		}
+		if err != nil {
+			return err
+		}
 		if err := s.issue(ctx, x); err != nil || !a.Fresh {
 			return err
 		}
 		return s.setFresh(x)
 	})
+	if !handled && errors.Is(err, errAttempt) {
+		s.showRefused(w, r, errAttempt, a.ReturnTo)
+		return
+	}
 	s.finish(w, r, handled, err, a.ReturnTo)
 }
 
@@ -117,7 +129,7 @@ func (s *service) registerOIDC(w http.ResponseWriter, r *http.Request, c claims,
 		x.Identity = owner.identity()
 		return s.db.insertOIDC(ctx, s.oidc.id, c.Subject, owner.ID, s.now())
 	})
-	if errors.Is(err, errTaken) {
+	if !handled && errors.Is(err, errTaken) {
 		s.showRefused(w, r, errLinked, returnTo)
 		return
 	}

@@ -180,9 +180,9 @@ func TestForm_KeptWhenThrottled(t *testing.T) {
 func TestCrossOrigin_KeepsTheForm(t *testing.T) {
 	s := newSite(t, "sqlite:"+t.TempDir()+"/db")
 	b := s.browser()
-	for path, button := range map[string]string{"/login": "Sign in", "/register": "Register", "/recovery": "Send the email"} {
+	post := func(path string) {
 		r, err := http.NewRequest("POST", s.server.URL+path, strings.NewReader(url.Values{"email": {email}, "name": {"Alice"},
-			"password": {password}}.Encode()))
+			"password": {password}, "token": {"their-token"}, "code": {"123456"}}.Encode()))
 		require.NoError(t, err)
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Header.Set("Origin", "https://elsewhere.example")
@@ -190,6 +190,14 @@ func TestCrossOrigin_KeepsTheForm(t *testing.T) {
 		require.NoError(t, err)
 		b.read(response)
 		b.refused(http.StatusForbidden, "came from another site")
+	}
+	for _, path := range []string{"/recovery/new", "/recovery/code", "/verify", "/settings/email"} {
+		post(path)
+		require.NotContains(t, b.Body, "their-token")
+		require.NotContains(t, b.Body, email, "%s: the other site may have chosen it", path)
+	}
+	for path, button := range map[string]string{"/login": "Sign in", "/register": "Register", "/recovery": "Send the email"} {
+		post(path)
 		require.Equal(t, email, b.typed("email"))
 		require.NotContains(t, b.Body, password)
 		b.press(button)
@@ -255,7 +263,10 @@ func TestVerify_OtherAccount(t *testing.T) {
 		require.Equal(t, 1, s.count("users WHERE email = 'bob@example.org' AND verified_at IS NOT NULL"))
 
 		b := s.signedIn(email, password)
-		b.open(s.change(b, newEmail)).refused(http.StatusOK, "confirm that "+newEmail+" is your email address. It replaces "+email)
+		link = s.change(b, newEmail)
+		stranger := s.browser().open(link).refused(http.StatusOK, "is your email address. It replaces a…@example.org.")
+		require.NotContains(t, stranger.Body, email, "whoever has the new mailbox may be a stranger")
+		b.open(link).refused(http.StatusOK, "confirm that "+newEmail+" is your email address. It replaces "+email)
 		require.NotContains(t, b.Body, "another account")
 	})
 }

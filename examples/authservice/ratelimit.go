@@ -28,8 +28,8 @@ func (s *service) newRateLimit() (*ratelimit.RateLimit, error) {
 }
 
 // limitKeys returns what a request counts on. Only forms count that submit a password, a code or a
-// token, or that make the service send an email. The account is the address as typed, registered or not, so
-// that a refusal does not reveal whether it exists.
+// token, or that make the service send an email. The account is the address as typed, registered or
+// not, so that a refusal does not reveal whether it exists.
 func (s *service) limitKeys(ctx context.Context, x *flowhook.Exchange) (k ratelimit.Keys, err error) {
 	r := x.Request
 	client, account := network(s.config.peer(r)), accountOf(r.PostFormValue("email"))

@@ -134,8 +134,11 @@ func readMailRescue(c *config, value string) (err error) {
 
 func readIssuer(c *config, value string) error {
 	u, err := url.Parse(value)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil:
 		return errors.New("must be the provider's URL, exactly as in its discovery document")
+	case u.Scheme == "http" && !loopback(u.Hostname()):
+		return errors.New("is plain http, so anyone on the way could read the client secret; use https")
 	}
 	c.OIDCIssuer = value
 	return nil

@@ -280,6 +280,7 @@ func (s *service) redeemCode(r *http.Request, purpose flowhook.Purpose, email st
 // recoverAccount gives the user of a recovery token the new password, in the transaction of ctx. If
 // that is the user's name or address, it returns a refusal of the field new, and the token stays
 // valid.
+//
 // The user has the mailbox, so the address is confirmed. If it was not before, the account may be
 // that of somebody else. All sessions end here, because with a code no hook runs in this
 // transaction.

@@ -83,7 +83,7 @@ func (c config) unknownProxy(addr net.Addr) bool {
 	return len(c.Proxies) == 0 && !c.Development && loopback(addr.(*net.TCPAddr).IP.String())
 }
 
-// logStart logs with what the service has started. No value shows a secret.
+// logStart logs the configuration that the service starts with. No value shows a secret.
 func (s *service) logStart(addr net.Addr, admin net.Listener) {
 	c, at := s.config, "off"
 	if admin != nil {

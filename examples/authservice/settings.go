@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -12,9 +13,14 @@ import (
 // settings is the data of the settings page.
 type settings struct {
 	Saved                         bool
+	Stale                         bool // the sign-in was too long ago for what the user wanted
 	First                         bool // Password sets the first one
+	Deletable                     bool // Delete is a form
 	Name, Email, Password, Delete form
 }
+
+// settingsStale is the settings page after a form that needs a new sign-in with the provider.
+const settingsStale = "/settings?stale"
 
 // Bad reports whether one of the forms has an error.
 func (s settings) Bad() bool {
@@ -67,7 +73,7 @@ func (s *service) settingsPage(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !ok:
 	case u.PasswordHash == "" && s.fresh(r, session):
-		s.renderSettings(w, r, http.StatusOK, u, firstPasswordForm())
+		s.renderSettings(w, r, http.StatusOK, u, firstPasswordForm(), deleteForm(u))
 	default:
 		s.renderSettings(w, r, http.StatusOK, u)
 	}
@@ -75,8 +81,11 @@ func (s *service) settingsPage(w http.ResponseWriter, r *http.Request) {
 
 // renderSettings shows the settings page. Each of shown replaces the form with its Action.
 func (s *service) renderSettings(w http.ResponseWriter, r *http.Request, status int, u user, shown ...form) {
-	data := settings{Saved: r.Form.Has("saved"), Name: nameForm(u.Name), Email: emailForm(""), Password: passwordForm(),
-		Delete: deleteForm(u)}
+	data := settings{Saved: r.Form.Has("saved"), Stale: r.Form.Has("stale"), Name: nameForm(u.Name), Email: emailForm(""),
+		Password: passwordForm(), Delete: form{Action: "/settings/delete"}}
+	if u.PasswordHash != "" {
+		data.Delete = deleteForm(u)
+	}
 	for _, f := range shown {
 		for _, of := range []*form{&data.Name, &data.Email, &data.Password, &data.Delete} {
 			if of.Action == f.Action {
@@ -85,6 +94,7 @@ func (s *service) renderSettings(w http.ResponseWriter, r *http.Request, status 
 		}
 	}
 	data.First = len(data.Password.Fields) == 1 // without the current one
+	data.Deletable = len(data.Delete.Fields) > 0
 	s.pages.render(w, r, status, "settings", page{Title: "Settings", User: &u, Data: data})
 }
 
@@ -104,7 +114,7 @@ func (s *service) settingsAgain(w http.ResponseWriter, r *http.Request, u user, 
 	for _, one := range no {
 		f.refuse(one)
 	}
-	s.renderSettings(w, r, no[0].Status, u, f)
+	s.renderSettings(w, r, cmp.Or(no[0].Status, http.StatusForbidden), u, f)
 }
 
 // saveProfile changes the name.
@@ -204,6 +214,10 @@ func (s *service) savePassword(w http.ResponseWriter, r *http.Request) {
 	x := exchange(r)
 	x.Identity, x.Session = u.identity(), session
 	first := u.PasswordHash == "" && s.fresh(r, session)
+	if u.PasswordHash == "" && !first && !r.PostForm.Has("current") { // the form of firstPasswordForm
+		http.Redirect(w, r, settingsStale, http.StatusSeeOther)
+		return
+	}
 	f := passwordForm()
 	if first {
 		f = firstPasswordForm()

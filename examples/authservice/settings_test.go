@@ -133,24 +133,25 @@ func TestFirstPassword(t *testing.T) {
 		}
 		first := func(b *browser) *browser { return b.post("/settings/password", url.Values{"new": {newPassword}}) }
 		again := "Sign in with " + strings.TrimPrefix(p.URL, "http://") + " again"
-		b := s.browser().open("/login/oidc").at("/", "Hello, Alice")
-		first(b).refused(wrong, "To set a password, sign in with it again")
+		b := s.browser().open("/login/oidc").at("/", "Hello, Alice").open("/settings").
+			refused(200, "To set a password, sign in with it again")
+		first(b).refused(200, "because you signed in too long ago")
 
 		b.open("/settings").follow(again).refused(http.StatusForbidden, "did not ask you to sign in again") // no auth_time
 		authenticated(freshSlack + time.Minute)
 		b.open("/settings").follow(again).refused(http.StatusForbidden, "did not ask you to sign in again")
-		first(b).refused(wrong, "To set a password, sign in with it again")
+		first(b).refused(200, "because you signed in too long ago")
 		authenticated(0)
 		stolen := s.browser().open("/login/oidc").at("/", "Hello, Alice")
-		first(stolen).refused(wrong, "To set a password, sign in with it again")
+		first(stolen).refused(200, "because you signed in too long ago")
 		b.open("/settings").follow(again).at("/settings", "Settings")
 		require.Equal(t, []string{"login", "0"}, []string{p.asked.Get("prompt"), p.asked.Get("max_age")})
-		first(stolen).refused(wrong, "To set a password, sign in with it again")
+		first(stolen).refused(200, "because you signed in too long ago")
 		b.press("Set password", "new", "password").refused(wrong, "too common")
 		require.Equal(t, 0, s.count("users WHERE password_hash IS NOT NULL"))
 
 		s.ahead.Add(int64(freshFor))
-		first(b).refused(wrong, "To set a password, sign in with it again")
+		first(b).refused(200, "because you signed in too long ago")
 		s.ahead.Add(-int64(freshFor))
 		b.open("/settings").press("Set password", "new", newPassword).at("/settings", "Settings").refused(200, "Your changes were saved.")
 		s.mail(email, passwordSubject, 0)

@@ -84,7 +84,8 @@ func (d *database) insertOIDC(ctx context.Context, issuer, subject, userID strin
 }
 
 // updateProfile saves the name and the address and returns the updated user. A new address is
-// unconfirmed; with verify_new_address in auth.yml, there is none before its link is opened. It returns errTaken if another user has the address.
+// unconfirmed; with verify_new_address in auth.yml, there is none before its link is opened. It
+// returns errTaken if another user has the address.
 func (d *database) updateProfile(ctx context.Context, id, name, email string) (user, error) {
 	_, err := d.exec(ctx, `UPDATE users SET name = $2, email = $3, email_key = $4,
 		verified_at = CASE WHEN email = $3 THEN verified_at END WHERE id = $1`, id, name, email, emailKey(email))
@@ -105,8 +106,8 @@ const (
 )
 
 // countChange counts a change of the account's address that the user asks for, in the transaction
-// that sends the emails: a request that fails does not count. It returns errOften if there were too many. The database keeps the
-// count, so that all copies of the service share it.
+// that sends the emails: a request that fails does not count. It returns errOften if there were too
+// many. The database keeps the count, so that all copies of the service share it.
 func (d *database) countChange(ctx context.Context, id string, now time.Time) error {
 	var micros int64
 	if err := d.row(ctx, []any{&micros}, "SELECT COALESCE(changes_until, 0) FROM users WHERE id = $1", id); err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/flowhook/flowhook"
 )
@@ -56,16 +58,27 @@ func (s *service) verifyLink(w http.ResponseWriter, r *http.Request, token strin
 		return
 	}
 	v := verification{Token: token, Email: t.Address.Value}
-	if owner.Email != v.Email {
-		v.Owner = owner.Email
-	}
 	if t.Purpose == flowhook.PurposeAddressChange {
 		c, err := t.Change()
 		v.Undo = err == nil && c.Undo
 	}
 	visitor := s.visitor(r)
 	v.Other = visitor != nil && visitor.ID != owner.ID
+	switch {
+	case owner.Email == v.Email:
+	case visitor != nil && !v.Other:
+		v.Owner = owner.Email
+	default: // whoever has the link may have only the new mailbox
+		v.Owner = masked(owner.Email)
+	}
 	s.pages.render(w, r, http.StatusOK, "verify", page{Title: verifyTitle, User: visitor, Data: v})
+}
+
+// masked returns an address that only its owner recognizes, such as a…@example.org.
+func masked(email string) string {
+	local, domain, _ := strings.Cut(email, "@")
+	first, _ := utf8.DecodeRuneInString(local)
+	return string(first) + "…@" + domain
 }
 
 // errPeek rolls back what peek redeems.

@@ -59,7 +59,7 @@ func TestLogin_ConcurrentRevoke(t *testing.T) {
 	const lateInRound = 2 // tolerated timeouts; more would mean that requests are stuck
 	atOnce := 64
 	if underRace {
-		atOnce = 32 // checking a password takes several times as long
+		atOnce = 12 // checking a password takes several times as long
 	}
 	rounds := times(t, 100, 2)
 	lateAtMost := max(lateInRound, rounds*atOnce/100) // 1% of all, or the share of one round
