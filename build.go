@@ -74,6 +74,10 @@ func (p *Pipeline) build(cfg *Config) (*Plan, []*ConfigError) {
 		b.entry(&b.file.Entries[i])
 	}
 	for _, rule := range b.file.Accepted {
+		if rule.Value == "unused-accept" {
+			b.wrong(b.at(rule), "remove it, and the entries that are not needed", "an entry cannot accept unused entries")
+			continue
+		}
 		b.checkRule(b.at(rule), rule.Value)
 	}
 	slices.SortStableFunc(b.problems, func(x, y *ConfigError) int {
@@ -105,6 +109,7 @@ type builder struct {
 	entries    []*conf.Entry
 	hooks      map[*conf.Entry]Hook      // what runs for each entry
 	found      []found                   // what the host's hooks report about themselves
+	unjudged   []string                  // names of hooks that a stub of the command stands for
 	keys       map[[2]string]*conf.Entry // of the host's hooks, by their name and key
 	plan       *Plan
 	problems   []*ConfigError

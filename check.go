@@ -83,8 +83,7 @@ func (p *Pipeline) Check(cfg *Config) []Finding {
 	return checker.check(cfg)
 }
 
-// Preview returns the plan that Reload would make the current one, or the error that it would
-// return. Like Check, it calls the factories of the hooks, and it changes nothing.
+// Preview returns the plan that Reload(cfg) would activate, or its error. Like Check, it calls the factories of the hooks, and it changes nothing.
 func (p *Pipeline) Preview(cfg *Config) (*Plan, error) {
 	made, problems := p.build(cfg)
 	if err := joined(problems); err != nil {
@@ -177,6 +176,7 @@ func (b *builder) rules() *check.Config {
 	if was := b.pipeline.current.Load(); was != nil && was.tokens != nil {
 		c.Was = &was.tokens.cookie
 	}
+	c.Unjudged = b.unjudged
 	for _, f := range b.found {
 		c.Reported = append(c.Reported, f.Rule)
 	}

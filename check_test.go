@@ -631,6 +631,23 @@ flowhook:
 		require.Equal(t, flowhook.SeverityError, found[0].Severity)
 	})
 
+	t.Run("an entry for unused entries", func(t *testing.T) {
+		_, err := flowhook.New(flowtest.Parse(t, "flowhook: {accept: [{rule: unused-accept, reason: x}]}"), checked())
+		require.EqualError(t, err, "1:28: flowhook.accept[0].rule: an entry cannot accept unused entries; "+
+			"remove it, and the entries that are not needed")
+	})
+
+	t.Run("an entry for a rule that lacks what it checks", func(t *testing.T) {
+		o := checked()
+		o.Store, o.Secrets, o.VerificationURL = nil, nil, ""
+		for rule, want := range map[string]int{"slow-lock": 0, "cookie-insecure": 0, "plain-link": 0, "foreign-link": 0,
+			"closed": 1} {
+			text := "flowhook: {accept: [{rule: " + rule + ", reason: x}]}"
+			require.Len(t, flowtest.Parse(t, text).Check(o), want, rule)
+		}
+		require.Len(t, flowtest.Parse(t, "flowhook: {accept: [{rule: slow-lock, reason: x}]}").Check(checked()), 1)
+	})
+
 	t.Run("an entry that needs more than the file", func(t *testing.T) {
 		const accept = "\nflowhook: {accept: [{rule: cookie-scope, reason: it moves}, {rule: unused-secrets, reason: both}]}"
 		o := strict(checked())

@@ -83,7 +83,9 @@ func Schema(opts Options) []byte {
 		Rules:      map[string]string{},
 	}
 	for _, rule := range check.Rules {
-		v.Rules[rule] = check.Describe(rule)
+		if rule != "unused-accept" {
+			v.Rules[rule] = check.Describe(rule)
+		}
 	}
 	for _, name := range builtinNames() {
 		kind := builtinNamed(name)
@@ -164,7 +166,7 @@ func (e *ConfigError) Error() string {
 // Unwrap returns e.Err.
 func (e *ConfigError) Unwrap() error { return e.Err }
 
-// A Position is a place in a file. Lines and columns count from 1. Zero means unknown.
+// A Position is a place in a file. Lines and columns, in characters, count from 1. Zero means unknown.
 type Position struct {
 	File   string
 	Line   int

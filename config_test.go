@@ -728,7 +728,8 @@ func TestSchema(t *testing.T) {
 	assert.Contains(t, own.Properties.Selfservice.Properties, "invite")
 	text := string(flowhook.Schema(flowhook.Options{Strategies: []flowhook.Strategy{"magic"}}))
 	assert.Contains(t, text, `"magic": {`)
-	assert.Contains(t, text, `"An entry of flowhook.accept accepts nothing."`)
+	assert.Contains(t, text, `"A secret can be guessed."`)
+	assert.NotContains(t, text, `"unused-accept"`, "no entry can accept that")
 	assert.Contains(t, text, "selfservice.flows.<flow>", "a schema is no HTML")
 	assert.True(t, strings.HasPrefix(text, "{\n  \"") && strings.HasSuffix(text, "\n}\n"), "indented, with a last newline")
 }

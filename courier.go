@@ -33,7 +33,7 @@ type Message struct {
 // If [Options.Outbox] is set, Send is called inside the transaction instead, with the transaction's
 // context. It is waited for however long it takes, and its error fails the hook. A courier that
 // works only there has a method NeedsOutbox(), which is never called: without Options.Outbox, it is
-// an error of [New].
+// an error of [New]. A courier that wraps such a courier must have the method, too.
 type Courier interface {
 	Send(ctx context.Context, m Message) error
 }

@@ -138,23 +138,23 @@ type Placer interface {
 // Findings returns it for the point at which the hook runs; [Config.Check], [New] and the hook page
 // show it. Rule is a word of the hook's own: a finding "no-retry" of a hook "crm" has the rule
 // "crm/no-retry". Path may name a key of the entry's config, such as "auth.type"; the finding is then
-// shown at that key, or where the path ends in the config, and otherwise at the hook's name. Position
-// is ignored. A finding with SeverityError is an error of New. The rule slow-lock, which warns about
-// hooks of unknown speed in a transaction, leaves a Finder out.
+// shown at the deepest key of the path that exists, or else at the hook's name. Position is ignored.
+// A finding with SeverityError is an error of New. The rule slow-lock, which warns about hooks of
+// unknown speed in a transaction, leaves a Finder out.
 type Finder interface {
 	Findings(p Point) []Finding
 }
 
 // A Keyer is a hook with a key that no other hook of the same name may have in a configuration, such
-// as that by which a queue finds it again. It is optional for a Hook. Key returns the key, or "" for
-// none, and how to change it. Two hooks with one key are an error of New, with that hint.
+// as that by which a queue finds it again. It is optional for a Hook. The key "" means none. Two
+// hooks with one key are an error of New, with the hint, which says how to change the key.
 type Keyer interface {
 	Key() (key, hint string)
 }
 
 // A Starter is a hook that is told when the pipeline begins to use it. It is optional for a Hook.
 // New or Reload calls Started once for each entry, when the configuration has become the current
-// one: not for hooks that Check makes, or that a rejected Reload has made. Requests that began
+// one: not for hooks that Check and Preview make, or that a rejected Reload has made. Requests that began
 // earlier keep the hooks that they began with. Started must return at once.
 type Starter interface {
 	Started()

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/flowhook/flowhook/internal/conf"
+	"github.com/flowhook/flowhook/internal/need"
 	"github.com/flowhook/flowhook/internal/spell"
 	"github.com/flowhook/flowhook/internal/target"
 )
@@ -256,6 +257,9 @@ func (b *builder) askAll(e *conf.Entry, h Hook) (ok bool) {
 			return false
 		}
 		e.Description = text
+	}
+	if _, ok := h.(need.Stub); ok {
+		b.unjudged = append(b.unjudged, e.Name())
 	}
 	finder, ok := h.(Finder)
 	if e.Finder = ok; !ok {

@@ -71,9 +71,9 @@ type Options struct {
 	RecoveryURL string
 
 	// Wrap wraps every hook, for example for tracing: what it returns runs instead. New, each
-	// Reload, Check and Preview call it once for each hook. p is where the hook is configured. next includes
-	// the entry's timeout. It returns the pipeline's verdict: an answer that the pipeline rejects,
-	// such as a status of 403 at After, is an error. Default: none.
+	// Reload, Check and Preview call it once for each hook. p is where the hook is configured. next
+	// includes the entry's timeout. It returns the pipeline's verdict: an answer that the pipeline
+	// rejects, such as a status of 403 at After, is an error. Default: none.
 	Wrap func(p Point, name string, next Hook) Hook
 
 	// Strict makes warnings errors of New and Reload. Notes stay notes.

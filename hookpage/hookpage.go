@@ -36,8 +36,8 @@ type Options struct {
 
 	// File is the path of the YAML file. If the file differs from the running configuration, the
 	// page shows which hooks differ, and whether a reload would accept the file. To find out, it
-	// loads the file for each request and calls [flowhook.Pipeline.Preview]. If File is empty, the
-	// page does not compare.
+	// loads the file for each request and calls [flowhook.Pipeline.Preview], which runs the factories
+	// of the hooks. If File is empty, the page does not compare.
 	File string
 }
 

@@ -18,8 +18,8 @@ import (
 // up. A Refusal is not a failure, unless its status is impossible.
 //
 // A Recorder tells entries apart by point, name and position, and the runs of an entry by strategy.
-// After a Reload, an entry at an
-// unchanged position continues its record. Records of removed entries stay in memory.
+// After a Reload, an entry at an unchanged position continues its record. Records of removed entries
+// stay in memory.
 //
 // A Recorder is safe for concurrent use. Pipelines that share it share the record of an equal
 // entry.

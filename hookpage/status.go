@@ -3,10 +3,12 @@ package hookpage
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"io"
 	"os"
 	"time"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/conf"
 )
 
 // A status is what the page shows above the lanes.
@@ -93,8 +95,8 @@ type change struct {
 }
 
 func compare(p *flowhook.Pipeline, pl *flowhook.Plan, path string) *fileStatus {
-	s := &fileStatus{Path: path}
-	data, err := os.ReadFile(path)
+	s := &fileStatus{Path: path, Changes: []change{}, Errors: []string{}, Findings: []string{}}
+	data, err := read(path)
 	if sum := sha256.Sum256(data); err == nil && hex.EncodeToString(sum[:]) == pl.Hash() {
 		s.Same = true
 		return s
@@ -120,6 +122,16 @@ func compare(p *flowhook.Pipeline, pl *flowhook.Plan, path string) *fileStatus {
 		}
 	}
 	return s
+}
+
+// read reads as much of a file as LoadConfig would.
+func read(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, conf.MaxSize+1))
 }
 
 // inFile returns the hooks of each point that a file configures, in words, and the points in order.
@@ -149,9 +161,10 @@ func inFile(pl *flowhook.Plan) (hooks map[string]string, points []string) {
 }
 
 // errorTexts returns the texts of joined errors.
-func errorTexts(err error) (texts []string) {
+func errorTexts(err error) []string {
+	texts := []string{}
 	if err == nil {
-		return nil
+		return texts
 	}
 	list, ok := err.(interface{ Unwrap() []error })
 	if !ok {

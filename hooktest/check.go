@@ -66,6 +66,11 @@ func load(t testing.TB, path string) *flowhook.Config {
 	return cfg
 }
 
+// A queueing courier is one that works only with Options.Outbox.
+type queueing struct{ courier }
+
+func (queueing) NeedsOutbox() {}
+
 // A courier adds emails to the trace of the run and passes them on.
 type courier struct{ next flowhook.Courier } // may be nil
 

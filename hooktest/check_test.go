@@ -201,3 +201,31 @@ func TestCheckFile(t *testing.T) {
 		hooktest.CheckFile(t, "testdata/auth.yml", options(), "enumeration")
 	})
 }
+
+// inQueue is a courier that works only in the transaction.
+type inQueue struct{ flowhook.Courier }
+
+func (inQueue) NeedsOutbox() {}
+
+// A rig demands Options.Outbox where the service's own New would.
+func TestRig_CourierNeedsOutbox(t *testing.T) {
+	path := write(t, "selfservice: {}\n")
+	f := under(t, func(t testing.TB) { hooktest.New(t, path, flowhook.Options{Courier: inQueue{}}) })
+	require.Contains(t, f.fatal, "set Options.Outbox")
+	f = under(t, func(t testing.TB) { hooktest.New(t, path, flowhook.Options{Courier: inQueue{}, Outbox: true}) })
+	require.Empty(t, f.fatal)
+}
+
+// started tells when the pipeline begins to use it.
+type started struct{ t testing.TB }
+
+func (started) Run(context.Context, *flowhook.Exchange) error { return nil }
+
+func (s started) Started() { s.t.Error("a check has started a hook") }
+
+func TestCheckFile_StartsNothing(t *testing.T) {
+	hooktest.CheckFile(t, write(t, "selfservice: {login: {after: [{hook: own}]}}\n"), flowhook.Options{
+		Hooks: map[string]flowhook.HookFactory{"own": func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
+			return started{t}, nil
+		}}})
+}

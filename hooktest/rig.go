@@ -56,7 +56,11 @@ func NewWith(t testing.TB, cfg *flowhook.Config, opts flowhook.Options) *Rig {
 	if opts.Logger == nil {
 		opts.Logger = r.log.logger()
 	}
+	_, needsOutbox := opts.Courier.(interface{ NeedsOutbox() })
 	opts.Courier = courier{opts.Courier}
+	if needsOutbox {
+		opts.Courier = queueing{courier{opts.Courier}}
+	}
 	opts, _ = fill.Options(cfg, opts)
 	opts = withSecrets(cfg, opts)
 	opts.Wrap = r.wrap(opts.Wrap)

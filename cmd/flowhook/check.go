@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 
@@ -45,7 +44,7 @@ func (c *command) check() (code int, err error) {
 	}
 	var found []flowhook.Finding
 	for _, file := range c.files {
-		cfg, text, err := c.load(file)
+		cfg, err := c.load(file)
 		wrong, ok := asFinding(err)
 		switch {
 		case ok:
@@ -54,7 +53,7 @@ func (c *command) check() (code int, err error) {
 			fmt.Fprintln(c.stderr, err)
 			code = failed
 		default:
-			found = append(found, c.checkOne(cfg, file, text)...)
+			found = append(found, c.checkOne(cfg, file)...)
 		}
 	}
 	found = slices.DeleteFunc(found, func(f flowhook.Finding) bool { return int(f.Severity) < least })
@@ -86,19 +85,16 @@ func (c *command) needFiles() error {
 
 const stdinName = "<stdin>"
 
-// load reads a file. text is what it holds, or empty if it cannot be read a second time.
-func (c *command) load(file string) (cfg *flowhook.Config, text []byte, err error) {
-	if file == "-" {
-		if text, err = io.ReadAll(io.LimitReader(c.stdin, conf.MaxSize+1)); err == nil {
-			cfg, err = flowhook.ParseConfig(text)
-		}
-		return cfg, text, err
+// load reads a file.
+func (c *command) load(file string) (*flowhook.Config, error) {
+	if file != "-" {
+		return flowhook.LoadConfig(file)
 	}
-	cfg, err = flowhook.LoadConfig(file)
-	if info, statErr := os.Stat(file); statErr == nil && info.Mode().IsRegular() {
-		text, _ = os.ReadFile(file)
+	text, err := io.ReadAll(io.LimitReader(c.stdin, conf.MaxSize+1))
+	if err != nil {
+		return nil, err
 	}
-	return cfg, text, err
+	return flowhook.ParseConfig(text)
 }
 
 // asFinding returns an error of a file that is not YAML as a finding.
@@ -115,15 +111,9 @@ func asFinding(err error) (f flowhook.Finding, ok bool) {
 	return f, true
 }
 
-// checkOne returns the findings of a file, except those that only the service's own hooks can judge.
-func (c *command) checkOne(cfg *flowhook.Config, file string, text []byte) []flowhook.Finding {
+// checkOne returns the findings of a file.
+func (c *command) checkOne(cfg *flowhook.Config, file string) []flowhook.Finding {
 	found := fill.Check(cfg, c.options)
-	rules := acceptedRules(text)
-	found = slices.DeleteFunc(found, func(f flowhook.Finding) bool {
-		var i int
-		n, _ := fmt.Sscanf(f.Path, "flowhook.accept[%d].rule", &i)
-		return f.Rule == "unused-accept" && n == 1 && i < len(rules) && strings.Contains(rules[i], "/")
-	})
 	for i := range found {
 		if at := &found[i].Position; at.File == "" { // of standard input, or no position
 			if at.File = file; file == "-" {
@@ -132,21 +122,6 @@ func (c *command) checkOne(cfg *flowhook.Config, file string, text []byte) []flo
 		}
 	}
 	return found
-}
-
-// acceptedRules returns the rules of flowhook.accept.
-func acceptedRules(text []byte) (rules []string) {
-	root, bad := conf.Parse(text)
-	if list := root.Get("flowhook").Get("accept").Node; bad == nil && list != nil {
-		for _, entry := range list.Content {
-			rule := ""
-			if v := (conf.Value{Node: entry}).Get("rule"); v.Node != nil {
-				rule = v.Value
-			}
-			rules = append(rules, rule)
-		}
-	}
-	return rules
 }
 
 // writeText writes each finding on a line.
@@ -159,17 +134,14 @@ func writeText(w io.Writer, found []flowhook.Finding) error {
 	return nil
 }
 
-// explain prints what may be wrong with the arguments, rather than with the file.
+// explain prints how to name what only the service knows, in case that is the mistake.
 func (c *command) explain(found []flowhook.Finding) {
-	if len(c.hooks)+len(c.flows)+len(c.strategies) > 0 {
-		return
-	}
-	for _, f := range found {
-		if f.Severity == flowhook.SeverityError && strings.HasPrefix(f.Path, "selfservice.") {
-			fmt.Fprintln(c.stderr, "flowhook: name the service's own hooks, flows and strategies in "+
-				"-hooks, -flows and -strategies")
-			return
-		}
+	if slices.ContainsFunc(found, func(f flowhook.Finding) bool {
+		return f.Severity == flowhook.SeverityError && (strings.HasPrefix(f.Path, "selfservice.") ||
+			strings.HasPrefix(f.Path, "flowhook.accept"))
+	}) {
+		fmt.Fprintln(c.stderr, "flowhook: if an error is about the service's own hooks, flows or strategies, name them in "+
+			"-hooks, -flows and -strategies")
 	}
 }
 

@@ -66,8 +66,9 @@ broken.yml:7:17: selfservice.login.after.password[0].hook: unknown hook "revoke_
 		`did you mean "revoke_active_sessions"?
 `
 	// For a file whose errors may be names that only the service knows.
-	names = "flowhook: name the service's own hooks, flows and strategies in -hooks, -flows and -strategies\n"
-	aTab  = "syntax.yml:2:1: not YAML: a tab; indent with spaces\n"
+	names = "flowhook: if an error is about the service's own hooks, flows or strategies, name them in -hooks, -flows and " +
+		"-strategies\n"
+	aTab = "syntax.yml:2:1: not YAML: a tab; indent with spaces\n"
 )
 
 // in changes to a folder with the test files.
@@ -99,7 +100,7 @@ func TestCheck(t *testing.T) {
 		{args: "note.yml", code: 1, stdout: noted},
 		{args: "warning.yml", code: 1, stdout: warned},
 		{args: "broken.yml", code: 2, stdout: strange, stderr: names},
-		{args: "broken.yml -hooks audit", code: 2, stdout: strange},
+		{args: "broken.yml -hooks audit", code: 2, stdout: strange, stderr: names},
 		{args: "syntax.yml", code: 2, stdout: aTab},
 		{args: "note.yml clean.yml warning.yml", code: 1, stdout: noted + warned},
 		{args: "syntax.yml broken.yml note.yml", code: 2, stdout: aTab + strange + noted, stderr: names},
@@ -125,6 +126,8 @@ func TestCheck(t *testing.T) {
 
 		{args: "-hooks audit -flows invite -strategies magic own.yml", code: 1, stdout: "own.yml:4:71: note: " +
 			"unused-accept: no finding has this rule, so the entry can only hide a new one; remove the entry\n"},
+		{args: "-hooks audit -flows invite -strategies magic -", stdin: testFiles["own.yml"], code: 1, stdout: "<stdin>:4:71: " +
+			"note: unused-accept: no finding has this rule, so the entry can only hide a new one; remove the entry\n"},
 		{args: "-hooks web_hook gate.yml"},
 		{args: "-hooks web_hook,rate_limit,audit notify.yml", code: 1, stdout: "notify.yml:2:64: warning: slow-lock: hook " +
 			"\"audit\" runs in the transaction before \"revoke_active_sessions\", with the identity locked: until it " +
@@ -244,7 +247,7 @@ login/before  redirect to /maintenance  note.yml:4:15  answers
 
 	code, stdout, stderr = call(testFiles["gate.yml"], "table", "-hooks", "web_hook", "clean.yml", "broken.yml", "-")
 	assert.Equal(t, failed, code)
-	assert.Equal(t, strange, stderr)
+	assert.Equal(t, names+strange, stderr)
 	assert.Equal(t, `clean.yml:
 POINT        HOOK     AT
 login/after  session  clean.yml:1:38

@@ -69,7 +69,7 @@ func (c *command) schema() (code int, err error) {
 
 // plan returns the plan of a file. It prints what is wrong, and returns nil then.
 func (c *command) plan(file string) *flowhook.Plan {
-	cfg, text, err := c.load(file)
+	cfg, err := c.load(file)
 	wrong, ok := asFinding(err)
 	switch {
 	case ok:
@@ -82,7 +82,7 @@ func (c *command) plan(file string) *flowhook.Plan {
 	opts, _ := fill.Options(cfg, c.options)
 	p, err := flowhook.New(cfg, opts)
 	if err != nil {
-		found := c.checkOne(cfg, file, text)
+		found := c.checkOne(cfg, file)
 		c.explain(found)
 		_ = writeText(c.stderr, found)
 		return nil

@@ -5,7 +5,10 @@ import (
 	"log/slog"
 
 	"github.com/flowhook/flowhook"
+	"github.com/flowhook/flowhook/internal/need"
 )
+
+var _ need.Stub = (*stub)(nil)
 
 var discard = slog.New(slog.DiscardHandler)
 
@@ -23,6 +26,9 @@ func newStub(name string) flowhook.HookFactory {
 		return h, err
 	}
 }
+
+// Stub implements [need.Stub].
+func (*stub) Stub() {}
 
 func (*stub) Run(context.Context, *flowhook.Exchange) error { return nil }
 

@@ -91,8 +91,9 @@ func New(opts Options) (*Webhook, error) {
 	return &Webhook{opts: opts, guard: guard, dialer: dialer, client: client, now: time.Now, wait: newWait}, nil
 }
 
-// Factory returns the hook of one entry. It is for Options.Hooks["web_hook"] of the pipeline. What is
-// wrong with an entry is a finding of its hook, at the key: an error of [flowhook.New].
+// Factory returns the hook of one entry. It is for Options.Hooks["web_hook"] of the pipeline, and for
+// no second name, because queued deliveries of the two would be mixed up. What is wrong with an entry
+// is a finding of its hook, at the key: an error of [flowhook.New].
 func (w *Webhook) Factory(p flowhook.Point, decode func(v any) error) (flowhook.Hook, error) {
 	var c config
 	if err := decode(&c); err != nil {

@@ -43,6 +43,7 @@ type Config struct {
 	RecoveryURL Place // where it is set
 
 	Reported []string // the rules of findings that the host's hooks report
+	Unjudged []string // names of hooks that a stub stands for, so that it is unknown what they report
 
 	Was *conf.Cookie // the session cookie of the configuration that this one replaces, or nil
 

@@ -7,10 +7,10 @@ import (
 	"github.com/flowhook/flowhook/internal/plan"
 )
 
-// slowLock finds hooks of the host's own that run in the transaction before a built-in hook. A hook
-// with findings of its own would have one about that. The
-// transaction holds the lock from its first statement to its last, wherever a hook is in it. But
-// after the built-in hooks it may need their work; before them, it has no reason to be there.
+// slowLock finds hooks of the host's own that run in the transaction before a built-in hook. Hooks
+// that implement Finder are left out. The transaction holds the lock from its first statement to its
+// last, wherever a hook is in it. But after the built-in hooks it may need their work; before them,
+// it has no reason to be there.
 func slowLock(c *Config, r *report) {
 	if !c.Store {
 		return

@@ -53,3 +53,12 @@ func TestClip_CutsBetweenLetters(t *testing.T) {
 	assert.Equal(t, strings.Repeat("a", 59)+"...", spell.Clip(strings.Repeat("a", 59)+"éé"))
 	assert.Equal(t, strings.Repeat("a", 60), spell.Clip(strings.Repeat("a", 60)))
 }
+
+// Columns count characters, also in what is no YAML.
+func TestParse_ColumnsAreCharacters(t *testing.T) {
+	for text, column := range map[string]int{"é: @x": 4, "e: @x": 4, "é: [a, *b]": 8} {
+		_, bad := Parse([]byte(text))
+		require.NotNil(t, bad, text)
+		assert.Equal(t, column, bad.Column, text)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
 )
@@ -98,7 +99,7 @@ func unreadable(err error, data []byte) *Problem {
 		at := &yaml.Node{}
 		if before, _, ok := bytes.Cut(data, []byte("*"+strings.TrimSuffix(anchor, "' referenced"))); ok {
 			at.Line = 1 + bytes.Count(before, []byte("\n"))
-			at.Column = len(before) - bytes.LastIndexByte(before, '\n')
+			at.Column = 1 + utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:])
 		}
 		return problem(at, "not YAML: an alias without its anchor", "quote a value that begins with *")
 	}
@@ -109,7 +110,7 @@ func unreadable(err error, data []byte) *Problem {
 		first := max(line, 1)                        // the library omits the first line
 		for _, at := range []int{first, first + 1} { // it may report the line before a tab
 			if place := m.at.FindSubmatchIndex(lineOf(data, at)); place != nil && (at == first || m.problem == aTab) {
-				return problem(&yaml.Node{Line: at, Column: place[2] + 1}, "not YAML: "+m.problem, m.hint)
+				return problem(&yaml.Node{Line: at, Column: 1 + utf8.RuneCount(lineOf(data, at)[:place[2]])}, "not YAML: "+m.problem, m.hint)
 			}
 		}
 	}

@@ -20,7 +20,12 @@ import (
 func Options(cfg *flowhook.Config, opts flowhook.Options) (full flowhook.Options, filled []string) {
 	probe := opts
 	probe.Logger = slog.New(slog.DiscardHandler)
-	_, err := flowhook.New(cfg, probe)
+	p, err := flowhook.New(nil, probe)
+	if err == nil {
+		_, err = p.Preview(cfg) // New would tell the hooks that they have started
+	} else { // the options have errors, so New fails, too
+		_, err = flowhook.New(cfg, probe)
+	}
 	needs := func(what need.Need, option string, missing bool) bool {
 		missing = missing && errors.Is(err, what)
 		if missing {

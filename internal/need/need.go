@@ -14,3 +14,6 @@ const (
 )
 
 func (n Need) Error() string { return "the hook needs " + string(n) }
+
+// A Stub is a hook that stands for one of the host's own, so that nobody knows what it would report.
+type Stub interface{ Stub() }
