@@ -57,9 +57,11 @@ func (p *checkedClient) signedIn(r *replica, v visitor, email string) bool {
 // service limits the time of a request.
 func TestLogin_ConcurrentRevoke(t *testing.T) {
 	const lateInRound = 2 // tolerated timeouts; more would mean that requests are stuck
-	atOnce := 64
+	// Each of the two copies has 20 connections, in which logins wait. Under the race detector,
+	// checking a password takes several times as long.
+	atOnce, waiting := 64, 24
 	if underRace {
-		atOnce = 12 // checking a password takes several times as long
+		atOnce, waiting = 12, 8
 	}
 	rounds := times(t, 100, 2)
 	lateAtMost := max(lateInRound, rounds*atOnce/100) // 1% of all, or the share of one round
@@ -89,7 +91,7 @@ func TestLogin_ConcurrentRevoke(t *testing.T) {
 		// overlap. In every second round, a lock on the table makes them wait for each other.
 		release := func() {}
 		if round%2 == 1 {
-			release = lockSessions(t, db)
+			release = lockSessions(t, db, waiting)
 		}
 		began := time.Now()
 		var all sync.WaitGroup
@@ -138,7 +140,7 @@ func TestLogin_ConcurrentRevoke(t *testing.T) {
 		"all answered 303 except %d of %d, which were 503 after 15 seconds (at most %d in a round and %d in all are "+
 		"allowed): one session remains each time, in the table and among the cookies, on both copies (issued by "+
 		"A %d times, by B %d times); a round took at most %s",
-		atOnce, rounds, waitingLogins, late, rounds*atOnce, lateInRound, lateAtMost,
+		atOnce, rounds, waiting, late, rounds*atOnce, lateInRound, lateAtMost,
 		left["A"], left["B"], slowest.Round(10*time.Millisecond))
 
 	l.drained(db)
@@ -148,13 +150,9 @@ func TestLogin_ConcurrentRevoke(t *testing.T) {
 		"one email for each new browser except the first")
 }
 
-// waitingLogins is how many logins must wait in their transactions. Each of the two copies has 20
-// connections.
-const waitingLogins = 24
-
-// lockSessions locks the table of sessions. release waits for waitingLogins transactions and lets
-// them go at once.
-func lockSessions(t testing.TB, db *sql.DB) (release func()) {
+// lockSessions locks the table of sessions. release waits for a number of transactions that wait for
+// the table, and lets them go at once.
+func lockSessions(t testing.TB, db *sql.DB, number int) (release func()) {
 	tx, err := db.Begin()
 	require.NoError(t, err)
 	t.Cleanup(func() { tx.Rollback() }) // does nothing unless the test has failed
@@ -165,8 +163,8 @@ func lockSessions(t testing.TB, db *sql.DB) (release func()) {
 			var waiting int
 			require.NoError(t, tx.QueryRow("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "+
 				"AND wait_event_type = 'Lock'").Scan(&waiting))
-			return waiting >= waitingLogins
-		}, "fewer than %d logins wait", waitingLogins)
+			return waiting >= number
+		}, "fewer than %d logins wait", number)
 		require.NoError(t, tx.Commit())
 	}
 }
