@@ -34,8 +34,11 @@ func (v Value) Decode(to any, resolve func(Value) (string, *Problem)) (bad []Pro
 	case !errors.As(err, &wrong):
 		return []Problem{{v, "a value that does not fit", ""}}, err
 	}
-	known := map[string]keys{}
-	fields(reflect.TypeOf(to), known)
+	all, known := map[string]keys{}, map[string][]string{}
+	fields(reflect.TypeOf(to), all)
+	for of, own := range all {
+		known[of] = own.names()
+	}
 	for _, text := range wrong.Errors {
 		w.refuse(text, v, known)
 	}
@@ -91,13 +94,13 @@ func (w *writer) write(v Value, resolve func(Value) (string, *Problem), end stri
 
 // refuse reports an error of the YAML library in other words, because the library quotes values.
 // known are the keys of each type, by its name in that error.
-func (w *writer) refuse(text string, v Value, known map[string]keys) {
+func (w *writer) refuse(text string, v Value, known map[string][]string) {
 	line, text := cutLine(text)
 	if 0 < line && line <= len(w.nodes) {
 		v = w.nodes[line-1]
 	}
 	if _, in, ok := strings.Cut(text, " not found in type "); ok && strings.HasPrefix(text, "field ") {
-		w.unknown(v, "key", known[in].names())
+		w.unknown(v, "key", known[in])
 		return
 	}
 	into := strings.LastIndex(text, " into ")
