@@ -1,6 +1,7 @@
 package processtest_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -32,11 +33,17 @@ func TestDatabaseDown_CommitInDoubt(t *testing.T) {
 		func() {
 			db := l.openDatabase(server.url())
 			defer db.Close()
-			for _, statement := range []string{"ALTER SYSTEM SET synchronous_standby_names = 'nobody'",
+			for _, statement := range []string{"CREATE TABLE IF NOT EXISTS probe (n int)", "ALTER SYSTEM SET synchronous_standby_names = 'nobody'",
 				"SELECT pg_reload_conf()"} {
 				_, err := db.Exec(statement)
 				require.NoError(t, err)
 			}
+			eventually(t, 8*time.Second, func() bool { // PostgreSQL reloads its settings in the background
+				ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+				defer cancel()
+				_, err := db.ExecContext(ctx, "INSERT INTO probe VALUES (1)")
+				return err != nil
+			}, "commits do not wait for the standby")
 			back := l.databaseDown()
 			defer back()
 			came := make(chan answer, 1)
