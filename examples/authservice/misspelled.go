@@ -31,7 +31,7 @@ func known(name string) bool {
 	return slices.ContainsFunc(variables, func(v variable) bool { return v.name == name })
 }
 
-// meant returns the variable that a name probably stands for: one that differs in at most three
+// meant returns the variable that a name probably means: one that differs in at most three
 // characters, and in at most a quarter of its name, or one about the same server.
 func meant(name string) (v variable, ok bool) {
 	plain := strings.TrimPrefix(strings.ToUpper(strings.ReplaceAll(name, "-", "_")), ownPrefix)

@@ -265,7 +265,7 @@ func TestVerify_OtherAccount(t *testing.T) {
 		b := s.signedIn(email, password)
 		link = s.change(b, newEmail)
 		stranger := s.browser().open(link).refused(http.StatusOK, "is your email address. It replaces a…@example.org.")
-		require.NotContains(t, stranger.Body, email, "whoever has the new mailbox may be a stranger")
+		require.NotContains(t, stranger.Body, email, "the owner of the new mailbox may be a stranger")
 		b.open(link).refused(http.StatusOK, "confirm that "+newEmail+" is your email address. It replaces "+email)
 		require.NotContains(t, b.Body, "another account")
 	})

@@ -46,7 +46,7 @@ const requestIDHeader = "X-Request-Id"
 // fill them.
 var requestID = regexp.MustCompile(`^[A-Za-z0-9._=/+-]{1,128}$`)
 
-// observed gives each request an ID, which is sent back, logs the request and measures it. The ID
+// observed adds an ID to each request, sends it back, and logs and measures the request. The ID
 // is that of a trusted proxy or, without one, random. The log does not have the query, which may
 // contain a token. Health checks and static files are neither logged nor measured.
 func (s *service) observed(next http.Handler) http.Handler {

@@ -68,7 +68,7 @@ func (s *service) verifyLink(w http.ResponseWriter, r *http.Request, token strin
 	case owner.Email == v.Email:
 	case visitor != nil && !v.Other:
 		v.Owner = owner.Email
-	default: // whoever has the link may have only the new mailbox
+	default: // the reader of the email may be a stranger
 		v.Owner = masked(owner.Email)
 	}
 	s.pages.render(w, r, http.StatusOK, "verify", page{Title: verifyTitle, User: visitor, Data: v})

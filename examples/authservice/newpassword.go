@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/flowhook/flowhook"
+)
+
+// firstPasswordForm returns the form for the first password of a user who has just signed in with
+// the provider again; see fresh.go.
+func firstPasswordForm() form {
+	return form{Action: "/settings/password", Submit: "Set password", Fields: []field{
+		{Name: "new", Label: "New password", Type: "password", Autocomplete: "new-password",
+			Hint: "At least 8 characters. Longer is better. You will be signed out everywhere else."},
+	}}
+}
+
+// passwordForm returns the form for a new password. It is shown only to users who have a password.
+func passwordForm() form {
+	return form{Action: "/settings/password", Submit: "Change password", Fields: []field{
+		{Name: "current", Label: "Current password", Type: "password", Autocomplete: "current-password"},
+		{Name: "new", Label: "New password", Type: "password", Autocomplete: "new-password",
+			Hint: "At least 8 characters. Longer is better. You will be signed out everywhere else."},
+	}}
+}
+
+// savePassword changes the password and sends a notification in the same transaction. A user without
+// a password sets the first one, right after signing in with the provider again; otherwise any
+// current password is wrong.
+func (s *service) savePassword(w http.ResponseWriter, r *http.Request) {
+	u, session, ok := s.signedIn(w, r)
+	if !ok {
+		return
+	}
+	x := exchange(r)
+	x.Identity, x.Session = u.identity(), session
+	first := u.PasswordHash == "" && s.fresh(r, session)
+	if u.PasswordHash == "" && !first && !r.PostForm.Has("current") { // the form of firstPasswordForm
+		http.Redirect(w, r, settingsStale, http.StatusSeeOther)
+		return
+	}
+	f := passwordForm()
+	if first {
+		f = firstPasswordForm()
+	} else if r.PostFormValue("current") == "" {
+		f.refuse(errCurrent)
+	}
+	if fault := passwordFault(r.PostFormValue("new"), u.Name, u.Email); fault != "" {
+		f.refuse(refuse("new", "", fault))
+	}
+	if f.Bad() {
+		s.renderSettings(w, r, http.StatusUnprocessableEntity, u, f)
+		return
+	}
+	if !first {
+		if handled, err := s.confirmPassword(r, u, flowhook.Settings, flowhook.Password); err != nil {
+			s.settingsSaved(w, r, u, "/settings/password", handled, err)
+			return
+		}
+	}
+	hash, err := s.passwords.hash(r.Context(), r.PostFormValue("new"))
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+
+	handled, err := s.complete(r.Context(), flowhook.Settings, flowhook.Password, func(ctx context.Context) error {
+		if err := s.checkSession(ctx, session); err != nil {
+			return err
+		}
+		now, err := s.db.userByID(ctx, u.ID)
+		if err != nil {
+			return err
+		}
+		changed, err := s.db.updatePassword(ctx, u.ID, hash, u.PasswordHash)
+		if err == nil && !changed {
+			return errMeanwhile
+		}
+		if err != nil || !now.Verified {
+			return err
+		}
+		return s.courier.Send(ctx, s.passwordMail(now))
+	})
+	s.settingsSaved(w, r, u, "/settings/password", handled, err)
+}
