@@ -127,9 +127,7 @@ func (t *tx) finishByStatement(statement string) error {
 		}
 		t.withDriver(driver.Conn.Close) // else the Rollback below would ask the server once more
 	}
-	if t.tx.Rollback() != nil {
-		t.broken = true
-	}
+	t.tx.Rollback() // if it fails, the connection is lost, and database/sql drops it
 	return err
 }
 
