@@ -36,7 +36,7 @@ type database struct {
 	commit           string // the statement that commits
 	ends             string // ends the transaction if a host runs it through Conn; empty if there is no such test
 	openTransactions string // counts the open transactions; empty if the database has no such query
-	autocommit       string // selects 1 if the connection commits each statement; empty if that cannot change
+	untouched        string // selects whether a connection is in its original state; empty if it cannot change
 	analyze          string // updates the statistics that query plans are made from
 
 	// scans returns the steps of a statement's plan that read a whole table or a whole index.
@@ -146,4 +146,21 @@ func (d database) bind(query string) string {
 		parts[n] += "$" + strconv.Itoa(n+1)
 	}
 	return strings.Join(parts, "")
+}
+
+// requireUntouched asserts that every idle connection of a pool is in its original state: it has no
+// open transaction and commits each statement.
+func (d database) requireUntouched(t testing.TB, db *sql.DB, name string) {
+	t.Helper()
+	if d.untouched == "" {
+		return
+	}
+	for range max(db.Stats().Idle, 1) {
+		conn, err := db.Conn(t.Context())
+		require.NoError(t, err, name)
+		defer conn.Close() // not before the end, so that the next one is another
+		var untouched bool
+		require.NoError(t, conn.QueryRowContext(t.Context(), d.untouched).Scan(&untouched), name)
+		require.True(t, untouched, name)
+	}
 }

@@ -145,11 +145,7 @@ func (h *host) requireQuiet(name string) {
 		}
 		return ""
 	})
-	if h.database.autocommit != "" {
-		var on int
-		require.NoError(h.t, h.db.QueryRow(h.database.autocommit).Scan(&on), name)
-		require.Equal(h.t, 1, on, name)
-	}
+	h.database.requireUntouched(h.t, h.db, name)
 }
 
 // canConflict reports whether a database may report a conflict at an operation.

@@ -31,7 +31,7 @@ func TestMariaDB_HostIgnoresDeadlock(t *testing.T) {
 	require.Error(t, err)
 	requireNone(t, s, before.ID, after.ID)
 	require.Zero(t, count(t, db, "SELECT v FROM host WHERE id = 60"), "the host's statement committed by itself")
-	requireAutocommit(t, db)
+	mariaDB.requireUntouched(t, db, "")
 }
 
 // loseDeadlock makes the transaction of ctx the victim of a deadlock and returns the error of the
@@ -51,24 +51,6 @@ func loseDeadlock(t *testing.T, db *sql.DB, ctx context.Context) error {
 	_, err = tx.ExecContext(ctx, "UPDATE host SET v = 1 WHERE id = 2")
 	require.NoError(t, <-waits)
 	return err
-}
-
-// requireAutocommit asserts that all idle connections of a MariaDB pool commit each statement.
-func requireAutocommit(t *testing.T, db *sql.DB) {
-	t.Helper()
-	ctx := testContext(t)
-	var held []*sql.Conn
-	for range max(db.Stats().Idle, 1) {
-		conn, err := db.Conn(ctx)
-		require.NoError(t, err)
-		held = append(held, conn)
-		var on int
-		require.NoError(t, conn.QueryRowContext(ctx, mariaDB.autocommit).Scan(&on))
-		require.Equal(t, 1, on, "a connection was returned to the pool without autocommit")
-	}
-	for _, conn := range held {
-		conn.Close()
-	}
 }
 
 // In MariaDB, the timeout of a lock wait undoes only one statement. The store fails the whole
@@ -102,7 +84,7 @@ func TestMariaDB_HostStatementCommits(t *testing.T) {
 		return err
 	})
 	require.ErrorContains(t, err, "has ended the transaction")
-	requireAutocommit(t, db)
+	mariaDB.requireUntouched(t, db, "")
 }
 
 // A host must not close the connection. If it does, the commit cannot be sent.

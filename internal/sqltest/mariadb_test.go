@@ -30,9 +30,9 @@ var mariaDB = database{
 	},
 	commit: "BEGIN NOT ATOMIC RELEASE SAVEPOINT flowhook; COMMIT; SET autocommit = 1; END",
 	ends:   "CREATE TABLE other (id integer)",
-	openTransactions: "SELECT count(*) FROM information_schema.innodb_trx AS t " +
-		"JOIN information_schema.processlist AS p ON p.id = t.trx_mysql_thread_id WHERE p.db = database()",
-	autocommit:     "SELECT @@autocommit",
+	// information_schema.innodb_trx also counts open transactions, but it is not updated until nobody
+	// has read it for 100 ms.
+	untouched:      "SELECT @@autocommit AND NOT @@in_transaction",
 	analyze:        "ANALYZE TABLE flowhook_sessions, flowhook_verifications",
 	scans:          scansOfMariaDB,
 	conflict:       conflictOfMariaDB,
