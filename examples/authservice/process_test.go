@@ -5,15 +5,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -66,87 +63,6 @@ func (p *process) begin() error {
 		}
 	}
 	return fmt.Errorf("the process ended before it listened: %w\n%s", p.Wait(), p.log)
-}
-
-// TestProcess_ConcurrentStart starts several processes at once on a new database and checks that
-// they share users and sessions.
-func TestProcess_ConcurrentStart(t *testing.T) {
-	onEach(t, func(t *testing.T, database string) {
-		configuration, err := filepath.Abs("auth.yml")
-		require.NoError(t, err)
-		const copies = 4
-		var running sync.WaitGroup
-		var processes [copies]*process
-		var errs [copies]error
-		for i := range copies {
-			running.Go(func() {
-				processes[i], errs[i] = startProcess(t.TempDir(), "DATABASE_URL="+database,
-					"AUTH_CONFIG="+configuration, "SESSION_SECRETS="+testSecret)
-			})
-		}
-		running.Wait()
-		t.Cleanup(func() {
-			for _, p := range processes {
-				if p != nil && p.ProcessState == nil {
-					p.Process.Kill()
-					p.Wait()
-				}
-			}
-		})
-		for i, p := range processes {
-			require.NoError(t, errs[i])
-			require.NotEmpty(t, p.url)
-			status, body := get(t, p.url+"/readyz")
-			require.Equal(t, http.StatusOK, status)
-			require.Equal(t, "ok\n", body)
-		}
-		form := url.Values{"name": {"Alice"}, "email": {email}, "password": {password}}
-		response, err := http.PostForm(processes[0].url+"/register", form)
-		require.NoError(t, err)
-		response.Body.Close()
-		client := &http.Client{
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		}
-		response, err = client.PostForm(processes[1].url+"/login", form)
-		require.NoError(t, err)
-		response.Body.Close()
-		require.Equal(t, http.StatusSeeOther, response.StatusCode)
-		cookie := ""
-		for _, c := range response.Cookies() {
-			require.Equal(t, c.Name != signedInCookie, c.Secure, c.Name) // see signedout.go
-			require.True(t, c.HttpOnly && c.SameSite == http.SameSiteLaxMode && c.Path == "/" &&
-				c.Domain == "", c.Name)
-			if c.Name == "__Host-session" {
-				cookie = c.Value
-			}
-		}
-		for _, p := range processes {
-			r, err := http.NewRequest("GET", p.url+"/", nil)
-			require.NoError(t, err)
-			r.AddCookie(&http.Cookie{Name: "__Host-session", Value: cookie})
-			response, err := client.Do(r)
-			require.NoError(t, err)
-			body, err := io.ReadAll(response.Body)
-			require.NoError(t, err)
-			response.Body.Close()
-			require.Contains(t, string(body), "Hello, Alice")
-		}
-		for _, p := range processes {
-			require.NoError(t, p.Process.Signal(syscall.SIGTERM))
-		}
-		for _, p := range processes {
-			ended := make(chan error, 1)
-			go func() { ended <- p.Wait() }()
-			select {
-			case err := <-ended:
-				require.NoError(t, err, p.log)
-			case <-time.After(30 * time.Second):
-				require.Fail(t, "the process does not stop")
-			}
-		}
-		t.Logf("%d copies started at once on a new database, shared a user and a session, and stopped on SIGTERM",
-			copies)
-	})
 }
 
 // TestProcess_Defaults starts without configuration, in a directory with only auth.yml. The service

@@ -5,24 +5,18 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/hookpage"
+	"github.com/flowhook/flowhook/internal/testkit/pagecheck"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// checks is the script that also checks the pages of the authservice example. The example's tests
-// show that each of its checks reports a bad page.
-const checks = "../../examples/authservice/internal/browser/page.js"
-
 // TestHookPage opens the page of several configurations with every look.
 func TestHookPage(t *testing.T) {
-	script, err := os.ReadFile(checks)
-	require.NoError(t, err)
 	b := newTab(t)
 	for name, p := range map[string]*flowhook.Pipeline{
 		"empty":   load(t, "", flowhook.Options{}),
@@ -45,7 +39,7 @@ func TestHookPage(t *testing.T) {
 				found := js[struct {
 					Seen  int
 					Wrong []string
-				}](b, string(script)+"."+check+"()")
+				}](b, pagecheck.JS+"."+check+"()")
 				assert.Empty(t, found.Wrong, "%s: %s", where, check)
 				assert.NotZero(t, found.Seen, "%s: %s checked nothing", where, check)
 			}

@@ -1,4 +1,4 @@
-package processtest_test
+package process_test
 
 import (
 	"context"

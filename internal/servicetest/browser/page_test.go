@@ -2,7 +2,6 @@ package browser_test
 
 import (
 	"context"
-	_ "embed"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+	"github.com/flowhook/flowhook/internal/testkit/pagecheck"
 	"github.com/stretchr/testify/require"
 )
 
@@ -49,9 +49,6 @@ func (v *visitor) view(as view) {
 		js[chromedp.Void](v, fmt.Sprintf("document.documentElement.style.fontSize = '%d%%'", as.text))
 	}
 }
-
-//go:embed page.js
-var pageJS string
 
 // look inspects the current page and takes screenshots of it. name must be unique.
 func (v *visitor) look(name string) *visitor {
@@ -114,10 +111,10 @@ type findings struct {
 	At    int      `json:"at"`
 }
 
-// check runs a function of page.js.
+// check runs a function of pagecheck.JS.
 func (v *visitor) check(where, function string) findings {
 	v.t.Helper()
-	f := js[findings](v, pageJS+"."+function+"()")
+	f := js[findings](v, pagecheck.JS+"."+function+"()")
 	for _, wrong := range f.Wrong {
 		v.t.Errorf("%s: %s", where, wrong)
 	}
@@ -152,7 +149,7 @@ func (v *visitor) names(name string) {
 			v.t.Errorf("%s: a %s has no accessible name", name, role)
 		}
 	}
-	if stops := js[int](v, pageJS+".stops()"); found != stops {
+	if stops := js[int](v, pagecheck.JS+".stops()"); found != stops {
 		v.t.Errorf("%s: the accessibility tree has %d controls, the page %d", name, found, stops)
 	}
 	v.report.named += found
@@ -169,8 +166,8 @@ func unquoted(value *accessibility.Value) string {
 // tabs moves through the page with the Tab key, which must focus each control in order and visibly.
 func (v *visitor) tabs(name string) {
 	v.t.Helper()
-	stops := js[int](v, pageJS+".stops()")
-	js[chromedp.Void](v, pageJS+".start()")
+	stops := js[int](v, pagecheck.JS+".stops()")
+	js[chromedp.Void](v, pagecheck.JS+".start()")
 	at := func(key string, want int, modifiers ...kb.Modifier) {
 		v.t.Helper()
 		run(v, chromedp.KeyEvent(key, chromedp.KeyModifiers(modifiers...)))

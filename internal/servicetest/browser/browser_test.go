@@ -1,4 +1,4 @@
-// Package browser_test tests the service in Chromium, which it drives over the DevTools protocol.
+// Package browser_test tests examples/authservice in Chromium, which it drives over the DevTools protocol.
 // The service runs as a process, as a user starts it.
 package browser_test
 

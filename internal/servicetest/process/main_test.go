@@ -1,10 +1,10 @@
-// Package processtest_test tests the service as it is deployed: as several processes on one
+// Package process_test tests examples/authservice as it is deployed: as several processes on one
 // database, reached over HTTP, sending email over SMTP. Under load, it kills and stops the
 // processes and stops the database, and then checks what is left.
 //
 // Random choices are seeded, and the seed is logged. FLOWHOOK_SEED sets the seed, which repeats the
 // choices but not the timing.
-package processtest_test
+package process_test
 
 import (
 	"context"
@@ -28,6 +28,9 @@ import (
 // secret signs the sessions of all copies.
 const secret = "a-secret-for-tests-0123456789abcdef"
 
+// folder is the service's folder.
+const folder = "../../../examples/authservice"
+
 // publicURL is where emails link to. The tests send the token in a link to one of the copies.
 const publicURL = "http://127.0.0.1:8080"
 
@@ -36,7 +39,7 @@ var workspace string
 
 func TestMain(m *testing.M) {
 	var err error
-	if workspace, err = os.MkdirTemp("", "authservice-processtest-"); err != nil {
+	if workspace, err = os.MkdirTemp("", "authservice-process-"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -51,11 +54,11 @@ var binary = sync.OnceValues(func() (path string, err error) {
 	if runtime.GOOS == "windows" {
 		path += ".exe"
 	}
-	args := []string{"build", "-o", path}
+	args := []string{"build", "-C", folder, "-o", path}
 	if underRace {
 		args = append(args, "-race")
 	}
-	build := exec.Command("go", append(args, "github.com/flowhook/flowhook/examples/authservice")...)
+	build := exec.Command("go", append(args, ".")...)
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building the service: %w\n%s", err, out)
 	}

@@ -1,5 +1,5 @@
 //go:build !race
 
-package processtest_test
+package process_test
 
 const underRace = false

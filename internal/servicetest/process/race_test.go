@@ -1,6 +1,6 @@
 //go:build race
 
-package processtest_test
+package process_test
 
 // If the tests run under the race detector, the service is built with it, too.
 const underRace = true

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/flowhook/flowhook/internal/testkit"
+	"github.com/flowhook/flowhook/internal/testkit/pagecheck"
 	"github.com/stretchr/testify/require"
 )
 
@@ -87,7 +88,7 @@ var byBrowser = []badPage{
 
 // TestBadPages tests the checks themselves: each reports its bad page, and none reports goodPage.
 func TestBadPages(t *testing.T) {
-	checks := strings.Count(pageJS, "r.check(") - 1 + strings.Count(pageJS, "atLeast(r,") // without the one in atLeast
+	checks := strings.Count(pagecheck.JS, "r.check(") - 1 + strings.Count(pagecheck.JS, "atLeast(r,") // without the one in atLeast
 	require.Len(t, byPage, checks, "page.js has %d checks; each needs a bad page here", checks)
 	pages := append([]badPage{{"", "", ""}}, append(byPage, byBrowser...)...)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

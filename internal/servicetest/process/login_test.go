@@ -1,4 +1,4 @@
-package processtest_test
+package process_test
 
 import (
 	"database/sql"
@@ -22,7 +22,7 @@ var anyLimit = regexp.MustCompile(`tries: \d+, every: \w+`)
 // withoutLimits writes a copy of auth.yml in which rate_limit never refuses and old is replaced. It
 // returns the path.
 func withoutLimits(t testing.TB, old, with string) (path string) {
-	text, err := os.ReadFile("../../auth.yml")
+	text, err := os.ReadFile(folder + "/auth.yml")
 	require.NoError(t, err)
 	require.Equal(t, 1, strings.Count(string(text), old), "auth.yml is not what this test expects")
 	changed := strings.Replace(string(text), old, with, 1)

@@ -26,12 +26,15 @@ type service struct {
 	log                bytes.Buffer // of all runs; read it only when the process has stopped
 }
 
+// folder is the service's folder.
+const folder = "../../../examples/authservice"
+
 // newService builds the service and starts it.
 func newService(t *testing.T) *service {
 	s := &service{t: t, directory: t.TempDir(), address: "127.0.0.1:0"}
 	s.program = filepath.Join(s.directory, "authservice")
 	build := exec.Command("go", "build", "-o", s.program, ".")
-	build.Dir = "../.."
+	build.Dir = folder
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, string(out))
 	t.Cleanup(func() {
@@ -52,7 +55,7 @@ var listening = regexp.MustCompile(`^authservice listens on (http://(\S+))$`)
 func (s *service) start(pairs ...string) {
 	s.t.Helper()
 	s.process = exec.Command(s.program)
-	s.process.Dir = "../.."
+	s.process.Dir = folder
 	s.process.Env = []string{"PATH=" + os.Getenv("PATH"), "ADDR=" + s.address, "ADMIN_LISTEN=off", "DATABASE_URL=sqlite:" +
 		filepath.Join(s.directory, "authservice.db")}
 	for i := 0; i < len(pairs); i += 2 {
@@ -90,7 +93,7 @@ func (s *service) stop() {
 // its path.
 func (s *service) underMaintenance() string {
 	s.t.Helper()
-	data, err := os.ReadFile("../../auth.yml")
+	data, err := os.ReadFile(folder + "/auth.yml")
 	require.NoError(s.t, err)
 	var changed strings.Builder
 	uncommented, inside := 0, false
