@@ -1,16 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
 
-	"github.com/flowhook/flowhook/examples/authservice/internal/devoidc"
-	"github.com/flowhook/flowhook/examples/authservice/internal/mail"
 	"github.com/flowhook/flowhook/outbox"
 	"github.com/flowhook/flowhook/store/sqlstore"
 )
@@ -19,7 +16,7 @@ import (
 type app struct {
 	service *service
 	outbox  *outbox.Outbox
-	inbox   *mail.Inbox // nil if there is a mail server
+	inbox   http.Handler // shows the email in development; nil if there is a mail server
 	closers []func() error
 }
 
@@ -41,8 +38,7 @@ func open(ctx context.Context, c config, log *slog.Logger) (a *app, err error) {
 		return a, err
 	}
 	a.closers = append(a.closers, db.Close)
-	inboxPages, err := a.openInbox(&c, log)
-	if err != nil {
+	if err := a.openDevelopment(&c, log); err != nil {
 		return a, err
 	}
 	queue := outbox.Options{Pool: db.pool, SMTP: c.SMTP, From: c.MailFrom, RescueAfter: c.MailRescue, Logger: log}
@@ -61,27 +57,14 @@ func open(ctx context.Context, c config, log *slog.Logger) (a *app, err error) {
 	if a.outbox, err = outbox.New(queue); err != nil {
 		return a, err
 	}
-	oidc, err := a.openProvider(ctx, &c, db, log)
+	oidc, err := openProvider(ctx, c, db)
 	if err != nil {
 		return a, err
 	}
-	if a.service, err = newService(c, db, a.outbox.Courier(), oidc, inboxPages, log); err != nil {
+	if a.service, err = newService(c, db, a.outbox.Courier(), oidc, a.inbox, log); err != nil {
 		return a, err
 	}
 	return a, a.service.store.Verify(ctx)
-}
-
-// openInbox starts the development inbox and sets c.SMTP to it, unless there is a mail server.
-func (a *app) openInbox(c *config, log *slog.Logger) (pages http.Handler, err error) {
-	if c.SMTP != "" {
-		return nil, nil
-	}
-	if a.inbox, err = mail.OpenInbox(log); err != nil {
-		return nil, fmt.Errorf("the development inbox: %w", err)
-	}
-	a.closers = append(a.closers, a.inbox.Close)
-	c.SMTP = a.inbox.URL()
-	return a.inbox.Handler("/"), nil
 }
 
 // prepare creates what the copies of the service share. The caller holds the startup lock.
@@ -99,29 +82,16 @@ func prepare(ctx context.Context, c *config, db *database, queue outbox.Options)
 	return db.makeKey(ctx)
 }
 
-// openProvider returns the OpenID provider, or nil if there is none. In development without
-// OIDC_ISSUER, it starts the development provider.
-func (a *app) openProvider(ctx context.Context, c *config, db *database, log *slog.Logger) (*provider, error) {
-	name := c.OIDCIssuer
-	if name == "" && c.Development {
-		name = developmentProvider
-		c.OIDCClientID, c.OIDCClientSecret = "authservice", rand.Text()
-		development, err := devoidc.Start(devoidc.Options{ClientID: c.OIDCClientID, ClientSecret: c.OIDCClientSecret,
-			RedirectURI: c.PublicURL + callbackPath, Logger: log})
-		if err != nil {
-			return nil, fmt.Errorf("the development provider: %w", err)
-		}
-		a.closers = append(a.closers, development.Close)
-		c.OIDCIssuer = development.Issuer()
-	}
-	if name == "" {
+// openProvider returns the OpenID provider, or nil if there is none.
+func openProvider(ctx context.Context, c config, db *database) (*provider, error) {
+	if c.OIDCIssuer == "" {
 		return nil, nil
 	}
 	keys, err := db.serviceKey(ctx, oidcKeyName)
 	if err != nil {
 		return nil, err
 	}
-	return newProvider(*c, name, keys), nil
+	return newProvider(c, cmp.Or(c.OIDCIdentity, c.OIDCIssuer), keys), nil
 }
 
 // start starts the background work: the outbox's worker and the cleanup.

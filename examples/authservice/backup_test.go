@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"testing"
 
-	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -15,7 +14,7 @@ import (
 // with it. A copy of the file alone lacks the latest user.
 func TestBackup(t *testing.T) {
 	if _, err := exec.LookPath("sqlite3"); err != nil {
-		testkit.Missing(t, "sqlite3")
+		missing(t, "sqlite3")
 	}
 	commands := regexp.MustCompile(`(?m)^sqlite3 .*$`).FindAllString(readFile(t, "README.md"), -1)
 	require.Len(t, commands, 2)

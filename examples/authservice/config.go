@@ -39,6 +39,7 @@ type config struct {
 	AuditKey      []byte   // derived from the service's key, which is in the database
 
 	OIDCIssuer, OIDCClientID, OIDCClientSecret string // without an issuer: the development provider
+	OIDCIdentity                               string // the issuer in stored identities; empty for OIDCIssuer
 
 	// Development reports whether the service is reachable only from this machine. Only then are
 	// there the development inbox, which shows everyone's email, and the development provider,
@@ -95,7 +96,7 @@ func (c *config) listening(addr net.Addr) error {
 			"cookies over http, except on this machine"))
 	}
 	c.Development = err == nil && loopback(u.Hostname()) && loopback(addr.(*net.TCPAddr).IP.String())
-	if c.SMTP == "" && !c.Development {
+	if c.SMTP == "" && !c.hasInbox() {
 		errs = append(errs, fault("SMTP_URL", "is missing: the development inbox, which anyone can read, is available "+
 			"only if both ADDR and PUBLIC_URL are loopback addresses, such as 127.0.0.1"))
 	}

@@ -36,7 +36,7 @@ func TestConfig(t *testing.T) {
 			"OIDC_ISSUER must be the provider's URL"},
 		{"provider without a client", []string{"OIDC_ISSUER", "https://provider.example"},
 			"OIDC_CLIENT_ID is missing"},
-		{"public URL without a mail server", []string{"PUBLIC_URL", "https://accounts.example"},
+		{"public URL without a mail server", []string{"PUBLIC_URL", "https://accounts.example", "SMTP_URL", ""},
 			"SMTP_URL is missing"},
 		{"public URL with a mail server", []string{"PUBLIC_URL", "https://accounts.example", "SMTP_URL",
 			"smtp://mail.example"}, ""},

@@ -4,14 +4,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/flowhook/flowhook/store/sqlstore"
 	"github.com/stretchr/testify/require"
 )
 
 // TestConnections checks that a copy uses no more connections than main.go documents.
 func TestConnections(t *testing.T) {
-	db, err := openDatabase(t.Context(), config{Dialect: sqlstore.PostgreSQL, Database: testkit.PostgreSQL(t)})
+	db, err := openDatabase(t.Context(), config{Dialect: sqlstore.PostgreSQL, Database: newPostgreSQL(t)})
 	require.NoError(t, err)
 	defer db.Close()
 	require.EqualValues(t, 20, db.pool.Config().MaxConns)
@@ -21,7 +20,7 @@ func TestConnections(t *testing.T) {
 // TestDatabaseClose_ConnectionInUse checks that Close does not wait for a connection that is in
 // use.
 func TestDatabaseClose_ConnectionInUse(t *testing.T) {
-	db, err := openDatabase(t.Context(), config{Dialect: sqlstore.PostgreSQL, Database: testkit.PostgreSQL(t)})
+	db, err := openDatabase(t.Context(), config{Dialect: sqlstore.PostgreSQL, Database: newPostgreSQL(t)})
 	require.NoError(t, err)
 	kept, err := db.pool.Acquire(t.Context())
 	require.NoError(t, err)

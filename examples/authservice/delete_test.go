@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -83,7 +82,7 @@ func TestDelete_NoPassword(t *testing.T) {
 // TestOIDC_DeletedMeanwhile checks that a sign-in with the provider fails if the account is deleted
 // while it waits for its transaction.
 func TestOIDC_DeletedMeanwhile(t *testing.T) {
-	s, _ := newOIDCSite(t, testkit.PostgreSQL(t))
+	s, _ := newOIDCSite(t, newPostgreSQL(t))
 	s.browser().open("/login/oidc").at("/", "Hello, Alice")
 	var id string
 	require.NoError(t, s.service.db.QueryRow("SELECT id FROM users").Scan(&id))

@@ -18,7 +18,6 @@ import (
 	"testing"
 
 	"github.com/flowhook/flowhook"
-	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/flowhook/flowhook/store/pgxstore"
 	"github.com/flowhook/flowhook/store/sqlstore"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -83,7 +82,7 @@ func TestCrossOrigin(t *testing.T) {
 // TestDatabaseDown checks that the answer is a complete page with status 503, and that the service
 // recovers without a restart.
 func TestDatabaseDown(t *testing.T) {
-	url := testkit.PostgreSQL(t)
+	url := newPostgreSQL(t)
 	s := newSite(t, url)
 	s.register(email, password)
 	b := s.signedIn(email, password)

@@ -4,6 +4,7 @@ go 1.26.0
 
 replace (
 	github.com/flowhook/flowhook => ../..
+	github.com/flowhook/flowhook/examples/dev => ../dev
 	github.com/flowhook/flowhook/hooks/ratelimit => ../../hooks/ratelimit
 	github.com/flowhook/flowhook/hooks/webhook => ../../hooks/webhook
 	github.com/flowhook/flowhook/otelflowhook => ../../otelflowhook
@@ -14,8 +15,8 @@ replace (
 require (
 	github.com/alexedwards/argon2id v1.0.0
 	github.com/coreos/go-oidc/v3 v3.21.0
-	github.com/emersion/go-smtp v0.25.1
 	github.com/flowhook/flowhook v0.0.0
+	github.com/flowhook/flowhook/examples/dev v0.0.0
 	github.com/flowhook/flowhook/hooks/ratelimit v0.0.0
 	github.com/flowhook/flowhook/otelflowhook v0.0.0
 	github.com/flowhook/flowhook/outbox v0.0.0
@@ -47,6 +48,7 @@ require (
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
 	github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6 // indirect
+	github.com/emersion/go-smtp v0.25.1 // indirect
 	github.com/flowhook/flowhook/hooks/webhook v0.0.0 // indirect
 	github.com/go-logr/logr v1.4.4 // indirect
 	github.com/go-logr/stdr v1.2.2 // indirect

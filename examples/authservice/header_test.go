@@ -12,7 +12,7 @@ import (
 
 // TestHeader checks that every page shows that the user is signed in, and does not ask to sign in.
 func TestHeader(t *testing.T) {
-	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"))
+	s, _ := newOIDCSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"))
 	anonymous := s.browser()
 	anonymous.open("/register").press("Register", "name", "Alice", "email", email, "password", password).
 		at("/register/sent", "Check your email")

@@ -22,7 +22,8 @@ type process struct {
 	log *lockedBuffer
 }
 
-// program returns a process that is not started yet. pairs is added to its environment.
+// program returns a process that is not started yet. pairs is added to its environment. Its email
+// cannot be sent unless pairs names a mail server.
 func program(dir string, pairs ...string) (*process, error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -31,7 +32,7 @@ func program(dir string, pairs ...string) (*process, error) {
 	p := &process{Cmd: exec.Command(program), log: &lockedBuffer{}}
 	p.Dir, p.Stderr = dir, p.log
 	p.Env = append(os.Environ(), "FLOWHOOK_TEST_PROCESS=1", "ADDR=127.0.0.1:0",
-		"ADMIN_LISTEN=127.0.0.1:0")
+		"ADMIN_LISTEN=127.0.0.1:0", "SMTP_URL=smtp://127.0.0.1:1")
 	p.Env = append(p.Env, pairs...)
 	return p, nil
 }
@@ -65,34 +66,6 @@ func (p *process) begin() error {
 	return fmt.Errorf("the process ended before it listened: %w\n%s", p.Wait(), p.log)
 }
 
-// TestProcess_Defaults starts without configuration, in a directory with only auth.yml. The service
-// creates its database and its secret, and keeps both.
-func TestProcess_Defaults(t *testing.T) {
-	dir := t.TempDir()
-	configuration, err := os.ReadFile("auth.yml")
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "auth.yml"), configuration, 0o600))
-	secret := ""
-	for range 2 {
-		p, err := startProcess(dir, "SESSION_SECRETS=", "DATABASE_URL=", "SMTP_URL=", "OIDC_ISSUER=")
-		require.NoError(t, err)
-		status, _ := get(t, p.url+"/dev/mail/")
-		require.Equal(t, http.StatusOK, status)
-		require.NoError(t, p.Process.Signal(os.Interrupt))
-		require.NoError(t, p.Wait(), p.log)
-		kept, err := os.ReadFile(filepath.Join(dir, "authservice.db.secret"))
-		require.NoError(t, err)
-		require.GreaterOrEqual(t, len(strings.TrimSpace(string(kept))), 26)
-		require.True(t, secret == "" || secret == string(kept))
-		secret = string(kept)
-		for _, name := range []string{"authservice.db", "authservice.db.secret"} {
-			info, err := os.Stat(filepath.Join(dir, name))
-			require.NoError(t, err)
-			require.Equal(t, os.FileMode(0o600), info.Mode().Perm(), name)
-		}
-	}
-}
-
 // TestProcess_UnknownProxy checks the warning if there must be a proxy but TRUSTED_PROXIES is not
 // set.
 func TestProcess_UnknownProxy(t *testing.T) {
@@ -103,7 +76,7 @@ func TestProcess_UnknownProxy(t *testing.T) {
 		configuration, err := filepath.Abs("auth.yml")
 		require.NoError(t, err)
 		p, err := startProcess(t.TempDir(), "AUTH_CONFIG="+configuration, "PUBLIC_URL="+c.public,
-			"TRUSTED_PROXIES="+c.proxies, "SMTP_URL=smtp://127.0.0.1:1")
+			"TRUSTED_PROXIES="+c.proxies)
 		require.NoError(t, err)
 		require.NoError(t, p.Process.Signal(syscall.SIGTERM))
 		require.NoError(t, p.Wait(), p.log)

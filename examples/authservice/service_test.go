@@ -15,8 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/flowhook/flowhook/examples/authservice/internal/mail"
-	"github.com/flowhook/flowhook/internal/testkit"
+	"github.com/flowhook/flowhook/examples/dev/inbox"
 	"github.com/stretchr/testify/require"
 )
 
@@ -34,7 +33,7 @@ const testSecret = "a-secret-for-tests-0123456789abcdef"
 // onEach runs a test on SQLite and on PostgreSQL, each with the URL of a new database.
 func onEach(t *testing.T, test func(t *testing.T, database string)) {
 	t.Run("sqlite", func(t *testing.T) { test(t, "sqlite:"+filepath.Join(t.TempDir(), "authservice.db")) })
-	t.Run("postgres", func(t *testing.T) { test(t, testkit.PostgreSQL(t)) })
+	t.Run("postgres", func(t *testing.T) { test(t, newPostgreSQL(t)) })
 }
 
 // environment returns a getenv for tests. pairs overrides the defaults.
@@ -52,15 +51,18 @@ func environment(database string, pairs ...string) func(string) string {
 			return testSecret
 		case "ADDR":
 			return "127.0.0.1:0"
+		case "SMTP_URL":
+			return "smtp://127.0.0.1:1"
 		}
 		return ""
 	}
 }
 
-// A site is the service, running on a TLS server.
+// A site is the service, running on a TLS server. It sends its email to an inbox of the test.
 type site struct {
 	*app
 	t      *testing.T
+	emails *inbox.Inbox
 	server *httptest.Server
 	log    *lockedBuffer
 	ahead  atomic.Int64 // how far the service's clock is ahead
@@ -71,10 +73,13 @@ func newSite(t *testing.T, database string, pairs ...string) *site {
 }
 
 func newLimitedSite(t *testing.T, database string, l limits, pairs ...string) *site {
-	c, err := readConfig(environment(database, pairs...))
+	emails, err := inbox.Open(slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	t.Cleanup(func() { emails.Close() })
+	c, err := readConfig(environment(database, append(pairs, "SMTP_URL", emails.URL())...))
 	require.NoError(t, err)
 	c.Limits = l
-	s := &site{t: t, server: httptest.NewUnstartedServer(nil), log: &lockedBuffer{}}
+	s := &site{t: t, emails: emails, server: httptest.NewUnstartedServer(nil), log: &lockedBuffer{}}
 	if c.PublicURL == "" {
 		c.PublicURL = "https://" + s.server.Listener.Addr().String()
 	}
@@ -97,14 +102,14 @@ func newLimitedSite(t *testing.T, database string, l limits, pairs ...string) *s
 func (s *site) browser() *browser { return newBrowser(s.t, s.server) }
 
 // mail waits for the email with this recipient and subject that arrives after seen others like it.
-func (s *site) mail(to, subject string, seen int) mail.Mail {
+func (s *site) mail(to, subject string, seen int) inbox.Email {
 	s.t.Helper()
-	var found []mail.Mail
+	var found []inbox.Email
 	require.Eventually(s.t, func() bool {
 		found = found[:0]
-		for _, m := range s.inbox.Mails() { // newest first
-			if slices.Contains(m.To, to) && m.Subject == subject {
-				found = append(found, m)
+		for _, e := range s.emails.Emails() { // newest first
+			if slices.Contains(e.To, to) && e.Subject == subject {
+				found = append(found, e)
 			}
 		}
 		return len(found) > seen

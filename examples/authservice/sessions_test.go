@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"testing"
 
-	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -44,7 +43,7 @@ func TestSessions(t *testing.T) {
 // TestSession_EndedMeanwhile checks that a request changes nothing if its session ends while it
 // waits for its transaction.
 func TestSession_EndedMeanwhile(t *testing.T) {
-	s := newSite(t, testkit.PostgreSQL(t))
+	s := newSite(t, newPostgreSQL(t))
 	s.register(email, password)
 	for path, form := range map[string]url.Values{
 		"/settings/profile":  {"name": {"Eve"}},

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -177,7 +176,7 @@ func TestProfileChange_ChangedMeanwhile(t *testing.T) {
 			url.Values{"name": {"Eve"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSite(t, testkit.PostgreSQL(t))
+			s := newSite(t, newPostgreSQL(t))
 			s.register(email, password)
 			b := s.signedIn(email, password)
 			var id string

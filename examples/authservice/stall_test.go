@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/flowhook/flowhook/outbox"
 	"github.com/stretchr/testify/require"
 )
@@ -85,7 +84,7 @@ type proxy struct {
 }
 
 func newProxy(t *testing.T) *proxy {
-	database, err := url.Parse(testkit.PostgreSQL(t))
+	database, err := url.Parse(newPostgreSQL(t))
 	require.NoError(t, err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -1,4 +1,4 @@
-package mail
+package inbox
 
 import (
 	"bytes"
@@ -8,6 +8,8 @@ import (
 	"html/template"
 	"maps"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,18 +18,18 @@ import (
 
 var (
 	//go:embed inbox.css
-	inboxCSS string
+	css string
 	//go:embed inbox.html
-	inboxHTML string
+	source string
 
-	inboxPages = template.Must(template.New("").Funcs(template.FuncMap{
-		"style": func() template.CSS { return template.CSS(inboxCSS) },
+	pages = template.Must(template.New("").Funcs(template.FuncMap{
+		"style": func() template.CSS { return template.CSS(css) },
 		"clock": func(t time.Time) string { return t.Format("2006-01-02 15:04:05") },
 		"join":  func(s []string) string { return strings.Join(s, ", ") },
-	}).Parse(inboxHTML))
+	}).Parse(source))
 
-	inboxPolicy = func() string {
-		sum := sha256.Sum256([]byte(inboxCSS))
+	policy = func() string {
+		sum := sha256.Sum256([]byte(css))
 		return "default-src 'none'; img-src data:; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
 			"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 	}()
@@ -35,33 +37,50 @@ var (
 
 // Handler serves the emails: GET / lists them, and GET /{id} shows one. Its links are relative, so
 // that it can be mounted with http.StripPrefix at a path that ends in a slash. home is the URL of
-// the service's home page. Anyone who can reach the handler can read all email.
+// the service's home page.
+//
+// Every user of this machine can read all email. A request is refused with 403 if it comes from
+// another machine, or if its Host is not a loopback address, as behind a proxy for a public site.
 func (in *Inbox) Handler(home string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		show(w, http.StatusOK, "list", list{home, in.Mails()})
+		show(w, http.StatusOK, "list", list{home, in.Emails()})
 	})
 	mux.HandleFunc("GET /{id}", func(w http.ResponseWriter, r *http.Request) {
 		id, _ := strconv.Atoi(r.PathValue("id"))
-		m, ok := in.mail(id)
+		e, ok := in.email(id)
 		if !ok {
 			show(w, http.StatusNotFound, "gone", nil)
 			return
 		}
-		show(w, http.StatusOK, "mail", shown{m})
+		show(w, http.StatusOK, "email", shown{e})
 	})
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !loopback(r.RemoteAddr) || !loopback(r.Host) {
+			http.Error(w, "The development inbox is only for requests from its own machine, to localhost.",
+				http.StatusForbidden)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// loopback reports whether an address, with or without a port, is one of this machine's own.
+func loopback(address string) bool {
+	host := (&url.URL{Host: address}).Hostname()
+	ip, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || err == nil && ip.Unmap().IsLoopback()
 }
 
 func show(w http.ResponseWriter, status int, page string, data any) {
 	var body bytes.Buffer
-	if err := inboxPages.ExecuteTemplate(&body, page, data); err != nil {
+	if err := pages.ExecuteTemplate(&body, page, data); err != nil {
 		http.Error(w, "The page could not be rendered.", http.StatusInternalServerError)
 		return
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", inboxPolicy)
+	h.Set("Content-Security-Policy", policy)
 	h.Set("Referrer-Policy", "no-referrer") // keeps tokens in URLs out of the logs of other sites
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
@@ -70,17 +89,17 @@ func show(w http.ResponseWriter, status int, page string, data any) {
 }
 
 type list struct {
-	Home  string
-	Mails []Mail
+	Home   string
+	Emails []Email
 }
 
 // shown is an email with the methods that its page needs.
-type shown struct{ Mail }
+type shown struct{ Email }
 
 // Fields returns the fields of the header, sorted.
-func (m shown) Fields() (fields [][2]string) {
-	for _, name := range slices.Sorted(maps.Keys(m.Header)) {
-		for _, value := range m.Header[name] {
+func (e shown) Fields() (fields [][2]string) {
+	for _, name := range slices.Sorted(maps.Keys(e.Header)) {
+		for _, value := range e.Header[name] {
 			fields = append(fields, [2]string{name, decodeHeader(value)})
 		}
 	}
@@ -91,9 +110,9 @@ func (m shown) Fields() (fields [][2]string) {
 type piece struct{ Text, Link string }
 
 // Body returns the text in pieces.
-func (m shown) Body() (pieces []piece) {
-	s := m.Text
-	for _, l := range m.Links {
+func (e shown) Body() (pieces []piece) {
+	s := e.Text
+	for _, l := range e.Links {
 		if before, after, ok := strings.Cut(s, l); ok {
 			pieces = append(pieces, piece{Text: before}, piece{l, l})
 			s = after

@@ -1,4 +1,4 @@
-package devoidc
+package idp
 
 import (
 	"crypto/rand"
@@ -35,7 +35,7 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if !p.isClient(r) {
-		w.Header().Set("WWW-Authenticate", `Basic realm="devoidc"`)
+		w.Header().Set("WWW-Authenticate", `Basic realm="development provider"`)
 		refuse(w, http.StatusUnauthorized, "invalid_client", "unknown client or wrong secret")
 		return
 	}

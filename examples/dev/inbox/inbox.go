@@ -1,5 +1,8 @@
-// Package mail is a mail server for development: an inbox that shows the service's email on web pages.
-package mail
+// Package inbox is a mail server for development and tests. It shows the email that a service sends
+// on web pages, to everyone who can open them, and delivers none of it.
+//
+// It listens on a loopback address, and its pages refuse requests from other machines.
+package inbox
 
 import (
 	"cmp"
@@ -15,36 +18,35 @@ import (
 )
 
 const (
-	inboxMails    = 200
-	inboxMailSize = 256 << 10
+	maxEmails = 200
+	maxSize   = 256 << 10
 )
 
-// An Inbox is an SMTP server for development. It accepts email to any address and shows it on web
-// pages. It listens on loopback and keeps the last 200 emails in memory. It is safe for concurrent
-// use.
+// An Inbox is an SMTP server that accepts email from anyone on this machine to any address. It keeps
+// the last 200 emails in memory. It refuses an email of more than 256 KiB or to more than 20
+// recipients. It is safe for concurrent use.
 type Inbox struct {
 	listener net.Listener
 	server   *smtp.Server
 	served   chan struct{}
 
-	mu    sync.Mutex
-	last  int    // the ID of the newest email
-	mails []Mail // oldest first
+	mu     sync.Mutex
+	last   int     // the ID of the newest email
+	emails []Email // oldest first
 }
 
-// OpenInbox starts an inbox on a free port. logger may be nil.
-func OpenInbox(logger *slog.Logger) (*Inbox, error) {
+// Open starts an inbox on a free port. It runs until Close. The default logger is slog.Default().
+func Open(logger *slog.Logger) (*Inbox, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, fmt.Errorf("mail: opening the inbox: %w", err)
+		return nil, fmt.Errorf("inbox: %w", err)
 	}
 	in := &Inbox{listener: listener, served: make(chan struct{})}
 	in.server = smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) {
-		return &receiving{inbox: in},
-			nil
+		return &receiving{inbox: in}, nil
 	}))
 	in.server.Domain = "localhost"
-	in.server.MaxMessageBytes = inboxMailSize
+	in.server.MaxMessageBytes = maxSize
 	in.server.MaxRecipients = 20
 	in.server.ReadTimeout, in.server.WriteTimeout = 30*time.Second, 30*time.Second
 	in.server.EnableSMTPUTF8 = true
@@ -59,25 +61,25 @@ func OpenInbox(logger *slog.Logger) (*Inbox, error) {
 	return in, nil
 }
 
-// URL returns the URL of the inbox, for outbox.Options.
+// URL returns the URL of the mail server, such as smtp://127.0.0.1:12345.
 func (in *Inbox) URL() string { return "smtp://" + in.listener.Addr().String() }
 
-// Mails returns the emails in the inbox, newest first.
-func (in *Inbox) Mails() []Mail {
+// Emails returns the emails in the inbox, newest first.
+func (in *Inbox) Emails() []Email {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	mails := slices.Clone(in.mails)
-	slices.Reverse(mails)
-	return mails
+	emails := slices.Clone(in.emails)
+	slices.Reverse(emails)
+	return emails
 }
 
-func (in *Inbox) mail(id int) (Mail, bool) {
+func (in *Inbox) email(id int) (Email, bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if i := slices.IndexFunc(in.mails, func(m Mail) bool { return m.ID == id }); i >= 0 {
-		return in.mails[i], true
+	if i := slices.IndexFunc(in.emails, func(e Email) bool { return e.ID == id }); i >= 0 {
+		return in.emails[i], true
 	}
-	return Mail{}, false
+	return Email{}, false
 }
 
 // Close stops the server and closes its connections. The emails remain readable.
@@ -87,14 +89,14 @@ func (in *Inbox) Close() error {
 	return err
 }
 
-func (in *Inbox) receive(m Mail) {
+func (in *Inbox) receive(e Email) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.last++
-	m.ID = in.last
-	in.mails = append(in.mails, m)
-	if len(in.mails) > inboxMails {
-		in.mails = slices.Delete(in.mails, 0, len(in.mails)-inboxMails)
+	e.ID = in.last
+	in.emails = append(in.emails, e)
+	if len(in.emails) > maxEmails {
+		in.emails = slices.Delete(in.emails, 0, len(in.emails)-maxEmails)
 	}
 }
 
@@ -123,8 +125,8 @@ func (s *receiving) Data(r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	m := parse(data)
-	m.Received, m.From, m.To = time.Now(), s.from, slices.Clone(s.to)
-	s.inbox.receive(m)
+	e := parse(data)
+	e.Received, e.From, e.To = time.Now(), s.from, slices.Clone(s.to)
+	s.inbox.receive(e)
 	return nil
 }

@@ -1,4 +1,4 @@
-package mail
+package inbox
 
 import (
 	"bytes"
@@ -17,9 +17,9 @@ import (
 	"time"
 )
 
-// A Mail is an email that the inbox has received. Parts that cannot be parsed are left out; Raw has
+// An Email is an email that the inbox has received. Parts that cannot be parsed are left out; Raw has
 // everything.
-type Mail struct {
+type Email struct {
 	ID       int // counts from 1
 	Received time.Time
 	From     string   // from the envelope, like To
@@ -33,27 +33,27 @@ type Mail struct {
 }
 
 // MessageID returns the Message-ID without the angle brackets.
-func (m Mail) MessageID() string { return strings.Trim(m.Header.Get("Message-ID"), "<>") }
+func (e Email) MessageID() string { return strings.Trim(e.Header.Get("Message-ID"), "<>") }
 
-func parse(data []byte) Mail {
-	m := Mail{Raw: valid(data)}
+func parse(data []byte) Email {
+	e := Email{Raw: valid(data)}
 	message, err := mail.ReadMessage(bytes.NewReader(data))
 	if err != nil {
-		m.Text = m.Raw
-		return m
+		e.Text = e.Raw
+		return e
 	}
-	m.Header = message.Header
-	m.Subject = decodeHeader(message.Header.Get("Subject"))
-	m.read(textproto.MIMEHeader(message.Header), message.Body, 0)
-	m.Links = links(m.Text)
-	if m.Text == "" {
-		m.Links = links(html.UnescapeString(m.HTML))
+	e.Header = message.Header
+	e.Subject = decodeHeader(message.Header.Get("Subject"))
+	e.read(textproto.MIMEHeader(message.Header), message.Body, 0)
+	e.Links = links(e.Text)
+	if e.Text == "" {
+		e.Links = links(html.UnescapeString(e.HTML))
 	}
-	return m
+	return e
 }
 
 // read sets Text and HTML to the first parts of their types.
-func (m *Mail) read(header textproto.MIMEHeader, body io.Reader, depth int) {
+func (e *Email) read(header textproto.MIMEHeader, body io.Reader, depth int) {
 	kind, params, err := mime.ParseMediaType(header.Get("Content-Type"))
 	if err != nil {
 		kind = "text/plain"
@@ -65,7 +65,7 @@ func (m *Mail) read(header textproto.MIMEHeader, body io.Reader, depth int) {
 			if err != nil || depth > 3 {
 				return
 			}
-			m.read(part.Header, part, depth+1)
+			e.read(part.Header, part, depth+1)
 		}
 		return
 	}
@@ -77,10 +77,10 @@ func (m *Mail) read(header textproto.MIMEHeader, body io.Reader, depth int) {
 	}
 	data, _ := io.ReadAll(body) // as far as it can be decoded
 	switch {
-	case kind == "text/plain" && m.Text == "":
-		m.Text = valid(data)
-	case kind == "text/html" && m.HTML == "":
-		m.HTML = valid(data)
+	case kind == "text/plain" && e.Text == "":
+		e.Text = valid(data)
+	case kind == "text/html" && e.HTML == "":
+		e.HTML = valid(data)
 	}
 }
 

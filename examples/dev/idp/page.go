@@ -1,4 +1,4 @@
-package devoidc
+package idp
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-package devoidc_test
+package idp_test
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
-	"github.com/flowhook/flowhook/examples/authservice/internal/devoidc"
+	"github.com/flowhook/flowhook/examples/dev/idp"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
 )
@@ -43,7 +43,7 @@ func (c *clock) move(d time.Duration) {
 // A rig is a provider, a client from go-oidc, and a browser that follows no redirects.
 type rig struct {
 	t        *testing.T
-	p        *devoidc.Provider
+	p        *idp.Provider
 	clock    *clock
 	callback string
 	config   oauth2.Config
@@ -55,16 +55,16 @@ func newRig(t *testing.T) *rig {
 	r := &rig{t: t, clock: &clock{t: time.Now().Truncate(time.Second)},
 		callback: "http://127.0.0.1:8080/login/oidc/callback"}
 	var err error
-	r.p, err = devoidc.Start(devoidc.Options{ClientID: "service", ClientSecret: secret, RedirectURI: r.callback,
+	r.p, err = idp.Start(idp.Options{ClientID: "service", ClientSecret: secret, RedirectURI: r.callback,
 		Logger: slog.New(slog.DiscardHandler), Now: r.clock.now})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, r.p.Close()) })
-	provider, err := oidc.NewProvider(t.Context(), r.p.Issuer())
+	found, err := oidc.NewProvider(t.Context(), r.p.Issuer())
 	require.NoError(t, err)
-	r.config = oauth2.Config{ClientID: "service", ClientSecret: secret, Endpoint: provider.Endpoint(),
+	r.config = oauth2.Config{ClientID: "service", ClientSecret: secret, Endpoint: found.Endpoint(),
 		RedirectURL: r.callback, Scopes: []string{"openid", "email", "profile"}}
 	r.config.Endpoint.AuthStyle = oauth2.AuthStyleInHeader
-	r.verifier = provider.Verifier(&oidc.Config{ClientID: "service", Now: r.clock.now})
+	r.verifier = found.Verifier(&oidc.Config{ClientID: "service", Now: r.clock.now})
 	r.browser = &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}

@@ -1,11 +1,14 @@
-// Package devoidc is a small OpenID provider for development: anyone can sign in as anyone on its
-// login page. It listens on a loopback port and has a single client. It implements the
-// authorization code flow with PKCE strictly, so that a client that works with it also works with
-// real providers.
+// Package idp is a small OpenID provider for development and tests: anyone can sign in as anyone
+// on its login page, with any address. It listens on a loopback address, has a single client, and
+// refuses requests to any other host name.
+//
+// It implements the authorization code flow with PKCE strictly, so that a client that works with it
+// also works with real providers. It refuses a request without PKCE, a redirect URI that differs from
+// the registered one, and a code that is a minute old or was already tried.
 //
 // It sets no cookies, because cookies are shared between ports and could overwrite the service's.
 // Instead, the form of the login page contains the request.
-package devoidc
+package idp
 
 import (
 	"cmp"
@@ -56,10 +59,10 @@ func Start(o Options) (*Provider, error) {
 	redirect, err := url.Parse(o.RedirectURI)
 	switch {
 	case o.ClientID == "" || o.ClientSecret == "":
-		return nil, errors.New("devoidc: the client needs an ID and a secret")
+		return nil, errors.New("idp: the client needs an ID and a secret")
 	case err != nil || redirect.Host == "" || redirect.Fragment != "" ||
 		(redirect.Scheme != "http" && redirect.Scheme != "https"):
-		return nil, errors.New("devoidc: the redirect URI must be an http or https URL without a fragment")
+		return nil, errors.New("idp: the redirect URI must be an http or https URL without a fragment")
 	}
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	if o.Now == nil {
@@ -67,10 +70,10 @@ func Start(o Options) (*Provider, error) {
 	}
 	p := &Provider{o: o, codes: map[string]grant{}, served: make(chan struct{})}
 	if err := p.newKey(); err != nil {
-		return nil, fmt.Errorf("devoidc: generating a key: %w", err)
+		return nil, fmt.Errorf("idp: generating a key: %w", err)
 	}
 	if p.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-		return nil, fmt.Errorf("devoidc: %w", err)
+		return nil, fmt.Errorf("idp: %w", err)
 	}
 	p.host = p.listener.Addr().String()
 	p.issuer = "http://" + p.host

@@ -1,4 +1,4 @@
-package mail_test
+package inbox_test
 
 import (
 	"fmt"
@@ -12,25 +12,25 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/flowhook/flowhook/examples/authservice/internal/mail"
+	"github.com/flowhook/flowhook/examples/dev/inbox"
 	"github.com/stretchr/testify/require"
 )
 
-func openInbox(t *testing.T) *mail.Inbox {
-	in, err := mail.OpenInbox(slog.New(slog.DiscardHandler))
+func openInbox(t *testing.T) *inbox.Inbox {
+	in, err := inbox.Open(slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	t.Cleanup(func() { in.Close() })
 	return in
 }
 
 // deliver sends a raw message.
-func deliver(t *testing.T, in *mail.Inbox, raw string) error {
+func deliver(t *testing.T, in *inbox.Inbox, raw string) error {
 	return smtp.SendMail(strings.TrimPrefix(in.URL(), "smtp://"), nil, "service@example.org",
 		[]string{"alice@example.org"}, []byte(raw))
 }
 
 // browse serves the inbox under a prefix, as the service does.
-func browse(t *testing.T, in *mail.Inbox) func(path string) (*http.Response, string) {
+func browse(t *testing.T, in *inbox.Inbox) func(path string) (*http.Response, string) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /dev/mail/", http.StripPrefix("/dev/mail", in.Handler("/")))
 	srv := httptest.NewServer(mux)
@@ -75,10 +75,10 @@ func TestInbox(t *testing.T) {
 	require.Contains(t, body, "&lt;b&gt;hi&lt;/b&gt;")
 	require.Contains(t, body, `<a href="./">`)
 
-	m := in.Mails()[0]
-	require.Equal(t, "1@example.org", m.MessageID())
-	require.Equal(t, []string{"http://127.0.0.1:8080/verification?a=1&token=abcd"}, m.Links)
-	require.Equal(t, "<b>hi</b>", m.HTML)
+	e := in.Emails()[0]
+	require.Equal(t, "1@example.org", e.MessageID())
+	require.Equal(t, []string{"http://127.0.0.1:8080/verification?a=1&token=abcd"}, e.Links)
+	require.Equal(t, "<b>hi</b>", e.HTML)
 
 	for _, path := range []string{"/dev/mail/2", "/dev/mail/0", "/dev/mail/x", "/dev/mail/99999999999999999999"} {
 		response, body = get(path)
@@ -105,7 +105,7 @@ func TestInbox_Policy(t *testing.T) {
 	}
 }
 
-func TestInbox_HostileMail(t *testing.T) {
+func TestInbox_HostileEmail(t *testing.T) {
 	const evil = `<script>alert(1)</script><img src=x onerror=alert(2)>"' onmouseover='alert(3)` +
 		`</style></title></pre><iframe src=//evil>`
 	in := openInbox(t)
@@ -124,8 +124,8 @@ func TestInbox_HostileMail(t *testing.T) {
 		require.NoError(t, deliver(t, in, raw))
 	}
 	paths := []string{"/dev/mail/"}
-	for _, m := range in.Mails() {
-		paths = append(paths, fmt.Sprint("/dev/mail/", m.ID))
+	for _, e := range in.Emails() {
+		paths = append(paths, fmt.Sprint("/dev/mail/", e.ID))
 	}
 	require.Len(t, paths, 6)
 	for _, path := range paths {
@@ -142,7 +142,7 @@ func TestInbox_HostileMail(t *testing.T) {
 	}
 }
 
-func TestInbox_MalformedMail(t *testing.T) {
+func TestInbox_MalformedEmail(t *testing.T) {
 	in := openInbox(t)
 	get := browse(t, in)
 	deep := "x\r\n"
@@ -164,24 +164,61 @@ func TestInbox_MalformedMail(t *testing.T) {
 		response, _ := get(fmt.Sprint("/dev/mail/", i+1))
 		require.Equal(t, http.StatusOK, response.StatusCode)
 	}
-	require.Len(t, in.Mails(), len(hostile))
+	require.Len(t, in.Emails(), len(hostile))
 }
 
 func TestInbox_Bounded(t *testing.T) {
 	in := openInbox(t)
 	require.Error(t, deliver(t, in, "Subject: x\r\n\r\n"+strings.Repeat(strings.Repeat("x", 70)+"\r\n", 5000)),
 		"360 KB")
-	require.Empty(t, in.Mails())
+	require.Empty(t, in.Emails())
 	for i := range 205 {
 		require.NoError(t, deliver(t, in, fmt.Sprintf("Subject: %d\r\n\r\nx\r\n", i+1)))
 	}
-	mails := in.Mails()
-	require.Len(t, mails, 200)
-	require.Equal(t, "205", mails[0].Subject)
-	require.Equal(t, "6", mails[199].Subject)
-	require.Equal(t, 205, mails[0].ID)
+	emails := in.Emails()
+	require.Len(t, emails, 200)
+	require.Equal(t, "205", emails[0].Subject)
+	require.Equal(t, "6", emails[199].Subject)
+	require.Equal(t, 205, emails[0].ID)
 	require.Regexp(t, `^smtp://127\.0\.0\.1:\d+$`, in.URL())
 	require.NoError(t, in.Close())
 	require.Error(t, deliver(t, in, "Subject: x\r\n\r\nx\r\n"))
-	require.Len(t, in.Mails(), 200)
+	require.Len(t, in.Emails(), 200)
+}
+
+// TestInbox_OtherMachine checks that the pages refuse requests that may come from elsewhere.
+func TestInbox_OtherMachine(t *testing.T) {
+	in := openInbox(t)
+	require.NoError(t, deliver(t, in, "Subject: x\r\n\r\nsecret\r\n"))
+	for _, c := range []struct {
+		remote, host string
+		status       int
+	}{
+		{"127.0.0.1:4711", "localhost:8080", 200},
+		{"127.8.8.8:4711", "LOCALHOST", 200},
+		{"[::1]:4711", "[::1]:8080", 200},
+		{"[::ffff:127.0.0.1]:4711", "127.0.0.1", 200},
+		{"127.0.0.1:4711", "accounts.example.org", 403}, // a proxy, or DNS rebinding
+		{"127.0.0.1:4711", "localhost.example.org:8080", 403},
+		{"127.0.0.1:4711", "127.0.0.1.example.org", 403},
+		{"127.0.0.1:4711", "localhost@example.org", 403},
+		{"127.0.0.1:4711", "", 403},
+		{"192.0.2.1:4711", "localhost:8080", 403},
+		{"[2001:db8::1]:4711", "[::1]:8080", 403},
+		{"@", "localhost", 403}, // a Unix socket
+	} {
+		for _, path := range []string{"/", "/1", "/2"} {
+			r := httptest.NewRequestWithContext(t.Context(), "GET", path, nil)
+			r.RemoteAddr, r.Host = c.remote, c.host
+			w := httptest.NewRecorder()
+			in.Handler("/").ServeHTTP(w, r)
+			if c.status == 200 {
+				require.NotEqual(t, 403, w.Code, c)
+				continue
+			}
+			require.Equal(t, 403, w.Code, c)
+			require.NotContains(t, w.Body.String(), "alice@example.org", c)
+			require.NotContains(t, w.Body.String(), "secret", c)
+		}
+	}
 }

@@ -1,4 +1,4 @@
-package devoidc_test
+package idp_test
 
 import (
 	"net/http"

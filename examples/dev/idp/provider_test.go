@@ -1,4 +1,4 @@
-package devoidc_test
+package idp_test
 
 import (
 	"io"
@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
-	"github.com/flowhook/flowhook/examples/authservice/internal/devoidc"
+	"github.com/flowhook/flowhook/examples/dev/idp"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
 )
@@ -83,24 +83,24 @@ func TestStart_ListensOnLoopback(t *testing.T) {
 }
 
 func TestStart(t *testing.T) {
-	good := devoidc.Options{ClientID: "a", ClientSecret: "hunter2", RedirectURI: "http://127.0.0.1/cb?a=b"}
-	for name, change := range map[string]func(o *devoidc.Options){
-		"no client":    func(o *devoidc.Options) { o.ClientID = "" },
-		"no secret":    func(o *devoidc.Options) { o.ClientSecret = "" },
-		"no address":   func(o *devoidc.Options) { o.RedirectURI = "" },
-		"path":         func(o *devoidc.Options) { o.RedirectURI = "/callback" },
-		"fragment":     func(o *devoidc.Options) { o.RedirectURI += "#x" },
-		"other scheme": func(o *devoidc.Options) { o.RedirectURI = "javascript://x/" },
+	good := idp.Options{ClientID: "a", ClientSecret: "hunter2", RedirectURI: "http://127.0.0.1/cb?a=b"}
+	for name, change := range map[string]func(o *idp.Options){
+		"no client":    func(o *idp.Options) { o.ClientID = "" },
+		"no secret":    func(o *idp.Options) { o.ClientSecret = "" },
+		"no address":   func(o *idp.Options) { o.RedirectURI = "" },
+		"path":         func(o *idp.Options) { o.RedirectURI = "/callback" },
+		"fragment":     func(o *idp.Options) { o.RedirectURI += "#x" },
+		"other scheme": func(o *idp.Options) { o.RedirectURI = "javascript://x/" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := good
 			change(&o)
-			_, err := devoidc.Start(o)
+			_, err := idp.Start(o)
 			require.Error(t, err)
 			require.NotContains(t, err.Error(), "hunter2")
 		})
 	}
-	p, err := devoidc.Start(good)
+	p, err := idp.Start(good)
 	require.NoError(t, err)
 	stay := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	sent, err := stay.Get(p.Issuer() + "/authorize?client_id=a&redirect_uri=" + url.QueryEscape(good.RedirectURI))

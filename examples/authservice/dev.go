@@ -1,0 +1,40 @@
+package main
+
+import (
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+
+	"github.com/flowhook/flowhook/examples/dev/idp"
+	"github.com/flowhook/flowhook/examples/dev/inbox"
+)
+
+// This file has what is only for development: the inbox, which shows everyone's email, and the
+// OpenID provider, which signs anyone in as anyone. README.md says how to remove them.
+
+// hasInbox reports whether the service may run without a mail server.
+func (c *config) hasInbox() bool { return c.Development }
+
+// openDevelopment starts the inbox unless there is a mail server and, in development, the provider
+// unless OIDC_ISSUER names one. It changes c so that the service uses them.
+func (a *app) openDevelopment(c *config, log *slog.Logger) error {
+	if c.SMTP == "" {
+		in, err := inbox.Open(log)
+		if err != nil {
+			return fmt.Errorf("the development inbox: %w", err)
+		}
+		a.closers = append(a.closers, in.Close)
+		c.SMTP, a.inbox = in.URL(), in.Handler("/")
+	}
+	if c.OIDCIssuer == "" && c.Development {
+		c.OIDCClientID, c.OIDCClientSecret = "authservice", rand.Text()
+		p, err := idp.Start(idp.Options{ClientID: c.OIDCClientID, ClientSecret: c.OIDCClientSecret,
+			RedirectURI: c.PublicURL + callbackPath, Logger: log})
+		if err != nil {
+			return fmt.Errorf("the development provider: %w", err)
+		}
+		a.closers = append(a.closers, p.Close)
+		c.OIDCIssuer, c.OIDCIdentity = p.Issuer(), developmentProvider
+	}
+	return nil
+}
