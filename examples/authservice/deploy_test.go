@@ -13,7 +13,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/stretchr/testify/require"
 	"gopkg.in/yaml.v3"
 )
@@ -66,7 +65,7 @@ func TestDockerfile(t *testing.T) {
 	volume := regexp.MustCompile(`(?m)^VOLUME (.*)$`).FindStringSubmatch(text)
 	require.NotNil(t, volume)
 	require.True(t, strings.HasPrefix(environment["DATABASE_URL"], "sqlite:"+volume[1]+"/"))
-	require.Contains(t, text, "go build -C examples/authservice ")
+	require.Contains(t, text, "go build -C $DIR ")
 	require.Contains(t, text, "-X main.release=$VERSION", "the name of the variable in help.go")
 	goVersion := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(readFile(t, "go.mod"))
 	require.NotNil(t, goVersion)
@@ -90,7 +89,7 @@ func TestCompose(t *testing.T) {
 	decoder := yaml.NewDecoder(strings.NewReader(readFile(t, "compose.yaml")))
 	require.NoError(t, decoder.Decode(&compose))
 	service := compose.Services["authservice"]
-	require.FileExists(t, filepath.Join(service.Build.Context, service.Build.Dockerfile))
+	require.FileExists(t, filepath.Join(interpolated(service.Build.Context, nil), interpolated(service.Build.Dockerfile, nil)))
 	for name := range service.DependsOn {
 		require.Contains(t, compose.Services, name)
 	}
@@ -142,7 +141,7 @@ func TestUnit(t *testing.T) {
 
 	analyze, err := exec.LookPath("systemd-analyze")
 	if err != nil {
-		testkit.Missing(t, "systemd-analyze")
+		missing(t, "systemd-analyze")
 	}
 	program, err := os.Executable() // systemd-analyze wants one that exists
 	require.NoError(t, err)
@@ -174,10 +173,11 @@ func TestStaticBinary(t *testing.T) {
 	require.True(t, strings.HasPrefix(string(version), "authservice v1.2.3 go1."), string(version))
 
 	p := &process{Cmd: exec.Command(program), log: &lockedBuffer{}}
-	p.Dir, p.Stderr, p.Env = t.TempDir(), p.log, []string{"ADDR=127.0.0.1:0", "ADMIN_LISTEN=127.0.0.1:0"}
+	p.Dir, p.Stderr, p.Env = t.TempDir(), p.log, []string{"ADDR=127.0.0.1:0", "ADMIN_LISTEN=127.0.0.1:0",
+		"SMTP_URL=smtp://127.0.0.1:1"}
 	require.NoError(t, p.begin())
 	t.Cleanup(func() { p.Process.Kill() })
-	for _, path := range []string{"/livez", "/readyz", "/", "/static/style.css", "/dev/mail/"} {
+	for _, path := range []string{"/livez", "/readyz", "/", "/static/style.css"} {
 		status, _ := get(t, p.url+path)
 		require.Equal(t, 200, status, path)
 	}
