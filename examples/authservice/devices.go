@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -8,10 +9,11 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/flowhook/flowhook"
+	"github.com/medama-io/go-useragent"
+	"github.com/medama-io/go-useragent/agents"
 )
 
 const (
@@ -96,25 +98,27 @@ func (d *database) seeDevice(ctx context.Context, userID, device, client string,
 	return false, others, err
 }
 
-// client describes the browser of a request in a few words, such as "Firefox on Linux". It never
-// quotes the User-Agent header, which could put an attacker's text into an email.
+// shown are the names that differ from those of the library.
+var shown = map[string]string{
+	agents.BrowserIE.String():      "Internet Explorer",
+	agents.BrowserSamsung.String(): "Samsung Internet",
+	agents.OSMacOS.String():        "macOS",
+}
+
+// client describes the browser of a request in a few words, such as "Firefox on Linux". All words
+// are from lists: a quotation of the User-Agent header could put an attacker's text into an email.
+// Browsers that claim to be another are described as that one: Brave as Chrome, an iPad that asks
+// for desktop pages as macOS.
 func client(r *http.Request) string {
-	agent := r.UserAgent()
-	find := func(fallback string, pairs ...[2]string) string {
-		for _, p := range pairs {
-			if strings.Contains(agent, p[0]) {
-				return p[1]
-			}
-		}
-		return fallback
+	agent := useragent.NewParser().Parse(r.UserAgent()) // made once, by the library
+	program, system := agent.Browser().String(), agent.OS().String()
+	switch {
+	case program == "" && agent.Device() == agents.DeviceBot:
+		program = "Script or bot"
+	case program == "":
+		program = "Unknown browser"
 	}
-	// The order matters: Edge also claims to be Chrome, and Chrome to be Safari.
-	program := find("Unknown browser", [2]string{"Edg", "Edge"}, [2]string{"OPR/", "Opera"},
-		[2]string{"Firefox/", "Firefox"},
-		[2]string{"Chrome/", "Chrome"}, [2]string{"Safari/", "Safari"}, [2]string{"curl/", "curl"})
-	system := find("", [2]string{"Windows", "Windows"}, [2]string{"Android", "Android"}, [2]string{"iPhone", "iOS"},
-		[2]string{"iPad", "iOS"},
-		[2]string{"Mac OS X", "macOS"}, [2]string{"Linux", "Linux"})
+	program, system = cmp.Or(shown[program], program), cmp.Or(shown[system], system)
 	if system == "" {
 		return program
 	}
