@@ -7,6 +7,12 @@ import (
 	"strings"
 )
 
+// The client's address is found without a library. ClientIPFromXFF of chi 5.5.0 and
+// ExtractIPFromXFFHeader of echo 5.4.5 are well kept, but do not read entries with a port. Azure's
+// Application Gateway sends such entries, and all its clients would share one limit on attempts.
+// realclientip-go reads them. But its only release, 1.0.0, is of April 2022, and does not check
+// that a proxy has connected, so a client that connects directly could forge its address.
+
 // fromProxy reports whether a trusted proxy sent the request.
 func (c config) fromProxy(r *http.Request) bool {
 	connected, err := netip.ParseAddrPort(r.RemoteAddr)

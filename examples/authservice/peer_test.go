@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -25,6 +26,12 @@ func TestPeer(t *testing.T) {
 		{"proxy without a header", "10.1.2.3:999", nil, "10.1.2.3"},
 		{"request from a proxy", "10.1.2.3:999", []string{"10.9.9.9"}, "10.9.9.9"},
 		{"invalid entry", "10.1.2.3:999", []string{"203.0.113.9, unknown"}, "10.1.2.3"},
+		{"invalid entry of a client", "10.1.2.3:999", []string{"\x00<script>, 203.0.113.9"}, "203.0.113.9"},
+		{"proxy's address from a client", "10.1.2.3:999", []string{"10.1.2.3, 203.0.113.9"}, "203.0.113.9"},
+		{"proxy's address in IPv6 from a client", "10.1.2.3:999", []string{"::ffff:10.1.2.3, 203.0.113.9"}, "203.0.113.9"},
+		{"empty header line", "10.1.2.3:999", []string{"203.0.113.9", ""}, "10.1.2.3"},
+		{"many proxies", "10.1.2.3:999", []string{"203.0.113.9" + strings.Repeat(",10.0.0.1", 10_000)}, "203.0.113.9"},
+		{"long entry", "10.1.2.3:999", []string{strings.Repeat("1", 100_000)}, "10.1.2.3"},
 		{"IPv4 with a port", "10.1.2.3:999", []string{"203.0.113.9:4711"}, "203.0.113.9"},
 		{"IPv6 with a port", "10.1.2.3:999", []string{"[2001:db8:1:2:3:4:5:6]:4711"}, "2001:db8:1:2::/64"},
 		{"IPv6", "[2001:db8:1:2:3:4:5:6]:999", nil, "2001:db8:1:2::/64"},
@@ -32,6 +39,8 @@ func TestPeer(t *testing.T) {
 		{"IPv4 in IPv6", "[::ffff:192.0.2.1]:999", nil, "192.0.2.1"},
 		{"proxy as IPv4 in IPv6", "[::ffff:10.1.2.3]:999", []string{"::ffff:203.0.113.9"}, "203.0.113.9"},
 		{"zone", "[fe80::1%eth0]:999", nil, "fe80::/64"},
+		{"zone in the header", "10.1.2.3:999", []string{"2001:db8::1%x"}, "2001:db8::/64"},
+		{"zone that hides a proxy", "10.1.2.3:999", []string{"203.0.113.9, ::ffff:10.9.9.9%x"}, "203.0.113.9"},
 		{"no address", "@", []string{"203.0.113.9"}, "invalid IP"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
