@@ -11,7 +11,8 @@ import (
 
 // newAudit is the factory of the audit hook, which inserts a row into the table audit. At after,
 // the row is part of the transaction and exists only if the change was saved. At failed, the
-// transaction has been rolled back, so the hook uses one of its own.
+// transaction has been rolled back, so the hook uses one of its own. It records only some of the
+// sign-ins with a provider that failed before the user was known; see newRefusalRows.
 func (s *service) newAudit(p flowhook.Point, _ func(v any) error) (flowhook.Hook, error) {
 	if p.Phase != flowhook.After && p.Phase != flowhook.Failed {
 		return nil, errors.New("audit records what has happened, so it is allowed only at after and failed")
@@ -24,6 +25,9 @@ func (s *service) newAudit(p flowhook.Point, _ func(v any) error) (flowhook.Hook
 		}
 		if p.Phase == flowhook.After {
 			return s.auditRow(ctx, x, x.Point(), userID, subject(x), reason(x.Err))
+		}
+		if x.Identity == nil && x.Point().Strategy == flowhook.OIDC && !s.callbackRows.AllowN(s.now(), 1) {
+			return nil // anyone can send callbacks, which no rate_limit counts
 		}
 		// flowhook gives the hooks at failed 10 seconds of their own, which is more than fits into
 		// handlingTime.

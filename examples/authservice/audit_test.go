@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -86,6 +87,53 @@ func TestAudit(t *testing.T) {
 		// the key does not depend on them
 		other := newSite(t, database, "SESSION_SECRETS", "another-secret-0123456789abcdef0")
 		require.Len(t, other.audited(nobody), 2)
+	})
+}
+
+// TestAudit_CallbackFlood checks that callbacks that belong to no sign-in write few rows, and that
+// they hide neither sign-ins nor refused attempts.
+func TestAudit_CallbackFlood(t *testing.T) {
+	onEach(t, func(t *testing.T, database string) {
+		s, _ := newOIDCSite(t, database)
+		b := s.browser()
+		b.client.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
+			if r.URL.Path == callbackPath {
+				return http.ErrUseLastResponse
+			}
+			return nil
+		}
+		callback, err := url.Parse(b.open("/login/oidc").Header.Get("Location"))
+		require.NoError(t, err)
+		canceled := "?error=access_denied&state=" + callback.Query().Get("state")
+		own := b.cookie(attemptCookie)
+		require.NotEmpty(t, own)
+		stopped := time.Now()
+		s.service.now = func() time.Time { return stopped }
+		for range 15 {
+			for value, query := range map[string]string{"": "", "bad": "?state=x&code=y", own: canceled} {
+				r, err := http.NewRequest("GET", s.server.URL+callbackPath+query, nil)
+				require.NoError(t, err)
+				if value != "" {
+					r.AddCookie(&http.Cookie{Name: attemptCookie, Value: value})
+				}
+				s.browser().do(r).at(callbackPath, "Sign in").refused(http.StatusForbidden, "")
+			}
+		}
+		require.Equal(t, 20, s.count("audit"))
+		require.Greater(t, s.count("audit WHERE outcome = 'canceled'"), 0, "with the attempt's cookie")
+		require.Greater(t, s.count("audit WHERE outcome = 'bad_attempt'"), 0)
+
+		for range 6 {
+			s.browser().post("/login", url.Values{"email": {"bob@example.org"}, "password": {"wrong"}})
+		}
+		require.Equal(t, 5, s.count("audit WHERE outcome = 'wrong_password'"))
+		require.Equal(t, 1, s.count("audit WHERE outcome = 'too_many_by_pair'"))
+		s.browser().open("/login/oidc").at("/", "Hello, Alice")
+		require.Equal(t, 1, s.count("audit WHERE point = 'registration/after/oidc'"))
+		require.Equal(t, 27, s.count("audit"))
+		s.service.now = func() time.Time { return stopped.Add(time.Second) }
+		s.browser().open(callbackPath)
+		require.Equal(t, 28, s.count("audit"))
 	})
 }
 

@@ -182,6 +182,24 @@ func (b *browser) refused(status int, want string) *browser {
 	return b
 }
 
+// cookie returns the value of a cookie of the service, or "".
+func (b *browser) cookie(name string) string {
+	u, err := url.Parse(b.base)
+	require.NoError(b.t, err)
+	for _, c := range b.client.Jar.Cookies(u) {
+		if c.Name == name {
+			return c.Value
+		}
+	}
+	return ""
+}
+
+func (b *browser) setCookie(name, value string) {
+	u, err := url.Parse(b.base)
+	require.NoError(b.t, err)
+	b.client.Jar.SetCookies(u, []*http.Cookie{{Name: name, Value: value, Path: "/", Secure: true}})
+}
+
 func (b *browser) resolve(reference string) string {
 	u, err := b.URL.Parse(reference)
 	require.NoError(b.t, err)

@@ -82,8 +82,8 @@ func (s *service) knownDevice(ctx context.Context, r *http.Request, account stri
 	return device, nil
 }
 
-// newRefusalRows limits the audit rows and log lines about refusals: a flood of requests costs no
-// flood of rows.
+// newRefusalRows limits the audit rows about refusals of one kind: a flood of requests costs no
+// flood of rows. The kinds are apart, so that a flood of one does not hide the other.
 func newRefusalRows() *rate.Limiter { return rate.NewLimiter(rate.Every(time.Second), 20) }
 
 // beforeFailed answers a request that a hook at before has refused, and records it if that was

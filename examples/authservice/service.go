@@ -43,6 +43,7 @@ type service struct {
 	passwords     *passwords
 	limit         *ratelimit.RateLimit
 	refusalRows   *rate.Limiter  // of rate_limit's refusals
+	callbackRows  *rate.Limiter  // of callbacks that no provider has vouched for
 	recoveries    sync.WaitGroup // recovery emails that are being queued
 	recoveryTurns *semaphore.Weighted
 	pages         *pages
@@ -54,7 +55,8 @@ type service struct {
 func newService(c config, db *database, courier flowhook.Courier, oidc *provider, inbox http.Handler,
 	log *slog.Logger) (*service, error) {
 	s := &service{config: c, log: log, now: time.Now, db: db, courier: courier, oidc: oidc, inbox: inbox,
-		refusalRows: newRefusalRows(), recoveryTurns: semaphore.NewWeighted(recoveriesAtOnce), recorder: hookpage.NewRecorder()}
+		refusalRows: newRefusalRows(), callbackRows: newRefusalRows(),
+		recoveryTurns: semaphore.NewWeighted(recoveriesAtOnce), recorder: hookpage.NewRecorder()}
 	if oidc != nil {
 		oidc.now = func() time.Time { return s.now() }
 	}
