@@ -53,8 +53,8 @@ func newMetrics() (*metrics, error) {
 }
 
 // request counts a request. Clients choose the path and may choose any method, so neither is a
-// label: the route and one of a few methods are.
-func (m *metrics) request(r *http.Request, route string, status int, took time.Duration) {
+// label: the route and one of a few methods are. A request that a panic cut off has an error_type.
+func (m *metrics) request(r *http.Request, route string, status int, took time.Duration, panicked bool) {
 	method := r.Method
 	if !slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodPost}, method) {
 		method = "_OTHER"
@@ -62,9 +62,12 @@ func (m *metrics) request(r *http.Request, route string, status int, took time.D
 	if _, path, found := strings.Cut(route, " "); found {
 		route = path
 	}
-	m.requests.Record(context.WithoutCancel(r.Context()), took.Seconds(), metric.WithAttributes(
-		label.String("http.request.method", method), label.String("http.route", route),
-		label.Int("http.response.status_code", status)))
+	labels := []label.KeyValue{label.String("http.request.method", method), label.String("http.route", route),
+		label.Int("http.response.status_code", status)}
+	if panicked {
+		labels = append(labels, label.String("error.type", "panic"))
+	}
+	m.requests.Record(context.WithoutCancel(r.Context()), took.Seconds(), metric.WithAttributes(labels...))
 }
 
 // watchQueue adds how many emails are in the queue, by River's state: retryable after a failed attempt,

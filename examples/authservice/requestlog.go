@@ -48,7 +48,8 @@ var requestID = regexp.MustCompile(`^[A-Za-z0-9._=/+-]{1,128}$`)
 
 // observed adds an ID to each request, sends it back, and logs and measures the request. The ID
 // is that of a trusted proxy or, without one, random. The log does not have the query, which may
-// contain a token. Health checks and static files are neither logged nor measured.
+// contain a token. A request whose handler panics after the response has begun has a line, too.
+// Health checks and static files are neither logged nor measured.
 func (s *service) observed(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
@@ -63,19 +64,35 @@ func (s *service) observed(next http.Handler) http.Handler {
 			return
 		}
 		sw := &statusWriter{ResponseWriter: w}
+		defer func() {
+			v := recover() // recovering has answered it, unless the response had begun
+			s.observe(r, q, sw.status, time.Since(began), v)
+			if v != nil {
+				panic(v)
+			}
+		}()
 		next.ServeHTTP(sw, r)
-		took := time.Since(began)
-		s.metrics.request(r, q.route, sw.status, took)
-		attrs := []slog.Attr{slog.String("method", r.Method), slog.String("path", r.URL.Path),
-			slog.Int("status", sw.status), slog.Duration("took", took)}
-		if peer := s.config.peer(r); peer.IsValid() {
-			attrs = append(attrs, slog.String("client", peer.String()))
-		}
-		if user := q.user.Load(); user != nil {
-			attrs = append(attrs, slog.String("user", *user))
-		}
-		s.log.LogAttrs(r.Context(), slog.LevelInfo, "request", attrs...)
 	})
+}
+
+// observe logs and measures a request that is finished, with the status that was sent. panicked is
+// the value of a panic that cut the response off, or nil.
+func (s *service) observe(r *http.Request, q *request, status int, took time.Duration, panicked any) {
+	s.metrics.request(r, q.route, status, took, panicked != nil)
+	attrs := []slog.Attr{slog.String("method", r.Method), slog.String("path", r.URL.Path),
+		slog.Int("status", status), slog.Duration("took", took)}
+	if peer := s.config.peer(r); peer.IsValid() {
+		attrs = append(attrs, slog.String("client", peer.String()))
+	}
+	if user := q.user.Load(); user != nil {
+		attrs = append(attrs, slog.String("user", *user))
+	}
+	level := slog.LevelInfo
+	if panicked != nil {
+		level = slog.LevelError
+		attrs = append(attrs, slog.String("error", "panic: "+asError(panicked).Error()))
+	}
+	s.log.LogAttrs(r.Context(), level, "request", attrs...)
 }
 
 // quiet reports whether a path is that of a health check or a static file.

@@ -3,8 +3,12 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
+	"log"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -54,6 +58,68 @@ func TestRequestLog_Quiet(t *testing.T) {
 	require.Empty(t, s.log.lines("msg=request"))
 	b.open("/static")
 	require.Len(t, s.log.lines("msg=request"), 1)
+}
+
+// panicking returns a server whose page /dev/mail/ is h, which panics.
+func (s *site) panicking(h http.HandlerFunc) *httptest.Server {
+	s.t.Helper()
+	s.service.inbox = h
+	handler, err := s.service.handler()
+	require.NoError(s.t, err)
+	server := httptest.NewUnstartedServer(handler)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.Start()
+	s.t.Cleanup(server.Close)
+	return server
+}
+
+// TestRequestLog_Panic checks that a request whose handler panics after the response has begun is
+// logged and measured, and that the client sees that the response is incomplete.
+func TestRequestLog_Panic(t *testing.T) {
+	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"))
+	for value, want := range map[error]string{
+		errors.New("the inbox broke"): `error="panic: the inbox broke"`,
+		http.ErrAbortHandler:          `error="panic: net/http: abort Handler"`,
+	} {
+		server := s.panicking(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusAccepted)
+			io.WriteString(w, "half a ")
+			http.NewResponseController(w).Flush()
+			panic(value)
+		})
+		response, err := http.Get(server.URL + "/dev/mail/")
+		require.NoError(t, err)
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+		require.Equal(t, "half a ", string(body))
+		server.Close() // waits for the handler
+		lines := s.log.lines("msg=request", "request_id="+response.Header.Get("X-Request-Id"))
+		require.Len(t, lines, 1)
+		for _, part := range []string{"level=ERROR", "method=GET", "path=/dev/mail/", "status=202",
+			"client=127.0.0.1", want} {
+			require.Contains(t, lines[0], part)
+		}
+	}
+	admin := httptest.NewServer(s.service.adminHandler())
+	defer admin.Close()
+	_, text := get(t, admin.URL+"/metrics")
+	require.Contains(t, text, `http_server_request_duration_seconds_count{error_type="panic",http_request_method="GET",`+
+		`http_response_status_code="202",http_route="/dev/mail/"} 2`)
+}
+
+// TestRequestLog_PanicBefore checks that a request whose handler panics before the response has
+// begun has one line, with the status of the error page.
+func TestRequestLog_PanicBefore(t *testing.T) {
+	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"))
+	server := s.panicking(func(http.ResponseWriter, *http.Request) { panic("the inbox broke") })
+	newBrowser(t, server).open("/dev/mail/").refused(http.StatusInternalServerError, "Something went wrong")
+	server.Close()
+	lines := s.log.lines("msg=request", "path=/dev/mail/")
+	require.Len(t, lines, 1)
+	require.Contains(t, lines[0], "status=500")
+	require.NotContains(t, lines[0], "error=")
+	require.Len(t, s.log.lines("level=ERROR", "msg=failed", `error="panic: the inbox broke"`), 1)
 }
 
 // TestRequestID checks whose X-Request-ID is used.
