@@ -51,6 +51,9 @@ func open(ctx context.Context, c config, log *slog.Logger) (a *app, err error) {
 	if c.AuditKey, err = db.serviceKey(ctx, auditKeyName); err != nil {
 		return a, err
 	}
+	if c.KeptKey, err = db.serviceKey(ctx, keptKeyName); err != nil {
+		return a, err
+	}
 	if queue.Secrets, err = db.mailSecrets(ctx, c.Secrets); err != nil {
 		return a, err
 	}

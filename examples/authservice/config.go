@@ -37,6 +37,7 @@ type config struct {
 	Secrets       []string // the first signs sessions, all verify
 	SecretsInFile bool     // auth.yml has the secrets
 	AuditKey      []byte   // derived from the service's key, which is in the database
+	KeptKey       []byte   // as AuditKey
 
 	OIDCIssuer, OIDCClientID, OIDCClientSecret string // without an issuer: the development provider
 	OIDCIdentity                               string // the issuer in stored identities; empty for OIDCIssuer

@@ -88,7 +88,7 @@ func TestHooks_BadConfig(t *testing.T) {
 		configuration, err := readConfig(environment("sqlite:"+filepath.Join(t.TempDir(), "db"), "AUTH_CONFIG",
 			withConfig(t, c.old, c.with)))
 		require.NoError(t, err)
-		configuration.PublicURL = "http://127.0.0.1:8080"
+		configuration.PublicURL, configuration.KeptKey = "http://127.0.0.1:8080", make([]byte, 96)
 		db, err := openDatabase(t.Context(), configuration)
 		require.NoError(t, err)
 		_, err = newService(configuration, db, courier(nil), nil, nil, nil)

@@ -15,6 +15,7 @@ const (
 	auditKeyName = "authservice audit"
 	oidcKeyName  = "authservice OIDC cookie"
 	mailKeyName  = "authservice queued email"
+	keptKeyName  = "authservice kept form"
 )
 
 // makeKey creates the service's key unless it exists.

@@ -16,6 +16,7 @@ import (
 	"github.com/flowhook/flowhook/hookpage"
 	"github.com/flowhook/flowhook/hooks/ratelimit"
 	"github.com/flowhook/flowhook/store/sqlstore"
+	"github.com/gorilla/securecookie"
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 )
@@ -47,6 +48,7 @@ type service struct {
 	recoveries    sync.WaitGroup // recovery emails that are being queued
 	recoveryTurns *semaphore.Weighted
 	pages         *pages
+	kept          securecookie.Codec
 	oidc          *provider    // nil if there is no OpenID provider
 	inbox         http.Handler // serves /dev/mail/; nil if there is no development inbox
 }
@@ -56,7 +58,8 @@ func newService(c config, db *database, courier flowhook.Courier, oidc *provider
 	log *slog.Logger) (*service, error) {
 	s := &service{config: c, log: log, now: time.Now, db: db, courier: courier, oidc: oidc, inbox: inbox,
 		refusalRows: newRefusalRows(), callbackRows: newRefusalRows(),
-		recoveryTurns: semaphore.NewWeighted(recoveriesAtOnce), recorder: hookpage.NewRecorder()}
+		recoveryTurns: semaphore.NewWeighted(recoveriesAtOnce), recorder: hookpage.NewRecorder(),
+		kept: newKeptCodec(c.KeptKey)}
 	if oidc != nil {
 		oidc.now = func() time.Time { return s.now() }
 	}

@@ -52,13 +52,17 @@ func emailForm(email string) form {
 
 func (s *service) settingsPage(w http.ResponseWriter, r *http.Request) {
 	u, session, ok := s.signedIn(w, r)
-	switch {
-	case !ok:
-	case u.PasswordHash == "" && s.fresh(r, session):
-		s.renderSettings(w, r, http.StatusOK, u, firstPasswordForm(), deleteForm(u))
-	default:
-		s.renderSettings(w, r, http.StatusOK, u)
+	if !ok {
+		return
 	}
+	var shown []form
+	if u.PasswordHash == "" && s.fresh(r, session) {
+		shown = append(shown, firstPasswordForm(), deleteForm(u))
+	}
+	if f, ok := s.keptForm(w, r, u); ok {
+		shown = append(shown, f)
+	}
+	s.renderSettings(w, r, http.StatusOK, u, shown...)
 }
 
 // renderSettings shows the settings page. Each of shown replaces the form with its Action.
@@ -75,6 +79,12 @@ func (s *service) renderSettings(w http.ResponseWriter, r *http.Request, status 
 			}
 		}
 	}
+	owned, err := s.owned(u)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	data.Name.Hidden, data.Email.Hidden = owned, owned
 	data.First = len(data.Password.Fields) == 1 // without the current one
 	data.Deletable = len(data.Delete.Fields) > 0
 	s.pages.render(w, r, status, "settings", page{Title: "Settings", User: &u, Data: data})
@@ -205,6 +215,7 @@ func (s *service) settingsSaved(w http.ResponseWriter, r *http.Request, u user, 
 	var no *flowhook.Refusal
 	if !handled && errors.As(err, &no) {
 		if no.Code == reauthenticate {
+			s.keep(w, r)
 			http.Redirect(w, r, "/login?refresh&return_to=/settings", http.StatusSeeOther)
 			return
 		}

@@ -68,11 +68,15 @@ func (s *service) whySignedOut(r *http.Request) string {
 	return "You were signed out from another browser, or because your password or address changed. Please sign in again."
 }
 
-// toSignIn redirects to the sign-in page, from which the user comes back to the page of the request.
-// What a form would have changed is not saved.
+// toSignIn redirects to the sign-in page, from which the user comes back to the page of the
+// request. What a form would have changed is not saved, but it may be kept.
 func (s *service) toSignIn(w http.ResponseWriter, r *http.Request) {
 	q := url.Values{"return_to": {r.URL.Path}}
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+	switch {
+	case r.Method == http.MethodGet || r.Method == http.MethodHead:
+	case s.keep(w, r):
+		q.Set("kept", "")
+	default:
 		q.Set("unsaved", "")
 	}
 	http.Redirect(w, r, "/login?"+q.Encode(), http.StatusSeeOther)

@@ -60,8 +60,12 @@ func (s *service) signInPage(w http.ResponseWriter, r *http.Request) {
 	if f.Intro == "" {
 		f.Notice = s.whySignedOut(r)
 	}
-	if r.Form.Has("unsaved") {
+	switch {
+	case r.Form.Has("unsaved"):
 		f.Notice = strings.TrimSpace(f.Notice + " What you entered was not saved.")
+	case r.Form.Has("kept"):
+		f.Notice = strings.TrimSpace(f.Notice +
+			" What you entered was not saved yet. You can save it after you have signed in.")
 	}
 	s.show(w, r, http.StatusOK, "login", page{Title: "Sign in", Data: f})
 }
