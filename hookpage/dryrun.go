@@ -11,13 +11,15 @@ import (
 )
 
 // A dryRun is what would happen to a request that a reader of the page describes. It assumes that
-// the handler succeeds and that the hooks of the host's own neither answer nor fail.
+// the handler succeeds, that the hooks of the host's own neither answer nor fail, and that the user
+// has just signed in.
 type dryRun struct {
 	Flow     string `json:"flow"`
 	Strategy string `json:"strategy"`
 	ReturnTo string `json:"-"`
 	SignedIn bool   `json:"signed_in"`
 	Verified bool   `json:"verified"`
+	Changes  bool   `json:"address_changes"` // counts at settings only
 	Key      string `json:"lane"`
 	Result   string `json:"result"`
 
@@ -25,8 +27,9 @@ type dryRun struct {
 
 	pl      *flowhook.Plan
 	saved   bool   // save has run
+	mails   bool   // a hook sends an email with the commit
 	emailed bool   // a verification email has been sent
-	changes bool   // an email is sent if an address changes
+	waits   bool   // the change waits for the link that is emailed to the new address
 	answer  string // of a hook; "": none yet
 }
 
@@ -37,7 +40,7 @@ func (v *view) tryOut(pl *flowhook.Plan, query url.Values) error {
 		return nil
 	}
 	d := &dryRun{Flow: flow, Strategy: s, ReturnTo: query.Get("return_to"), SignedIn: query.Get("signed_in") != "",
-		Verified: query.Get("verified") != "", pl: pl}
+		Verified: query.Get("verified") != "", Changes: query.Get("address_changes") != "", pl: pl}
 	if i := slices.IndexFunc(v.Lanes, func(l *lane) bool { return l.Flow == flow && l.Strategy == s }); i >= 0 {
 		d.Lane = v.Lanes[i]
 	} else if i := slices.IndexFunc(v.Lanes, func(l *lane) bool { return l.Flow == flow && l.Strategy == "" }); i >= 0 {
@@ -60,7 +63,7 @@ func (d *dryRun) walk() {
 		case i.kind == theAnswer:
 			i.Lit = true
 		case i.Never || d.answer != "" && (i.Hook != nil || !d.saved):
-		case i.kind == theEmails && !d.sendsEmail():
+		case i.kind == theEmails && !d.mails:
 		default:
 			if i.Lit = true; i.Hook != nil {
 				i.Tried = d.hook(i.Hook.info)
@@ -82,15 +85,8 @@ func (d *dryRun) walk() {
 	}
 }
 
-// sendsEmail reports whether a hook on the path sends an email with the commit.
-func (d *dryRun) sendsEmail() bool {
-	for i := range d.Lane.items() {
-		if i.Lit && i.Hook != nil && sendsEmail(i.Hook.info) && (!verifies(i.Hook.info) || !d.Verified) {
-			return true
-		}
-	}
-	return false
-}
+// changes reports whether an address changes.
+func (d *dryRun) changes() bool { return d.Changes && d.Flow == string(flowhook.Settings) }
 
 // verifies reports whether a hook is verify, which emails only addresses that are not verified.
 func verifies(h flowhook.HookInfo) bool {
@@ -109,10 +105,15 @@ func (d *dryRun) hook(h flowhook.HookInfo) string {
 		return "Answers " + d.answer + "."
 	case h.Custom:
 		return "Assumed to pass."
+	case verifies(h) && d.Verified && d.waits:
+		return "Sends nothing: every address is verified, because the new one waits."
+	case verifies(h) && d.Verified && d.changes():
+		d.mails, d.emailed = true, true
+		return "Emails the new address, unless it did within the interval."
 	case verifies(h) && d.Verified:
 		return "Sends nothing: every address is verified."
 	case verifies(h):
-		d.emailed = true
+		d.mails, d.emailed = true, true
 		return "Emails each address, unless it did within the interval."
 	case h.Name == "require_verified_address" && d.Verified:
 		return "Passes: the user has a verified address."
@@ -125,19 +126,25 @@ func (d *dryRun) hook(h flowhook.HookInfo) string {
 	case h.Name == "show_verification_ui" && d.emailed:
 		d.answer = "302 to the verification page"
 		return "Answers " + d.answer + "."
-	case h.Name == "show_verification_ui" && d.changes:
-		return "Passes if no address has changed; otherwise it answers 302 to the verification page."
 	case h.Name == "show_verification_ui":
 		return "Passes: no verification email was sent."
 	case h.Name == "revoke_active_sessions" && d.SignedIn:
 		return "Ends the user's sessions, except the one that the handler sets in x.Session."
 	case h.Name == "revoke_active_sessions":
 		return "Ends the user's sessions, except one that this request issues."
+	case h.Name == "verify_new_address" && !d.changes():
+		return "Passes: no address changes."
 	case h.Name == "verify_new_address" && !d.SignedIn:
-		return "Passes if no address changes; otherwise it fails without a session in x.Session."
+		d.answer = "500, because x.Session is not set"
+		return "Fails: " + d.answer + "."
 	case h.Name == "verify_new_address":
-		d.changes = true
-		return "Passes if no address changes; otherwise emails the new one, if the sign-in is recent."
+		d.mails, d.emailed, d.waits = true, true, true
+		return "Emails the new address, unless it did within the interval. The address changes when the link is opened."
+	case h.Name == "notify_previous_addresses" && !d.changes():
+		return "Sends nothing: no address changes."
+	case h.Name == "notify_previous_addresses":
+		d.mails = true
+		return "Emails the previous addresses that it is configured for."
 	}
 	return ""
 }

@@ -27,7 +27,10 @@ selfservice:
       before: {hooks: [{hook: redirect, config: {to: /closed}}]}
       after: {hooks: [{hook: audit}]}
     settings:
-      after: {profile: {hooks: [{hook: verify_new_address}, {hook: show_verification_ui, config: {to: /sent}}]}}
+      after:
+        profile: {hooks: [{hook: verify_new_address}, {hook: notify_previous_addresses}, {hook: verify}, {hook: show_verification_ui, config: {to: /sent}}]}
+        oidc: {hooks: [{hook: verify}, {hook: show_verification_ui, config: {to: /sent}}]}
+        password: {hooks: [{hook: notify_previous_addresses}]}
     logout:
       after: {hooks: [{hook: audit}]}
 `
@@ -51,8 +54,26 @@ func TestHandler_DryRun(t *testing.T) {
 		{"flow=login&strategy=totp", "403 address_not_verified. Nothing is saved.",
 			"The request arrives.|audit|Your handler|save|require_verified_address|The answer"},
 		{"flow=registration", "302 to /closed. Nothing is saved.", "The request arrives.|redirect|The answer"},
-		{"flow=settings&strategy=profile&signed_in=1", "Your handler answers. Everything is saved.",
-			"The request arrives.|Your handler|verify_new_address|save|show_verification_ui|commit|The emails|Your handler"},
+		{"flow=settings&strategy=profile&signed_in=1&verified=1", "Your handler answers. Everything is saved.",
+			"The request arrives.|Your handler|verify_new_address|save|notify_previous_addresses|verify|show_verification_ui|commit|Your handler"},
+		{"flow=settings&strategy=profile&signed_in=1", "302 to the verification page. Everything is saved.",
+			"The request arrives.|Your handler|verify_new_address|save|notify_previous_addresses|verify|show_verification_ui|commit|The emails|Your handler"},
+		{"flow=settings&strategy=profile&signed_in=1&verified=1&address_changes=1", "302 to the verification page. Everything is saved.",
+			"The request arrives.|Your handler|verify_new_address|save|notify_previous_addresses|verify|show_verification_ui|commit|The emails|Your handler"},
+		{"flow=settings&strategy=profile&verified=1", "Your handler answers. Everything is saved.",
+			"The request arrives.|Your handler|verify_new_address|save|notify_previous_addresses|verify|show_verification_ui|commit|Your handler"},
+		{"flow=settings&strategy=profile&verified=1&address_changes=1", "500, because x.Session is not set. Nothing is saved.",
+			"The request arrives.|Your handler|verify_new_address|Your handler"},
+		{"flow=settings&strategy=oidc&verified=1", "Your handler answers. Everything is saved.",
+			"The request arrives.|Your handler|save|verify|show_verification_ui|commit|Your handler"},
+		{"flow=settings&strategy=oidc&verified=1&address_changes=1", "302 to the verification page. Everything is saved.",
+			"The request arrives.|Your handler|save|verify|show_verification_ui|commit|The emails|Your handler"},
+		{"flow=settings&strategy=password", "Your handler answers. Everything is saved.",
+			"The request arrives.|Your handler|save|notify_previous_addresses|commit|Your handler"},
+		{"flow=settings&strategy=password&address_changes=1", "Your handler answers. Everything is saved.",
+			"The request arrives.|Your handler|save|notify_previous_addresses|commit|The emails|Your handler"},
+		{"flow=login&strategy=code&verified=1&address_changes=1", "302 to /home. Everything is saved.",
+			"The request arrives.|audit|Your handler|save|verify|show_verification_ui|redirect|commit|The answer"},
 		{"flow=logout&return_to=/x", "Your handler answers. Everything is saved. No hook of this flow uses return_to.",
 			"The request arrives.|Your handler|save|audit|commit|Your handler"},
 	} {
@@ -96,9 +117,16 @@ func TestHandler_DryRunOfHooks(t *testing.T) {
 		{"flow=login&strategy=totp", "require_verified_address", "Refuses: 403 address_not_verified, and everything"},
 		{"flow=login&strategy=password&verified=1", "revoke_active_sessions", "except one that this request issues."},
 		{"flow=login&strategy=password&verified=1&signed_in=1", "revoke_active_sessions", "except the one that the handler"},
-		{"flow=settings&strategy=profile", "verify_new_address", "otherwise it fails without a session"},
-		{"flow=settings&strategy=profile&signed_in=1", "verify_new_address", "otherwise emails the new one"},
-		{"flow=settings&strategy=profile&signed_in=1", "show_verification_ui", "Passes if no address has changed; otherwise"},
+		{"flow=settings&strategy=profile", "verify_new_address", "Passes: no address changes."},
+		{"flow=settings&strategy=profile&address_changes=1", "verify_new_address", "Fails: 500, because x.Session is not set."},
+		{"flow=settings&strategy=profile&signed_in=1&address_changes=1", "verify_new_address", "Emails the new address, unless"},
+		{"flow=settings&strategy=profile&signed_in=1&verified=1&address_changes=1", "verify", "because the new one waits."},
+		{"flow=settings&strategy=profile&signed_in=1&verified=1&address_changes=1", "show_verification_ui", "Answers 302"},
+		{"flow=settings&strategy=profile&verified=1", "show_verification_ui", "Passes: no verification email was sent."},
+		{"flow=settings&strategy=oidc&verified=1", "verify", "Sends nothing: every address is verified."},
+		{"flow=settings&strategy=oidc&verified=1&address_changes=1", "verify", "Emails the new address, unless it did"},
+		{"flow=settings&strategy=password", "notify_previous_addresses", "Sends nothing: no address changes."},
+		{"flow=settings&strategy=password&address_changes=1", "notify_previous_addresses", "Emails the previous addresses"},
 	} {
 		found := false
 		for _, e := range read(t, query(t, p, "?"+row.query)).all("li", "lit") {
@@ -115,7 +143,7 @@ func TestHandler_DryRunOfHooks(t *testing.T) {
 // The form shows what was chosen. What the reader typed is text.
 func TestHandler_DryRunForm(t *testing.T) {
 	p := build(t, parse(t, trialYAML), options())
-	page := read(t, query(t, p, `?flow=login&strategy=code&verified=1&return_to=%22%3E%3Cb%3E`))
+	page := read(t, query(t, p, `?flow=login&strategy=code&verified=1&address_changes=1&return_to=%22%3E%3Cb%3E`))
 	form := page.all("form", "")[0]
 	require.Equal(t, "get", form.attr["method"])
 	var chosen []string
@@ -129,6 +157,7 @@ func TestHandler_DryRunForm(t *testing.T) {
 	require.Equal(t, `"><b>`, inputs[0].attr["value"])
 	require.NotContains(t, inputs[1].attr, "checked")
 	require.Contains(t, inputs[2].attr, "checked")
+	require.Contains(t, inputs[3].attr, "checked")
 	require.NotContains(t, page.markup, "<b>\"")
 
 	require.Empty(t, read(t, get(t, p)).all("li", "lit"))

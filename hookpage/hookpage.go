@@ -49,8 +49,8 @@ type Options struct {
 //     strategies without hooks of their own.
 //   - format=yaml and format=mermaid, with lane, answer that lane as plain text. format=mermaid
 //     with flow answers all lanes of a flow.
-//   - flow, strategy, return_to, signed_in and verified make a dry run: the page marks what would
-//     happen to such a request. Nothing runs.
+//   - flow, strategy, return_to, signed_in, verified and address_changes make a dry run: the page
+//     marks what would happen to such a request. Nothing runs.
 //   - format=json answers what the page shows as JSON.
 //
 // The page shows what the service does to anyone who can reach it: the hooks, their descriptions and

@@ -23,7 +23,7 @@ func TestHandler_YAML(t *testing.T) {
       failed: {"#c": {hooks: [{hook: audit}]}, hooks: [{hook: note}]}
 `), opts)
 	lanes := jsonOf(t, p).Lanes
-	require.Len(t, lanes, 11)
+	require.Len(t, lanes, 13)
 	for _, l := range lanes {
 		text := query(t, p, "?format=yaml&lane="+url.QueryEscape(l.Lane))
 		text = strings.Replace(text, "selfservice:", "selfservice:\n  allowed_return_urls: [/app]", 1)
