@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -163,7 +164,7 @@ func (c *command) parse(args []string) error {
 // builtinFlows are the flows that need no -flows.
 var builtinFlows = list{"login", "registration", "settings", "verification", "recovery", "logout"}
 
-// setOptions makes the options of the flags.
+// setOptions makes the options of the flags. Its errors name the flags.
 func (c *command) setOptions() error {
 	for _, name := range c.flows {
 		if slices.Contains(builtinFlows, name) {
@@ -172,6 +173,10 @@ func (c *command) setOptions() error {
 		c.options.Flows = append(c.options.Flows, flowhook.Flow(name))
 	}
 	for _, name := range c.strategies {
+		point := flowhook.Point{Flow: flowhook.Login, Strategy: flowhook.Strategy(name)}
+		if valid(flowhook.Options{Serves: []flowhook.Point{point}}) { // known without Options.Strategies
+			return fmt.Errorf("-strategies is for strategies of the service's own; %q is built in", name)
+		}
 		c.options.Strategies = append(c.options.Strategies, flowhook.Strategy(name))
 	}
 	for _, point := range c.serves {
@@ -182,10 +187,31 @@ func (c *command) setOptions() error {
 	c.options.Hooks = map[string]flowhook.HookFactory{}
 	for _, name := range c.hooks {
 		c.options.Hooks[name] = newStub(name)
+		if !valid(flowhook.Options{Hooks: c.options.Hooks}) {
+			return fmt.Errorf("-hooks is for hooks of the service's own; %q is built in", name)
+		}
 	}
 	c.options.Logger = discard
-	_, err := flowhook.New(nil, c.options) // unknown and reserved names
-	return err
+	if _, err := flowhook.New(nil, c.options); err != nil { // unknown and reserved names
+		return errors.New(option.ReplaceAllStringFunc(err.Error(), asFlag))
+	}
+	return nil
+}
+
+// valid reports whether New accepts options.
+func valid(opts flowhook.Options) bool {
+	opts.Logger = discard
+	_, err := flowhook.New(nil, opts)
+	return err == nil
+}
+
+// option matches an option of the library in an error, as in Options.Flows[0].
+var option = regexp.MustCompile(`Options\.(Flows|Strategies|Serves)(\[\d+\])?`)
+
+// asFlag returns the flag that sets an option.
+func asFlag(name string) string {
+	name, _, _ = strings.Cut(strings.TrimPrefix(name, "Options."), "[")
+	return "-" + strings.ToLower(name)
 }
 
 // A list is a flag with words that are separated by commas.

@@ -198,14 +198,17 @@ func TestUsage(t *testing.T) {
 		"check -severity warn note.yml":    `unknown severity "warn"; known: note, warning, error`,
 		"check -flow login note.yml":       "flag provided but not defined: -flow",
 		"check note.yml -format":           "flag needs an argument: -format",
-		"check -hooks session note.yml":    `Options.Hooks["session"]: the name is reserved`,
-		"check -flows default_x note.yml":  `Options.Flows[0]: "default_x" is reserved`,
-		"check -strategies hooks note.yml": `Options.Strategies[0]: "hooks" is reserved`,
+		"check -hooks verify note.yml":     `-hooks is for hooks of the service's own; "verify" is built in`,
+		"schema -hooks audit,session":      `-hooks is for hooks of the service's own; "session" is built in`,
+		"check -flows default_x note.yml":  `-flows: "default_x" is reserved; choose another name`,
+		"check -strategies hooks note.yml": `-strategies: "hooks" is reserved; choose another name`,
 		"mermaid -flows login note.yml":    `-flows is for flows of the service's own; "login" is built in`,
+		"check -strategies saml note.yml":  `-strategies is for strategies of the service's own; "saml" is built in`,
+		"table -strategies magic,password": `-strategies is for strategies of the service's own; "password" is built in`,
 		"mermaid -flow logn note.yml":      `unknown flow "logn"; did you mean "login"?`,
 		"mermaid note.yml clean.yml":       "more than one file",
-		"check -serves logn note.yml":      `Options.Serves[0]: unknown flow "logn"; did you mean "login"?`,
-		"check -serves login/x note.yml":   `Options.Serves[0]: unknown strategy "x"`,
+		"check -serves logn note.yml":      `-serves: unknown flow "logn"; did you mean "login"?`,
+		"check -serves login/x note.yml":   `-serves: unknown strategy "x"`,
 		"mermaid":                          "no file",
 		"table":                            "no file",
 		"table -format json note.yml":      "flag provided but not defined: -format",
@@ -216,6 +219,7 @@ func TestUsage(t *testing.T) {
 		assert.Empty(t, stdout, args)
 		assert.Contains(t, stderr, "flowhook: "+want, args)
 		assert.Contains(t, stderr, "\nflowhook -h shows the usage.\n", args)
+		assert.NotContains(t, stderr, "Options.", args)
 	}
 }
 
