@@ -112,7 +112,7 @@ func (s *service) again(w http.ResponseWriter, r *http.Request, no *flowhook.Ref
 		s.askAgain(w, r, verifyTitle, verifyCodeForm(email), no)
 	case "/settings/profile", "/settings/email", "/settings/password", "/settings/delete":
 		u, _, err := s.current(r)
-		if err != nil {
+		if err != nil || ofAnother(r, u) {
 			return false
 		}
 		s.settingsAgain(w, r, u, path, no)

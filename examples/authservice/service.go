@@ -197,8 +197,8 @@ func (s *service) visitor(r *http.Request) *user {
 	return &u
 }
 
-// signedIn returns the signed-in user. If there is none, or if the lookup fails, it answers the
-// request and returns false.
+// signedIn returns the signed-in user. If there is none, if the lookup fails, or if the request is a
+// form of another account, it answers the request and returns false.
 func (s *service) signedIn(w http.ResponseWriter, r *http.Request) (u user, session *flowhook.Session, ok bool) {
 	u, session, err := s.current(r)
 	switch {
@@ -206,10 +206,23 @@ func (s *service) signedIn(w http.ResponseWriter, r *http.Request) (u user, sess
 		s.toSignIn(w, r)
 	case err != nil:
 		s.fail(w, r, err)
+	case ofAnother(r, u):
+		s.pages.render(w, r, http.StatusConflict, "error", page{Title: "You have changed accounts", User: &u,
+			Data: "Nothing was changed. The form that you sent belongs to another account, but you are signed in as " +
+				u.Email + " now. To change the other account, sign out and sign in to it again."})
 	default:
 		return u, session, true
 	}
 	return user{}, nil, false
+}
+
+// accountField is the hidden field with the ID of the account that a form changes.
+const accountField = "account"
+
+// ofAnother reports whether a form belongs to another account than that of u: it was still open in
+// another tab when u signed in.
+func ofAnother(r *http.Request, u user) bool {
+	return r.PostForm.Has(accountField) && r.PostForm.Get(accountField) != u.ID
 }
 
 // current returns the signed-in user and the session, or flowhook.ErrNoSession.

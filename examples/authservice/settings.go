@@ -78,6 +78,9 @@ func (s *service) renderSettings(w http.ResponseWriter, r *http.Request, status 
 				*of = f
 			}
 		}
+	for _, of := range []*form{&data.Name, &data.Email, &data.Password, &data.Delete} {
+		of.Hidden = append(of.Hidden, hidden{accountField, u.ID})
+	}
 	}
 	owned, err := s.owned(u)
 	if err != nil {
