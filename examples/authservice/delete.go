@@ -18,7 +18,7 @@ func deleteForm(u user) form {
 		Autocomplete: "current-password"}
 	if u.PasswordHash == "" {
 		one = field{Name: "confirm", Label: "Email address to delete your account", Type: "email", Autocomplete: "off",
-			MaxLength: 254, Hint: "Enter " + u.Email + " to confirm."}
+			Hint: "Enter " + u.Email + " to confirm."}
 	}
 	return form{Action: "/settings/delete", Submit: "Delete account", Danger: true, Fields: []field{one}}
 }

@@ -112,7 +112,7 @@ func (s *service) registerOIDC(w http.ResponseWriter, r *http.Request, c claims,
 		s.refuseOIDC(w, r, flowhook.Registration, errUnverified, returnTo)
 		return
 	}
-	u := user{ID: newUserID(), Email: email, Name: c.Name, Verified: true}
+	u := user{ID: newUserID(), Email: email, Name: cleanName(c.Name), Verified: true}
 	if nameFault(u.Name) != "" {
 		u.Name = "New user" // the user can change it in the settings
 	}

@@ -38,12 +38,12 @@ type form struct {
 // A hidden is a hidden field.
 type hidden struct{ Name, Value string }
 
-// A field is an input with its label.
+// A field is an input with its label. It has no maximum length, because browsers truncate pasted text
+// without a word.
 type field struct {
 	Name, Label, Type, Autocomplete string
 	Value, Hint, Error              string
 	Optional                        bool
-	MaxLength                       int // 0 for none; not for passwords, because browsers truncate pasted text
 }
 
 // refuse adds a refusal to its field or, if there is none, to the form.

@@ -98,7 +98,9 @@ func (p *passwords) match(ctx context.Context, password, hash string) (bool, err
 	if against == "" {
 		against = p.dummy
 	}
-	if len(password) > 4*passwordMax { // too long for any password, and normalizing it would take time
+	// Too long for any password, and normalizing it would take time: decomposed, a character has at
+	// most 12 bytes.
+	if len(password) > 12*passwordMax {
 		password = ""
 	}
 	ok, err := p.compare(norm.NFKC.String(password), against)
@@ -109,9 +111,10 @@ func (p *passwords) match(ctx context.Context, password, hash string) (bool, err
 }
 
 // passwordFault returns what is wrong with a new password, or "" if it is valid. about is what is known
-// about the user: the name and the email address.
+// about the user: the name and the email address. The length is that of the normalized password, so
+// that it does not depend on how a letter with an accent is typed.
 func passwordFault(password string, about ...string) string {
-	switch n := utf8.RuneCountInString(password); {
+	switch n := utf8.RuneCountInString(norm.NFKC.String(password)); {
 	case n < passwordMin:
 		return fmt.Sprintf("Use at least %d characters.", passwordMin)
 	case n > passwordMax:

@@ -21,7 +21,7 @@ var errCode = refuse("code", wrongCode, "This code is wrong, has expired or was 
 
 func recoveryForm(email string) form {
 	return form{Action: "/recovery", Submit: "Send the email", Fields: []field{
-		{Name: "email", Label: "Email address", Type: "email", Autocomplete: "username", Value: email, MaxLength: 254},
+		{Name: "email", Label: "Email address", Type: "email", Autocomplete: "username", Value: email},
 	}}
 }
 
@@ -46,7 +46,7 @@ func recoveryCodeForm(email string) form {
 // codeForm returns a form for the address and the code in the email, and for more fields.
 func codeForm(action, submit, email string, more ...field) form {
 	return form{Action: action, Submit: submit, Fields: append([]field{
-		{Name: "email", Label: "Email address", Type: "email", Autocomplete: "username", Value: email, MaxLength: 254},
+		{Name: "email", Label: "Email address", Type: "email", Autocomplete: "username", Value: email},
 		{Name: "code", Label: "Code", Type: "text", Autocomplete: "one-time-code", Hint: "The six digits in the email."},
 	}, more...)}
 }
@@ -97,7 +97,7 @@ func (s *service) requestRecovery(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		f := recoveryForm(r.PostFormValue("email"))
 		f.Intro = recoveryText
-		s.askAgain(w, r, recoveryTitle, f, badEmail)
+		s.askAgain(w, r, recoveryTitle, f, badAddress(r.PostFormValue("email")))
 		return
 	}
 	s.recoveries.Go(func() {
@@ -223,7 +223,7 @@ func (s *service) recoverByCode(w http.ResponseWriter, r *http.Request) {
 	f := recoveryCodeForm(typed)
 	email, ok := normalizeEmail(typed)
 	if !ok {
-		f.refuse(badEmail)
+		f.refuse(badAddress(typed))
 	}
 	if fault := passwordFault(r.PostFormValue("new")); fault != "" {
 		f.refuse(refuse("new", "", fault))

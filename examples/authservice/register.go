@@ -9,12 +9,13 @@ import (
 	"unicode/utf8"
 
 	"github.com/flowhook/flowhook"
+	"golang.org/x/text/unicode/norm"
 )
 
 func registrationForm(name, email string) form {
 	return form{Action: "/register", Submit: "Register", Fields: []field{
-		{Name: "name", Label: "Name", Type: "text", Autocomplete: "name", Value: name, MaxLength: nameMax},
-		{Name: "email", Label: "Email address", Type: "email", Autocomplete: "username", Value: email, MaxLength: 254},
+		{Name: "name", Label: "Name", Type: "text", Autocomplete: "name", Value: name},
+		{Name: "email", Label: "Email address", Type: "email", Autocomplete: "username", Value: email},
 		{Name: "password", Label: "Password", Type: "password", Autocomplete: "new-password",
 			Hint: "At least 8 characters. Longer is better."},
 	}}
@@ -45,7 +46,7 @@ func (s *service) registrationAgain(w http.ResponseWriter, r *http.Request, no *
 // with the verification link, or with a note that the account exists. Both cases also hash the
 // password, so that they take the same time.
 func (s *service) register(w http.ResponseWriter, r *http.Request) {
-	u := user{ID: newUserID(), Name: strings.TrimSpace(r.PostFormValue("name"))}
+	u := user{ID: newUserID(), Name: cleanName(r.PostFormValue("name"))}
 	password := r.PostFormValue("password")
 	f := registrationForm(u.Name, r.PostFormValue("email"))
 	if fault := nameFault(u.Name); fault != "" {
@@ -53,7 +54,7 @@ func (s *service) register(w http.ResponseWriter, r *http.Request) {
 	}
 	var ok bool
 	if u.Email, ok = normalizeEmail(r.PostFormValue("email")); !ok {
-		f.refuse(badEmail)
+		f.refuse(badAddress(r.PostFormValue("email")))
 	}
 	if fault := passwordFault(password, u.Name, u.Email); fault != "" {
 		f.refuse(refuse("password", "", fault))
@@ -100,7 +101,7 @@ func (s *service) registerAgain(w http.ResponseWriter, r *http.Request) {
 		s.beforeFailed(w, r, err)
 		return
 	case !ok:
-		s.registrationAgain(w, r, badEmail)
+		s.registrationAgain(w, r, badAddress(r.PostFormValue("email")))
 		return
 	}
 	x.Request, x.Writer = r.Clone(context.WithoutCancel(r.Context())), discard{http.Header{}}
@@ -162,21 +163,33 @@ type sent struct {
 	Again bool   // it was asked for again
 }
 
-var badEmail = refuse("email", "bad_address", "Enter an email address, such as name@example.org.")
-
 const nameMax = 100
 
-// nameFault returns what is wrong with a name, or "" if it is valid.
+// cleanName returns a name as it is stored. It is composed (NFC), so that it has the same length
+// however it was typed. It has no invisible characters, which come along when a name is pasted, except
+// those that join or separate letters, and no white space at its ends or twice in a row.
+func cleanName(typed string) string {
+	if !utf8.ValidString(typed) {
+		return typed
+	}
+	visible := strings.Map(func(c rune) rune {
+		if unicode.Is(unicode.Bidi_Control, c) || strings.ContainsRune("\u00ad\u200b\u2060\ufeff", c) {
+			return -1
+		}
+		return c
+	}, norm.NFC.String(typed))
+	return strings.Join(strings.Fields(visible), " ")
+}
+
+// nameFault returns what is wrong with a clean name, or "" if it is valid.
 func nameFault(name string) string {
 	switch {
-	case name == "":
+	case !strings.ContainsFunc(name, unicode.IsPrint):
 		return "Enter your name."
 	case utf8.RuneCountInString(name) > nameMax:
 		return "Use at most 100 characters."
-	case !utf8.ValidString(name) || strings.ContainsFunc(name, isControl):
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
 		return "Use only printable characters."
 	}
 	return ""
 }
-
-func isControl(c rune) bool { return unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/flowhook/flowhook"
 )
@@ -36,7 +35,7 @@ var (
 
 func nameForm(name string) form {
 	return form{Action: "/settings/profile", Submit: "Save name", Fields: []field{
-		{Name: "name", Label: "Name", Type: "text", Autocomplete: "name", Value: name, MaxLength: nameMax},
+		{Name: "name", Label: "Name", Type: "text", Autocomplete: "name", Value: name},
 	}}
 }
 
@@ -44,7 +43,7 @@ func nameForm(name string) form {
 // the address requires entering the password again (OWASP ASVS 5.0, 7.5.1).
 func emailForm(email string) form {
 	return form{Action: "/settings/email", Submit: "Change email", Fields: []field{
-		{Name: "email", Label: "New email address", Type: "email", Autocomplete: "email", Value: email, MaxLength: 254,
+		{Name: "email", Label: "New email address", Type: "email", Autocomplete: "email", Value: email,
 			Hint: "Your address changes when you open the link that we send to the new one."},
 		{Name: "current", Label: "Your password", Type: "password", Autocomplete: "current-password"},
 	}}
@@ -119,7 +118,7 @@ func (s *service) saveProfile(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	x, changed := exchange(r), u
-	changed.Name = strings.TrimSpace(r.PostFormValue("name"))
+	changed.Name = cleanName(r.PostFormValue("name"))
 	if fault := nameFault(changed.Name); fault != "" {
 		s.settingsAgain(w, r, u, "/settings/profile", refuse("name", "", fault))
 		return
@@ -147,7 +146,7 @@ func (s *service) saveEmail(w http.ResponseWriter, r *http.Request) {
 	x.Identity, x.Session = u.identity(), session
 	var wrong []*flowhook.Refusal
 	if changed.Email, ok = normalizeEmail(r.PostFormValue("email")); !ok {
-		wrong = append(wrong, badEmail)
+		wrong = append(wrong, badAddress(r.PostFormValue("email")))
 	} else if changed.Email == u.Email {
 		wrong = append(wrong, errSame)
 	}

@@ -20,7 +20,7 @@ var errWrong = refuse("", wrongPassword, "Wrong email address or password.")
 // in the settings.
 func signInForm(r *http.Request, email, returnTo string) form {
 	f := form{Action: "/login", Submit: "Sign in", Fields: []field{
-		{Name: "email", Label: "Email address", Type: "email", Autocomplete: "username", Value: email, MaxLength: 254},
+		{Name: "email", Label: "Email address", Type: "email", Autocomplete: "username", Value: email},
 		{Name: "password", Label: "Password", Type: "password", Autocomplete: "current-password"},
 	}}
 	if returnTo != "/" {

@@ -152,7 +152,7 @@ func (s *service) verifyByCode(w http.ResponseWriter, r *http.Request) {
 	x, typed := exchange(r), r.PostFormValue("email")
 	email, ok := normalizeEmail(typed)
 	if !ok {
-		s.askAgain(w, r, verifyTitle, verifyCodeForm(typed), badEmail)
+		s.askAgain(w, r, verifyTitle, verifyCodeForm(typed), badAddress(typed))
 		return
 	}
 	err := s.redeemCode(r, flowhook.PurposeVerification, email, func(ctx context.Context, t flowhook.Token) error {
