@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/flowhook/flowhook"
@@ -55,7 +56,7 @@ func (s *service) savePassword(w http.ResponseWriter, r *http.Request) {
 	}
 	if !first {
 		if handled, err := s.confirmPassword(r, u, flowhook.Settings, flowhook.Password); err != nil {
-			s.settingsSaved(w, r, u, "/settings/password", handled, err)
+			s.passwordSaved(w, r, u, handled, err)
 			return
 		}
 	}
@@ -82,5 +83,25 @@ func (s *service) savePassword(w http.ResponseWriter, r *http.Request) {
 		}
 		return s.courier.Send(ctx, s.passwordMail(now))
 	})
+	s.passwordSaved(w, r, u, handled, err)
+}
+
+// passwordSaved answers after a change of the password. If the form was sent twice, the first time has
+// changed the password, so the current password is wrong the second time. That is no failure.
+func (s *service) passwordSaved(w http.ResponseWriter, r *http.Request, u user, handled bool, err error) {
+	again := errors.Is(err, errCurrent) || errors.Is(err, errMeanwhile)
+	if again && s.hasPassword(r.Context(), u, r.PostFormValue("new")) {
+		err = nil
+	}
 	s.settingsSaved(w, r, u, "/settings/password", handled, err)
+}
+
+// hasPassword reports whether u has the password now. It returns false if it cannot tell.
+func (s *service) hasPassword(ctx context.Context, u user, password string) bool {
+	now, err := s.db.userByID(ctx, u.ID)
+	if err != nil {
+		return false
+	}
+	same, err := s.passwords.match(ctx, password, now.PasswordHash)
+	return err == nil && same
 }

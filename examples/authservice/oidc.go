@@ -144,7 +144,7 @@ func (p *provider) setCookie(w http.ResponseWriter, value string, maxAge int) {
 // errAttempt means that a callback belongs to no attempt of this browser: it is a replay, someone
 // else's link, or too late.
 var errAttempt = refuse("", "bad_attempt", "This sign-in was not started in this browser, or it took too long. "+
-	"Please start again.")
+	"Please start again, and allow cookies for this site.")
 
 // errCanceled means that the user canceled the sign-in at the provider.
 var errCanceled = refuse("", "canceled", "You canceled the sign-in at the provider. Nothing was changed.")

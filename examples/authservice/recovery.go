@@ -148,13 +148,20 @@ func (s *service) recoverySent(w http.ResponseWriter, r *http.Request) {
 
 // newPasswordPage shows the form that the link in the email leads to.
 func (s *service) newPasswordPage(w http.ResponseWriter, r *http.Request) {
-	token := r.URL.Query().Get("token")
+	token := linkToken(r)
 	if token == "" {
 		s.show(w, r, http.StatusOK, "usedrecovery", page{Title: newPasswordTitle,
 			Data: "This link is incomplete. Open the link in the email, or copy all of it."})
 		return
 	}
 	t, err := s.peek(r, s.pipeline.RedeemRecovery, token)
+	var owner user
+	if err == nil {
+		owner, err = s.db.userByID(r.Context(), t.IdentityID)
+	}
+	if errors.Is(err, errNoUser) || err == nil && owner.Email != t.Address.Value { // it has changed since
+		err = flowhook.ErrBadToken
+	}
 	switch {
 	case errors.Is(err, flowhook.ErrBadToken):
 		s.deadRecovery(w, r, err)
@@ -167,7 +174,8 @@ func (s *service) newPasswordPage(w http.ResponseWriter, r *http.Request) {
 
 // deadRecovery answers a link that can no longer be used.
 func (s *service) deadRecovery(w http.ResponseWriter, r *http.Request, err error) {
-	p := page{Title: "This link no longer works", Data: "It has expired, or your address has changed since."}
+	p := page{Title: "This link no longer works",
+		Data: "It has expired, it was not copied completely, or your address has changed since."}
 	if errors.Is(err, flowhook.ErrUsedToken) {
 		p = page{Title: "This link was already used",
 			Data: "It works only once. If you have just set a new password with it, you can sign in."}

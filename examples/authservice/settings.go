@@ -77,16 +77,10 @@ func (s *service) renderSettings(w http.ResponseWriter, r *http.Request, status 
 				*of = f
 			}
 		}
+	}
 	for _, of := range []*form{&data.Name, &data.Email, &data.Password, &data.Delete} {
 		of.Hidden = append(of.Hidden, hidden{accountField, u.ID})
 	}
-	}
-	owned, err := s.owned(u)
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	data.Name.Hidden, data.Email.Hidden = owned, owned
 	data.First = len(data.Password.Fields) == 1 // without the current one
 	data.Deletable = len(data.Delete.Fields) > 0
 	s.pages.render(w, r, status, "settings", page{Title: "Settings", User: &u, Data: data})

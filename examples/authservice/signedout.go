@@ -48,6 +48,10 @@ func (s *service) https() bool { return strings.HasPrefix(s.config.PublicURL, "h
 // if it was not or the user has signed out there.
 func (s *service) whySignedOut(r *http.Request) string {
 	c, err := r.Cookie(signedInCookie)
+	if from, _ := url.Parse(r.Referer()); len(r.Cookies()) == 0 && from != nil && from.Path == "/login" {
+		return "If you have just signed in, your browser did not keep the cookie for that. Allow cookies for this site, " +
+			"and sign in again."
+	}
 	if err != nil {
 		return ""
 	}

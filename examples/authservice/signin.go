@@ -61,11 +61,15 @@ func (s *service) signInPage(w http.ResponseWriter, r *http.Request) {
 		f.Notice = s.whySignedOut(r)
 	}
 	switch {
-	case r.Form.Has("unsaved"):
-		f.Notice = strings.TrimSpace(f.Notice + " What you entered was not saved.")
 	case r.Form.Has("kept"):
 		f.Notice = strings.TrimSpace(f.Notice +
 			" What you entered was not saved yet. You can save it after you have signed in.")
+	case r.Form.Has("unsaved"):
+		what := "What you entered was not saved."
+		if r.Form.Get("return_to") == "/settings/delete" { // a button that was clicked twice
+			what = "If you have just deleted your account, it is deleted. Otherwise, nothing was deleted."
+		}
+		f.Notice = strings.TrimSpace(f.Notice + " " + what)
 	}
 	s.show(w, r, http.StatusOK, "login", page{Title: "Sign in", Data: f})
 }

@@ -16,7 +16,7 @@ const verifyTitle = "Confirm your address"
 // redeems the token. Links that change an address, or undo that, lead here, too. Without a token, it
 // shows the form for a code if auth.yml says use: code.
 func (s *service) verifyPage(w http.ResponseWriter, r *http.Request) {
-	token := r.URL.Query().Get("token")
+	token := linkToken(r)
 	switch {
 	case token != "":
 		s.verifyLink(w, r, token)
@@ -27,6 +27,12 @@ func (s *service) verifyPage(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.show(w, r, http.StatusOK, "verify", page{Title: verifyTitle, Data: verification{}})
 	}
+}
+
+// linkToken returns the token of a link in an email. Mail programs and people take punctuation after
+// the link for a part of it.
+func linkToken(r *http.Request) string {
+	return strings.Trim(r.URL.Query().Get("token"), " \t\r\n.,;:!?'\"()<>[]{}*")
 }
 
 // A verification is the data of the page with the button.
@@ -57,10 +63,14 @@ func (s *service) verifyLink(w http.ResponseWriter, r *http.Request, token strin
 		s.fail(w, r, err)
 		return
 	}
-	v := verification{Token: token, Email: t.Address.Value}
+	v, replaces := verification{Token: token, Email: t.Address.Value}, t.Address.Value
 	if t.Purpose == flowhook.PurposeAddressChange {
 		c, err := t.Change()
-		v.Undo = err == nil && c.Undo
+		v.Undo, replaces = err == nil && c.Undo, c.From.Value
+	}
+	if !v.Undo && owner.Email != replaces { // the address has changed since
+		s.deadLink(w, r, flowhook.ErrBadToken)
+		return
 	}
 	visitor := s.visitor(r)
 	v.Other = visitor != nil && visitor.ID != owner.ID

@@ -17,3 +17,12 @@ for (const field of document.querySelectorAll('.secret')) {
 	show(false);
 	field.append(button);
 }
+
+// A double click sends a form once.
+for (const form of document.forms) {
+	let sent = -Infinity;
+	form.addEventListener('submit', (event) => {
+		if (event.timeStamp - sent < 1000) event.preventDefault();
+		else sent = event.timeStamp;
+	});
+}

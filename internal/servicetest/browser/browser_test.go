@@ -135,7 +135,7 @@ func (w *walk) changeProfile() {
 	alice.open("/settings").fill("Name", "").presses(422, "Save name").at("/settings/profile", "Settings")
 	alice.sees("Enter your name.").look("settings-profile-error")
 	alice.open("/settings/profile").at("/settings", "Settings") // as if entered in the address bar
-	alice.open("/settings").fill("Current password", "not the password", "New password", password).
+	alice.open("/settings").fill("Current password", "not the password", "New password", newPassword).
 		presses(422, "Change password")
 	alice.at("/settings/password", "Settings").sees("This is not your current password.").
 		look("settings-password-error")
