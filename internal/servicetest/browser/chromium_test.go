@@ -3,6 +3,7 @@ package browser_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,15 +28,16 @@ type visitor struct {
 	status int // of the current page
 }
 
-func newVisitor(t testing.TB, path, name, base string, r *report) *visitor {
+// newVisitor starts Chromium. options are added to its options.
+func newVisitor(t testing.TB, path, name, base string, r *report, options ...chromedp.ExecAllocatorOption) *visitor {
 	v := &visitor{t: t, name: name, base: base, report: r, watch: &watch{more: make(chan struct{})}}
 	allocator, release := chromedp.NewExecAllocator(context.Background(),
-		append(chromedp.DefaultExecAllocatorOptions[:],
+		slices.Concat(chromedp.DefaultExecAllocatorOptions[:], []chromedp.ExecAllocatorOption{
 			chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()),
 			// Turn off Chromium's background requests, which would fail without network access.
 			chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update",
 				true), chromedp.Flag("no-pings", true),
-			chromedp.Flag("disable-gpu", true))...)
+			chromedp.Flag("disable-gpu", true)}, options)...)
 	ctx, cancel := chromedp.NewContext(allocator, chromedp.WithListener(v.watch.listen))
 	t.Cleanup(func() {
 		ending, done := context.WithTimeout(ctx, 20*time.Second)
@@ -45,11 +47,29 @@ func newVisitor(t testing.TB, path, name, base string, r *report) *visitor {
 		release()
 	})
 	v.ctx = ctx
-	require.NoError(t, chromedp.Do(ctx, command(network.Enable, network.EnableParams{}),
+	v.start()
+	return v
+}
+
+// start opens the tab.
+func (v *visitor) start() {
+	v.t.Helper()
+	require.NoError(v.t, chromedp.Do(v.ctx, command(network.Enable, network.EnableParams{}),
 		command(log.Enable, cdp.Empty{}),
 		command(audits.Enable, cdp.Empty{})), "starting Chromium")
 	v.view(desktop)
-	return v
+}
+
+// another returns a visitor in the same process. With chromedp.WithNewBrowserContext, it has its own
+// cookies, as if it were another browser; otherwise, it is another tab.
+func (v *visitor) another(t testing.TB, name string, options ...chromedp.ContextOption) *visitor {
+	t.Helper()
+	other := &visitor{t: t, name: name, base: v.base, report: v.report, watch: &watch{more: make(chan struct{})}}
+	ctx, cancel := chromedp.NewContext(v.ctx, append(options, chromedp.WithListener(other.watch.listen))...)
+	t.Cleanup(cancel)
+	other.ctx = ctx
+	other.start()
+	return other
 }
 
 // command returns an action that runs a protocol command and ignores its result.
