@@ -50,7 +50,7 @@ func (v *visitor) view(as view) {
 	}
 }
 
-// look inspects the current page and takes screenshots of it. name must be unique.
+// look inspects the current page and, for people, takes screenshots of it. name must be unique.
 func (v *visitor) look(name string) *visitor {
 	v.t.Helper()
 	require.NotContains(v.t, v.report.pages, name, "two pages have this name")
@@ -61,10 +61,7 @@ func (v *visitor) look(name string) *visitor {
 	}
 	v.report.titles[title] = heading
 
-	v.picture(name+"-1280", desktop)
-	v.picture(name+"-390", phone)
-	v.picture(name+"-1280-dark", dark(desktop))
-	v.picture(name+"-390-dark", dark(phone))
+	v.pictures(name)
 	v.inspect(name)
 	return v
 }
@@ -185,6 +182,24 @@ func (v *visitor) tabs(name string) {
 	js[chromedp.Void](v, "document.activeElement.blur()")
 }
 
+// screenshots is the directory for screenshots of all pages and emails, for people. If it is empty,
+// there are none.
+var screenshots = os.Getenv("FLOWHOOK_SCREENSHOTS")
+
+// pictures takes screenshots of the current page.
+func (v *visitor) pictures(name string) *visitor {
+	v.t.Helper()
+	if screenshots == "" {
+		return v
+	}
+	v.picture(name+"-1280", desktop)
+	v.picture(name+"-390", phone)
+	v.picture(name+"-1280-dark", dark(desktop))
+	v.picture(name+"-390-dark", dark(phone))
+	v.view(desktop)
+	return v
+}
+
 // picture takes a screenshot of the whole page.
 func (v *visitor) picture(name string, as view) {
 	v.t.Helper()
@@ -195,7 +210,7 @@ func (v *visitor) picture(name string, as view) {
 		return cdp.Call(ctx, t, page.CaptureScreenshot, page.CaptureScreenshotParams{})
 	})
 	name += ".png"
-	require.NoError(v.t, os.MkdirAll("screenshots", 0o755))
-	require.NoError(v.t, os.WriteFile(filepath.Join("screenshots", name), png.Data, 0o644))
+	require.NoError(v.t, os.MkdirAll(screenshots, 0o755))
+	require.NoError(v.t, os.WriteFile(filepath.Join(screenshots, name), png.Data, 0o644))
 	v.report.pictures = append(v.report.pictures, name)
 }

@@ -9,6 +9,7 @@ import (
 type report struct {
 	titles   map[string]string // from title to heading; pages with the same title must have the same heading
 	pages    []string
+	emails   []string // the kinds of emails that were shown
 	pictures []string
 	checks   map[string]int
 	contrast float64 // the lowest of any text
@@ -31,8 +32,8 @@ func (r *report) log(t *testing.T, visitors ...*visitor) {
 	if t.Failed() {
 		return
 	}
-	t.Logf("%d pages in Chromium, %d screenshots of them at 390 and 1280 pixels, light and dark", len(r.pages),
-		len(r.pictures))
+	t.Logf("%d pages and %d emails in Chromium; %d screenshots in FLOWHOOK_SCREENSHOTS=%s", len(r.pages), len(r.emails),
+		len(r.pictures), screenshots)
 	t.Logf("%d checks of structure, %d controls with an accessible name, %d checks of layout (1280, 640, 390, 320 "+
 		"pixels, and text of 200 %%)", r.checks["structure"], r.named, r.checks["layout"])
 	t.Logf("%d checks of colors, light and dark: the lowest contrast of a text is %.2f; %d Tab key steps, each with "+
