@@ -9,15 +9,12 @@ import (
 
 // A user may send a form of the settings after the session has ended. The browser keeps what was
 // typed, except passwords, in an encrypted cookie until the user has signed in again. So that no
-// one else who signs in there sees it, the form says whose it is: the session can no longer tell.
+// one else who signs in there sees it, the form has the account: the session can no longer tell.
 
 const (
 	keptCookie   = "__Host-kept"
 	keptLifetime = 10 * time.Minute
 	keptMax      = 4 * nameMax // bytes
-
-	// ownerField is a hidden field with the ID of the user whom a form was shown to, encrypted.
-	ownerField = "owner"
 )
 
 // keptFields are the fields that are kept, by the Action of their form.
@@ -25,34 +22,27 @@ var keptFields = map[string]string{"/settings/profile": "name", "/settings/email
 
 // A kept is the content of the cookie.
 type kept struct {
-	Owner  string // the user's ID
-	Action string // of the form
-	Value  string // of its field
-	Until  time.Time
+	Account string // the user's ID
+	Action  string // of the form
+	Value   string // of its field
+	Until   time.Time
 }
 
-// newKeptCodec returns what encrypts the cookie and the field. keys has 96 bytes and is the same in
-// all copies.
+// newKeptCodec returns what encrypts the cookie. keys has 96 bytes and is the same in all copies.
 func newKeptCodec(keys []byte) securecookie.Codec {
 	codec := securecookie.New(keys[:64], keys[64:]).MaxAge(0) // the cookie has its own limit
 	return codec.SetSerializer(securecookie.JSONEncoder{})
 }
 
-// owned returns the hidden fields of a form that is shown to u.
-func (s *service) owned(u user) ([]hidden, error) {
-	value, err := s.kept.Encode(ownerField, u.ID)
-	return []hidden{{ownerField, value}}, err
-}
-
 // keep makes the browser keep what was typed into the form that r has sent, and reports whether it
-// does: the form must be one that is kept, of a known user, and not too long.
+// does: the form must be one that is kept, have its account, and not be too long.
 func (s *service) keep(w http.ResponseWriter, r *http.Request) bool {
 	name, ok := keptFields[r.URL.Path]
 	if !ok || r.Method != http.MethodPost {
 		return false
 	}
-	k := kept{Action: r.URL.Path, Value: r.PostFormValue(name), Until: s.now().Add(keptLifetime)}
-	if len(k.Value) > keptMax || s.kept.Decode(ownerField, r.PostFormValue(ownerField), &k.Owner) != nil {
+	k := kept{r.PostFormValue(accountField), r.URL.Path, r.PostFormValue(name), s.now().Add(keptLifetime)}
+	if k.Account == "" || len(k.Value) > keptMax {
 		return false
 	}
 	value, err := s.kept.Encode(keptCookie, k)
@@ -72,7 +62,7 @@ func (s *service) keptForm(w http.ResponseWriter, r *http.Request, u user) (f fo
 	}
 	setKept(w, "", -1)
 	var k kept
-	if s.kept.Decode(keptCookie, c.Value, &k) != nil || k.Owner != u.ID || !s.now().Before(k.Until) {
+	if s.kept.Decode(keptCookie, c.Value, &k) != nil || k.Account != u.ID || !s.now().Before(k.Until) {
 		return form{}, false
 	}
 	f = nameForm(k.Value)

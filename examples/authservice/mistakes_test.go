@@ -34,18 +34,18 @@ func TestDelete_Twice(t *testing.T) {
 	s.register(email, password)
 	b := s.signedIn(email, password)
 	again := s.browser()
-	again.client.Jar = &kept{b.client.Jar.Cookies(b.URL)} // the answer to the first click did not arrive
+	again.client.Jar = &frozenJar{b.client.Jar.Cookies(b.URL)} // the answer to the first click did not arrive
 	b.post("/settings/delete", url.Values{"current": {password}}).at("/settings/deleted", "Your account is deleted")
 	again.post("/settings/delete", url.Values{"current": {password}}).at("/login", "Sign in").
 		refused(http.StatusOK, "If you have just deleted your account, it is deleted. Otherwise, nothing was deleted.")
 	require.Equal(t, 0, s.count("users"))
 }
 
-// A kept is a cookie jar that never changes.
-type kept struct{ cookies []*http.Cookie }
+// A frozenJar is a cookie jar that never changes.
+type frozenJar struct{ cookies []*http.Cookie }
 
-func (k *kept) Cookies(*url.URL) []*http.Cookie     { return k.cookies }
-func (k *kept) SetCookies(*url.URL, []*http.Cookie) {}
+func (j *frozenJar) Cookies(*url.URL) []*http.Cookie     { return j.cookies }
+func (j *frozenJar) SetCookies(*url.URL, []*http.Cookie) {}
 
 // TestLinks_Copied checks that a link works with the punctuation around it, and that a page says what
 // may be wrong with a part of a link.
