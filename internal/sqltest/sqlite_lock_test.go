@@ -31,6 +31,20 @@ func TestSQLite_BeginWaitsForWriter(t *testing.T) {
 	require.Less(t, time.Since(began), 10*time.Second)
 }
 
+// A transaction waits for its turn before it takes a connection.
+func TestSQLite_WaitsWithoutConnection(t *testing.T) {
+	s, db := sqlite.store(t)
+	db.SetMaxOpenConns(1)
+	require.NoError(t, s.Transaction(testContext(t), "a", func(context.Context) error {
+		brief, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+		defer cancel()
+		err := s.Transaction(brief, "b", func(context.Context) error { return nil })
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Zero(t, db.Stats().WaitCount, "it waited for a connection")
+		return nil
+	}))
+}
+
 // The statements of a sign-in are prepared before the transaction begins.
 func TestSQLite_StatementCannotBePrepared(t *testing.T) {
 	s, db := sqlite.store(t)
