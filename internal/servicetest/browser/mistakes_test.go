@@ -217,7 +217,7 @@ func (m *mistakes) twoTabs(t *testing.T) {
 
 	v.open("/settings").paste("Name", "Two")
 	tab.open("/settings").press("Sign out").at("/", "Welcome")
-	v.press("Save name").at("/login", "Sign in").sees("What you entered was not saved.")
+	v.press("Save name").at("/login", "Sign in").sees("What you entered was not saved yet.")
 	m.has(t, 1, "users WHERE email = $1 AND name = 'One'", second)
 }
 
@@ -262,9 +262,12 @@ func (m *mistakes) endedSession(t *testing.T) {
 		_, err := m.db.Exec(end+" WHERE identity_id = (SELECT id FROM users WHERE email = $1)", email)
 		require.NoError(t, err)
 		v.press("Save name").at("/login", "Sign in").sees("You were signed out", "Please sign in again.",
-			"What you entered was not saved.")
+			"What you entered was not saved yet.")
 		m.has(t, 1, "users WHERE email = $1 AND name = 'Ende'", email)
-		v.paste("Email address", email, "Password", password).press("Sign in").at("/settings", "Settings")
+		v.paste("Email address", email, "Password", password).press("Sign in").at("/settings", "Settings").
+			sees("We kept what you typed. Nothing was saved yet.")
+		require.Equal(t, "Lost", v.typed("Name"))
+		m.has(t, 1, "users WHERE email = $1 AND name = 'Ende'", email)
 		v.paste("Name", "Ende").press("Save name").sees("Your changes were saved.")
 	}
 }

@@ -36,10 +36,17 @@ const stella = "stella@example.org"
 func (w *walk) signedOutStates(v *visitor, db *sql.DB) {
 	v.registers("Stella", stella, password)
 	v.open("/settings").fill("Name", "Stella Star")
-	_, err := db.Exec("DELETE FROM flowhook_sessions WHERE identity_id = (SELECT id FROM users WHERE email = $1)",
-		stella)
-	require.NoError(w.t, err)
-	v.press("Save name").at("/login", "Sign in").sees("was not saved").look("login-unsaved")
+	end := func() {
+		_, err := db.Exec("DELETE FROM flowhook_sessions WHERE identity_id = (SELECT id FROM users WHERE email = $1)",
+			stella)
+		require.NoError(w.t, err)
+	}
+	end()
+	v.press("Save name").at("/login", "Sign in").sees("was not saved yet").look("login-kept")
+	v.fillLogin(stella, password).press("Sign in").at("/settings", "Settings").sees("We kept what you typed.").
+		look("settings-kept")
+	end()
+	v.press("Change password").at("/login", "Sign in").sees("was not saved.").look("login-unsaved")
 	httpOnly := true
 	run(v, command(network.SetCookie, network.SetCookieParams{
 		Name: "signed_in", Value: "1.2", URL: v.base, HTTPOnly: &httpOnly}))
