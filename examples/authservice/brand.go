@@ -15,9 +15,14 @@ import (
 // A brand is how the pages and emails look.
 type brand struct {
 	Name   string
-	Logo   []byte // an image; empty for the built-in one
-	Type   string // the extension of the logo, such as .svg; empty for the built-in one
-	Accent color  // of buttons and links
+	Logo   logo  // without data for the built-in one
+	Accent color // of buttons and links
+}
+
+// A logo is a file with an image.
+type logo struct {
+	Data []byte // empty for none
+	Type string // the extension of the file, such as .svg
 }
 
 const (
@@ -43,22 +48,28 @@ func readBrandAccent(c *config, value string) (err error) {
 	return nil
 }
 
-func readBrandLogo(c *config, path string) error {
+func readBrandLogo(c *config, path string) (err error) {
+	c.Brand.Logo, err = readLogo(path)
+	return err
+}
+
+// readLogo reads a file with an image. Its error is the rest of a sentence that begins with the name
+// of the variable.
+func readLogo(path string) (logo, error) {
 	extension := strings.ToLower(filepath.Ext(path))
 	if !slices.Contains(logoTypes, extension) {
-		return fmt.Errorf("is %q; it must be a file that ends in %s", path, strings.Join(logoTypes, ", "))
+		return logo{}, fmt.Errorf("is %q; it must be a file that ends in %s", path, strings.Join(logoTypes, ", "))
 	}
 	data, err := os.ReadFile(path)
 	switch {
 	case err != nil:
-		return fmt.Errorf("is a file that cannot be read: %w", err)
+		return logo{}, fmt.Errorf("is a file that cannot be read: %w", err)
 	case len(data) == 0:
-		return errors.New("is an empty file")
+		return logo{}, errors.New("is an empty file")
 	case len(data) > logoMax:
-		return fmt.Errorf("is a file of %d KiB; it must have at most %d KiB", len(data)>>10, logoMax>>10)
+		return logo{}, fmt.Errorf("is a file of %d KiB; it must have at most %d KiB", len(data)>>10, logoMax>>10)
 	}
-	c.Brand.Logo, c.Brand.Type = data, extension
-	return nil
+	return logo{data, extension}, nil
 }
 
 // A color is red, green and blue.

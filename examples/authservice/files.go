@@ -18,6 +18,12 @@ type file struct {
 	data          []byte
 }
 
+// newFile returns a file with its hash.
+func newFile(path string, data []byte) file {
+	sum := sha256.Sum256(data)
+	return file{path, hex.EncodeToString(sum[:8]), data}
+}
+
 // newFiles returns the static files in the colors of a brand, and its logo.
 func newFiles(b brand) (map[string]file, error) {
 	files := map[string]file{}
@@ -34,13 +40,12 @@ func newFiles(b brand) (map[string]file, error) {
 		switch {
 		case name == "style.css":
 			data = append([]byte(b.css()), data...)
-		case name == "logo" && len(b.Logo) > 0:
-			path, data = "/static/logo"+b.Type, b.Logo
+		case name == "logo" && len(b.Logo.Data) > 0:
+			path, data = "/static/logo"+b.Logo.Type, b.Logo.Data
 		case name == "logo":
 			data = bytes.ReplaceAll(data, []byte("#4f46e5"), []byte(b.Accent.readable(black, white).String()))
 		}
-		sum := sha256.Sum256(data)
-		files[name] = file{path, hex.EncodeToString(sum[:8]), data}
+		files[name] = newFile(path, data)
 	}
 	return files, nil
 }
