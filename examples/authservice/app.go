@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -54,17 +53,16 @@ func open(ctx context.Context, c config, log *slog.Logger) (a *app, err error) {
 	if c.KeptKey, err = db.serviceKey(ctx, keptKeyName); err != nil {
 		return a, err
 	}
+	if c.OIDCKey, err = db.serviceKey(ctx, oidcKeyName); err != nil {
+		return a, err
+	}
 	if queue.Secrets, err = db.mailSecrets(ctx, c.Secrets); err != nil {
 		return a, err
 	}
 	if a.outbox, err = outbox.New(queue); err != nil {
 		return a, err
 	}
-	oidc, err := openProvider(ctx, c, db)
-	if err != nil {
-		return a, err
-	}
-	if a.service, err = newService(c, db, a.outbox.Courier(), oidc, a.inbox, log); err != nil {
+	if a.service, err = newService(c, db, a.outbox.Courier(), a.inbox, log); err != nil {
 		return a, err
 	}
 	return a, a.service.store.Verify(ctx)
@@ -83,18 +81,6 @@ func prepare(ctx context.Context, c *config, db *database, queue outbox.Options)
 		return err
 	}
 	return db.makeKey(ctx)
-}
-
-// openProvider returns the OpenID provider, or nil if there is none.
-func openProvider(ctx context.Context, c config, db *database) (*provider, error) {
-	if c.OIDCIssuer == "" {
-		return nil, nil
-	}
-	keys, err := db.serviceKey(ctx, oidcKeyName)
-	if err != nil {
-		return nil, err
-	}
-	return newProvider(c, cmp.Or(c.OIDCIdentity, c.OIDCIssuer), keys), nil
 }
 
 // start starts the background work: the outbox's worker and the cleanup.

@@ -97,12 +97,12 @@ func TestAudit_CallbackFlood(t *testing.T) {
 		s, _ := newOIDCSite(t, database)
 		b := s.browser()
 		b.client.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
-			if r.URL.Path == callbackPath {
+			if r.URL.Path == callbackPath("acme") {
 				return http.ErrUseLastResponse
 			}
 			return nil
 		}
-		callback, err := url.Parse(b.open("/login/oidc").Header.Get("Location"))
+		callback, err := url.Parse(b.open("/login/oidc/acme").Header.Get("Location"))
 		require.NoError(t, err)
 		canceled := "?error=access_denied&state=" + callback.Query().Get("state")
 		own := b.cookie(attemptCookie)
@@ -111,12 +111,12 @@ func TestAudit_CallbackFlood(t *testing.T) {
 		s.service.now = func() time.Time { return stopped }
 		for range 15 {
 			for value, query := range map[string]string{"": "", "bad": "?state=x&code=y", own: canceled} {
-				r, err := http.NewRequest("GET", s.server.URL+callbackPath+query, nil)
+				r, err := http.NewRequest("GET", s.server.URL+callbackPath("acme")+query, nil)
 				require.NoError(t, err)
 				if value != "" {
 					r.AddCookie(&http.Cookie{Name: attemptCookie, Value: value})
 				}
-				s.browser().do(r).at(callbackPath, "Sign in").refused(http.StatusForbidden, "")
+				s.browser().do(r).at(callbackPath("acme"), "Sign in").refused(http.StatusForbidden, "")
 			}
 		}
 		require.Equal(t, 20, s.count("audit"))
@@ -128,11 +128,11 @@ func TestAudit_CallbackFlood(t *testing.T) {
 		}
 		require.Equal(t, 5, s.count("audit WHERE outcome = 'wrong_password'"))
 		require.Equal(t, 1, s.count("audit WHERE outcome = 'too_many_by_pair'"))
-		s.browser().open("/login/oidc").at("/", "Hello, Alice")
+		s.browser().open("/login/oidc/acme").at("/", "Hello, Alice")
 		require.Equal(t, 1, s.count("audit WHERE point = 'registration/after/oidc'"))
 		require.Equal(t, 27, s.count("audit"))
 		s.service.now = func() time.Time { return stopped.Add(time.Second) }
-		s.browser().open(callbackPath)
+		s.browser().open(callbackPath("acme"))
 		require.Equal(t, 28, s.count("audit"))
 	})
 }

@@ -35,7 +35,7 @@ type checker struct {
 func check(ctx context.Context, getenv func(string) string, environ []string, out io.Writer) int {
 	k := &checker{out: out}
 	c, err := readConfig(getenv)
-	for _, problem := range misspelled(environ, referenced(c.AuthConfig)) {
+	for _, problem := range misspelled(environ, c.keys(), referenced(c.AuthConfig)) {
 		k.warn(problem)
 	}
 	if c.listening(c.address()) == nil && c.unknownProxy(c.address()) { // readConfig has reported the errors
@@ -60,8 +60,10 @@ func check(ctx context.Context, getenv func(string) string, environ []string, ou
 	if c.SMTP != "" {
 		k.report("mail server: "+hostOf(c.SMTP)+" (not its password)", unreachable("SMTP_URL", checkSMTP(ctx, c.SMTP)))
 	}
-	if c.OIDCIssuer != "" {
-		k.report("OpenID provider: "+c.OIDCIssuer, unreachable("OIDC_ISSUER", checkIssuer(ctx, c.OIDCIssuer)))
+	for _, p := range c.Providers {
+		if p.Issuer != "" {
+			k.report("OpenID provider "+p.Key+": "+p.Issuer, unreachable(p.variable("ISSUER"), checkIssuer(ctx, p.Issuer)))
+		}
 	}
 	fmt.Fprintf(out, "errors: %d, warnings: %d\n", k.errors, k.warnings)
 	switch {

@@ -49,7 +49,7 @@ func TestCommand_Help(t *testing.T) {
 		for _, name := range []string{"authservice check", "authservice audit USER", "authservice version"} {
 			require.Contains(t, out, name)
 		}
-		for _, v := range variables {
+		for _, v := range allVariables(exampleProvider) {
 			require.Contains(t, out, "\n  "+v.name+"\n")
 			require.Contains(t, out, " "+v.name+"="+v.example+"\n")
 		}
@@ -105,15 +105,12 @@ func jsonLines(t *testing.T, out string) (lines []map[string]any) {
 func TestServe_Environment(t *testing.T) {
 	dir := t.TempDir()
 	env := []string{"ADDR=8080", "DATABASE_URL=mysql://x", "LOG_LEVEL=loud", "LOG_FORMAT=xml", "MAIL_FROM=nobody",
-		"SMTP_URL=mail.example.org", "PUBLIC_URL=http://accounts.example.org", "OIDC_ISSUER=https://provider.example",
+		"SMTP_URL=mail.example.org", "PUBLIC_URL=http://accounts.example.org", "OIDC_PROVIDERS=Acme",
 		"TRUSTED_PROXIES=proxy", "SESSION_SECRETS=short", "MAIL_RESCUE_AFTER=2", "ADMIN_LISTEN=8090", "SHUTDOWN_DELAY=5"}
 	out, code := runCommand(t, dir, append(env, "SMPT_URL=x"))
 	require.Equal(t, 1, code)
 	for _, pair := range env {
 		name, _, _ := strings.Cut(pair, "=")
-		if name == "OIDC_ISSUER" {
-			name = "OIDC_CLIENT_ID"
-		}
 		require.Regexp(t, "(?m)^authservice: "+name+" .*; for example "+name+"=", out)
 	}
 	require.Contains(t, out, "unknown environment variable SMPT_URL; did you mean SMTP_URL?")
@@ -152,7 +149,7 @@ func TestServe_AddressInUse(t *testing.T) {
 
 // TestCheck checks the result and the exit code, and that nothing is created.
 func TestCheck(t *testing.T) {
-	provider := newFakeProvider(t).URL
+	provider, other := newFakeProvider(t).URL, newFakeProvider(t).URL
 	mail := fakeMailServer(t, "220 mail.example.org ESMTP")
 	silent := fakeMailServer(t, "554 go away")
 	missing := "sqlite:" + filepath.Join(t.TempDir(), "missing", "db")
@@ -164,8 +161,10 @@ func TestCheck(t *testing.T) {
 	}{
 		{"mail server", nil, 0, []string{"ok       environment\n", "ok       hooks: built in\n",
 			"ok       database: sqlite:authservice.db (will be created)\n", "errors: 0, warnings: 0\n"}},
-		{"all servers", []string{"OIDC_ISSUER=" + provider, "OIDC_CLIENT_ID=x"}, 0,
-			[]string{"ok       mail server: " + mail, "ok       OpenID provider: " + provider}},
+		{"all servers", []string{"OIDC_PROVIDERS=acme,globex", "OIDC_ACME_ISSUER=" + provider, "OIDC_ACME_CLIENT_ID=x",
+			"OIDC_GLOBEX_ISSUER=" + other, "OIDC_GLOBEX_CLIENT_ID=y"}, 0,
+			[]string{"ok       mail server: " + mail, "ok       OpenID provider acme: " + provider,
+				"ok       OpenID provider globex: " + other}},
 		{"misspelled variable", []string{"SMTP_URI=x"}, 1, []string{"warning  unknown environment variable SMTP_URI; " +
 			"did you mean SMTP_URL?", "errors: 0, warnings: 1\n"}},
 		{"proxy", []string{"PUBLIC_URL=https://accounts.example.org"}, 1, []string{"warning  TRUSTED_PROXIES"}},
@@ -182,8 +181,13 @@ func TestCheck(t *testing.T) {
 			2, []string{"error    DATABASE_URL ", "errors: 1, warnings: 0\n"}},
 		{"mail server that refuses", []string{"SMTP_URL=smtp://me:hunter2@" + silent}, 2,
 			[]string{"error    SMTP_URL ", "go away"}},
-		{"no provider", []string{"OIDC_ISSUER=http://127.0.0.1:1", "OIDC_CLIENT_ID=x"}, 2,
-			[]string{"error    OIDC_ISSUER "}},
+		{"one provider down", []string{"OIDC_PROVIDERS=acme,globex", "OIDC_ACME_ISSUER=" + provider, "OIDC_ACME_CLIENT_ID=x",
+			"OIDC_GLOBEX_ISSUER=http://127.0.0.1:1", "OIDC_GLOBEX_CLIENT_ID=x"}, 2,
+			[]string{"ok       OpenID provider acme: ", "error    OIDC_GLOBEX_ISSUER names something that cannot be used: ",
+				"for example OIDC_GLOBEX_ISSUER="}},
+		{"variable of an unknown provider", []string{"OIDC_PROVIDERS=acme", "OIDC_ACME_ISSUER=" + provider,
+			"OIDC_ACME_CLIENT_ID=x", "OIDC_GLOBEX_NAME=Globex"}, 1, []string{"warning  unknown environment variable " +
+			"OIDC_GLOBEX_NAME; OIDC_PROVIDERS does not have globex; for example OIDC_PROVIDERS=acme,globex"}},
 		{"everything at once", []string{"ADDR=8080", "AUTH_CONFIG=" + broken(t), "SMTP_URL=smtp://" + silent,
 			"DATABASE_URL=" + missing}, 2, []string{"error    ADDR ", "new_devices", "error    DATABASE_URL ",
 			"error    SMTP_URL ", "errors: 5,"}},

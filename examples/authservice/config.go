@@ -38,9 +38,9 @@ type config struct {
 	SecretsInFile bool     // auth.yml has the secrets
 	AuditKey      []byte   // derived from the service's key, which is in the database
 	KeptKey       []byte   // as AuditKey
+	OIDCKey       []byte   // as AuditKey
 
-	OIDCIssuer, OIDCClientID, OIDCClientSecret string // without an issuer: the development provider
-	OIDCIdentity                               string // the issuer in stored identities; empty for OIDCIssuer
+	Providers []providerConfig // the OpenID providers, in the order of the buttons; none: the development provider
 
 	// Development reports whether the service is reachable only from this machine. Only then are
 	// there the development inbox, which shows everyone's email, and the development provider,
@@ -59,12 +59,7 @@ func (c *config) conflicts() (errs []error) {
 		wrong("SESSION_SECRETS", "is missing: with PostgreSQL, all copies of the service need the same secrets; set "+
 			"it to 32 random characters or put secrets in AUTH_CONFIG")
 	}
-	if c.OIDCIssuer != "" && c.OIDCClientID == "" {
-		wrong("OIDC_CLIENT_ID", "is missing: OIDC_ISSUER needs it")
-	}
-	if c.OIDCIssuer == "" && (c.OIDCClientID != "" || c.OIDCClientSecret != "") {
-		wrong("OIDC_ISSUER", "is missing: OIDC_CLIENT_ID and OIDC_CLIENT_SECRET need it")
-	}
+	c.providerConflicts(wrong)
 	tried := *c
 	if err := tried.listening(c.address()); err != nil {
 		errs = append(errs, err)

@@ -10,6 +10,9 @@ import (
 
 func TestConfig(t *testing.T) {
 	const postgres = "postgres://somebody:hunter2@db.example/accounts"
+	acme := func(issuer string, pairs ...string) []string {
+		return append(pairs, providerEnvironment("acme", issuer)...) // the first of a name counts
+	}
 	for _, c := range []struct {
 		name  string
 		pairs []string // of the environment
@@ -30,19 +33,35 @@ func TestConfig(t *testing.T) {
 		{"http for others", []string{"PUBLIC_URL", "http://accounts.example", "SMTP_URL", "smtp://mail.example"},
 			"the https URL"},
 		{"no scheme", []string{"PUBLIC_URL", "accounts.example"}, "PUBLIC_URL must be"},
-		{"provider without TLS", []string{"OIDC_ISSUER", "http://provider.example", "OIDC_CLIENT_ID", "me"},
-			"OIDC_ISSUER is plain http"},
-		{"provider with a password", []string{"OIDC_ISSUER", "https://me:hunter2@provider.example", "OIDC_CLIENT_ID", "me"},
-			"OIDC_ISSUER must be the provider's URL"},
-		{"provider without a client", []string{"OIDC_ISSUER", "https://provider.example"},
-			"OIDC_CLIENT_ID is missing"},
+		{"provider", acme("https://acme.example"), ""},
+		{"provider without TLS", acme("http://acme.example"), "OIDC_ACME_ISSUER is plain http"},
+		{"provider with a password", acme("https://me:hunter2@acme.example"), "OIDC_ACME_ISSUER must be the provider's URL"},
+		{"provider without a client", acme("https://acme.example", "OIDC_ACME_CLIENT_ID", ""), "OIDC_ACME_CLIENT_ID is missing"},
+		{"provider without an issuer", acme(""), "OIDC_ACME_ISSUER is missing: OIDC_PROVIDERS has acme; for example " +
+			"OIDC_ACME_ISSUER=https://acme.example.org"},
+		{"provider with a long name", acme("https://acme.example", "OIDC_ACME_NAME", strings.Repeat("x", 41)),
+			"OIDC_ACME_NAME must have at most 40 printable characters; for example OIDC_ACME_NAME=Acme"},
+		{"provider with a foreign name", acme("https://acme.example", "OIDC_ACME_NAME", "\u0634\u0631\u0643\u0629"), ""},
+		{"provider with an unprintable name", acme("https://acme.example", "OIDC_ACME_NAME", "a\u202eb"),
+			"OIDC_ACME_NAME must have at most 40 printable"},
+		{"provider without its logo", acme("https://acme.example", "OIDC_ACME_LOGO", "nowhere.svg"),
+			"OIDC_ACME_LOGO is a file that cannot be read"},
+		{"provider with another spelling", []string{"OIDC_PROVIDERS", "acme, Globex"}, `OIDC_PROVIDERS contains "Globex"`},
+		{"provider with a path", []string{"OIDC_PROVIDERS", "a/b"}, `OIDC_PROVIDERS contains "a/b"`},
+		{"provider with a long key", []string{"OIDC_PROVIDERS", strings.Repeat("x", 21)}, "OIDC_PROVIDERS contains"},
+		{"provider twice", []string{"OIDC_PROVIDERS", "acme,acme"}, "OIDC_PROVIDERS contains acme twice"},
+		{"issuer twice", acme("https://acme.example", "OIDC_PROVIDERS", "acme,globex", "OIDC_GLOBEX_ISSUER",
+			"https://acme.example", "OIDC_GLOBEX_CLIENT_ID", "other"),
+			"OIDC_GLOBEX_ISSUER is that of OIDC_ACME_ISSUER, too"},
+		{"name twice", acme("https://acme.example/a", "OIDC_PROVIDERS", "acme,globex", "OIDC_GLOBEX_ISSUER",
+			"https://acme.example/b", "OIDC_GLOBEX_CLIENT_ID", "other"),
+			`OIDC_GLOBEX_NAME must be set to another name: users could not tell globex from acme, whose name is "acme.example"`},
 		{"public URL without a mail server", []string{"PUBLIC_URL", "https://accounts.example", "SMTP_URL", ""},
 			"SMTP_URL is missing"},
 		{"public URL with a mail server", []string{"PUBLIC_URL", "https://accounts.example", "SMTP_URL",
 			"smtp://mail.example"}, ""},
 		{"unescaped password", []string{"SMTP_URL", "smtp://me:hunter2#@mail.example"}, "SMTP_URL must be"},
 		{"user without a password", []string{"SMTP_URL", "smtp://hunter2@mail.example"}, "SMTP_URL must have a user"},
-		{"client without a provider", []string{"OIDC_CLIENT_ID", "me"}, "OIDC_ISSUER is missing"},
 		{"no port", []string{"ADDR", "127.0.0.1"}, "ADDR must be host:port"},
 		{"bad escape", []string{"DATABASE_URL", "postgres://me:hunter2%@db.example/accounts"}, "DATABASE_URL is not a valid"},
 		{"proxies", []string{"TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8::1"}, ""},
@@ -106,19 +125,45 @@ func TestDevelopment(t *testing.T) {
 func TestMisspelled(t *testing.T) {
 	for name, want := range map[string]string{
 		"SMPT_URL": "SMTP_URL", "SMTP_URI": "SMTP_URL", "smtp_url": "SMTP_URL", "SMTP-URL": "SMTP_URL",
-		"SMTP_HOST": "SMTP_URL", "OIDC_SECRET": "OIDC_ISSUER", "OIDC_CLIENTID": "OIDC_CLIENT_ID",
+		"SMTP_HOST": "SMTP_URL", "OIDC_SECRET": "OIDC_PROVIDERS", "OIDC_PROVIDER": "OIDC_PROVIDERS",
+		"OIDC_ACMEE_ISSUER": "OIDC_ACME_ISSUER", "OIDC_ACME_CLIENTID": "OIDC_ACME_CLIENT_ID", "oidc_acme_logo": "OIDC_ACME_LOGO",
 		"DATABSE_URL": "DATABASE_URL", "SESSION_SECRET": "SESSION_SECRETS", "ADR": "ADDR",
 		"AUTHSERVICE_PUBLIC_URL": "PUBLIC_URL", "AUTHSERVICE_LOG_LEVEL": "LOG_LEVEL", "TRUSTED_PROXY": "TRUSTED_PROXIES",
 		"ADDR": "", "PATH": "", "HOME": "", "LOGNAME": "", "MAIL": "", "SESSION_MANAGER": "", "AUTHSERVICE_PORT": "",
 		"AUTHSERVICE_SERVICE_HOST": "", "PUBLIC": "", "USED_SECRETS": "", "": "",
 	} {
-		got := misspelled([]string{name + "=a value"}, []string{"USED_SECRETS"})
+		got := misspelled([]string{name + "=a value"}, []string{"acme"}, []string{"USED_SECRETS"})
 		if want == "" {
 			require.Empty(t, got, name)
 			continue
 		}
 		require.Len(t, got, 1, name)
 		require.Contains(t, got[0], "unknown environment variable "+name+"; did you mean "+want+"?")
+		require.NotContains(t, got[0], "a value", "it may be a secret")
+	}
+}
+
+// TestMisspelled_Providers checks the messages about variables of the only provider that earlier
+// versions knew, and of providers that OIDC_PROVIDERS does not have.
+func TestMisspelled_Providers(t *testing.T) {
+	for name, want := range map[string]string{
+		"OIDC_ISSUER":          "OIDC_PROVIDERS and variables such as OIDC_ACME_ISSUER replace it",
+		"OIDC_CLIENT_ID":       "OIDC_PROVIDERS and variables such as OIDC_ACME_CLIENT_ID replace it",
+		"OIDC_CLIENT_SECRET":   "OIDC_PROVIDERS and variables such as OIDC_ACME_CLIENT_SECRET replace it",
+		"OIDC_GLOBEX_ISSUER":   "OIDC_PROVIDERS does not have globex; for example OIDC_PROVIDERS=acme,globex",
+		"OIDC_AOL_CLIENT_ID":   "OIDC_PROVIDERS does not have aol; for example OIDC_PROVIDERS=acme,aol",
+		"OIDC_ACME_ISSUER":     "",
+		"OIDC_ACME_CLIENT_ID":  "",
+		"OIDC_PROVIDERS":       "",
+		"AUTHSERVICE_OIDC_FOO": "did you mean OIDC_PROVIDERS?",
+	} {
+		got := misspelled([]string{name + "=a value"}, []string{"acme"}, nil)
+		if want == "" {
+			require.Empty(t, got, name)
+			continue
+		}
+		require.Len(t, got, 1, name)
+		require.Contains(t, got[0], "unknown environment variable "+name+"; "+want)
 		require.NotContains(t, got[0], "a value", "it may be a secret")
 	}
 }
@@ -132,10 +177,11 @@ func TestReferenced(t *testing.T) {
 
 // TestVariables checks that each default and each example is valid.
 func TestVariables(t *testing.T) {
-	for _, v := range variables {
+	for _, v := range allVariables(exampleProvider) {
 		for _, value := range []string{v.fallback, v.example} {
 			if value != "" {
-				require.NoError(t, v.read(&config{}, value), "%s=%s", v.name, value)
+				c := config{Providers: []providerConfig{{Key: exampleProvider}}}
+				require.NoError(t, v.read(&c, value), "%s=%s", v.name, value)
 			}
 		}
 	}

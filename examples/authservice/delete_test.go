@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,8 +62,9 @@ func TestDelete_RateLimit(t *testing.T) {
 func TestDelete_NoPassword(t *testing.T) {
 	s, p := newOIDCSite(t, "sqlite:"+t.TempDir()+"/db")
 	remove := func(b *browser) *browser { return b.post("/settings/delete", url.Values{"confirm": {email}}) }
-	const stale, link = "because you signed in too long ago", "Sign in to delete the account"
-	b := s.browser().open("/login/oidc").at("/", "Hello, Alice")
+	const stale = "because you signed in too long ago"
+	link := "Sign in with " + strings.TrimPrefix(p.URL, "http://") + " to delete the account"
+	b := s.browser().open("/login/oidc/acme").at("/", "Hello, Alice")
 	require.NotContains(t, b.open("/settings").Body, "Delete account</button>")
 	remove(b).refused(http.StatusOK, stale)
 
@@ -83,12 +85,12 @@ func TestDelete_NoPassword(t *testing.T) {
 // while it waits for its transaction.
 func TestOIDC_DeletedMeanwhile(t *testing.T) {
 	s, _ := newOIDCSite(t, newPostgreSQL(t))
-	s.browser().open("/login/oidc").at("/", "Hello, Alice")
+	s.browser().open("/login/oidc/acme").at("/", "Hello, Alice")
 	var id string
 	require.NoError(t, s.service.db.QueryRow("SELECT id FROM users").Scan(&id))
 	done := make(chan *browser)
 	require.NoError(t, s.service.store.Transaction(t.Context(), id, func(ctx context.Context) error {
-		go func() { done <- s.browser().open("/login/oidc") }()
+		go func() { done <- s.browser().open("/login/oidc/acme") }()
 		if err := s.someoneWaits(ctx); err != nil {
 			return err
 		}

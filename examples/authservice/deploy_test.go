@@ -29,7 +29,7 @@ func readFile(t *testing.T, path string) string {
 func requireValid(t *testing.T, environment map[string]string) {
 	t.Helper()
 	for name := range environment {
-		require.True(t, known(name), name)
+		require.True(t, known(name, variables), name)
 	}
 	_, err := readConfig(func(name string) string { return environment[name] })
 	require.NoError(t, err)
@@ -189,7 +189,7 @@ func TestStaticBinary(t *testing.T) {
 // TestREADME_Variables compares the table of variables with the program.
 func TestREADME_Variables(t *testing.T) {
 	want := "\n\n| variable | what it is | example |\n|---|---|---|\n"
-	for _, v := range variables {
+	for _, v := range allVariables(exampleProvider) {
 		want += fmt.Sprintf("| `%s` | %s | `%s` |\n", v.name, v.text(), v.example)
 	}
 	_, after, found := strings.Cut(readFile(t, "README.md"), "<!-- variables -->")

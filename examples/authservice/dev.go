@@ -12,11 +12,15 @@ import (
 // This file has what is only for development: the inbox, which shows everyone's email, and the
 // OpenID provider, which signs anyone in as anyone. README.md says how to remove them.
 
+// developmentProvider is the provider's key, and its issuer in stored identities, because its URL
+// changes with each start.
+const developmentProvider = "development"
+
 // hasInbox reports whether the service may run without a mail server.
 func (c *config) hasInbox() bool { return c.Development }
 
 // openDevelopment starts the inbox unless there is a mail server and, in development, the provider
-// unless OIDC_ISSUER names one. It changes c so that the service uses them.
+// unless OIDC_PROVIDERS names some. It changes c so that the service uses them.
 func (a *app) openDevelopment(c *config, log *slog.Logger) error {
 	if c.SMTP == "" {
 		in, err := inbox.Open(log)
@@ -26,15 +30,17 @@ func (a *app) openDevelopment(c *config, log *slog.Logger) error {
 		a.closers = append(a.closers, in.Close)
 		c.SMTP, a.inbox = in.URL(), in.Handler("/")
 	}
-	if c.OIDCIssuer == "" && c.Development {
-		c.OIDCClientID, c.OIDCClientSecret = "authservice", rand.Text()
-		p, err := idp.Start(idp.Options{ClientID: c.OIDCClientID, ClientSecret: c.OIDCClientSecret,
-			RedirectURI: c.PublicURL + callbackPath, Logger: log})
+	if len(c.Providers) == 0 && c.Development {
+		test := providerConfig{Key: developmentProvider, Name: "the test provider", Identity: developmentProvider,
+			ClientID: "authservice", ClientSecret: rand.Text()}
+		p, err := idp.Start(idp.Options{ClientID: test.ClientID, ClientSecret: test.ClientSecret,
+			RedirectURI: c.PublicURL + callbackPath(test.Key), Logger: log})
 		if err != nil {
 			return fmt.Errorf("the development provider: %w", err)
 		}
 		a.closers = append(a.closers, p.Close)
-		c.OIDCIssuer, c.OIDCIdentity = p.Issuer(), developmentProvider
+		test.Issuer = p.Issuer()
+		c.Providers = []providerConfig{test}
 	}
 	return nil
 }

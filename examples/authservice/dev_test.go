@@ -23,7 +23,7 @@ func TestDevelopmentProvider(t *testing.T) {
 		b.press("Sign in", "name", "Alice", "email", email).at("/", "Hello, Alice")
 		require.Equal(t, 1, s.count("users WHERE verified_at IS NOT NULL"))
 		b = s.browser().open("/login").follow("Sign in with the test provider")
-		b.press("Cancel", "name", "Alice", "email", email).at("/login/oidc/callback", "Sign in").
+		b.press("Cancel", "name", "Alice", "email", email).at(callbackPath(developmentProvider), "Sign in").
 			refused(http.StatusForbidden, "You canceled the sign-in")
 	}
 }
@@ -34,8 +34,8 @@ func TestDevelopmentProvider_Canceled(t *testing.T) {
 	s := newSite(t, "sqlite:"+t.TempDir()+"/db")
 	s.register(email, password)
 	b := s.browser().open("/settings").at("/login", "Sign in").follow("Sign in with the test provider")
-	b.press("Cancel", "name", "Alice", "email", email).at("/login/oidc/callback", "Sign in").
-		refused(http.StatusForbidden, "You canceled the sign-in at the provider.")
+	b.press("Cancel", "name", "Alice", "email", email).at(callbackPath(developmentProvider), "Sign in").
+		refused(http.StatusForbidden, "You canceled the sign-in at the test provider.")
 	require.Equal(t, 1, s.count("audit WHERE point = 'login/failed/oidc' AND outcome = 'canceled'"))
 	b.press("Sign in", "email", email, "password", password).at("/settings", "Settings")
 }
@@ -49,7 +49,7 @@ func TestDevelopment_Defaults(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "auth.yml"), configuration, 0o600))
 	secret := ""
 	for range 2 {
-		p, err := startProcess(dir, "SESSION_SECRETS=", "DATABASE_URL=", "SMTP_URL=", "OIDC_ISSUER=")
+		p, err := startProcess(dir, "SESSION_SECRETS=", "DATABASE_URL=", "SMTP_URL=", "OIDC_PROVIDERS=")
 		require.NoError(t, err)
 		status, _ := get(t, p.url+"/dev/mail/")
 		require.Equal(t, http.StatusOK, status)

@@ -110,14 +110,17 @@ func (s *service) again(w http.ResponseWriter, r *http.Request, no *flowhook.Ref
 			return false
 		}
 		s.askAgain(w, r, verifyTitle, verifyCodeForm(email), no)
-	case "/settings/profile", "/settings/email", "/settings/password", "/settings/delete":
+	case "/settings/confirm": // nothing is typed
+		return false
+	default:
+		if !strings.HasPrefix(path, "/settings/") {
+			return false
+		}
 		u, _, err := s.current(r)
 		if err != nil || ofAnother(r, u) {
 			return false
 		}
 		s.settingsAgain(w, r, u, path, no)
-	default:
-		return false
 	}
 	return true
 }

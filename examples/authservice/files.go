@@ -24,9 +24,14 @@ func newFile(path string, data []byte) file {
 	return file{path, hex.EncodeToString(sum[:8]), data}
 }
 
-// newFiles returns the static files in the colors of a brand, and its logo.
-func newFiles(b brand) (map[string]file, error) {
+// newFiles returns the static files in the colors of a brand, and the logos.
+func newFiles(b brand, providers []*provider) (map[string]file, error) {
 	files := map[string]file{}
+	for _, p := range providers {
+		if name := p.LogoFile(); name != "" {
+			files[name] = newFile("/static/"+name+p.logo.Type, p.logo.Data)
+		}
+	}
 	for _, name := range []string{"style.css", "script.js", "logo"} {
 		from := name
 		if name == "logo" {

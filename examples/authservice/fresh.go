@@ -7,7 +7,8 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// A user without a password may set one right after signing in with the provider again. The session
+// A user without a password may set one, and connect or disconnect providers, right after signing in
+// with a connected provider again. The session
 // alone is not enough: then anyone with access to a signed-in browser could take over the account.
 // Nor is a session that just began, because a provider may sign a user in without asking. So the
 // sign-in asks the provider for a new authentication, and checks that there was one.
@@ -20,8 +21,10 @@ const (
 )
 
 // errStale means that the provider signed the user in without asking, or does not say when it asked.
-var errStale = refuse("", "stale_authentication", "The provider did not ask you to sign in again. To set a password, "+
-	"reset it by email instead.")
+func (p *provider) errStale() *flowhook.Refusal {
+	return refuse("", "stale_authentication", "You were not asked to sign in again at "+p.Name+". To set a password, "+
+		"reset it by email instead.")
+}
 
 // A freshness is the content of the cookie, which is signed and encrypted.
 type freshness struct {
@@ -31,7 +34,7 @@ type freshness struct {
 
 // setFresh records in the browser that the session of x began with a new authentication.
 func (s *service) setFresh(x *flowhook.Exchange) error {
-	value, err := s.oidc.codec.Encode(freshCookie, freshness{handle(x.Session.ID), s.now().Add(freshFor)})
+	value, err := s.codec.Encode(freshCookie, freshness{handle(x.Session.ID), s.now().Add(freshFor)})
 	if err != nil {
 		return err
 	}
@@ -45,6 +48,6 @@ func (s *service) setFresh(x *flowhook.Exchange) error {
 func (s *service) fresh(r *http.Request, session *flowhook.Session) bool {
 	c, err := r.Cookie(freshCookie)
 	var f freshness
-	return err == nil && s.oidc != nil && s.oidc.codec.Decode(freshCookie, c.Value, &f) == nil &&
+	return err == nil && s.codec.Decode(freshCookie, c.Value, &f) == nil &&
 		f.Session == handle(session.ID) && s.now().Before(f.Until)
 }

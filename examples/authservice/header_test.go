@@ -25,7 +25,8 @@ func TestHeader(t *testing.T) {
 	b := s.signedIn(email, password)
 	for path, status := range map[string]int{"/nowhere": 404, "/verify": 200, "/verify?token=x": 410,
 		"/verify/done": 200, "/register/sent": 200,
-		"/maintenance": 503, "/login?a=%zz": 400, "/login/oidc/callback": 403, "/settings/deleted": 200} {
+		"/maintenance": 503, "/login?a=%zz": 400, "/login/oidc/acme/callback": 403, "/login/oidc/other": 404,
+		"/settings/deleted": 200} {
 		b.open(path)
 		require.Equal(t, status, b.Status, path)
 		require.True(t, b.hasHeader(), path)

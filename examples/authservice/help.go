@@ -15,7 +15,7 @@ Usage:
 
   authservice             serve until SIGINT or SIGTERM; SIGHUP reloads AUTH_CONFIG
   authservice check       check the environment, the hooks, the database, the mail server and the
-                          OpenID provider; it changes nothing
+                          OpenID providers; it changes nothing
   authservice audit USER  print what happened on an account, and from where; USER is a user ID or
                           any email address that the user ever had. It needs only DATABASE_URL.
   authservice version     print the version
@@ -30,7 +30,7 @@ Environment variables (all are optional; defaults are in parentheses):
 // printHelp prints the commands and the variables.
 func printHelp(out io.Writer) {
 	fmt.Fprint(out, commands)
-	for _, v := range variables {
+	for _, v := range allVariables(exampleProvider) {
 		fmt.Fprintf(out, "\n  %s\n%s      for example %s=%s\n", v.name, wrapped(v.text(), 6, 94), v.name, v.example)
 	}
 }

@@ -55,9 +55,9 @@ func TestMaintenance(t *testing.T) {
 	b := s.signedIn(email, password)
 
 	closed := newSite(t, database, "AUTH_CONFIG", withConfig(t, maintenanceComment, maintenanceHook),
-		"OIDC_ISSUER", newFakeProvider(t).URL, "OIDC_CLIENT_ID", "client")
+		"OIDC_PROVIDERS", "acme", "OIDC_ACME_ISSUER", newFakeProvider(t).URL, "OIDC_ACME_CLIENT_ID", "client")
 	closed.browser().open("/login").at("/maintenance", "Down for maintenance")
-	closed.browser().open("/login/oidc").at("/maintenance", "Down for maintenance")
+	closed.browser().open("/login/oidc/acme").at("/maintenance", "Down for maintenance")
 	closed.browser().post("/login", url.Values{"email": {email}, "password": {password}}).
 		at("/maintenance", "Down for maintenance")
 	require.Equal(t, 1, closed.count("flowhook_sessions"))
@@ -88,10 +88,11 @@ func TestHooks_BadConfig(t *testing.T) {
 		configuration, err := readConfig(environment("sqlite:"+filepath.Join(t.TempDir(), "db"), "AUTH_CONFIG",
 			withConfig(t, c.old, c.with)))
 		require.NoError(t, err)
-		configuration.PublicURL, configuration.KeptKey = "http://127.0.0.1:8080", make([]byte, 96)
+		configuration.PublicURL = "http://127.0.0.1:8080"
+		configuration.KeptKey, configuration.OIDCKey = make([]byte, 96), make([]byte, 96)
 		db, err := openDatabase(t.Context(), configuration)
 		require.NoError(t, err)
-		_, err = newService(configuration, db, courier(nil), nil, nil, nil)
+		_, err = newService(configuration, db, courier(nil), nil, nil)
 		require.ErrorContains(t, err, c.want)
 		require.NoError(t, db.Close())
 	}

@@ -87,7 +87,7 @@ func TestKept_OldSignIn(t *testing.T) {
 // TestKept_Provider checks the same for a user who signs in with a provider.
 func TestKept_Provider(t *testing.T) {
 	s, p := newOIDCSite(t, "sqlite:"+t.TempDir()+"/db")
-	b := s.browser().open("/login/oidc").at("/", "Hello, Alice").open("/settings")
+	b := s.browser().open("/login/oidc/acme").at("/", "Hello, Alice").open("/settings")
 	s.ahead.Add(int64(24 * time.Hour))
 	b.press("Save name", "name", "Alice L.").at("/login", "Sign in").refused(http.StatusOK, notYet)
 	b.follow("Sign in with "+strings.TrimPrefix(p.URL, "http://")).at("/settings", "Settings").

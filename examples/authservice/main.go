@@ -71,7 +71,7 @@ func command(ctx context.Context, args []string, hangups <-chan os.Signal) int {
 func serveCommand(ctx context.Context, hangups <-chan os.Signal) int {
 	c, err := readConfig(os.Getenv)
 	log := newLogger(os.Stderr, c.LogFormat, c.LogLevel)
-	for _, problem := range misspelled(os.Environ(), referenced(c.AuthConfig)) {
+	for _, problem := range misspelled(os.Environ(), c.keys(), referenced(c.AuthConfig)) {
 		log.Warn(problem)
 	}
 	if err == nil {

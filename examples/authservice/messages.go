@@ -53,6 +53,23 @@ func (s *service) passwordMail(u user) flowhook.Message {
 			"new password.")
 }
 
+// connectedMail notifies a user that they can sign in with a provider.
+func (s *service) connectedMail(u user, provider string) flowhook.Message {
+	return s.message(u.Email, "A sign-in method was added", "Review your settings", s.config.PublicURL+"/settings",
+		fmt.Sprintf("%s was connected to your account at %s. You can now sign in with it.", provider, s.at()),
+		"If it was you, you don't need to do anything. If not, someone else has access to your account: choose a new "+
+			"password, and disconnect what you don't recognize.")
+}
+
+// disconnectedMail notifies a user that they can no longer sign in with a provider.
+func (s *service) disconnectedMail(u user, provider string) flowhook.Message {
+	return s.message(u.Email, "A sign-in method was removed", "Review your settings", s.config.PublicURL+"/settings",
+		fmt.Sprintf("%s was disconnected from your account at %s. You can no longer sign in with it, and all other "+
+			"sessions were signed out.", provider, s.at()),
+		"If it was you, you don't need to do anything. If not, someone else has access to your account: choose a new "+
+			"password.")
+}
+
 // deletedMail notifies a user that the account was deleted.
 func (s *service) deletedMail(u user) flowhook.Message {
 	return s.message(u.Email, "Your account was deleted", "Register again", s.config.PublicURL+"/register",

@@ -11,33 +11,56 @@ import (
 const ownPrefix = "AUTHSERVICE_"
 
 // misspelled returns a message for each variable in environ, whose entries are NAME=value, that the
-// service does not know but that was probably meant for it. The names in used are not misspelled.
-func misspelled(environ, used []string) (messages []string) {
+// service does not know but that was probably meant for it. providers are the keys of the OpenID
+// providers. The names in used are not misspelled.
+func misspelled(environ, providers, used []string) (messages []string) {
+	all := allVariables(providers...)
 	for _, entry := range environ {
 		name, _, _ := strings.Cut(entry, "=")
-		if known(name) || slices.Contains(used, name) {
+		if known(name, all) || slices.Contains(used, name) {
 			continue
 		}
-		if v, ok := meant(name); ok {
-			messages = append(messages, fmt.Sprintf("unknown environment variable %s; did you mean %s? for example %s=%s",
-				name, v.name, v.name, v.example))
+		hint := ""
+		if v, ok := meant(name, all); ok {
+			hint = fmt.Sprintf("did you mean %s? for example %s=%s", v.name, v.name, v.example)
+		}
+		key := providerOf(plain(name))
+		switch {
+		case slices.Contains(retired, plain(name)):
+			hint = "OIDC_PROVIDERS and variables such as OIDC_ACME_" + strings.TrimPrefix(plain(name), "OIDC_") +
+				" replace it; authservice --help explains them"
+		case key != "" && !slices.Contains(providers, key) && !slices.ContainsFunc(providers, func(p string) bool {
+			return distance(p, key) == 1
+		}):
+			hint = fmt.Sprintf("OIDC_PROVIDERS does not have %s; for example OIDC_PROVIDERS=%s", key,
+				strings.Join(append(slices.Clone(providers), key), ","))
+		}
+		if hint != "" {
+			messages = append(messages, "unknown environment variable "+name+"; "+hint)
 		}
 	}
 	slices.Sort(messages)
 	return messages
 }
 
-func known(name string) bool {
-	return slices.ContainsFunc(variables, func(v variable) bool { return v.name == name })
+func known(name string, all []variable) bool {
+	return slices.ContainsFunc(all, func(v variable) bool { return v.name == name })
 }
 
-// meant returns the variable that a name probably means: one that differs in at most three
-// characters, and in at most a quarter of its name, or one about the same server.
-func meant(name string) (v variable, ok bool) {
-	plain := strings.TrimPrefix(strings.ToUpper(strings.ReplaceAll(name, "-", "_")), ownPrefix)
+// retired are variables of earlier versions, which knew a single provider.
+var retired = []string{"OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET"}
+
+// plain returns a name in the spelling of the service's variables.
+func plain(name string) string {
+	return strings.TrimPrefix(strings.ToUpper(strings.ReplaceAll(name, "-", "_")), ownPrefix)
+}
+
+// meant returns the one of all variables that a name probably means: one that differs in at most
+// three characters, and in at most a quarter of its name, or one about the same server.
+func meant(name string, all []variable) (v variable, ok bool) {
 	best := 4
-	for _, one := range variables {
-		if d := distance(plain, one.name); d < best && d <= len(one.name)/4 {
+	for _, one := range all {
+		if d := distance(plain(name), one.name); d < best && d <= len(one.name)/4 {
 			v, best = one, d
 		}
 	}
@@ -45,8 +68,8 @@ func meant(name string) (v variable, ok bool) {
 		return v, true
 	}
 	for _, family := range []string{"SMTP_", "OIDC_"} {
-		for _, one := range variables {
-			if strings.HasPrefix(plain, family) && strings.HasPrefix(one.name, family) {
+		for _, one := range all {
+			if strings.HasPrefix(plain(name), family) && strings.HasPrefix(one.name, family) {
 				return one, true
 			}
 		}

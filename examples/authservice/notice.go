@@ -14,6 +14,9 @@ type notice struct {
 	Name  string `json:",omitempty"` // that was registered
 	Email string `json:",omitempty"` // that an email was sent to, if there is an account
 	Ended string `json:",omitempty"` // the client whose session was ended
+
+	Connected    string `json:",omitempty"` // the name of a provider
+	Disconnected string `json:",omitempty"` // likewise
 }
 
 const (

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"crypto/rand"
 	"crypto/subtle"
 	"errors"
 	"fmt"
@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
-	"github.com/gorilla/securecookie"
+	"github.com/flowhook/flowhook"
 	"golang.org/x/oauth2"
 	"golang.org/x/sync/singleflight"
 )
@@ -20,10 +20,13 @@ import (
 // A provider is an OpenID provider with which users can sign in. It is discovered at the first
 // sign-in, because it may be down when this service starts.
 type provider struct {
+	Key  string // in URLs
+	Name string // for users
+
 	issuer string // its URL
-	id     string // the issuer in stored identities: its URL, or developmentProvider
+	id     string // the issuer in stored identities: its URL, unless the configuration has another
+	logo   logo
 	config oauth2.Config
-	codec  securecookie.Codec
 	client *http.Client
 
 	now func() time.Time
@@ -37,35 +40,29 @@ type provider struct {
 // lookupInterval is how long discover returns the error of a failed lookup before it tries again.
 const lookupInterval = 5 * time.Second
 
-// developmentProvider is the id of the development provider, whose URL changes with each start.
-const developmentProvider = "development"
-
-// newProvider returns a provider that signs and encrypts its cookie with keys. keys has 96 bytes
-// and is the same in all copies, because any copy may receive the callback.
-func newProvider(c config, id string, keys []byte) *provider {
-	codec := securecookie.New(keys[:64], keys[64:]).MaxAge(int(attemptLifetime / time.Second))
+// newProvider returns a provider of the service at publicURL.
+func newProvider(c providerConfig, publicURL string) *provider {
 	return &provider{
-		issuer: c.OIDCIssuer,
-		id:     id,
+		Key:    c.Key,
+		Name:   c.label(),
+		issuer: c.Issuer,
+		id:     cmp.Or(c.Identity, c.Issuer),
+		logo:   c.Logo,
 		config: oauth2.Config{
-			ClientID: c.OIDCClientID, ClientSecret: c.OIDCClientSecret,
-			RedirectURL: c.PublicURL + callbackPath, Scopes: []string{oidc.ScopeOpenID, "profile", "email"},
+			ClientID: c.ClientID, ClientSecret: c.ClientSecret,
+			RedirectURL: publicURL + callbackPath(c.Key), Scopes: []string{oidc.ScopeOpenID, "profile", "email"},
 		},
-		codec:  codec.SetSerializer(securecookie.JSONEncoder{}),
 		client: &http.Client{Timeout: 10 * time.Second},
 		now:    time.Now,
 	}
 }
 
-// name returns the name for "Sign in with ...", or "" if p is nil.
-func (p *provider) name() string {
-	if p == nil {
+// LogoFile returns the name of the static file with the logo, or "" if there is none.
+func (p *provider) LogoFile() string {
+	if len(p.logo.Data) == 0 {
 		return ""
 	}
-	if u, err := url.Parse(p.issuer); err == nil && p.id != developmentProvider {
-		return u.Host
-	}
-	return "the test provider"
+	return "provider-" + p.Key
 }
 
 // discover returns the provider's metadata and looks it up if no lookup has succeeded yet. It
@@ -109,72 +106,32 @@ type claims struct {
 	AuthenticatedAt int64 `json:"auth_time"`
 }
 
-// An attempt ties a callback to the browser that started the sign-in. It is in an encrypted cookie,
-// which the callback deletes. A copy of the cookie could be replayed until it expires, but not the
-// provider's code, which works only once.
-type attempt struct {
-	State, Nonce, Verifier string
-	ReturnTo               string // where the user goes after the sign-in
-	Fresh                  bool   // the provider must authenticate the user again
-}
-
-const (
-	callbackPath    = "/login/oidc/callback"
-	attemptCookie   = "__Host-oidc"
-	attemptLifetime = 10 * time.Minute
-)
-
-func (p *provider) begin(w http.ResponseWriter, returnTo string, fresh bool) (attempt, error) {
-	a := attempt{rand.Text(), rand.Text(), oauth2.GenerateVerifier(), returnTo, fresh}
-	value, err := p.codec.Encode(attemptCookie, a)
-	if err != nil {
-		return attempt{}, fmt.Errorf("encrypting the OIDC cookie: %w", err)
-	}
-	p.setCookie(w, value, int(attemptLifetime/time.Second))
-	return a, nil
-}
-
-// setCookie sets the attempt's cookie with SameSite=Lax. Browsers would not send a Strict cookie
-// with the redirect from the provider's site.
-func (p *provider) setCookie(w http.ResponseWriter, value string, maxAge int) {
-	http.SetCookie(w, &http.Cookie{Name: attemptCookie, Value: value, Path: "/", MaxAge: maxAge,
-		Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
-}
-
-// errAttempt means that a callback belongs to no attempt of this browser: it is a replay, someone
-// else's link, or too late.
-var errAttempt = refuse("", "bad_attempt", "This sign-in was not started in this browser, or it took too long. "+
-	"Please start again, and allow cookies for this site.")
-
 // errCanceled means that the user canceled the sign-in at the provider.
-var errCanceled = refuse("", "canceled", "You canceled the sign-in at the provider. Nothing was changed.")
+func (p *provider) errCanceled() *flowhook.Refusal {
+	return refuse("", "canceled", "You canceled the sign-in at "+p.Name+". Nothing was changed.")
+}
 
-// errProvider means that the provider refused the sign-in.
-var errProvider = refuse("", "refused_by_provider", "The provider did not sign you in. Please try again.")
+// errRefused means that the provider refused the sign-in.
+func (p *provider) errRefused() *flowhook.Refusal {
+	return refuse("", "refused_by_provider", "The sign-in at "+p.Name+" did not succeed. Please try again.")
+}
 
-// callback checks the provider's callback and returns its claims and its attempt. It always deletes
-// the attempt's cookie.
-func (p *provider) callback(w http.ResponseWriter, r *http.Request) (c claims, a attempt, err error) {
-	p.setCookie(w, "", -1)
-	cookies, query := r.CookiesNamed(attemptCookie), r.URL.Query()
-	if len(cookies) != 1 || p.codec.Decode(attemptCookie, cookies[0].Value, &a) != nil ||
-		a.State == "" || subtle.ConstantTimeCompare([]byte(a.State), []byte(query.Get("state"))) == 0 {
-		return claims{}, attempt{ReturnTo: "/"}, errAttempt
-	}
-	if err := p.checkIssuer(r.Context(), query); err != nil {
-		return claims{}, a, err
+// answer returns the claims of a callback that belongs to an attempt.
+func (p *provider) answer(ctx context.Context, query url.Values, a attempt) (claims, error) {
+	if err := p.checkIssuer(ctx, query); err != nil {
+		return claims{}, err
 	}
 	switch {
 	case query.Get("error") == "access_denied":
-		return claims{}, a, errCanceled
+		return claims{}, p.errCanceled()
 	case query.Get("error") != "" || query.Get("code") == "":
-		return claims{}, a, errProvider
+		return claims{}, p.errRefused()
 	}
-	c, err = p.redeem(r.Context(), query.Get("code"), a)
+	c, err := p.redeem(ctx, query.Get("code"), a)
 	if err == nil && a.Fresh && p.now().Sub(time.Unix(c.AuthenticatedAt, 0)) > freshSlack {
-		err = errStale
+		err = p.errStale()
 	}
-	return c, a, err
+	return c, err
 }
 
 // checkIssuer checks who sent a callback, so that no other provider can (RFC 9207). It returns
@@ -212,7 +169,7 @@ func (p *provider) redeem(ctx context.Context, code string, a attempt) (claims, 
 	token, err := config.Exchange(ctx, code, oauth2.VerifierOption(a.Verifier))
 	var refused *oauth2.RetrieveError
 	if errors.As(err, &refused) && refused.Response != nil && refused.Response.StatusCode < 500 {
-		return claims{}, fmt.Errorf("%w: the code was rejected (%q)", errProvider, refused.ErrorCode)
+		return claims{}, fmt.Errorf("%w: the code was rejected (%q)", p.errRefused(), refused.ErrorCode)
 	}
 	if err != nil {
 		// the text of err may quote the code
@@ -221,12 +178,12 @@ func (p *provider) redeem(ctx context.Context, code string, a attempt) (claims, 
 	raw, _ := token.Extra("id_token").(string)
 	id, err := found.VerifierContext(ctx, &oidc.Config{ClientID: config.ClientID}).Verify(ctx, raw)
 	if err != nil {
-		return claims{}, fmt.Errorf("%w: the ID token is invalid", errProvider)
+		return claims{}, fmt.Errorf("%w: the ID token is invalid", p.errRefused())
 	}
 	c := claims{}
 	if err := id.Claims(&c); err != nil || id.Subject == "" || len(id.Subject) > 255 ||
 		subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(a.Nonce)) == 0 {
-		return claims{}, fmt.Errorf("%w: the ID token is not for this sign-in", errProvider)
+		return claims{}, fmt.Errorf("%w: the ID token is not for this sign-in", p.errRefused())
 	}
 	c.Subject, c.Name = id.Subject, strings.TrimSpace(c.Name)
 	return c, nil

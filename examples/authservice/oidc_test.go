@@ -13,9 +13,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// providerEnvironment returns the variables of a provider with a key, and OIDC_PROVIDERS.
+func providerEnvironment(key, issuer string) []string {
+	name := "OIDC_" + strings.ToUpper(key)
+	return []string{"OIDC_PROVIDERS", key, name + "_ISSUER", issuer, name + "_CLIENT_ID", "client",
+		name + "_CLIENT_SECRET", "secret"}
+}
+
 func newOIDCSite(t *testing.T, database string) (*site, *fakeProvider) {
 	p := newFakeProvider(t)
-	return newSite(t, database, "OIDC_ISSUER", p.URL, "OIDC_CLIENT_ID", "client", "OIDC_CLIENT_SECRET", "secret"), p
+	return newSite(t, database, providerEnvironment("acme", p.URL)...), p
 }
 
 func TestOIDC(t *testing.T) {
@@ -54,12 +61,12 @@ func TestOIDC_NoLinking(t *testing.T) {
 		}{
 			{email, true, "An account with your email address already exists"},
 			{"ALICE@EXAMPLE.ORG", true, "An account with your email address already exists"},
-			{"new@example.org", false, "has not verified your email address"},
-			{"", true, "has not verified your email address"},
-			{"a@b@c", true, "has not verified your email address"},
+			{"new@example.org", false, "Your email address is not verified at"},
+			{"", true, "Your email address is not verified at"},
+			{"a@b@c", true, "Your email address is not verified at"},
 		} {
 			p.is("1", c.email, c.verified)
-			b := s.browser().open("/login/oidc").refused(http.StatusForbidden, c.want)
+			b := s.browser().open("/login/oidc/acme").refused(http.StatusForbidden, c.want)
 			b.open("/settings").at("/login", "Sign in")
 		}
 		require.Equal(t, 1, s.count("users"))
@@ -75,11 +82,10 @@ func TestOIDC_NoLinking(t *testing.T) {
 // the provider.
 func TestOIDC_ClosedRegistration(t *testing.T) {
 	p := newFakeProvider(t)
-	s := newSite(t, "sqlite:"+t.TempDir()+"/db", "OIDC_ISSUER", p.URL, "OIDC_CLIENT_ID", "client",
-		"OIDC_CLIENT_SECRET", "secret", "AUTH_CONFIG",
+	s := newSite(t, "sqlite:"+t.TempDir()+"/db", append(providerEnvironment("acme", p.URL), "AUTH_CONFIG",
 		withConfig(t, "    registration:\n      before:\n        hooks:\n", "    registration:\n      before:\n        hooks:\n"+
-			"          - hook: redirect\n            config:\n              to: /maintenance\n"))
-	s.browser().open("/login/oidc").at("/maintenance", "Down for maintenance")
+			"          - hook: redirect\n            config:\n              to: /maintenance\n"))...)
+	s.browser().open("/login/oidc/acme").at("/maintenance", "Down for maintenance")
 	require.Equal(t, 0, s.count("users"))
 }
 
@@ -88,21 +94,20 @@ func TestOIDC_ClosedRegistration(t *testing.T) {
 func TestOIDC_Issuer(t *testing.T) {
 	p := newFakeProvider(t)
 	p.issues = true
-	s := newSite(t, "sqlite:"+t.TempDir()+"/db", "OIDC_ISSUER", p.URL, "OIDC_CLIENT_ID", "client", "OIDC_CLIENT_SECRET",
-		"secret")
+	s := newSite(t, "sqlite:"+t.TempDir()+"/db", providerEnvironment("acme", p.URL)...)
 	for _, c := range []struct {
 		iss string
 		ok  bool
 	}{{"", false}, {"https://elsewhere.example", false}, {p.URL + "/", false}, {p.URL, true}} {
 		b := s.browser()
 		b.client.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
-			if q := r.URL.Query(); r.URL.Path == callbackPath && c.iss != "" {
+			if q := r.URL.Query(); r.URL.Path == callbackPath("acme") && c.iss != "" {
 				q.Set("iss", c.iss)
 				r.URL.RawQuery = q.Encode()
 			}
 			return nil
 		}
-		b.open("/login/oidc")
+		b.open("/login/oidc/acme")
 		if c.ok {
 			b.at("/", "Hello, Alice")
 		} else {
@@ -120,12 +125,12 @@ func TestOIDC_ForgedCallbacks(t *testing.T) {
 	stop := func() (b *browser, callback *url.URL) {
 		b = s.browser()
 		b.client.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
-			if r.URL.Path == callbackPath {
+			if r.URL.Path == callbackPath("acme") {
 				return http.ErrUseLastResponse
 			}
 			return nil
 		}
-		b.open("/login/oidc")
+		b.open("/login/oidc/acme")
 		callback, err := url.Parse(b.Header.Get("Location"))
 		require.NoError(t, err)
 		b.client.CheckRedirect = nil
@@ -137,7 +142,7 @@ func TestOIDC_ForgedCallbacks(t *testing.T) {
 		changed.RawQuery = q.Encode()
 		return changed.String()
 	}
-	const notStarted, notSignedIn = "was not started in this browser", "did not sign you in"
+	const notStarted, notSignedIn = "was not started in this browser", "did not succeed"
 	check := func(what, want string, b *browser, target string) {
 		t.Run(what, func(t *testing.T) {
 			b.t = t

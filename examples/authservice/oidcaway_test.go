@@ -34,18 +34,17 @@ func TestOIDC_ProviderHangs(t *testing.T) {
 			"token_endpoint": p.URL + "/token", "jwks_uri": p.URL + "/keys"})
 	}))
 	t.Cleanup(p.Close)
-	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"), "OIDC_ISSUER", p.URL, "OIDC_CLIENT_ID", "client",
-		"OIDC_CLIENT_SECRET", "secret")
+	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"), providerEnvironment("acme", p.URL)...)
 	handler := s.server.Config.Handler
 	click := func(ctx context.Context) *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
-		handler.ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", s.server.URL+"/login/oidc", nil))
+		handler.ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", s.server.URL+"/login/oidc/acme", nil))
 		return w
 	}
 	away := func(w *httptest.ResponseRecorder) {
 		t.Helper()
 		require.Equal(t, http.StatusServiceUnavailable, w.Code)
-		require.Contains(t, w.Body.String(), "The provider cannot be reached right now")
+		require.Contains(t, w.Body.String(), "because it cannot be reached")
 		require.True(t, strings.HasSuffix(w.Body.String(), "</html>\n"))
 		require.Empty(t, w.Header().Values("Set-Cookie"))
 	}

@@ -4,71 +4,82 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/flowhook/flowhook"
-	"golang.org/x/oauth2"
-
-	"github.com/coreos/go-oidc/v3/oidc"
 )
 
 // Confirmed accounts are never linked by their address. An account whose address was never
 // confirmed goes to the user for whom the provider has verified it; see takeover.go.
-var (
-	errUnverified = refuse("", "address_unverified",
-		"The provider has not verified your email address, so you cannot use it here. "+
-			"Register with a password instead.")
-	errLinked = refuse("", "address_taken", "An account with your email address already exists. Sign in with your "+
-		"password.")
-)
+
+func (p *provider) errUnverified() *flowhook.Refusal {
+	return refuse("", "address_unverified", "Your email address is not verified at "+p.Name+", so you cannot use it "+
+		"here. Register with a password instead.")
+}
+
+func (p *provider) errLinked() *flowhook.Refusal {
+	return refuse("", "address_taken", "An account with your email address already exists. Sign in to it, and connect "+
+		p.Name+" in the settings.")
+}
+
+// errConnected means that the identity at the provider belongs to another account.
+func (p *provider) errConnected() *flowhook.Refusal {
+	return refuse("", "connected_elsewhere", "Your account at "+p.Name+" is already connected to another account here. "+
+		"Nothing was changed.")
+}
+
+// provider returns the provider in the path of a request. If there is none, it answers the request
+// and returns nil.
+func (s *service) provider(w http.ResponseWriter, r *http.Request) *provider {
+	key := r.PathValue("provider")
+	i := slices.IndexFunc(s.providers, func(p *provider) bool { return p.Key == key })
+	if i < 0 {
+		s.notFound(w, r)
+		return nil
+	}
+	return s.providers[i]
+}
 
 // startOIDC redirects the browser to the provider. With fresh in the query, the provider must
 // authenticate the user again. Pages link to it, because the policy allows no form that leads to
 // another site.
 func (s *service) startOIDC(w http.ResponseWriter, r *http.Request) {
-	_, config, err := s.oidc.discover(r.Context())
-	if errors.Is(err, context.Canceled) { // the client has gone
-		s.fail(w, r, err)
+	p := s.provider(w, r)
+	if p == nil {
 		return
 	}
-	if err != nil {
-		s.providerDown(w, r, err)
-		return
+	a := attempt{ReturnTo: s.returnTo(r, flowhook.OIDC), Fresh: r.Form.Has("fresh")}
+	if target, ok := s.begin(w, r, p, a); ok {
+		http.Redirect(w, r, target, http.StatusSeeOther)
 	}
-	a, err := s.oidc.begin(w, s.returnTo(r, flowhook.OIDC), r.Form.Has("fresh"))
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	w.Header().Set("Cache-Control", "no-store")
-	options := []oauth2.AuthCodeOption{oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier)}
-	if a.Fresh {
-		options = append(options, oauth2.SetAuthURLParam("prompt", "login"), oauth2.SetAuthURLParam("max_age", "0"))
-	}
-	http.Redirect(w, r, config.AuthCodeURL(a.State, options...), http.StatusSeeOther)
 }
 
-// finishOIDC handles the provider's callback. It completes a login or, for a new user, a
-// registration.
+// finishOIDC handles the provider's callback. It completes a login, a registration of a new user, or
+// the connection of the provider with an account.
 func (s *service) finishOIDC(w http.ResponseWriter, r *http.Request) {
-	x := exchange(r)
-	c, a, err := s.oidc.callback(w, r)
-	var no *flowhook.Refusal
-	switch {
-	case errors.As(err, &no):
-		s.log.InfoContext(r.Context(), "OIDC sign-in refused", "reason", err)
-		s.refuseOIDC(w, r, flowhook.Login, no, a.ReturnTo)
-		return
-	case r.Context().Err() != nil:
-		s.fail(w, r, r.Context().Err())
-		return
-	case err != nil:
-		s.providerDown(w, r, err)
+	p := s.provider(w, r)
+	if p == nil {
 		return
 	}
-	u, err := s.db.userByOIDC(r.Context(), s.oidc.id, c.Subject)
+	c, a, err := s.callback(w, r, p)
+	var no *flowhook.Refusal
+	switch {
+	case a.Link != link{}:
+		s.finishLink(w, r, p, c, a, err)
+		return
+	case errors.As(err, &no):
+		s.log.InfoContext(r.Context(), "OIDC sign-in refused", "provider", p.Key, "reason", err)
+		s.refuseOIDC(w, r, flowhook.Login, no, a.ReturnTo)
+		return
+	case err != nil:
+		s.callbackFailed(w, r, p, err)
+		return
+	}
+	x := exchange(r)
+	u, err := s.db.userByOIDC(r.Context(), p.id, c.Subject)
 	switch {
 	case errors.Is(err, errNoUser):
-		s.registerOIDC(w, r, c, a.ReturnTo)
+		s.registerOIDC(w, r, p, c, a.ReturnTo)
 		return
 	case err != nil:
 		s.fail(w, r, err)
@@ -76,8 +87,9 @@ func (s *service) finishOIDC(w http.ResponseWriter, r *http.Request) {
 	}
 	x.Identity = u.identity()
 	handled, err := s.complete(r.Context(), flowhook.Login, flowhook.OIDC, func(ctx context.Context) error {
-		// The account may have been deleted or recovered by its owner meanwhile.
-		now, err := s.db.userByOIDC(ctx, s.oidc.id, c.Subject)
+		// Meanwhile the account may have been deleted or recovered by its owner, or the provider
+		// disconnected.
+		now, err := s.db.userByOIDC(ctx, p.id, c.Subject)
 		if errors.Is(err, errNoUser) || err == nil && now.ID != u.ID {
 			return errAttempt
 		}
@@ -98,7 +110,7 @@ func (s *service) finishOIDC(w http.ResponseWriter, r *http.Request) {
 
 // registerOIDC creates an account for a user who signs in with the provider for the first time, or
 // takes over an unconfirmed one. The session hook issues the session.
-func (s *service) registerOIDC(w http.ResponseWriter, r *http.Request, c claims, returnTo string) {
+func (s *service) registerOIDC(w http.ResponseWriter, r *http.Request, p *provider, c claims, returnTo string) {
 	x := exchange(r)
 	// The route's Middleware ran the hooks before login, not those before registration.
 	if handled, err := s.pipeline.Run(r.Context(), flowhook.Registration, flowhook.Before, flowhook.FlowWide); handled {
@@ -109,7 +121,7 @@ func (s *service) registerOIDC(w http.ResponseWriter, r *http.Request, c claims,
 	}
 	email, ok := normalizeEmail(c.Email)
 	if !ok || !c.Verified {
-		s.refuseOIDC(w, r, flowhook.Registration, errUnverified, returnTo)
+		s.refuseOIDC(w, r, flowhook.Registration, p.errUnverified(), returnTo)
 		return
 	}
 	u := user{ID: newUserID(), Email: email, Name: cleanName(c.Name), Verified: true}
@@ -127,13 +139,20 @@ func (s *service) registerOIDC(w http.ResponseWriter, r *http.Request, c claims,
 			return err
 		}
 		x.Identity = owner.identity()
-		return s.db.insertOIDC(ctx, s.oidc.id, c.Subject, owner.ID, s.now())
+		inserted, err := s.db.insertOIDC(ctx, p.id, c.Subject, owner.ID, s.now())
+		if err == nil && !inserted { // another request has just used the identity
+			return errAttempt
+		}
+		return err
 	})
-	if !handled && errors.Is(err, errTaken) {
-		s.showRefused(w, r, errLinked, returnTo)
-		return
+	switch {
+	case !handled && errors.Is(err, errTaken):
+		s.showRefused(w, r, p.errLinked(), returnTo)
+	case !handled && errors.Is(err, errAttempt):
+		s.showRefused(w, r, errAttempt, returnTo)
+	default:
+		s.finish(w, r, handled, err, returnTo)
 	}
-	s.finish(w, r, handled, err, returnTo)
 }
 
 // refuseOIDC answers a sign-in that is refused before Complete.
@@ -156,9 +175,18 @@ func (s *service) showRefused(w http.ResponseWriter, r *http.Request, no *flowho
 	s.pages.render(w, r, http.StatusForbidden, "login", page{Title: "Sign in", Data: f})
 }
 
-func (s *service) providerDown(w http.ResponseWriter, r *http.Request, err error) {
-	s.log.ErrorContext(r.Context(), "the OpenID provider is unavailable", "error", err)
+// callbackFailed answers a callback that could not be checked.
+func (s *service) callbackFailed(w http.ResponseWriter, r *http.Request, p *provider, err error) {
+	if gone := r.Context().Err(); gone != nil {
+		s.fail(w, r, gone)
+		return
+	}
+	s.providerDown(w, r, p, err)
+}
+
+func (s *service) providerDown(w http.ResponseWriter, r *http.Request, p *provider, err error) {
+	s.log.ErrorContext(r.Context(), "the OpenID provider is unavailable", "provider", p.Key, "error", err)
 	w.Header().Set("Retry-After", "30")
-	s.pages.render(w, r, http.StatusServiceUnavailable, "refused", page{Title: "Sign-in failed",
-		Data: "The provider cannot be reached right now. Please try again in a moment, or sign in with a password."})
+	s.show(w, r, http.StatusServiceUnavailable, "refused", page{Title: "Sign-in failed", Data: "You cannot sign in with " +
+		p.Name + " right now, because it cannot be reached. Please try again in a moment, or sign in another way."})
 }

@@ -33,6 +33,7 @@ type form struct {
 	Notice         string // what has happened before, shown first
 	Intro          string // shown before the form
 	Danger         bool   // the button destroys something
+	Quiet          bool   // the button is one of many
 }
 
 // A hidden is a hidden field.
@@ -124,15 +125,16 @@ type pages struct {
 	files     map[string]file // the static files, by the name that templates use
 }
 
-func newPages(log *slog.Logger, b brand, functions template.FuncMap) (*pages, error) {
-	files, err := newFiles(b)
+func newPages(log *slog.Logger, b brand, providers []*provider, functions template.FuncMap) (*pages, error) {
+	files, err := newFiles(b, providers)
 	if err != nil {
 		return nil, fmt.Errorf("reading the static files: %w", err)
 	}
 	p := &pages{log: log, templates: map[string]*template.Template{}, files: files}
 	base, err := template.New("").Funcs(functions).
 		Funcs(template.FuncMap{"brand": func() string { return b.Name }, "file": p.url}).
-		ParseFS(templateFiles, "templates/layout.html", "templates/form.html")
+		ParseFS(templateFiles, "templates/layout.html", "templates/form.html",
+			"templates/providers.html")
 	if err != nil {
 		return nil, fmt.Errorf("parsing the templates: %w", err)
 	}

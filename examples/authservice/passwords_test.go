@@ -15,7 +15,7 @@ import (
 // reveal whether the account or its password exists. It counts comparisons, because times vary.
 func TestLogin_EqualWork(t *testing.T) {
 	s, _ := newOIDCSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"))
-	s.browser().open("/login/oidc").at("/", "Hello, Alice") // has no password
+	s.browser().open("/login/oidc/acme").at("/", "Hello, Alice") // has no password
 	s.register("bob@example.org", password)
 
 	var hashes []string

@@ -26,11 +26,11 @@ func TestPublicHost(t *testing.T) {
 		"localhost.elsewhere.example:8080", "localhost@elsewhere.example", ""}
 	for _, host := range others {
 		for target, want := range map[string]string{
-			"/":                            "/",
-			"/login/oidc/callback?a=%2F&b": "/login/oidc/callback?a=%2F&b",
-			"/a%2Fb":                       "/a%2Fb",
-			"//elsewhere.example/":         "//elsewhere.example/",
-			"/nowhere":                     "/nowhere",
+			"/":                              "/",
+			"/login/oidc/a/callback?b=%2F&c": "/login/oidc/a/callback?b=%2F&c",
+			"/a%2Fb":                         "/a%2Fb",
+			"//elsewhere.example/":           "//elsewhere.example/",
+			"/nowhere":                       "/nowhere",
 		} {
 			for _, method := range []string{"GET", "HEAD"} {
 				w := ask(method, host, target)
@@ -61,7 +61,7 @@ func TestPublicHost(t *testing.T) {
 func TestPublicHost_SignIn(t *testing.T) {
 	s, _ := newOIDCSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"))
 	// httptest's client resolves this name to the server
-	b := s.browser().open("https://example.com/login/oidc").at("/", "Hello, Alice")
+	b := s.browser().open("https://example.com/login/oidc/acme").at("/", "Hello, Alice")
 	require.Equal(t, s.server.URL+"/", b.URL.String())
 	r, err := http.NewRequest("POST", "https://example.com/login", strings.NewReader("email="+email))
 	require.NoError(t, err)

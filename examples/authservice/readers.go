@@ -132,28 +132,6 @@ func readMailRescue(c *config, value string) (err error) {
 	return nil
 }
 
-func readIssuer(c *config, value string) error {
-	u, err := url.Parse(value)
-	switch {
-	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil:
-		return errors.New("must be the provider's URL, exactly as in its discovery document")
-	case u.Scheme == "http" && !loopback(u.Hostname()):
-		return errors.New("is plain http, so anyone on the way could read the client secret; use https")
-	}
-	c.OIDCIssuer = value
-	return nil
-}
-
-func readClientID(c *config, value string) error {
-	c.OIDCClientID = value
-	return nil
-}
-
-func readClientSecret(c *config, value string) error {
-	c.OIDCClientSecret = value
-	return nil
-}
-
 func readAdmin(c *config, value string) error {
 	if value == "off" {
 		return nil

@@ -30,7 +30,7 @@ func TestConflict(t *testing.T) {
 						return err
 					}
 					return sqlstore.ErrConflict
-				}), nil, nil, s.service.log)
+				}), nil, s.service.log)
 			require.NoError(t, err)
 			handler, err := service.handler()
 			require.NoError(t, err)

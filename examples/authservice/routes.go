@@ -24,10 +24,8 @@ func (s *service) handler() (http.Handler, error) {
 	mux.HandleFunc("POST /register/again", s.registerAgain)
 	in("GET /login", flowhook.Login, s.signInPage)
 	in("POST /login", flowhook.Login, s.signIn)
-	if s.oidc != nil {
-		in("GET /login/oidc", flowhook.Login, s.startOIDC)
-		in("GET /login/oidc/callback", flowhook.Login, s.finishOIDC)
-	}
+	in("GET /login/oidc/{provider}", flowhook.Login, s.startOIDC)
+	in("GET "+callbackPath("{provider}"), flowhook.Login, s.finishOIDC)
 	in("POST /logout", flowhook.Logout, s.signOut)
 	in("GET /verify", flowhook.Verification, s.verifyPage)
 	in("POST /verify", flowhook.Verification, s.verify)
@@ -44,6 +42,8 @@ func (s *service) handler() (http.Handler, error) {
 	in("POST /settings/profile", flowhook.Settings, s.saveProfile)
 	in("POST /settings/email", flowhook.Settings, s.saveEmail)
 	in("POST /settings/password", flowhook.Settings, s.savePassword)
+	in("POST "+methodPath("{provider}", "connect"), flowhook.Settings, s.connect)
+	in("POST "+methodPath("{provider}", "disconnect"), flowhook.Settings, s.disconnect)
 	in("POST /settings/delete", deleteAccount, s.deleteAccount)
 	mux.HandleFunc("GET /settings/deleted", s.accountDeleted)
 	in("POST /settings/confirm", confirmAddress, s.confirmAgain)
@@ -55,15 +55,17 @@ func (s *service) handler() (http.Handler, error) {
 	// After a rejected form, the address bar has the path of the POST. A GET there redirects to the
 	// page with the form.
 	for path, form := range map[string]string{
-		"/settings/profile":  "/settings",
-		"/settings/email":    "/settings",
-		"/settings/password": "/settings",
-		"/settings/delete":   "/settings",
-		"/settings/confirm":  "/settings",
-		"/register/again":    "/register/sent",
-		"/sessions/end":      "/sessions",
-		"/sessions/end-all":  "/sessions",
-		"/logout":            "/",
+		"/settings/profile":                    "/settings",
+		"/settings/email":                      "/settings",
+		"/settings/password":                   "/settings",
+		methodPath("{provider}", "connect"):    "/settings",
+		methodPath("{provider}", "disconnect"): "/settings",
+		"/settings/delete":                     "/settings",
+		"/settings/confirm":                    "/settings",
+		"/register/again":                      "/register/sent",
+		"/sessions/end":                        "/sessions",
+		"/sessions/end-all":                    "/sessions",
+		"/logout":                              "/",
 	} {
 		mux.Handle("GET "+path, http.RedirectHandler(form, http.StatusSeeOther))
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/flowhook/flowhook/store/sqlstore"
@@ -91,8 +92,17 @@ func (s *service) logStart(addr net.Addr, admin net.Listener) {
 	}
 	s.log.Info("started", "version", version(), "addr", addr.String(), "public_url", c.PublicURL, "admin", at,
 		"database", c.databaseName(), "auth_config", c.authConfigName(), "auth_config_hash", s.pipeline.Plan().Hash(),
-		"mail_server", hostOf(c.SMTP), "oidc_issuer", c.OIDCIssuer, "trusted_proxies", fmt.Sprint(c.Proxies),
+		"mail_server", hostOf(c.SMTP), "oidc_providers", issuers(c.Providers), "trusted_proxies", fmt.Sprint(c.Proxies),
 		"development", c.Development)
+}
+
+// issuers lists providers for messages, as in "acme=https://acme.example.org".
+func issuers(all []providerConfig) string {
+	var list []string
+	for _, p := range all {
+		list = append(list, p.Key+"="+p.Issuer)
+	}
+	return strings.Join(list, ",")
 }
 
 // databaseName returns the database for messages, without user and password.

@@ -49,19 +49,22 @@ type service struct {
 	recoveryTurns *semaphore.Weighted
 	pages         *pages
 	kept          securecookie.Codec
-	oidc          *provider    // nil if there is no OpenID provider
-	inbox         http.Handler // serves /dev/mail/; nil if there is no development inbox
+	providers     []*provider        // the OpenID providers, in the order of the buttons
+	codec         securecookie.Codec // of the cookies around sign-ins with a provider
+	inbox         http.Handler       // serves /dev/mail/; nil if there is no development inbox
 }
 
 // newService makes a service. The tables must exist.
-func newService(c config, db *database, courier flowhook.Courier, oidc *provider, inbox http.Handler,
+func newService(c config, db *database, courier flowhook.Courier, inbox http.Handler,
 	log *slog.Logger) (*service, error) {
-	s := &service{config: c, log: log, now: time.Now, db: db, courier: courier, oidc: oidc, inbox: inbox,
+	s := &service{config: c, log: log, now: time.Now, db: db, courier: courier, inbox: inbox,
 		refusalRows: newRefusalRows(), callbackRows: newRefusalRows(),
 		recoveryTurns: semaphore.NewWeighted(recoveriesAtOnce), recorder: hookpage.NewRecorder(),
-		kept: newKeptCodec(c.KeptKey)}
-	if oidc != nil {
-		oidc.now = func() time.Time { return s.now() }
+		kept: newKeptCodec(c.KeptKey), codec: newCookieCodec(c.OIDCKey)}
+	for _, one := range c.Providers {
+		p := newProvider(one, c.PublicURL)
+		p.now = func() time.Time { return s.now() }
+		s.providers = append(s.providers, p)
 	}
 	var err error
 	if s.store, err = db.newStore(sqlstore.Options{AnswerTimeout: c.Limits.answer}); err != nil {
@@ -70,10 +73,10 @@ func newService(c config, db *database, courier flowhook.Courier, oidc *provider
 	if s.passwords, err = newPasswords(); err != nil {
 		return nil, err
 	}
-	if s.pages, err = newPages(log, c.Brand, template.FuncMap{
-		"provider": func() string { return s.oidc.name() },
-		"inbox":    func() bool { return s.inbox != nil },
-		"code":     func(flow string) bool { return s.usesCode(flowhook.Flow(flow)) },
+	if s.pages, err = newPages(log, c.Brand, s.providers, template.FuncMap{
+		"providers": func() []*provider { return s.providers },
+		"inbox":     func() bool { return s.inbox != nil },
+		"code":      func(flow string) bool { return s.usesCode(flowhook.Flow(flow)) },
 	}); err != nil {
 		return nil, err
 	}

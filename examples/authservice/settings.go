@@ -1,30 +1,12 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net/http"
 
 	"github.com/flowhook/flowhook"
 )
-
-// settings is the data of the settings page.
-type settings struct {
-	Saved                         bool
-	Stale                         bool // the sign-in was too long ago for what the user wanted
-	First                         bool // Password sets the first one
-	Deletable                     bool // Delete is a form
-	Name, Email, Password, Delete form
-}
-
-// settingsStale is the settings page after a form that needs a new sign-in with the provider.
-const settingsStale = "/settings?stale"
-
-// Bad reports whether one of the forms has an error.
-func (s settings) Bad() bool {
-	return s.Name.Bad() || s.Email.Bad() || s.Password.Bad() || s.Delete.Bad()
-}
 
 var (
 	errCurrent   = refuse("current", wrongPassword, "This is not your current password.")
@@ -47,62 +29,6 @@ func emailForm(email string) form {
 			Hint: "Your address changes when you open the link that we send to the new one."},
 		{Name: "current", Label: "Your password", Type: "password", Autocomplete: "current-password"},
 	}}
-}
-
-func (s *service) settingsPage(w http.ResponseWriter, r *http.Request) {
-	u, session, ok := s.signedIn(w, r)
-	if !ok {
-		return
-	}
-	var shown []form
-	if u.PasswordHash == "" && s.fresh(r, session) {
-		shown = append(shown, firstPasswordForm(), deleteForm(u))
-	}
-	if f, ok := s.keptForm(w, r, u); ok {
-		shown = append(shown, f)
-	}
-	s.renderSettings(w, r, http.StatusOK, u, shown...)
-}
-
-// renderSettings shows the settings page. Each of shown replaces the form with its Action.
-func (s *service) renderSettings(w http.ResponseWriter, r *http.Request, status int, u user, shown ...form) {
-	data := settings{Saved: r.Form.Has("saved"), Stale: r.Form.Has("stale"), Name: nameForm(u.Name), Email: emailForm(""),
-		Password: passwordForm(), Delete: form{Action: "/settings/delete"}}
-	if u.PasswordHash != "" {
-		data.Delete = deleteForm(u)
-	}
-	for _, f := range shown {
-		for _, of := range []*form{&data.Name, &data.Email, &data.Password, &data.Delete} {
-			if of.Action == f.Action {
-				*of = f
-			}
-		}
-	}
-	for _, of := range []*form{&data.Name, &data.Email, &data.Password, &data.Delete} {
-		of.Hidden = append(of.Hidden, hidden{accountField, u.ID})
-	}
-	data.First = len(data.Password.Fields) == 1 // without the current one
-	data.Deletable = len(data.Delete.Fields) > 0
-	s.pages.render(w, r, status, "settings", page{Title: "Settings", User: &u, Data: data})
-}
-
-// settingsAgain shows the settings page after the form with an action was refused, with what was
-// typed.
-func (s *service) settingsAgain(w http.ResponseWriter, r *http.Request, u user, action string, no ...*flowhook.Refusal) {
-	forms := map[string]form{
-		"/settings/profile":  nameForm(r.PostFormValue("name")),
-		"/settings/email":    emailForm(r.PostFormValue("email")),
-		"/settings/password": passwordForm(),
-		"/settings/delete":   deleteForm(u),
-	}
-	f := forms[action]
-	if action == "/settings/password" && !r.PostForm.Has("current") {
-		f = firstPasswordForm()
-	}
-	for _, one := range no {
-		f.refuse(one)
-	}
-	s.renderSettings(w, r, cmp.Or(no[0].Status, http.StatusForbidden), u, f)
 }
 
 // saveProfile changes the name.

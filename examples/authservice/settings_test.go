@@ -38,7 +38,7 @@ func TestAddressChange_NeedsPassword(t *testing.T) {
 // TestAddressChange_NoPassword checks that a user without a password cannot change the address.
 func TestAddressChange_NoPassword(t *testing.T) {
 	s, _ := newOIDCSite(t, "sqlite:"+t.TempDir()+"/db")
-	b := s.browser().open("/login/oidc").at("/", "Hello, Alice").open("/settings")
+	b := s.browser().open("/login/oidc/acme").at("/", "Hello, Alice").open("/settings")
 	require.Contains(t, text(b.doc), "Your email address is "+email+". You can't change it here, because your "+
 		"account has no password.")
 	for _, n := range b.all("input") {
@@ -103,9 +103,9 @@ func TestSettings_Notifications(t *testing.T) {
 // TestPasswordChange_NoPassword checks that a user without a password cannot set one.
 func TestPasswordChange_NoPassword(t *testing.T) {
 	onEach(t, func(t *testing.T, database string) {
-		s, _ := newOIDCSite(t, database)
-		b := s.browser().open("/login/oidc").at("/", "Hello, Alice").open("/settings")
-		const none = "Your account has no password. You sign in with the provider"
+		s, p := newOIDCSite(t, database)
+		b := s.browser().open("/login/oidc/acme").at("/", "Hello, Alice").open("/settings")
+		none := "Your account has no password. You sign in with " + strings.TrimPrefix(p.URL, "http://") + "."
 		require.Contains(t, text(b.doc), none)
 		for _, n := range b.all("input") {
 			require.NotEqual(t, "password", attribute(n, "type"))
@@ -132,16 +132,16 @@ func TestFirstPassword(t *testing.T) {
 		}
 		first := func(b *browser) *browser { return b.post("/settings/password", url.Values{"new": {newPassword}}) }
 		again := "Sign in with " + strings.TrimPrefix(p.URL, "http://") + " again"
-		b := s.browser().open("/login/oidc").at("/", "Hello, Alice").open("/settings").
-			refused(200, "To set a password, sign in with it again")
+		b := s.browser().open("/login/oidc/acme").at("/", "Hello, Alice").open("/settings").
+			refused(200, "To set a password, sign in again")
 		first(b).refused(200, "because you signed in too long ago")
 
-		b.open("/settings").follow(again).refused(http.StatusForbidden, "did not ask you to sign in again") // no auth_time
+		b.open("/settings").follow(again).refused(http.StatusForbidden, "You were not asked to sign in again at") // no auth_time
 		authenticated(freshSlack + time.Minute)
-		b.open("/settings").follow(again).refused(http.StatusForbidden, "did not ask you to sign in again")
+		b.open("/settings").follow(again).refused(http.StatusForbidden, "You were not asked to sign in again at")
 		first(b).refused(200, "because you signed in too long ago")
 		authenticated(0)
-		stolen := s.browser().open("/login/oidc").at("/", "Hello, Alice")
+		stolen := s.browser().open("/login/oidc/acme").at("/", "Hello, Alice")
 		first(stolen).refused(200, "because you signed in too long ago")
 		b.open("/settings").follow(again).at("/settings", "Settings")
 		require.Equal(t, []string{"login", "0"}, []string{p.asked.Get("prompt"), p.asked.Get("max_age")})
@@ -156,7 +156,7 @@ func TestFirstPassword(t *testing.T) {
 		s.mail(email, passwordSubject, 0)
 		stolen.open("/settings").at("/login", "Sign in")
 		s.signedIn(email, newPassword)
-		s.browser().open("/login/oidc").at("/", "Hello, Alice")
+		s.browser().open("/login/oidc/acme").at("/", "Hello, Alice")
 		require.Equal(t, 1, s.count("users"))
 		first(b).refused(wrong, "not your current password") // it has one now
 	})

@@ -23,9 +23,9 @@ func TestTakeover_Recovery(t *testing.T) {
 		mallory := s.squat()
 		p.is("666", "mallory@example.net", true)
 		_, err := s.service.db.Exec("INSERT INTO oidc_identities (issuer, subject, user_id, created_at) "+
-			"SELECT $1, '666', id, 0 FROM users", s.service.oidc.id)
+			"SELECT $1, '666', id, 0 FROM users", s.service.providers[0].id)
 		require.NoError(t, err)
-		s.browser().open("/login/oidc").at("/", "Hello, Mallory")
+		s.browser().open("/login/oidc/acme").at("/", "Hello, Mallory")
 
 		alice := s.browser().askRecovery(email).at("/recovery/sent", "Check your email")
 		alice.open(s.mail(email, recoverySubject, 0).Links[0]).press("Set the password", "new", newPassword).
@@ -33,7 +33,7 @@ func TestTakeover_Recovery(t *testing.T) {
 		mallory.open("/settings").at("/login", "Sign in")
 		mallory.press("Sign in", "email", email, "password", password).
 			refused(http.StatusUnprocessableEntity, "Wrong email address or password.")
-		s.browser().open("/login/oidc").at("/", "Hello, Alice") // a new account
+		s.browser().open("/login/oidc/acme").at("/", "Hello, Alice") // a new account
 		require.Equal(t, 1, s.count("users WHERE email = 'mallory@example.net'"))
 		require.Equal(t, 1, s.count("users WHERE email = $1 AND verified_at IS NOT NULL", email))
 		require.Equal(t, 1, s.count("devices WHERE user_id = (SELECT id FROM users WHERE email = $1)", email))
@@ -47,11 +47,11 @@ func TestTakeover_OIDC(t *testing.T) {
 		s, p := newOIDCSite(t, database)
 		mallory := s.squat()
 		p.is("1", email, false)
-		s.browser().open("/login/oidc").refused(http.StatusForbidden, "has not verified your email address")
+		s.browser().open("/login/oidc/acme").refused(http.StatusForbidden, "Your email address is not verified at")
 		mallory.open("/").at("/", "Hello, Mallory")
 
 		p.is("1", "Alice@example.org", true)
-		s.browser().open("/login/oidc").at("/", "Hello, Alice")
+		s.browser().open("/login/oidc/acme").at("/", "Hello, Alice")
 		mallory.open("/settings").at("/login", "Sign in")
 		mallory.press("Sign in", "email", email, "password", password).
 			refused(http.StatusUnprocessableEntity, "Wrong email address or password.")
@@ -59,7 +59,7 @@ func TestTakeover_OIDC(t *testing.T) {
 		require.Equal(t, 1, s.count("users WHERE email = 'Alice@example.org' AND verified_at IS NOT NULL AND "+
 			"password_hash IS NULL"))
 		require.Equal(t, 1, s.count("flowhook_sessions"))
-		s.browser().open("/login/oidc").at("/", "Hello, Alice")
+		s.browser().open("/login/oidc/acme").at("/", "Hello, Alice")
 		require.Equal(t, 1, s.count("audit WHERE point = 'registration/after/oidc' AND user_id = (SELECT id FROM users)"))
 	})
 }
@@ -72,7 +72,7 @@ func TestTakeover_Confirmed(t *testing.T) {
 		s.register(email, password)
 		b := s.signedIn(email, password)
 		p.is("1", email, true)
-		s.browser().open("/login/oidc").refused(http.StatusForbidden, "already exists")
+		s.browser().open("/login/oidc/acme").refused(http.StatusForbidden, "already exists")
 		b.open("/").at("/", "Hello, Alice")
 		s.signedIn(email, password)
 		require.Equal(t, 0, s.count("oidc_identities"))

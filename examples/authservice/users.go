@@ -77,10 +77,12 @@ func (d *database) insertUser(ctx context.Context, u user, now time.Time) error 
 	return err
 }
 
-func (d *database) insertOIDC(ctx context.Context, issuer, subject, userID string, now time.Time) error {
-	_, err := d.exec(ctx, "INSERT INTO oidc_identities (issuer, subject, user_id, created_at) VALUES ($1, $2, $3, $4)",
-		issuer, subject, userID, now.UnixMicro())
-	return err
+// insertOIDC inserts the identity of a user at a provider. It reports false if a user has it already.
+func (d *database) insertOIDC(ctx context.Context, issuer, subject, userID string, now time.Time) (inserted bool,
+	err error) {
+	n, err := d.exec(ctx, `INSERT INTO oidc_identities (issuer, subject, user_id, created_at) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (issuer, subject) DO NOTHING`, issuer, subject, userID, now.UnixMicro())
+	return n == 1, err
 }
 
 // updateProfile saves the name and the address and returns the updated user. A new address is

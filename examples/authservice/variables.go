@@ -18,7 +18,8 @@ type variable struct {
 	read func(c *config, value string) error
 }
 
-// variables are all variables of the service, in the order of --help.
+// variables are the variables of the service, in the order of --help. Those of the OpenID providers
+// follow; see providerVariables.
 var variables = []variable{
 	{"ADDR", "127.0.0.1:8080", ":8080", "where to listen", readAddr},
 	{"PUBLIC_URL", "", "https://accounts.example.org", "the URL that users see (http://ADDR); requests to another " +
@@ -41,18 +42,15 @@ var variables = []variable{
 	{"BRAND_LOGO", "", "static/logo.svg", "a file with an image, at most 256 KiB (the built-in one)", readBrandLogo},
 	{"BRAND_ACCENT", "#4f46e5", "#0f766e", "the color of buttons and links; it is made darker or lighter where it " +
 		"would be hard to read", readBrandAccent},
-	{"OIDC_ISSUER", "", "https://provider.example.org", "the OpenID provider with which users can sign in (the " +
-		"development provider)", readIssuer},
-	{"OIDC_CLIENT_ID", "", "authservice", "the client ID at the provider, whose redirect URI is " +
-		"PUBLIC_URL" + callbackPath, readClientID},
-	{"OIDC_CLIENT_SECRET", "", "the-secret-from-the-provider", "the client secret at the provider",
-		readClientSecret},
 	{"ADMIN_LISTEN", "127.0.0.1:8090", "127.0.0.1:8091", "where to serve /metrics, /livez and /readyz without any " +
 		"protection, or off", readAdmin},
 	{"LOG_FORMAT", "text", "json", "text or json", readLogFormat},
 	{"LOG_LEVEL", "info", "debug", "debug, info, warn or error", readLogLevel},
 	{"SHUTDOWN_DELAY", "0s", "5s", "how long the service still accepts requests after SIGTERM while /readyz fails, " +
 		"so that a load balancer notices", readShutdownDelay},
+	{"OIDC_PROVIDERS", "", exampleProvider + ",globex", "the OpenID providers with which users can sign in, separated " +
+		"by commas, in the order of the buttons: names of your choice, of a to z and 0 to 9 (the development provider); " +
+		"each has variables such as the following ones of " + exampleProvider, readProviders},
 }
 
 // readConfig reads the environment with getenv. It reports all errors at once. Even then, the
@@ -60,14 +58,20 @@ var variables = []variable{
 func readConfig(getenv func(string) string) (config, error) {
 	c := config{Limits: limits{requestTime, answerTime, auditTime}}
 	var errs []error
-	for _, v := range variables {
-		value := cmp.Or(strings.TrimSpace(getenv(v.name)), v.fallback)
-		if value == "" {
-			continue
+	read := func(some []variable) {
+		for _, v := range some {
+			value := cmp.Or(strings.TrimSpace(getenv(v.name)), v.fallback)
+			if value == "" {
+				continue
+			}
+			if err := v.read(&c, value); err != nil {
+				errs = append(errs, v.fault(err.Error()))
+			}
 		}
-		if err := v.read(&c, value); err != nil {
-			errs = append(errs, v.fault(err.Error()))
-		}
+	}
+	read(variables)
+	for _, key := range c.keys() {
+		read(providerVariables(key))
 	}
 	if c.AuthConfig == "" {
 		c.AuthConfig = authConfigHere()
@@ -83,7 +87,11 @@ func (v variable) fault(problem string) error {
 
 // fault returns an error about the variable with this name.
 func fault(name, problem string) error {
-	for _, v := range variables {
+	all := variables
+	if key := providerOf(name); key != "" {
+		all = providerVariables(key)
+	}
+	for _, v := range all {
 		if v.name == name {
 			return v.fault(problem)
 		}
