@@ -149,3 +149,20 @@ func TestAddressChange_UndoTaken(t *testing.T) {
 	s.signedIn(newEmail, password)
 	s.signedIn(email, newPassword)
 }
+
+// TestAddressChange_UndoDisconnects checks that an owner who undoes a change of the address also ends
+// the access of somebody who has connected a provider.
+func TestAddressChange_UndoDisconnects(t *testing.T) {
+	onEach(t, func(t *testing.T, database string) {
+		s, acme, _ := newProvidersSite(t, database)
+		s.register(email, password)
+		mallory := s.signedIn(email, password)
+		acme.is("666", "mallory@example.net", true)
+		mallory.open(mallory.connecting().String()).at("/settings", "Settings")
+		s.change(mallory, newEmail)
+		s.browser().open(s.mail(email, changeSubject, 0).Links[0]).press("Undo the change").
+			at("/recovery", "Reset your password").refused(http.StatusOK, "all providers are disconnected")
+		require.Equal(t, 0, s.count("oidc_identities"))
+		s.browser().open("/login/oidc/acme").at("/", "Hello, Alice").refused(http.StatusOK, "mallory@example.net")
+	})
+}

@@ -76,7 +76,7 @@ const (
 	recoveryTitle    = "Reset your password"
 	newPasswordTitle = "Choose a new password"
 	undoneText       = "This is your address again, and everyone is signed out. The old password no longer works, " +
-		"because someone else may know it. Enter your address to choose a new one."
+		"because someone else may know it, and all providers are disconnected. Enter your address to choose a new one."
 	recoveryText = "Enter the email address of your account. If there is one, you will get an email that lets you " +
 		"choose a new password."
 )

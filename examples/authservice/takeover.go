@@ -81,8 +81,9 @@ func (s *service) freeAddress(ctx context.Context, email, id string) error {
 // changeAddress makes the change of a link that verify_new_address or notify_previous_addresses has
 // sent, in the transaction of ctx, and reports whether it has undone one.
 //
-// Whoever asked for a change that its owner undoes knows the password, because the settings ask for
-// it. So the password goes, too, and the owner chooses a new one by recovery.
+// The person who asked for a change that its owner undoes knows the password, because the settings
+// ask for it, and may have connected a provider. So these go, too, and the owner chooses a new
+// password by recovery.
 func (s *service) changeAddress(ctx context.Context, t flowhook.Token) (undone bool, err error) {
 	c, err := t.Change()
 	if err != nil {
@@ -105,8 +106,13 @@ func (s *service) changeAddress(ctx context.Context, t flowhook.Token) (undone b
 	if err := s.store.DeleteSessions(ctx, u.ID, ""); err != nil {
 		return true, err
 	}
-	if _, err := s.db.exec(ctx, "UPDATE users SET password_hash = NULL WHERE id = $1", u.ID); err != nil {
-		return true, err
+	for _, query := range []string{
+		"UPDATE users SET password_hash = NULL WHERE id = $1",
+		"DELETE FROM oidc_identities WHERE user_id = $1",
+	} {
+		if _, err := s.db.exec(ctx, query, u.ID); err != nil {
+			return true, err
+		}
 	}
 	return true, s.db.setAddress(ctx, u.ID, c.To.Value, s.now())
 }
