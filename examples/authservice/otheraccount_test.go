@@ -12,7 +12,7 @@ import (
 // to another account in another tab of the same browser, and that every form has its account.
 func TestForms_OtherAccount(t *testing.T) {
 	onEach(t, func(t *testing.T, database string) {
-		s := newSite(t, database)
+		s, _, _ := newProvidersSite(t, database)
 		s.register(email, password)
 		s.register("bob@example.org", password)
 		old := s.signedIn(email, password) // so that there is another session to end
@@ -24,6 +24,7 @@ func TestForms_OtherAccount(t *testing.T) {
 			{"/settings", "Save name", []string{"name", ""}},
 			{"/settings", "Change email", []string{"email", "eve@example.org", "current", password}},
 			{"/settings", "Change password", []string{"current", password, "new", "another password"}},
+			{"/settings", "Connect Acme", []string{"current", password}},
 			{"/settings", "Delete account", []string{"current", password}},
 			{"/sessions", "Sign out everywhere", nil},
 			{"/sessions", "End session", nil},

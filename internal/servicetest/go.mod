@@ -2,13 +2,17 @@ module github.com/flowhook/flowhook/internal/servicetest
 
 go 1.26.0
 
-replace github.com/flowhook/flowhook => ../..
+replace (
+	github.com/flowhook/flowhook => ../..
+	github.com/flowhook/flowhook/examples/dev => ../../examples/dev
+)
 
 require (
 	github.com/chromedp/cdproto v0.159.0
 	github.com/chromedp/chromedp v0.23.0
 	github.com/emersion/go-smtp v0.25.1
 	github.com/flowhook/flowhook v0.0.0
+	github.com/flowhook/flowhook/examples/dev v0.0.0
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/stretchr/testify v1.12.1
 	modernc.org/sqlite v1.62.0
@@ -17,6 +21,7 @@ require (
 require (
 	github.com/dustin/go-humanize v1.1.0 // indirect
 	github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6 // indirect
+	github.com/go-jose/go-jose/v4 v4.1.9 // indirect
 	github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect

@@ -147,9 +147,9 @@ func (w *walk) signInByProvider() {
 	bob.open("/login").follow(byProvider).at("/authorize", "Sign in").look("provider")
 	bob.fill("Name", " ", "Email address", "bob@example").presses(422, "Sign in").look("provider-error")
 	bob.fill("Name", "Bob", "Email address", newEmail).presses(403, "Sign in").
-		at("/login/oidc/callback", "Sign in")
+		at("/login/oidc/development/callback", "Sign in")
 	bob.sees("An account with your email address already exists.").cookies(false).look("refused")
-	bob.open("/login").follow(byProvider).presses(403, "Cancel").at("/login/oidc/callback", "Sign in")
+	bob.open("/login").follow(byProvider).presses(403, "Cancel").at("/login/oidc/development/callback", "Sign in")
 	bob.sees("You canceled the sign-in").look("canceled")
 	bob.open("/login").follow(byProvider).fill("Name", "Bob", "Email address", "bob@example.org").press("Sign in")
 	bob.at("/", "Hello, Bob").sees("bob@example.org", "Your email address is confirmed.").cookies(true)
@@ -276,15 +276,16 @@ func (w *walk) maintain() {
 	elsewhere.open("/").sees("You are not signed in.").
 		goes(503, chromedp.Click(having("a", "Sign in"), chromedp.NodeVisible)).
 		at("/maintenance", "Down for maintenance").look("maintenance")
-	elsewhere.opens(503, "/login/oidc").at("/maintenance", "Down for maintenance")
+	elsewhere.opens(503, "/login/oidc/development").at("/maintenance", "Down for maintenance")
 	alice.open("/").at("/", "Hello, Alice Liddell").cookies(true) // sessions go on, even after a restart
 
 	// The provider is down.
 	w.service.stop()
-	w.service.start("OIDC_ISSUER", "http://127.0.0.1:1", "OIDC_CLIENT_ID", "x", "OIDC_CLIENT_SECRET", "y")
-	elsewhere.open("/login").goes(503, chromedp.Click(having("a", "Sign in with 127.0.0.1:1"), chromedp.NodeVisible)).
-		at("/login/oidc", "Sign-in failed")
-	elsewhere.sees("The provider cannot be reached right now.").look("provider-away")
+	w.service.start("OIDC_PROVIDERS", "acme", "OIDC_ACME_ISSUER", "http://127.0.0.1:1", "OIDC_ACME_CLIENT_ID", "x",
+		"OIDC_ACME_CLIENT_SECRET", "y", "OIDC_ACME_NAME", "Acme")
+	elsewhere.open("/login").goes(503, chromedp.Click(having("a", "Sign in with Acme"), chromedp.NodeVisible)).
+		at("/login/oidc/acme", "Sign-in failed")
+	elsewhere.sees("You cannot sign in with Acme right now, because it cannot be reached.").look("provider-away")
 	elsewhere.signIn(newEmail, password) // maintenance is over
 	elsewhere.open("/settings").presses(422, "Delete account").sees("This is not your current password.").
 		look("settings-delete-error")

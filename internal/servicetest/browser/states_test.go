@@ -82,7 +82,7 @@ func (w *walk) accountStates(v *visitor) {
 	v.open("/settings").fill("Name", "Stella S.").press("Save name").sees("Your changes were saved.").
 		look("settings-saved")
 	v.opens(503, "/maintenance").sees("You are still signed in.").look("maintenance-signed-in")
-	v.opens(403, "/login/oidc/callback").at("/login/oidc/callback", "Sign-in failed").look("refused-signed-in")
+	v.opens(403, "/login/oidc/development/callback").at("/login/oidc/development/callback", "Sign-in failed").look("refused-signed-in")
 	tab := v.another(w.t, "Stella, second tab")
 	v.open("/settings").fill("Name", "Nobody")
 	tab.open("/").press("Sign out").open("/login").follow(byProvider).

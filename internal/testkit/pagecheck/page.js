@@ -34,6 +34,7 @@
 			for (const id of to.split(/\s+/).filter(Boolean)) r.check(ids.has(id), `${name(e)} refers to ${id}, which is not there`);
 		}
 		for (const e of all('input:not([type=hidden]), select, textarea')) {
+			if (e.closest('details:not([open])')) continue;
 			const labels = Array.from(e.labels).filter((l) => shown(l) && words(l) !== '');
 			r.check(labels.length > 0, `${name(e)} has no visible label`);
 			if (e.type !== 'checkbox') r.check(e.autocomplete !== '', `${name(e)} has no autocomplete`);
