@@ -26,18 +26,24 @@ type logo struct {
 }
 
 const (
-	brandNameMax = 40
+	labelMax = 40
 	logoMax      = 256 << 10
 )
 
 var logoTypes = []string{".svg", ".png", ".webp", ".jpg", ".jpeg"}
 
-func readBrandName(c *config, value string) error {
-	if utf8.RuneCountInString(value) > brandNameMax || nameFault(value) != "" {
-		return fmt.Errorf("must have at most %d printable characters", brandNameMax)
+func readBrandName(c *config, value string) (err error) {
+	c.Brand.Name, err = readLabel(value)
+	return err
+}
+
+// readLabel reads a name that the pages show, as cleanName cleans it.
+func readLabel(value string) (string, error) {
+	name := cleanName(value)
+	if utf8.RuneCountInString(name) > labelMax || nameFault(name) != "" {
+		return "", fmt.Errorf("must have at most %d printable characters", labelMax)
 	}
-	c.Brand.Name = value
-	return nil
+	return name, nil
 }
 
 func readBrandAccent(c *config, value string) (err error) {

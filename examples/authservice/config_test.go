@@ -42,7 +42,7 @@ func TestConfig(t *testing.T) {
 		{"provider with a long name", acme("https://acme.example", "OIDC_ACME_NAME", strings.Repeat("x", 41)),
 			"OIDC_ACME_NAME must have at most 40 printable characters; for example OIDC_ACME_NAME=Acme"},
 		{"provider with a foreign name", acme("https://acme.example", "OIDC_ACME_NAME", "\u0634\u0631\u0643\u0629"), ""},
-		{"provider with an unprintable name", acme("https://acme.example", "OIDC_ACME_NAME", "a\u202eb"),
+		{"provider with an unprintable name", acme("https://acme.example", "OIDC_ACME_NAME", "a\x00b"),
 			"OIDC_ACME_NAME must have at most 40 printable"},
 		{"provider without its logo", acme("https://acme.example", "OIDC_ACME_LOGO", "nowhere.svg"),
 			"OIDC_ACME_LOGO is a file that cannot be read"},

@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 // A providerConfig is an OpenID provider as the environment configures it.
@@ -149,12 +148,9 @@ func readClientSecret(p *providerConfig, value string) error {
 	return nil
 }
 
-func readProviderName(p *providerConfig, value string) error {
-	if utf8.RuneCountInString(value) > brandNameMax || nameFault(value) != "" {
-		return fmt.Errorf("must have at most %d printable characters", brandNameMax)
-	}
-	p.Name = value
-	return nil
+func readProviderName(p *providerConfig, value string) (err error) {
+	p.Name, err = readLabel(value)
+	return err
 }
 
 func readProviderLogo(p *providerConfig, path string) (err error) {
