@@ -27,7 +27,7 @@ type logo struct {
 
 const (
 	labelMax = 40
-	logoMax      = 256 << 10
+	logoMax  = 256 << 10
 )
 
 var logoTypes = []string{".svg", ".png", ".webp", ".jpg", ".jpeg"}

@@ -36,8 +36,7 @@ func TestProviders(t *testing.T) {
 		env = append(env, name+"_ISSUER", issuer, name+"_CLIENT_ID", "client", name+"_CLIENT_SECRET", "secret")
 	}
 	restart := func(providers ...string) {
-		s.stop()
-		s.start(append(env, "OIDC_PROVIDERS", strings.Join(providers, ","))...)
+		s.restart(append(env, "OIDC_PROVIDERS", strings.Join(providers, ","))...)
 	}
 
 	restart(keys[0])
@@ -68,6 +67,12 @@ func TestProviders(t *testing.T) {
 	v.presses(422, "Disconnect Globex").sees("This is not your current password.").look("methods-error")
 	v.fill("Password to disconnect Globex", password).press("Disconnect Globex").at("/settings", "Settings").
 		sees("You can no longer sign in with Globex.").look("methods-disconnected")
+	v.open("/settings").opensForm("Connect Globex").fill("Password to connect Globex", password).press("Connect Globex")
+	v.arrives("/authorize").presses(403, "Cancel").at("/login/oidc/globex/callback", "Not connected").
+		sees("You canceled the sign-in at Globex.").look("not-connected")
+	w := &walk{t: t, report: report, elsewhere: v}
+	w.emails()
+	require.Contains(t, report.emails, "email-a-sign-in-method-was-removed")
 	v.open("/settings").opensForm("Connect Initech").fill("Password to connect Initech", password)
 	run(v, chromedp.Click(having("button", "Connect Initech"), chromedp.NodeVisible))
 	run(v, chromedp.WaitVisible(having("h1", "Continue to Initech")))
