@@ -184,7 +184,7 @@ func (s *Store) explainStatement(ctx context.Context, what string, err error) er
 // that ends the statement.
 func (s *Store) explain(ctx context.Context, what string, err error) error {
 	switch {
-	case errors.Is(err, flowhook.ErrNotFound), errors.Is(err, ErrUnknownOutcome):
+	case errors.Is(err, flowhook.ErrNotFound):
 		return err
 	case ctx.Err() != nil && !errors.Is(err, ctx.Err()):
 		return s.errorf("%s: %w (%w)", what, ctx.Err(), err)
