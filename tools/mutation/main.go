@@ -15,6 +15,9 @@
 //     of a switch.
 //   - The tests of other modules run, too.
 //
+// gremlins changes one module, so the operators of a target with a module of its own, such as
+// store/pgxstore, are not changed. Use -statements, which forces their conditions.
+//
 // # Statements
 //
 // With -statements, this program itself deletes statements, forces conditions, and returns nil
@@ -65,7 +68,9 @@ func run() error {
 	places := flag.Args()
 	if len(places) == 0 {
 		for _, t := range targets {
-			places = append(places, t.dir)
+			if *statements || !t.isModule(".") {
+				places = append(places, t.dir)
+			}
 		}
 	}
 	change := changeOperators
@@ -95,9 +100,15 @@ func changeOperators(places []string) (all []mutant, err error) {
 		if err != nil {
 			return nil, err
 		}
+		if t.isModule(".") {
+			return nil, fmt.Errorf("%s is a module of its own, whose operators gremlins does not change; use -statements", t.dir)
+		}
 		mutants, err := unleash(bin, append(env, "MUTATION_PLACE="+place), t.dir)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", place, err)
+		}
+		if len(mutants) == 0 {
+			return nil, fmt.Errorf("%s: gremlins has changed nothing", place)
 		}
 		all = append(all, mutants...)
 	}

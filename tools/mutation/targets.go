@@ -105,6 +105,13 @@ func find(place string) (target, error) {
 	return target{}, fmt.Errorf("%q is not in a package whose code is changed", place)
 }
 
+// isModule reports whether the target is a module of its own, not a package of the library's. root is
+// the folder of the repository.
+func (t target) isModule(root string) bool {
+	_, err := os.Stat(filepath.Join(root, t.dir, "go.mod"))
+	return t.dir != "." && err == nil
+}
+
 // files returns the names of the target's files. root is the folder of the repository.
 func (t target) files(root string) (names []string, err error) {
 	entries, err := os.ReadDir(filepath.Join(root, t.dir))

@@ -32,6 +32,15 @@ func TestFind(t *testing.T) {
 	}
 }
 
+func TestIsModule(t *testing.T) {
+	for place, want := range map[string]bool{".": false, "store/sqlstore": false, "store/pgxstore": true} {
+		found, err := find(place)
+		if err != nil || found.isModule(root) != want {
+			t.Errorf("isModule of %q is not %v (%v)", place, want, err)
+		}
+	}
+}
+
 // A pattern with an old name would silently run nothing, or skip nothing.
 func TestSteps_NamedTestsExist(t *testing.T) {
 	for _, target := range targets {
