@@ -7,11 +7,11 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-// A user without a password may set one, and connect or disconnect providers, right after signing in
-// with a connected provider again. The session
-// alone is not enough: then anyone with access to a signed-in browser could take over the account.
-// Nor is a session that just began, because a provider may sign a user in without asking. So the
-// sign-in asks the provider for a new authentication, and checks that there was one.
+// A user without a password may set one, connect or disconnect providers, and delete the account
+// right after signing in with a connected provider again. The session alone is not enough: then
+// anyone with access to a signed-in browser could take over the account. Nor is a session that just
+// began, because a provider may sign a user in without asking. So the sign-in asks the provider for
+// a new authentication, and checks that there was one.
 
 const (
 	freshCookie = "__Host-fresh"
