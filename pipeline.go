@@ -233,6 +233,20 @@ func (p *Pipeline) Reload(cfg *Config) error {
 	return nil
 }
 
+// ReloadFrom calls load, and Reload with the configuration that it returns. If load returns an error,
+// ReloadFrom returns it, and nothing changes. [Pipeline.LastReload] reports that error, too. load is
+// the place for checks of your own:
+//
+//	err := pipeline.ReloadFrom(func() (*flowhook.Config, error) { return flowhook.LoadConfig("auth.yml") })
+func (p *Pipeline) ReloadFrom(load func() (*Config, error)) error {
+	cfg, err := load()
+	if err != nil {
+		p.reloaded.Store(&reloadResult{p.now(), err})
+		return err
+	}
+	return p.Reload(cfg)
+}
+
 // joined returns the problems as one error, or nil if there are none.
 func joined(problems []*ConfigError) error {
 	errs := make([]error, len(problems))
@@ -242,8 +256,8 @@ func joined(problems []*ConfigError) error {
 	return errors.Join(errs...)
 }
 
-// LastReload returns when Reload, or New, was last called, and its error: nil if it accepted the
-// configuration.
+// LastReload returns when Reload, ReloadFrom or New was last called, and its error: nil if it
+// accepted the configuration.
 func (p *Pipeline) LastReload() (at time.Time, err error) {
 	last := p.reloaded.Load()
 	return last.at, last.err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http/httptest"
@@ -489,6 +490,37 @@ func TestPipeline_LastReload(t *testing.T) {
 	at, err = p.LastReload()
 	require.NoError(t, err)
 	require.Equal(t, now, at)
+}
+
+func TestPipeline_ReloadFrom(t *testing.T) {
+	now := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	opts := flowtest.AnyOptions()
+	opts.Now = func() time.Time { return now }
+	p, err := flowhook.New(nil, opts)
+	require.NoError(t, err)
+	before := p.Plan()
+	for _, row := range []struct {
+		text string
+		load error
+		want string
+	}{
+		{"", errors.New("no such file"), "no such file"},
+		{"selfservice: {login: {after: [{hook: nobody}]}}", nil, `unknown hook "nobody"`},
+		{"selfservice: {login: {after: [{hook: redirect, config: {to: /x}}]}}", nil, ""},
+	} {
+		now = now.Add(time.Hour)
+		got := p.ReloadFrom(func() (*flowhook.Config, error) { return flowtest.Parse(t, row.text), row.load })
+		at, err := p.LastReload()
+		require.Equal(t, now, at)
+		require.Equal(t, got, err)
+		if row.want == "" {
+			require.NoError(t, err)
+			require.NotSame(t, before, p.Plan())
+			continue
+		}
+		require.ErrorContains(t, err, row.want)
+		require.Same(t, before, p.Plan())
+	}
 }
 
 func TestPipeline_Check(t *testing.T) {

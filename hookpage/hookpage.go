@@ -36,9 +36,14 @@ type Options struct {
 
 	// File is the path of the YAML file. If the file differs from the running configuration, the
 	// page shows which hooks differ, and whether a reload would accept the file. To find out, it
-	// loads the file for each request and calls [flowhook.Pipeline.Preview], which runs the factories
-	// of the hooks. If File is empty, the page does not compare.
+	// calls Load for each request, and [flowhook.Pipeline.Preview], which runs the factories of the
+	// hooks. If File is empty, the page does not compare.
 	File string
+
+	// Load loads File as for a reload. If the service checks the file itself before it reloads it, set
+	// Load to the function that it passes to [flowhook.Pipeline.ReloadFrom]. It must be safe for
+	// concurrent use. Default: flowhook.LoadConfig(File).
+	Load func() (*flowhook.Config, error)
 }
 
 // Handler returns a handler that serves the page: one HTML document without scripts, which loads
@@ -66,7 +71,11 @@ func Handler(p *flowhook.Pipeline, opts Options) http.Handler {
 		panic("hookpage: Handler of a nil pipeline")
 	}
 	opts.Title = cmp.Or(opts.Title, "Hooks")
-	started := time.Now()
+	if opts.Load == nil {
+		opts.Load = func() (*flowhook.Config, error) { return flowhook.LoadConfig(opts.File) }
+	}
+	begin := start{at: time.Now()}
+	begin.reload, _ = p.LastReload()
 	page := template.Must(template.New("page").Funcs(template.FuncMap{"count": count, "link": link, "short": short}).Parse(markup))
 	sum := sha256.Sum256([]byte(style))
 	policy := "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
@@ -83,7 +92,7 @@ func Handler(p *flowhook.Pipeline, opts Options) http.Handler {
 			http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
 			return
 		}
-		b, contentType, err := answer(p, opts, started, page, r)
+		b, contentType, err := answer(p, opts, begin, page, r)
 		if no := (*badRequest)(nil); errors.As(err, &no) {
 			http.Error(w, no.text, no.status)
 			return
@@ -106,7 +115,7 @@ type badRequest struct {
 func (e *badRequest) Error() string { return e.text }
 
 // answer returns a whole answer, because a page is sent whole or not at all.
-func answer(p *flowhook.Pipeline, opts Options, started time.Time, page *template.Template, r *http.Request) (
+func answer(p *flowhook.Pipeline, opts Options, begin start, page *template.Template, r *http.Request) (
 	b *bytes.Buffer, contentType string, err error,
 ) {
 	b = &bytes.Buffer{}
@@ -120,7 +129,7 @@ func answer(p *flowhook.Pipeline, opts Options, started time.Time, page *templat
 	}
 	format := query.Get("format")
 	if format == "" || format == "json" {
-		v.Status = newStatus(p, pl, v, opts, started)
+		v.Status = newStatus(p, pl, v, opts, begin)
 	}
 	switch format {
 	case "":

@@ -22,10 +22,16 @@ type status struct {
 	Failure *failed     `json:"last_failure"` // nil: nothing has failed, or is not recorded
 }
 
-// A reload is how the last call of Pipeline.Reload ended.
+// A reload is how the last reload ended.
 type reload struct {
-	At     time.Time `json:"at"`
-	Errors []string  `json:"errors"` // why it was rejected; none: it was accepted
+	At     time.Time `json:"at,omitzero"` // zero: none since the start
+	Errors []string  `json:"errors"`      // why it was rejected; none: it was accepted
+}
+
+// A start is the state when Handler was called.
+type start struct {
+	at     time.Time
+	reload time.Time // the last one, or New
 }
 
 // A failed hook is the one that failed last.
@@ -38,12 +44,15 @@ type failed struct {
 	Kind  string    `json:"kind"`
 }
 
-func newStatus(p *flowhook.Pipeline, pl *flowhook.Plan, v *view, opts Options, started time.Time) *status {
-	s := &status{Now: time.Now(), Started: started, Loaded: pl.Loaded(), Hash: pl.Hash(), Failure: v.lastFailure()}
-	at, err := p.LastReload()
-	s.Reload = reload{at, errorTexts(err)}
+func newStatus(p *flowhook.Pipeline, pl *flowhook.Plan, v *view, opts Options, begin start) *status {
+	s := &status{Now: time.Now(), Started: begin.at, Loaded: pl.Loaded(), Hash: pl.Hash(), Failure: v.lastFailure(),
+		Reload: reload{Errors: []string{}}}
+	if at, err := p.LastReload(); err != nil || !at.Equal(begin.reload) {
+		s.Reload.At = at
+		s.Reload.Errors = errorTexts(err)
+	}
 	if opts.File != "" {
-		s.File = compare(p, pl, opts.File)
+		s.File = compare(p, pl, opts)
 	}
 	return s
 }
@@ -94,14 +103,14 @@ type change struct {
 	File    string `json:"file"`
 }
 
-func compare(p *flowhook.Pipeline, pl *flowhook.Plan, path string) *fileStatus {
-	s := &fileStatus{Path: path, Changes: []change{}, Errors: []string{}, Findings: []string{}}
-	data, err := read(path)
+func compare(p *flowhook.Pipeline, pl *flowhook.Plan, opts Options) *fileStatus {
+	s := &fileStatus{Path: opts.File, Changes: []change{}, Errors: []string{}, Findings: []string{}}
+	data, err := read(opts.File)
 	if sum := sha256.Sum256(data); err == nil && hex.EncodeToString(sum[:]) == pl.Hash() {
 		s.Same = true
 		return s
 	}
-	cfg, err := flowhook.LoadConfig(path)
+	cfg, err := opts.Load()
 	var onDisk *flowhook.Plan
 	if err == nil {
 		onDisk, err = p.Preview(cfg)

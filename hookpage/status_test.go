@@ -84,14 +84,38 @@ func TestStatus_LastReload(t *testing.T) {
 	opts := options()
 	opts.Now = func() time.Time { return now }
 	p := build(t, parse(t, "selfservice: {login: {after: [{hook: audit}]}}"), opts)
-	require.Equal(t, "accepted.", fact(t, get(t, p), "Last reload"))
+	server := httptest.NewServer(hookpage.Handler(p, hookpage.Options{}))
+	defer server.Close()
+	show := func() string {
+		_, page := fetch(t, server.URL)
+		return page
+	}
+	require.Equal(t, "none since the start.", fact(t, show(), "Last reload"))
 	now = now.Add(time.Hour)
 	require.Error(t, p.Reload(parse(t, "selfservice: {login: {after: [{hook: nobody}, {hook: none}]}}")))
-	page := get(t, p)
+	require.Contains(t, fact(t, get(t, p), "Last reload"), "rejected", "also before the call of Handler")
+	page := show()
 	inOrder(t, fact(t, page, "Last reload"), "rejected at 2030-01-02 04:04:05 UTC", "2 errors", `unknown hook "nobody"`,
 		`unknown hook "none"`)
 	require.Contains(t, fact(t, page, "Loaded"), "2030-01-02 03:04:05 UTC")
 	require.Equal(t, []string{"login: save → audit"}, summaries(t, page))
+	now = now.Add(time.Hour)
+	require.Error(t, p.ReloadFrom(func() (*flowhook.Config, error) { return nil, errors.New("no such file") }))
+	inOrder(t, fact(t, show(), "Last reload"), "rejected at 2030-01-02 05:04:05 UTC", "1 error no such file")
+	now = now.Add(time.Hour)
+	require.NoError(t, p.Reload(parse(t, "selfservice: {login: {after: [{hook: audit}]}}")))
+	require.Regexp(t, `^accepted at 2030-01-02 06:04:05 UTC \(.*\)\.$`, fact(t, show(), "Last reload"))
+}
+
+// The host's own check of a file counts, too.
+func TestStatus_FileOfCheckingHost(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "auth.yml")
+	require.NoError(t, os.WriteFile(path, []byte("selfservice: {login: {after: [{hook: audit}]}}"), 0o600))
+	p := build(t, nil, options())
+	require.Contains(t, fact(t, get(t, p, hookpage.Options{File: path}), "File"), "A reload would accept it")
+	load := func() (*flowhook.Config, error) { return nil, errors.New("secrets were added") }
+	require.Contains(t, fact(t, get(t, p, hookpage.Options{File: path, Load: load}), "File"),
+		"A reload would reject it: 1 error secrets were added")
 }
 
 func TestStatus_LastFailure(t *testing.T) {

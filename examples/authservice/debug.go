@@ -19,6 +19,7 @@ func (s *service) debug(next http.Handler) http.Handler {
 		Title:    "Hooks of authservice",
 		Recorder: s.recorder,
 		File:     s.config.AuthConfig,
+		Load:     s.loadConfig,
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == debugPath && (r.Method == http.MethodGet || r.Method == http.MethodHead) && onThisMachine(r) {

@@ -72,16 +72,18 @@ func TestDebug(t *testing.T) {
 	require.NotEqual(t, http.StatusOK, ask("GET", here, "127.0.0.1", "/debug/hooks/", nil).Code)
 }
 
+// hookPage returns the page as an operator on this machine sees it.
+func (s *site) hookPage(t *testing.T) string {
+	r := httptest.NewRequestWithContext(t.Context(), "GET", debugPath, nil)
+	r.RemoteAddr, r.Host = "127.0.0.1:999", "127.0.0.1"
+	w := httptest.NewRecorder()
+	s.server.Config.Handler.ServeHTTP(w, r)
+	return w.Body.String()
+}
+
 // TestDebug_Figures checks how often the page says that a hook has run, also after a reload.
 func TestDebug_Figures(t *testing.T) {
 	s := newGuarded(t, "sqlite:"+filepath.Join(t.TempDir(), "db"))
-	operator := func() string {
-		r := httptest.NewRequestWithContext(t.Context(), "GET", debugPath, nil)
-		r.RemoteAddr, r.Host = "127.0.0.1:999", "127.0.0.1"
-		w := httptest.NewRecorder()
-		s.server.Config.Handler.ServeHTTP(w, r)
-		return w.Body.String()
-	}
 	b := s.from("192.0.2.1")
 	for range 5 {
 		require.Equal(t, wrong, b.tries(email, "wrong"))
@@ -89,7 +91,7 @@ func TestDebug_Figures(t *testing.T) {
 	require.Equal(t, tooMany, b.tries(email, "wrong"))
 	s.service.reload(t.Context())
 	require.Equal(t, tooMany, b.tries(email, "wrong"))
-	page := strings.Join(strings.Fields(regexp.MustCompile("<[^>]*>").ReplaceAllString(operator(), " ")), " ")
+	page := strings.Join(strings.Fields(regexp.MustCompile("<[^>]*>").ReplaceAllString(s.hookPage(t), " ")), " ")
 	require.Regexp(t, `rate_limit \S.*? ran 7, answered 0, refused 2, failed 0`, page)
 	require.Regexp(t, `audit \S.*? ran 5, answered 0, refused 0, failed 0`, page)
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+
+	"github.com/flowhook/flowhook"
 )
 
 var (
@@ -21,7 +23,7 @@ func (s *service) reload(ctx context.Context) {
 		s.log.WarnContext(ctx, "nothing to reload: auth.yml is built in; set AUTH_CONFIG to a file and restart")
 		return
 	}
-	if err := s.loadConfig(); err != nil {
+	if err := s.pipeline.ReloadFrom(s.loadConfig); err != nil {
 		all := split(err)
 		for _, err := range all {
 			s.log.ErrorContext(ctx, "error in AUTH_CONFIG", "error", err)
@@ -32,16 +34,17 @@ func (s *service) reload(ctx context.Context) {
 	s.log.InfoContext(ctx, "AUTH_CONFIG was reloaded", "file", s.config.AuthConfig, "hash", s.pipeline.Plan().Hash())
 }
 
-func (s *service) loadConfig() error {
+// loadConfig reads the file for a reload. The hook page calls it, too, for a file that differs.
+func (s *service) loadConfig() (*flowhook.Config, error) {
 	hooks, err := s.config.loadHooks()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	switch inFile := hasSecrets(s.config.AuthConfig); {
 	case inFile && !s.config.SecretsInFile:
-		return errSecretsAdded
+		return nil, errSecretsAdded
 	case !inFile && s.config.SecretsInFile:
-		return errSecretsRemoved
+		return nil, errSecretsRemoved
 	}
-	return s.pipeline.Reload(hooks)
+	return hooks, nil
 }
