@@ -41,11 +41,7 @@ func (v *view) tryOut(pl *flowhook.Plan, query url.Values) error {
 	}
 	d := &dryRun{Flow: flow, Strategy: s, ReturnTo: query.Get("return_to"), SignedIn: query.Get("signed_in") != "",
 		Verified: query.Get("verified") != "", Changes: query.Get("address_changes") != "", pl: pl}
-	if i := slices.IndexFunc(v.Lanes, func(l *lane) bool { return l.Flow == flow && l.Strategy == s }); i >= 0 {
-		d.Lane = v.Lanes[i]
-	} else if i := slices.IndexFunc(v.Lanes, func(l *lane) bool { return l.Flow == flow && l.Strategy == "" }); i >= 0 {
-		d.Lane = v.Lanes[i]
-	} else {
+	if d.Lane = v.laneOf(flow, s); d.Lane == nil {
 		return &badRequest{http.StatusNotFound, "there is no such flow with hooks"}
 	}
 	d.Key, v.DryRun, d.Lane.Open = d.Lane.Key, d, true

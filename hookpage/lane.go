@@ -59,6 +59,7 @@ func (l *lane) hooks(phase flowhook.Phase, hooks []flowhook.HookInfo) {
 		if r := l.view.Recorder; r != nil {
 			s := r.stats(h, l.runs(phase))
 			shown.Stats = &s
+			l.Refusals += s.Refused
 			l.Fails += s.Failed
 		}
 		l.add(item{Hook: shown, Never: h.NeverRuns})

@@ -19,7 +19,7 @@ import (
 //
 // A Recorder tells entries apart by point, name and position, and the runs of an entry by strategy.
 // After a Reload, an entry at an unchanged position continues its record. Records of removed entries
-// stay in memory.
+// stay in memory, and the page still shows which hook refused or failed last.
 //
 // A Recorder is safe for concurrent use. Pipelines that share it share the record of an equal
 // entry.
@@ -28,6 +28,16 @@ type Recorder struct {
 
 	mu      sync.Mutex
 	records map[entry]map[flowhook.Strategy]*record
+	refusal *event // the last one; nil: none
+	failure *event
+}
+
+// An event is a refusal or a failure of a hook, which a later Reload may have moved or removed.
+type event struct {
+	entry
+	by   flowhook.Strategy
+	at   time.Time
+	kind string // refused, or the kind of a failure
 }
 
 // NewRecorder returns an empty Recorder.
@@ -40,11 +50,17 @@ func NewRecorder() *Recorder {
 // from the other.
 func (r *Recorder) Wrap(p flowhook.Point, name string, next flowhook.Hook) flowhook.Hook {
 	return flowhook.HookFunc(func(ctx context.Context, x *flowhook.Exchange) error {
-		rec := r.record(entry{p, name, x.Position()}, x.Point().Strategy)
+		e, by := entry{p, name, x.Position()}, x.Point().Strategy
+		rec := r.record(e, by)
 		began, returned := r.now(), false
+		end := func(outcome string) {
+			now := r.now()
+			rec.end(now, began, outcome)
+			r.keep(event{e, by, now, outcome})
+		}
 		defer func() {
 			if !returned { // a panic or a Goexit, which continues
-				rec.end(r.now(), began, "panic")
+				end("panic")
 			}
 		}()
 		err := next.Run(ctx, x)
@@ -53,7 +69,7 @@ func (r *Recorder) Wrap(p flowhook.Point, name string, next flowhook.Hook) flowh
 		if outcome == passed && x.Answered() {
 			outcome = answered
 		}
-		rec.end(r.now(), began, outcome)
+		end(outcome)
 		return err
 	})
 }
@@ -108,6 +124,29 @@ func (r *Recorder) record(e entry, s flowhook.Strategy) *record {
 		r.records[e][s] = rec
 	}
 	return rec
+}
+
+// keep keeps a run as the last refusal or the last failure, if it is one.
+func (r *Recorder) keep(e event) {
+	if e.kind == passed || e.kind == answered {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last := &r.failure
+	if e.kind == refused {
+		last = &r.refusal
+	}
+	if *last == nil || !e.at.Before((*last).at) {
+		*last = &e
+	}
+}
+
+// last returns the last refusal and the last failure.
+func (r *Recorder) last() (refusal, failure *event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.refusal, r.failure
 }
 
 // stats returns the figures of a hook for its runs by the strategies that counts returns true for.

@@ -19,7 +19,8 @@ type status struct {
 	Hash    string      `json:"sha256"` // of the running file; "": it was not read from YAML
 	File    *fileStatus `json:"file"`   // nil: not compared
 	Reload  reload      `json:"last_reload"`
-	Failure *failed     `json:"last_failure"` // nil: nothing has failed, or is not recorded
+	Refusal *incident   `json:"last_refusal"` // nil: no hook has refused, or it is not recorded
+	Failure *incident   `json:"last_failure"` // likewise
 }
 
 // A reload is how the last reload ended.
@@ -34,19 +35,23 @@ type start struct {
 	reload time.Time // the last one, or New
 }
 
-// A failed hook is the one that failed last.
-type failed struct {
-	Lane  *lane     `json:"-"`
-	Key   string    `json:"lane"`
+// An incident is a refusal or a failure of a hook.
+type incident struct {
+	Lane  *lane     `json:"-"`    // nil: the flow has no hooks any more
+	Key   string    `json:"lane"` // "" without Lane
 	Hook  string    `json:"hook"`
 	Point string    `json:"point"`
 	At    time.Time `json:"at"`
-	Kind  string    `json:"kind"`
+	Kind  string    `json:"kind"` // error, panic, timeout, canceled or refused
 }
 
 func newStatus(p *flowhook.Pipeline, pl *flowhook.Plan, v *view, opts Options, begin start) *status {
-	s := &status{Now: time.Now(), Started: begin.at, Loaded: pl.Loaded(), Hash: pl.Hash(), Failure: v.lastFailure(),
+	s := &status{Now: time.Now(), Started: begin.at, Loaded: pl.Loaded(), Hash: pl.Hash(),
 		Reload: reload{Errors: []string{}}}
+	if r := opts.Recorder; r != nil {
+		refusal, failure := r.last()
+		s.Refusal, s.Failure = v.shown(refusal), v.shown(failure)
+	}
 	if at, err := p.LastReload(); err != nil || !at.Equal(begin.reload) {
 		s.Reload.At = at
 		s.Reload.Errors = errorTexts(err)
@@ -74,17 +79,16 @@ func (s *status) Ago(t time.Time) string {
 // Short returns the beginning of the hash.
 func (s *status) Short() string { return s.Hash[:min(12, len(s.Hash))] }
 
-// lastFailure returns the last failure of all lanes.
-func (v *view) lastFailure() (last *failed) {
-	for _, l := range v.Lanes {
-		for h := range l.all() {
-			if h.Stats == nil || h.Stats.Failed == 0 || last != nil && !h.Stats.LastFailure.After(last.At) {
-				continue
-			}
-			last = &failed{l, l.Key, h.Name, h.info.Point.String(), h.Stats.LastFailure, h.Stats.Kind}
-		}
+// shown returns what the page shows about an event, or nil if there is none.
+func (v *view) shown(e *event) *incident {
+	if e == nil {
+		return nil
 	}
-	return last
+	i := &incident{Hook: e.name, Point: e.point.String(), At: e.at, Kind: e.kind}
+	if l := v.laneOf(string(e.point.Flow), string(e.by)); l != nil {
+		i.Lane, i.Key = l, l.Key
+	}
+	return i
 }
 
 // A fileStatus is how the file on disk differs from the running configuration.

@@ -133,15 +133,15 @@ func TestStatus_LastFailure(t *testing.T) {
 		_, err := p.Complete(flowhook.NewContext(context.Background(), x), f, s, nil)
 		require.ErrorIs(t, err, down)
 	}
-	require.Equal(t, "none.", fact(t, show(), "Last failure"))
-	require.Contains(t, fact(t, get(t, p), "Last failure"), "not recorded")
+	require.Equal(t, "none. Errors of save and of the commit are in the log.", fact(t, show(), "Last failed hook"))
+	require.Contains(t, fact(t, get(t, p), "Last failed hook"), "not recorded")
 	run(flowhook.Logout, flowhook.FlowWide)
-	require.Regexp(t, `^audit at logout/after: error, .* UTC \(just now\)\. logout by any strategy$`, fact(t, show(), "Last failure"))
+	require.Regexp(t, `^audit at logout/after: error, .* UTC \(just now\)\. logout by any strategy Errors of save`, fact(t, show(), "Last failed hook"))
 	run(flowhook.Login, flowhook.Password)
 	down = context.DeadlineExceeded
 	run(flowhook.Login, flowhook.OIDC)
 	page := show()
-	require.Regexp(t, `^audit at login/after: timeout, .*\. login by oidc$`, fact(t, page, "Last failure"))
+	require.Regexp(t, `^audit at login/after: timeout, .*\. login by oidc Errors of save`, fact(t, page, "Last failed hook"))
 	require.NotContains(t, page, "canary")
 
 	// The lanes have figures of their own.
@@ -151,4 +151,34 @@ func TestStatus_LastFailure(t *testing.T) {
 		require.Regexp(t, `audit flow-wide .* ran 1, answered 0, refused 0, failed 1 , p50 \S+, p95 \S+ last failure .* UTC : `+want,
 			l.all("div", "body")[0].words())
 	}
+
+	// A reload that moves, renames or removes the entry does not hide the failure.
+	const moved = "selfservice: {logout: {after: [{hook: note}, {hook: audit}]}}"
+	require.NoError(t, p.Reload(parse(t, "selfservice: {login: {after: {oidc: [{hook: note}], hooks: [{hook: note}, {hook: audit}]}}}")))
+	require.Regexp(t, `^audit at login/after: timeout, .*\. login by oidc Errors`, fact(t, show(), "Last failed hook"))
+	require.NoError(t, p.Reload(parse(t, moved)))
+	require.Regexp(t, `^audit at login/after: timeout, .*\(just now\)\. Errors`, fact(t, show(), "Last failed hook"))
+}
+
+// The overview counts refusals, and names the last one. They are no alarm.
+func TestStatus_LastRefusal(t *testing.T) {
+	opts, recorder := options(), hookpage.NewRecorder()
+	opts.Wrap = recorder.Wrap
+	opts.Hooks["audit"] = func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
+		return flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error {
+			return flowhook.Refuse(http.StatusTooManyRequests, "too_many", "")
+		}), nil
+	}
+	p := build(t, parse(t, "selfservice: {login: {before: [{hook: audit}]}}"), opts)
+	require.NotContains(t, get(t, p, hookpage.Options{Recorder: recorder}), "Last refusal")
+	for range 3 {
+		x := &flowhook.Exchange{Writer: httptest.NewRecorder(), Request: httptest.NewRequest(http.MethodPost, "/", nil)}
+		_, err := p.Run(flowhook.NewContext(context.Background(), x), flowhook.Login, flowhook.Before, flowhook.FlowWide)
+		require.Error(t, err)
+	}
+	page := get(t, p, hookpage.Options{Recorder: recorder})
+	require.Regexp(t, `^audit at login/before, .* UTC \(just now\)\. login by any strategy$`, fact(t, page, "Last refusal"))
+	require.Contains(t, fact(t, page, "Last failed hook"), "none.")
+	require.Equal(t, "3 refused", laneOf(t, page, "login").all("span", "marks")[0].words())
+	require.Empty(t, read(t, page).all("div", "alarm"))
 }

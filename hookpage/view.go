@@ -44,11 +44,12 @@ type lane struct {
 	Steps    []*step `json:"steps"`
 	Failed   *step   `json:"failed"` // nil: no hooks at failed
 
-	ID     string `json:"-"`
-	Open   bool   `json:"-"`
-	First  bool   `json:"-"` // of its flow
-	Fails  uint64 `json:"-"` // the number of failed runs
-	Alarms int    `json:"-"` // the number of findings that are not notes
+	ID       string `json:"-"`
+	Open     bool   `json:"-"`
+	First    bool   `json:"-"` // of its flow
+	Refusals uint64 `json:"-"` // the number of runs that refused
+	Fails    uint64 `json:"-"` // the number of runs that failed
+	Alarms   int    `json:"-"` // the number of findings that are not notes
 
 	answered  string // the target of the redirect that has answered by the last step; "": none
 	emails    bool   // a hook that runs sends email
@@ -193,6 +194,16 @@ func (v *view) addLanes(pl *flowhook.Plan) {
 			v.Lanes = append(v.Lanes, l)
 		}
 	}
+}
+
+// laneOf returns the lane of a flow by a strategy, or nil if the flow has no hooks.
+func (v *view) laneOf(flow, strategy string) *lane {
+	for _, s := range []string{strategy, ""} {
+		if i := slices.IndexFunc(v.Lanes, func(l *lane) bool { return l.Flow == flow && l.Strategy == s }); i >= 0 {
+			return v.Lanes[i]
+		}
+	}
+	return nil
 }
 
 // selectLane opens the lane that a query names.
