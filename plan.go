@@ -49,6 +49,10 @@ type HookInfo struct {
 	// Target is where a redirect goes, up to the first ?, # or ;. It is empty for every other hook.
 	Target string
 
+	// VerificationPage is where require_verified_address and show_verification_ui redirect, up to the
+	// first ?, # or ;. It is empty for every other hook.
+	VerificationPage string
+
 	// Position is where the hook is configured.
 	Position Position
 
@@ -100,16 +104,17 @@ func (pl *Plan) Points() iter.Seq2[Point, []HookInfo] {
 
 func (pl *Plan) info(e *conf.Entry) HookInfo {
 	return HookInfo{
-		Name:            e.Name(),
-		Description:     e.Description,
-		Target:          e.Target,
-		Position:        position(e),
-		Point:           pointOf(e),
-		Custom:          e.Custom(),
-		FollowsReturnTo: e.FollowsReturnTo,
-		Timeout:         e.Timeout,
-		Config:          e.Redacted(),
-		Findings:        slices.Clone(pl.about[e]),
+		Name:             e.Name(),
+		Description:      e.Description,
+		Target:           e.Target,
+		VerificationPage: e.VerificationPage,
+		Position:         position(e),
+		Point:            pointOf(e),
+		Custom:           e.Custom(),
+		FollowsReturnTo:  e.FollowsReturnTo,
+		Timeout:          e.Timeout,
+		Config:           e.Redacted(),
+		Findings:         slices.Clone(pl.about[e]),
 	}
 }
 

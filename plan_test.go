@@ -492,6 +492,23 @@ func TestPipeline_LastReload(t *testing.T) {
 	require.Equal(t, now, at)
 }
 
+func TestPlan_VerificationPage(t *testing.T) {
+	opts := flowtest.AnyOptions()
+	p, err := flowhook.New(flowtest.Parse(t, `selfservice: {flows: {verification: {ui_url: "https://auth.example.org/confirm?token=canary"},
+		login: {after: {hooks: [{hook: require_verified_address}, {hook: show_verification_ui, config: {to: "/sent?canary"}}, {hook: verify}]}}}}`), opts)
+	require.NoError(t, err)
+	pages := map[string]string{}
+	for _, hooks := range p.Plan().Points() {
+		for _, h := range hooks {
+			pages[h.Name] = h.VerificationPage
+			require.Empty(t, h.Target, "it is no redirect, which always answers")
+			require.False(t, h.NeverRuns)
+		}
+	}
+	require.Equal(t, map[string]string{"require_verified_address": "https://auth.example.org/confirm",
+		"show_verification_ui": "/sent", "verify": ""}, pages)
+}
+
 func TestPipeline_ReloadFrom(t *testing.T) {
 	now := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 	opts := flowtest.AnyOptions()

@@ -50,5 +50,6 @@ func (b *builder) verificationPage(e *conf.Entry, to string) string {
 	} else if err := target.Check(page); err != nil {
 		b.wrongConfig(e, "to", "%v", err)
 	}
+	e.VerificationPage = target.Shown(page)
 	return page
 }

@@ -1,10 +1,12 @@
 package hookpage
 
 import (
+	"cmp"
 	"iter"
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/flowhook/flowhook"
 	"github.com/flowhook/flowhook/internal/target"
@@ -18,19 +20,22 @@ type dryRun struct {
 	Strategy string `json:"strategy"`
 	ReturnTo string `json:"-"`
 	SignedIn bool   `json:"signed_in"`
-	Verified bool   `json:"verified"`
+	Verified bool   `json:"verified"`        // every address is
 	Changes  bool   `json:"address_changes"` // counts at settings only
 	Key      string `json:"lane"`
 	Result   string `json:"result"`
 
 	Lane *lane `json:"-"`
 
-	pl      *flowhook.Plan
-	saved   bool   // save has run
-	mails   bool   // a hook sends an email with the commit
-	emailed bool   // a verification email has been sent
-	waits   bool   // the change waits for the link that is emailed to the new address
-	answer  string // of a hook; "": none yet
+	pl       *flowhook.Plan
+	saved    bool   // save has run
+	mails    bool   // a hook sends an email with the commit
+	emailed  bool   // a verification email is sent, unless one was within the interval
+	waits    bool   // the change waits for the link that is emailed to the new address
+	followed bool   // a redirect goes to ReturnTo
+	failed   bool   // the answer is an error or a refusal
+	page     string // where show_verification_ui redirects if an email was sent; "": it did not run
+	answer   string // of a hook; "": none yet
 }
 
 // tryOut makes the dry run that a query asks for, and marks its path.
@@ -54,31 +59,73 @@ func (d *dryRun) walk() {
 		d.Result = "No hook runs: return_to is not allowed. With AnswerError, the answer is 400."
 		return
 	}
+	d.pass(d.Lane.Steps)
+	if failed := d.Lane.Failed; d.failed && failed != nil {
+		refusal := d.answer
+		d.answer = ""
+		d.pass([]*step{failed})
+		if d.answer != "" {
+			refusal = d.answer + " instead of " + refusal
+		}
+		d.answer = refusal
+	}
+	d.Result = d.answered()
 	for i := range d.Lane.items() {
+		if i.kind == theAnswer && i.Lit {
+			if i.Text = d.Result; d.answer != "" || d.page != "" {
+				i.Text = "The answer is sent: " + i.Text
+			}
+		}
+	}
+	switch {
+	case d.saved && d.waits:
+		d.Result += " Everything but the new address is saved."
+	case d.saved:
+		d.Result += " Everything is saved."
+	default:
+		d.Result += " Nothing is saved."
+	}
+	if d.ReturnTo != "" && !d.followed {
+		d.Result += " No hook on this path uses return_to. It is "
+		if !d.pl.AllowsReturnTo(d.ReturnTo) {
+			d.Result += "not "
+		}
+		d.Result += "allowed."
+	}
+}
+
+// pass lights what happens in some steps.
+func (d *dryRun) pass(steps []*step) {
+	for i := range items(steps) {
 		switch {
-		case i.kind == theAnswer:
-			i.Lit = true
+		case i.kind == theAnswer: // if the run fails, that of the hooks at failed
+			i.Lit = !d.failed || d.Lane.Failed == nil || d.Lane.Failed == steps[0]
 		case i.Never || d.answer != "" && (i.Hook != nil || !d.saved):
 		case i.kind == theEmails && !d.mails:
 		default:
 			if i.Lit = true; i.Hook != nil {
-				i.Tried = d.hook(i.Hook.info)
+				page := d.page
+				if i.Tried = d.hook(i.Hook.info); page != "" {
+					i.Tried = "If no email was sent: " + i.Tried
+				}
 			}
 			d.saved = d.saved || i.kind == theSave
 		}
 	}
-	d.Result = "Your handler answers."
-	if d.answer != "" {
-		d.Result = d.answer + "."
+}
+
+// answered says who answers.
+func (d *dryRun) answered() string {
+	text := cmp.Or(d.answer, "your handler answers")
+	if d.page != "" && !d.failed {
+		return d.toPage() + "; otherwise " + text + "."
 	}
-	if d.saved {
-		d.Result += " Everything is saved."
-	} else {
-		d.Result += " Nothing is saved."
-	}
-	if d.ReturnTo != "" && !d.Lane.follows {
-		d.Result += " No hook of this flow uses return_to."
-	}
+	return strings.ToUpper(text[:1]) + text[1:] + "."
+}
+
+// toPage returns the answer of show_verification_ui. Within the interval of verify, nothing is sent.
+func (d *dryRun) toPage() string {
+	return "302 to " + d.page + " if an email was sent (none is sent within the interval)"
 }
 
 // changes reports whether an address changes.
@@ -95,7 +142,7 @@ func (d *dryRun) hook(h flowhook.HookInfo) string {
 	case h.Target != "":
 		to := h.Target
 		if h.FollowsReturnTo && d.ReturnTo != "" {
-			to = target.Shown(d.ReturnTo)
+			to, d.followed = target.Shown(d.ReturnTo), true
 		}
 		d.answer = "302 to " + to
 		return "Answers " + d.answer + "."
@@ -112,16 +159,16 @@ func (d *dryRun) hook(h flowhook.HookInfo) string {
 		d.mails, d.emailed = true, true
 		return "Emails each address, unless it did within the interval."
 	case h.Name == "require_verified_address" && d.Verified:
-		return "Passes: the user has a verified address."
+		return "Passes: every address is verified."
 	case h.Name == "require_verified_address" && h.Point.Phase == flowhook.After:
-		d.answer, d.saved = "403 address_not_verified", false
+		d.answer, d.saved, d.failed = "403 address_not_verified", false, true
 		return "Refuses: " + d.answer + ", and everything is rolled back."
 	case h.Name == "require_verified_address":
-		d.answer = "303 to the verification page, or 403 for a JSON client"
+		d.answer = "303 to " + h.VerificationPage + ", or 403 for a JSON client"
 		return "Emails each address. Answers " + d.answer + "."
 	case h.Name == "show_verification_ui" && d.emailed:
-		d.answer = "302 to the verification page"
-		return "Answers " + d.answer + "."
+		d.page = h.VerificationPage
+		return "Answers " + d.toPage() + "."
 	case h.Name == "show_verification_ui":
 		return "Passes: no verification email was sent."
 	case h.Name == "revoke_active_sessions" && d.SignedIn:
@@ -131,7 +178,7 @@ func (d *dryRun) hook(h flowhook.HookInfo) string {
 	case h.Name == "verify_new_address" && !d.changes():
 		return "Passes: no address changes."
 	case h.Name == "verify_new_address" && !d.SignedIn:
-		d.answer = "500, because x.Session is not set"
+		d.answer, d.failed = "500, because x.Session is not set", true
 		return "Fails: " + d.answer + "."
 	case h.Name == "verify_new_address":
 		d.mails, d.emailed, d.waits = true, true, true
@@ -145,10 +192,18 @@ func (d *dryRun) hook(h flowhook.HookInfo) string {
 	return ""
 }
 
-// items returns the items of a lane in order, without those at failed.
+// items returns the items of a lane in order, those at failed last.
 func (l *lane) items() iter.Seq[*item] {
+	if l.Failed == nil {
+		return items(l.Steps)
+	}
+	return items(append(slices.Clone(l.Steps), l.Failed))
+}
+
+// items returns the items of some steps in order.
+func items(steps []*step) iter.Seq[*item] {
 	return func(yield func(*item) bool) {
-		for _, s := range l.Steps {
+		for _, s := range steps {
 			for _, i := range s.Items {
 				if !yield(i) {
 					return
@@ -161,15 +216,9 @@ func (l *lane) items() iter.Seq[*item] {
 // all returns the hooks of a lane in order, those at failed last.
 func (l *lane) all() iter.Seq[*hook] {
 	return func(yield func(*hook) bool) {
-		steps := l.Steps
-		if l.Failed != nil {
-			steps = append(slices.Clone(steps), l.Failed)
-		}
-		for _, s := range steps {
-			for _, i := range s.Items {
-				if i.Hook != nil && !yield(i.Hook) {
-					return
-				}
+		for i := range l.items() {
+			if i.Hook != nil && !yield(i.Hook) {
+				return
 			}
 		}
 	}

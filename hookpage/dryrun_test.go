@@ -31,6 +31,7 @@ selfservice:
         profile: {hooks: [{hook: verify_new_address}, {hook: notify_previous_addresses}, {hook: verify}, {hook: show_verification_ui, config: {to: /sent}}]}
         oidc: {hooks: [{hook: verify}, {hook: show_verification_ui, config: {to: /sent}}]}
         password: {hooks: [{hook: notify_previous_addresses}]}
+      failed: {hooks: [{hook: audit}, {hook: redirect, config: {to: /sorry}}]}
     logout:
       after: {hooks: [{hook: audit}]}
 `
@@ -43,38 +44,40 @@ func TestHandler_DryRun(t *testing.T) {
 		{"flow=login&strategy=webauthn&return_to=/app/x", "login by any other strategy : 302 to /app/x. Everything is saved.",
 			"The request arrives.|audit|Your handler|save|redirect|commit|The answer"},
 		{"flow=login&return_to=https://evil.example/", "No hook runs: return_to is not allowed. With AnswerError, the answer is 400.", ""},
-		{"flow=login&strategy=password", "303 to the verification page, or 403 for a JSON client. Nothing is saved.",
+		{"flow=login&strategy=password", "303 to https://auth.example.org/confirm, or 403 for a JSON client. Nothing is saved.",
 			"The request arrives.|audit|Your handler|require_verified_address|The answer"},
 		{"flow=login&strategy=password&verified=1&signed_in=1", "302 to /home. Everything is saved.",
 			"The request arrives.|audit|Your handler|require_verified_address|save|revoke_active_sessions|redirect|commit|The answer"},
-		{"flow=login&strategy=code", "302 to the verification page. Everything is saved.",
-			"The request arrives.|audit|Your handler|save|verify|show_verification_ui|commit|The emails|The answer"},
+		{"flow=login&strategy=code", "302 to /sent if an email was sent (none is sent within the interval); otherwise 302 to /home. Everything is saved.",
+			"The request arrives.|audit|Your handler|save|verify|show_verification_ui|redirect|commit|The emails|The answer"},
 		{"flow=login&strategy=code&verified=1", "302 to /home. Everything is saved.",
 			"The request arrives.|audit|Your handler|save|verify|show_verification_ui|redirect|commit|The answer"},
 		{"flow=login&strategy=totp", "403 address_not_verified. Nothing is saved.",
-			"The request arrives.|audit|Your handler|save|require_verified_address|The answer"},
+			"The request arrives.|audit|Your handler|save|require_verified_address|note|The answer"},
 		{"flow=registration", "302 to /closed. Nothing is saved.", "The request arrives.|redirect|The answer"},
 		{"flow=settings&strategy=profile&signed_in=1&verified=1", "Your handler answers. Everything is saved.",
 			"The request arrives.|Your handler|verify_new_address|save|notify_previous_addresses|verify|show_verification_ui|commit|Your handler"},
-		{"flow=settings&strategy=profile&signed_in=1", "302 to the verification page. Everything is saved.",
-			"The request arrives.|Your handler|verify_new_address|save|notify_previous_addresses|verify|show_verification_ui|commit|The emails|Your handler"},
-		{"flow=settings&strategy=profile&signed_in=1&verified=1&address_changes=1", "302 to the verification page. Everything is saved.",
-			"The request arrives.|Your handler|verify_new_address|save|notify_previous_addresses|verify|show_verification_ui|commit|The emails|Your handler"},
+		{"flow=settings&strategy=profile&signed_in=1", "302 to /sent if an email was sent (none is sent within the interval); otherwise your handler answers. Everything is saved.",
+			"The request arrives.|Your handler|verify_new_address|save|notify_previous_addresses|verify|show_verification_ui|commit|The emails|The answer"},
+		{"flow=settings&strategy=profile&signed_in=1&verified=1&address_changes=1", "302 to /sent if an email was sent (none is sent within the interval); otherwise your handler answers. Everything but the new address is saved.",
+			"The request arrives.|Your handler|verify_new_address|save|notify_previous_addresses|verify|show_verification_ui|commit|The emails|The answer"},
 		{"flow=settings&strategy=profile&verified=1", "Your handler answers. Everything is saved.",
 			"The request arrives.|Your handler|verify_new_address|save|notify_previous_addresses|verify|show_verification_ui|commit|Your handler"},
-		{"flow=settings&strategy=profile&verified=1&address_changes=1", "500, because x.Session is not set. Nothing is saved.",
-			"The request arrives.|Your handler|verify_new_address|Your handler"},
+		{"flow=settings&strategy=profile&verified=1&address_changes=1", "302 to /sorry instead of 500, because x.Session is not set. Nothing is saved.",
+			"The request arrives.|Your handler|verify_new_address|audit|redirect|The answer"},
 		{"flow=settings&strategy=oidc&verified=1", "Your handler answers. Everything is saved.",
 			"The request arrives.|Your handler|save|verify|show_verification_ui|commit|Your handler"},
-		{"flow=settings&strategy=oidc&verified=1&address_changes=1", "302 to the verification page. Everything is saved.",
-			"The request arrives.|Your handler|save|verify|show_verification_ui|commit|The emails|Your handler"},
+		{"flow=settings&strategy=oidc&verified=1&address_changes=1", "302 to /sent if an email was sent (none is sent within the interval); otherwise your handler answers. Everything is saved.",
+			"The request arrives.|Your handler|save|verify|show_verification_ui|commit|The emails|The answer"},
 		{"flow=settings&strategy=password", "Your handler answers. Everything is saved.",
 			"The request arrives.|Your handler|save|notify_previous_addresses|commit|Your handler"},
 		{"flow=settings&strategy=password&address_changes=1", "Your handler answers. Everything is saved.",
 			"The request arrives.|Your handler|save|notify_previous_addresses|commit|The emails|Your handler"},
 		{"flow=login&strategy=code&verified=1&address_changes=1", "302 to /home. Everything is saved.",
 			"The request arrives.|audit|Your handler|save|verify|show_verification_ui|redirect|commit|The answer"},
-		{"flow=logout&return_to=/x", "Your handler answers. Everything is saved. No hook of this flow uses return_to.",
+		{"flow=login&strategy=password&return_to=/app/x", "Nothing is saved. No hook on this path uses return_to. It is allowed.",
+			"The request arrives.|audit|Your handler|require_verified_address|The answer"},
+		{"flow=logout&return_to=/x", "Your handler answers. Everything is saved. No hook on this path uses return_to. It is not allowed.",
 			"The request arrives.|Your handler|save|audit|commit|Your handler"},
 	} {
 		t.Run(row.query, func(t *testing.T) {
@@ -87,6 +90,9 @@ func TestHandler_DryRun(t *testing.T) {
 			}
 			require.Len(t, lit, len(path))
 			for i, e := range lit {
+				if strings.HasPrefix(path[i], "The answer") {
+					require.Contains(t, page.all("p", "result")[0].words(), strings.TrimPrefix(e.words(), "The answer is sent: "))
+				}
 				require.Truef(t, strings.HasPrefix(e.words(), path[i]), "%q is not %q", e.words(), path[i])
 			}
 			open := 0
@@ -101,6 +107,13 @@ func TestHandler_DryRun(t *testing.T) {
 	}
 }
 
+// Without hooks at failed, a refusal is the answer of the lane itself.
+func TestHandler_DryRunRefused(t *testing.T) {
+	p := build(t, parse(t, "selfservice: {login: {after: [{hook: require_verified_address, phase: after}]}}"), options())
+	lit := read(t, query(t, p, "?flow=login")).all("li", "lit")
+	require.Equal(t, "The answer is sent: 403 address_not_verified.", lit[len(lit)-1].words())
+}
+
 // Each built-in hook says what it does to the request.
 func TestHandler_DryRunOfHooks(t *testing.T) {
 	p := build(t, parse(t, trialYAML), options())
@@ -110,10 +123,11 @@ func TestHandler_DryRunOfHooks(t *testing.T) {
 		{"flow=login", "audit", "Assumed to pass."},
 		{"flow=login&strategy=code", "verify", "Emails each address, unless it did within the interval."},
 		{"flow=login&strategy=code&verified=1", "verify", "Sends nothing: every address is verified."},
-		{"flow=login&strategy=code", "show_verification_ui", "Answers 302 to the verification page."},
+		{"flow=login&strategy=code", "show_verification_ui", "Answers 302 to /sent if an email was sent (none is sent within the interval)."},
 		{"flow=login&strategy=code&verified=1", "show_verification_ui", "Passes: no verification email was sent."},
-		{"flow=login&strategy=password", "require_verified_address", "Emails each address. Answers 303 to"},
-		{"flow=login&strategy=password&verified=1", "require_verified_address", "Passes: the user has a verified"},
+		{"flow=login&strategy=code", "redirect", "If no email was sent: Answers 302 to /home."},
+		{"flow=login&strategy=password", "require_verified_address", "Emails each address. Answers 303 to https://auth.example.org/confirm, or"},
+		{"flow=login&strategy=password&verified=1", "require_verified_address", "Passes: every address is verified."},
 		{"flow=login&strategy=totp", "require_verified_address", "Refuses: 403 address_not_verified, and everything"},
 		{"flow=login&strategy=password&verified=1", "revoke_active_sessions", "except one that this request issues."},
 		{"flow=login&strategy=password&verified=1&signed_in=1", "revoke_active_sessions", "except the one that the handler"},

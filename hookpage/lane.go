@@ -25,7 +25,7 @@ func (l *lane) build(name flowhook.Flow, chains map[flowhook.Point][]flowhook.Ho
 	}
 	l.step("transaction", "One transaction", "Either all of this is saved, or none of it.")
 	l.service(theSave, "save", ": your handler "+saves(name))
-	l.Closed = l.answered
+	l.Closed, l.gated = l.answered, l.mayAnswer
 	l.hooks(flowhook.After, at(flowhook.After, s))
 	l.finish()
 
@@ -89,31 +89,40 @@ func (l *lane) finish() {
 		l.step("", "Commit and answer", "")
 		l.add(item{kind: theSave, Who: "commit", Text: ": everything is saved."})
 		if l.emails {
-			l.add(item{kind: theEmails, Text: "The emails are sent."})
+			l.add(item{kind: theEmails, Text: "The emails are handed to the courier."})
 		}
 	}
 	text := "Your handler answers."
 	switch {
 	case l.Closed != "":
-		text = "The answer is sent: 302 to " + l.answered + ". Nothing was saved."
+		text = l.redirected() + " Nothing was saved."
 	case l.answered != "":
-		text = "The answer is sent: 302 to " + l.answered + "."
+		text = l.redirected()
 	case l.mayAnswer:
 		text = "Your handler answers, unless a hook has answered."
 	}
 	l.add(item{kind: theAnswer, Text: text})
 }
 
+// redirected says that the redirect answers.
+func (l *lane) redirected() string {
+	text := "The answer is sent: 302 to " + l.answered
+	if l.mayAnswer {
+		text += unless
+	}
+	return text + "."
+}
+
 // fail adds what happens instead if an error occurs.
 func (l *lane) fail(hooks []flowhook.HookInfo) {
 	steps := l.Steps
-	l.Steps, l.number, l.answered = nil, 0, ""
+	l.Steps, l.number, l.answered, l.mayAnswer = nil, 0, "", false
 	l.step("failed", "If it fails", failure)
 	l.hooks(flowhook.Failed, hooks)
 	if l.answered != "" {
-		l.add(item{Text: "The answer is sent: 302 to " + l.answered + "."})
+		l.add(item{kind: theAnswer, Text: l.redirected()})
 	} else { // redirect is the only built-in hook that is allowed here
-		l.add(item{Text: "Your handler answers with the error, unless a hook has answered."})
+		l.add(item{kind: theAnswer, Text: "Your handler answers with the error, unless a hook has answered."})
 	}
 	l.Failed, l.Steps = l.Steps[0], steps
 }
@@ -141,6 +150,9 @@ func (l *lane) found(h flowhook.HookInfo) (all []*found) {
 func (l *lane) summarize() {
 	if l.Closed != "" {
 		l.Summary = "CLOSED → " + strings.TrimSuffix(strings.TrimPrefix(l.Closed, "https://"), "/")
+		if l.gated {
+			l.Summary += unless
+		}
 		return
 	}
 	var parts []string

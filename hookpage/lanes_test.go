@@ -29,13 +29,13 @@ selfservice:
 		"before_persist", "nothing is saved yet", "note", "Fails after 2s.",
 		"One transaction", "after", "save", "your handler stores the new user",
 		"session", description(t, p, "session"), "verify", description(t, p, "verify"),
-		"commit", "everything is saved", "The emails are sent", "Your handler answers",
+		"commit", "everything is saved", "The emails are handed to the courier", "Your handler answers",
 		"If it fails", "rolled back", "as after a wrong password; then there is nothing to roll back", "audit", "Your handler answers with the error")
 	other, _ := lane(t, page, "registration · any other strategy")
 	inOrder(t, other, "audit", "Your handler identifies the new user.", "save", "commit", "Your handler answers",
 		"If it fails", "audit")
 	require.NotContains(t, other, "session")
-	require.NotContains(t, other, "The emails are sent")
+	require.NotContains(t, other, "The emails are handed to the courier")
 	require.NotContains(t, other, "before_persist ", "a step without hooks is left out")
 }
 
@@ -75,13 +75,22 @@ func TestLane_Redirect(t *testing.T) {
 			"302 to /there. Nothing was saved."}, "commit:"},
 		{"before_persist", `{selfservice: {registration: {after: [` + redirect + `, {hook: verify}]}}}`, []string{
 			"Your handler identifies", "Target: /there. Nothing is saved.", "not reached save", "verify never runs",
-			"302 to /there. Nothing was saved."}, "emails are sent"},
+			"302 to /there. Nothing was saved."}, "emails are handed"},
 		{"after", `{selfservice: {login: {after: [` + redirect + `, {hook: audit}]}}}`, []string{
 			"save : your handler issues", "Target: /there. Everything is saved first.", "audit never runs",
 			"commit : everything is saved", "The answer is sent: 302 to /there."}, "not reached"},
 		{"failed", `{selfservice: {login: {failed: [` + redirect + `, {hook: audit}]}}}`, []string{
 			"Your handler answers", "If it fails", "Target: /there. It replaces your handler's answer.",
 			"audit never runs", "The answer is sent: 302 to /there."}, "not reached"},
+		{"closed, after a custom hook", `{selfservice: {registration: {before: [{hook: audit}], after: [` + redirect + `], failed: [` +
+			redirect + `, {hook: audit}]}}}`, []string{"The answer is sent: 302 to /there, unless an earlier hook answers. Nothing was saved.",
+			"They do not run after a refusal or an error at before.", "The answer is sent: 302 to /there."}, "everything is saved"},
+		{"after show_verification_ui", `{selfservice: {login: {after: [{hook: show_verification_ui}, ` + redirect + `, {hook: audit}], ` +
+			`failed: [{hook: audit}, ` + redirect + `]}}}`, []string{
+			"The page: https://auth.example.org/confirm.", "The answer is sent: 302 to /there, unless an earlier hook answers.",
+			"If it fails", "302 to /there, unless an earlier hook answers."}, "not reached"},
+		{"after a hook that never answers", `{selfservice: {login: {after: [{hook: verify}, ` + redirect + `, {hook: audit}]}}}`,
+			[]string{"The answer is sent: 302 to /there."}, "unless an earlier"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			page := get(t, build(t, parse(t, row.text), options()))
@@ -199,7 +208,7 @@ selfservice:
 		"verify never runs",
 		"everything is saved", "The answer is sent: 302 to /one, or the request's return_to.")
 	require.NotContains(t, text, "302 to /two.")
-	require.NotContains(t, text, "The emails are sent")
+	require.NotContains(t, text, "The emails are handed to the courier")
 }
 
 // A custom hook describes itself. Its description is text, not markup.
@@ -222,11 +231,11 @@ func TestHandler_AddressHooks(t *testing.T) {
 	for _, row := range []struct{ text, answer, emails string }{
 		{"login: {after: {hooks: [{hook: require_verified_address}]}}", "Your handler answers, unless a hook has answered.", ""},
 		{"login: {after: {hooks: [{hook: show_verification_ui}]}}", "Your handler answers, unless a hook has answered.", ""},
-		{"settings: {after: {hooks: [{hook: notify_previous_addresses}]}}", "Your handler answers.", "The emails are sent."},
-		{"settings: {after: {hooks: [{hook: verify_new_address}]}}", "Your handler answers.", "The emails are sent."},
+		{"settings: {after: {hooks: [{hook: notify_previous_addresses}]}}", "Your handler answers.", "The emails are handed to the courier."},
+		{"settings: {after: {hooks: [{hook: verify_new_address}]}}", "Your handler answers.", "The emails are handed to the courier."},
 	} {
 		text := words(get(t, build(t, parse(t, "selfservice: {flows: {"+row.text+"}}"), options())))
 		require.Contains(t, text, row.answer, row.text)
-		require.Equal(t, row.emails != "", strings.Contains(text, "The emails are sent."), row.text)
+		require.Equal(t, row.emails != "", strings.Contains(text, "The emails are handed to the courier."), row.text)
 	}
 }

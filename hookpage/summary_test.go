@@ -41,7 +41,7 @@ selfservice:
 		"login: audit → save → 302 to /home, or the request's return_to",
 		"registration · password: note → save → verify → audit",
 		"registration · any other strategy: save → audit",
-		"settings: CLOSED → status.example.org",
+		"settings: CLOSED → status.example.org, unless an earlier hook answers",
 		"recovery · code: CLOSED → /closed",
 		"recovery · any other strategy: save",
 	}, summaries(t, page))

@@ -54,6 +54,7 @@ type lane struct {
 	answered  string // the target of the redirect that has answered by the last step; "": none
 	emails    bool   // a hook that runs sends email
 	mayAnswer bool   // a hook that may answer runs
+	gated     bool   // one runs before save
 	follows   bool   // a redirect of the flow follows return_to
 	number    int    // of the last item
 	own       []string

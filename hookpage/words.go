@@ -9,9 +9,10 @@ import (
 )
 
 // failure says when the hooks at failed run. It is true for each of their callers.
-const failure = "These hooks run after an error or a refusal in Complete: whatever it saved is rolled back, and the " +
-	"emails that waited for the commit are dropped, unless the commit itself went wrong. They also run when your " +
-	"handler calls them, as after a wrong password; then there is nothing to roll back."
+const failure = "These hooks run after an error or a refusal that comes after your handler has succeeded: whatever was " +
+	"saved is rolled back, and the emails that waited for the commit are dropped, unless the commit itself went wrong. " +
+	"They do not run after a refusal or an error at before. They also run when your handler calls them, as after a " +
+	"wrong password; then there is nothing to roll back."
 
 // newHook describes a hook at a phase.
 func newHook(phase flowhook.Phase, h flowhook.HookInfo) *hook {
@@ -19,6 +20,8 @@ func newHook(phase flowhook.Phase, h flowhook.HookInfo) *hook {
 	switch {
 	case h.Target != "": // with any name: the host can add a redirect under its own
 		text = strings.TrimSpace(text + " Target: " + leads(h) + ". " + consequences[phase])
+	case h.VerificationPage != "":
+		text += " The page: " + h.VerificationPage + "."
 	case text == "":
 		text = "A custom hook without a description."
 	}
@@ -53,8 +56,11 @@ func sendsEmail(h flowhook.HookInfo) bool {
 
 // mayAnswer reports whether a hook that is no redirect may answer.
 func mayAnswer(h flowhook.HookInfo) bool {
-	return h.Custom || h.Name == "require_verified_address" || h.Name == "show_verification_ui"
+	return h.Target == "" && (h.Custom || h.VerificationPage != "")
 }
+
+// unless limits what is said about a redirect's answer, if a hook that runs before it may answer.
+const unless = ", unless an earlier hook answers"
 
 // proofs are what the handler checks for each strategy.
 var proofs = map[flowhook.Strategy]string{

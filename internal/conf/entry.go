@@ -19,15 +19,16 @@ type Entry struct {
 	Broken         bool // one of the Problems is in it, so the hook cannot be made
 
 	// The rest is set by package flowhook when it makes the hook.
-	File            string // that the hook is configured in: the YAML file, or Go source
-	Added           bool   // by Config.Add
-	Builtin         string // the built-in hook that it is, by its main name; "" for the host's own
-	Description     string // one sentence for operators; may be empty
-	Target          string // where a redirect goes, up to its first ?, # or ;
-	TargetAt        Value
-	Finder          bool // the hook is the host's own, and has findings of its own
-	FollowsReturnTo bool // a redirect that goes where the request says, if that is allowed
-	Seq             int  // its number among all hooks, in the order they are written
+	File             string // that the hook is configured in: the YAML file, or Go source
+	Added            bool   // by Config.Add
+	Builtin          string // the built-in hook that it is, by its main name; "" for the host's own
+	Description      string // one sentence for operators; may be empty
+	Target           string // where a redirect goes, up to its first ?, # or ;
+	TargetAt         Value
+	VerificationPage string // where a hook that is no redirect sends some users, shown as Target
+	Finder           bool   // the hook is the host's own, and has findings of its own
+	FollowsReturnTo  bool   // a redirect that goes where the request says, if that is allowed
+	Seq              int    // its number among all hooks, in the order they are written
 }
 
 // Name returns the hook's name in the file.
@@ -38,6 +39,9 @@ func (e *Entry) Where() string { return Where(e.File, e.Hook.Line, e.Hook.Column
 
 // Redirects reports whether the hook is a redirect, which always answers.
 func (e *Entry) Redirects() bool { return e.Target != "" }
+
+// MayAnswer reports whether the hook is no redirect, but may answer.
+func (e *Entry) MayAnswer() bool { return !e.Redirects() && (e.Custom() || e.VerificationPage != "") }
 
 // Leads returns where a redirect goes.
 func (e *Entry) Leads() string {

@@ -56,6 +56,7 @@ type diagram struct {
 	last string // the node drawn last; "" if the lane has none
 	live string // the last node that a request reaches
 	dead bool   // a redirect has answered, so that the next nodes are not reached
+	may  bool   // a hook that a request reaches may answer
 }
 
 func (d *diagram) line(format string, args ...any) { fmt.Fprintf(&d.text, format+"\n", args...) }
@@ -117,7 +118,7 @@ func (d *diagram) lane(l plan.Lane, at map[[2]string]plan.Chain) {
 
 // begin draws a node that follows no other.
 func (d *diagram) begin(label string) {
-	d.last, d.live, d.dead = "", "", false
+	d.last, d.live, d.dead, d.may = "", "", false, false
 	d.node("([%s])", label)
 }
 
@@ -157,8 +158,11 @@ func (d *diagram) answer(to string) {
 	if to == "" {
 		return
 	}
-	id := d.id()
-	d.line("    %s([\"302 to %s\"]):::answers", id, escape(to))
+	id, label := d.id(), "302 to "+escape(to)
+	if d.may {
+		label += "<br>unless an earlier hook answers"
+	}
+	d.line("    %s([\"%s\"]):::answers", id, label)
 	d.edge("%s --> %s", d.live, id)
 }
 
@@ -183,6 +187,7 @@ func (d *diagram) hooks(c plan.Chain) (to string) {
 		if h.Target != "" && c.AnsweredBy[i] == nil {
 			to, d.dead = h.Leads(), true
 		}
+		d.may = d.may || !d.dead && h.MayAnswer()
 	}
 	return to
 }

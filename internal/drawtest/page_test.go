@@ -94,7 +94,7 @@ func TestHookPage_Registration(t *testing.T) {
 			"One transaction", "your handler stores the new user",
 			"verify", "Emails a link or a code to each address that is not verified, after the commit",
 			"audit", "flow-wide", "A custom hook without a description.", "ran 0, answered 0, refused 0, failed 0",
-			"everything is saved", "The emails are sent", "Your handler answers",
+			"everything is saved", "The emails are handed to the courier", "Your handler answers",
 			"If it fails", "rolled back", "wrong password", "audit", "Your handler answers with the error",
 		} {
 			i := strings.Index(text[at:], next)
