@@ -132,7 +132,7 @@ func newBuilder(p *Pipeline, cfg *Config) *builder {
 		strategies: union(builtinStrategies, p.options.Strategies),
 		hooks:      map[*conf.Entry]Hook{},
 		keys:       map[[2]string]*conf.Entry{},
-		plan: &Plan{pipeline: p, hash: cfg.hash, served: map[Flow]map[Strategy]*chains{},
+		plan: &Plan{pipeline: p, hash: cfg.hash, root: cfg.root, served: map[Flow]map[Strategy]*chains{},
 			about: map[*conf.Entry][]Finding{}},
 	}
 	bad := func(p Point) bool {
@@ -274,6 +274,8 @@ func (b *builder) runnable() {
 			c.link(wide)
 			by[s] = c
 		}
-		b.plan.served[flow] = by
+		if b.plan.served[flow] = by; len(by) > 0 {
+			b.plan.flows = append(b.plan.flows, flow)
+		}
 	}
 }

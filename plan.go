@@ -19,6 +19,8 @@ type Plan struct {
 	pipeline *Pipeline
 	loaded   time.Time
 	hash     string
+	root     conf.Value // of the file
+	flows    []Flow     // that the service has
 
 	served  map[Flow]map[Strategy]*chains // what runs
 	tokens  *tokens                       // nil if sessions are not configured
@@ -148,6 +150,15 @@ func (pl *Plan) MermaidLane(flow Flow, s Strategy) string {
 // AllowsReturnTo reports whether a request's return_to may be to. See [Pipeline.ReturnURL] for the
 // rule.
 func (pl *Plan) AllowsReturnTo(to string) bool { return pl.returns.allowed.Allows(to) }
+
+// Flows returns the flows that the service has, with or without hooks: the built-in ones and those of
+// Options.Flows or, if Options.Serves is set, those in it. The caller may change the slice.
+func (pl *Plan) Flows() []Flow { return slices.Clone(pl.flows) }
+
+// ChangedKeys returns the keys of the YAML whose values differ in other, such as session.lifespan. It
+// compares what is written: a reference such as ${NAME} does not differ from itself. A list is one
+// value. A key that is no plain word is <hidden-value>.
+func (pl *Plan) ChangedKeys(other *Plan) []string { return conf.ChangedKeys(pl.root, other.root) }
 
 // Loaded returns when the configuration was loaded by New or Reload. It is zero for a plan of
 // [Pipeline.Preview].

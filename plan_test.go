@@ -492,6 +492,19 @@ func TestPipeline_LastReload(t *testing.T) {
 	require.Equal(t, now, at)
 }
 
+func TestPlan_Flows(t *testing.T) {
+	opts := flowtest.AnyOptions()
+	opts.Flows = append(opts.Flows, "invite")
+	p, err := flowhook.New(nil, opts)
+	require.NoError(t, err)
+	require.Subset(t, p.Plan().Flows(), []flowhook.Flow{flowhook.Login, flowhook.Registration, flowhook.Settings,
+		flowhook.Verification, flowhook.Recovery, flowhook.Logout, "invite"})
+	opts.Serves = []flowhook.Point{{Flow: "invite"}, {Flow: flowhook.Login, Strategy: flowhook.Password}}
+	p, err = flowhook.New(nil, opts)
+	require.NoError(t, err)
+	require.Equal(t, []flowhook.Flow{flowhook.Login, "invite"}, p.Plan().Flows())
+}
+
 func TestPlan_VerificationPage(t *testing.T) {
 	opts := flowtest.AnyOptions()
 	p, err := flowhook.New(flowtest.Parse(t, `selfservice: {flows: {verification: {ui_url: "https://auth.example.org/confirm?token=canary"},

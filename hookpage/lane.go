@@ -35,7 +35,7 @@ func (l *lane) build(name flowhook.Flow, chains map[flowhook.Point][]flowhook.Ho
 }
 
 func (l *lane) step(class, title, text string) {
-	l.Steps = append(l.Steps, &step{Class: class, Title: title, Text: text, Start: l.number + 1})
+	l.Steps = append(l.Steps, &step{Class: class, Title: title, Text: text, Start: l.number + 1, Items: []*item{}})
 }
 
 func (l *lane) add(i item) {
@@ -129,6 +129,7 @@ func (l *lane) fail(hooks []flowhook.HookInfo) {
 
 // found returns the findings of a hook. The first lane with a finding shows it in full.
 func (l *lane) found(h flowhook.HookInfo) (all []*found) {
+	all = []*found{}
 	for _, f := range h.Findings {
 		in := l.shown[f]
 		if in == nil {

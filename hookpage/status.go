@@ -96,6 +96,7 @@ type fileStatus struct {
 	Path     string   `json:"path"`
 	Same     bool     `json:"same"`
 	Changes  []change `json:"changes"`  // of hooks
+	Keys     []string `json:"keys"`     // whose values differ
 	Errors   []string `json:"errors"`   // why a reload would reject the file
 	Findings []string `json:"findings"` // if a reload would accept it
 }
@@ -108,7 +109,7 @@ type change struct {
 }
 
 func compare(p *flowhook.Pipeline, pl *flowhook.Plan, opts Options) *fileStatus {
-	s := &fileStatus{Path: opts.File, Changes: []change{}, Errors: []string{}, Findings: []string{}}
+	s := &fileStatus{Path: opts.File, Changes: []change{}, Keys: []string{}, Errors: []string{}, Findings: []string{}}
 	data, err := read(opts.File)
 	if sum := sha256.Sum256(data); err == nil && hex.EncodeToString(sum[:]) == pl.Hash() {
 		s.Same = true
@@ -123,6 +124,7 @@ func compare(p *flowhook.Pipeline, pl *flowhook.Plan, opts Options) *fileStatus 
 		s.Errors = errorTexts(err)
 		return s
 	}
+	s.Keys = append(s.Keys, pl.ChangedKeys(onDisk)...)
 	for _, f := range onDisk.Findings() {
 		s.Findings = append(s.Findings, f.String())
 	}

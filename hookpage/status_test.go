@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,15 +41,18 @@ func TestStatus_File(t *testing.T) {
 	p := build(t, cfg, options())
 	for _, row := range []struct{ name, text, want string }{
 		{"same", text, "matches the running configuration."},
-		{"comment", text + "\n# x", "A reload would accept it: no change of hooks, 0 findings " +
-			"The hooks look the same: settings, comments or hidden values differ."},
+		{"comment", text + "\n# x", "A reload would accept it: no change of hooks, 0 changed keys, 0 findings " +
+			"Only comments, the order of keys or the layout differ."},
 		{"hidden value", "selfservice: {login: {before: [{hook: audit}], after: [{hook: note, config: {key: other}}]}}",
-			"The hooks look the same: settings, comments or hidden values differ."},
+			"A reload would accept it: no change of hooks, 1 changed key, 0 findings Changed keys: selfservice.login.after ."},
+		{"settings", "session: {lifespan: 12h}\nsecrets: {cookie: [canary-and-another-secret]}\n" + text,
+			"no change of hooks, 2 changed keys, 1 finding Changed keys: session , secrets ."},
 		{"hooks", "selfservice: {login: {after: [{hook: note, timeout: 2s, config: {key: canary}}, {hook: audit}], " +
 			"failed: [{hook: redirect, config: {to: /x}}, {hook: audit}]}}",
-			"A reload would accept it: 3 changes of hooks, 1 finding login/before − audit " +
+			"A reload would accept it: 3 changes of hooks, 3 changed keys, 1 finding login/before − audit " +
 				"login/after − note {key: <hidden-value>} + note {key: <hidden-value>}, at most 2s → audit " +
-				"login/failed + redirect {to: /x} → audit " + path + ":1:"},
+				"login/failed + redirect {to: /x} → audit " +
+				"Changed keys: selfservice.login.before , selfservice.login.after , selfservice.login.failed . " + path + ":1:"},
 		{"wrong hook", "selfservice: {login: {after: [{hook: nobody}, {hook: none}]}}",
 			`A reload would reject it: 2 errors ` + path + `:1:38: selfservice.login.after[0].hook: unknown hook "nobody"`},
 		{"no YAML", "{", "A reload would reject it: 1 error " + path},
@@ -58,6 +62,7 @@ func TestStatus_File(t *testing.T) {
 			page := get(t, p, hookpage.Options{File: path})
 			require.Contains(t, fact(t, page, "File"), row.want)
 			require.NotContains(t, page, "canary")
+			require.Len(t, read(t, page).all("div", "alarm"), strings.Count(row.want, "reject"), "only an error is an alarm")
 		})
 	}
 	require.NoError(t, os.Remove(path))

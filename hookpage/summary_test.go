@@ -46,6 +46,7 @@ selfservice:
 		"recovery · any other strategy: save",
 	}, summaries(t, page))
 	require.Len(t, read(t, page).all("details", "closed"), 2)
+	require.Contains(t, words(page), "Without hooks: verification, logout.")
 }
 
 // The query opens one lane, and each lane has a link that does so.

@@ -149,6 +149,38 @@ func TestHandler_JSON(t *testing.T) {
 	require.Nil(t, jsonOf(t, p).DryRun)
 }
 
+// A program needs no case for null, except where there is nothing at all.
+func TestHandler_JSONArrays(t *testing.T) {
+	path := t.TempDir() + "/auth.yml"
+	require.NoError(t, os.WriteFile(path, []byte("{}"), 0o600))
+	for _, p := range []*flowhook.Pipeline{build(t, nil, options()), build(t, parse(t, trialYAML), options())} {
+		var all map[string]any
+		require.NoError(t, json.Unmarshal([]byte(query(t, p, "?format=json", hookpage.Options{File: path})), &all))
+		require.IsType(t, []any{}, all["flows_without_hooks"])
+		require.Empty(t, nulls("", all, map[string]bool{"status.last_failure": true, "status.last_refusal": true, "dry_run": true,
+			"lanes[].failed": true, "lanes[].steps[].items[].hook.figures": true}))
+	}
+}
+
+// nulls returns the paths of the nulls in a value that may not be null.
+func nulls(path string, v any, may map[string]bool) (found []string) {
+	switch v := v.(type) {
+	case nil:
+		if !may[path] && !may[strings.Replace(path, "failed.", "steps[].", 1)] {
+			found = []string{path}
+		}
+	case map[string]any:
+		for key, value := range v {
+			found = append(found, nulls(strings.TrimPrefix(path+"."+key, "."), value, may)...)
+		}
+	case []any:
+		for _, value := range v {
+			found = append(found, nulls(path+"[]", value, may)...)
+		}
+	}
+	return found
+}
+
 // TestHandler_Secrets puts a canary into every place that may hold a secret, and asks for everything.
 func TestHandler_Secrets(t *testing.T) {
 	t.Setenv("HOOKPAGE_SECRET", "CANARY-of-the-environment-1")

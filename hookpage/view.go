@@ -20,6 +20,7 @@ type view struct {
 	Title    string       `json:"title"`
 	Status   *status      `json:"status"`
 	Lanes    []*lane      `json:"lanes"`
+	Without  []string     `json:"flows_without_hooks"`
 	Warnings int          `json:"warnings"` // the number of findings that are not notes
 	Notes    int          `json:"notes"`    // the number of notes
 	Settings []*found     `json:"settings"` // the findings that are about no hook
@@ -121,7 +122,8 @@ type found struct {
 }
 
 func newView(pl *flowhook.Plan, opts Options) *view {
-	v := &view{Style: template.CSS(style), Title: opts.Title, Recorder: opts.Recorder}
+	v := &view{Style: template.CSS(style), Title: opts.Title, Recorder: opts.Recorder,
+		Lanes: []*lane{}, Without: []string{}, Settings: []*found{}}
 	v.addFindings(pl)
 	v.addLanes(pl)
 	return v
@@ -177,13 +179,18 @@ func (v *view) addLanes(pl *flowhook.Plan) {
 		follows[flow] = follows[flow] || slices.ContainsFunc(hooks,
 			func(h flowhook.HookInfo) bool { return h.FollowsReturnTo })
 	}
+	for _, flow := range pl.Flows() {
+		if !slices.Contains(v.Flows, string(flow)) {
+			v.Without = append(v.Without, string(flow))
+		}
+	}
 	shown := map[flowhook.Finding]*lane{}
 	for _, flow := range v.Flows {
 		own := strategies[flow]
 		for n, base := range plan.Lanes(flow, own) {
 			l := &lane{Key: flow, Flow: flow, Strategy: base.Strategy, Title: base.Title, Row: flow,
 				ID: fmt.Sprintf("lane-%d", len(v.Lanes)+1), First: n == 0, follows: follows[flow], own: own,
-				view: v, shown: shown}
+				view: v, shown: shown, Steps: []*step{}}
 			if base.Strategy != "" {
 				l.Key += "/" + base.Strategy
 			}
