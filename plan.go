@@ -78,7 +78,8 @@ type HookInfo struct {
 	// Config is the entry's config as one line of YAML, or "". References such as ${NAME} are as
 	// they are written. <hidden-value> replaces what may be a secret: every value whose key, or a
 	// key above it, sounds like one, and every text that is not a plain word or a duration. A URL
-	// keeps its host, and the target of a built-in hook its path.
+	// keeps its host, and the target of a built-in hook its path, and its query if that is one
+	// lower-case word, such as ?saved.
 	Config string
 
 	// Findings are those about this hook.

@@ -38,7 +38,7 @@ func (v *view) writeText(b *bytes.Buffer, pl *flowhook.Plan, format string, flow
 func (l *lane) writeYAML(b *bytes.Buffer) error {
 	b.WriteString("# " + strings.Map(printable, l.Title) + "\n")
 	if slices.ContainsFunc(slices.Collect(l.all()), func(h *hook) bool { return strings.Contains(h.Config, conf.Hidden) }) {
-		b.WriteString("# Replace each " + conf.Hidden + ".\n")
+		b.WriteString("# Replace each " + conf.Hidden + ": the page hides what may be a secret.\n")
 	}
 	flow := mapping()
 	for _, in := range []string{"before", "after", "failed"} {

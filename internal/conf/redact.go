@@ -16,8 +16,9 @@ const Hidden = "<hidden-value>"
 
 // Redacted returns the config of an entry as one line of YAML that operators may see, or "" if there
 // is none. It shows references as they are written, numbers, true and false, durations, plain words,
-// the hosts of URLs, and the target of a built-in hook up to its first ?, # or ;. Any other text is
-// replaced by [Hidden], and so is every value whose key, or a key above it, sounds like a secret.
+// the hosts of URLs, and the target of a built-in hook up to its first ?, # or ;, with its query if
+// that is one lower-case word, such as ?saved. Any other text is replaced by [Hidden], and so is every
+// value whose key, or a key above it, sounds like a secret.
 func (e *Entry) Redacted() string {
 	if e.Config.Node == nil {
 		return ""
@@ -67,8 +68,9 @@ func redactScalar(n *yaml.Node, builtin bool, name string) *yaml.Node {
 		return scalar(n.Value)
 	case !isText:
 	case builtin && (name == "to" || name == "default_redirect_url"):
-		if text.Value = target.Shown(n.Value); text.Value != n.Value {
-			text.Value += Hidden
+		shown := target.Shown(n.Value)
+		if rest := n.Value[len(shown):]; rest != "" && !wordQuery(rest) {
+			text.Value = shown + Hidden
 		}
 		return text
 	case isDuration(n.Value) || plainWord(n.Value):
@@ -84,6 +86,7 @@ func redactScalar(n *yaml.Node, builtin bool, name string) *yaml.Node {
 var (
 	plainWord  = regexp.MustCompile(`^(?:[a-z][a-z_]{0,23}|[A-Z]{1,12})$`).MatchString
 	plainWords = regexp.MustCompile(`^[A-Za-z]+(?:[-_.][A-Za-z]+)*$`).MatchString
+	wordQuery  = regexp.MustCompile(`^\?[a-z][a-z_]{0,23}$`).MatchString // such as ?saved
 	lowerWord  = regexp.MustCompile(`^[a-z][a-z0-9_]{0,23}$`).MatchString
 	secretWord = regexp.MustCompile(`auth|bearer|cert|code|cookie|cred|dsn|hash|jwt|key|license|nonce|otp|` +
 		`pass|pepper|pin|private|pwd|salt|secret|seed|session|sign|token`).MatchString

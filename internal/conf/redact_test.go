@@ -32,7 +32,11 @@ func TestEntry_Redacted(t *testing.T) {
 			"{url: <hidden-value>, to: 'https://hooks.example.org:8443/<hidden-value>'}"},
 		{"{a: 'https://canary＠example.org/x', b: 'postgres://canary@db/x', c: /canary}", "",
 			"{a: <hidden-value>, b: <hidden-value>, c: <hidden-value>}"},
-		{"{to: '/a/b?canary', x: /a}", "redirect", "{to: /a/b<hidden-value>, x: <hidden-value>}"},
+		{"{to: '/a/b?token=canary', x: /a}", "redirect", "{to: /a/b<hidden-value>, x: <hidden-value>}"},
+		{"{to: '/a?saved', default_redirect_url: '/b?too_late'}", "redirect", "{to: '/a?saved', default_redirect_url: '/b?too_late'}"},
+		{"{to: '/a?saved'}", "", "{to: <hidden-value>}"},
+		{"{a: {to: '/a?cAnArY'}, b: {to: '/a?canary#canary'}, c: {to: '/a#canary'}, d: {to: '/a?canary2'}}", "redirect",
+			"{a: {to: /a<hidden-value>}, b: {to: /a<hidden-value>}, c: {to: /a<hidden-value>}, d: {to: /a<hidden-value>}}"},
 		{"{to: 'https://example.org/A-1'}", "redirect", "{to: 'https://example.org/A-1'}"},
 		{"{to: 'https://canary@example.org/A-1'}", "redirect", "{to: <hidden-value>}"},
 	} {
