@@ -39,6 +39,7 @@ type start struct {
 type incident struct {
 	Lane  *lane     `json:"-"`    // nil: the flow has no hooks any more
 	Key   string    `json:"lane"` // "" without Lane
+	Title string    `json:"-"`
 	Hook  string    `json:"hook"`
 	Point string    `json:"point"`
 	At    time.Time `json:"at"`
@@ -86,7 +87,10 @@ func (v *view) shown(e *event) *incident {
 	}
 	i := &incident{Hook: e.name, Point: e.point.String(), At: e.at, Kind: e.kind}
 	if l := v.laneOf(string(e.point.Flow), string(e.by)); l != nil {
-		i.Lane, i.Key = l, l.Key
+		i.Lane, i.Key, i.Title = l, l.Key, l.Title
+		if e.point.Phase == flowhook.Before { // of all lanes of the flow
+			i.Title = l.Flow
+		}
 	}
 	return i
 }

@@ -182,7 +182,7 @@ func TestStatus_LastRefusal(t *testing.T) {
 		require.Error(t, err)
 	}
 	page := get(t, p, hookpage.Options{Recorder: recorder})
-	require.Regexp(t, `^audit at login/before, .* UTC \(just now\)\. login by any strategy$`, fact(t, page, "Last refusal"))
+	require.Regexp(t, `^audit at login/before, .* UTC \(just now\)\. login$`, fact(t, page, "Last refusal"))
 	require.Contains(t, fact(t, page, "Last failed hook"), "none.")
 	require.Equal(t, "3 refused", laneOf(t, page, "login").all("span", "marks")[0].words())
 	require.Empty(t, read(t, page).all("div", "alarm"))

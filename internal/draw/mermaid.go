@@ -158,11 +158,11 @@ func (d *diagram) answer(to string) {
 	if to == "" {
 		return
 	}
-	id, label := d.id(), "302 to "+escape(to)
 	if d.may {
-		label += "<br>unless an earlier hook answers"
+		to += ", unless an earlier hook answers"
 	}
-	d.line("    %s([\"%s\"]):::answers", id, label)
+	id := d.id()
+	d.line("    %s([\"302 to %s\"]):::answers", id, escape(to))
 	d.edge("%s --> %s", d.live, id)
 }
 

@@ -73,7 +73,7 @@ func TestMermaid_RedirectAnswers(t *testing.T) {
 			[]string{"login by any strategy", "your handler", "before_persist: redirect", "302 to /closed"},
 			[]string{"save", "after: session | never runs", "after: redirect | never runs"}},
 		{"at after, when all is committed", []string{"login/after session", "login/after redirect /home", "login/after audit"},
-			[]string{"login by any strategy", "your handler", "(save)", "(after: session)", "(after: redirect)", "commit", "302 to /home | unless an earlier hook answers"},
+			[]string{"login by any strategy", "your handler", "(save)", "(after: session)", "(after: redirect)", "commit", "302 to /home, unless an earlier hook answers"},
 			[]string{"after: audit | never runs"}},
 		{"and a second one does not", []string{"login/after redirect /home", "login/after redirect /away"},
 			[]string{"login by any strategy", "your handler", "(save)", "(after: redirect)", "commit", "302 to /home"},
