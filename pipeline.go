@@ -237,7 +237,9 @@ func (p *Pipeline) Reload(cfg *Config) error {
 // ReloadFrom returns it, and nothing changes. [Pipeline.LastReload] reports that error, too. load is
 // the place for checks of your own:
 //
-//	err := pipeline.ReloadFrom(func() (*flowhook.Config, error) { return flowhook.LoadConfig("auth.yml") })
+//	err := pipeline.ReloadFrom(func() (*flowhook.Config, error) {
+//		return flowhook.LoadConfig("auth.yml")
+//	})
 func (p *Pipeline) ReloadFrom(load func() (*Config, error)) error {
 	cfg, err := load()
 	if err != nil {

@@ -507,8 +507,10 @@ func TestPlan_Flows(t *testing.T) {
 
 func TestPlan_VerificationPage(t *testing.T) {
 	opts := flowtest.AnyOptions()
-	p, err := flowhook.New(flowtest.Parse(t, `selfservice: {flows: {verification: {ui_url: "https://auth.example.org/confirm?token=canary"},
-		login: {after: {hooks: [{hook: require_verified_address}, {hook: show_verification_ui, config: {to: "/sent?canary"}}, {hook: verify}]}}}}`), opts)
+	p, err := flowhook.New(flowtest.Parse(t, `selfservice: {flows: {
+		verification: {ui_url: "https://auth.example.org/confirm?token=canary"},
+		login: {after: {hooks: [{hook: require_verified_address}, {hook: verify},
+			{hook: show_verification_ui, config: {to: "/sent?canary"}}]}}}}`), opts)
 	require.NoError(t, err)
 	pages := map[string]string{}
 	for _, hooks := range p.Plan().Points() {

@@ -36,6 +36,9 @@ selfservice:
       after: {hooks: [{hook: audit}]}
 `
 
+// toPage is the answer of show_verification_ui.
+const toPage = "302 to /sent if an email was sent (none is sent within the interval); otherwise "
+
 func TestHandler_DryRun(t *testing.T) {
 	p := build(t, parse(t, trialYAML), options())
 	for _, row := range []struct{ query, result, path string }{
@@ -48,7 +51,7 @@ func TestHandler_DryRun(t *testing.T) {
 			"The request arrives.|audit|Your handler|require_verified_address|The answer"},
 		{"flow=login&strategy=password&verified=1&signed_in=1", "302 to /home. Everything is saved.",
 			"The request arrives.|audit|Your handler|require_verified_address|save|revoke_active_sessions|redirect|commit|The answer"},
-		{"flow=login&strategy=code", "302 to /sent if an email was sent (none is sent within the interval); otherwise 302 to /home. Everything is saved.",
+		{"flow=login&strategy=code", toPage + "302 to /home. Everything is saved.",
 			"The request arrives.|audit|Your handler|save|verify|show_verification_ui|redirect|commit|The emails|The answer"},
 		{"flow=login&strategy=code&verified=1", "302 to /home. Everything is saved.",
 			"The request arrives.|audit|Your handler|save|verify|show_verification_ui|redirect|commit|The answer"},
@@ -57,17 +60,20 @@ func TestHandler_DryRun(t *testing.T) {
 		{"flow=registration", "302 to /closed. Nothing is saved.", "The request arrives.|redirect|The answer"},
 		{"flow=settings&strategy=profile&signed_in=1&verified=1", "Your handler answers. Everything is saved.",
 			"The request arrives.|Your handler|verify_new_address|save|notify_previous_addresses|verify|show_verification_ui|commit|Your handler"},
-		{"flow=settings&strategy=profile&signed_in=1", "302 to /sent if an email was sent (none is sent within the interval); otherwise your handler answers. Everything is saved.",
+		{"flow=settings&strategy=profile&signed_in=1", toPage + "your handler answers. Everything is saved.",
 			"The request arrives.|Your handler|verify_new_address|save|notify_previous_addresses|verify|show_verification_ui|commit|The emails|The answer"},
-		{"flow=settings&strategy=profile&signed_in=1&verified=1&address_changes=1", "302 to /sent if an email was sent (none is sent within the interval); otherwise your handler answers. Everything but the new address is saved.",
+		{"flow=settings&strategy=profile&signed_in=1&verified=1&address_changes=1",
+			toPage + "your handler answers. Everything but the new address is saved.",
 			"The request arrives.|Your handler|verify_new_address|save|notify_previous_addresses|verify|show_verification_ui|commit|The emails|The answer"},
 		{"flow=settings&strategy=profile&verified=1", "Your handler answers. Everything is saved.",
 			"The request arrives.|Your handler|verify_new_address|save|notify_previous_addresses|verify|show_verification_ui|commit|Your handler"},
-		{"flow=settings&strategy=profile&verified=1&address_changes=1", "302 to /sorry instead of 500, because x.Session is not set. Nothing is saved.",
+		{"flow=settings&strategy=profile&verified=1&address_changes=1",
+			"302 to /sorry instead of 500, because x.Session is not set. Nothing is saved.",
 			"The request arrives.|Your handler|verify_new_address|audit|redirect|The answer"},
 		{"flow=settings&strategy=oidc&verified=1", "Your handler answers. Everything is saved.",
 			"The request arrives.|Your handler|save|verify|show_verification_ui|commit|Your handler"},
-		{"flow=settings&strategy=oidc&verified=1&address_changes=1", "302 to /sent if an email was sent (none is sent within the interval); otherwise your handler answers. Everything is saved.",
+		{"flow=settings&strategy=oidc&verified=1&address_changes=1",
+			toPage + "your handler answers. Everything is saved.",
 			"The request arrives.|Your handler|save|verify|show_verification_ui|commit|The emails|The answer"},
 		{"flow=settings&strategy=password", "Your handler answers. Everything is saved.",
 			"The request arrives.|Your handler|save|notify_previous_addresses|commit|Your handler"},
@@ -75,9 +81,11 @@ func TestHandler_DryRun(t *testing.T) {
 			"The request arrives.|Your handler|save|notify_previous_addresses|commit|The emails|Your handler"},
 		{"flow=login&strategy=code&verified=1&address_changes=1", "302 to /home. Everything is saved.",
 			"The request arrives.|audit|Your handler|save|verify|show_verification_ui|redirect|commit|The answer"},
-		{"flow=login&strategy=password&return_to=/app/x", "Nothing is saved. No hook on this path uses return_to. It is allowed.",
+		{"flow=login&strategy=password&return_to=/app/x",
+			"Nothing is saved. No hook on this path uses return_to. It is allowed.",
 			"The request arrives.|audit|Your handler|require_verified_address|The answer"},
-		{"flow=logout&return_to=/x", "Your handler answers. Everything is saved. No hook on this path uses return_to. It is not allowed.",
+		{"flow=logout&return_to=/x",
+			"Your handler answers. Everything is saved. No hook on this path uses return_to. It is not allowed.",
 			"The request arrives.|Your handler|save|audit|commit|Your handler"},
 	} {
 		t.Run(row.query, func(t *testing.T) {

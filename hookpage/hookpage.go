@@ -61,9 +61,9 @@ type Options struct {
 // The page shows what the service does to anyone who can reach it: the hooks, their descriptions and
 // their configs, where redirects lead (up to the first ?, # or ;), and which settings are weak. It
 // hides what may be a secret, as [flowhook.HookInfo] describes for Config, and shows no user's
-// address. It shows the errors of your hook factories and of Load when it shows why a file was rejected.
-// Mount it where only operators can reach it, such as on a listener on the loopback interface, or require
-// operators to sign in.
+// address. When it shows why a file was rejected, it shows the errors of Load and of your hook
+// factories. Mount it where only operators can reach it, such as on a listener on the loopback
+// interface, or require operators to sign in.
 //
 // Handler panics if p is nil. The handler is safe for concurrent use.
 func Handler(p *flowhook.Pipeline, opts Options) http.Handler {

@@ -82,8 +82,9 @@ func TestLane_Redirect(t *testing.T) {
 		{"failed", `{selfservice: {login: {failed: [` + redirect + `, {hook: audit}]}}}`, []string{
 			"Your handler answers", "If it fails", "Target: /there. It replaces your handler's answer.",
 			"audit never runs", "The answer is sent: 302 to /there."}, "not reached"},
-		{"closed, after a custom hook", `{selfservice: {registration: {before: [{hook: audit}], after: [` + redirect + `], failed: [` +
-			redirect + `, {hook: audit}]}}}`, []string{"The answer is sent: 302 to /there, unless an earlier hook answers. Nothing was saved.",
+		{"closed, after a custom hook", `{selfservice: {registration: {before: [{hook: audit}], after: [` + redirect + `], ` +
+			`failed: [` + redirect + `, {hook: audit}]}}}`, []string{
+			"The answer is sent: 302 to /there, unless an earlier hook answers. Nothing was saved.",
 			"They do not run after a refusal or an error at before.", "The answer is sent: 302 to /there."}, "everything is saved"},
 		{"after show_verification_ui", `{selfservice: {login: {after: [{hook: show_verification_ui}, ` + redirect + `, {hook: audit}], ` +
 			`failed: [{hook: audit}, ` + redirect + `]}}}`, []string{

@@ -41,7 +41,8 @@ func TestHandler_YAML(t *testing.T) {
 
 // A target with a query of one word is copied as it is written.
 func TestHandler_YAMLOfTarget(t *testing.T) {
-	p := build(t, parse(t, `selfservice: {settings: {after: [{hook: redirect, config: {to: "/settings?saved"}}]}}`), options())
+	p := build(t, parse(t,
+		`selfservice: {settings: {after: [{hook: redirect, config: {to: "/settings?saved"}}]}}`), options())
 	text := query(t, p, "?format=yaml&lane=settings")
 	require.NotContains(t, text, "hidden")
 	require.Contains(t, query(t, build(t, parse(t, text), options()), "?format=yaml&lane=settings"), "to: '/settings?saved'")
@@ -231,5 +232,6 @@ selfservice:
 	}
 	require.Contains(t, words(get(t, p)), "token: '${HOOKPAGE_SECRET}'", "a reference is as it is written")
 	require.Contains(t, words(get(t, p)), "url: 'https://hooks.example.org/<hidden-value>'")
-	inOrder(t, query(t, p, "?lane=login&format=yaml"), "# Replace each <hidden-value>: the page hides what may be a secret.\n", "token: '${HOOKPAGE_SECRET}'")
+	inOrder(t, query(t, p, "?lane=login&format=yaml"),
+		"# Replace each <hidden-value>: the page hides what may be a secret.\n", "token: '${HOOKPAGE_SECRET}'")
 }
