@@ -95,7 +95,7 @@ func codeSalt(p Purpose, identityID string, a Address) []string {
 
 // newMessage returns the email with a letter.
 func newMessage(to Address, l letter.Letter) *Message {
-	return &Message{to.Via, to.Value, l.Subject, l.Text, l.HTML, l.Link, l.Code}
+	return &Message{to.Via, to.Value, l.Subject, l.Text, l.HTML, l.Link, l.Button, l.Code}
 }
 
 // micro returns the current time with the precision of a store.

@@ -50,6 +50,7 @@ func TestSendRecovery(t *testing.T) {
 				for _, m := range d.Mail.Take() {
 					require.Equal(t, "Reset your password", m.Subject)
 					require.True(t, strings.HasPrefix(m.Link, "https://auth.example/recovery?token="))
+					require.Equal(t, "Choose a new password", m.Button)
 					require.Contains(t, m.Text, "expires in one hour")
 					got = append(got, m.To)
 				}

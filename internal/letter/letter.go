@@ -18,6 +18,7 @@ type Letter struct {
 	Text    string
 	HTML    string
 	Link    string // the link in Text and HTML, or ""
+	Button  string // what Link does, or ""
 	Code    string // the code in Text and HTML, or ""
 }
 
@@ -32,7 +33,7 @@ type kind struct {
 
 // withLink returns the email with a link, which is valid for lifespan.
 func (k kind) withLink(base, secret string, lifespan time.Duration) Letter {
-	l := Letter{Link: link(base, secret)}
+	l := Letter{Link: link(base, secret), Button: k.button}
 	expiry := "The link can be used once and expires in " + inWords(lifespan) + "."
 	return k.write(l, l.Link, linkHTML(k.button, l.Link), expiry)
 }

@@ -101,6 +101,7 @@ func testPlain(t *testing.T, l letter.Letter, subject string) {
 	t.Run("link is optional", func(t *testing.T) {
 		require.Equal(t, subject, l.Subject)
 		require.Empty(t, l.Link)
+		require.Empty(t, l.Button)
 		require.Empty(t, l.Code)
 		require.Contains(t, l.Text, "reset your password right away or, if you can't, contact the service.")
 		for _, part := range []string{l.Text, l.HTML} {
@@ -137,6 +138,7 @@ func testLink(t *testing.T, name string) {
 
 		t.Run("link is on its own line", func(t *testing.T) {
 			require.Equal(t, link, l.Link)
+			require.Equal(t, k.button, l.Button)
 			require.Contains(t, l.Text, k.instruction+"\n\n"+link+"\n\nThe link can be used once")
 			require.Equal(t, 1, strings.Count(l.Text, secret))
 		})
