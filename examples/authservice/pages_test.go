@@ -284,25 +284,3 @@ func TestSessions_Ended(t *testing.T) {
 	b.post("/sessions/end", url.Values{"session": {handle}}).at("/sessions", "Your sessions")
 	require.NotContains(t, b.Body, notice, "it had ended before")
 }
-
-// TestEmails checks that the service's emails have a button in HTML that leads where the link in the
-// text does.
-func TestEmails(t *testing.T) {
-	s := newSite(t, "sqlite:"+t.TempDir()+"/db", "BRAND_NAME", "Wonderland & Co.")
-	u := user{Email: email, Name: "Alice"}
-	for _, m := range []struct{ link, html, text string }{
-		{s.service.takenMail(u).Link, s.service.takenMail(u).HTML, s.service.takenMail(u).Text},
-		{s.service.passwordMail(u).Link, s.service.passwordMail(u).HTML, s.service.passwordMail(u).Text},
-		{s.service.deletedMail(u).Link, s.service.deletedMail(u).HTML, s.service.deletedMail(u).Text},
-	} {
-		doc, err := html.Parse(strings.NewReader(m.html))
-		require.NoError(t, err)
-		buttons := within(doc, "a")
-		require.Len(t, buttons, 1)
-		require.Equal(t, m.link, attribute(buttons[0], "href"))
-		require.Contains(t, attribute(buttons[0], "style"), "background-color:#4f46e5")
-		require.NotContains(t, m.html, "ZgotmplZ")
-		require.Contains(t, text(doc), "Wonderland & Co.")
-		require.Contains(t, m.text, m.link)
-	}
-}

@@ -105,7 +105,7 @@ func (s *service) options() flowhook.Options {
 			"new_device": s.newNewDevice},
 		Flows:           []flowhook.Flow{signOutEverywhere, confirmAddress, deleteAccount},
 		Secrets:         s.config.Secrets, // empty if the file has them
-		Courier:         s.courier,
+		Courier:         brandedCourier{s},
 		Outbox:          true, // the queue is in the same database
 		VerificationURL: s.config.PublicURL + "/verify",
 		RecoveryURL:     s.config.PublicURL + "/recovery/new",

@@ -38,7 +38,7 @@ var variables = []variable{
 	{"MAIL_FROM", "authservice@localhost", "accounts@example.org", "the sender of emails", readMailFrom},
 	{"MAIL_RESCUE_AFTER", "2m", "2m", "how long until another copy sends the email that a dead copy was sending",
 		readMailRescue},
-	{"BRAND_NAME", "Accounts", "Example", "the name on the pages and in the service's own emails", readBrandName},
+	{"BRAND_NAME", "Accounts", "Example", "the name on the pages and in emails", readBrandName},
 	{"BRAND_LOGO", "", "static/logo.svg", "a file with an image, at most 256 KiB (the built-in one)", readBrandLogo},
 	{"BRAND_ACCENT", "#4f46e5", "#0f766e", "the color of buttons and links; it is made darker or lighter where it " +
 		"would be hard to read", readBrandAccent},
