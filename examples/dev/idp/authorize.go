@@ -121,11 +121,14 @@ func (p *Provider) login(w http.ResponseWriter, hr *http.Request) {
 	}
 	f := &form{Fields: fields(q), Name: strings.TrimSpace(q.Get("name")), Email: strings.TrimSpace(q.Get("email")),
 		Verified: q.Get("verified") == "yes"}
-	if !validName(f.Name) {
-		f.NameProblem = "Please enter a name of at most 100 characters."
+	switch {
+	case f.Name == "":
+		f.NameProblem = "Enter a name."
+	case !validName(f.Name):
+		f.NameProblem = "Use at most 100 printable characters."
 	}
 	if !validEmail(f.Email) {
-		f.EmailProblem = "Please enter an email address such as name@example.org."
+		f.EmailProblem = "Enter an email address such as name@example.org."
 	}
 	if f.NameProblem != "" || f.EmailProblem != "" {
 		p.page(w, http.StatusUnprocessableEntity, page{Form: f})
@@ -136,7 +139,7 @@ func (p *Provider) login(w http.ResponseWriter, hr *http.Request) {
 }
 
 func validName(s string) bool {
-	return s != "" && utf8.ValidString(s) && utf8.RuneCountInString(s) <= 100 &&
+	return utf8.ValidString(s) && utf8.RuneCountInString(s) <= 100 &&
 		!strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 

@@ -35,15 +35,16 @@ func TestLoginPage(t *testing.T) {
 		typed url.Values
 		want  string
 	}{
-		"no name": {url.Values{"name": {" "}, "email": {"alice@example.org"}}, "Please enter a name"},
+		"no name": {url.Values{"name": {" "}, "email": {"alice@example.org"}}, "Enter a name."},
 		"long name": {url.Values{"name": {strings.Repeat("x", 101)}, "email": {"alice@example.org"}},
-			"Please enter a name"},
-		"broken name": {url.Values{"name": {"a\x00"}, "email": {"alice@example.org"}}, "Please enter a name"},
-		"no address":  {url.Values{"name": {"<b>"}, "email": {""}}, "Please enter an email address"},
+			"Use at most 100 printable characters."},
+		"broken name": {url.Values{"name": {"a\x00"}, "email": {"alice@example.org"}},
+			"Use at most 100 printable characters."},
+		"no address": {url.Values{"name": {"<b>"}, "email": {""}}, "Enter an email address"},
 		"wrong address": {url.Values{"name": {"<b>"}, "email": {"Alice <alice@example.org>"}},
-			"Please enter an email address"},
+			"Enter an email address"},
 		"long address": {url.Values{"name": {"<b>"}, "email": {strings.Repeat("x", 250) + "@example.org"}},
-			"Please enter an email address"},
+			"Enter an email address"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			again := r.typeIn(a, c.typed)
