@@ -214,20 +214,24 @@ func (s *service) notFound(w http.ResponseWriter, r *http.Request) {
 	s.show(w, r, http.StatusNotFound, "error", page{Title: "Page not found", Data: "There is no page at this address."})
 }
 
+const notUnderstood = "Something was wrong with what your browser sent. Go back and try again."
+
 func (s *service) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 	s.show(w, r, http.StatusMethodNotAllowed, "error", page{Title: "Request not understood",
-		Data: "This page does not accept this kind of request."})
+		Data: notUnderstood})
 }
+
+const fromElsewhere = "This form was sent from another website, so nothing was changed. "
 
 func (s *service) crossOrigin(w http.ResponseWriter, r *http.Request) {
 	s.log.WarnContext(r.Context(), "refused a cross-origin request", slog.String("path", r.URL.Path))
-	no := &flowhook.Refusal{Status: http.StatusForbidden, Code: "cross_origin", Text: "This request came from another " +
-		"site, so nothing was changed. Check what is entered here and try again."}
+	no := &flowhook.Refusal{Status: http.StatusForbidden, Code: "cross_origin", Text: fromElsewhere +
+		"Check what is entered here and try again."}
 	// The other site may have chosen the values, so they are not shown as changes of an account. Nor
 	// are its tokens, which may be those of another account.
 	guarded := func(prefix string) bool { return strings.HasPrefix(r.URL.Path, prefix) }
 	if slices.ContainsFunc([]string{"/settings/", "/recovery/", "/verify"}, guarded) || !s.again(w, r, no) {
 		s.show(w, r, http.StatusForbidden, "error", page{Title: "Request not accepted",
-			Data: "This request came from another site. Open the page on this site and try again."})
+			Data: fromElsewhere + "Open the page on this site and try again."})
 	}
 }

@@ -29,13 +29,13 @@ func TestErrorPages(t *testing.T) {
 	b := s.browser()
 	b.open("/nowhere").refused(http.StatusNotFound, "no page at this address")
 	b.open("/login/nowhere").refused(http.StatusNotFound, "no page at this address")
-	b.post("/", nil).refused(http.StatusMethodNotAllowed, "does not accept this kind of request")
+	b.post("/", nil).refused(http.StatusMethodNotAllowed, "Something was wrong with what your browser sent.")
 	require.Equal(t, "GET, HEAD", b.Header.Get("Allow"))
 	b.open("/verify").at("/verify", "Confirm your address")
 	b.post("/verify", url.Values{"token": {"nonsense"}}).refused(http.StatusGone, "no longer works")
 	b.post("/login", url.Values{"email": {email}, "password": {strings.Repeat("x", bodyMax)}}).
-		refused(http.StatusRequestEntityTooLarge, "The form is too large.")
-	b.open("/login?a=%zz").refused(http.StatusBadRequest, "could not be read")
+		refused(http.StatusRequestEntityTooLarge, "What you entered is too long.")
+	b.open("/login?a=%zz").refused(http.StatusBadRequest, "Something was wrong with what your browser sent.")
 	b.open("/static/style.css")
 	require.Equal(t, http.StatusOK, b.Status)
 	require.Equal(t, "text/css; charset=utf-8", b.Header.Get("Content-Type"))
@@ -73,7 +73,7 @@ func TestCrossOrigin(t *testing.T) {
 			require.NoError(t, err)
 			response.Body.Close()
 			require.Equal(t, http.StatusForbidden, response.StatusCode, "%s, %s", path, name)
-			require.Contains(t, string(body), "came from another site")
+			require.Contains(t, string(body), "sent from another website, so nothing was changed.")
 		}
 	}
 	b.open("/").at("/", "Hello, Alice")

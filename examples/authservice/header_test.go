@@ -41,7 +41,7 @@ func TestHeader(t *testing.T) {
 	b.post("/verify", url.Values{"token": {"x"}})
 	require.NotContains(t, text(b.all("main")[0]), "ign in") // neither the link nor the text
 	b.post("/login", url.Values{"x": {strings.Repeat("x", bodyMax)}}).
-		refused(http.StatusRequestEntityTooLarge, "The form is too large.")
+		refused(http.StatusRequestEntityTooLarge, "What you entered is too long.")
 	require.True(t, b.hasHeader())
 	b.open("/login").at("/", "Hello, Alice")
 	b.open("/register").at("/", "Hello, Alice")
@@ -69,7 +69,7 @@ func TestFormPaths(t *testing.T) {
 	r, err := http.NewRequest("PUT", s.server.URL+"/settings/profile", nil)
 	require.NoError(t, err)
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
-	b.do(r).refused(http.StatusMethodNotAllowed, "does not accept this kind of request")
+	b.do(r).refused(http.StatusMethodNotAllowed, "Something was wrong with what your browser sent.")
 	require.Equal(t, "GET, HEAD, POST", b.Header.Get("Allow"))
 }
 

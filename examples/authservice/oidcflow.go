@@ -163,11 +163,15 @@ func (s *service) refuseOIDC(w http.ResponseWriter, r *http.Request, flow flowho
 	}
 }
 
+// A refusedSignIn is the data of the page about a sign-in with a provider that failed.
+type refusedSignIn struct{ Text, ReturnTo string }
+
 // showRefused shows the sign-in page with the reason why a sign-in with the provider was refused. To a
 // user who is signed in already, it shows only the reason.
 func (s *service) showRefused(w http.ResponseWriter, r *http.Request, no *flowhook.Refusal, returnTo string) {
 	if u := s.visitor(r); u != nil {
-		s.pages.render(w, r, http.StatusForbidden, "refused", page{Title: "Sign-in failed", User: u, Data: no.Text})
+		s.pages.render(w, r, http.StatusForbidden, "refused", page{Title: "Sign-in failed", User: u,
+			Data: refusedSignIn{no.Text, returnTo}})
 		return
 	}
 	f := signInForm(r, "", returnTo)
@@ -187,6 +191,7 @@ func (s *service) callbackFailed(w http.ResponseWriter, r *http.Request, p *prov
 func (s *service) providerDown(w http.ResponseWriter, r *http.Request, p *provider, err error) {
 	s.log.ErrorContext(r.Context(), "the OpenID provider is unavailable", "provider", p.Key, "error", err)
 	w.Header().Set("Retry-After", "30")
-	s.show(w, r, http.StatusServiceUnavailable, "refused", page{Title: "Sign-in failed", Data: "You cannot sign in with " +
-		p.Name + " right now, because it cannot be reached. Please try again in a moment, or sign in another way."})
+	s.show(w, r, http.StatusServiceUnavailable, "refused", page{Title: "Sign-in failed", Data: refusedSignIn{
+		Text: "You cannot sign in with " + p.Name + " right now, because it cannot be reached. Please try again in a " +
+			"moment, or sign in another way."}})
 }

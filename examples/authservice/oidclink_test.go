@@ -160,7 +160,8 @@ func TestConnect_Forged(t *testing.T) {
 		// Mallory sends Alice the link that connects his identity.
 		mallory, alice := s.signedIn("bob@example.org", password), s.signedIn(email, password)
 		callback := mallory.connecting()
-		alice.open(callback.String()).refused(http.StatusForbidden, "was not started in this browser")
+		alice.open(callback.String()).refused(http.StatusForbidden, "was not started in this browser").
+			follow("Sign in again").at("/login", "Sign in")
 		alice.connecting()
 		alice.open(callback.String()).refused(http.StatusForbidden, "was not started in this browser")
 

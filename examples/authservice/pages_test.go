@@ -189,7 +189,7 @@ func TestCrossOrigin_KeepsTheForm(t *testing.T) {
 		response, err := b.client.Do(r)
 		require.NoError(t, err)
 		b.read(response)
-		b.refused(http.StatusForbidden, "came from another site")
+		b.refused(http.StatusForbidden, "sent from another website")
 	}
 	for _, path := range []string{"/recovery/new", "/recovery/code", "/verify", "/settings/email"} {
 		post(path)

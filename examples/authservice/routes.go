@@ -133,12 +133,12 @@ func (s *service) parsed(next http.Handler) http.Handler {
 		switch {
 		case errors.As(err, &tooLarge):
 			s.show(w, r, http.StatusRequestEntityTooLarge, "error",
-				page{Title: "Too much data", Data: "The form is too large."})
+				page{Title: "Too much data", Data: "What you entered is too long. Go back and shorten it."})
 		case r.Context().Err() != nil: // it came too late
 			s.fail(w, r, r.Context().Err())
 		case err != nil:
 			s.show(w, r, http.StatusBadRequest, "error",
-				page{Title: "Request not understood", Data: "The request could not be read."})
+				page{Title: "Request not understood", Data: notUnderstood})
 		default:
 			next.ServeHTTP(w, r)
 		}
