@@ -36,16 +36,16 @@ func TestAddressChange(t *testing.T) {
 		s.signedIn(email, password)
 
 		tab := s.browser().open(second)
-		b.open(link).press("Confirm my address").at("/verify/done", "Your address is confirmed")
+		b.open(link).press("Change my address").at("/verify/done", "Your address is confirmed")
 		s.wrongPassword(email)
 		s.signedIn(newEmail, password)
-		b.open(link).refused(http.StatusGone, "already confirmed")
+		b.open(link).refused(http.StatusGone, "This link works only once.")
 		b.open(second).refused(http.StatusGone, "no longer works")
-		tab.press("Confirm my address").refused(http.StatusGone, "no longer works")
+		tab.press("Change my address").refused(http.StatusGone, "no longer works")
 		require.Equal(t, 1, s.count("users WHERE email = $1 AND verified_at IS NOT NULL", newEmail))
 
 		// a second change, from the new address
-		b.open(s.change(b, "third@example.org")).press("Confirm my address").at("/verify/done", "Your address is confirmed")
+		b.open(s.change(b, "third@example.org")).press("Change my address").at("/verify/done", "Your address is confirmed")
 		s.signedIn("third@example.org", password)
 	})
 }
@@ -57,7 +57,8 @@ func TestAddressChange_Taken(t *testing.T) {
 		s.register(email, password)
 		s.register(newEmail, password)
 		b := s.signedIn(email, password)
-		b.open(s.change(b, newEmail)).press("Confirm my address").refused(http.StatusGone, "another account has the address")
+		b.open(s.change(b, newEmail)).press("Change my address").
+			refused(http.StatusGone, "Its address belongs to another account.")
 		s.signedIn(email, password)
 		s.signedIn(newEmail, password)
 	})
@@ -92,7 +93,7 @@ func TestAddressChange_OldSignIn(t *testing.T) {
 		require.Equal(t, 1, s.count("audit WHERE point = 'settings/failed/profile' AND outcome = 'reauthenticate'"))
 		b.press("Sign in", "email", email, "password", "wrong").refused(wrong, "Wrong email address or password.")
 		b.press("Sign in", "email", email, "password", password).at("/settings", "Settings")
-		b.open(s.change(b, newEmail)).press("Confirm my address").at("/verify/done", "Your address is confirmed")
+		b.open(s.change(b, newEmail)).press("Change my address").at("/verify/done", "Your address is confirmed")
 	})
 }
 
@@ -111,13 +112,14 @@ func TestAddressChange_Undo(t *testing.T) {
 			link := s.change(mallory, c.name+"@elsewhere.example")
 			undo := s.mail(email, changeSubject, 0).Links[0]
 			if c.redeemed {
-				mallory.open(link).press("Confirm my address").at("/verify/done", "Your address is confirmed")
+				mallory.open(link).press("Change my address").at("/verify/done", "Your address is confirmed")
 			}
 			if c.squatted {
 				s.browser().open("/register").press("Register", "name", "Eve", "email", email, "password", "the squatter's")
 			}
 
-			alice := s.browser().open(undo).at("/verify", "Confirm your address").press("Undo the change").
+			alice := s.browser().open(undo).at("/verify", "Keep your old address").
+				refused(http.StatusOK, "Your password stops working").press("Cancel the change").
 				at("/recovery", "Reset your password")
 			alice.refused(http.StatusOK, "This is your address again")
 			mallory.open("/settings").at("/login", "Sign in")
@@ -139,12 +141,12 @@ func TestAddressChange_UndoTaken(t *testing.T) {
 	s := newSite(t, "sqlite:"+t.TempDir()+"/db")
 	s.register(email, password)
 	b := s.signedIn(email, password)
-	b.open(s.change(b, newEmail)).press("Confirm my address").at("/verify/done", "Your address is confirmed")
+	b.open(s.change(b, newEmail)).press("Change my address").at("/verify/done", "Your address is confirmed")
 	undo := s.mail(email, changeSubject, 0).Links[0]
 	s.browser().open("/register").press("Register", "name", "Alice", "email", email, "password", newPassword)
 	_, err := s.service.db.Exec("UPDATE users SET verified_at = 1 WHERE email = $1", email)
 	require.NoError(t, err)
-	b.open(undo).press("Undo the change").refused(http.StatusGone, "another account has the address")
+	b.open(undo).press("Cancel the change").refused(http.StatusGone, "Its address belongs to another account.")
 	b.open("/settings").at("/settings", "Settings") // nothing was changed
 	s.signedIn(newEmail, password)
 	s.signedIn(email, newPassword)
@@ -160,7 +162,8 @@ func TestAddressChange_UndoDisconnects(t *testing.T) {
 		acme.is("666", "mallory@example.net", true)
 		mallory.open(mallory.connecting().String()).at("/settings", "Settings")
 		s.change(mallory, newEmail)
-		s.browser().open(s.mail(email, changeSubject, 0).Links[0]).press("Undo the change").
+		s.browser().open(s.mail(email, changeSubject, 0).Links[0]).
+			refused(http.StatusOK, "and all sign-in providers are disconnected").press("Cancel the change").
 			at("/recovery", "Reset your password").refused(http.StatusOK, "all providers are disconnected")
 		require.Equal(t, 0, s.count("oidc_identities"))
 		s.browser().open("/login/oidc/acme").at("/", "Hello, Alice").refused(http.StatusOK, "mallory@example.net")

@@ -182,7 +182,7 @@ func TestAudit_AddressChange(t *testing.T) {
 		require.NoError(t, s.service.db.QueryRow("SELECT id FROM users WHERE email = $1", email).Scan(&id))
 		mallory := s.from("192.0.2.66")
 		mallory.tries(email, password)
-		mallory.open(s.change(mallory, newEmail)).press("Confirm my address").at("/verify/done", "Your address is confirmed")
+		mallory.open(s.change(mallory, newEmail)).press("Change my address").at("/verify/done", "Your address is confirmed")
 		s.from("192.0.2.1").tries(email, "wrong") // the owner
 		mallory.open("/settings").press("Change password", "current", password, "new", newPassword)
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -144,8 +145,11 @@ func (b *browser) press(label string, values ...string) *browser {
 		if !slices.ContainsFunc(within(form, "button"), func(n *html.Node) bool { return text(n) == label }) {
 			continue
 		}
-		filled := url.Values{}
+		filled, action := url.Values{}, attribute(form, "action")
 		for _, n := range slices.Concat(within(form, "input"), within(form, "button")) {
+			if n.Data == "button" && text(n) == label {
+				action = cmp.Or(attribute(n, "formaction"), action)
+			}
 			if attribute(n, "name") != "" && (n.Data == "input" || text(n) == label) {
 				filled.Set(attribute(n, "name"), attribute(n, "value"))
 			}
@@ -154,7 +158,7 @@ func (b *browser) press(label string, values ...string) *browser {
 			require.True(b.t, filled.Has(values[i]), "the form %s has no field %s", label, values[i])
 			filled.Set(values[i], values[i+1])
 		}
-		r, err := http.NewRequest("POST", b.resolve(attribute(form, "action")), strings.NewReader(filled.Encode()))
+		r, err := http.NewRequest("POST", b.resolve(action), strings.NewReader(filled.Encode()))
 		require.NoError(b.t, err)
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		return b.do(r)

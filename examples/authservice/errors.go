@@ -97,8 +97,10 @@ func (s *service) again(w http.ResponseWriter, r *http.Request, no *flowhook.Ref
 	switch path := r.URL.Path; path {
 	case "/login":
 		s.signInAgain(w, r, no)
-	case "/register", "/register/again":
+	case "/register":
 		s.registrationAgain(w, r, no)
+	case "/register/again":
+		s.resendAgain(w, r, no)
 	case "/recovery":
 		s.askAgain(w, r, recoveryTitle, recoveryForm(email), no)
 	case "/recovery/new":

@@ -54,13 +54,13 @@ func TestLinks_Copied(t *testing.T) {
 	s.browser().open("/register").press("Register", "name", "Alice", "email", email, "password", password)
 	link := s.mail(email, confirmSubject, 0).Links[0]
 	b := s.browser()
-	b.open(link[:len(link)-1]).refused(http.StatusGone, "it was not copied completely")
+	b.open(link[:len(link)-1]).refused(http.StatusGone, "was not copied completely")
 	b.open(link[:strings.Index(link, "=")+1]).refused(http.StatusOK, "copy all of it")
 	b.open(link+").").press("Confirm my address").at("/verify/done", "Your address is confirmed")
 
 	b.open("/recovery").press("Send the email", "email", email).at("/recovery/sent", "Check your email")
 	link = s.mail(email, recoverySubject, 0).Links[0]
-	b.open(link[:len(link)-1]).refused(http.StatusGone, "it was not copied completely").follow("Back to sign in").
+	b.open(link[:len(link)-1]).refused(http.StatusGone, "was not copied completely").follow("Back to sign in").
 		at("/login", "Sign in")
 	b.open(link[:strings.Index(link, "=")+1]).refused(http.StatusOK, "copy all of it")
 	b.open(link+"%3E").press("Set the password", "new", newPassword).at("/recovery/done", "Your password is changed")
@@ -77,9 +77,9 @@ func TestLinks_AddressChanged(t *testing.T) {
 		recovery := s.mail(email, recoverySubject, 0).Links[0]
 		b := s.signedIn(email, password)
 		other := s.change(b, "other@example.org")
-		b.open(s.change(b, newEmail)).press("Confirm my address").at("/verify/done", "Your address is confirmed")
+		b.open(s.change(b, newEmail)).press("Change my address").at("/verify/done", "Your address is confirmed")
 		for _, link := range []string{confirm, recovery, other} {
-			b.open(link).refused(http.StatusGone, "your address has changed since")
+			b.open(link).refused(http.StatusGone, "The address of the account has changed since.")
 			require.NotContains(t, b.Body, `name="token"`)
 		}
 		require.Equal(t, 1, s.count("users WHERE email = $1", newEmail))

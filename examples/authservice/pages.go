@@ -29,6 +29,7 @@ type form struct {
 	Fields         []field
 	Hidden         []hidden
 	Problem        string // an error that concerns the whole form
+	Again          string // where a second button asks for a new code; empty without one
 	Suspect        string // the field that a Problem is probably about; empty for the first one
 	Notice         string // what has happened before, shown first
 	Intro          string // shown before the form

@@ -214,7 +214,7 @@ func TestRegistration_WrongAddress(t *testing.T) {
 			at("/register/sent", "Check your email").refused(http.StatusOK, "We sent a link to alcie@example.org.")
 		s.mail("alcie@example.org", confirmSubject, 0)
 		s.ahead.Add(int64(time.Minute))
-		b.press("Send it again").at("/register/sent", "Check your email").refused(http.StatusOK, "We have sent the email again")
+		b.press("Send it again").at("/register/sent", "Check your email").refused(http.StatusOK, "We'll send it again.")
 		s.mail("alcie@example.org", confirmSubject, 1)
 		b.press("Send it again")
 		s.service.recoveries.Wait()

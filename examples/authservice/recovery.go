@@ -16,8 +16,7 @@ import (
 // wrongCode is the code of a refusal after a code was checked and was wrong.
 const wrongCode = "wrong_code"
 
-var errCode = refuse("code", wrongCode, "This code is wrong, has expired or was already used. After five wrong "+
-	"codes, request a new one.")
+var errCode = refuse("code", wrongCode, "This code is wrong or no longer works. Check it, or request a new one.")
 
 func recoveryForm(email string) form {
 	return form{Action: "/recovery", Submit: "Send the email", Fields: []field{
@@ -40,12 +39,13 @@ func newPasswordForm(token, email string) form {
 }
 
 func recoveryCodeForm(email string) form {
-	return codeForm("/recovery/code", "Set the password", email, newPasswordField)
+	return codeForm("/recovery/code", "Set the password", "/recovery", email, newPasswordField)
 }
 
-// codeForm returns a form for the address and the code in the email, and for more fields.
-func codeForm(action, submit, email string, more ...field) form {
-	return form{Action: action, Submit: submit, Fields: append([]field{
+// codeForm returns a form for the address and the code in the email, and for more fields. A second
+// button asks the path again for a new code.
+func codeForm(action, submit, again, email string, more ...field) form {
+	return form{Action: action, Submit: submit, Again: again, Fields: append([]field{
 		{Name: "email", Label: "Email address", Type: "email", Autocomplete: "username", Value: email},
 		{Name: "code", Label: "Code", Type: "text", Autocomplete: "one-time-code", Hint: "The six digits in the email."},
 	}, more...)}
@@ -108,6 +108,9 @@ func (s *service) requestRecovery(w http.ResponseWriter, r *http.Request) {
 	if s.usesCode(flowhook.Recovery) {
 		to = "/recovery/code"
 	}
+	if r.PostForm.Has("again") {
+		to += "?again"
+	}
 	http.Redirect(w, r, to, http.StatusSeeOther)
 }
 
@@ -142,8 +145,17 @@ func (s *service) sendRecovery(ctx context.Context, email string) error {
 	return s.pipeline.SendRecovery(ctx, &flowhook.Exchange{Identity: u.identity()})
 }
 
+// againNotice returns what is shown first after a user has asked for an email once more.
+func againNotice(r *http.Request) string {
+	if !r.Form.Has("again") {
+		return ""
+	}
+	return "We'll send it again. We send at most one email per minute."
+}
+
 func (s *service) recoverySent(w http.ResponseWriter, r *http.Request) {
-	s.show(w, r, http.StatusOK, "sentrecovery", page{Title: "Check your email", Data: sent{Email: noticeOf(r).Email}})
+	s.show(w, r, http.StatusOK, "sentrecovery", page{Title: "Check your email", Data: sent{Email: noticeOf(r).Email,
+		Notice: againNotice(r)}})
 }
 
 // newPasswordPage shows the form that the link in the email leads to.
@@ -151,7 +163,7 @@ func (s *service) newPasswordPage(w http.ResponseWriter, r *http.Request) {
 	token := linkToken(r)
 	if token == "" {
 		s.show(w, r, http.StatusOK, "usedrecovery", page{Title: newPasswordTitle,
-			Data: "This link is incomplete. Open the link in the email, or copy all of it."})
+			Data: deadLink{Reason: "This link is incomplete. Open the link in the email, or copy all of it."}})
 		return
 	}
 	t, err := s.peek(r, s.pipeline.RedeemRecovery, token)
@@ -159,8 +171,11 @@ func (s *service) newPasswordPage(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		owner, err = s.db.userByID(r.Context(), t.IdentityID)
 	}
-	if errors.Is(err, errNoUser) || err == nil && owner.Email != t.Address.Value { // it has changed since
+	switch {
+	case errors.Is(err, errNoUser):
 		err = flowhook.ErrBadToken
+	case err == nil && owner.Email != t.Address.Value:
+		err = errAddressChanged
 	}
 	switch {
 	case errors.Is(err, flowhook.ErrBadToken):
@@ -174,11 +189,13 @@ func (s *service) newPasswordPage(w http.ResponseWriter, r *http.Request) {
 
 // deadRecovery answers a link that can no longer be used.
 func (s *service) deadRecovery(w http.ResponseWriter, r *http.Request, err error) {
-	p := page{Title: "This link no longer works",
-		Data: "It has expired, it was not copied completely, or your address has changed since."}
-	if errors.Is(err, flowhook.ErrUsedToken) {
-		p = page{Title: "This link was already used",
-			Data: "It works only once. If you have just set a new password with it, you can sign in."}
+	p := page{Title: deadTitle, Data: deadLink{Reason: deadText}}
+	switch {
+	case errors.Is(err, flowhook.ErrUsedToken):
+		p = page{Title: usedTitle,
+			Data: deadLink{"This link works only once. If you just set a new password with it, you can sign in.", true}}
+	case errors.Is(err, errAddressChanged):
+		p.Data = deadLink{Reason: changedText}
 	}
 	s.show(w, r, http.StatusGone, "usedrecovery", p)
 }
@@ -219,7 +236,9 @@ func (s *service) recoverByLink(w http.ResponseWriter, r *http.Request) {
 
 func (s *service) codePage(w http.ResponseWriter, r *http.Request) {
 	f := recoveryCodeForm(noticeOf(r).Email)
-	f.Intro = "If there is an account with the address, we have sent a code to it. We send at most one email per minute."
+	f.Intro = "If there is an account with the address, we have sent a code to it. It may take a minute to arrive; " +
+		"check your spam folder, too."
+	f.Notice = againNotice(r)
 	s.ask(w, r, http.StatusOK, newPasswordTitle, f)
 }
 
@@ -295,8 +314,10 @@ func (s *service) redeemCode(r *http.Request, purpose flowhook.Purpose, email st
 func (s *service) recoverAccount(ctx context.Context, t flowhook.Token, password, hash string) (user, error) {
 	u, err := s.db.userByID(ctx, t.IdentityID)
 	switch {
-	case errors.Is(err, errNoUser), err == nil && u.Email != t.Address.Value:
+	case errors.Is(err, errNoUser):
 		return user{}, flowhook.ErrBadToken
+	case err == nil && u.Email != t.Address.Value:
+		return user{}, errAddressChanged
 	case err != nil:
 		return user{}, err
 	}

@@ -78,14 +78,15 @@ func TestRecovery_Link(t *testing.T) {
 		require.Equal(t, 1, s.count("audit WHERE point = 'recovery/after/link' AND outcome = 'ok' AND user_id IS NOT NULL"))
 
 		_, token, _ := strings.Cut(link, "token=")
-		b.open(link).refused(http.StatusGone, "already used")
+		b.open(link).refused(http.StatusGone, "already used").
+			follow("Reset your password").at("/recovery", "Reset your password")
 		b.post("/recovery/new", url.Values{"token": {token}, "new": {password}}).refused(http.StatusGone, "already used")
 		require.Equal(t, 1, s.count("audit WHERE point = 'recovery/failed/link' AND outcome = 'used_token'"))
 		s.signedIn(email, newPassword)
-		b.follow("Reset your password").at("/recovery", "Reset your password")
+		s.browser().open(link).follow("Sign in").at("/login", "Sign in")
 		b.open("/recovery/new").at("/recovery/new", "Choose a new password").refused(http.StatusOK, "incomplete")
 		b.post("/recovery/new", url.Values{"token": {"nonsense"}, "new": {newPassword}}).
-			refused(http.StatusGone, "no longer works")
+			refused(http.StatusGone, "no longer works").follow("Request a new email").at("/recovery", "Reset your password")
 	})
 }
 
@@ -114,14 +115,26 @@ func TestRecovery_Code(t *testing.T) {
 		code := s.code(email, "Your address confirmation code", 0)
 		b.press("Confirm my address", "email", email, "code", other(code)).refused(wrong, "This code is wrong")
 		b.press("Confirm my address", "email", "bob@example.org", "code", code).refused(wrong, "This code is wrong")
+		b.press("Send a new code", "email", "nonsense").at("/register/again", "Confirm your address").
+			refused(wrong, "Enter an email address")
+		s.ahead.Add(int64(time.Minute))
+		b.press("Send a new code", "email", email).at("/register/sent", "Check your email").
+			refused(http.StatusOK, "We'll send it again.").follow("Enter the code")
+		code = s.code(email, "Your address confirmation code", 1)
 		b.press("Confirm my address", "email", email, "code", " "+code+" ").at("/verify/done", "Your address is confirmed")
-		b.open("/verify").press("Confirm my address", "email", email, "code", code).refused(wrong, "already used")
+		b.open("/verify").press("Confirm my address", "email", email, "code", code).
+			refused(wrong, "This code is wrong or no longer works.")
 		require.Equal(t, 1, s.count("audit WHERE point = 'verification/after/code'"))
 		require.Equal(t, 3, s.count("audit WHERE point = 'verification/failed/code' AND outcome = 'wrong_code'"))
 
 		stolen := s.signedIn(email, password)
 		b.askRecovery(email).at("/recovery/code", "Choose a new password")
-		code = s.code(email, codeSubject, 0)
+		s.code(email, codeSubject, 0)
+		require.NotContains(t, text(b.doc), "We'll send it again.")
+		s.ahead.Add(int64(time.Minute))
+		b.press("Send a new code").at("/recovery/code", "Choose a new password").
+			refused(http.StatusOK, "We'll send it again. We send at most one email per minute.")
+		code = s.code(email, codeSubject, 1)
 		for range 3 {
 			b.press("Set the password", "email", email, "code", other(code), "new", newPassword).
 				refused(wrong, "This code is wrong")
@@ -175,6 +188,19 @@ func TestRecovery_UnknownAddress(t *testing.T) {
 				refused(wrong, "Enter an email address")
 		}
 	})
+}
+
+// TestRecovery_SendAgain checks that asking again shows that it had an effect, known address or not.
+func TestRecovery_SendAgain(t *testing.T) {
+	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"))
+	s.register(email, password)
+	for _, address := range []string{email, "nobody@example.org"} {
+		b := s.browser().askRecovery(address).at("/recovery/sent", "Check your email")
+		require.NotContains(t, text(b.doc), "send it again.")
+		b.press("Send it again").at("/recovery/sent", "Check your email").
+			refused(http.StatusOK, "We'll send it again. We send at most one email per minute.").
+			refused(http.StatusOK, "If there is an account with "+address+", we have sent an email to it.")
+	}
 }
 
 // TestRecovery_AnswersFirst checks that the answer does not wait for the search for the account.

@@ -101,7 +101,7 @@ func (s *service) registerAgain(w http.ResponseWriter, r *http.Request) {
 		s.beforeFailed(w, r, err)
 		return
 	case !ok:
-		s.registrationAgain(w, r, badAddress(r.PostFormValue("email")))
+		s.resendAgain(w, r, badAddress(r.PostFormValue("email")))
 		return
 	}
 	x.Request, x.Writer = r.Clone(context.WithoutCancel(r.Context())), discard{http.Header{}}
@@ -114,6 +114,16 @@ func (s *service) registerAgain(w http.ResponseWriter, r *http.Request) {
 	n.Email = email
 	n.leave(w)
 	http.Redirect(w, r, "/register/sent?again", http.StatusSeeOther)
+}
+
+// resendAgain shows the form that asked for the email again, with a refusal. Only the form for a code
+// has a field that can be wrong.
+func (s *service) resendAgain(w http.ResponseWriter, r *http.Request, no *flowhook.Refusal) {
+	if s.usesCode(flowhook.Verification) {
+		s.askAgain(w, r, verifyTitle, verifyCodeForm(r.PostFormValue("email")), no)
+		return
+	}
+	s.registrationAgain(w, r, no)
 }
 
 // sendVerification sends the verification email of an account again, unless one was sent within a
@@ -154,13 +164,13 @@ func (s *service) notifyOwner(ctx context.Context, email string) error {
 
 func (s *service) registered(w http.ResponseWriter, r *http.Request) {
 	s.show(w, r, http.StatusOK, "sent", page{Title: "Check your email",
-		Data: sent{Email: noticeOf(r).Email, Again: r.Form.Has("again")}})
+		Data: sent{Email: noticeOf(r).Email, Notice: againNotice(r)}})
 }
 
 // sent is the data of the pages that say that an email was sent.
 type sent struct {
-	Email string // may be empty
-	Again bool   // it was asked for again
+	Email  string // may be empty
+	Notice string // shown first; may be empty
 }
 
 const nameMax = 100

@@ -96,7 +96,7 @@ func (s *service) changeAddress(ctx context.Context, t flowhook.Token) (undone b
 	case err != nil:
 		return false, err
 	case !c.Undo && u.Email != c.From.Value:
-		return false, flowhook.ErrBadToken // it was changed again, or the change was undone
+		return false, errAddressChanged // again, or the change was undone
 	case !c.Undo:
 		return false, s.db.setAddress(ctx, u.ID, c.To.Value, s.now())
 	}

@@ -58,7 +58,7 @@ func TestSettings(t *testing.T) {
 			at("/settings/pending", "Check your new address")
 		b.open("/").at("/", "Hello, Alice L.")
 		require.Contains(t, b.Body, email, "it has not changed yet")
-		b.open(s.mail("new@example.org", newSubject, 0).Links[0]).press("Confirm my address").
+		b.open(s.mail("new@example.org", newSubject, 0).Links[0]).press("Change my address").
 			at("/verify/done", "Your address is confirmed")
 		b.open("/settings").at("/settings", "Settings")
 		require.Contains(t, text(b.doc), "Your email address is new@example.org.")

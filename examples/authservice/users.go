@@ -126,13 +126,13 @@ func (d *database) countChange(ctx context.Context, id string, now time.Time) er
 	return err
 }
 
-// setAddress makes email the address of an account, confirmed. It returns flowhook.ErrBadToken if
+// setAddress makes email the address of an account, confirmed. It returns errAddressTaken if
 // another account has it.
 func (d *database) setAddress(ctx context.Context, id, email string, now time.Time) error {
 	_, err := d.exec(ctx, "UPDATE users SET email = $2, email_key = $3, verified_at = $4 WHERE id = $1",
 		id, email, emailKey(email), now.UnixMicro())
 	if duplicate(err) {
-		return flowhook.ErrBadToken
+		return errAddressTaken
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"unicode/utf8"
@@ -11,6 +12,12 @@ import (
 )
 
 const verifyTitle = "Confirm your address"
+
+// The reasons why a link that is valid by itself can no longer be used.
+var (
+	errAddressChanged = fmt.Errorf("%w: the address of the account has changed since", flowhook.ErrBadToken)
+	errAddressTaken   = fmt.Errorf("%w: the address belongs to another account", flowhook.ErrBadToken)
+)
 
 // verifyPage shows a button. Mail scanners follow links but do not press buttons, so only the POST
 // redeems the token. Links that change an address, or undo that, lead here, too. Without a token, it
@@ -68,8 +75,8 @@ func (s *service) verifyLink(w http.ResponseWriter, r *http.Request, token strin
 		c, err := t.Change()
 		v.Undo, replaces = err == nil && c.Undo, c.From.Value
 	}
-	if !v.Undo && owner.Email != replaces { // the address has changed since
-		s.deadLink(w, r, flowhook.ErrBadToken)
+	if !v.Undo && owner.Email != replaces {
+		s.deadLink(w, r, errAddressChanged)
 		return
 	}
 	visitor := s.visitor(r)
@@ -81,7 +88,14 @@ func (s *service) verifyLink(w http.ResponseWriter, r *http.Request, token strin
 	default: // the reader of the email may be a stranger
 		v.Owner = masked(owner.Email)
 	}
-	s.pages.render(w, r, http.StatusOK, "verify", page{Title: verifyTitle, User: visitor, Data: v})
+	title := verifyTitle
+	switch {
+	case v.Undo:
+		title = "Keep your old address"
+	case v.Owner != "":
+		title = "Confirm your new address"
+	}
+	s.pages.render(w, r, http.StatusOK, "verify", page{Title: title, User: visitor, Data: v})
 }
 
 // masked returns an address that only its owner recognizes, such as a…@example.org.
@@ -109,16 +123,37 @@ func (s *service) peek(r *http.Request, redeem func(ctx context.Context, token s
 	return seen, err
 }
 
-// deadLink answers a link that can no longer be used.
-func (s *service) deadLink(w http.ResponseWriter, r *http.Request, err error) {
-	if errors.Is(err, flowhook.ErrUsedToken) {
-		s.show(w, r, http.StatusGone, "used", page{Title: "This link was already used", Data: true})
-		return
-	}
-	s.show(w, r, http.StatusGone, "used", page{Title: "This link no longer works", Data: false})
+// A deadLink is the data of the page for a link that can no longer be used.
+type deadLink struct {
+	Reason string
+	Used   bool
 }
 
-func verifyCodeForm(email string) form { return codeForm("/verify", "Confirm my address", email) }
+// deadLink answers a link that can no longer be used. Only someone with the mailbox has a valid link,
+// and so learns that another account has the address.
+func (s *service) deadLink(w http.ResponseWriter, r *http.Request, err error) {
+	title, d := deadTitle, deadLink{Reason: deadText}
+	switch {
+	case errors.Is(err, flowhook.ErrUsedToken):
+		title, d = usedTitle, deadLink{"This link works only once. If you just used it, it worked.", true}
+	case errors.Is(err, errAddressChanged):
+		d.Reason = changedText
+	case errors.Is(err, errAddressTaken):
+		d.Reason = "Its address belongs to another account."
+	}
+	s.show(w, r, http.StatusGone, "used", page{Title: title, Data: d})
+}
+
+const (
+	usedTitle   = "This link was already used"
+	deadTitle   = "This link no longer works"
+	deadText    = "It has expired, was used, or was not copied completely."
+	changedText = "The address of the account has changed since."
+)
+
+func verifyCodeForm(email string) form {
+	return codeForm("/verify", "Confirm my address", "/register/again", email)
+}
 
 // verify redeems a link or, for a form with an address, a code.
 func (s *service) verify(w http.ResponseWriter, r *http.Request) {
@@ -194,7 +229,7 @@ func (s *service) verifyByCode(w http.ResponseWriter, r *http.Request) {
 func (s *service) confirm(ctx context.Context, t flowhook.Token) error {
 	confirmed, err := s.db.confirmEmail(ctx, t.IdentityID, t.Address.Value, s.now())
 	if err == nil && !confirmed {
-		return flowhook.ErrBadToken // the address has changed; the token stays unused
+		return errAddressChanged // the token stays unused
 	}
 	return err
 }
@@ -207,6 +242,5 @@ func (s *service) verified(w http.ResponseWriter, r *http.Request) {
 // mistakes it for the page it requested.
 func (s *service) maintenance(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Retry-After", "300")
-	s.show(w, r, http.StatusServiceUnavailable, "maintenance", page{Title: "Down for maintenance",
-		Data: "You cannot sign in during maintenance. Please come back later."})
+	s.show(w, r, http.StatusServiceUnavailable, "maintenance", page{Title: "Down for maintenance"})
 }

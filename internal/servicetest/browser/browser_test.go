@@ -75,7 +75,8 @@ func (w *walk) register() {
 		look("register-error")
 	alice.fill("Name", "Alice", "Email address", email, "Password", password).press("Register")
 	alice.at("/register/sent", "Check your email").sees(email).cookies(false).look("register-sent")
-	alice.press("Send it again").at("/register/sent", "Check your email").sees("sent the email again").look("register-again")
+	alice.press("Send it again").at("/register/sent", "Check your email").sees("We'll send it again.").
+		look("register-again")
 	alice.follow("Change it").at("/register", "Register").sees("Correct your email address").look("register-change")
 	alice.open("/settings").at("/login", "Sign in") // registering does not sign in
 
@@ -130,7 +131,7 @@ func (w *walk) changeProfile() {
 	alice.at("/settings/pending", "Check your new address").look("settings-pending")
 	alice.open("/").at("/", "Hello, Alice Liddell").sees(email)
 	alice.receives(changeSubject, 1).receives(newSubject, 1).read(newSubject).sees("to " + newEmail)
-	alice.follow(alice.link()).press("Confirm my address").at("/verify/done", "Your address is confirmed")
+	alice.follow(alice.link()).press("Change my address").at("/verify/done", "Your address is confirmed")
 	alice.open("/").sees(newEmail, "Your email address is confirmed.")
 	alice.open("/settings").fill("Name", "").presses(422, "Save name").at("/settings/profile", "Settings")
 	alice.sees("Enter your name.").look("settings-profile-error")
@@ -218,6 +219,8 @@ func (w *walk) recover() {
 		look("recovery-error")
 	alice.open("/recovery").fill("Email address", newEmail).press("Send the email").
 		at("/recovery/sent", "Check your email").look("recovery-sent").wide("recovery-sent")
+	alice.press("Send it again").at("/recovery/sent", "Check your email").sees("We'll send it again.").
+		look("recovery-again")
 	elsewhere.signIn(newEmail, newPassword)
 
 	link := alice.receives(recoverySubject, 1).read(recoverySubject).look("mail-recovery").link()

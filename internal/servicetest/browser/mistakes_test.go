@@ -135,7 +135,7 @@ func (m *mistakes) doubleClicks(t *testing.T) {
 	m.has(t, 1, withEmail, email)
 	v.clicksTwice("Send it again").at("/register/sent", "Check your email")
 	v.mail(email, confirmSubject).open(v.link()).clicksTwice("Confirm my address").
-		at("/verify/done", "Your address is confirmed").sees("You can sign in now")
+		at("/verify/done", "Your address is confirmed").sees(email + " is now your confirmed address.")
 	v.open("/login").paste("Email address", email, "Password", password).clicksTwice("Sign in").at("/", "Hello, Dot")
 	m.has(t, 1, "flowhook_sessions WHERE identity_id = (SELECT id FROM users WHERE email = $1)", email)
 	v.open("/settings").paste("Name", "Dorothy").clicksTwice("Save name").at("/settings", "Settings").
@@ -176,7 +176,7 @@ func (m *mistakes) sameFormTwice(t *testing.T) {
 	both(func(v *visitor) { v.open(link) })
 	v.press("Confirm my address").at("/verify/done", "Your address is confirmed")
 	tab.presses(410, "Confirm my address").at("/verify", "This link was already used").
-		sees("everything is in order: your address is already confirmed").follow("Sign in").at("/login", "Sign in")
+		sees("If you just used it, it worked.").follow("Sign in").at("/login", "Sign in")
 
 	both(func(v *visitor) { v.open("/login").paste("Email address", email, "Password", password) })
 	both(func(v *visitor) { v.press("Sign in").at("/", "Hello, Tam") })
@@ -210,9 +210,9 @@ func (m *mistakes) twoTabs(t *testing.T) {
 	v.mail(first, newSubject)
 	old := v.link()
 	tab.open(old) // the button is on the page before the other link is used
-	v.open(link).press("Confirm my address").at("/verify/done", "Your address is confirmed").sees(second)
-	tab.presses(410, "Confirm my address").sees("your address has changed since", second)
-	tab.opens(410, old).sees("your address has changed since", second)
+	v.open(link).press("Change my address").at("/verify/done", "Your address is confirmed").sees(second)
+	tab.presses(410, "Change my address").sees("The address of the account has changed since", second)
+	tab.opens(410, old).sees("The address of the account has changed since", second)
 	m.has(t, 1, withEmail, second)
 
 	v.open("/settings").paste("Name", "Two")
@@ -328,23 +328,23 @@ func (m *mistakes) links(t *testing.T) {
 	v, phone := m.browser(t, "a user at a computer"), m.browser(t, "a user with a phone")
 	v.open("/register").paste("Name", "Lin", "Email address", email, "Password", password).press("Register")
 	link := v.mail(email, confirmSubject).link()
-	phone.opens(410, link[:len(link)-3]).at("/verify", "This link no longer works").sees("it was not copied completely")
+	phone.opens(410, link[:len(link)-3]).at("/verify", "This link no longer works").sees("was not copied completely")
 	phone.open(link[:strings.Index(link, "=")+1]).at("/verify", "Confirm your address").sees("copy all of it")
 	phone.open(link).open(link+">).").press("Confirm my address").at("/verify/done", "Your address is confirmed").
-		sees("You can sign in now.")
+		sees(email + " is now your confirmed address.")
 	m.has(t, 1, "users WHERE email = $1 AND verified_at IS NOT NULL", email)
-	v.opens(410, link).sees("It works only once.").follow("Sign in").at("/login", "Sign in")
+	v.opens(410, link).sees("This link works only once.").follow("Sign in").at("/login", "Sign in")
 	v.signsIn(email, password).sees("Your email address is confirmed.")
 
 	phone.open("/recovery").paste("Email address", email).press("Send the email").at("/recovery/sent", "Check your email")
 	link = phone.mail(email, recoverySubject).link()
 	other := m.browser(t, "a third browser")
-	other.opens(410, link[:len(link)-3]).sees("it was not copied completely").follow("Back to sign in").
+	other.opens(410, link[:len(link)-3]).sees("was not copied completely").follow("Back to sign in").
 		at("/login", "Sign in")
 	other.open(link+"%20.").paste("New password", "a password that loses")
 	phone.open(link).paste("New password", newPassword).press("Set the password").
 		at("/recovery/done", "Your password is changed")
-	other.presses(410, "Set the password").sees("It works only once.", "you can sign in").follow("Back to sign in")
+	other.presses(410, "Set the password").sees("This link works only once.", "you can sign in").follow("Sign in")
 	v.open("/settings").at("/login", "Sign in").sees("your password or address changed")
 	v.paste("Email address", email, "Password", newPassword).press("Sign in").at("/settings", "Settings")
 }
@@ -359,9 +359,11 @@ func (m *mistakes) changedAddress(t *testing.T) {
 	recovery := v.mail(email, recoverySubject).link()
 	v.signsIn(email, password).open("/settings").paste("New email address", next, "Your password", password).
 		press("Change email").at("/settings/pending", "Check your new address")
-	v.mail(next, newSubject).open(v.link()).press("Confirm my address").at("/verify/done", "Your address is confirmed")
-	v.opens(410, confirm).sees("your address has changed since", "The address of your account, "+next+", is confirmed.")
-	v.opens(410, recovery).sees("your address has changed since", "You can request a new email.")
+	v.mail(next, newSubject).open(v.link()).press("Change my address").at("/verify/done", "Your address is confirmed")
+	v.opens(410, confirm).sees("The address of the account has changed since",
+		"The address of your account, "+next+", is confirmed.")
+	v.opens(410, recovery).sees("The address of the account has changed since").follow("Request a new email").
+		at("/recovery", "Reset your password")
 	m.has(t, 1, "users WHERE email = $1 AND verified_at IS NOT NULL", next)
 }
 

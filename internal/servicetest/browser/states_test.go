@@ -62,9 +62,10 @@ func (w *walk) addressStates(v, other *visitor) {
 	link := v.mail(next, newSubject).link()
 	v.open(link).sees("It replaces " + stella).look("verify-change")
 	other.open(link).sees("It replaces s…@example.org").look("verify-change-elsewhere")
-	v.press("Confirm my address").at("/verify/done", "Your address is confirmed")
+	v.press("Change my address").at("/verify/done", "Your address is confirmed")
 	undo := v.mail(stella, changeSubject).link()
-	v.open(undo).sees("to keep "+stella).look("verify-undo").press("Undo the change").
+	v.open(undo).sees("This keeps "+stella, "Your password stops working").look("verify-undo").
+		press("Cancel the change").
 		at("/recovery", "Reset your password").sees("This is your address again").look("recovery-undone")
 	v.opens(410, undo).look("verify-undone")
 	v.open("/recovery/new").sees("This link is incomplete").look("recovery-incomplete")
@@ -81,7 +82,7 @@ func (w *walk) addressStates(v, other *visitor) {
 func (w *walk) accountStates(v *visitor) {
 	v.open("/settings").fill("Name", "Stella S.").press("Save name").sees("Your changes were saved.").
 		look("settings-saved")
-	v.opens(503, "/maintenance").sees("You are still signed in.").look("maintenance-signed-in")
+	v.opens(503, "/maintenance").sees("You are still signed in and can continue.").look("maintenance-signed-in")
 	v.opens(403, "/login/oidc/development/callback").at("/login/oidc/development/callback", "Sign-in failed").look("refused-signed-in")
 	tab := v.another(w.t, "Stella, second tab")
 	v.open("/settings").fill("Name", "Nobody")
@@ -161,10 +162,14 @@ func (w *walk) codeStates(v *visitor) {
 	v.follow("Enter the code").at("/verify", "Confirm your address").look("verify-code")
 	v.fill("Email address", by, "Code", "12345").presses(422, "Confirm my address").sees("This code is wrong").
 		look("verify-code-error")
+	v.press("Send a new code").at("/register/sent", "Check your email").sees("We'll send it again.").
+		look("register-again-code")
 	v.signIn(by, password).open("/settings").sees("Enter the code").look("settings-code")
 	v.press("Send a new code").at("/settings/sent", "Check your email").look("settings-sent-code")
 	v.press("Sign out").open("/recovery").fill("Email address", by).press("Send the email").
 		at("/recovery/code", "Choose a new password").sees("we have sent a code").look("recovery-sent-code")
+	v.press("Send a new code").at("/recovery/code", "Choose a new password").sees("We'll send it again.").
+		look("recovery-again-code")
 	v.mail(by, "Your password reset code")
 	w.emails()
 }
