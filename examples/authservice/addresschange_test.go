@@ -14,7 +14,7 @@ const newEmail = "liddell@example.org"
 func (s *site) change(b *browser, to string) (link string) {
 	s.t.Helper()
 	b.open("/settings").press("Change email", "email", to, "current", password).
-		at("/settings/pending", "Check your new address")
+		at("/settings/pending", "Check your new inbox")
 	return s.mail(to, newSubject, 0).Links[0]
 }
 
@@ -71,7 +71,7 @@ func TestAddressChange_SignedOut(t *testing.T) {
 		s.register(email, password)
 		b, other := s.signedIn(email, password), s.signedIn(email, password)
 		link := s.change(b, newEmail)
-		other.open("/sessions").press("Sign out everywhere").at("/", "Welcome")
+		other.open("/sessions").press("Sign out everywhere").at("/", "Welcome to Accounts")
 		other.open(link).refused(http.StatusGone, "no longer works")
 		s.signedIn(email, password)
 		s.wrongPassword(newEmail)
@@ -87,11 +87,14 @@ func TestAddressChange_OldSignIn(t *testing.T) {
 		b := s.signedIn(email, password)
 		s.ahead.Add(int64(time.Hour + time.Minute))
 		emails := s.count("river_job")
-		b.open("/settings").press("Change email", "email", newEmail, "current", password).at("/login", "Sign in")
-		require.Contains(t, b.Body, "To do this, please sign in again.")
+		b.open("/settings").press("Change email", "email", newEmail, "current", password).at("/login", "Sign in again").
+			refused(http.StatusOK, "For your security, enter your password to continue.")
+		require.Equal(t, email, b.typed("email"))
+		require.NotContains(t, text(b.doc), "Register")
 		require.Equal(t, emails, s.count("river_job"))
 		require.Equal(t, 1, s.count("audit WHERE point = 'settings/failed/profile' AND outcome = 'reauthenticate'"))
-		b.press("Sign in", "email", email, "password", "wrong").refused(wrong, "Wrong email address or password.")
+		b.press("Sign in", "email", email, "password", "wrong").at("/login", "Sign in again").
+			refused(wrong, "Wrong email address or password.")
 		b.press("Sign in", "email", email, "password", password).at("/settings", "Settings")
 		b.open(s.change(b, newEmail)).press("Change my address").at("/verify/done", "Your address is confirmed")
 	})

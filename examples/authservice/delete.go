@@ -8,17 +8,15 @@ import (
 	"github.com/flowhook/flowhook"
 )
 
-var errConfirm = refuse("confirm", "not_confirmed", "This is not your email address.")
-
 // deleteForm returns the form that deletes the account. It is shown to users with a password, and to
 // others right after they have signed in with the provider again; see fresh.go. These type their
 // address, so that a single click does not delete anything.
 func deleteForm(u user) form {
-	one := field{Name: "current", Label: "Password to delete your account", Type: "password",
+	one := field{Name: "current", Label: "Current password", Purpose: "to delete your account", Type: "password",
 		Autocomplete: "current-password"}
 	if u.PasswordHash == "" {
-		one = field{Name: "confirm", Label: "Email address to delete your account", Type: "email", Autocomplete: "off",
-			Hint: "Enter " + u.Email + " to confirm."}
+		one = field{Name: "confirm", Label: "Your email address", Purpose: "to delete your account", Type: "email",
+			Autocomplete: "off", Hint: "Enter " + u.Email + " to confirm."}
 	}
 	return form{Action: "/settings/delete", Submit: "Delete account", Danger: true, Fields: []field{one}}
 }
@@ -38,7 +36,7 @@ func (s *service) deleteAccount(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, settingsStale, http.StatusSeeOther)
 		return
 	case u.PasswordHash == "" && emailKey(typed) != emailKey(u.Email):
-		s.settingsAgain(w, r, u, "/settings/delete", errConfirm)
+		s.settingsAgain(w, r, u, "/settings/delete", refuse("confirm", "not_confirmed", "Enter "+u.Email+"."))
 		return
 	case u.PasswordHash != "" && r.PostFormValue("current") == "":
 		s.settingsAgain(w, r, u, "/settings/delete", errCurrent)

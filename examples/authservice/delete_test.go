@@ -63,7 +63,7 @@ func TestDelete_NoPassword(t *testing.T) {
 	s, p := newOIDCSite(t, "sqlite:"+t.TempDir()+"/db")
 	remove := func(b *browser) *browser { return b.post("/settings/delete", url.Values{"confirm": {email}}) }
 	const stale = "because you signed in too long ago"
-	link := "Sign in with " + strings.TrimPrefix(p.URL, "http://") + " to delete the account"
+	link := "Continue with " + strings.TrimPrefix(p.URL, "http://")
 	b := s.browser().open("/login/oidc/acme").at("/", "Hello, Alice")
 	require.NotContains(t, b.open("/settings").Body, "Delete account</button>")
 	remove(b).refused(http.StatusOK, stale)
@@ -72,7 +72,8 @@ func TestDelete_NoPassword(t *testing.T) {
 	p.claims["auth_time"] = time.Now().Unix()
 	p.mu.Unlock()
 	b.open("/settings").follow(link).at("/settings", "Settings").press("Delete account", "confirm", "bob@example.org").
-		refused(wrong, "This is not your email address.")
+		refused(wrong, "Enter alice@example.org.")
+	require.Contains(t, b.Body, "Set password</button>", "the sign-in is still new")
 	s.ahead.Add(int64(freshFor))
 	remove(b).refused(http.StatusOK, stale)
 	s.ahead.Add(-int64(freshFor))

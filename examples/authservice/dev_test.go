@@ -18,11 +18,11 @@ func TestDevelopmentProvider(t *testing.T) {
 	database := "sqlite:" + t.TempDir() + "/db"
 	for range 2 {
 		s := newSite(t, database)
-		b := s.browser().open("/login").follow("Sign in with the test provider")
+		b := s.browser().open("/login").follow("Continue with the test provider")
 		require.NotEqual(t, s.server.URL, "http://"+b.URL.Host)
 		b.press("Sign in", "name", "Alice", "email", email).at("/", "Hello, Alice")
 		require.Equal(t, 1, s.count("users WHERE verified_at IS NOT NULL"))
-		b = s.browser().open("/login").follow("Sign in with the test provider")
+		b = s.browser().open("/login").follow("Continue with the test provider")
 		b.press("Cancel", "name", "Alice", "email", email).at(callbackPath(developmentProvider), "Sign in").
 			refused(http.StatusForbidden, "You canceled the sign-in")
 	}
@@ -33,7 +33,7 @@ func TestDevelopmentProvider(t *testing.T) {
 func TestDevelopmentProvider_Canceled(t *testing.T) {
 	s := newSite(t, "sqlite:"+t.TempDir()+"/db")
 	s.register(email, password)
-	b := s.browser().open("/settings").at("/login", "Sign in").follow("Sign in with the test provider")
+	b := s.browser().open("/settings").at("/login", "Sign in").follow("Continue with the test provider")
 	b.press("Cancel", "name", "Alice", "email", email).at(callbackPath(developmentProvider), "Sign in").
 		refused(http.StatusForbidden, "You canceled the sign-in at the test provider.")
 	require.Equal(t, 1, s.count("audit WHERE point = 'login/failed/oidc' AND outcome = 'canceled'"))

@@ -12,7 +12,7 @@ import (
 
 const (
 	keptNotice = "We kept what you typed. Nothing was saved yet."
-	notYet     = "What you entered was not saved yet. You can save it after you have signed in."
+	notYet     = "You were signed out. Sign in to continue; we kept what you entered."
 	notSaved   = "What you entered was not saved."
 )
 
@@ -30,7 +30,7 @@ func (b *browser) noneKept() {
 // endSessions ends all sessions of the user of the tests, elsewhere.
 func (s *site) endSessions() {
 	s.t.Helper()
-	s.signedIn(email, password).open("/sessions").press("Sign out everywhere").at("/", "Welcome")
+	s.signedIn(email, password).open("/sessions").press("Sign out everywhere").at("/", "Welcome to Accounts")
 }
 
 // TestKept checks that a user finds what they typed when the session has ended elsewhere, after
@@ -49,7 +49,7 @@ func TestKept(t *testing.T) {
 	require.Equal(t, 1, s.count("users WHERE name = 'Alice'"))
 	page := *b
 	b.open("/settings").noneKept()
-	page.press("Save name").at("/settings", "Settings").refused(http.StatusOK, "Your changes were saved.")
+	page.press("Save name").at("/settings", "Settings").refused(http.StatusOK, "Your name was saved.")
 	require.Equal(t, 1, s.count(`users WHERE name = 'Alice "L."'`))
 }
 
@@ -69,7 +69,7 @@ func TestKept_Expired(t *testing.T) {
 		refused(http.StatusOK, keptNotice)
 	require.Equal(t, "new@example.org", b.typed("email"))
 	require.Equal(t, "Alice", b.typed("name"))
-	b.press("Change email", "current", password).at("/settings/pending", "Check your new address")
+	b.press("Change email", "current", password).at("/settings/pending", "Check your new inbox")
 }
 
 // TestKept_OldSignIn checks the same for a user who must sign in again to change the address.
@@ -78,7 +78,7 @@ func TestKept_OldSignIn(t *testing.T) {
 	s.register(email, password)
 	b := s.signedIn(email, password).open("/settings")
 	s.ahead.Add(int64(time.Hour))
-	b.press("Change email", "email", "new@example.org", "current", password).at("/login", "Sign in").
+	b.press("Change email", "email", "new@example.org", "current", password).at("/login", "Sign in again").
 		press("Sign in", "email", email, "password", password).at("/settings", "Settings").
 		refused(http.StatusOK, keptNotice)
 	require.Equal(t, "new@example.org", b.typed("email"))
@@ -90,7 +90,7 @@ func TestKept_Provider(t *testing.T) {
 	b := s.browser().open("/login/oidc/acme").at("/", "Hello, Alice").open("/settings")
 	s.ahead.Add(int64(24 * time.Hour))
 	b.press("Save name", "name", "Alice L.").at("/login", "Sign in").refused(http.StatusOK, notYet)
-	b.follow("Sign in with "+strings.TrimPrefix(p.URL, "http://")).at("/settings", "Settings").
+	b.follow("Continue with "+strings.TrimPrefix(p.URL, "http://")).at("/settings", "Settings").
 		refused(http.StatusOK, keptNotice)
 	require.Equal(t, "Alice L.", b.typed("name"))
 }

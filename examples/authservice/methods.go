@@ -45,12 +45,10 @@ func methodForm(m method, password bool) *form {
 	if m.Connected() {
 		verb = "disconnect"
 	}
-	f := form{Action: methodPath(m.Key, verb), Submit: strings.ToUpper(verb[:1]) + verb[1:] + " " + m.Name}
+	f := form{Action: methodPath(m.Key, verb), Submit: strings.ToUpper(verb[:1]) + verb[1:] + " " + m.Name, Quiet: true}
 	if password {
-		f.Fields = []field{{Name: "current", Label: "Password to " + verb + " " + m.Name, Type: "password",
+		f.Fields = []field{{Name: "current", Label: "Current password", Purpose: "to " + verb + " " + m.Name, Type: "password",
 			Autocomplete: "current-password"}}
-	} else {
-		f.Quiet = true
 	}
 	return &f
 }

@@ -25,7 +25,7 @@ func TestMethods_NoPassword(t *testing.T) {
 		act("acme/disconnect").at("/settings", "Settings").refused(http.StatusOK, staleText)
 
 		acme.authenticates()
-		b.open("/settings").follow("Sign in with Acme again").at("/settings", "Settings")
+		b.open("/settings").follow("Continue with Acme").at("/settings", "Settings")
 		require.NotContains(t, b.Body, "Disconnect Acme")
 		act("acme/disconnect").at("/settings/providers/acme/disconnect", "Settings").
 			refused(wrong, "This is your only way to sign in. Set a password first.")
@@ -42,7 +42,7 @@ func TestMethods_NoPassword(t *testing.T) {
 		globex.authenticates()
 		b = s.browser().open("/login/oidc/globex").at("/", "Hello, Alice").open("/settings").
 			refused(http.StatusOK, "You sign in with Acme or Globex.").
-			follow("Sign in with Globex again").at("/settings", "Settings")
+			follow("Continue with Globex").at("/settings", "Settings")
 		b.press("Disconnect Acme").at("/settings", "Settings").refused(http.StatusOK, "You can no longer sign in with Acme.")
 		b.open("/settings").refused(http.StatusOK, only)
 		require.NotContains(t, b.Body, "Disconnect Globex")
@@ -103,7 +103,7 @@ func TestMethods_Unconfigured(t *testing.T) {
 			"SELECT 'https://initech.example/realm', '1', id, 0 FROM users")
 		require.NoError(t, err)
 		b.open("/settings").refused(http.StatusOK, "initech.example")
-		require.NotContains(t, b.Body, "Sign in with initech")
+		require.NotContains(t, b.Body, "Continue with initech")
 		b.post("/settings/providers/acme/disconnect", nil).refused(wrong, "This is your only way to sign in.")
 
 		// Acme is gone, too. This browser is still signed in.

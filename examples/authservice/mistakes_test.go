@@ -18,7 +18,7 @@ func TestPasswordChange_Twice(t *testing.T) {
 		b := s.signedIn(email, password)
 		form := url.Values{"current": {password}, "new": {newPassword}}
 		for range 2 {
-			b.post("/settings/password", form).at("/settings", "Settings").refused(http.StatusOK, "Your changes were saved.")
+			b.post("/settings/password", form).at("/settings", "Settings").refused(http.StatusOK, "Your new password was saved.")
 		}
 		s.mail(email, passwordSubject, 0)
 		require.Equal(t, 2, s.count("river_job"), "one notification")
@@ -95,6 +95,6 @@ func TestSignIn_NoCookies(t *testing.T) {
 	b := s.browser()
 	b.client.Jar = nil
 	require.NotContains(t, b.open("/").Body+b.open("/login").Body, why)
-	b.press("Sign in", "email", email, "password", password).at("/", "Welcome").refused(http.StatusOK, why)
+	b.press("Sign in", "email", email, "password", password).at("/", "Welcome to Accounts").refused(http.StatusOK, why)
 	require.NotContains(t, s.signedIn(email, password).Body, why)
 }

@@ -11,7 +11,7 @@ import (
 // firstPasswordForm returns the form for the first password of a user who has just signed in with
 // the provider again; see fresh.go.
 func firstPasswordForm() form {
-	return form{Action: "/settings/password", Submit: "Set password", Fields: []field{
+	return form{Action: "/settings/password", Submit: "Set password", Quiet: true, Fields: []field{
 		{Name: "new", Label: "New password", Type: "password", Autocomplete: "new-password",
 			Hint: "At least 8 characters. Longer is better. You will be signed out everywhere else."},
 	}}
@@ -19,7 +19,7 @@ func firstPasswordForm() form {
 
 // passwordForm returns the form for a new password. It is shown only to users who have a password.
 func passwordForm() form {
-	return form{Action: "/settings/password", Submit: "Change password", Fields: []field{
+	return form{Action: "/settings/password", Submit: "Change password", Quiet: true, Fields: []field{
 		{Name: "current", Label: "Current password", Type: "password", Autocomplete: "current-password"},
 		{Name: "new", Label: "New password", Type: "password", Autocomplete: "new-password",
 			Hint: "At least 8 characters. Longer is better. You will be signed out everywhere else."},
@@ -78,6 +78,7 @@ func (s *service) savePassword(w http.ResponseWriter, r *http.Request) {
 		if err == nil && !changed {
 			return errMeanwhile
 		}
+		notice{Saved: "password"}.leave(x.Writer)
 		if err != nil || !now.Verified {
 			return err
 		}
@@ -91,6 +92,7 @@ func (s *service) savePassword(w http.ResponseWriter, r *http.Request) {
 func (s *service) passwordSaved(w http.ResponseWriter, r *http.Request, u user, handled bool, err error) {
 	again := errors.Is(err, errCurrent) || errors.Is(err, errMeanwhile)
 	if again && s.hasPassword(r.Context(), u, r.PostFormValue("new")) {
+		notice{Saved: "password"}.leave(w)
 		err = nil
 	}
 	s.settingsSaved(w, r, u, "/settings/password", handled, err)

@@ -13,7 +13,11 @@ import (
 type notice struct {
 	Name  string `json:",omitempty"` // that was registered
 	Email string `json:",omitempty"` // that an email was sent to, if there is an account
-	Ended string `json:",omitempty"` // the client whose session was ended
+	Ended bool   `json:",omitempty"` // another session was ended
+	Saved string `json:",omitempty"` // "name" or "password", in the settings
+
+	New     string `json:",omitempty"` // the address to which a link was sent that changes it
+	Account string `json:",omitempty"` // the ID of the user whose address that changes
 
 	Connected    string `json:",omitempty"` // the name of a provider
 	Disconnected string `json:",omitempty"` // likewise
@@ -44,8 +48,18 @@ func noticeOf(r *http.Request) (n notice) {
 	if err != nil || json.Unmarshal(data, &n) != nil {
 		return notice{}
 	}
-	if email, ok := normalizeEmail(n.Email); !ok || email != n.Email {
-		n.Email = ""
+	for _, one := range []*string{&n.Email, &n.New} {
+		if email, ok := normalizeEmail(*one); !ok || email != *one {
+			*one = ""
+		}
 	}
 	return n
+}
+
+// waiting returns the address that a user has asked for and not confirmed yet, or "".
+func (n notice) waiting(u user) string {
+	if n.Account != u.ID || n.New == u.Email {
+		return ""
+	}
+	return n.New
 }

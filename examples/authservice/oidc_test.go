@@ -28,7 +28,7 @@ func newOIDCSite(t *testing.T, database string) (*site, *fakeProvider) {
 func TestOIDC(t *testing.T) {
 	onEach(t, func(t *testing.T, database string) {
 		s, p := newOIDCSite(t, database)
-		link := "Sign in with " + strings.TrimPrefix(p.URL, "http://")
+		link := "Continue with " + strings.TrimPrefix(p.URL, "http://")
 		b := s.browser()
 		b.open("/login").follow(link).at("/", "Hello, Alice")
 		require.Contains(t, b.Body, "is confirmed")

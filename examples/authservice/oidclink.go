@@ -105,7 +105,7 @@ func (s *service) finishLink(w http.ResponseWriter, r *http.Request, p *provider
 		s.notConnected(w, r, no)
 		return
 	}
-	s.finish(w, r, handled, err, "/settings?saved")
+	s.finish(w, r, handled, err, "/settings")
 }
 
 // sameUser returns the user of a session as it is in the transaction of ctx. It returns

@@ -34,16 +34,17 @@ type form struct {
 	Notice         string // what has happened before, shown first
 	Intro          string // shown before the form
 	Danger         bool   // the button destroys something
-	Quiet          bool   // the button is one of many
+	Quiet          bool   // the form is one of many
 }
 
 // A hidden is a hidden field.
 type hidden struct{ Name, Value string }
 
 // A field is an input with its label. It has no maximum length, because browsers truncate pasted text
-// without a word.
+// without a word. An error is shown instead of the hint.
 type field struct {
 	Name, Label, Type, Autocomplete string
+	Purpose                         string // follows the label for screen readers, which may list fields alone
 	Value, Hint, Error              string
 	Optional                        bool
 }
@@ -100,10 +101,10 @@ func (f form) DescribedBy(one field) string {
 	if f.Problem != "" && one.Name == f.Focus() {
 		ids = append(ids, f.ID()+"-problem")
 	}
-	if one.Error != "" {
+	switch {
+	case one.Error != "":
 		ids = append(ids, f.ID()+"-"+one.Name+"-error")
-	}
-	if one.Hint != "" {
+	case one.Hint != "":
 		ids = append(ids, f.ID()+"-"+one.Name+"-hint")
 	}
 	return strings.Join(ids, " ")

@@ -104,17 +104,19 @@ func TestHeader_SignedInAs(t *testing.T) {
 	s := newSite(t, "sqlite:"+t.TempDir()+"/db")
 	s.register(email, password)
 	for _, path := range []string{"/", "/settings", "/sessions", "/nowhere", "/maintenance"} {
-		require.Contains(t, text(s.signedIn(email, password).open(path).all("header")[0]), "Signed in as "+email, path)
+		header := s.signedIn(email, password).open(path).all("header")[0]
+		require.Contains(t, text(header), "Signed in as "+email, path)
+		require.Equal(t, email, attribute(within(header, "strong")[0], "title"), "a phone may cut it off")
 		require.NotContains(t, s.browser().open(path).Body, "Signed in as", path)
 	}
 }
 
-// TestForm_Errors checks that the summary links to the wrong fields, and that the first of them has
+// TestForm_Errors checks that the summary links to several wrong fields, and that the first of them has
 // the focus and is described by its error.
 func TestForm_Errors(t *testing.T) {
 	s := newSite(t, "sqlite:"+t.TempDir()+"/db")
 	b := s.browser().open("/register").press("Register", "name", "Alice", "email", "alice", "password", "short").
-		refused(http.StatusUnprocessableEntity, "Please correct these fields: Email address, Password. Nothing was saved.")
+		refused(http.StatusUnprocessableEntity, "Please correct these fields: Email address, Password.")
 	require.Equal(t, "email", b.focused())
 	require.Equal(t, "Alice", b.typed("name"))
 	require.Equal(t, "alice", b.typed("email"))
@@ -129,6 +131,15 @@ func TestForm_Errors(t *testing.T) {
 		}
 	}
 	require.Equal(t, []string{"email", "password"}, linked)
+
+	b.press("Register", "email", email, "password", "short")
+	require.Equal(t, "Error: Register · Accounts", text(b.all("title")[0]))
+	require.NotContains(t, b.Body, `role="alert"`, "the error is at the field, which has the focus")
+	require.Equal(t, "password", b.focused())
+	short := b.byID("register-password")
+	require.Equal(t, "true", attribute(short, "aria-invalid"))
+	require.Equal(t, "Use at least 8 characters.", text(b.byID(attribute(short, "aria-describedby"))))
+	require.NotContains(t, b.Body, "At least 8 characters.", "the error is shown instead of the hint")
 
 	b.open("/login").press("Sign in", "email", email, "password", "wrong").refused(wrong, "Wrong email address or password.")
 	require.Equal(t, "password", b.focused())
@@ -271,13 +282,13 @@ func TestVerify_OtherAccount(t *testing.T) {
 	})
 }
 
-// TestSessions_Ended checks that the page names the browser whose session was ended, once.
+// TestSessions_Ended checks that the page says, once, that a session was ended.
 func TestSessions_Ended(t *testing.T) {
 	s := newSite(t, "sqlite:"+t.TempDir()+"/db")
 	s.register(email, password)
 	old, b := s.signedIn(email, password), s.signedIn(email, password)
 	handle := attribute(within(b.open("/sessions").all("li")[1], "input")[0], "value")
-	const notice = "Signed out of Firefox on Linux."
+	const notice = "That browser was signed out."
 	b.post("/sessions/end", url.Values{"session": {handle}}).at("/sessions", "Your sessions").refused(http.StatusOK, notice)
 	require.NotContains(t, b.open("/sessions").Body, notice)
 	old.open("/settings").at("/login", "Sign in")

@@ -42,7 +42,7 @@ func providerVariables(key string) []variable {
 			callbackPath(key), reads(readClientID)},
 		{name("CLIENT_SECRET"), "", "the-secret-from-the-provider", "the client secret at the provider",
 			reads(readClientSecret)},
-		{name("NAME"), "", strings.ToUpper(key[:1]) + key[1:], "the name in \"Sign in with ...\" (the host of the issuer)",
+		{name("NAME"), "", strings.ToUpper(key[:1]) + key[1:], "the name in \"Continue with ...\" (the host of the issuer)",
 			reads(readProviderName)},
 		{name("LOGO"), "", "static/logo.svg", "a file with the logo beside the name, at most 256 KiB (none)",
 			reads(readProviderLogo)},

@@ -84,7 +84,7 @@ func TestProviders_Buttons(t *testing.T) {
 		b := s.browser().open(path)
 		var labels []string
 		for _, n := range b.all("a") {
-			if name, ok := strings.CutPrefix(text(n), "Sign in with "); ok {
+			if name, ok := strings.CutPrefix(text(n), "Continue with "); ok {
 				labels = append(labels, name)
 			}
 		}
@@ -112,9 +112,9 @@ func TestProviders_Separate(t *testing.T) {
 		s, _, globex := newProvidersSite(t, database)
 		globex.is("1", "bob@example.org", true)
 		for range 2 {
-			s.browser().open("/settings").at("/login", "Sign in").follow("Sign in with Acme").at("/settings", "Settings").
+			s.browser().open("/settings").at("/login", "Sign in").follow("Continue with Acme").at("/settings", "Settings").
 				refused(http.StatusOK, "Your email address is "+email)
-			s.browser().open("/login").follow("Sign in with Globex").open("/settings").
+			s.browser().open("/login").follow("Continue with Globex").open("/settings").
 				refused(http.StatusOK, "Your email address is bob@example.org")
 		}
 		require.Equal(t, 2, s.count("users"))

@@ -40,7 +40,7 @@ func TestRateLimit_Pair(t *testing.T) {
 		}
 		require.Equal(t, checked, s.checked.Load(), "the password was checked")
 		require.Equal(t, 0, s.count("flowhook_sessions"))
-		b.open("/login").at("/login", "Sign in").open("/").at("/", "Welcome") // only forms with a password are refused
+		b.open("/login").at("/login", "Sign in").open("/").at("/", "Welcome to Accounts") // only forms with a password are refused
 		require.Equal(t, wrong, b.tries("bob@example.org", "wrong"), "another account")
 		s.ahead.Add(int64(time.Minute))
 		require.Equal(t, wrong, b.tries(email, "wrong"))
@@ -96,14 +96,14 @@ func TestRateLimit_Account(t *testing.T) {
 		s.register(email, password)
 		owner := s.from("192.0.2.200")
 		require.Equal(t, http.StatusOK, owner.tries(email, password))
-		owner.press("Sign out").at("/", "Welcome")
+		owner.press("Sign out").at("/", "Welcome to Accounts")
 		mallory := s.from("192.0.2.201") // has a browser that is known to another account
 		s.register("mallory@example.org", password)
 		require.Equal(t, http.StatusOK, mallory.tries("mallory@example.org", password))
-		mallory.press("Sign out").at("/", "Welcome")
+		mallory.press("Sign out").at("/", "Welcome to Accounts")
 		laptop := s.from("192.0.2.202")
 		require.Equal(t, http.StatusOK, laptop.tries(email, password))
-		laptop.press("Sign out").at("/", "Welcome")
+		laptop.press("Sign out").at("/", "Welcome to Accounts")
 
 		for i := range 50 {
 			require.Equal(t, wrong, s.from(fmt.Sprintf("192.0.2.%d", i)).tries(email, "wrong"))
@@ -114,7 +114,7 @@ func TestRateLimit_Account(t *testing.T) {
 		require.Equal(t, wrong, s.from("192.0.2.99").tries("bob@example.org", "wrong"), "another account")
 
 		require.Equal(t, http.StatusOK, owner.tries(email, password))
-		owner.at("/", "Hello, Alice").press("Sign out").at("/", "Welcome")
+		owner.at("/", "Hello, Alice").press("Sign out").at("/", "Welcome to Accounts")
 		for range 5 { // a known browser is limited, too
 			require.Equal(t, wrong, owner.tries(email, "wrong"))
 		}
@@ -264,7 +264,7 @@ func TestRateLimit_Settings(t *testing.T) {
 		s.register("bob@example.org", password)
 		for i := range changesAtOnce {
 			b.open("/settings").press("Change email", "email", fmt.Sprintf("a%d@example.org", i), "current", password).
-				at("/settings/pending", "Check your new address")
+				at("/settings/pending", "Check your new inbox")
 		}
 		for range 2 { // refused after the right password, which counts
 			b.open("/settings").press("Change email", "email", "bob@example.org", "current", password).
@@ -274,7 +274,7 @@ func TestRateLimit_Settings(t *testing.T) {
 			b.open("/settings").press("Change password", "current", "wrong", "new", "another password").
 				refused(wrong, "not your current password")
 		}
-		b.open("/settings").press("Sign out").at("/", "Welcome")
+		b.open("/settings").press("Sign out").at("/", "Welcome to Accounts")
 		require.Equal(t, tooMany, b.tries(email, password), "login and settings share their limits")
 		require.Equal(t, http.StatusOK, s.from("192.0.2.1").tries(email, password),
 			"another browser has its own limit")

@@ -239,7 +239,7 @@ func TestRecovery_RateLimit(t *testing.T) {
 // provider.
 func TestRecovery_WithoutPassword(t *testing.T) {
 	s, _ := newOIDCSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"))
-	s.browser().open("/login/oidc/acme").at("/", "Hello, Alice").open("/settings").follow("reset it by email").
+	s.browser().open("/login/oidc/acme").at("/", "Hello, Alice").open("/settings").follow("get a link by email").
 		press("Send the email", "email", email).at("/recovery/sent", "Check your email")
 	s.browser().open(s.mail(email, recoverySubject, 0).Links[0]).press("Set the password", "new", newPassword).
 		at("/recovery/done", "Your password is changed")

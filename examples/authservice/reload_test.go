@@ -41,7 +41,7 @@ func TestReload_RotateSecrets(t *testing.T) {
 
 	putSecrets(t, path, newer)
 	s.service.reload(t.Context())
-	before.open("/").at("/", "Welcome")
+	before.open("/").at("/", "Welcome to Accounts")
 	after.open("/").at("/", "Hello, Alice")
 	require.Len(t, s.log.lines("level=INFO", "AUTH_CONFIG was reloaded"), 2)
 
@@ -80,7 +80,7 @@ func TestReload_SecretReferences(t *testing.T) {
 	before.open("/").at("/", "Hello, Alice")
 	require.NoError(t, os.WriteFile(secretFile, []byte("another-secret-0123456789abcdef0"), 0o600))
 	s.service.reload(t.Context())
-	before.open("/").at("/", "Welcome")
+	before.open("/").at("/", "Welcome to Accounts")
 	after.open("/").at("/", "Hello, Alice")
 	require.Len(t, s.log.lines("level=INFO", "AUTH_CONFIG was reloaded"), 2)
 	require.Empty(t, s.log.lines("another-secret"))

@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,7 +28,7 @@ type signIn struct {
 
 // sessions is the data of the sessions page.
 type sessions struct {
-	Ended string // the client whose session was just ended
+	Ended bool // another session was just ended
 	List  []signIn
 }
 
@@ -88,8 +89,12 @@ func (s *service) sessionsPage(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
+	i := slices.IndexFunc(list, func(one signIn) bool { return one.Current })
+	if i > 0 { // the current session comes first
+		list = slices.Concat(list[i:i+1], list[:i], list[i+1:])
+	}
 	n := noticeOf(r)
-	if n.Ended != "" { // it is shown once
+	if n.Ended { // it is shown once
 		notice{}.leave(w)
 	}
 	s.pages.render(w, r, http.StatusOK, "sessions", page{Title: "Your sessions", User: &u, Data: sessions{n.Ended, list}})
@@ -102,7 +107,7 @@ func (s *service) endSession(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	x, which := exchange(r), r.PostFormValue("session")
-	to, ended := "/sessions", ""
+	to, ended := "/sessions", false
 	x.Identity, x.Session = u.identity(), session
 	handled, err := s.complete(r.Context(), flowhook.Logout, flowhook.FlowWide, func(ctx context.Context) error {
 		if err := s.checkSession(ctx, session); err != nil {
@@ -120,13 +125,13 @@ func (s *service) endSession(w http.ResponseWriter, r *http.Request) {
 				to = "/"
 				return s.signedOutNow(ctx, x)
 			}
-			ended = one.Client
+			ended = true
 			return s.store.DeleteSession(ctx, one.id)
 		}
 		return nil // it has already ended
 	})
-	if err == nil && ended != "" {
-		notice{Ended: ended}.leave(w)
+	if err == nil && ended {
+		notice{Ended: true}.leave(w)
 	}
 	s.finish(w, r, handled, err, to)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -14,14 +15,25 @@ func TestSessions(t *testing.T) {
 		s.register(email, password)
 		a, b, c := s.signedIn(email, password), s.signedIn(email, password), s.signedIn(email, password)
 		a.follow("Sessions").at("/sessions", "Your sessions")
-		require.Len(t, within(a.all("ul")[0], "li"), 3)
-		require.Contains(t, text(a.doc), "Firefox on Linux this session")
+		list := within(a.all("ul")[0], "li")
+		require.Len(t, list, 3)
+		for i, want := range []string{"Sign out", "End session", "End session"} { // the current one is the oldest
+			require.Equal(t, i == 0, strings.Contains(text(list[i]), "Firefox on Linux this session"))
+			button := within(list[i], "button")[0]
+			require.Equal(t, want, text(button))
+			var name []string
+			for id := range strings.FieldsSeq(attribute(button, "aria-labelledby")) {
+				name = append(name, text(a.byID(id)))
+			}
+			require.Contains(t, strings.Join(name, " "), want+" Firefox on Linux")
+		}
 
-		c.press("Sign out").at("/", "Welcome")
-		b.open("/sessions").press("End session") // the newest session, its own
-		b.at("/", "Welcome")
+		c.press("Sign out").at("/", "Welcome to Accounts")
+		own := attribute(within(within(b.open("/sessions").all("ul")[0], "li")[0], "input")[0], "value")
+		b.post("/sessions/end", url.Values{"session": {own}}).at("/", "Welcome to Accounts")
 		a.open("/sessions").at("/sessions", "Your sessions")
 		require.Len(t, within(a.all("ul")[0], "li"), 1)
+		require.NotContains(t, a.Body, "Sign out everywhere")
 
 		eve := "eve@example.org"
 		s.register(eve, password)
@@ -31,7 +43,7 @@ func TestSessions(t *testing.T) {
 		a.open("/").at("/", "Hello, Alice")
 
 		b = s.signedIn(email, password)
-		b.open("/sessions").press("Sign out everywhere").at("/", "Welcome")
+		b.open("/sessions").press("Sign out everywhere").at("/", "Welcome to Accounts")
 		a.open("/settings").at("/login", "Sign in")
 		b.open("/settings").at("/login", "Sign in")
 		hers.open("/").at("/", "Hello, Alice")

@@ -16,7 +16,7 @@ var (
 )
 
 func nameForm(name string) form {
-	return form{Action: "/settings/profile", Submit: "Save name", Fields: []field{
+	return form{Action: "/settings/profile", Submit: "Save name", Quiet: true, Fields: []field{
 		{Name: "name", Label: "Name", Type: "text", Autocomplete: "name", Value: name},
 	}}
 }
@@ -24,10 +24,11 @@ func nameForm(name string) form {
 // emailForm returns the form of the address. It is shown only to users who have a password: changing
 // the address requires entering the password again (OWASP ASVS 5.0, 7.5.1).
 func emailForm(email string) form {
-	return form{Action: "/settings/email", Submit: "Change email", Fields: []field{
+	return form{Action: "/settings/email", Submit: "Change email", Quiet: true, Fields: []field{
 		{Name: "email", Label: "New email address", Type: "email", Autocomplete: "email", Value: email,
 			Hint: "Your address changes when you open the link that we send to the new one."},
-		{Name: "current", Label: "Your password", Type: "password", Autocomplete: "current-password"},
+		{Name: "current", Label: "Current password", Purpose: "to change your email address", Type: "password",
+			Autocomplete: "current-password"},
 	}}
 }
 
@@ -48,6 +49,7 @@ func (s *service) saveProfile(w http.ResponseWriter, r *http.Request) {
 		if err := s.checkSession(ctx, session); err != nil {
 			return err
 		}
+		notice{Saved: "name"}.leave(x.Writer)
 		return s.storeProfile(ctx, u, changed.Name, u.Email)
 	})
 	s.settingsSaved(w, r, u, "/settings/profile", handled, err)
@@ -84,7 +86,7 @@ func (s *service) saveEmail(w http.ResponseWriter, r *http.Request) {
 	changed.Verified = false
 	x.Identity, x.Previous = changed.identity(), u.identity()
 	handled, err := s.complete(r.Context(), flowhook.Settings, flowhook.Profile, func(ctx context.Context) error {
-		notice{Email: changed.Email}.leave(x.Writer) // for the page that show_verification_ui leads to
+		notice{New: changed.Email, Account: u.ID}.leave(x.Writer) // for the page that show_verification_ui leads to
 		if err := s.checkSession(ctx, session); err != nil {
 			return err
 		}
@@ -144,7 +146,7 @@ func (s *service) settingsSaved(w http.ResponseWriter, r *http.Request, u user, 
 		s.settingsAgain(w, r, u, action, no)
 		return
 	}
-	s.finish(w, r, handled, err, "/settings?saved")
+	s.finish(w, r, handled, err, "/settings")
 }
 
 // confirmAgain sends the link to an unconfirmed address again. It saves nothing; the verify hook
@@ -173,8 +175,8 @@ func (s *service) confirmationSent(w http.ResponseWriter, r *http.Request) {
 // changePending is where show_verification_ui in auth.yml leads after a change of the address.
 func (s *service) changePending(w http.ResponseWriter, r *http.Request) {
 	if u, _, ok := s.signedIn(w, r); ok {
-		s.pages.render(w, r, http.StatusOK, "pending", page{Title: "Check your new address", User: &u,
-			Data: noticeOf(r).Email})
+		s.pages.render(w, r, http.StatusOK, "pending", page{Title: "Check your new inbox", User: &u,
+			Data: noticeOf(r).waiting(u)})
 	}
 }
 

@@ -30,7 +30,7 @@ func TestAddressChange_NeedsPassword(t *testing.T) {
 		b.open("/settings").press("Save name", "name", "Alice L.").at("/settings", "Settings")
 		require.Equal(t, 1, s.count("users WHERE name = 'Alice L.'"), "the name needs no password")
 		b.open("/settings").press("Change email", "email", "new@example.org", "current", password).
-			at("/settings/pending", "Check your new address")
+			at("/settings/pending", "Check your new inbox")
 		require.Equal(t, 1, s.count("users WHERE email = $1 AND verified_at IS NOT NULL", email))
 	})
 }
@@ -39,8 +39,7 @@ func TestAddressChange_NeedsPassword(t *testing.T) {
 func TestAddressChange_NoPassword(t *testing.T) {
 	s, _ := newOIDCSite(t, "sqlite:"+t.TempDir()+"/db")
 	b := s.browser().open("/login/oidc/acme").at("/", "Hello, Alice").open("/settings")
-	require.Contains(t, text(b.doc), "Your email address is "+email+". You can't change it here, because your "+
-		"account has no password.")
+	require.Contains(t, text(b.doc), "Your email address is "+email+". To change it, set a password first.")
 	for _, n := range b.all("input") {
 		require.NotContains(t, []string{"email", "current"}, attribute(n, "name"))
 	}
@@ -48,7 +47,7 @@ func TestAddressChange_NoPassword(t *testing.T) {
 	require.Equal(t, 1, s.count("users WHERE name = 'Alice L.' AND verified_at IS NOT NULL AND email = $1", email))
 	for _, current := range []string{"", "x"} {
 		b.post("/settings/email", url.Values{"email": {"eve@example.org"}, "current": {current}}).
-			refused(http.StatusUnprocessableEntity, "You can't change it here")
+			refused(http.StatusUnprocessableEntity, "To change it, set a password first.")
 	}
 	require.Equal(t, 1, s.count("users WHERE name = 'Alice L.' AND email = $1", email))
 }
@@ -71,7 +70,7 @@ func TestSettings_Notifications(t *testing.T) {
 		require.Equal(t, []string{s.server.URL + "/recovery"}, notice.Links)
 
 		b.open("/settings").press("Change email", "email", "new@example.org", "current", "another password").
-			at("/settings/pending", "Check your new address")
+			at("/settings/pending", "Check your new inbox")
 		notice = s.mail(email, changeSubject, 0)
 		require.NotContains(t, notice.Text, "new@example.org")
 		require.Equal(t, 4, s.count("river_job"), "including the two that confirm an address")
@@ -82,7 +81,7 @@ func TestSettings_Notifications(t *testing.T) {
 		hers.open("/settings").press("Change password", "current", password, "new", "another password").
 			at("/settings", "Settings")
 		hers.open("/settings").press("Change email", "email", "eve@elsewhere.example", "current", "another password").
-			at("/settings/pending", "Check your new address")
+			at("/settings/pending", "Check your new inbox")
 		s.mail("eve@elsewhere.example", newSubject, 0)
 		require.Equal(t, 6, s.count("river_job"), "no notice to the unconfirmed address")
 
@@ -105,7 +104,8 @@ func TestPasswordChange_NoPassword(t *testing.T) {
 	onEach(t, func(t *testing.T, database string) {
 		s, p := newOIDCSite(t, database)
 		b := s.browser().open("/login/oidc/acme").at("/", "Hello, Alice").open("/settings")
-		none := "Your account has no password. You sign in with " + strings.TrimPrefix(p.URL, "http://") + "."
+		provider := strings.TrimPrefix(p.URL, "http://")
+		none := "You sign in with " + provider + ". To set a password, sign in with " + provider + " again or get a link by email."
 		require.Contains(t, text(b.doc), none)
 		for _, n := range b.all("input") {
 			require.NotEqual(t, "password", attribute(n, "type"))
@@ -131,9 +131,9 @@ func TestFirstPassword(t *testing.T) {
 			p.claims["auth_time"] = time.Now().Add(-ago).Unix()
 		}
 		first := func(b *browser) *browser { return b.post("/settings/password", url.Values{"new": {newPassword}}) }
-		again := "Sign in with " + strings.TrimPrefix(p.URL, "http://") + " again"
+		again := "Continue with " + strings.TrimPrefix(p.URL, "http://")
 		b := s.browser().open("/login/oidc/acme").at("/", "Hello, Alice").open("/settings").
-			refused(200, "To set a password, sign in again")
+			refused(200, "To set a password, sign in with ")
 		first(b).refused(200, "because you signed in too long ago")
 
 		b.open("/settings").follow(again).refused(http.StatusForbidden, "You were not asked to sign in again at") // no auth_time
@@ -146,13 +146,16 @@ func TestFirstPassword(t *testing.T) {
 		b.open("/settings").follow(again).at("/settings", "Settings")
 		require.Equal(t, []string{"login", "0"}, []string{p.asked.Get("prompt"), p.asked.Get("max_age")})
 		first(stolen).refused(200, "because you signed in too long ago")
+		require.Contains(t, b.Body, "Delete account</button>")
 		b.press("Set password", "new", "password").refused(wrong, "too common")
+		require.Contains(t, b.Body, "Delete account</button>", "the sign-in is still new")
+		require.NotContains(t, b.open("/settings?stale").Body, "you signed in too long ago")
 		require.Equal(t, 0, s.count("users WHERE password_hash IS NOT NULL"))
 
 		s.ahead.Add(int64(freshFor))
 		first(b).refused(200, "because you signed in too long ago")
 		s.ahead.Add(-int64(freshFor))
-		b.open("/settings").press("Set password", "new", newPassword).at("/settings", "Settings").refused(200, "Your changes were saved.")
+		b.open("/settings").press("Set password", "new", newPassword).at("/settings", "Settings").refused(200, "Your new password was saved.")
 		s.mail(email, passwordSubject, 0)
 		stolen.open("/settings").at("/login", "Sign in")
 		s.signedIn(email, newPassword)
@@ -210,7 +213,7 @@ func TestAddressChange_TooMany(t *testing.T) {
 		}
 		for _, to := range []string{"a@example.org", "A@example.org", "b@example.org", "c@example.org",
 			"d@example.org"} {
-			change(to).at("/settings/pending", "Check your new address")
+			change(to).at("/settings/pending", "Check your new inbox")
 		}
 		emails := s.count("river_job")
 		for _, to := range []string{"e@example.org", "d@example.org"} {
@@ -222,15 +225,15 @@ func TestAddressChange_TooMany(t *testing.T) {
 		b.open("/settings").press("Save name", "name", "Alice L.").at("/settings", "Settings")
 
 		s.ahead.Add(int64(changesEvery))
-		change("e@example.org").at("/login", "Sign in") // the sign-in is too old
+		change("e@example.org").at("/login", "Sign in again") // the sign-in is too old
 		b.press("Sign in", "email", email, "password", password).at("/settings", "Settings")
-		change("e@example.org").at("/settings/pending", "Check your new address")
+		change("e@example.org").at("/settings/pending", "Check your new inbox")
 		change("f@example.org").refused(http.StatusUnprocessableEntity, "changed your email address too often")
 
 		_, err := s.service.db.Exec("UPDATE users SET changes_until = changes_until + 31536000000000")
 		require.NoError(t, err)
 		// a clock that was a year ahead does not lock users out
-		change("f@example.org").at("/settings/pending", "Check your new address")
+		change("f@example.org").at("/settings/pending", "Check your new inbox")
 	})
 }
 
@@ -249,6 +252,58 @@ func TestAddressChange_FailedDoesNotCount(t *testing.T) {
 		_, err = s.service.db.Exec("ALTER TABLE gone RENAME TO river_job")
 		require.NoError(t, err)
 		b.open("/settings").press("Change email", "email", "new@example.org", "current", password).
-			at("/settings/pending", "Check your new address")
+			at("/settings/pending", "Check your new inbox")
 	})
+}
+
+// TestSettings_SavedOnce checks that the page says once what was saved.
+func TestSettings_SavedOnce(t *testing.T) {
+	s := newSite(t, "sqlite:"+t.TempDir()+"/db")
+	s.register(email, password)
+	b := s.signedIn(email, password)
+	const saved = "Your name was saved."
+	b.open("/settings").press("Save name", "name", "Alice L.").at("/settings", "Settings").refused(http.StatusOK, saved)
+	require.NotContains(t, b.open(b.URL.String()).Body, saved)
+	b.press("Change password", "current", password, "new", newPassword).at("/settings", "Settings").
+		refused(http.StatusOK, "Your new password was saved. Other browsers were signed out.")
+	require.NotContains(t, b.open("/settings").Body, "was saved")
+}
+
+// TestAddressChange_Waiting checks that the settings name the new address until it is confirmed, to no
+// other user of the browser.
+func TestAddressChange_Waiting(t *testing.T) {
+	s := newSite(t, "sqlite:"+t.TempDir()+"/db")
+	s.register(email, password)
+	s.register("eve@example.org", password)
+	b, other := s.signedIn(email, password), s.signedIn("eve@example.org", password)
+	const waiting = "Waiting for " + newEmail + " to be confirmed."
+	link := s.change(b, newEmail)
+	b.open("/settings").refused(http.StatusOK, waiting)
+	b.open("/settings/pending").refused(http.StatusOK, "We sent a link to "+newEmail)
+
+	other.setCookie(noticeCookie, b.cookie(noticeCookie))
+	require.NotContains(t, other.open("/settings").Body, newEmail)
+	require.NotContains(t, other.open("/settings/pending").Body, newEmail)
+
+	b.open(link).press("Confirm my address")
+	require.NotContains(t, text(b.open("/settings").doc), waiting)
+}
+
+// TestHome_Unconfirmed checks that the home page says how to confirm the address, with a link and with
+// a code, and sends a new email.
+func TestHome_Unconfirmed(t *testing.T) {
+	for what, environment := range map[string][]string{"link": nil, "code": {"AUTH_CONFIG", withCodes(t)}} {
+		t.Run(what, func(t *testing.T) {
+			s := newSite(t, "sqlite:"+t.TempDir()+"/db", environment...)
+			s.browser().open("/register").press("Register", "name", "Alice", "email", email, "password", password)
+			b := s.signedIn(email, password).open("/")
+			require.Equal(t, what == "link", strings.Contains(text(b.doc), "Open the link in the email"))
+			s.ahead.Add(int64(time.Minute))
+			b.press("Send a new "+what).at("/settings/sent", "Check your email")
+			require.Equal(t, 2, s.count("river_job"))
+			if what == "code" {
+				b.open("/").follow("Enter the code").at("/verify", "Confirm your address")
+			}
+		})
+	}
 }

@@ -10,8 +10,8 @@ import (
 
 // settings is the data of the settings page.
 type settings struct {
-	Saved                         bool
-	Notice                        notice      // what was saved, if it is more than the forms show
+	Notice                        notice      // what was just saved
+	Waiting                       string      // the new address, until it is confirmed
 	Methods                       []method    // providers
 	Problem                       string      // with a provider whose form is not shown
 	Again                         []*provider // with which a user without a password can sign in again
@@ -74,8 +74,8 @@ func (s *service) settings(r *http.Request, u user) (data settings, err error) {
 		}
 		fresh = s.fresh(r, session)
 	}
-	data = settings{Saved: r.Form.Has("saved"), Stale: r.Form.Has("stale"), Name: nameForm(u.Name), Email: emailForm(""),
-		Password: passwordForm(), Delete: form{Action: "/settings/delete"}}
+	data = settings{Waiting: noticeOf(r).waiting(u), Stale: r.Form.Has("stale") && u.PasswordHash == "" && !fresh,
+		Name: nameForm(u.Name), Email: emailForm(""), Password: passwordForm(), Delete: form{Action: "/settings/delete"}}
 	if fresh {
 		data.Password = firstPasswordForm()
 	}
@@ -101,7 +101,7 @@ func (s *service) renderSettings(w http.ResponseWriter, r *http.Request, status 
 	for _, f := range shown {
 		*data.form(f.Action) = f
 	}
-	if n := noticeOf(r); data.Saved && n.Connected+n.Disconnected != "" { // it is shown once
+	if n := noticeOf(r); status == http.StatusOK && n.Saved+n.Connected+n.Disconnected != "" { // it is shown once
 		data.Notice = n
 		notice{}.leave(w)
 	}

@@ -22,19 +22,19 @@ func TestSignedOut(t *testing.T) {
 	s.ahead.Add(int64(24*time.Hour - time.Minute))
 	b.open("/sessions").at("/sessions", "Your sessions")
 	s.ahead.Add(int64(time.Minute))
-	b.open("/").at("/", "Welcome").refused(http.StatusOK, "You were signed out because your session expired.")
+	b.open("/").at("/", "Welcome to Accounts").refused(http.StatusOK, "You were signed out because your session expired.")
 	b.open("/sessions").at("/login", "Sign in").refused(http.StatusOK, "You were signed out because your session expired.")
 	b.press("Sign in", "email", email, "password", "wrong").refused(wrong, "Wrong email address or password.")
 	require.NotContains(t, b.Body, out)
 	b.press("Sign in", "email", email, "password", password).at("/sessions", "Your sessions")
 
-	other := s.signedIn(email, password).open("/sessions").press("Sign out everywhere").at("/", "Welcome")
+	other := s.signedIn(email, password).open("/sessions").press("Sign out everywhere").at("/", "Welcome to Accounts")
 	require.NotContains(t, other.Body+other.open("/login").Body, out, "signed out there")
 	b.post("/settings/profile", url.Values{"name": {"Alice L."}}).at("/login", "Sign in").
 		refused(http.StatusOK, "You were signed out from another browser, or because your password or address "+
 			"changed. Please sign in again. What you entered was not saved.")
 	b.press("Sign in", "email", email, "password", password).at("/settings", "Settings")
-	b.press("Sign out").at("/", "Welcome")
+	b.press("Sign out").at("/", "Welcome to Accounts")
 	require.NotContains(t, b.open("/login").Body, out)
 	require.Equal(t, 0, s.count("users WHERE name = 'Alice L.'"))
 }
@@ -47,7 +47,7 @@ func TestSignedOut_CookieDropped(t *testing.T) {
 	s.service.config.PublicURL = "http://127.0.0.1:8080" // the test's server has TLS, so that the jar keeps cookies
 	b := s.browser()
 	b.client.Jar = &withoutSecure{b.client.Jar}
-	b.open("/login").press("Sign in", "email", email, "password", password).at("/", "Welcome").
+	b.open("/login").press("Sign in", "email", email, "password", password).at("/", "Welcome to Accounts").
 		refused(http.StatusOK, "your browser did not keep the session cookie")
 	b.open("/login").refused(http.StatusOK, "Safari refuses Secure cookies on http").
 		refused(http.StatusOK, "session.cookie.secure: false")
@@ -89,7 +89,7 @@ func TestReturnTo(t *testing.T) {
 		require.Equal(t, s.server.URL+want, b.open(path).URL.String(), "already signed in: %s", to)
 		b = s.browser().open(path)
 		for _, n := range b.all("a") {
-			if strings.HasPrefix(text(n), "Sign in with") {
+			if strings.HasPrefix(text(n), "Continue with") {
 				b.open(attribute(n, "href"))
 				break
 			}

@@ -28,7 +28,7 @@ func signInForm(r *http.Request, email, returnTo string) form {
 	}
 	if refreshes(r) {
 		f.Hidden = append(f.Hidden, hidden{"refresh", "yes"})
-		f.Intro = "To do this, please sign in again. Nothing was changed yet."
+		f.Intro = "For your security, enter your password to continue."
 	}
 	return f
 }
@@ -52,18 +52,21 @@ func (s *service) home(w http.ResponseWriter, r *http.Request) {
 
 func (s *service) signInPage(w http.ResponseWriter, r *http.Request) {
 	returnTo := s.returnTo(r, flowhook.Password)
-	if !refreshes(r) && s.visitor(r) != nil {
+	u, email := s.visitor(r), ""
+	if u != nil {
+		email = u.Email
+	}
+	if u != nil && !refreshes(r) {
 		http.Redirect(w, r, returnTo, http.StatusSeeOther)
 		return
 	}
-	f := signInForm(r, "", returnTo)
+	f := signInForm(r, email, returnTo)
 	if f.Intro == "" {
 		f.Notice = s.whySignedOut(r)
 	}
 	switch {
 	case r.Form.Has("kept"):
-		f.Notice = strings.TrimSpace(f.Notice +
-			" What you entered was not saved yet. You can save it after you have signed in.")
+		f.Notice = "You were signed out. Sign in to continue; we kept what you entered."
 	case r.Form.Has("unsaved"):
 		what := "What you entered was not saved."
 		if r.Form.Get("return_to") == "/settings/delete" { // a button that was clicked twice
@@ -71,7 +74,16 @@ func (s *service) signInPage(w http.ResponseWriter, r *http.Request) {
 		}
 		f.Notice = strings.TrimSpace(f.Notice + " " + what)
 	}
-	s.show(w, r, http.StatusOK, "login", page{Title: "Sign in", Data: f})
+	s.showSignIn(w, r, http.StatusOK, u, f)
+}
+
+// showSignIn shows the sign-in page. u is the user who is signed in already, or nil.
+func (s *service) showSignIn(w http.ResponseWriter, r *http.Request, status int, u *user, f form) {
+	title := "Sign in"
+	if u != nil {
+		title = "Sign in again"
+	}
+	s.pages.render(w, r, status, "login", page{Title: title, User: u, Data: f})
 }
 
 func (s *service) signIn(w http.ResponseWriter, r *http.Request) {
@@ -130,7 +142,7 @@ func (s *service) signInAgain(w http.ResponseWriter, r *http.Request, no *flowho
 	if no.Code == wrongPassword {
 		f.Suspect = "password"
 	}
-	s.show(w, r, no.Status, "login", page{Title: "Sign in", Data: f})
+	s.showSignIn(w, r, no.Status, s.visitor(r), f)
 }
 
 // signOut ends the current session. It succeeds without one, too.

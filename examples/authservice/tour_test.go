@@ -17,7 +17,7 @@ func TestTour(t *testing.T) {
 	onEach(t, func(t *testing.T, database string) {
 		s := newSite(t, database)
 		b := s.browser()
-		b.open("/").at("/", "Welcome").follow("Register").at("/register", "Register")
+		b.open("/").at("/", "Welcome to Accounts").follow("Register").at("/register", "Register")
 		b.press("Register", "name", "Alice", "email", email, "password", password).
 			at("/register/sent", "Check your email")
 		require.NotContains(t, b.Header.Get("Set-Cookie"), "session")
@@ -37,7 +37,7 @@ func TestTour(t *testing.T) {
 		device := s.mail(email, deviceSubject, 0)
 		require.Contains(t, device.Text, "Firefox on Linux")
 		require.Equal(t, []string{s.server.URL + "/sessions"}, device.Links)
-		phone.press("Sign out").at("/", "Welcome")
+		phone.press("Sign out").at("/", "Welcome to Accounts")
 		phone.open("/settings").at("/login", "Sign in")
 		b.open("/settings").at("/settings", "Settings")
 		require.Len(t, s.log.lines("msg=hook", "name=new_device", "outcome=ok"), 2)
@@ -53,9 +53,9 @@ func TestSettings(t *testing.T) {
 
 		b.follow("Settings").at("/settings", "Settings")
 		b.press("Save name", "name", "Alice L.").at("/settings", "Settings")
-		require.Contains(t, b.Body, "Your changes were saved.")
+		require.Contains(t, b.Body, "Your name was saved.")
 		b.press("Change email", "email", "new@Example.ORG", "current", password).
-			at("/settings/pending", "Check your new address")
+			at("/settings/pending", "Check your new inbox")
 		b.open("/").at("/", "Hello, Alice L.")
 		require.Contains(t, b.Body, email, "it has not changed yet")
 		b.open(s.mail("new@example.org", newSubject, 0).Links[0]).press("Change my address").

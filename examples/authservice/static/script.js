@@ -1,4 +1,6 @@
-// Adds a button to each password field that shows what was typed. Everything works without it.
+// Everything works without this script.
+
+// Adds a button to each password field that shows what was typed.
 'use strict';
 for (const field of document.querySelectorAll('.secret')) {
 	const input = field.querySelector('input');
@@ -25,4 +27,9 @@ for (const form of document.forms) {
 		if (event.timeStamp - sent < 1000) event.preventDefault();
 		else sent = event.timeStamp;
 	});
+}
+
+// Times are in UTC without a script, and then in that of the browser.
+for (const time of document.querySelectorAll('time[datetime$=Z]')) {
+	time.textContent = new Date(time.dateTime).toLocaleString(document.documentElement.lang, { dateStyle: 'medium', timeStyle: 'short' });
 }

@@ -29,7 +29,7 @@ const (
 	newSubject      = "Please confirm your new address"
 	changeSubject   = "Request to change your email address"
 	recoverySubject = "Reset your password"
-	byProvider      = "Sign in with the test provider"
+	byProvider      = "Continue with the test provider"
 )
 
 // TestBrowser goes through all pages in one session, because each page depends on what was done
@@ -65,9 +65,9 @@ type walk struct {
 
 func (w *walk) register() {
 	alice := w.alice
-	alice.open("/").at("/", "Welcome").look("welcome")
+	alice.open("/").at("/", "Welcome to Accounts").look("welcome")
 	alice.open(inbox).at(inbox, "Inbox").look("inbox-empty")
-	alice.follow("Back to the service").at("/", "Welcome").follow("Register").at("/register", "Register").
+	alice.follow("Back to the service").at("/", "Welcome to Accounts").follow("Register").at("/register", "Register").
 		look("register")
 	alice.fill("Name", "", "Email address", "nonsense", "Password", "short").presses(422, "Register").
 		at("/register", "Register")
@@ -107,7 +107,7 @@ func (w *walk) verify() {
 func (w *walk) signInByPassword() {
 	alice := w.alice
 	alice.cookies(true)
-	alice.open("/").press("Sign out").at("/", "Welcome").cookies(false)
+	alice.open("/").press("Sign out").at("/", "Welcome to Accounts").cookies(false)
 	alice.open("/").follow("Sign in").at("/login", "Sign in").look("login")
 	alice.fill("Email address", email, "Password", "not the password").presses(422, "Sign in").
 		sees("Wrong email address or password.").look("login-error")
@@ -122,13 +122,13 @@ func (w *walk) changeProfile() {
 	alice.open("/settings").at("/settings", "Settings").look("settings")
 	// long values must not break a page
 	alice.fill("Name", strings.Repeat("Alice", 20)).press("Save name")
-	alice.at("/settings", "Settings").sees("Your changes were saved.").look("settings-long")
+	alice.at("/settings", "Settings").sees("Your name was saved.").look("settings-long")
 	alice.open("/").at("/", "Hello, "+strings.Repeat("Alice", 20)).look("home-long")
 	alice.open("/settings").fill("Name", "Alice Liddell").press("Save name")
-	alice.fill("New email address", newEmail, "Your password", "wrong").presses(422, "Change email").
+	alice.fill("New email address", newEmail, "Current password to change your email address", "wrong").presses(422, "Change email").
 		sees("This is not your current password.").look("settings-address-error")
-	alice.fill("Your password", password).press("Change email")
-	alice.at("/settings/pending", "Check your new address").look("settings-pending")
+	alice.fill("Current password to change your email address", password).press("Change email")
+	alice.at("/settings/pending", "Check your new inbox").look("settings-pending")
 	alice.open("/").at("/", "Hello, Alice Liddell").sees(email)
 	alice.receives(changeSubject, 1).receives(newSubject, 1).read(newSubject).sees("to " + newEmail)
 	alice.follow(alice.link()).press("Change my address").at("/verify/done", "Your address is confirmed")
@@ -155,19 +155,19 @@ func (w *walk) signInByProvider() {
 	bob.open("/login").follow(byProvider).fill("Name", "Bob", "Email address", "bob@example.org").press("Sign in")
 	bob.at("/", "Hello, Bob").sees("bob@example.org", "Your email address is confirmed.").cookies(true)
 	bob.open("/settings").at("/settings", "Settings").sees("You can't change it here").look("settings-without-password")
-	bob.press("Sign out").at("/", "Welcome").cookies(false)
+	bob.press("Sign out").at("/", "Welcome to Accounts").cookies(false)
 	bob.open("/login").follow(byProvider).fill("Name", "Robert", "Email address", "bob@example.org").press("Sign in")
 	bob.at("/", "Hello, Bob").cookies(true) // the same account
 
-	bob.open("/settings").follow(byProvider+" again").at("/authorize", "Sign in")
+	bob.open("/settings").follow(byProvider).at("/authorize", "Sign in")
 	bob.fill("Name", "Bob", "Email address", "bob@example.org").press("Sign in")
 	bob.at("/settings", "Settings").sees("Your account has no password yet.").look("settings-first-password")
-	bob.fill("New password", newPassword).press("Set password").at("/settings", "Settings").sees("Your changes were saved.")
+	bob.fill("New password", newPassword).press("Set password").at("/settings", "Settings").sees("Your new password was saved.")
 	bob.open(w.strangersLink()).at("/verify", "Confirm your address").
 		sees("You are signed in as bob@example.org", "carol@example.org").look("verify-other-account")
 	bob.press("Confirm my address").at("/verify/done", "Your address is confirmed").
 		sees("That is the address of another account.").look("verified-other-account")
-	bob.open("/settings").fill("Password to delete your account", newPassword).press("Delete account").
+	bob.open("/settings").fill("Current password to delete your account", newPassword).press("Delete account").
 		at("/settings/deleted", "Your account is deleted").look("deleted")
 	bob.cookies(false)
 }
@@ -189,13 +189,13 @@ func (w *walk) revoke() {
 	alice.open("/sessions").at("/sessions", "Your sessions").look("sessions")
 	require.Equal(w.t, 2, alice.count(".sessions li"))
 
-	elsewhere.follow("Sessions").press("Sign out everywhere").at("/", "Welcome").cookies(false)
+	elsewhere.follow("Sessions").press("Sign out everywhere").at("/", "Welcome to Accounts").cookies(false)
 	alice.open("/settings").at("/login", "Sign in")
 
 	alice.signIn(newEmail, password)
 	elsewhere.signIn(newEmail, password)
 	elsewhere.open("/settings").fill("Current password", password, "New password", newPassword).
-		press("Change password").at("/settings", "Settings").sees("Your changes were saved.")
+		press("Change password").at("/settings", "Settings").sees("Your new password was saved.")
 	alice.open("/sessions").at("/login", "Sign in")
 	elsewhere.open("/").at("/", "Hello, Alice Liddell")
 	alice.fillLogin(newEmail, password).presses(422, "Sign in").sees("Wrong email address or password.")
@@ -213,7 +213,7 @@ func (w *walk) revoke() {
 // recover sets a new password by email, at the width of a phone and of a small tablet.
 func (w *walk) recover() {
 	alice, elsewhere := w.alice, w.elsewhere
-	alice.open("/").press("Sign out").at("/", "Welcome").follow("Sign in").follow("Forgot your password?")
+	alice.open("/").press("Sign out").at("/", "Welcome to Accounts").follow("Sign in").follow("Forgot your password?")
 	alice.at("/recovery", "Reset your password").look("recovery").wide("recovery")
 	alice.fill("Email address", "nonsense").presses(422, "Send the email").sees("Enter an email address").
 		look("recovery-error")
@@ -239,7 +239,7 @@ func (w *walk) recover() {
 		presses(422, "Set the password").sees("This code is wrong").look("recovery-code-error").wide("recovery-code-error")
 	elsewhere.signIn(newEmail, password)
 	elsewhere.open("/login?refresh").at("/login", "Sign in").sees("please sign in again").look("login-again")
-	elsewhere.open("/").press("Sign out").at("/", "Welcome")
+	elsewhere.open("/").press("Sign out").at("/", "Welcome to Accounts")
 }
 
 // errors opens missing pages and posts a form from another site.
@@ -266,7 +266,7 @@ func (w *walk) guess() {
 		w.elsewhere.fillLogin(nobody, "a guess").presses(422, "Sign in").sees("Wrong email address or password.")
 	}
 	w.elsewhere.fillLogin(nobody, "a guess").presses(429, "Sign in").at("/login", "Sign in").look("too-many")
-	w.elsewhere.open("/").at("/", "Welcome")
+	w.elsewhere.open("/").at("/", "Welcome to Accounts")
 }
 
 // maintain turns the maintenance redirect on and off.
@@ -286,7 +286,7 @@ func (w *walk) maintain() {
 	w.service.stop()
 	w.service.start("OIDC_PROVIDERS", "acme", "OIDC_ACME_ISSUER", "http://127.0.0.1:1", "OIDC_ACME_CLIENT_ID", "x",
 		"OIDC_ACME_CLIENT_SECRET", "y", "OIDC_ACME_NAME", "Acme")
-	elsewhere.open("/login").goes(503, chromedp.Click(having("a", "Sign in with Acme"), chromedp.NodeVisible)).
+	elsewhere.open("/login").goes(503, chromedp.Click(having("a", "Continue with Acme"), chromedp.NodeVisible)).
 		at("/login/oidc/acme", "Sign-in failed")
 	elsewhere.sees("You cannot sign in with Acme right now, because it cannot be reached.").look("provider-away")
 	elsewhere.signIn(newEmail, password) // maintenance is over

@@ -139,13 +139,13 @@ func (m *mistakes) doubleClicks(t *testing.T) {
 	v.open("/login").paste("Email address", email, "Password", password).clicksTwice("Sign in").at("/", "Hello, Dot")
 	m.has(t, 1, "flowhook_sessions WHERE identity_id = (SELECT id FROM users WHERE email = $1)", email)
 	v.open("/settings").paste("Name", "Dorothy").clicksTwice("Save name").at("/settings", "Settings").
-		sees("Your changes were saved.")
+		sees("Your name was saved.")
 	v.paste("Current password", password, "New password", newPassword).clicksTwice("Change password").
-		at("/settings", "Settings").sees("Your changes were saved.")
-	v.paste("New email address", "dot@example.org", "Your password", newPassword).clicksTwice("Change email").
-		at("/settings/pending", "Check your new address")
-	v.clicksTwice("Sign out").at("/", "Welcome")
-	v.signsIn(email, newPassword).open("/settings").paste("Password to delete your account", newPassword).
+		at("/settings", "Settings").sees("Your new password was saved.")
+	v.paste("New email address", "dot@example.org", "Current password to change your email address", newPassword).clicksTwice("Change email").
+		at("/settings/pending", "Check your new inbox")
+	v.clicksTwice("Sign out").at("/", "Welcome to Accounts")
+	v.signsIn(email, newPassword).open("/settings").paste("Current password to delete your account", newPassword).
 		clicksTwice("Delete account").at("/settings/deleted", "Your account is deleted")
 	m.has(t, 0, withEmail, email)
 	m.has(t, 1, "audit WHERE point = 'registration/after/password'") // and no second attempt of anything
@@ -182,11 +182,11 @@ func (m *mistakes) sameFormTwice(t *testing.T) {
 	both(func(v *visitor) { v.press("Sign in").at("/", "Hello, Tam") })
 	both(func(v *visitor) { v.open("/settings").paste("Current password", password, "New password", newPassword) })
 	both(func(v *visitor) {
-		v.press("Change password").at("/settings", "Settings").sees("Your changes were saved.")
+		v.press("Change password").at("/settings", "Settings").sees("Your new password was saved.")
 	})
 	m.has(t, 1, "audit WHERE point = 'settings/after/password' AND user_id = (SELECT id FROM users WHERE email = $1)",
 		email)
-	both(func(v *visitor) { v.paste("Password to delete your account", newPassword) })
+	both(func(v *visitor) { v.paste("Current password to delete your account", newPassword) })
 	v.press("Delete account").at("/settings/deleted", "Your account is deleted")
 	tab.press("Delete account").at("/login", "Sign in").sees("If you have just deleted your account, it is deleted.")
 	m.has(t, 0, withEmail, email)
@@ -199,12 +199,12 @@ func (m *mistakes) twoTabs(t *testing.T) {
 	tab := v.tab()
 	v.open("/settings")
 	tab.open("/settings")
-	v.paste("Name", "One").press("Save name").sees("Your changes were saved.")
-	tab.paste("New email address", first, "Your password", password).press("Change email").
-		at("/settings/pending", "Check your new address").sees(first)
+	v.paste("Name", "One").press("Save name").sees("Your name was saved.")
+	tab.paste("New email address", first, "Current password to change your email address", password).press("Change email").
+		at("/settings/pending", "Check your new inbox").sees(first)
 	m.has(t, 1, "users WHERE email = $1 AND name = 'One'", email)
-	v.paste("New email address", second, "Your password", password).press("Change email").
-		at("/settings/pending", "Check your new address").sees(second)
+	v.paste("New email address", second, "Current password to change your email address", password).press("Change email").
+		at("/settings/pending", "Check your new inbox").sees(second)
 	v.mail(second, newSubject)
 	link := v.link()
 	v.mail(first, newSubject)
@@ -216,7 +216,7 @@ func (m *mistakes) twoTabs(t *testing.T) {
 	m.has(t, 1, withEmail, second)
 
 	v.open("/settings").paste("Name", "Two")
-	tab.open("/settings").press("Sign out").at("/", "Welcome")
+	tab.open("/settings").press("Sign out").at("/", "Welcome to Accounts")
 	v.press("Save name").at("/login", "Sign in").sees("What you entered was not saved yet.")
 	m.has(t, 1, "users WHERE email = $1 AND name = 'One'", second)
 }
@@ -233,10 +233,10 @@ func (m *mistakes) anotherAccount(t *testing.T) {
 	}{
 		{page: "/settings", button: "Save name", values: []string{"Name", "Changed"}},
 		{page: "/settings", button: "Change email", values: []string{"New email address", "changed@example.org",
-			"Your password", password}},
+			"Current password to change your email address", password}},
 		{page: "/settings", button: "Change password", values: []string{"Current password", password,
 			"New password", newPassword}},
-		{page: "/settings", button: "Delete account", values: []string{"Password to delete your account", password}},
+		{page: "/settings", button: "Delete account", values: []string{"Current password to delete your account", password}},
 		{page: "/sessions", button: "Sign out everywhere"},
 	}
 	for i := range forms {
@@ -268,7 +268,7 @@ func (m *mistakes) endedSession(t *testing.T) {
 			sees("We kept what you typed. Nothing was saved yet.")
 		require.Equal(t, "Lost", v.typed("Name"))
 		m.has(t, 1, "users WHERE email = $1 AND name = 'Ende'", email)
-		v.paste("Name", "Ende").press("Save name").sees("Your changes were saved.")
+		v.paste("Name", "Ende").press("Save name").sees("Your name was saved.")
 	}
 }
 
@@ -314,9 +314,9 @@ func (m *mistakes) backAndReload(t *testing.T) {
 	v.open("/login").paste("Email address", email, "Password", password).press("Sign in").at("/", "Hello, Bo")
 	v.back("/").at("/", "Hello, Bo") // not the form
 	v.open("/settings").paste("Name", "Bob").press("Save name").at("/settings", "Settings").
-		sees("Your changes were saved.")
+		sees("Your name was saved.")
 	v.goes(200, chromedp.Reload()).at("/settings", "Settings")
-	v.open("/sessions").press("Sign out").at("/", "Welcome")
+	v.open("/sessions").press("Sign out").at("/", "Welcome to Accounts")
 	v.back("/login").at("/login", "Sign in")
 	require.NotContains(t, js[string](v, "document.body.innerText"), email)
 	m.has(t, 1, "users WHERE email = $1 AND name = 'Bob'", email)
@@ -357,8 +357,8 @@ func (m *mistakes) changedAddress(t *testing.T) {
 	confirm := v.mail(email, confirmSubject).link()
 	v.open("/recovery").paste("Email address", email).press("Send the email")
 	recovery := v.mail(email, recoverySubject).link()
-	v.signsIn(email, password).open("/settings").paste("New email address", next, "Your password", password).
-		press("Change email").at("/settings/pending", "Check your new address")
+	v.signsIn(email, password).open("/settings").paste("New email address", next, "Current password to change your email address", password).
+		press("Change email").at("/settings/pending", "Check your new inbox")
 	v.mail(next, newSubject).open(v.link()).press("Change my address").at("/verify/done", "Your address is confirmed")
 	v.opens(410, confirm).sees("The address of the account has changed since",
 		"The address of your account, "+next+", is confirmed.")
@@ -375,8 +375,8 @@ func (m *mistakes) noScript(t *testing.T) {
 	v.registers("Noor", email, password).at("/", "Hello, Noor")
 	require.Zero(t, v.open("/settings").count(".secret button"), "scripts run")
 	v.paste("Current password", password, "New password", newPassword).press("Change password").
-		sees("Your changes were saved.")
-	v.press("Sign out").at("/", "Welcome").signsIn(email, newPassword).at("/", "Hello, Noor")
+		sees("Your new password was saved.")
+	v.press("Sign out").at("/", "Welcome to Accounts").signsIn(email, newPassword).at("/", "Hello, Noor")
 }
 
 // noCookies signs in with a browser that refuses all cookies.
@@ -388,7 +388,7 @@ func (m *mistakes) noCookies(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(profile, "Default", "Preferences"),
 		[]byte(`{"profile":{"default_content_setting_values":{"cookies":2}}}`), 0o600))
 	v := newVisitor(t, m.path, "a user without cookies", m.service.url, m.chromium.report, chromedp.UserDataDir(profile))
-	v.open("/login").paste("Email address", email, "Password", password).press("Sign in").at("/", "Welcome").
+	v.open("/login").paste("Email address", email, "Password", password).press("Sign in").at("/", "Welcome to Accounts").
 		sees("your browser did not keep the cookie", "Allow cookies for this site, and sign in again.")
 	v.open("/login?return_to=/settings").paste("Email address", email, "Password", password).press("Sign in").
 		at("/login", "Sign in").sees("Allow cookies for this site, and sign in again.")

@@ -51,9 +51,9 @@ func TestProviders(t *testing.T) {
 		v.follow(by).at("/authorize", "Sign in")
 		v.fill("Name", "Carol", "Email address", "carol@example.org").press("Sign in")
 	}
-	signIn("Sign in with Acme")
+	signIn("Continue with Acme")
 	v.open("/settings").sees("This is your only way to sign in").look("methods-last")
-	signIn("Sign in with Acme again")
+	signIn("Continue with Acme")
 	v.at("/settings", "Settings").look("methods-fresh")
 	v.press("Connect Globex").arrives("/authorize")
 	v.fill("Name", "Carol", "Email address", "carol@globex.example").press("Sign in")
@@ -63,17 +63,17 @@ func TestProviders(t *testing.T) {
 	restart(keys...)
 	v.open("/settings").look("methods-5-providers")
 	v.open("/settings").opensForm("Disconnect Globex").look("methods-open")
-	v.open("/settings").opensForm("Disconnect Globex").fill("Password to disconnect Globex", "not the password")
+	v.open("/settings").opensForm("Disconnect Globex").fill("Current password to disconnect Globex", "not the password")
 	v.presses(422, "Disconnect Globex").sees("This is not your current password.").look("methods-error")
-	v.fill("Password to disconnect Globex", password).press("Disconnect Globex").at("/settings", "Settings").
+	v.fill("Current password to disconnect Globex", password).press("Disconnect Globex").at("/settings", "Settings").
 		sees("You can no longer sign in with Globex.").look("methods-disconnected")
-	v.open("/settings").opensForm("Connect Globex").fill("Password to connect Globex", password).press("Connect Globex")
+	v.open("/settings").opensForm("Connect Globex").fill("Current password to connect Globex", password).press("Connect Globex")
 	v.arrives("/authorize").presses(403, "Cancel").at("/login/oidc/globex/callback", "Not connected").
 		sees("You canceled the sign-in at Globex.").look("not-connected")
 	w := &walk{t: t, report: report, elsewhere: v}
 	w.emails()
 	require.Contains(t, report.emails, "email-a-sign-in-method-was-removed")
-	v.open("/settings").opensForm("Connect Initech").fill("Password to connect Initech", password)
+	v.open("/settings").opensForm("Connect Initech").fill("Current password to connect Initech", password)
 	run(v, chromedp.Click(having("button", "Connect Initech"), chromedp.NodeVisible))
 	run(v, chromedp.WaitVisible(having("h1", "Continue to Initech")))
 	require.True(t, v.watch.settle("", 0), "the page leads on by itself, but the provider shows nothing")

@@ -57,8 +57,8 @@ func (w *walk) signedOutStates(v *visitor, db *sql.DB) {
 // addressStates are the pages of a link that changes an address, and of one that undoes that.
 func (w *walk) addressStates(v, other *visitor) {
 	const next = "nova@example.org"
-	v.signIn(stella, password).open("/settings").fill("New email address", next, "Your password", password).
-		press("Change email").at("/settings/pending", "Check your new address")
+	v.signIn(stella, password).open("/settings").fill("New email address", next, "Current password to change your email address", password).
+		press("Change email").at("/settings/pending", "Check your new inbox")
 	link := v.mail(next, newSubject).link()
 	v.open(link).sees("It replaces " + stella).look("verify-change")
 	other.open(link).sees("It replaces s…@example.org").look("verify-change-elsewhere")
@@ -80,7 +80,7 @@ func (w *walk) addressStates(v, other *visitor) {
 
 // accountStates are pages of users who are signed in.
 func (w *walk) accountStates(v *visitor) {
-	v.open("/settings").fill("Name", "Stella S.").press("Save name").sees("Your changes were saved.").
+	v.open("/settings").fill("Name", "Stella S.").press("Save name").sees("Your name was saved.").
 		look("settings-saved")
 	v.opens(503, "/maintenance").sees("You are still signed in and can continue.").look("maintenance-signed-in")
 	v.opens(403, "/login/oidc/development/callback").at("/login/oidc/development/callback", "Sign-in failed").look("refused-signed-in")
@@ -90,10 +90,10 @@ func (w *walk) accountStates(v *visitor) {
 		fill("Name", "Bob", "Email address", "provided@example.org").press("Sign in").at("/", "Hello, Bob")
 	v.presses(409, "Save name").at("/settings/profile", "You have changed accounts").look("changed-accounts")
 	v.open("/settings?stale").sees("because you signed in too long ago").look("settings-stale")
-	v.open("/settings").follow(byProvider+" again").
+	v.open("/settings").follow(byProvider).
 		fill("Name", "Bob", "Email address", "provided@example.org").press("Sign in")
-	v.at("/settings", "Settings").fill("Email address to delete your account", "wrong").presses(422, "Delete account").
-		sees("This is not your email address.").look("settings-delete-confirm-error")
+	v.at("/settings", "Settings").fill("Your email address to delete your account", "wrong").presses(422, "Delete account").
+		sees("Enter provided@example.org.").look("settings-delete-confirm-error")
 	v.open("/settings").fill("New password", "short").presses(422, "Set password").look("settings-first-password-error")
 	v.press("Sign out")
 }
@@ -141,9 +141,9 @@ func (w *walk) throttledStates(v *visitor) {
 		form()
 		return v.presses(429, button)
 	}
-	twice("Change email", func() { v.open("/settings").fill("New email address", email, "Your password", "wrong") }).
+	twice("Change email", func() { v.open("/settings").fill("New email address", email, "Current password to change your email address", "wrong") }).
 		at("/settings/email", "Settings").look("settings-throttled")
-	v.fill("Password to delete your account", "wrong").presses(429, "Delete account").
+	v.fill("Current password to delete your account", "wrong").presses(429, "Delete account").
 		at("/settings/delete", "Settings").look("settings-delete-throttled")
 	v.press("Sign out")
 	twice("Register", func() { v.open("/register").fill("Name", "Sue", "Email address", "sue") }).

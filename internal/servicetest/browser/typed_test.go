@@ -26,7 +26,7 @@ func (m *mistakes) names(t *testing.T) {
 		{strings.Repeat("Wolfeschlegelstein", 6)[:100], strings.Repeat("Wolfeschlegelstein", 6)[:100], "ltr"},
 	} {
 		v.open("/settings").paste("Name", c.typed).press("Save name").at("/settings", "Settings").
-			sees("Your changes were saved.")
+			sees("Your name was saved.")
 		m.has(t, 1, "users WHERE email = $1 AND name = $2", email, c.saved)
 		require.Equal(t, c.saved, v.typed("Name"))
 		require.Equal(t, c.direction, js[string](v, "getComputedStyle(document.querySelector('[name=name]')).direction"))
@@ -90,7 +90,7 @@ func (m *mistakes) passwords(t *testing.T) {
 		{strings.Repeat("한", 128), strings.Repeat("\u1112\u1161\u11ab", 128), strings.Repeat("한", 127)},
 	} {
 		v.open("/settings").paste("Current password", current, "New password", c.chosen).press("Change password").
-			sees("Your changes were saved.")
+			sees("Your new password was saved.")
 		v.press("Sign out").open("/login").paste("Email address", email, "Password", c.wrong).presses(422, "Sign in").
 			sees("Wrong email address or password.")
 		require.Equal(t, []string{email, ""}, []string{v.typed("Email address"), v.typed("Password")})

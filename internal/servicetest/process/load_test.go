@@ -260,7 +260,7 @@ func (a *actor) save(ctx context.Context, p *person, s *session) {
 	to := profile{fmt.Sprintf("Name %d", a.serial), p.is[0].email}
 	answer := a.try(ctx, visitor{sessionCookie: s.cookie}, "POST", "/settings/profile", "name", to.name)
 	switch {
-	case answer.is("/settings?saved"):
+	case answer.is("/settings"):
 		p.is = []profile{to}
 		a.told.saved.Add(1)
 		a.look(ctx, p, s)
