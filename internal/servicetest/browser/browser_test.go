@@ -154,7 +154,7 @@ func (w *walk) signInByProvider() {
 	bob.sees("You canceled the sign-in").look("canceled")
 	bob.open("/login").follow(byProvider).fill("Name", "Bob", "Email address", "bob@example.org").press("Sign in")
 	bob.at("/", "Hello, Bob").sees("bob@example.org", "Your email address is confirmed.").cookies(true)
-	bob.open("/settings").at("/settings", "Settings").sees("You can't change it here").look("settings-without-password")
+	bob.open("/settings").at("/settings", "Settings").sees("To change it, set a password first.").look("settings-without-password")
 	bob.press("Sign out").at("/", "Welcome to Accounts").cookies(false)
 	bob.open("/login").follow(byProvider).fill("Name", "Robert", "Email address", "bob@example.org").press("Sign in")
 	bob.at("/", "Hello, Bob").cookies(true) // the same account
@@ -204,7 +204,7 @@ func (w *walk) revoke() {
 	alice.open("/sessions")
 	require.Equal(w.t, 2, alice.count(".sessions li"))
 	alice.goes(200, chromedp.Click("//li[not(contains(., 'this'))]//button", chromedp.NodeVisible)).
-		at("/sessions", "Your sessions").sees("Signed out of Chrome on Linux.").look("sessions-one")
+		at("/sessions", "Your sessions").sees("That browser was signed out.").look("sessions-one")
 	require.Equal(w.t, 1, alice.count(".sessions li"))
 	elsewhere.open("/settings").at("/login", "Sign in")
 	alice.receives(deviceSubject, 1) // both browsers are known
@@ -238,7 +238,7 @@ func (w *walk) recover() {
 	elsewhere.fill("Email address", newEmail, "Code", "123456", "New password", newPassword).
 		presses(422, "Set the password").sees("This code is wrong").look("recovery-code-error").wide("recovery-code-error")
 	elsewhere.signIn(newEmail, password)
-	elsewhere.open("/login?refresh").at("/login", "Sign in").sees("please sign in again").look("login-again")
+	elsewhere.open("/login?refresh").at("/login", "Sign in again").sees("For your security").look("login-again")
 	elsewhere.open("/").press("Sign out").at("/", "Welcome to Accounts")
 }
 
@@ -276,7 +276,7 @@ func (w *walk) maintain() {
 	w.service.stop()
 	w.service.start("AUTH_CONFIG", w.service.underMaintenance())
 	elsewhere.presses(503, "Sign in").at("/maintenance", "Down for maintenance")
-	elsewhere.open("/").sees("You are not signed in.").
+	elsewhere.open("/").sees("Sign in or create an account.").
 		goes(503, chromedp.Click(having("a", "Sign in"), chromedp.NodeVisible)).
 		at("/maintenance", "Down for maintenance").look("maintenance")
 	elsewhere.opens(503, "/login/oidc/development").at("/maintenance", "Down for maintenance")

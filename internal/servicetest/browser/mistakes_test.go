@@ -217,7 +217,7 @@ func (m *mistakes) twoTabs(t *testing.T) {
 
 	v.open("/settings").paste("Name", "Two")
 	tab.open("/settings").press("Sign out").at("/", "Welcome to Accounts")
-	v.press("Save name").at("/login", "Sign in").sees("What you entered was not saved yet.")
+	v.press("Save name").at("/login", "Sign in").sees("You were signed out. Sign in to continue; we kept what you entered.")
 	m.has(t, 1, "users WHERE email = $1 AND name = 'One'", second)
 }
 
@@ -226,6 +226,7 @@ func (m *mistakes) anotherAccount(t *testing.T) {
 	const hers, his = "hers@example.org", "his@example.org"
 	v := m.browser(t, "a user with two accounts").registers("His", his, password)
 	v.press("Sign out").registers("Hers", hers, password)
+	m.browser(t, "her other browser").signsIn(hers, password)
 	forms := []struct {
 		page, button string
 		values       []string
@@ -261,8 +262,7 @@ func (m *mistakes) endedSession(t *testing.T) {
 		v.open("/settings").paste("Name", "Lost")
 		_, err := m.db.Exec(end+" WHERE identity_id = (SELECT id FROM users WHERE email = $1)", email)
 		require.NoError(t, err)
-		v.press("Save name").at("/login", "Sign in").sees("You were signed out", "Please sign in again.",
-			"What you entered was not saved yet.")
+		v.press("Save name").at("/login", "Sign in").sees("You were signed out. Sign in to continue; we kept what you entered.")
 		m.has(t, 1, "users WHERE email = $1 AND name = 'Ende'", email)
 		v.paste("Email address", email, "Password", password).press("Sign in").at("/settings", "Settings").
 			sees("We kept what you typed. Nothing was saved yet.")

@@ -42,7 +42,7 @@ func (w *walk) signedOutStates(v *visitor, db *sql.DB) {
 		require.NoError(w.t, err)
 	}
 	end()
-	v.press("Save name").at("/login", "Sign in").sees("was not saved yet").look("login-kept")
+	v.press("Save name").at("/login", "Sign in").sees("we kept what you entered").look("login-kept")
 	v.fillLogin(stella, password).press("Sign in").at("/settings", "Settings").sees("We kept what you typed.").
 		look("settings-kept")
 	end()
