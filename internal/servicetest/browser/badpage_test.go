@@ -57,7 +57,7 @@ var byPage = []badPage{
 
 	styled("the page is 2", "main { width: 2000px }"),
 	styled("reaches beyond the page", "h1 { position: relative; left: -50px }"),
-	styled(`<h1> "Good" is cut off`, "h1 { overflow: hidden; width: 10px }"),
+	styled(`<h1> "Good" is cut off`, "h1 { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; width: 10px }"),
 	styled("is a target of ", "button { height: 20px }"),
 	styled(`is covered by <form>`, "form { position: relative } form::after { content: ''; position: absolute; "+
 		"inset: 0 }"),

@@ -8,7 +8,9 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/flowhook/flowhook/internal/testkit"
 	"github.com/stretchr/testify/require"
@@ -21,6 +23,8 @@ const (
 	inbox    = "/dev/mail/"
 
 	newPassword = "another battery horse staple"
+
+	currentToChange = "Current password to change your email address" // the label, as screen readers read it
 
 	confirmSubject = "Please confirm your address"
 	takenSubject   = "You already have an account"
@@ -125,9 +129,9 @@ func (w *walk) changeProfile() {
 	alice.at("/settings", "Settings").sees("Your name was saved.").look("settings-long")
 	alice.open("/").at("/", "Hello, "+strings.Repeat("Alice", 20)).look("home-long")
 	alice.open("/settings").fill("Name", "Alice Liddell").press("Save name")
-	alice.fill("New email address", newEmail, "Current password to change your email address", "wrong").presses(422, "Change email").
+	alice.fill("New email address", newEmail, currentToChange, "wrong").presses(422, "Change email").
 		sees("This is not your current password.").look("settings-address-error")
-	alice.fill("Current password to change your email address", password).press("Change email")
+	alice.fill(currentToChange, password).press("Change email")
 	alice.at("/settings/pending", "Check your new inbox").look("settings-pending")
 	alice.open("/").at("/", "Hello, Alice Liddell").sees(email)
 	alice.receives(changeSubject, 1).receives(newSubject, 1).read(newSubject).sees("to " + newEmail)
@@ -188,6 +192,7 @@ func (w *walk) revoke() {
 	alice.receives(deviceSubject, 1).read(deviceSubject).sees("Chrome on Linux").look("mail-new-device")
 	alice.open("/sessions").at("/sessions", "Your sessions").look("sessions")
 	require.Equal(w.t, 2, alice.count(".sessions li"))
+	alice.localTimes()
 
 	elsewhere.follow("Sessions").press("Sign out everywhere").at("/", "Welcome to Accounts").cookies(false)
 	alice.open("/settings").at("/login", "Sign in")
@@ -208,6 +213,17 @@ func (w *walk) revoke() {
 	require.Equal(w.t, 1, alice.count(".sessions li"))
 	elsewhere.open("/settings").at("/login", "Sign in")
 	alice.receives(deviceSubject, 1) // both browsers are known
+}
+
+// localTimes checks that the page shows times as in the browser's time zone.
+func (v *visitor) localTimes() {
+	v.t.Helper()
+	run(v, command(emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: "Asia/Tokyo"}))
+	at, err := time.Parse(time.RFC3339, js[string](v.open("/sessions"), "document.querySelector('time').dateTime"))
+	require.NoError(v.t, err)
+	want := at.Add(9 * time.Hour).Format("Jan 2, 2006, 3:04 PM")
+	require.Equal(v.t, want, strings.ReplaceAll(js[string](v, "document.querySelector('time').textContent"), "\u202f", " "))
+	run(v, command(emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{}))
 }
 
 // recover sets a new password by email, at the width of a phone and of a small tablet.

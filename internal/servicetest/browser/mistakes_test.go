@@ -142,7 +142,7 @@ func (m *mistakes) doubleClicks(t *testing.T) {
 		sees("Your name was saved.")
 	v.paste("Current password", password, "New password", newPassword).clicksTwice("Change password").
 		at("/settings", "Settings").sees("Your new password was saved.")
-	v.paste("New email address", "dot@example.org", "Current password to change your email address", newPassword).clicksTwice("Change email").
+	v.paste("New email address", "dot@example.org", currentToChange, newPassword).clicksTwice("Change email").
 		at("/settings/pending", "Check your new inbox")
 	v.clicksTwice("Sign out").at("/", "Welcome to Accounts")
 	v.signsIn(email, newPassword).open("/settings").paste("Current password to delete your account", newPassword).
@@ -200,10 +200,10 @@ func (m *mistakes) twoTabs(t *testing.T) {
 	v.open("/settings")
 	tab.open("/settings")
 	v.paste("Name", "One").press("Save name").sees("Your name was saved.")
-	tab.paste("New email address", first, "Current password to change your email address", password).press("Change email").
+	tab.paste("New email address", first, currentToChange, password).press("Change email").
 		at("/settings/pending", "Check your new inbox").sees(first)
 	m.has(t, 1, "users WHERE email = $1 AND name = 'One'", email)
-	v.paste("New email address", second, "Current password to change your email address", password).press("Change email").
+	v.paste("New email address", second, currentToChange, password).press("Change email").
 		at("/settings/pending", "Check your new inbox").sees(second)
 	v.mail(second, newSubject)
 	link := v.link()
@@ -234,7 +234,7 @@ func (m *mistakes) anotherAccount(t *testing.T) {
 	}{
 		{page: "/settings", button: "Save name", values: []string{"Name", "Changed"}},
 		{page: "/settings", button: "Change email", values: []string{"New email address", "changed@example.org",
-			"Current password to change your email address", password}},
+			currentToChange, password}},
 		{page: "/settings", button: "Change password", values: []string{"Current password", password,
 			"New password", newPassword}},
 		{page: "/settings", button: "Delete account", values: []string{"Current password to delete your account", password}},
@@ -357,7 +357,7 @@ func (m *mistakes) changedAddress(t *testing.T) {
 	confirm := v.mail(email, confirmSubject).link()
 	v.open("/recovery").paste("Email address", email).press("Send the email")
 	recovery := v.mail(email, recoverySubject).link()
-	v.signsIn(email, password).open("/settings").paste("New email address", next, "Current password to change your email address", password).
+	v.signsIn(email, password).open("/settings").paste("New email address", next, currentToChange, password).
 		press("Change email").at("/settings/pending", "Check your new inbox")
 	v.mail(next, newSubject).open(v.link()).press("Change my address").at("/verify/done", "Your address is confirmed")
 	v.opens(410, confirm).sees("The address of the account has changed since",
@@ -376,6 +376,7 @@ func (m *mistakes) noScript(t *testing.T) {
 	require.Zero(t, v.open("/settings").count(".secret button"), "scripts run")
 	v.paste("Current password", password, "New password", newPassword).press("Change password").
 		sees("Your new password was saved.")
+	require.Regexp(t, `^\w+ \d+, \d+, \d+:\d+ UTC$`, js[string](v.open("/sessions"), "document.querySelector('time').textContent"))
 	v.press("Sign out").at("/", "Welcome to Accounts").signsIn(email, newPassword).at("/", "Hello, Noor")
 }
 

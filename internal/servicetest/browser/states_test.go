@@ -57,7 +57,7 @@ func (w *walk) signedOutStates(v *visitor, db *sql.DB) {
 // addressStates are the pages of a link that changes an address, and of one that undoes that.
 func (w *walk) addressStates(v, other *visitor) {
 	const next = "nova@example.org"
-	v.signIn(stella, password).open("/settings").fill("New email address", next, "Current password to change your email address", password).
+	v.signIn(stella, password).open("/settings").fill("New email address", next, currentToChange, password).
 		press("Change email").at("/settings/pending", "Check your new inbox")
 	link := v.mail(next, newSubject).link()
 	v.open(link).sees("It replaces " + stella).look("verify-change")
@@ -141,7 +141,7 @@ func (w *walk) throttledStates(v *visitor) {
 		form()
 		return v.presses(429, button)
 	}
-	twice("Change email", func() { v.open("/settings").fill("New email address", email, "Current password to change your email address", "wrong") }).
+	twice("Change email", func() { v.open("/settings").fill("New email address", email, currentToChange, "wrong") }).
 		at("/settings/email", "Settings").look("settings-throttled")
 	v.fill("Current password to delete your account", "wrong").presses(429, "Delete account").
 		at("/settings/delete", "Settings").look("settings-delete-throttled")
