@@ -47,8 +47,8 @@ func methodForm(m method, password bool) *form {
 	}
 	f := form{Action: methodPath(m.Key, verb), Submit: strings.ToUpper(verb[:1]) + verb[1:] + " " + m.Name, Quiet: true}
 	if password {
-		f.Fields = []field{{Name: "current", Label: "Current password", Purpose: "to " + verb + " " + m.Name, Type: "password",
-			Autocomplete: "current-password"}}
+		f.Fields = []field{{Name: "current", Label: "Current password", Purpose: "to " + verb + " " + m.Name,
+			Type: "password", Autocomplete: "current-password"}}
 	}
 	return &f
 }
