@@ -240,15 +240,15 @@ func (l *load) judge(p *person, s *session, answer answer) {
 		return
 	}
 	in := strings.Contains(answer.body, "You are signed in as")
-	if in == strings.Contains(answer.body, "<h1>Welcome</h1>") {
+	if in == strings.Contains(answer.body, "<h1>Welcome to ") {
 		l.fault("the home page shows neither or both states: %s", answer.body)
 	}
 	if in && s.state == ended || !in && s.state == live {
 		l.fault("signed in: %v, but the session is %v (0: live, 2: ended): %s", in, s.state, p.is[0].email)
 	}
 	if in && !slices.ContainsFunc(p.is, func(one profile) bool {
-		return strings.Contains(answer.body, "<strong>"+one.email+"</strong>") &&
-			strings.Contains(answer.body, "Hello, "+one.name+"</h1>")
+		return strings.Contains(answer.body, ">"+one.email+"</strong>") &&
+			strings.Contains(answer.body, "Hello, <bdi>"+one.name+"</bdi></h1>")
 	}) {
 		l.fault("the home page shows another profile than %+v: %s", p.is, answer.body)
 	}
