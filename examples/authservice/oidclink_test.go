@@ -161,7 +161,7 @@ func TestConnect_Forged(t *testing.T) {
 		mallory, alice := s.signedIn("bob@example.org", password), s.signedIn(email, password)
 		callback := mallory.connecting()
 		alice.open(callback.String()).refused(http.StatusForbidden, "was not started in this browser").
-			follow("Sign in again").at("/login", "Sign in")
+			follow("Sign in again").at("/login", "Sign in again")
 		alice.connecting()
 		alice.open(callback.String()).refused(http.StatusForbidden, "was not started in this browser")
 

@@ -285,7 +285,7 @@ func TestAddressChange_Waiting(t *testing.T) {
 	require.NotContains(t, other.open("/settings").Body, newEmail)
 	require.NotContains(t, other.open("/settings/pending").Body, newEmail)
 
-	b.open(link).press("Confirm my address")
+	b.open(link).press("Change my address")
 	require.NotContains(t, text(b.open("/settings").doc), waiting)
 }
 
