@@ -85,6 +85,7 @@ func (in *Inbox) email(id int) (Email, bool) {
 // Close stops the server and closes its connections. The emails remain readable.
 func (in *Inbox) Close() error {
 	err := in.server.Close()
+	in.listener.Close() // the server may not know it yet; then Serve would wait for connections forever
 	<-in.served
 	return err
 }

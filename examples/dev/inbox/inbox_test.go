@@ -222,3 +222,20 @@ func TestInbox_OtherMachine(t *testing.T) {
 		}
 	}
 }
+
+// TestHandler_Forwarded checks that nobody reads the inbox through a proxy on this machine that does
+// not pass the Host header on.
+func TestHandler_Forwarded(t *testing.T) {
+	in, err := inbox.Open(slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	t.Cleanup(func() { in.Close() })
+	for name, status := range map[string]int{"X-Forwarded-For": 403, "X-Forwarded-Proto": 403, "Forwarded": 403, "Via": 403,
+		"X-Real-IP": 403, "Accept": 200} {
+		r := httptest.NewRequestWithContext(t.Context(), "GET", "/", nil)
+		r.RemoteAddr, r.Host = "127.0.0.1:4711", "127.0.0.1:8080"
+		r.Header.Set(name, "192.0.2.1")
+		w := httptest.NewRecorder()
+		in.Handler("/").ServeHTTP(w, r)
+		require.Equal(t, status, w.Code, name)
+	}
+}

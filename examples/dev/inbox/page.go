@@ -40,7 +40,8 @@ var (
 // the service's home page.
 //
 // Every user of this machine can read all email. A request is refused with 403 if it comes from
-// another machine, or if its Host is not a loopback address, as behind a proxy for a public site.
+// another machine, if a header says that a proxy forwarded it, or if its Host is not a loopback
+// address.
 func (in *Inbox) Handler(home string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
@@ -56,7 +57,7 @@ func (in *Inbox) Handler(home string) http.Handler {
 		show(w, http.StatusOK, "email", shown{e})
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !loopback(r.RemoteAddr) || !loopback(r.Host) {
+		if !loopback(r.RemoteAddr) || !loopback(r.Host) || forwarded(r) {
 			http.Error(w, "The development inbox is only for requests from its own machine, to localhost.",
 				http.StatusForbidden)
 			return
@@ -70,6 +71,17 @@ func loopback(address string) bool {
 	host := (&url.URL{Host: address}).Hostname()
 	ip, err := netip.ParseAddr(host)
 	return strings.EqualFold(host, "localhost") || err == nil && ip.Unmap().IsLoopback()
+}
+
+// forwarded reports whether a header says that a proxy forwarded the request. Behind a proxy on this
+// machine, all requests come from loopback.
+func forwarded(r *http.Request) bool {
+	for name := range r.Header {
+		if name == "Forwarded" || name == "Via" || name == "X-Real-Ip" || strings.HasPrefix(name, "X-Forwarded-") {
+			return true
+		}
+	}
+	return false
 }
 
 func show(w http.ResponseWriter, status int, page string, data any) {
