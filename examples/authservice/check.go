@@ -35,13 +35,16 @@ type checker struct {
 func check(ctx context.Context, getenv func(string) string, environ []string, out io.Writer) int {
 	k := &checker{out: out}
 	c, err := readConfig(getenv)
-	for _, problem := range misspelled(environ, c.keys(), referenced(c.AuthConfig)) {
-		k.warn(problem)
+	unknown, wrong := misspelled(environ, c.keys(), referenced(c.AuthConfig))
+	for _, warning := range unknown {
+		k.warn(warning)
 	}
-	if c.listening(c.address()) == nil && c.unknownProxy(c.address()) { // readConfig has reported the errors
-		k.warn(unknownProxyText)
+	if c.listening(c.address()) == nil { // readConfig has reported the errors
+		for _, warning := range c.warnings() {
+			k.warn(warning)
+		}
 	}
-	k.report("environment", err)
+	k.report("environment", errors.Join(err, wrong))
 	findings, err := c.checkHooks()
 	for _, f := range findings {
 		switch {

@@ -165,9 +165,13 @@ func TestCheck(t *testing.T) {
 			"OIDC_GLOBEX_ISSUER=" + other, "OIDC_GLOBEX_CLIENT_ID=y"}, 0,
 			[]string{"ok       mail server: " + mail, "ok       OpenID provider acme: " + provider,
 				"ok       OpenID provider globex: " + other}},
-		{"misspelled variable", []string{"SMTP_URI=x"}, 1, []string{"warning  unknown environment variable SMTP_URI; " +
+		{"misspelled variable", []string{"SMTP_URI=x"}, 2, []string{"error    unknown environment variable SMTP_URI; " +
+			"did you mean SMTP_URL?", "errors: 1, warnings: 0\n"}},
+		{"variable of a platform", []string{"SMTP_HOST=x"}, 1, []string{"warning  unknown environment variable SMTP_HOST; " +
 			"did you mean SMTP_URL?", "errors: 0, warnings: 1\n"}},
-		{"proxy", []string{"PUBLIC_URL=https://accounts.example.org"}, 1, []string{"warning  TRUSTED_PROXIES"}},
+		{"proxy", []string{"TRUSTED_PROXIES="}, 1, []string{"warning  TRUSTED_PROXIES"}},
+		{"development", []string{"PUBLIC_URL="}, 1, []string{"warning  development mode, because ADDR and PUBLIC_URL are " +
+			"loopback addresses; anyone can sign in as anyone with the test provider", "errors: 0, warnings: 1\n"}},
 		{"hooks", []string{"AUTH_CONFIG=" + broken(t)}, 2, []string{`unknown hook "new_devices"`,
 			`unknown hook "auditt"`, "errors: 2, warnings: 0\n"}},
 		{"no file", []string{"AUTH_CONFIG=/nowhere/auth.yml"}, 2, []string{"error    AUTH_CONFIG does not name a file"}},
@@ -194,7 +198,8 @@ func TestCheck(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
-			out, code := runCommand(t, dir, append([]string{"SMTP_URL=smtp://" + mail}, c.env...), "check")
+			out, code := runCommand(t, dir, append([]string{"SMTP_URL=smtp://" + mail, "MAIL_FROM=accounts@example.org",
+				"PUBLIC_URL=https://accounts.example.org", "TRUSTED_PROXIES=127.0.0.1"}, c.env...), "check")
 			require.Equal(t, c.code, code, out)
 			for _, want := range c.want {
 				require.Contains(t, out, want)
@@ -211,7 +216,8 @@ func TestCheck(t *testing.T) {
 func TestCheck_Running(t *testing.T) {
 	onEach(t, func(t *testing.T, database string) {
 		env := []string{"DATABASE_URL=" + database, "SESSION_SECRETS=" + newSecret(), "SMTP_URL=smtp://" +
-			fakeMailServer(t, "220 mail.example.org ESMTP")}
+			fakeMailServer(t, "220 mail.example.org ESMTP"), "MAIL_FROM=accounts@example.org",
+			"PUBLIC_URL=https://accounts.example.org", "TRUSTED_PROXIES=127.0.0.1"}
 		newSite(t, database)
 		out, code := runCommand(t, t.TempDir(), env, "check")
 		require.Equal(t, 0, code, out)

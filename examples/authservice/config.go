@@ -96,6 +96,12 @@ func (c *config) listening(addr net.Addr) error {
 		errs = append(errs, fault("SMTP_URL", "is missing: the development inbox, which anyone can read, is available "+
 			"only if both ADDR and PUBLIC_URL are loopback addresses, such as 127.0.0.1"))
 	}
+	if c.MailFrom == "" && c.Development {
+		c.MailFrom = "authservice@localhost"
+	}
+	if c.MailFrom == "" {
+		errs = append(errs, fault("MAIL_FROM", "is missing: mail servers reject email from a sender that does not exist"))
+	}
 	return errors.Join(errs...)
 }
 

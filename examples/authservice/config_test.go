@@ -23,6 +23,10 @@ func TestConfig(t *testing.T) {
 		{"PostgreSQL", []string{"DATABASE_URL", postgres}, ""},
 		{"PostgreSQL without secrets", []string{"DATABASE_URL", postgres, "SESSION_SECRETS", " , "},
 			"SESSION_SECRETS is missing"},
+		{"secret that no shell has expanded", []string{"SESSION_SECRETS", "$(openssl rand -hex 32)"},
+			"SESSION_SECRETS contains $( or ${, which only a shell expands"},
+		{"variable that nothing has expanded", []string{"SESSION_SECRETS", testSecret + ",${HUNTER2_HUNTER2_HUNTER2}"},
+			"SESSION_SECRETS contains $( or ${"},
 		{"short secret", []string{"SESSION_SECRETS", testSecret + ",hunter2"}, "shorter than 16"},
 		{"secret twice", []string{"SESSION_SECRETS", "hunter2-hunter2-hunter2," + testSecret +
 			", hunter2-hunter2-hunter2"}, "SESSION_SECRETS contains a secret twice"},
@@ -60,6 +64,9 @@ func TestConfig(t *testing.T) {
 			"SMTP_URL is missing"},
 		{"public URL with a mail server", []string{"PUBLIC_URL", "https://accounts.example", "SMTP_URL",
 			"smtp://mail.example"}, ""},
+		{"public URL without a sender", []string{"PUBLIC_URL", "https://accounts.example", "MAIL_FROM", ""},
+			"MAIL_FROM is missing"},
+		{"default sender in development", []string{"MAIL_FROM", ""}, ""},
 		{"unescaped password", []string{"SMTP_URL", "smtp://me:hunter2#@mail.example"}, "SMTP_URL must be"},
 		{"user without a password", []string{"SMTP_URL", "smtp://hunter2@mail.example"}, "SMTP_URL must have a user"},
 		{"no port", []string{"ADDR", "127.0.0.1"}, "ADDR must be host:port"},
@@ -115,38 +122,41 @@ func TestDevelopment(t *testing.T) {
 		{"https://127.0.0.1.example", "127.0.0.1", false},
 		{"http://127.0.0.1:8080", "::", false},
 	} {
-		config := config{PublicURL: c.public, SMTP: "smtp://mail.example"}
+		config := config{PublicURL: c.public, SMTP: "smtp://mail.example", MailFrom: "accounts@mail.example"}
 		require.NoError(t, config.listening(&net.TCPAddr{IP: net.ParseIP(c.listening), Port: 8080}))
 		require.Equal(t, c.want, config.Development, c)
 	}
 }
 
-// TestMisspelled checks which unknown variables are probably meant for the service.
+// TestMisspelled checks which unknown variables are certainly meant for the service.
 func TestMisspelled(t *testing.T) {
 	for name, want := range map[string]string{
 		"SMPT_URL": "SMTP_URL", "SMTP_URI": "SMTP_URL", "smtp_url": "SMTP_URL", "SMTP-URL": "SMTP_URL",
-		"SMTP_HOST": "SMTP_URL", "OIDC_SECRET": "OIDC_PROVIDERS", "OIDC_PROVIDER": "OIDC_PROVIDERS",
-		"OIDC_ACMEE_ISSUER": "OIDC_ACME_ISSUER", "OIDC_ACME_CLIENTID": "OIDC_ACME_CLIENT_ID", "oidc_acme_logo": "OIDC_ACME_LOGO",
+		"OIDC_PROVIDER": "OIDC_PROVIDERS", "OIDC_ACMEE_ISSUER": "OIDC_ACME_ISSUER",
+		"OIDC_ACME_CLIENTID": "OIDC_ACME_CLIENT_ID", "oidc_acme_logo": "OIDC_ACME_LOGO",
 		"DATABSE_URL": "DATABASE_URL", "SESSION_SECRET": "SESSION_SECRETS", "ADR": "ADDR",
 		"AUTHSERVICE_PUBLIC_URL": "PUBLIC_URL", "AUTHSERVICE_LOG_LEVEL": "LOG_LEVEL", "TRUSTED_PROXY": "TRUSTED_PROXIES",
 		"ADDR": "", "PATH": "", "HOME": "", "LOGNAME": "", "MAIL": "", "SESSION_MANAGER": "", "AUTHSERVICE_PORT": "",
 		"AUTHSERVICE_SERVICE_HOST": "", "PUBLIC": "", "USED_SECRETS": "", "": "",
 	} {
-		got := misspelled([]string{name + "=a value"}, []string{"acme"}, []string{"USED_SECRETS"})
+		warnings, err := misspelled([]string{name + "=a value"}, []string{"acme"}, []string{"USED_SECRETS"})
+		require.Empty(t, warnings, name)
 		if want == "" {
-			require.Empty(t, got, name)
+			require.NoError(t, err, name)
 			continue
 		}
-		require.Len(t, got, 1, name)
-		require.Contains(t, got[0], "unknown environment variable "+name+"; did you mean "+want+"?")
-		require.NotContains(t, got[0], "a value", "it may be a secret")
+		require.ErrorContains(t, err, "unknown environment variable "+name+"; did you mean "+want+"?")
+		require.NotContains(t, err.Error(), "a value", "it may be a secret")
 	}
 }
 
-// TestMisspelled_Providers checks the messages about variables of the only provider that earlier
-// versions knew, and of providers that OIDC_PROVIDERS does not have.
-func TestMisspelled_Providers(t *testing.T) {
+// TestMisspelled_Warnings checks the messages about variables that a platform may set, about those of
+// the only provider that earlier versions knew, and about providers that OIDC_PROVIDERS does not have.
+func TestMisspelled_Warnings(t *testing.T) {
 	for name, want := range map[string]string{
+		"SMTP_HOST":            "did you mean SMTP_URL?",
+		"SMTP_PORT":            "did you mean SMTP_URL?",
+		"OIDC_SECRET":          "did you mean OIDC_PROVIDERS?",
 		"OIDC_ISSUER":          "OIDC_PROVIDERS and variables such as OIDC_ACME_ISSUER replace it",
 		"OIDC_CLIENT_ID":       "OIDC_PROVIDERS and variables such as OIDC_ACME_CLIENT_ID replace it",
 		"OIDC_CLIENT_SECRET":   "OIDC_PROVIDERS and variables such as OIDC_ACME_CLIENT_SECRET replace it",
@@ -157,7 +167,8 @@ func TestMisspelled_Providers(t *testing.T) {
 		"OIDC_PROVIDERS":       "",
 		"AUTHSERVICE_OIDC_FOO": "did you mean OIDC_PROVIDERS?",
 	} {
-		got := misspelled([]string{name + "=a value"}, []string{"acme"}, nil)
+		got, err := misspelled([]string{name + "=a value"}, []string{"acme"}, nil)
+		require.NoError(t, err, name)
 		if want == "" {
 			require.Empty(t, got, name)
 			continue
@@ -175,13 +186,14 @@ func TestReferenced(t *testing.T) {
 	require.Empty(t, referenced("/nowhere/auth.yml"))
 }
 
-// TestVariables checks that each default and each example is valid.
+// TestVariables checks that each default and each example is valid, after a shell has expanded it.
 func TestVariables(t *testing.T) {
 	for _, v := range allVariables(exampleProvider) {
 		for _, value := range []string{v.fallback, v.example} {
 			if value != "" {
 				c := config{Providers: []providerConfig{{Key: exampleProvider}}}
-				require.NoError(t, v.read(&c, value), "%s=%s", v.name, value)
+				expanded := strings.Replace(value, "$(openssl rand -hex 32)", newSecret(), 1)
+				require.NoError(t, v.read(&c, expanded), "%s=%s", v.name, value)
 			}
 		}
 	}

@@ -59,6 +59,7 @@ func image(t *testing.T) map[string]string {
 func TestDockerfile(t *testing.T) {
 	environment := image(t)
 	environment["PUBLIC_URL"], environment["SMTP_URL"] = "https://accounts.example.org", "smtp://mail.example.org"
+	environment["MAIL_FROM"] = "accounts@example.org"
 	requireValid(t, environment)
 	text := readFile(t, "Dockerfile")
 	require.Regexp(t, `(?m)^EXPOSE `+environment["ADDR"][1:]+`$`, text)
@@ -132,8 +133,12 @@ func TestUnit(t *testing.T) {
 	text := readFile(t, "authservice.service")
 	found := regexp.MustCompile(`(?m)^Environment=(.*)$`).FindStringSubmatch(text)
 	require.NotNil(t, found)
+	unit, _, _ := strings.Cut(text, "[Service]")
+	require.Contains(t, unit, "\nStartLimitIntervalSec=0\n", "a long outage of the database must not end the restarts")
+	require.Contains(t, text, "\nRestartSec=5\n")
 	environment := assignments(t, found[1])
 	environment["PUBLIC_URL"], environment["SMTP_URL"] = "https://accounts.example.org", "smtp://mail.example.org"
+	environment["MAIL_FROM"] = "accounts@example.org"
 	requireValid(t, environment)
 	state := regexp.MustCompile(`(?m)^StateDirectory=(.*)$`).FindStringSubmatch(text)
 	require.NotNil(t, state)
@@ -146,7 +151,7 @@ func TestUnit(t *testing.T) {
 	program, err := os.Executable() // systemd-analyze wants one that exists
 	require.NoError(t, err)
 	require.Contains(t, text, "ExecStart=/usr/local/bin/authservice\n")
-	unit := filepath.Join(t.TempDir(), "authservice.service")
+	unit = filepath.Join(t.TempDir(), "authservice.service")
 	require.NoError(t, os.WriteFile(unit, []byte(strings.Replace(text, "/usr/local/bin/authservice", program, 1)), 0o600))
 	out, err := exec.Command(analyze, "verify", "--man=no", unit).CombinedOutput()
 	require.NoError(t, err, string(out))

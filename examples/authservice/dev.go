@@ -19,6 +19,21 @@ const developmentProvider = "development"
 // hasInbox reports whether the service may run without a mail server.
 func (c *config) hasInbox() bool { return c.Development }
 
+// developmentText says what development mode means. It is empty if it means nothing.
+func (c *config) developmentText() string {
+	text := ""
+	if c.Development && c.SMTP == "" {
+		text += "; no email is delivered, and every user of this machine can read it at /dev/mail/, because SMTP_URL is missing"
+	}
+	if c.Development && len(c.Providers) == 0 {
+		text += "; anyone can sign in as anyone with the test provider, because OIDC_PROVIDERS is missing"
+	}
+	if text == "" {
+		return ""
+	}
+	return "development mode, because ADDR and PUBLIC_URL are loopback addresses" + text
+}
+
 // openDevelopment starts the inbox unless there is a mail server and, in development, the provider
 // unless OIDC_PROVIDERS names some. It changes c so that the service uses them.
 func (a *app) openDevelopment(c *config, log *slog.Logger) error {

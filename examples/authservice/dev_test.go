@@ -68,11 +68,15 @@ func TestDevelopment_Defaults(t *testing.T) {
 	}
 }
 
-// TestDevelopment_Check checks that the service needs no variable in development.
+// TestDevelopment_Check checks that the service needs no variable in development, and that check says
+// what development mode means.
 func TestDevelopment_Check(t *testing.T) {
 	out, code := runCommand(t, t.TempDir(), nil, "check")
-	require.Equal(t, 0, code, out)
-	require.Contains(t, out, "errors: 0, warnings: 0\n")
+	require.Equal(t, 1, code, out)
+	require.Contains(t, out, "warning  development mode, because ADDR and PUBLIC_URL are loopback addresses; no email is "+
+		"delivered, and every user of this machine can read it at /dev/mail/, because SMTP_URL is missing; anyone can sign "+
+		"in as anyone with the test provider, because OIDC_PROVIDERS is missing\n")
+	require.Contains(t, out, "errors: 0, warnings: 1\n")
 }
 
 // TestDevelopmentInbox checks that the inbox has the service's email and that pages link to it, but

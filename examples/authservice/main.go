@@ -11,6 +11,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -71,10 +72,11 @@ func command(ctx context.Context, args []string, hangups <-chan os.Signal) int {
 func serveCommand(ctx context.Context, hangups <-chan os.Signal) int {
 	c, err := readConfig(os.Getenv)
 	log := newLogger(os.Stderr, c.LogFormat, c.LogLevel)
-	for _, problem := range misspelled(os.Environ(), c.keys(), referenced(c.AuthConfig)) {
-		log.Warn(problem)
+	unknown, wrong := misspelled(os.Environ(), c.keys(), referenced(c.AuthConfig))
+	for _, warning := range unknown {
+		log.Warn(warning)
 	}
-	if err == nil {
+	if err = errors.Join(err, wrong); err == nil {
 		var out io.Writer = os.Stdout
 		if c.LogFormat == "json" {
 			out = io.Discard // nothing but JSON; the log has the URL, too

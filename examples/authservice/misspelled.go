@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -10,37 +11,44 @@ import (
 // ownPrefix is what an operator may put before the names. The service's variables have no prefix.
 const ownPrefix = "AUTHSERVICE_"
 
-// misspelled returns a message for each variable in environ, whose entries are NAME=value, that the
-// service does not know but that was probably meant for it. providers are the keys of the OpenID
+// misspelled looks for variables in environ, whose entries are NAME=value, that the service does not
+// know but that were probably meant for it. A name close to one of the service's is an error. Others
+// that look like them, which a platform may set, are warnings. providers are the keys of the OpenID
 // providers. The names in used are not misspelled.
-func misspelled(environ, providers, used []string) (messages []string) {
+func misspelled(environ, providers, used []string) (warnings []string, err error) {
 	all := allVariables(providers...)
+	var errs []error
 	for _, entry := range environ {
 		name, _, _ := strings.Cut(entry, "=")
 		if known(name, all) || slices.Contains(used, name) {
 			continue
 		}
 		hint := ""
-		if v, ok := meant(name, all); ok {
+		v, certain := meant(name, all)
+		if v.name != "" {
 			hint = fmt.Sprintf("did you mean %s? for example %s=%s", v.name, v.name, v.example)
 		}
 		key := providerOf(plain(name))
 		switch {
 		case slices.Contains(retired, plain(name)):
+			certain = false
 			hint = "OIDC_PROVIDERS and variables such as OIDC_ACME_" + strings.TrimPrefix(plain(name), "OIDC_") +
 				" replace it; authservice --help explains them"
 		case key != "" && !slices.Contains(providers, key) && !slices.ContainsFunc(providers, func(p string) bool {
 			return distance(p, key) == 1
 		}):
+			certain = false
 			hint = fmt.Sprintf("OIDC_PROVIDERS does not have %s; for example OIDC_PROVIDERS=%s", key,
 				strings.Join(append(slices.Clone(providers), key), ","))
 		}
-		if hint != "" {
-			messages = append(messages, "unknown environment variable "+name+"; "+hint)
+		switch text := "unknown environment variable " + name + "; " + hint; {
+		case certain:
+			errs = append(errs, errors.New(text))
+		case hint != "":
+			warnings = append(warnings, text)
 		}
 	}
-	slices.Sort(messages)
-	return messages
+	return warnings, errors.Join(errs...)
 }
 
 func known(name string, all []variable) bool {
@@ -55,9 +63,10 @@ func plain(name string) string {
 	return strings.TrimPrefix(strings.ToUpper(strings.ReplaceAll(name, "-", "_")), ownPrefix)
 }
 
-// meant returns the one of all variables that a name probably means: one that differs in at most
-// three characters, and in at most a quarter of its name, or one about the same server.
-func meant(name string, all []variable) (v variable, ok bool) {
+// meant returns the one of all variables that a name means: certainly one that differs in at most
+// three characters, and in at most a quarter of its name, or perhaps one about the same server. It
+// returns the zero variable if there is none.
+func meant(name string, all []variable) (v variable, certain bool) {
 	best := 4
 	for _, one := range all {
 		if d := distance(plain(name), one.name); d < best && d <= len(one.name)/4 {
@@ -70,11 +79,11 @@ func meant(name string, all []variable) (v variable, ok bool) {
 	for _, family := range []string{"SMTP_", "OIDC_"} {
 		for _, one := range all {
 			if strings.HasPrefix(plain(name), family) && strings.HasPrefix(one.name, family) {
-				return one, true
+				return one, false
 			}
 		}
 	}
-	return v, false
+	return variable{}, false
 }
 
 // distance returns how many characters must be inserted, deleted or replaced to turn a into b.

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -32,7 +31,7 @@ func program(dir string, pairs ...string) (*process, error) {
 	p := &process{Cmd: exec.Command(program), log: &lockedBuffer{}}
 	p.Dir, p.Stderr = dir, p.log
 	p.Env = append(os.Environ(), "FLOWHOOK_TEST_PROCESS=1", "ADDR=127.0.0.1:0",
-		"ADMIN_LISTEN=127.0.0.1:0", "SMTP_URL=smtp://127.0.0.1:1")
+		"ADMIN_LISTEN=127.0.0.1:0", "SMTP_URL=smtp://127.0.0.1:1", "MAIL_FROM=accounts@example.org")
 	p.Env = append(p.Env, pairs...)
 	return p, nil
 }
@@ -66,21 +65,28 @@ func (p *process) begin() error {
 	return fmt.Errorf("the process ended before it listened: %w\n%s", p.Wait(), p.log)
 }
 
-// TestProcess_UnknownProxy checks the warning if there must be a proxy but TRUSTED_PROXIES is not
-// set.
-func TestProcess_UnknownProxy(t *testing.T) {
+// TestProcess_Warnings checks the warnings about the environment.
+func TestProcess_Warnings(t *testing.T) {
+	const proxy = "TRUSTED_PROXIES does not name the proxy"
+	const mode = "development mode, because ADDR and PUBLIC_URL are loopback addresses; "
 	for _, c := range []struct {
-		public, proxies string
-		warns           int
-	}{{"https://accounts.example", "", 1}, {"https://accounts.example", "127.0.0.1", 0}, {"", "", 0}} {
-		configuration, err := filepath.Abs("auth.yml")
-		require.NoError(t, err)
-		p, err := startProcess(t.TempDir(), "AUTH_CONFIG="+configuration, "PUBLIC_URL="+c.public,
-			"TRUSTED_PROXIES="+c.proxies)
+		env   []string
+		warns []string
+	}{
+		{[]string{"PUBLIC_URL=https://accounts.example"}, []string{proxy}},
+		{[]string{"PUBLIC_URL=https://accounts.example", "ADDR=:0"}, []string{proxy}},
+		{[]string{"PUBLIC_URL=https://accounts.example", "TRUSTED_PROXIES=127.0.0.1"}, nil},
+		{nil, []string{mode + "anyone can sign in as anyone with the test provider"}},
+		{[]string{"SMTP_URL="}, []string{mode + "no email is delivered"}},
+	} {
+		p, err := startProcess(t.TempDir(), c.env...)
 		require.NoError(t, err)
 		require.NoError(t, p.Process.Signal(syscall.SIGTERM))
 		require.NoError(t, p.Wait(), p.log)
-		require.Len(t, p.log.lines("level=WARN", "TRUSTED_PROXIES does not name the proxy"), c.warns)
+		require.Len(t, p.log.lines("level=WARN"), len(c.warns), p.log)
+		for _, warning := range c.warns {
+			require.Len(t, p.log.lines("level=WARN", warning), 1, p.log)
+		}
 	}
 }
 

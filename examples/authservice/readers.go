@@ -67,6 +67,10 @@ func readSecrets(c *config, value string) error {
 			c.Secrets = append(c.Secrets, secret)
 		}
 	}
+	if strings.Contains(value, "$(") || strings.Contains(value, "${") {
+		return errors.New("contains $( or ${, which only a shell expands: write the output of the command, or let " +
+			"a shell set the variable")
+	}
 	if slices.ContainsFunc(c.Secrets, func(secret string) bool { return len(secret) < 16 }) {
 		return errors.New("contains a secret shorter than 16 characters; use 32 random characters")
 	}

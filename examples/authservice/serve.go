@@ -34,8 +34,8 @@ func run(ctx context.Context, c config, out io.Writer, log *slog.Logger, hangups
 	if admin != nil {
 		defer admin.Close()
 	}
-	if c.unknownProxy(l.Addr()) {
-		log.Warn(unknownProxyText)
+	for _, warning := range c.warnings() {
+		log.Warn(warning)
 	}
 	a, err := open(ctx, c, log)
 	if err != nil {
@@ -75,13 +75,17 @@ func listenAdmin(c config) (net.Listener, error) {
 	return l, nil
 }
 
-const unknownProxyText = "TRUSTED_PROXIES does not name the proxy on this machine: all its clients share one limit on " +
-	"password attempts; for example TRUSTED_PROXIES=127.0.0.1"
-
-// unknownProxy reports whether there must be a proxy on this machine that TRUSTED_PROXIES does not
-// name.
-func (c config) unknownProxy(addr net.Addr) bool {
-	return len(c.Proxies) == 0 && !c.Development && loopback(addr.(*net.TCPAddr).IP.String())
+// warnings returns what is surprising in the environment. It is called after listening.
+func (c *config) warnings() (warnings []string) {
+	if text := c.developmentText(); text != "" {
+		warnings = append(warnings, text)
+	}
+	if strings.HasPrefix(c.PublicURL, "https://") && len(c.Proxies) == 0 {
+		warnings = append(warnings, "TRUSTED_PROXIES does not name the proxy that PUBLIC_URL needs, because the service "+
+			"does not speak TLS: all clients of the proxy share one limit on password attempts; for example "+
+			"TRUSTED_PROXIES=127.0.0.1")
+	}
+	return warnings
 }
 
 // logStart logs the configuration that the service starts with. No value shows a secret.

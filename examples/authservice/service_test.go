@@ -53,6 +53,8 @@ func environment(database string, pairs ...string) func(string) string {
 			return "127.0.0.1:0"
 		case "SMTP_URL":
 			return "smtp://127.0.0.1:1"
+		case "MAIL_FROM":
+			return "accounts@example.org"
 		}
 		return ""
 	}

@@ -35,7 +35,8 @@ var variables = []variable{
 		"commas (none); only if one of them connects, X-Forwarded-For and X-Request-ID count", readProxies},
 	{"SMTP_URL", "", "smtp://user:password@mail.example.org:587", "the mail server, smtp://... or smtps://... (the " +
 		"development inbox)", readSMTP},
-	{"MAIL_FROM", "authservice@localhost", "accounts@example.org", "the sender of emails", readMailFrom},
+	{"MAIL_FROM", "", "accounts@example.org", "the sender of emails (authservice@localhost, only in development)",
+		readMailFrom},
 	{"MAIL_RESCUE_AFTER", "2m", "2m", "how long until another copy sends the email that a dead copy was sending",
 		readMailRescue},
 	{"BRAND_NAME", "Accounts", "Example", "the name on the pages and in emails", readBrandName},
