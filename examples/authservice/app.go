@@ -29,8 +29,12 @@ func open(ctx context.Context, c config, log *slog.Logger) (a *app, err error) {
 			err = errors.Join(err, a.close())
 		}
 	}()
-	if _, err := c.checkHooks(); err != nil { // newService logs the findings
+	plan, err := c.checkHooks()
+	if err != nil {
 		return a, err
+	}
+	for _, warning := range missingHooks(plan) { // newService logs the findings
+		log.Warn(warning)
 	}
 	db, err := openDatabase(ctx, c)
 	if err != nil {

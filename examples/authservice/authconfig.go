@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/flowhook/flowhook"
@@ -66,9 +67,12 @@ func hasSecrets(path string) bool {
 	return err == nil && yaml.Unmarshal(data, &top) == nil && !top.Secrets.IsZero()
 }
 
-// checkHooks returns the errors of auth.yml or, if there are none, its findings. It opens nothing:
-// a store in memory and a courier that sends nothing take the places of the service's.
-func (c config) checkHooks() (findings []flowhook.Finding, err error) {
+var errNoHooks = errors.New("has no hooks; start with a copy of the auth.yml of this program's source")
+
+// checkHooks returns the errors of auth.yml or, if there are none, its plan. It opens nothing: a store
+// in memory and a courier that sends nothing take the places of the service's. A file without hooks is
+// an error, because no one wants a service without limits and verification.
+func (c config) checkHooks() (*flowhook.Plan, error) {
 	hooks, err := c.loadHooks()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fault("AUTH_CONFIG", "does not name a file: "+err.Error())
@@ -92,7 +96,32 @@ func (c config) checkHooks() (findings []flowhook.Finding, err error) {
 	if err != nil {
 		return nil, authConfigErrors(err)
 	}
-	return p.Plan().Findings(), nil
+	for range p.Plan().Points() {
+		return p.Plan(), nil
+	}
+	return nil, fmt.Errorf("AUTH_CONFIG: %s %w", c.authConfigName(), errNoHooks)
+}
+
+// missingHooks returns a warning for each hook that pl lacks but most services need.
+func missingHooks(pl *flowhook.Plan) (warnings []string) {
+	has := func(flow flowhook.Flow, name string, phases ...flowhook.Phase) bool {
+		for p, hooks := range pl.Points() {
+			if p.Flow == flow && slices.Contains(phases, p.Phase) &&
+				slices.ContainsFunc(hooks, func(h flowhook.HookInfo) bool { return h.Name == name }) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, flow := range []flowhook.Flow{flowhook.Login, flowhook.Recovery} {
+		if !has(flow, "rate_limit", flowhook.Before) {
+			warnings = append(warnings, fmt.Sprintf("AUTH_CONFIG: %s has no rate_limit at before: nothing limits attempts", flow))
+		}
+	}
+	if !has(flowhook.Registration, "verify", flowhook.BeforePersist, flowhook.After) {
+		warnings = append(warnings, "AUTH_CONFIG: registration has no verify at after: nobody confirms an address")
+	}
+	return warnings
 }
 
 // authConfigErrors names the variable in each of the errors joined in err.

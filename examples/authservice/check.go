@@ -45,15 +45,9 @@ func check(ctx context.Context, getenv func(string) string, environ []string, ou
 		}
 	}
 	k.report("environment", errors.Join(err, wrong))
-	findings, err := c.checkHooks()
-	for _, f := range findings {
-		switch {
-		case f.Severity != flowhook.SeverityWarning: // a note
-		case strings.HasPrefix(f.Path, "Options.Secrets"):
-			k.warn("SESSION_SECRETS: " + f.Problem + "; " + f.Hint)
-		default:
-			k.warn("AUTH_CONFIG: " + f.String())
-		}
+	plan, err := c.checkHooks()
+	if err == nil {
+		k.warnHooks(plan)
 	}
 	k.report("hooks: "+c.authConfigName(), err)
 	if c.Database != "" {
@@ -76,6 +70,22 @@ func check(ctx context.Context, getenv func(string) string, environ []string, ou
 		return exitFailure
 	}
 	return exitOK
+}
+
+// warnHooks prints the warnings about the hooks.
+func (k *checker) warnHooks(plan *flowhook.Plan) {
+	for _, f := range plan.Findings() {
+		switch {
+		case f.Severity != flowhook.SeverityWarning: // a note
+		case strings.HasPrefix(f.Path, "Options.Secrets"):
+			k.warn("SESSION_SECRETS: " + f.Problem + "; " + f.Hint)
+		default:
+			k.warn("AUTH_CONFIG: " + f.String())
+		}
+	}
+	for _, warning := range missingHooks(plan) {
+		k.warn(warning)
+	}
 }
 
 // report prints the errors joined in err or, if it is nil, that what is fine.

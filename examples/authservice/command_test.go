@@ -42,6 +42,13 @@ func broken(t *testing.T) (path string) {
 	return withConfig(t, "- hook: new_device # emails", "- hook: new_devices\n          - hook: auditt # emails")
 }
 
+// written writes an auth.yml.
+func written(t *testing.T, text string) (path string) {
+	path = filepath.Join(t.TempDir(), "auth.yml")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
 func TestCommand_Help(t *testing.T) {
 	for _, arg := range []string{"--help", "-h", "help"} {
 		out, code := runCommand(t, t.TempDir(), []string{"ADDR=nonsense"}, arg)
@@ -88,6 +95,21 @@ func TestServe_BrokenHooks(t *testing.T) {
 	out, code = runCommand(t, dir, append(env, "LOG_FORMAT=json"))
 	require.Equal(t, 1, code)
 	require.Len(t, jsonLines(t, out), 2)
+}
+
+// TestServe_MissingHooks checks that a file without hooks is an error, and that a start warns of one
+// without those that most services need.
+func TestServe_MissingHooks(t *testing.T) {
+	dir := t.TempDir()
+	out, code := runCommand(t, dir, []string{"ADDR=127.0.0.1:0", "ADMIN_LISTEN=off", "AUTH_CONFIG=" + written(t, "")})
+	require.Equal(t, 1, code)
+	require.Contains(t, out, "auth.yml has no hooks")
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Empty(t, left)
+
+	s := newSite(t, "sqlite:"+filepath.Join(dir, "db"), "AUTH_CONFIG", written(t, onlyAudit))
+	require.Len(t, s.log.lines("level=WARN", "AUTH_CONFIG: login has no rate_limit at before"), 1)
 }
 
 // jsonLines parses output of which every line is an object.
@@ -174,6 +196,10 @@ func TestCheck(t *testing.T) {
 			"loopback addresses; anyone can sign in as anyone with the test provider", "errors: 0, warnings: 1\n"}},
 		{"hooks", []string{"AUTH_CONFIG=" + broken(t)}, 2, []string{`unknown hook "new_devices"`,
 			`unknown hook "auditt"`, "errors: 2, warnings: 0\n"}},
+		{"no hooks", []string{"AUTH_CONFIG=" + written(t, "")}, 2, []string{"error    AUTH_CONFIG: ", "auth.yml has no hooks"}},
+		{"missing hooks", []string{"AUTH_CONFIG=" + written(t, onlyAudit)}, 1, []string{
+			"warning  AUTH_CONFIG: login has no rate_limit at before", "warning  AUTH_CONFIG: recovery has no rate_limit",
+			"warning  AUTH_CONFIG: registration has no verify"}},
 		{"no file", []string{"AUTH_CONFIG=/nowhere/auth.yml"}, 2, []string{"error    AUTH_CONFIG does not name a file"}},
 		{"warning in the hooks", []string{"AUTH_CONFIG=" + withSecrets(t, "an-only-secret-for-this-example")}, 1,
 			[]string{"warning  AUTH_CONFIG: "}},

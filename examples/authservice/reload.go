@@ -31,6 +31,9 @@ func (s *service) reload(ctx context.Context) {
 		s.log.ErrorContext(ctx, "AUTH_CONFIG was not reloaded; the old configuration stays in use", "errors", len(all))
 		return
 	}
+	for _, warning := range missingHooks(s.pipeline.Plan()) {
+		s.log.WarnContext(ctx, warning)
+	}
 	s.log.InfoContext(ctx, "AUTH_CONFIG was reloaded", "file", s.config.AuthConfig, "hash", s.pipeline.Plan().Hash())
 }
 
@@ -45,6 +48,9 @@ func (s *service) loadConfig() (*flowhook.Config, error) {
 		return nil, errSecretsAdded
 	case !inFile && s.config.SecretsInFile:
 		return nil, errSecretsRemoved
+	}
+	if _, err := s.config.checkHooks(); errors.Is(err, errNoHooks) { // the caller finds the other errors
+		return nil, err
 	}
 	return hooks, nil
 }

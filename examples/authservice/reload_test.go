@@ -132,3 +132,27 @@ func TestReload(t *testing.T) {
 	s.signedIn(email, password)
 	b.open("/").at("/", "Hello, Alice")
 }
+
+// TestReload_NoHooks checks that a file without hooks, such as one that was truncated, changes nothing,
+// and that a file without hooks that most services need is reported.
+func TestReload_NoHooks(t *testing.T) {
+	path := withConfig(t, "session:\n", "session:\n")
+	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"), "AUTH_CONFIG", path)
+	require.Empty(t, s.log.lines("level=WARN", "AUTH_CONFIG"))
+	hash := s.service.pipeline.Plan().Hash()
+	for i, text := range []string{"", "selfservice: {}\n"} {
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		s.service.reload(t.Context())
+		require.Equal(t, hash, s.service.pipeline.Plan().Hash())
+		require.Len(t, s.log.lines("level=ERROR", "auth.yml has no hooks"), i+1)
+	}
+	require.NoError(t, os.WriteFile(path, []byte(onlyAudit), 0o600))
+	s.service.reload(t.Context())
+	require.Len(t, s.log.lines("level=WARN", "login has no rate_limit at before"), 1)
+	require.Len(t, s.log.lines("level=WARN", "recovery has no rate_limit at before"), 1)
+	require.Len(t, s.log.lines("level=WARN", "registration has no verify at after"), 1)
+	require.Len(t, s.log.lines("level=INFO", "AUTH_CONFIG was reloaded"), 1)
+}
+
+// onlyAudit is an auth.yml that lacks what most services need.
+const onlyAudit = "selfservice: {flows: {logout: {after: {hooks: [{hook: audit}]}}}}\n"

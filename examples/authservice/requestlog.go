@@ -76,9 +76,14 @@ func (s *service) observed(next http.Handler) http.Handler {
 }
 
 // observe logs and measures a request that is finished, with the status that was sent. panicked is
-// the value of a panic that cut the response off, or nil.
+// the value of a panic that cut the response off, or nil. At most once a minute, it warns of a proxy
+// that is not trusted.
 func (s *service) observe(r *http.Request, q *request, status int, took time.Duration, panicked any) {
 	s.metrics.request(r, q.route, status, took, panicked != nil)
+	if r.Header.Get("X-Forwarded-For") != "" && !s.config.fromProxy(r) && s.proxyWarnings.Allow() {
+		s.log.WarnContext(r.Context(), "ignored X-Forwarded-For: TRUSTED_PROXIES does not have the address that sent it; "+
+			"if it is a proxy, all its clients share one limit on password attempts", "sender", r.RemoteAddr)
+	}
 	attrs := []slog.Attr{slog.String("method", r.Method), slog.String("path", r.URL.Path),
 		slog.Int("status", status), slog.Duration("took", took)}
 	if peer := s.config.peer(r); peer.IsValid() {

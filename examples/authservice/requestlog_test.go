@@ -165,3 +165,18 @@ func TestNewLogger(t *testing.T) {
 	newLogger(&out, "text", slog.LevelInfo).Info("kept")
 	require.Contains(t, out.String(), "level=INFO msg=kept\n")
 }
+
+// TestRequestLog_UntrustedProxy checks the warning about X-Forwarded-For that is ignored. It is logged
+// once, although each request of such a proxy has the header.
+func TestRequestLog_UntrustedProxy(t *testing.T) {
+	for proxies, warns := range map[string]int{"": 1, "10.0.0.0/8": 1, "127.0.0.1": 0} {
+		s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"), "TRUSTED_PROXIES", proxies)
+		b := s.browser()
+		b.open("/")
+		require.Empty(t, s.log.lines("ignored X-Forwarded-For"))
+		b.client.Transport = forwarding{b.client.Transport, "203.0.113.9"}
+		b.open("/").open("/")
+		s.server.Close() // waits until the requests are logged
+		require.Len(t, s.log.lines("level=WARN", "ignored X-Forwarded-For", "sender=127.0.0.1:"), warns, proxies)
+	}
+}

@@ -45,6 +45,7 @@ type service struct {
 	limit         *ratelimit.RateLimit
 	refusalRows   *rate.Limiter  // of rate_limit's refusals
 	callbackRows  *rate.Limiter  // of callbacks that no provider has vouched for
+	proxyWarnings *rate.Limiter  // of X-Forwarded-For that is ignored
 	recoveries    sync.WaitGroup // recovery emails that are being queued
 	recoveryTurns *semaphore.Weighted
 	pages         *pages
@@ -59,6 +60,7 @@ func newService(c config, db *database, courier flowhook.Courier, inbox http.Han
 	log *slog.Logger) (*service, error) {
 	s := &service{config: c, log: log, now: time.Now, db: db, courier: courier, inbox: inbox,
 		refusalRows: newRefusalRows(), callbackRows: newRefusalRows(),
+		proxyWarnings: rate.NewLimiter(rate.Every(time.Minute), 1),
 		recoveryTurns: semaphore.NewWeighted(recoveriesAtOnce), recorder: hookpage.NewRecorder(),
 		kept: newKeptCodec(c.KeptKey), codec: newCookieCodec(c.OIDCKey)}
 	for _, one := range c.Providers {
