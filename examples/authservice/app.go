@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
 
 	"github.com/flowhook/flowhook/outbox"
-	"github.com/flowhook/flowhook/store/sqlstore"
 )
 
 // An app is the service with everything it depends on. It is closed in reverse order.
@@ -48,7 +48,7 @@ func open(ctx context.Context, c config, log *slog.Logger) (a *app, err error) {
 	if db.pool == nil {
 		queue.DB, queue.Dialect = db.DB, db.dialect
 	}
-	if err := db.alone(ctx, func(ctx context.Context) error { return prepare(ctx, &c, db, queue) }); err != nil {
+	if err := db.alone(ctx, log, func(ctx context.Context) error { return prepare(ctx, &c, db, queue, log) }); err != nil {
 		return a, err
 	}
 	if c.AuditKey, err = db.serviceKey(ctx, auditKeyName); err != nil {
@@ -73,16 +73,24 @@ func open(ctx context.Context, c config, log *slog.Logger) (a *app, err error) {
 }
 
 // prepare creates what the copies of the service share. The caller holds the startup lock.
-func prepare(ctx context.Context, c *config, db *database, queue outbox.Options) error {
-	if len(c.Secrets) == 0 && !c.SecretsInFile && db.dialect == sqlstore.SQLite {
-		secret, err := fileSecret(db.file)
+func prepare(ctx context.Context, c *config, db *database, queue outbox.Options, log *slog.Logger) error {
+	if err := db.migrate(ctx, queue, log); err != nil {
+		return err
+	}
+	if path := c.secretFile(); path != "" {
+		secret, created, err := fileSecret(path)
 		if err != nil {
 			return err
 		}
 		c.Secrets = []string{secret}
-	}
-	if err := db.migrate(ctx, queue); err != nil {
-		return err
+		sessions := 0
+		if err := db.row(ctx, []any{&sessions}, "SELECT count(*) FROM flowhook_sessions"); err != nil {
+			return fmt.Errorf("counting the sessions: %w", err)
+		}
+		if created && sessions > 0 {
+			log.Warn("the file with the session secret is new, but the database has sessions: their users are signed out; "+
+				"to keep them, stop the service and restore the file", "file", path, "sessions", sessions)
+		}
 	}
 	return db.makeKey(ctx)
 }

@@ -54,6 +54,11 @@ func check(ctx context.Context, getenv func(string) string, environ []string, ou
 		state, err := checkDatabase(ctx, c)
 		k.report("database: "+c.databaseName()+state, unreachable("DATABASE_URL", err))
 	}
+	if path := c.secretFile(); path != "" {
+		if _, err := readSecretFile(path); !errors.Is(err, fs.ErrNotExist) {
+			k.report("session secret: "+path, err)
+		}
+	}
 	if c.SMTP != "" {
 		k.report("mail server: "+hostOf(c.SMTP)+" (not its password)", unreachable("SMTP_URL", checkSMTP(ctx, c.SMTP)))
 	}
@@ -114,29 +119,57 @@ func unreachable(name string, err error) error {
 	return fault(name, "names something that cannot be used: "+err.Error())
 }
 
-// checkDatabase connects to the database. It creates no SQLite file; without one, it checks the
-// directory.
+// checkDatabase connects to the database. It creates no SQLite file.
 func checkDatabase(ctx context.Context, c config) (state string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
+	if c.Dialect == sqlstore.SQLite {
+		if err := writable(c.Database); err != nil {
+			return "", err
+		}
+	}
 	db, err := openExisting(ctx, c)
 	if c.Dialect == sqlstore.SQLite && errors.Is(err, fs.ErrNotExist) {
-		directory := filepath.Dir(c.Database)
-		info, err := os.Stat(directory)
-		if err == nil && !info.IsDir() {
-			err = fmt.Errorf("%s is not a directory", directory)
-		}
-		return " (will be created)", err
+		return " (will be created)", nil
 	}
 	if err != nil {
 		return "", err
 	}
 	defer db.Close()
-	if c.Dialect == sqlstore.SQLite { // Ping reads nothing of the file
-		var n int
-		return "", db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&n)
+	sets, err := db.migrationSets()
+	if err != nil {
+		return "", err
 	}
-	return "", db.PingContext(ctx)
+	switch n, err := db.pending(ctx, sets); {
+	case err != nil:
+		return "", err
+	case n == 1:
+		return " (1 migration is pending)", nil
+	case n > 1:
+		return fmt.Sprintf(" (%d migrations are pending)", n), nil
+	}
+	return "", nil
+}
+
+// writable returns why SQLite cannot write a file, or create it and others in its directory. It
+// removes what it creates to find that out.
+func writable(file string) error {
+	directory := filepath.Dir(file)
+	probe, err := os.CreateTemp(directory, ".authservice-check-*")
+	if err != nil {
+		return fmt.Errorf("no file can be created in the directory %s: %w", directory, err)
+	}
+	if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(file, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // checkSMTP connects to a mail server as far as TLS. It does not sign in.

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flowhook/flowhook/store/sqlstore"
 	"github.com/stretchr/testify/require"
 )
 
@@ -83,7 +84,8 @@ func TestCommand_Unknown(t *testing.T) {
 // database, and reports every error on a line of its own.
 func TestServe_BrokenHooks(t *testing.T) {
 	dir := t.TempDir()
-	env := []string{"ADDR=127.0.0.1:0", "ADMIN_LISTEN=off", "SMTP_URL=smtp://127.0.0.1:1", "AUTH_CONFIG=" + broken(t)}
+	env := []string{"ADDR=127.0.0.1:0", "ADMIN_LISTEN=off", "SMTP_URL=smtp://127.0.0.1:1", "AUTH_CONFIG=" + broken(t),
+		"PUBLIC_URL=https://accounts.example.org", "TRUSTED_PROXIES=127.0.0.1", "MAIL_FROM=accounts@example.org"}
 	out, code := runCommand(t, dir, env)
 	require.Equal(t, 1, code)
 	require.Regexp(t, `(?m)^authservice: .*unknown hook "new_devices"`, out)
@@ -175,6 +177,8 @@ func TestCheck(t *testing.T) {
 	mail := fakeMailServer(t, "220 mail.example.org ESMTP")
 	silent := fakeMailServer(t, "554 go away")
 	missing := "sqlite:" + filepath.Join(t.TempDir(), "missing", "db")
+	emptySecret := filepath.Join(t.TempDir(), "db")
+	require.NoError(t, os.WriteFile(emptySecret+".secret", nil, 0o600))
 	for _, c := range []struct {
 		name string
 		env  []string
@@ -207,6 +211,10 @@ func TestCheck(t *testing.T) {
 		{"no directory", []string{"DATABASE_URL=" + missing}, 2, []string{"error    DATABASE_URL "}},
 		{"no database", []string{"DATABASE_URL=sqlite:" + withSecrets(t, testSecret)}, 2,
 			[]string{"error    DATABASE_URL names something that cannot be used: "}},
+		{"directory that cannot be written", []string{"DATABASE_URL=sqlite:/proc/db"}, 2,
+			[]string{"error    DATABASE_URL names something that cannot be used: no file can be created in the directory /proc"}},
+		{"empty secret", []string{"DATABASE_URL=sqlite:" + emptySecret, "SESSION_SECRETS="}, 2,
+			[]string{emptySecret + ".secret is empty; restore it"}},
 		{"no PostgreSQL", []string{"DATABASE_URL=postgres://me:hunter2@127.0.0.1:1/db", "SESSION_SECRETS=" + newSecret()},
 			2, []string{"error    DATABASE_URL ", "errors: 1, warnings: 0\n"}},
 		{"mail server that refuses", []string{"SMTP_URL=smtp://me:hunter2@" + silent}, 2,
@@ -248,6 +256,44 @@ func TestCheck_Running(t *testing.T) {
 		out, code := runCommand(t, t.TempDir(), env, "check")
 		require.Equal(t, 0, code, out)
 		require.NotContains(t, out, "will be created")
+		require.NotContains(t, out, "pending")
+	})
+}
+
+// TestMigrations checks that check counts the pending migrations without applying them, that a start
+// logs each one, and that both refuse a database that a newer version has migrated.
+func TestMigrations(t *testing.T) {
+	onEach(t, func(t *testing.T, database string) {
+		checked := func() string {
+			out, _ := runCommand(t, t.TempDir(), []string{"DATABASE_URL=" + database, "SESSION_SECRETS=" + newSecret()}, "check")
+			return out
+		}
+		c := config{Dialect: sqlstore.SQLite, Database: strings.TrimPrefix(database, "sqlite:")}
+		if database == c.Database {
+			c.Dialect = sqlstore.PostgreSQL
+		}
+		db, err := openDatabase(t.Context(), c)
+		require.NoError(t, err)
+		defer db.Close()
+		for range 2 {
+			require.Regexp(t, `database: .* \(\d+ migrations are pending\)`, checked())
+		}
+		log := newSite(t, database).log
+		require.Len(t, log.lines("level=INFO", "migrated the database", "00003_address_changes.sql"), 1)
+		require.Empty(t, newSite(t, database).log.lines("migrated the database"))
+
+		_, err = db.Exec("DELETE FROM authservice_migrations WHERE version_id = 3")
+		require.NoError(t, err)
+		require.Contains(t, checked(), " (1 migration is pending)")
+
+		_, err = db.Exec("INSERT INTO authservice_migrations (version_id, is_applied) VALUES (1000, TRUE)")
+		require.NoError(t, err)
+		const newer = "a newer version of this program has migrated the database: authservice_migrations has version 1000"
+		require.Contains(t, checked(), newer)
+		out, code := runCommand(t, t.TempDir(), []string{"DATABASE_URL=" + database, "SESSION_SECRETS=" + newSecret(),
+			"ADDR=127.0.0.1:0", "ADMIN_LISTEN=off"})
+		require.Equal(t, 1, code)
+		require.Contains(t, out, newer)
 	})
 }
 

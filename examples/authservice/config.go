@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -110,22 +111,58 @@ func loopback(host string) bool {
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
-// fileSecret returns the secret stored next to the SQLite file, and creates it if it does not
-// exist. The caller holds the startup lock.
-func fileSecret(path string) (string, error) {
-	path += ".secret"
-	data, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		secret := newSecret()
-		if err := os.WriteFile(path, []byte(secret+"\n"), 0o600); err != nil {
-			return "", fmt.Errorf("writing the session secret: %w", err)
-		}
-		return secret, nil
+// secretFile returns the path of the secret next to the SQLite file, or "" if the service has other
+// secrets.
+func (c *config) secretFile() string {
+	if c.Dialect != sqlstore.SQLite || len(c.Secrets) > 0 || c.SecretsInFile {
+		return ""
 	}
+	return c.Database + ".secret"
+}
+
+// readSecretFile returns the secret in a file.
+func readSecretFile(path string) (string, error) {
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return "", fmt.Errorf("reading the session secret: %w", err)
 	}
-	return strings.TrimSpace(string(data)), nil
+	secret := strings.TrimSpace(string(data))
+	if secret == "" {
+		return "", fmt.Errorf("reading the session secret: %s is empty; restore it or, if it is lost, delete it: "+
+			"a new one signs everyone out", path)
+	}
+	return secret, nil
+}
+
+// fileSecret returns the secret in a file, and creates it if it does not exist. The caller holds the
+// startup lock.
+func fileSecret(path string) (secret string, created bool, err error) {
+	secret, err = readSecretFile(path)
+	if !errors.Is(err, os.ErrNotExist) {
+		return secret, false, err
+	}
+	secret = newSecret()
+	if err := writeNew(path, secret+"\n"); err != nil {
+		return "", false, fmt.Errorf("writing the session secret: %w", err)
+	}
+	return secret, true, nil
+}
+
+// writeNew writes a file that only its owner can read. A crash or a full disk leaves no part of it.
+func writeNew(path, text string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
 }
 
 // newSecret returns a secret of 260 random bits.

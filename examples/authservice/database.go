@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
+	goosedb "github.com/pressly/goose/v3/database"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
@@ -124,23 +126,84 @@ func (d *database) Close() error {
 	return d.DB.Close()
 }
 
-// migrate migrates all tables: the service's, flowhook's and the outbox's. The caller holds the
-// startup lock.
-func (d *database) migrate(ctx context.Context, queue outbox.Options) error {
+// A migrationSet is a set of migrations, which has a version table of its own.
+type migrationSet struct {
+	*goose.Provider
+	table string
+}
+
+// migrationSets returns the service's migrations and flowhook's.
+func (d *database) migrationSets() (sets []migrationSet, err error) {
 	own, err := fs.Sub(migrations, "migrations/"+string(d.dialect))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, m := range []struct {
-		table string // each set of migrations has its own version table
+		table string
 		files fs.FS
 	}{{"authservice_migrations", own}, {"flowhook_migrations", d.dialect.Migrations()}} {
 		p, err := goose.NewProvider(goose.Dialect(d.dialect), d.DB, m.files, goose.WithTableName(m.table),
 			goose.WithDisableGlobalRegistry(true))
 		if err != nil {
-			return fmt.Errorf("migrating (%s): %w", m.table, err)
+			return nil, fmt.Errorf("migrating (%s): %w", m.table, err)
 		}
-		if _, err := p.Up(ctx); err != nil {
+		sets = append(sets, migrationSet{p, m.table})
+	}
+	return sets, nil
+}
+
+// pending returns how many migrations the database lacks, without those of the outbox. If a newer
+// program has migrated the database, that is an error. It changes nothing, unlike the methods of a
+// goose.Provider, which create the version table.
+func (d *database) pending(ctx context.Context, sets []migrationSet) (n int, err error) {
+	exists := "SELECT count(*) FROM sqlite_schema WHERE name = $1"
+	if d.dialect == sqlstore.PostgreSQL {
+		exists = "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema() AND tablename = $1"
+	}
+	for _, m := range sets {
+		store, err := goosedb.NewStore(goose.Dialect(d.dialect), m.table)
+		if err != nil {
+			return 0, err
+		}
+		tables, version := 0, int64(0)
+		if err := d.QueryRowContext(ctx, exists, m.table).Scan(&tables); err != nil {
+			return 0, err
+		}
+		if tables > 0 {
+			if version, err = store.GetLatestVersion(ctx, d.DB); err != nil {
+				return 0, fmt.Errorf("reading the table %s: %w", m.table, err)
+			}
+		}
+		all := m.ListSources()
+		if known := all[len(all)-1].Version; version > known {
+			return 0, fmt.Errorf("a newer version of this program has migrated the database: %s has version %d, but this "+
+				"program knows only %d; start the newer program, or restore a backup", m.table, version, known)
+		}
+		for _, one := range all {
+			if one.Version > version {
+				n++
+			}
+		}
+	}
+	return n, nil
+}
+
+// migrate migrates all tables: the service's, flowhook's and the outbox's. The caller holds the
+// startup lock.
+func (d *database) migrate(ctx context.Context, queue outbox.Options, log *slog.Logger) error {
+	sets, err := d.migrationSets()
+	if err != nil {
+		return err
+	}
+	if _, err := d.pending(ctx, sets); err != nil {
+		return err
+	}
+	for _, m := range sets {
+		applied, err := m.Up(ctx)
+		for _, one := range applied {
+			log.Info("migrated the database", "table", m.table, "migration", one.Source.Path, "took", one.Duration)
+		}
+		if err != nil {
 			return fmt.Errorf("migrating (%s): %w", m.table, err)
 		}
 	}
@@ -152,12 +215,17 @@ const startupLock = 0x6175746873657276
 
 // alone runs fn under a lock that all copies of the service share. Several copies may start at
 // once, which neither goose nor River supports. The lock is released if the process dies.
-func (d *database) alone(ctx context.Context, fn func(ctx context.Context) error) error {
+func (d *database) alone(ctx context.Context, log *slog.Logger, fn func(ctx context.Context) error) error {
+	waiting := time.AfterFunc(time.Second, func() {
+		log.Warn("waiting for the startup lock, which another copy of the service holds")
+	})
+	defer waiting.Stop()
 	if d.dialect == sqlstore.SQLite {
 		lock := flock.New(d.file+".lock", flock.SetPermissions(0o600))
 		if _, err := lock.TryLockContext(ctx, 50*time.Millisecond); err != nil {
 			return fmt.Errorf("waiting for the lock file next to the database: %w", err)
 		}
+		waiting.Stop()
 		defer lock.Close() // removing the file would be a race
 		return fn(ctx)
 	}
@@ -169,6 +237,7 @@ func (d *database) alone(ctx context.Context, fn func(ctx context.Context) error
 	if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock($1)", startupLock); err != nil {
 		return fmt.Errorf("waiting for the startup lock: %w", err)
 	}
+	waiting.Stop()
 	err = fn(ctx)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()

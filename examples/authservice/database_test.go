@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -33,4 +35,26 @@ func TestDatabaseClose_ConnectionInUse(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		require.Fail(t, "Close waits for the connection")
 	}
+}
+
+// TestAlone_Waits checks that a start that waits for another copy says so, and that one that does not
+// wait says nothing.
+func TestAlone_Waits(t *testing.T) {
+	onEach(t, func(t *testing.T, database string) {
+		db := newSite(t, database).service.db
+		first, second := &lockedBuffer{}, &lockedBuffer{}
+		nothing := func(context.Context) error { return nil }
+		err := db.alone(t.Context(), newLogger(first, "text", slog.LevelInfo), func(ctx context.Context) error {
+			waiting, stop := context.WithCancel(ctx)
+			ended := make(chan error, 1)
+			go func() { ended <- db.alone(waiting, newLogger(second, "text", slog.LevelInfo), nothing) }()
+			require.Eventually(t, func() bool { return len(second.lines("waiting for the startup lock")) == 1 },
+				20*time.Second, 10*time.Millisecond)
+			stop()
+			require.Error(t, <-ended)
+			return nil
+		})
+		require.NoError(t, err)
+		require.Empty(t, first.String())
+	})
 }
