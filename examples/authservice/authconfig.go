@@ -115,7 +115,7 @@ func missingHooks(pl *flowhook.Plan) (warnings []string) {
 	}
 	for _, flow := range []flowhook.Flow{flowhook.Login, flowhook.Recovery} {
 		if !has(flow, "rate_limit", flowhook.Before) {
-			warnings = append(warnings, fmt.Sprintf("AUTH_CONFIG: %s has no rate_limit at before: nothing limits attempts", flow))
+			warnings = append(warnings, "AUTH_CONFIG: "+string(flow)+" has no rate_limit at before: nothing limits attempts")
 		}
 	}
 	if !has(flowhook.Registration, "verify", flowhook.BeforePersist, flowhook.After) {

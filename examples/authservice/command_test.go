@@ -196,11 +196,10 @@ func TestCheck(t *testing.T) {
 		{"variable of a platform", []string{"SMTP_HOST=x"}, 1, []string{"warning  unknown environment variable SMTP_HOST; " +
 			"did you mean SMTP_URL?", "errors: 0, warnings: 1\n"}},
 		{"proxy", []string{"TRUSTED_PROXIES="}, 1, []string{"warning  TRUSTED_PROXIES"}},
-		{"development", []string{"PUBLIC_URL="}, 1, []string{"warning  development mode, because ADDR and PUBLIC_URL are " +
-			"loopback addresses; anyone can sign in as anyone with the test provider", "errors: 0, warnings: 1\n"}},
 		{"hooks", []string{"AUTH_CONFIG=" + broken(t)}, 2, []string{`unknown hook "new_devices"`,
 			`unknown hook "auditt"`, "errors: 2, warnings: 0\n"}},
-		{"no hooks", []string{"AUTH_CONFIG=" + written(t, "")}, 2, []string{"error    AUTH_CONFIG: ", "auth.yml has no hooks"}},
+		{"no hooks", []string{"AUTH_CONFIG=" + written(t, "")}, 2,
+			[]string{"error    AUTH_CONFIG: ", "auth.yml has no hooks"}},
 		{"missing hooks", []string{"AUTH_CONFIG=" + written(t, onlyAudit)}, 1, []string{
 			"warning  AUTH_CONFIG: login has no rate_limit at before", "warning  AUTH_CONFIG: recovery has no rate_limit",
 			"warning  AUTH_CONFIG: registration has no verify"}},

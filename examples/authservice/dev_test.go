@@ -79,6 +79,15 @@ func TestDevelopment_Check(t *testing.T) {
 	require.Contains(t, out, "errors: 0, warnings: 1\n")
 }
 
+// TestDevelopment_Warning checks that the log says what development mode means.
+func TestDevelopment_Warning(t *testing.T) {
+	const mode = "development mode, because ADDR and PUBLIC_URL are loopback addresses; "
+	require.Len(t, startAndStop(t).lines("level=WARN", mode+"anyone can sign in as anyone with the test provider"), 1)
+	require.Len(t, startAndStop(t, "SMTP_URL=").lines("level=WARN", mode+"no email is delivered"), 1)
+	log := startAndStop(t, "PUBLIC_URL=https://accounts.example", "TRUSTED_PROXIES=127.0.0.1")
+	require.Empty(t, log.lines("level=WARN"))
+}
+
 // TestDevelopmentInbox checks that the inbox has the service's email and that pages link to it, but
 // only where the service has no mail server.
 func TestDevelopmentInbox(t *testing.T) {

@@ -110,6 +110,7 @@ func TestCopy_WithoutDevelopment(t *testing.T) {
 		require.NoError(t, os.Remove(filepath.Join(s.directory, name)))
 	}
 	s.change("app.go", "\tif err := a.openDevelopment(&c, log); err != nil {\n\t\treturn a, err\n\t}\n", "")
+	s.change("serve.go", "\tif text := c.developmentText(); text != \"\" {\n\t\twarnings = append(warnings, text)\n\t}\n", "")
 	s.change("config.go", " && !c.hasInbox()", "")
 	s.requires("go", "vet", "./...")
 	s.requires("go", "test", "-run", "TestConfig|TestVariables|TestTour", ".")
