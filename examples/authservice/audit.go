@@ -24,7 +24,11 @@ func (s *service) newAudit(p flowhook.Point, _ func(v any) error) (flowhook.Hook
 			userID = x.Identity.ID
 		}
 		if p.Phase == flowhook.After {
-			return s.auditRow(ctx, x, x.Point(), userID, subject(x), reason(x.Err))
+			outcome := reason(x.Err)
+			if x.Request.URL.Path == "/settings/email" { // the point is that of a change of the name, too
+				outcome = "ok_address_change"
+			}
+			return s.auditRow(ctx, x, x.Point(), userID, subject(x), outcome)
 		}
 		if x.Identity == nil && x.Point().Strategy == flowhook.OIDC && !s.callbackRows.AllowN(s.now(), 1) {
 			return nil // anyone can send callbacks, which no rate_limit counts

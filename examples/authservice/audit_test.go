@@ -194,7 +194,7 @@ func TestAudit_AddressChange(t *testing.T) {
 				line("registration/after/password ok", id, old, "127.0.0.1"),
 				line("verification/after/link ok", id, old, "127.0.0.1"),
 				line("login/after/password ok", id, old, "192.0.2.66"),
-				line("settings/after/profile ok", id, old, "192.0.2.66"),
+				line("settings/after/profile ok_address_change", id, old, "192.0.2.66"),
 				line("verification/after/link ok", id, newEmail, "192.0.2.66"),
 				line("login/failed/password wrong_password", "unknown", old, "192.0.2.1"),
 				line("settings/after/password ok", id, newEmail, "192.0.2.66"),

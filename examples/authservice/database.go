@@ -34,6 +34,7 @@ const (
 	connectionLifetime = 30 * time.Minute
 	connectionIdle     = 5 * time.Minute // opening one takes longer than most statements
 	connectTime        = 5 * time.Second
+	readyTime          = 2 * time.Second // for the answer to a health check
 )
 
 // A database is the service's database, on SQLite or PostgreSQL. On PostgreSQL, the DB is for goose
@@ -112,6 +113,24 @@ func openPostgreSQL(ctx context.Context, databaseURL string) (*database, error) 
 	}
 	return &database{DB: stdlib.OpenDBFromPool(pool), pool: pool}, nil
 }
+
+// ready returns an error if the database cannot be reached or, on PostgreSQL, accepts no writes: it
+// is a standby, or its provider has made it read-only because its disk is almost full.
+func (d *database) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTime)
+	defer cancel()
+	if d.pool == nil {
+		return d.PingContext(ctx)
+	}
+	var readOnly string
+	err := d.row(ctx, []any{&readOnly}, "SELECT current_setting('transaction_read_only')")
+	if err == nil && readOnly == "on" {
+		return errReadOnly
+	}
+	return err
+}
+
+var errReadOnly = errors.New("the database is read-only")
 
 // Close closes all connections. It waits at most closeTime for a worker that does not stop.
 func (d *database) Close() error {

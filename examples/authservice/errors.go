@@ -143,8 +143,8 @@ func isUnavailable(err error) bool {
 	if sqlstore.IsConflict(err) {
 		return true
 	}
-	for _, target := range []error{sqlstore.ErrUnknownOutcome, context.DeadlineExceeded, driver.ErrBadConn, sql.ErrConnDone,
-		io.EOF, io.ErrUnexpectedEOF, net.ErrClosed} {
+	for _, target := range []error{sqlstore.ErrUnknownOutcome, errReadOnly, context.DeadlineExceeded, driver.ErrBadConn,
+		sql.ErrConnDone, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed} {
 		if errors.Is(err, target) {
 			return true
 		}

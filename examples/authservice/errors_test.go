@@ -164,7 +164,7 @@ func (s *site) allUnavailable(b *browser) {
 		require.Empty(s.t, b.Header.Get("Set-Cookie"), path)
 	}
 	s.browser().open("/login").at("/login", "Sign in") // needs no database
-	s.browser().open("/readyz").refused(http.StatusServiceUnavailable, "no database")
+	s.browser().open("/readyz").refused(http.StatusServiceUnavailable, "database not ready")
 }
 
 // TestRefused_WithoutStatus checks that a Refusal without a status is a 403, also in a form.

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"net/http"
-	"time"
 )
 
 // addHealth adds the health checks. They are served under any host, because a load balancer uses
@@ -18,18 +16,16 @@ func (s *service) addHealth(mux *http.ServeMux) {
 // would not bring a database back.
 func livez(w http.ResponseWriter, r *http.Request) { healthy(w, "") }
 
-// readyz answers 200 if this copy should get requests, and 503 if it cannot reach the database or
-// is stopping.
+// readyz answers 200 if this copy should get requests, and 503 if it is stopping or if its database
+// is not ready.
 func (s *service) readyz(w http.ResponseWriter, r *http.Request) {
 	if s.stopping.Load() {
 		healthy(w, "shutting down")
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
-	defer cancel()
-	if err := s.db.PingContext(ctx); err != nil {
+	if err := s.db.ready(r.Context()); err != nil {
 		s.log.WarnContext(r.Context(), "not ready", "error", err)
-		healthy(w, "no database")
+		healthy(w, "database not ready")
 		return
 	}
 	healthy(w, "")

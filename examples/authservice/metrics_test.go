@@ -166,11 +166,30 @@ func TestHealth_Stopping(t *testing.T) {
 	require.Error(t, p.Wait())
 }
 
+// makeReadOnly makes a PostgreSQL database read-only, as a provider does when the disk is almost full.
+func (s *site) makeReadOnly() {
+	s.t.Helper()
+	var name string
+	require.NoError(s.t, s.service.db.QueryRow("SELECT current_database()").Scan(&name))
+	_, err := s.service.db.Exec(`ALTER DATABASE "` + name + `" SET default_transaction_read_only = on`)
+	require.NoError(s.t, err)
+	s.service.db.pool.Reset() // it concerns new connections
+}
+
+// TestHealth_ReadOnly checks that readyz fails if PostgreSQL accepts no writes.
+func TestHealth_ReadOnly(t *testing.T) {
+	s := newSite(t, newPostgreSQL(t))
+	s.browser().open("/readyz").refused(http.StatusOK, "ok")
+	s.makeReadOnly()
+	s.browser().open("/readyz").refused(http.StatusServiceUnavailable, "database not ready")
+	require.Len(t, s.log.lines("not ready", "the database is read-only"), 1)
+}
+
 // TestHealth_Database checks that only readyz needs the database.
 func TestHealth_Database(t *testing.T) {
 	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"))
 	require.NoError(t, s.outbox.Stop(t.Context()))
 	require.NoError(t, s.service.db.DB.Close())
-	s.browser().open("/readyz").refused(http.StatusServiceUnavailable, "no database")
+	s.browser().open("/readyz").refused(http.StatusServiceUnavailable, "database not ready")
 	s.browser().open("/livez").refused(http.StatusOK, "ok")
 }

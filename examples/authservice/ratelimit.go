@@ -82,7 +82,7 @@ func (s *service) knownDevice(ctx context.Context, r *http.Request, account stri
 	return device, nil
 }
 
-// newRefusalRows limits the audit rows about refusals of one kind: a flood of requests costs no
+// newRefusalRows limits the audit rows of one kind that anyone can cause: a flood of requests costs no
 // flood of rows. The kinds are apart, so that a flood of one does not hide the other.
 func newRefusalRows() *rate.Limiter { return rate.NewLimiter(rate.Every(time.Second), 20) }
 

@@ -91,7 +91,7 @@ func (s *service) recoveryPage(w http.ResponseWriter, r *http.Request) {
 }
 
 // requestRecovery answers before it looks for the account, so that neither the answer nor its time
-// reveals whether there is one. Each request counts for rate_limit.
+// reveals whether there is one. Each request counts for rate_limit and is audited.
 func (s *service) requestRecovery(w http.ResponseWriter, r *http.Request) {
 	email, ok := normalizeEmail(r.PostFormValue("email"))
 	if !ok {
@@ -100,9 +100,9 @@ func (s *service) requestRecovery(w http.ResponseWriter, r *http.Request) {
 		s.askAgain(w, r, recoveryTitle, f, badAddress(r.PostFormValue("email")))
 		return
 	}
-	s.recoveries.Go(func() {
-		s.later("a recovery email was not sent", func(ctx context.Context) error { return s.sendRecovery(ctx, email) })
-	})
+	if !s.later(w, r, flowhook.Recovery, email, func(ctx context.Context) error { return s.sendRecovery(ctx, email) }) {
+		return
+	}
 	notice{Email: email}.leave(w)
 	to := "/recovery/sent"
 	if s.usesCode(flowhook.Recovery) {
@@ -118,19 +118,42 @@ func (s *service) requestRecovery(w http.ResponseWriter, r *http.Request) {
 // connections to the requests.
 const recoveriesAtOnce = 2
 
-// later queues an email after the request was answered. If that fails, it logs failure, and the user
-// asks again.
-func (s *service) later(failure string, send func(ctx context.Context) error) {
-	ctx, cancel := context.WithTimeout(context.Background(), recoveryTime)
-	defer cancel()
-	err := s.recoveryTurns.Acquire(ctx, 1)
-	if err == nil {
-		defer s.recoveryTurns.Release(1)
-		err = s.retry(ctx, func() error { return send(ctx) })
+// later audits a request for an email of a flow to an address as typed, and calls send, which queues
+// the email. Both happen after the request was answered. If they fail, that is logged, and the user
+// asks again. If the database is down, later answers 503 instead, and returns false.
+func (s *service) later(w http.ResponseWriter, r *http.Request, flow flowhook.Flow, email string,
+	send func(ctx context.Context) error) bool {
+	if err := s.db.ready(r.Context()); err != nil {
+		s.fail(w, r, err)
+		return false
 	}
-	if err != nil {
-		s.log.ErrorContext(ctx, failure, "error", err)
+	x, ctx := &flowhook.Exchange{Request: r}, context.WithValue(context.Background(), requestKey{}, requestOf(r.Context()))
+	s.recoveries.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, recoveryTime)
+		defer cancel()
+		err := s.recoveryTurns.Acquire(ctx, 1)
+		if err == nil {
+			defer s.recoveryTurns.Release(1)
+			err = s.auditRequest(ctx, x, flow, email)
+		}
+		if err == nil {
+			err = s.retry(ctx, func() error { return send(ctx) })
+		}
+		if err != nil {
+			s.log.ErrorContext(ctx, "an email was not sent", "flow", string(flow), "error", err)
+		}
+	})
+	return true
+}
+
+// auditRequest records that someone asked for an email, whether or not there is an account.
+func (s *service) auditRequest(ctx context.Context, x *flowhook.Exchange, flow flowhook.Flow, email string) error {
+	if !s.requestRows.AllowN(s.now(), 1) {
+		return nil
 	}
+	return s.transaction(ctx, "", func(ctx context.Context) error {
+		return s.auditRow(ctx, x, flowhook.Point{Flow: flow, Phase: flowhook.Before}, nil, email, "requested")
+	})
 }
 
 // sendRecovery sends the email for an address, if it has an account.

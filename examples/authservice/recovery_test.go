@@ -214,6 +214,80 @@ func TestRecovery_AnswersFirst(t *testing.T) {
 	s.mail(email, recoverySubject, 0)
 }
 
+// TestRecovery_NoDatabase checks that nobody waits for an email that cannot be queued, and that the
+// answer is the same for all addresses.
+func TestRecovery_NoDatabase(t *testing.T) {
+	for name, c := range map[string]struct {
+		database string
+		breakIt  func(s *site)
+	}{
+		"closed":    {"sqlite:" + filepath.Join(t.TempDir(), "db"), func(s *site) { require.NoError(t, s.service.db.DB.Close()) }},
+		"read-only": {newPostgreSQL(t), (*site).makeReadOnly},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, c.database)
+			s.register(email, password)
+			require.NoError(t, s.outbox.Stop(t.Context()))
+			c.breakIt(s)
+			for _, path := range []string{"/recovery", "/register/again"} {
+				for _, address := range []string{email, "nobody@example.org"} {
+					b := s.browser()
+					b.post(path, url.Values{"email": {address}}).refused(http.StatusServiceUnavailable, "Not available right now")
+					require.Equal(t, "5", b.Header.Get("Retry-After"))
+				}
+			}
+		})
+	}
+}
+
+// TestRecovery_NotQueued checks that the log says which request an email is missing for.
+func TestRecovery_NotQueued(t *testing.T) {
+	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"))
+	s.register(email, password)
+	_, err := s.service.db.Exec("ALTER TABLE flowhook_verifications RENAME TO gone")
+	require.NoError(t, err)
+	b := s.browser()
+	b.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	b.post("/recovery", url.Values{"email": {email}})
+	s.service.recoveries.Wait()
+	require.Len(t, s.log.lines("level=ERROR", "an email was not sent", "flow=recovery",
+		"request_id="+b.Header.Get("X-Request-Id")), 1)
+}
+
+// TestRecovery_Audit checks that the log says when and from where someone asked for emails, also for
+// an address without an account, and that a flood of requests writes few rows.
+func TestRecovery_Audit(t *testing.T) {
+	onEach(t, func(t *testing.T, database string) {
+		s := newGuarded(t, database)
+		s.register(email, password)
+		const nobody = "nobody@example.org"
+		for _, address := range []string{email, nobody} {
+			s.from("192.0.2.1").post("/recovery", url.Values{"email": {address}})
+			s.service.recoveries.Wait()
+			s.from("192.0.2.1").post("/register/again", url.Values{"email": {address}})
+			s.service.recoveries.Wait()
+		}
+		rows := func(address string) []string {
+			return []string{
+				"recovery/before requested unknown " + address + " 192.0.2.1 Firefox on Linux",
+				"confirm_address/before requested unknown " + address + " 192.0.2.1 Firefox on Linux",
+			}
+		}
+		require.Equal(t, rows(nobody), s.audited(nobody))
+		known := s.audited(email)
+		require.Equal(t, rows(email), known[len(known)-2:])
+
+		stopped := time.Now()
+		s.service.now = func() time.Time { return stopped }
+		for i := range 30 {
+			s.from(fmt.Sprintf("198.51.100.%d", i)).post("/recovery", url.Values{"email": {fmt.Sprintf("a%d@example.org", i)}})
+		}
+		s.service.recoveries.Wait()
+		require.LessOrEqual(t, s.count("audit WHERE outcome = 'requested'"), 24)
+		require.GreaterOrEqual(t, s.count("audit WHERE outcome = 'requested'"), 20)
+	})
+}
+
 // TestRecovery_RateLimit checks that requests for email are limited, known address or not, and do not
 // keep anyone from signing in.
 func TestRecovery_RateLimit(t *testing.T) {

@@ -105,11 +105,11 @@ func (s *service) registerAgain(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	x.Request, x.Writer = r.Clone(context.WithoutCancel(r.Context())), discard{http.Header{}}
-	s.recoveries.Go(func() {
-		s.later("a verification email was not sent again", func(ctx context.Context) error {
-			return s.sendVerification(flowhook.NewContext(ctx, x), x, email)
-		})
-	})
+	if !s.later(w, r, confirmAddress, email, func(ctx context.Context) error {
+		return s.sendVerification(flowhook.NewContext(ctx, x), x, email)
+	}) {
+		return
+	}
 	n := noticeOf(r)
 	n.Email = email
 	n.leave(w)

@@ -45,8 +45,9 @@ type service struct {
 	limit         *ratelimit.RateLimit
 	refusalRows   *rate.Limiter  // of rate_limit's refusals
 	callbackRows  *rate.Limiter  // of callbacks that no provider has vouched for
+	requestRows   *rate.Limiter  // of requests for emails
 	proxyWarnings *rate.Limiter  // of X-Forwarded-For that is ignored
-	recoveries    sync.WaitGroup // recovery emails that are being queued
+	recoveries    sync.WaitGroup // emails that are being queued by later
 	recoveryTurns *semaphore.Weighted
 	pages         *pages
 	kept          securecookie.Codec
@@ -59,7 +60,7 @@ type service struct {
 func newService(c config, db *database, courier flowhook.Courier, inbox http.Handler,
 	log *slog.Logger) (*service, error) {
 	s := &service{config: c, log: log, now: time.Now, db: db, courier: courier, inbox: inbox,
-		refusalRows: newRefusalRows(), callbackRows: newRefusalRows(),
+		refusalRows: newRefusalRows(), callbackRows: newRefusalRows(), requestRows: newRefusalRows(),
 		proxyWarnings: rate.NewLimiter(rate.Every(time.Minute), 1),
 		recoveryTurns: semaphore.NewWeighted(recoveriesAtOnce), recorder: hookpage.NewRecorder(),
 		kept: newKeptCodec(c.KeptKey), codec: newCookieCodec(c.OIDCKey)}
