@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 
 	"github.com/flowhook/flowhook"
 )
@@ -134,7 +135,12 @@ func (s *service) parsed(next http.Handler) http.Handler {
 		case errors.As(err, &tooLarge):
 			s.show(w, r, http.StatusRequestEntityTooLarge, "error",
 				page{Title: "Too much data", Data: "What you entered is too long. Go back and shorten it."})
-		case r.Context().Err() != nil: // it came too late
+		// ReadTimeout also cancels the context
+		case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(context.Cause(r.Context()), context.DeadlineExceeded):
+			s.pages.render(w, r, http.StatusRequestTimeout, "error",
+				page{Title: "That took too long", Data: "What you entered did not arrive in time, so nothing was changed. Check " +
+					"your connection and try again."})
+		case r.Context().Err() != nil: // the client disconnected
 			s.fail(w, r, r.Context().Err())
 		case err != nil:
 			s.show(w, r, http.StatusBadRequest, "error",

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -55,6 +58,37 @@ func TestLimits_DatabaseStalls(t *testing.T) {
 		})
 	}
 	s.signedIn(email, password) // it recovers
+}
+
+// TestLimits_ClientStalls checks that a request that does not arrive in time is no failure of the
+// service: its body stalls, or it is complete when its time is over.
+func TestLimits_ClientStalls(t *testing.T) {
+	for name, c := range map[string]struct {
+		time time.Duration // of the request
+		form string        // of 9 bytes
+	}{"stalls": {requestTime, "email="}, "late": {1, "email=abc"}} {
+		t.Run(name, func(t *testing.T) {
+			s := newLimitedSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"), limits{c.time, answerTime, auditTime})
+			handler, err := s.service.handler()
+			require.NoError(t, err)
+			server := httptest.NewUnstartedServer(handler)
+			server.Config.ReadTimeout = 200 * time.Millisecond
+			server.Start()
+			defer server.Close()
+			conn, err := net.Dial("tcp", server.Listener.Addr().String())
+			require.NoError(t, err)
+			defer conn.Close()
+			io.WriteString(conn, "POST /login HTTP/1.1\r\nHost: "+server.Listener.Addr().String()+"\r\nContent-Length: 9\r\n"+
+				"Content-Type: application/x-www-form-urlencoded\r\n\r\n"+c.form)
+			response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			require.NoError(t, err)
+			defer response.Body.Close()
+			require.Equal(t, http.StatusRequestTimeout, response.StatusCode)
+			server.Close()
+			require.Len(t, s.log.lines("level=INFO", "msg=request", "path=/login", "status=408"), 1)
+			require.Empty(t, s.log.lines("level=ERROR"))
+		})
+	}
 }
 
 // TestOpen_NoLocks checks that the service does not start on a server that ignores the identity
