@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -94,6 +95,28 @@ func (s *service) watchQueue() error {
 	_, err := s.metrics.meter.Int64ObservableGauge("authservice.queue.emails",
 		metric.WithDescription("Emails in the queue."), metric.WithInt64Callback(count))
 	return err
+}
+
+// watchConfig adds whether the last reload of auth.yml succeeded, and when the running one was loaded,
+// under names like those of Prometheus itself.
+func (s *service) watchConfig() error {
+	_, failed := s.metrics.meter.Int64ObservableGauge("authservice.config.last_reload_successful",
+		metric.WithDescription("Whether the last reload of AUTH_CONFIG succeeded."),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			if _, err := s.pipeline.LastReload(); err != nil {
+				o.Observe(0)
+			} else {
+				o.Observe(1)
+			}
+			return nil
+		}))
+	_, err := s.metrics.meter.Float64ObservableGauge("authservice.config.last_reload_success_timestamp",
+		metric.WithUnit("s"), metric.WithDescription("When the running AUTH_CONFIG was loaded."),
+		metric.WithFloat64Callback(func(_ context.Context, o metric.Float64Observer) error {
+			o.Observe(float64(s.pipeline.Plan().Loaded().UnixMilli()) / 1000)
+			return nil
+		}))
+	return errors.Join(failed, err)
 }
 
 // adminHandler returns what ADMIN_LISTEN serves.

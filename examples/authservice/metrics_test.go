@@ -5,8 +5,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -98,6 +100,36 @@ func TestMetrics_Queue(t *testing.T) {
 		require.Contains(t, text, "\nauthservice_queue_emails{state=\"cancelled\"} 1\n")
 		require.Empty(t, s.log.lines("counting the emails"))
 	})
+}
+
+// TestMetrics_Reload checks that a failed reload shows until one succeeds.
+func TestMetrics_Reload(t *testing.T) {
+	path := withConfig(t, "session:\n", "session:\n")
+	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"), "AUTH_CONFIG", path)
+	admin := httptest.NewServer(s.service.adminHandler())
+	defer admin.Close()
+	loaded := func(successful string) float64 {
+		t.Helper()
+		_, text := get(t, admin.URL+"/metrics")
+		require.Contains(t, text, "\nauthservice_config_last_reload_successful "+successful+"\n")
+		found := regexp.MustCompile(`\nauthservice_config_last_reload_success_timestamp_seconds (\S+)\n`).
+			FindStringSubmatch(text)
+		require.NotNil(t, found, text)
+		at, err := strconv.ParseFloat(found[1], 64)
+		require.NoError(t, err)
+		return at
+	}
+	before := loaded("1")
+	require.InDelta(t, time.Now().Unix(), before, 60)
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, []byte("nonsense"), 0o600))
+	s.service.reload(t.Context())
+	require.Equal(t, before, loaded("0"))
+	require.NoError(t, os.WriteFile(path, data, 0o600))
+	s.ahead.Store(int64(time.Hour))
+	s.service.reload(t.Context())
+	require.InDelta(t, before+3600, loaded("1"), 60)
 }
 
 // TestMetrics_Method checks that clients cannot make series.

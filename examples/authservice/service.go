@@ -89,7 +89,7 @@ func newService(c config, db *database, courier flowhook.Courier, inbox http.Han
 	if s.metrics, err = newMetrics(); err != nil {
 		return nil, err
 	}
-	if err := s.watchQueue(); err != nil {
+	if err := errors.Join(s.watchQueue(), s.watchConfig()); err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
 	hooks, err := c.loadHooks()
