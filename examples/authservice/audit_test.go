@@ -17,7 +17,7 @@ import (
 func (s *site) audited(user string) (lines []string) {
 	s.t.Helper()
 	var out bytes.Buffer
-	require.NoError(s.t, printAudit(s.t.Context(), s.service.config, user, &out))
+	require.NoError(s.t, printAudit(s.t.Context(), s.service.config, user, auditMax, &out))
 	for line := range strings.Lines(out.String()) {
 		cells := strings.Fields(line)
 		if len(lines) > 0 {
@@ -62,7 +62,9 @@ func TestAudit(t *testing.T) {
 			"login/failed/password wrong_password unknown" + by(nobody, "192.0.2.1"),
 			"login/failed/password wrong_password unknown" + by(nobody, "192.0.2.2"),
 		}, s.audited(nobody))
-		require.Empty(t, s.audited("bob@example.org"))
+		for _, unknown := range []string{"bob@example.org", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"} {
+			require.ErrorIs(t, printAudit(t.Context(), s.service.config, unknown, auditMax, nil), errNoUser)
+		}
 		require.Equal(t, 1, s.count("audit WHERE outcome = 'wrong_password' AND account IS NULL"))
 
 		rows, err := s.service.db.Query("SELECT * FROM audit")
@@ -82,7 +84,7 @@ func TestAudit(t *testing.T) {
 			}
 		}
 		require.NoError(t, rows.Err())
-		require.ErrorContains(t, printAudit(t.Context(), s.service.config, "alice", nil), "not an email address")
+		require.ErrorContains(t, printAudit(t.Context(), s.service.config, "alice", auditMax, nil), "not an email address")
 
 		// the key does not depend on them
 		other := newSite(t, database, "SESSION_SECRETS", "another-secret-0123456789abcdef0")
@@ -150,11 +152,50 @@ func TestAuditCommand(t *testing.T) {
 		for _, c := range []struct {
 			args []string
 			code int
-		}{{[]string{"audit"}, 2}, {[]string{"audit", "alice"}, 1}, {[]string{"audit", email, email}, 2}} {
+		}{{[]string{"audit"}, 2}, {[]string{"audit", "alice"}, 1}, {[]string{"audit", email, email}, 2},
+			{[]string{"audit", "-all"}, 1}} {
 			out, code = runCommand(t, t.TempDir(), []string{"DATABASE_URL=" + database}, c.args...)
 			require.Equal(t, c.code, code, c.args)
 			require.Contains(t, out, "email address", c.args)
 		}
+	})
+}
+
+// TestAuditCommand_All checks that the command says what it leaves out, and that it prints all
+// entries on request. It knows an account without entries, and an unknown one is an error.
+func TestAuditCommand_All(t *testing.T) {
+	onEach(t, func(t *testing.T, database string) {
+		s := newSite(t, database)
+		s.register(email, password)
+		var id string
+		require.NoError(t, s.service.db.QueryRow("SELECT id FROM users").Scan(&id))
+		audit := func(args ...string) (lines []string, code int) {
+			out, code := runCommand(t, t.TempDir(), []string{"DATABASE_URL=" + database}, append([]string{"audit"}, args...)...)
+			return strings.Split(strings.TrimSuffix(out, "\n"), "\n"), code
+		}
+		_, err := s.service.db.Exec("DELETE FROM audit")
+		require.NoError(t, err)
+		for _, user := range []string{email, id} {
+			lines, code := audit(user)
+			require.Equal(t, 0, code, lines)
+			require.Len(t, lines, 1, "the header")
+		}
+		lines, code := audit("bob@example.org")
+		require.Equal(t, 1, code)
+		require.Equal(t, []string{`authservice: audit: nothing is known about "bob@example.org": no such user`}, lines)
+
+		for range auditMax + 2 {
+			_, err := s.service.db.Exec(`INSERT INTO audit (at, point, outcome, user_id, account, address, client)
+				VALUES (0, 'login/after/password', 'ok', $1, NULL, NULL, '')`, id)
+			require.NoError(t, err)
+		}
+		lines, code = audit(email)
+		require.Equal(t, 0, code)
+		require.Len(t, lines, 1+auditMax+1)
+		require.Equal(t, "2 older entries are not shown; audit -all prints them, too", lines[1+auditMax])
+		lines, code = audit("-all", email)
+		require.Equal(t, 0, code)
+		require.Len(t, lines, 1+auditMax+2)
 	})
 }
 

@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// auditMax is the maximum number of rows that "authservice audit" prints.
+// auditMax is the maximum number of rows that "authservice audit" prints without -all.
 const auditMax = 500
 
 // userID matches the IDs of newUserID.
 var userID = regexp.MustCompile(`^[A-Z2-7]{26}$`)
 
-// auditCommand implements "authservice audit". It reads only DATABASE_URL.
-func auditCommand(ctx context.Context, getenv func(string) string, who string, out io.Writer) error {
+// auditCommand implements "authservice audit". It reads only DATABASE_URL, and prints at most limit rows.
+func auditCommand(ctx context.Context, getenv func(string) string, who string, limit int, out io.Writer) error {
 	var c config
 	for _, v := range variables {
 		if v.name != "DATABASE_URL" {
@@ -32,13 +32,13 @@ func auditCommand(ctx context.Context, getenv func(string) string, who string, o
 			return v.fault(err.Error())
 		}
 	}
-	return printAudit(ctx, c, who, out)
+	return printAudit(ctx, c, who, limit, out)
 }
 
 // auditQuery selects the newest rows about users, oldest first. The users are the one with the ID
 // $3, the one whose address is $2 now, and all about whom there is a row with the address $1, so
 // that a change of the address hides nothing. The rows are those of the users, under any address,
-// and those of nobody under an address that one of them had.
+// and those of nobody under an address that one of them had. Each row has the number of all.
 const auditQuery = `WITH users_asked AS (
 	SELECT CAST($3 AS TEXT) AS id
 	UNION SELECT id FROM users WHERE email_key = $2
@@ -49,16 +49,17 @@ const auditQuery = `WITH users_asked AS (
 	UNION SELECT * FROM audit WHERE user_id IS NULL AND account IN (
 		SELECT account FROM audit WHERE user_id IN (SELECT id FROM users_asked) AND account IS NOT NULL)
 )
-SELECT at, point, outcome, user_id, account, address, client FROM (
-	SELECT id, at, point, outcome, COALESCE(user_id, 'unknown') AS user_id, account,
+SELECT total, at, point, outcome, user_id, account, address, client FROM (
+	SELECT count(*) OVER () AS total, id, at, point, outcome, COALESCE(user_id, 'unknown') AS user_id, account,
 		COALESCE(address, 'deleted') AS address, client
 	FROM rows_asked ORDER BY id DESC LIMIT $4
 ) AS newest ORDER BY id`
 
-// printAudit prints the audit rows about a user: when, what, with which outcome, under which email
-// address, and from where. The user is given by the ID or by any address that the user ever had.
-// The log has no addresses, so those that are neither asked for nor in use now are numbered.
-func printAudit(ctx context.Context, c config, who string, out io.Writer) (err error) {
+// printAudit prints the newest audit rows about a user, at most limit: when, what, with which outcome,
+// under which email address, and from where. The user is given by the ID or by any address that the
+// user ever had. The log has no addresses, so those that are neither asked for nor in use now are
+// numbered. An address or ID without an account and without rows is an error.
+func printAudit(ctx context.Context, c config, who string, limit int, out io.Writer) (err error) {
 	email, isEmail := normalizeEmail(who)
 	if !isEmail && !userID.MatchString(who) {
 		return errors.New("not an email address, and not a user ID")
@@ -77,14 +78,22 @@ func printAudit(ctx context.Context, c config, who string, out io.Writer) (err e
 		id = who
 	}
 	var rows []auditLine
+	var total int // with those beyond the limit
 	err = db.rows(ctx, func(scan scanFunc) error {
 		var r auditLine
-		err := scan(&r.at, &r.point, &r.outcome, &r.user, &r.account, &r.from, &r.by)
+		err := scan(&total, &r.at, &r.point, &r.outcome, &r.user, &r.account, &r.from, &r.by)
 		rows = append(rows, r)
 		return err
-	}, auditQuery, accountHash(key, email), emailKey(email), id, auditMax)
+	}, auditQuery, accountHash(key, email), emailKey(email), id, limit)
 	if err != nil {
 		return fmt.Errorf("reading the audit log: %w", err)
+	}
+	if total == 0 {
+		if _, err := db.userBy(ctx, "email_key = $1 OR id = $2", emailKey(email), id); errors.Is(err, errNoUser) {
+			return fmt.Errorf("nothing is known about %q: %w", who, err)
+		} else if err != nil {
+			return fmt.Errorf("reading the users: %w", err)
+		}
 	}
 	names := addressNames{key: key, known: map[string]string{}}
 	names.add(email)
@@ -101,7 +110,11 @@ func printAudit(ctx context.Context, c config, who string, out io.Writer) (err e
 		fmt.Fprintln(table, strings.Join([]string{time.UnixMicro(r.at).UTC().Format(time.RFC3339), r.point, r.outcome,
 			r.user, names.of(r.account), r.from, r.by}, "\t"))
 	}
-	return table.Flush()
+	if err := table.Flush(); err != nil || len(rows) == total {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "%d older entries are not shown; audit -all prints them, too\n", total-len(rows))
+	return err
 }
 
 // An auditLine is a row of the table audit.

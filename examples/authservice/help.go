@@ -17,7 +17,8 @@ Usage:
   authservice check       check the environment, the hooks, the database, the mail server and the
                           OpenID providers; it changes nothing
   authservice audit USER  print what happened on an account, and from where; USER is a user ID or
-                          any email address that the user ever had. It needs only DATABASE_URL.
+                          any email address that the user ever had. It prints the last 500
+                          entries or, with -all before USER, all. It needs only DATABASE_URL.
   authservice version     print the version
   authservice --help      print this text
 

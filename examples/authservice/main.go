@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"os/signal"
 	"strings"
@@ -54,14 +55,18 @@ func command(ctx context.Context, args []string, hangups <-chan os.Signal) int {
 		return exitOK
 	case len(args) == 1 && name == "check":
 		return check(ctx, os.Getenv, os.Environ(), os.Stdout)
-	case len(args) == 2 && name == "audit":
-		if err := auditCommand(ctx, os.Getenv, args[1], os.Stdout); err != nil {
+	case len(args) == 2 && name == "audit", len(args) == 3 && name == "audit" && args[1] == "-all":
+		limit := auditMax
+		if len(args) == 3 {
+			limit = math.MaxInt
+		}
+		if err := auditCommand(ctx, os.Getenv, args[len(args)-1], limit, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, "authservice: audit:", err)
 			return exitFailure
 		}
 		return exitOK
 	case name == "audit":
-		fmt.Fprintln(os.Stderr, "authservice: audit takes one email address or user ID")
+		fmt.Fprintln(os.Stderr, "authservice: audit takes one email address or user ID, after -all or alone")
 	default:
 		fmt.Fprintf(os.Stderr, "authservice: unknown arguments %q; authservice --help lists the commands\n", args)
 	}
