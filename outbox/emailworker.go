@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/mail"
@@ -109,6 +110,8 @@ func describe(err error) string {
 		return "connecting to the server: " + cert.Error()
 	case errors.As(err, &conn):
 		return "connecting to the server: " + conn.Error()
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "connecting or authenticating to the server: it closed the connection"
 	}
 	return fmt.Sprintf("connecting or authenticating to the server: %T", err)
 }

@@ -3,6 +3,7 @@ package outbox_test
 import (
 	"io"
 	"log"
+	"net"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -76,6 +77,26 @@ func TestCourier_ConnectionLostAfterDelivery(t *testing.T) {
 		require.Equal(t, 1, p.jobs("completed"))
 		require.Len(t, s.ids(&s.taken), 1)
 	})
+}
+
+// TestCourier_HangUp checks what the log says if the server accepts a connection and closes it.
+func TestCourier_HangUp(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conn.Close()
+		}
+	}()
+	p := onSQLite(t).process(t, "smtp://"+l.Addr().String(), "", nil).migrate().start()
+	p.queue(message(1))
+	p.awaitLog("will be retried")
+	require.Contains(t, p.log.String(), "it closed the connection")
 }
 
 func TestCourier_Authentication(t *testing.T) {
