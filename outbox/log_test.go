@@ -1,9 +1,13 @@
 package outbox_test
 
 import (
+	"context"
+	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 
+	"github.com/flowhook/flowhook/outbox"
 	"github.com/stretchr/testify/require"
 )
 
@@ -24,4 +28,32 @@ func TestLog(t *testing.T) {
 	_, err := p.db.Exec("ALTER TABLE river_job RENAME TO gone")
 	require.NoError(t, err)
 	eventually(t, "an error in the log", func() bool { return strings.Contains(p.log.String(), "level=ERROR") })
+}
+
+// counted counts the records that are offered to a handler.
+type counted struct {
+	slog.Handler
+	n *atomic.Int64
+}
+
+func (c counted) Enabled(ctx context.Context, level slog.Level) bool {
+	c.n.Add(1)
+	return c.Handler.Enabled(ctx, level)
+}
+
+// TestLog_Outage checks that River does not fill the log while the database fails.
+func TestLog_Outage(t *testing.T) {
+	var offered atomic.Int64
+	p := onSQLite(t).process(t, "smtp://127.0.0.1:25", "", func(o *outbox.Options) {
+		o.Logger = slog.New(counted{o.Logger.Handler(), &offered})
+	}).migrate().start()
+	_, err := p.db.Exec("ALTER TABLE river_job RENAME TO gone")
+	require.NoError(t, err)
+	const line = "Error fetching jobs"
+	p.awaitLog(line)
+	before := offered.Load()
+	eventually(t, "more errors", func() bool { return offered.Load() >= before+4 })
+	require.Equal(t, 1, strings.Count(p.log.String(), line), "%s", p.log)
+	require.Contains(t, p.log.String(), " error=")
+	require.NotContains(t, p.log.String(), " err=")
 }

@@ -73,7 +73,8 @@ type Options struct {
 	// job. An attempt may take half of it. Default: 2 minutes.
 	RescueAfter time.Duration
 
-	// Logger logs each attempt. River's own records below Warn are left out. Default: slog.Default.
+	// Logger logs each attempt. River's own records below Warn are left out, and so is a record of
+	// River's whose message was logged within a minute. Default: slog.Default.
 	Logger *slog.Logger
 }
 
