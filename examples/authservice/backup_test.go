@@ -16,17 +16,26 @@ func TestBackup(t *testing.T) {
 	if _, err := exec.LookPath("sqlite3"); err != nil {
 		missing(t, "sqlite3")
 	}
-	commands := regexp.MustCompile(`(?m)^sqlite3 .*$`).FindAllString(readFile(t, "README.md"), -1)
+	readme := readFile(t, "README.md")
+	setup := regexp.MustCompile(`(?m)^umask 077 .*\nbackup=.*\n`).FindString(readme)
+	require.NotEmpty(t, setup)
+	commands := regexp.MustCompile(`(?m)^sqlite3 .*$`).FindAllString(readme, -1)
 	require.Len(t, commands, 2)
 	for _, command := range commands {
 		dir := t.TempDir()
 		s := newSite(t, "sqlite:"+filepath.Join(dir, "authservice.db"))
 		s.register(email, password)
-		run := exec.Command("sh", "-c", command)
+		run := exec.Command("sh", "-c", setup+command)
 		run.Dir = dir
 		out, err := run.CombinedOutput()
 		require.NoError(t, err, "%s: %s", command, out)
-		copied := newSite(t, "sqlite:"+filepath.Join(dir, "backup.db"))
+		made, err := filepath.Glob(filepath.Join(dir, "authservice-*.db"))
+		require.NoError(t, err)
+		require.Len(t, made, 1)
+		mode, err := os.Stat(made[0])
+		require.NoError(t, err)
+		require.Equal(t, os.FileMode(0o600), mode.Mode())
+		copied := newSite(t, "sqlite:"+made[0])
 		copied.signedIn(email, password)
 
 		data, err := os.ReadFile(filepath.Join(dir, "authservice.db"))
