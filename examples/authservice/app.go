@@ -44,10 +44,8 @@ func open(ctx context.Context, c config, log *slog.Logger) (a *app, err error) {
 	if err := a.openDevelopment(&c, log); err != nil {
 		return a, err
 	}
-	queue := outbox.Options{Pool: db.pool, SMTP: c.SMTP, From: c.MailFrom, RescueAfter: c.MailRescue, Logger: log}
-	if db.pool == nil {
-		queue.DB, queue.Dialect = db.DB, db.dialect
-	}
+	queue := db.outboxOptions()
+	queue.SMTP, queue.From, queue.RescueAfter, queue.Logger = c.SMTP, c.MailFrom, c.MailRescue, log
 	if err := db.alone(ctx, log, func(ctx context.Context) error { return prepare(ctx, &c, db, queue, log) }); err != nil {
 		return a, err
 	}

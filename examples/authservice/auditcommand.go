@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,20 +20,24 @@ var userID = regexp.MustCompile(`^[A-Z2-7]{26}$`)
 
 // auditCommand implements "authservice audit". It reads only DATABASE_URL, and prints at most limit rows.
 func auditCommand(ctx context.Context, getenv func(string) string, who string, limit int, out io.Writer) error {
-	var c config
+	c, err := databaseConfig(getenv)
+	if err != nil {
+		return err
+	}
+	return printAudit(ctx, c, who, limit, out)
+}
+
+// databaseConfig reads only DATABASE_URL.
+func databaseConfig(getenv func(string) string) (c config, err error) {
 	for _, v := range variables {
 		if v.name != "DATABASE_URL" {
 			continue
 		}
-		value := strings.TrimSpace(getenv(v.name))
-		if value == "" {
-			value = v.fallback
-		}
-		if err := v.read(&c, value); err != nil {
-			return v.fault(err.Error())
+		if err := v.read(&c, cmp.Or(strings.TrimSpace(getenv(v.name)), v.fallback)); err != nil {
+			return config{}, v.fault(err.Error())
 		}
 	}
-	return printAudit(ctx, c, who, limit, out)
+	return c, nil
 }
 
 // auditQuery selects the newest rows about users, oldest first. The users are the one with the ID

@@ -229,6 +229,14 @@ func (d *database) migrate(ctx context.Context, queue outbox.Options, log *slog.
 	return outbox.Migrate(ctx, queue)
 }
 
+// outboxOptions returns the options of an outbox in the database.
+func (d *database) outboxOptions() outbox.Options {
+	if d.pool != nil {
+		return outbox.Options{Pool: d.pool}
+	}
+	return outbox.Options{DB: d.DB, Dialect: d.dialect}
+}
+
 // startupLock is the key of the advisory lock on PostgreSQL, "authserv" in ASCII.
 const startupLock = 0x6175746873657276
 

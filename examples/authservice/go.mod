@@ -18,6 +18,7 @@ require (
 	github.com/flowhook/flowhook v0.0.0
 	github.com/flowhook/flowhook/examples/dev v0.0.0
 	github.com/flowhook/flowhook/hooks/ratelimit v0.0.0
+	github.com/flowhook/flowhook/hooks/webhook v0.0.0
 	github.com/flowhook/flowhook/otelflowhook v0.0.0
 	github.com/flowhook/flowhook/outbox v0.0.0
 	github.com/flowhook/flowhook/store/pgxstore v0.0.0
@@ -51,7 +52,6 @@ require (
 	github.com/dustin/go-humanize v1.1.0 // indirect
 	github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6 // indirect
 	github.com/emersion/go-smtp v0.25.1 // indirect
-	github.com/flowhook/flowhook/hooks/webhook v0.0.0 // indirect
 	github.com/go-logr/logr v1.4.4 // indirect
 	github.com/go-logr/stdr v1.2.2 // indirect
 	github.com/google/uuid v1.6.0 // indirect

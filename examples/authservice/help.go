@@ -19,6 +19,9 @@ Usage:
   authservice audit USER  print what happened on an account, and from where; USER is a user ID or
                           any email address that the user ever had. It prints the last 500
                           entries or, with -all before USER, all. It needs only DATABASE_URL.
+  authservice mail list   print the emails that were given up, and why, without their content. It needs
+                          only DATABASE_URL.
+  authservice mail retry  the same, and queue them again
   authservice version     print the version
   authservice --help      print this text
 

@@ -65,6 +65,14 @@ func command(ctx context.Context, args []string, hangups <-chan os.Signal) int {
 			return exitFailure
 		}
 		return exitOK
+	case len(args) == 2 && name == "mail" && (args[1] == "list" || args[1] == "retry"):
+		if err := mailCommand(ctx, os.Getenv, args[1] == "retry", os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "authservice: mail:", err)
+			return exitFailure
+		}
+		return exitOK
+	case name == "mail":
+		fmt.Fprintln(os.Stderr, "authservice: mail takes list or retry")
 	case name == "audit":
 		fmt.Fprintln(os.Stderr, "authservice: audit takes one email address or user ID, after -all or alone")
 	default:
