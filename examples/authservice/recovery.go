@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/flowhook/flowhook"
@@ -362,6 +363,18 @@ func (s *service) recoverAccount(ctx context.Context, t flowhook.Token, password
 	return u, s.courier.Send(ctx, s.passwordMail(u))
 }
 
+// recovered says that the password is changed. It names the connected providers, because someone
+// who knew the old password may have connected one.
 func (s *service) recovered(w http.ResponseWriter, r *http.Request) {
-	s.show(w, r, http.StatusOK, "recovered", page{Title: "Your password is changed"})
+	var connected []method
+	u := s.visitor(r)
+	if u != nil {
+		all, err := s.methods(r.Context(), *u, false)
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		connected = slices.DeleteFunc(all, func(m method) bool { return !m.Connected() })
+	}
+	s.pages.render(w, r, http.StatusOK, "recovered", page{Title: "Your password is changed", User: u, Data: connected})
 }

@@ -309,14 +309,16 @@ func TestRecovery_RateLimit(t *testing.T) {
 	require.Equal(t, http.StatusOK, s.from("192.0.2.1").tries(email, password))
 }
 
-// TestRecovery_WithoutPassword checks that a user of a provider gets a password, and keeps the
-// provider.
+// TestRecovery_WithoutPassword checks that a user of a provider gets a password and keeps the
+// provider, which the page names.
 func TestRecovery_WithoutPassword(t *testing.T) {
 	s, _ := newOIDCSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"))
 	s.browser().open("/login/oidc/acme").at("/", "Hello, Alice").open("/settings").follow("get a link by email").
 		press("Send the email", "email", email).at("/recovery/sent", "Check your email")
 	s.browser().open(s.mail(email, recoverySubject, 0).Links[0]).press("Set the password", "new", newPassword).
-		at("/recovery/done", "Your password is changed")
+		at("/recovery/done", "Your password is changed").
+		refused(http.StatusOK, "If you don't recognize it, disconnect it in your settings.").
+		follow("settings").at("/settings", "Settings")
 	s.signedIn(email, newPassword)
 	s.browser().open("/login/oidc/acme").at("/", "Hello, Alice")
 	require.Equal(t, 1, s.count("users"))
