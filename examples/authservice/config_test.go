@@ -131,12 +131,13 @@ func TestDevelopment(t *testing.T) {
 // TestMisspelled checks which unknown variables are certainly meant for the service.
 func TestMisspelled(t *testing.T) {
 	for name, want := range map[string]string{
-		"SMPT_URL": "SMTP_URL", "SMTP_URI": "SMTP_URL", "smtp_url": "SMTP_URL", "SMTP-URL": "SMTP_URL",
+		"SMTP_URI": "SMTP_URL", "smtp_url": "SMTP_URL", "SMTP-URL": "SMTP_URL",
 		"OIDC_PROVIDER": "OIDC_PROVIDERS", "OIDC_ACMEE_ISSUER": "OIDC_ACME_ISSUER",
 		"OIDC_ACME_CLIENTID": "OIDC_ACME_CLIENT_ID", "oidc_acme_logo": "OIDC_ACME_LOGO",
-		"DATABSE_URL": "DATABASE_URL", "SESSION_SECRET": "SESSION_SECRETS", "ADR": "ADDR",
-		"AUTHSERVICE_PUBLIC_URL": "PUBLIC_URL", "AUTHSERVICE_LOG_LEVEL": "LOG_LEVEL", "TRUSTED_PROXY": "TRUSTED_PROXIES",
-		"ADDR": "", "PATH": "", "HOME": "", "LOGNAME": "", "MAIL": "", "SESSION_MANAGER": "", "AUTHSERVICE_PORT": "",
+		"DATABSE_URL": "DATABASE_URL", "SESSION_SECRET": "SESSION_SECRETS", "SMTPURL": "SMTP_URL",
+		"AUTHSERVICE_PUBLIC_URL": "PUBLIC_URL", "AUTHSERVICE_LOG_LEVEL": "LOG_LEVEL",
+		"AUTHSERVICE_TRUSTED_PROXY": "TRUSTED_PROXIES",
+		"ADDR":                      "", "PATH": "", "HOME": "", "LOGNAME": "", "MAIL": "", "SESSION_MANAGER": "", "AUTHSERVICE_PORT": "",
 		"AUTHSERVICE_SERVICE_HOST": "", "PUBLIC": "", "USED_SECRETS": "", "": "",
 	} {
 		warnings, err := misspelled([]string{name + "=a value"}, []string{"acme"}, []string{"USED_SECRETS"})
@@ -150,18 +151,34 @@ func TestMisspelled(t *testing.T) {
 	}
 }
 
-// TestMisspelled_Warnings checks the messages about variables that a platform may set, about those of
-// the only provider that earlier versions knew, and about providers that OIDC_PROVIDERS does not have.
+// TestMisspelled_Providers checks the errors about the variables of the only provider that earlier
+// versions knew, and about providers that OIDC_PROVIDERS does not have.
+func TestMisspelled_Providers(t *testing.T) {
+	for name, want := range map[string]string{
+		"OIDC_ISSUER":        "OIDC_PROVIDERS and variables such as OIDC_ACME_ISSUER replace it",
+		"OIDC_CLIENT_ID":     "OIDC_PROVIDERS and variables such as OIDC_ACME_CLIENT_ID replace it",
+		"OIDC_CLIENT_SECRET": "OIDC_PROVIDERS and variables such as OIDC_ACME_CLIENT_SECRET replace it",
+		"OIDC_GLOBEX_ISSUER": "OIDC_PROVIDERS does not have globex; for example OIDC_PROVIDERS=acme,globex",
+		"OIDC_AOL_CLIENT_ID": "OIDC_PROVIDERS does not have aol; for example OIDC_PROVIDERS=acme,aol",
+	} {
+		warnings, err := misspelled([]string{name + "=a value"}, []string{"acme"}, nil)
+		require.Empty(t, warnings, name)
+		require.ErrorContains(t, err, "unknown environment variable "+name+"; "+want)
+		require.NotContains(t, err.Error(), "a value", "it may be a secret")
+	}
+}
+
+// TestMisspelled_Warnings checks the messages about variables that a platform may set.
 func TestMisspelled_Warnings(t *testing.T) {
 	for name, want := range map[string]string{
 		"SMTP_HOST":            "did you mean SMTP_URL?",
 		"SMTP_PORT":            "did you mean SMTP_URL?",
 		"OIDC_SECRET":          "did you mean OIDC_PROVIDERS?",
-		"OIDC_ISSUER":          "OIDC_PROVIDERS and variables such as OIDC_ACME_ISSUER replace it",
-		"OIDC_CLIENT_ID":       "OIDC_PROVIDERS and variables such as OIDC_ACME_CLIENT_ID replace it",
-		"OIDC_CLIENT_SECRET":   "OIDC_PROVIDERS and variables such as OIDC_ACME_CLIENT_SECRET replace it",
-		"OIDC_GLOBEX_ISSUER":   "OIDC_PROVIDERS does not have globex; for example OIDC_PROVIDERS=acme,globex",
-		"OIDC_AOL_CLIENT_ID":   "OIDC_PROVIDERS does not have aol; for example OIDC_PROVIDERS=acme,aol",
+		"SMPT_URL":             "did you mean SMTP_URL?",
+		"SMTP_SSL":             "did you mean SMTP_URL?",
+		"ADR":                  "did you mean ADDR?",
+		"DATABASE_URL_RO":      "did you mean DATABASE_URL?",
+		"TRUSTED_PROXY":        "did you mean TRUSTED_PROXIES?",
 		"OIDC_ACME_ISSUER":     "",
 		"OIDC_ACME_CLIENT_ID":  "",
 		"OIDC_PROVIDERS":       "",

@@ -12,9 +12,10 @@ import (
 const ownPrefix = "AUTHSERVICE_"
 
 // misspelled looks for variables in environ, whose entries are NAME=value, that the service does not
-// know but that were probably meant for it. A name close to one of the service's is an error. Others
-// that look like them, which a platform may set, are warnings. providers are the keys of the OpenID
-// providers. The names in used are not misspelled.
+// know but that were probably meant for it. A name that differs in one character, or that earlier
+// versions knew, is an error, and so is one of a provider that OIDC_PROVIDERS does not have. Others
+// that look like the service's, which a platform may set, are warnings. providers are the keys of the
+// OpenID providers. The names in used are not misspelled.
 func misspelled(environ, providers, used []string) (warnings []string, err error) {
 	all := allVariables(providers...)
 	var errs []error
@@ -31,13 +32,13 @@ func misspelled(environ, providers, used []string) (warnings []string, err error
 		key := providerOf(plain(name))
 		switch {
 		case slices.Contains(retired, plain(name)):
-			certain = false
+			certain = true
 			hint = "OIDC_PROVIDERS and variables such as OIDC_ACME_" + strings.TrimPrefix(plain(name), "OIDC_") +
 				" replace it; authservice --help explains them"
 		case key != "" && !slices.Contains(providers, key) && !slices.ContainsFunc(providers, func(p string) bool {
 			return distance(p, key) == 1
 		}):
-			certain = false
+			certain = true
 			hint = fmt.Sprintf("OIDC_PROVIDERS does not have %s; for example OIDC_PROVIDERS=%s", key,
 				strings.Join(append(slices.Clone(providers), key), ","))
 		}
@@ -63,9 +64,10 @@ func plain(name string) string {
 	return strings.TrimPrefix(strings.ToUpper(strings.ReplaceAll(name, "-", "_")), ownPrefix)
 }
 
-// meant returns the one of all variables that a name means: certainly one that differs in at most
-// three characters, and in at most a quarter of its name, or perhaps one about the same server. It
-// returns the zero variable if there is none.
+// meant returns the one of all variables that a name probably means: one that differs in at most three
+// characters, and in at most a quarter of its name, or one about the same server. It is certain if it
+// is a long name that differs in at most one character, or has the service's own prefix. meant returns
+// the zero variable if there is none.
 func meant(name string, all []variable) (v variable, certain bool) {
 	best := 4
 	for _, one := range all {
@@ -74,7 +76,7 @@ func meant(name string, all []variable) (v variable, certain bool) {
 		}
 	}
 	if best < 4 {
-		return v, true
+		return v, best <= 1 && len(v.name) >= 8 || strings.HasPrefix(name, ownPrefix)
 	}
 	for _, family := range []string{"SMTP_", "OIDC_"} {
 		for _, one := range all {
