@@ -95,15 +95,15 @@ func setAttempt(w http.ResponseWriter, value string, maxAge int) {
 var errAttempt = refuse("", "bad_attempt", "This sign-in was not started in this browser, or it took too long. "+
 	"Please start again, and allow cookies for this site.")
 
-// callback checks the callback of a provider and returns its claims and its attempt. It always
-// deletes the attempt's cookie.
+// callback checks the callback of a provider and returns its claims and its attempt. It deletes the
+// attempt's cookie, unless the callback belongs to another attempt.
 func (s *service) callback(w http.ResponseWriter, r *http.Request, p *provider) (c claims, a attempt, err error) {
-	setAttempt(w, "", -1)
 	cookies, query := r.CookiesNamed(attemptCookie), r.URL.Query()
 	if len(cookies) != 1 || s.codec.Decode(attemptCookie, cookies[0].Value, &a) != nil || a.Provider != p.Key ||
 		a.State == "" || subtle.ConstantTimeCompare([]byte(a.State), []byte(query.Get("state"))) == 0 {
 		return claims{}, attempt{ReturnTo: "/"}, errAttempt
 	}
+	setAttempt(w, "", -1)
 	c, err = p.answer(r.Context(), query, a)
 	return c, a, err
 }

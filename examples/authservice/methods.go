@@ -84,6 +84,9 @@ func (s *service) methods(ctx context.Context, u user, fresh bool) (list []metho
 	}
 	for i := range list {
 		m := &list[i]
+		if !u.Verified && !m.Connected() {
+			continue // see errUnconfirmed
+		}
 		m.Last = m.Connected() && (usable == 0 || usable == 1 && m.known != nil)
 		if !m.Last && (u.PasswordHash != "" || fresh) {
 			m.Form = methodForm(*m, u.PasswordHash != "")
@@ -151,7 +154,7 @@ func (s *service) disconnect(w http.ResponseWriter, r *http.Request) {
 		if err := s.store.DeleteSessions(ctx, u.ID, session.ID); err != nil {
 			return err
 		}
-		notice{Disconnected: list[i].Name}.leave(x.Writer)
+		notice{Disconnected: list[i].Name}.beside(r).leave(x.Writer)
 		if !now.Verified {
 			return nil
 		}

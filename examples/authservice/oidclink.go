@@ -26,6 +26,11 @@ func (p *provider) errOther() *flowhook.Refusal {
 		"one first.")
 }
 
+// errUnconfirmed means that the address of the account is not confirmed, so that it may be somebody
+// else's. Its owner, who takes the account over by confirming the address, must not find a provider
+// there with which another person signs in.
+var errUnconfirmed = refuse("", "address_unconfirmed", "Confirm your email address before you connect a provider.")
+
 // continuation is the data of the page that leads to a provider.
 type continuation struct{ Name, URL string }
 
@@ -34,6 +39,10 @@ type continuation struct{ Name, URL string }
 func (s *service) connect(w http.ResponseWriter, r *http.Request) {
 	u, session, ok := s.signedIn(w, r)
 	if !ok {
+		return
+	}
+	if !u.Verified {
+		s.settingsAgain(w, r, u, r.URL.Path, errUnconfirmed)
 		return
 	}
 	p := s.provider(w, r)
@@ -88,11 +97,14 @@ func (s *service) finishLink(w http.ResponseWriter, r *http.Request, p *provider
 		if err != nil {
 			return err
 		}
+		if !now.Verified {
+			return errUnconfirmed
+		}
 		added, err := s.db.connect(ctx, p, c.Subject, u.ID, s.now())
 		if err != nil {
 			return err
 		}
-		notice{Connected: p.Name}.leave(x.Writer)
+		notice{Connected: p.Name}.beside(r).leave(x.Writer)
 		if !added || !now.Verified {
 			return nil
 		}

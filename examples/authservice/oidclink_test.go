@@ -245,3 +245,31 @@ func TestConnect_Race(t *testing.T) {
 		}
 	})
 }
+
+// TestConnect_Unconfirmed checks that nobody connects a provider with an account whose address may be
+// a stranger's, who would take the account over together with the provider.
+func TestConnect_Unconfirmed(t *testing.T) {
+	s, _, _ := newProvidersSite(t, "sqlite:"+t.TempDir()+"/db")
+	s.register(email, password)
+	b := s.signedIn(email, password)
+	callback := b.connecting()
+	s.unconfirm()
+	b.open("/settings").refused(http.StatusOK, "To connect it, confirm your email address first.")
+	b.post("/settings/providers/acme/connect", url.Values{"current": {password}}).
+		refused(wrong, "Confirm your email address before you connect a provider.")
+	b.open(callback.String()).at(callbackPath("acme"), "Not connected").
+		refused(http.StatusForbidden, "Confirm your email address before you connect a provider.")
+	require.Equal(t, 0, s.count("oidc_identities"))
+}
+
+// TestConnect_OtherCallback checks that a callback of another attempt, which any site can send, does not
+// end an attempt in progress.
+func TestConnect_OtherCallback(t *testing.T) {
+	s, _, _ := newProvidersSite(t, "sqlite:"+t.TempDir()+"/db")
+	s.register(email, password)
+	b := s.signedIn(email, password)
+	callback := b.connecting()
+	b.open(callbackPath("acme")+"?state=x&code=y").refused(http.StatusForbidden, "was not started in this browser")
+	b.open(callbackPath("globex")+"?"+callback.RawQuery).refused(http.StatusForbidden, "was not started in this browser")
+	b.open(callback.String()).at("/settings", "Settings").refused(http.StatusOK, "You can now sign in with Acme.")
+}
