@@ -88,7 +88,7 @@ func TestAddressChange_OldSignIn(t *testing.T) {
 		s.ahead.Add(int64(time.Hour + time.Minute))
 		emails := s.count("river_job")
 		b.open("/settings").press("Change email", "email", newEmail, "current", password).at("/login", "Sign in again").
-			refused(http.StatusOK, "For your security, enter your password to continue.")
+			refused(http.StatusOK, "For your security, sign in again to continue.")
 		require.Equal(t, email, b.typed("email"))
 		require.NotContains(t, text(b.doc), "Register")
 		require.Equal(t, emails, s.count("river_job"))
@@ -167,7 +167,7 @@ func TestAddressChange_UndoDisconnects(t *testing.T) {
 		s.change(mallory, newEmail)
 		s.browser().open(s.mail(email, changeSubject, 0).Links[0]).
 			refused(http.StatusOK, "and all sign-in providers are disconnected").press("Cancel the change").
-			at("/recovery", "Reset your password").refused(http.StatusOK, "all providers are disconnected")
+			at("/recovery", "Reset your password").refused(http.StatusOK, "All sign-in providers were disconnected.")
 		require.Equal(t, 0, s.count("oidc_identities"))
 		s.browser().open("/login/oidc/acme").at("/", "Hello, Alice").refused(http.StatusOK, "mallory@example.net")
 	})

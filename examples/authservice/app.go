@@ -81,13 +81,16 @@ func prepare(ctx context.Context, c *config, db *database, queue outbox.Options,
 			return err
 		}
 		c.Secrets = []string{secret}
-		sessions := 0
-		if err := db.row(ctx, []any{&sessions}, "SELECT count(*) FROM flowhook_sessions"); err != nil {
-			return fmt.Errorf("counting the sessions: %w", err)
+		signedIn := false
+		if created {
+			err = db.row(ctx, []any{&signedIn}, "SELECT EXISTS (SELECT 1 FROM flowhook_sessions)")
 		}
-		if created && sessions > 0 {
+		if err != nil {
+			return fmt.Errorf("looking for sessions: %w", err)
+		}
+		if signedIn {
 			log.Warn("the file with the session secret is new, but the database has sessions: their users are signed out; "+
-				"to keep them, stop the service and restore the file", "file", path, "sessions", sessions)
+				"to keep them, stop the service and restore the file", "file", path)
 		}
 	}
 	return db.makeKey(ctx)

@@ -148,7 +148,8 @@ func fileSecret(path string) (secret string, created bool, err error) {
 	return secret, true, nil
 }
 
-// writeNew writes a file that only its owner can read. A crash or a full disk leaves no part of it.
+// writeNew writes a file that only its owner can read. After a crash or on a full disk, it is either
+// complete or does not exist; a crash may leave a temporary file.
 func writeNew(path, text string) error {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
 	if err != nil {

@@ -22,8 +22,8 @@ const (
 
 // errStale means that the provider signed the user in without asking, or does not say when it asked.
 func (p *provider) errStale() *flowhook.Refusal {
-	return refuse("", "stale_authentication", "You were not asked to sign in again at "+p.Name+". To set a password, "+
-		"reset it by email instead.")
+	return refuse("", "stale_authentication", "You were not asked to sign in again at "+p.Name+". Set a password "+
+		"by email instead.")
 }
 
 // A freshness is the content of the cookie, which is signed and encrypted.

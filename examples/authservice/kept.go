@@ -9,7 +9,7 @@ import (
 
 // A user may send a form of the settings after the session has ended. The browser keeps what was
 // typed, except passwords, in an encrypted cookie until the user has signed in again. So that no
-// one else who signs in there sees it, the form has the account: the session can no longer tell.
+// one else who signs in there sees it, the form has the account's ID: the session is gone.
 
 const (
 	keptCookie   = "__Host-kept"

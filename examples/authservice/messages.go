@@ -77,7 +77,7 @@ const nothingToDo = "If this was you, there is nothing to do. "
 func (s *service) takenMail(u user) flowhook.Message {
 	return s.message(u.Email, "You already have an account", "Sign in", s.config.PublicURL+"/login",
 		"Someone tried to register with this email address. You already have an account, and nothing was changed.",
-		"If this was you, sign in. If you forgot your password, choose a new one on that page. If this wasn't you, "+
+		"If this was you, sign in. If you forgot your password, choose \"Forgot your password?\" on the sign-in page. If this wasn't you, "+
 			"you can ignore this email.")
 }
 
@@ -109,7 +109,7 @@ func (s *service) deletedMail(u user) flowhook.Message {
 	return s.message(u.Email, "Your account was deleted", "", s.config.PublicURL+"/register",
 		fmt.Sprintf("Your account was deleted at %s. You are signed out everywhere.", s.at()),
 		nothingToDo+"If this wasn't you, someone else had access to your account. It cannot be restored, but you can "+
-			"register again with this address:")
+			"register again with the same email address here:")
 }
 
 // at returns the current time as emails show it.

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -23,6 +24,9 @@ func TestPasswordChange_Twice(t *testing.T) {
 		s.mail(email, passwordSubject, 0)
 		require.Equal(t, 2, s.count("river_job"), "one notification")
 		b.post("/settings/password", url.Values{"current": {password}, "new": {"yet another password"}}).
+			refused(wrong, "not your current password")
+		s.ahead.Add(int64(sentAgain + time.Second)) // then the form would try two passwords at once
+		b.post("/settings/password", url.Values{"current": {"wrong"}, "new": {newPassword}}).
 			refused(wrong, "not your current password")
 		s.signedIn(email, newPassword)
 	})

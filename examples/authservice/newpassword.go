@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/flowhook/flowhook"
 )
@@ -78,7 +79,7 @@ func (s *service) savePassword(w http.ResponseWriter, r *http.Request) {
 		if err == nil && !changed {
 			return errMeanwhile
 		}
-		notice{Saved: "password"}.leave(x.Writer)
+		notice{Saved: "password"}.beside(r).leave(x.Writer)
 		if err != nil || !now.Verified {
 			return err
 		}
@@ -92,14 +93,24 @@ func (s *service) savePassword(w http.ResponseWriter, r *http.Request) {
 func (s *service) passwordSaved(w http.ResponseWriter, r *http.Request, u user, handled bool, err error) {
 	again := errors.Is(err, errCurrent) || errors.Is(err, errMeanwhile)
 	if again && s.hasPassword(r.Context(), u, r.PostFormValue("new")) {
-		notice{Saved: "password"}.leave(w)
+		notice{Saved: "password"}.beside(r).leave(w)
 		err = nil
 	}
 	s.settingsSaved(w, r, u, "/settings/password", handled, err)
 }
 
-// hasPassword reports whether u has the password now. It returns false if it cannot tell.
+// sentAgain is how long after a change of the password the same form may come again.
+const sentAgain = time.Minute
+
+// hasPassword reports whether u has the password now, and has changed it within sentAgain. Without such
+// a change, the form would try two passwords at once. It returns false if it cannot tell.
 func (s *service) hasPassword(ctx context.Context, u user, password string) bool {
+	changed := false
+	err := s.db.row(ctx, []any{&changed}, `SELECT EXISTS (SELECT 1 FROM audit WHERE user_id = $1 AND at > $2
+		AND point = 'settings/after/password')`, u.ID, s.now().Add(-sentAgain).UnixMicro())
+	if err != nil || !changed {
+		return false
+	}
 	now, err := s.db.userByID(ctx, u.ID)
 	if err != nil {
 		return false

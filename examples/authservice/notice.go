@@ -56,6 +56,13 @@ func noticeOf(r *http.Request) (n notice) {
 	return n
 }
 
+// beside returns n with what the notice of a request says about a pending change of the address.
+func (n notice) beside(r *http.Request) notice {
+	old := noticeOf(r)
+	n.New, n.Account = old.New, old.Account
+	return n
+}
+
 // waiting returns the address that a user has asked for and not confirmed yet, or "".
 func (n notice) waiting(u user) string {
 	if n.Account != u.ID || n.New == u.Email {

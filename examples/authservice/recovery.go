@@ -77,7 +77,7 @@ const (
 	recoveryTitle    = "Reset your password"
 	newPasswordTitle = "Choose a new password"
 	undoneText       = "This is your address again, and everyone is signed out. The old password no longer works, " +
-		"because someone else may know it, and all providers are disconnected. Enter your address to choose a new one."
+		"because someone else may know it. All sign-in providers were disconnected. Enter your address to choose a new password."
 	recoveryText = "Enter the email address of your account. If there is one, you will get an email that lets you " +
 		"choose a new password."
 )
@@ -135,13 +135,10 @@ func (s *service) later(w http.ResponseWriter, r *http.Request, flow flowhook.Fl
 		err := s.recoveryTurns.Acquire(ctx, 1)
 		if err == nil {
 			defer s.recoveryTurns.Release(1)
-			err = s.auditRequest(ctx, x, flow, email)
-		}
-		if err == nil {
-			err = s.retry(ctx, func() error { return send(ctx) })
+			err = errors.Join(s.retry(ctx, func() error { return send(ctx) }), s.auditRequest(ctx, x, flow, email))
 		}
 		if err != nil {
-			s.log.ErrorContext(ctx, "an email was not sent", "flow", string(flow), "error", err)
+			s.log.ErrorContext(ctx, "an email was not sent, or its request not audited", "flow", string(flow), "error", err)
 		}
 	})
 	return true

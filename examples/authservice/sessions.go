@@ -95,7 +95,7 @@ func (s *service) sessionsPage(w http.ResponseWriter, r *http.Request) {
 	}
 	n := noticeOf(r)
 	if n.Ended { // it is shown once
-		notice{}.leave(w)
+		notice{}.beside(r).leave(w)
 	}
 	s.pages.render(w, r, http.StatusOK, "sessions", page{Title: "Your sessions", User: &u, Data: sessions{n.Ended, list}})
 }
@@ -131,7 +131,7 @@ func (s *service) endSession(w http.ResponseWriter, r *http.Request) {
 		return nil // it has already ended
 	})
 	if err == nil && ended {
-		notice{Ended: true}.leave(w)
+		notice{Ended: true}.beside(r).leave(w)
 	}
 	s.finish(w, r, handled, err, to)
 }

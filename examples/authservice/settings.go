@@ -49,7 +49,7 @@ func (s *service) saveProfile(w http.ResponseWriter, r *http.Request) {
 		if err := s.checkSession(ctx, session); err != nil {
 			return err
 		}
-		notice{Saved: "name"}.leave(x.Writer)
+		notice{Saved: "name"}.beside(r).leave(x.Writer)
 		return s.storeProfile(ctx, u, changed.Name, u.Email)
 	})
 	s.settingsSaved(w, r, u, "/settings/profile", handled, err)

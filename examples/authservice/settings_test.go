@@ -280,6 +280,9 @@ func TestAddressChange_Waiting(t *testing.T) {
 	link := s.change(b, newEmail)
 	b.open("/settings").refused(http.StatusOK, waiting)
 	b.open("/settings/pending").refused(http.StatusOK, "We sent a link to "+newEmail)
+	b.open("/settings").press("Save name", "name", "Alice L.").at("/settings", "Settings").
+		refused(http.StatusOK, "Your name was saved.")
+	b.open("/settings").refused(http.StatusOK, waiting)
 
 	other.setCookie(noticeCookie, b.cookie(noticeCookie))
 	require.NotContains(t, other.open("/settings").Body, newEmail)

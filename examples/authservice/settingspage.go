@@ -103,7 +103,7 @@ func (s *service) renderSettings(w http.ResponseWriter, r *http.Request, status 
 	}
 	if n := noticeOf(r); status == http.StatusOK && n.Saved+n.Connected+n.Disconnected != "" { // it is shown once
 		data.Notice = n
-		notice{}.leave(w)
+		notice{}.beside(r).leave(w)
 	}
 	s.showSettings(w, r, status, u, data)
 }

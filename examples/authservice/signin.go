@@ -28,7 +28,7 @@ func signInForm(r *http.Request, email, returnTo string) form {
 	}
 	if refreshes(r) {
 		f.Hidden = append(f.Hidden, hidden{"refresh", "yes"})
-		f.Intro = "For your security, enter your password to continue."
+		f.Intro = "For your security, sign in again to continue."
 	}
 	return f
 }
