@@ -15,7 +15,7 @@ import (
 func asNobody(t *testing.T, fn func()) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("only root can become another user")
+		missing(t, "root, who can become another user,")
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
