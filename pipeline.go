@@ -18,16 +18,16 @@ const detached = 10 * time.Second
 // A Pipeline runs the hooks of a configuration. [New] makes it. It is safe for concurrent use. Only
 // [Pipeline.Reload] changes it, and never under a running request.
 type Pipeline struct {
-	starting sync.Mutex // makes Reload tell the hooks in the order of their plans
-	current  atomic.Pointer[Plan]
-	reloaded atomic.Pointer[reloadResult]
-	options  Options
-	store    Store // may be nil
-	sessions *Sessions
-	tokens   TokenStore // may be nil
-	log      *slog.Logger
-	now      func() time.Time
-	onError  func(w http.ResponseWriter, r *http.Request, err error)
+	reloading sync.Mutex // held while a configuration is loaded, built and made the current one
+	current   atomic.Pointer[Plan]
+	reloaded  atomic.Pointer[reloadResult]
+	options   Options
+	store     Store // may be nil
+	sessions  *Sessions
+	tokens    TokenStore // may be nil
+	log       *slog.Logger
+	now       func() time.Time
+	onError   func(w http.ResponseWriter, r *http.Request, err error)
 }
 
 // Run runs the hooks of one phase: the strategy's, then the flow-wide ones. ctx carries the
@@ -204,12 +204,21 @@ type reloadResult struct {
 //
 // The new configuration applies to every exchange that is first used from then on, and to its
 // sessions. An exchange in use keeps the configuration that it began with. Hooks that [Config.Add]
-// added to the previous configuration are not carried over. Reload is safe for concurrent use: of
-// two calls at the same time, the one that finishes last wins.
+// added to the previous configuration are not carried over.
+//
+// Reload is safe for concurrent use. Calls of Reload and ReloadFrom run one after another, so a
+// factory or a hook's Started must not call them.
 //
 // Reload also compares the session cookie with the previous one. If the cookie keeps its name but
 // changes its domain or path, that is the finding cookie-scope, which New never reports.
 func (p *Pipeline) Reload(cfg *Config) error {
+	p.reloading.Lock()
+	defer p.reloading.Unlock()
+	return p.reload(cfg)
+}
+
+// reload is Reload. It is called with p.reloading held.
+func (p *Pipeline) reload(cfg *Config) error {
 	now := p.now()
 	fresh, problems := p.build(cfg)
 	err := joined(problems)
@@ -222,8 +231,6 @@ func (p *Pipeline) Reload(cfg *Config) error {
 		p.log.LogAttrs(context.Background(), f.Severity.level(), "flowhook: "+f.Problem, slog.String("rule", f.Rule),
 			slog.String("at", cmp.Or(f.Position.String(), f.Path)), slog.String("hint", f.Hint))
 	}
-	p.starting.Lock()
-	defer p.starting.Unlock()
 	p.current.Store(fresh)
 	for _, s := range fresh.starters {
 		if _, err := guarded(func() (struct{}, error) { s.Started(); return struct{}{}, nil }); err != nil {
@@ -233,20 +240,28 @@ func (p *Pipeline) Reload(cfg *Config) error {
 	return nil
 }
 
-// ReloadFrom calls load, and Reload with the configuration that it returns. If load returns an error,
-// ReloadFrom returns it, and nothing changes. [Pipeline.LastReload] reports that error, too. load is
-// the place for checks of your own:
+// ReloadFrom calls load, and Reload with the configuration that it returns. If load returns an error
+// or no configuration, ReloadFrom returns an error, and nothing changes. [Pipeline.LastReload]
+// reports that error, too. load is the place for checks of your own:
 //
 //	err := pipeline.ReloadFrom(func() (*flowhook.Config, error) {
 //		return flowhook.LoadConfig("auth.yml")
 //	})
+//
+// ReloadFrom is safe for concurrent use. Calls run one after another, each with its load, so the
+// configuration that was loaded last wins. load must not call Reload or ReloadFrom.
 func (p *Pipeline) ReloadFrom(load func() (*Config, error)) error {
+	p.reloading.Lock()
+	defer p.reloading.Unlock()
 	cfg, err := load()
+	if err == nil && cfg == nil {
+		err = errors.New("flowhook: load returned no configuration")
+	}
 	if err != nil {
 		p.reloaded.Store(&reloadResult{p.now(), err})
 		return err
 	}
-	return p.Reload(cfg)
+	return p.reload(cfg)
 }
 
 // joined returns the problems as one error, or nil if there are none.

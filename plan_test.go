@@ -12,8 +12,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -553,6 +556,68 @@ func TestPipeline_ReloadFrom(t *testing.T) {
 		require.ErrorContains(t, err, row.want)
 		require.Same(t, before, p.Plan())
 	}
+}
+
+func TestPipeline_ReloadFrom_NoConfiguration(t *testing.T) {
+	p, err := flowhook.New(flowtest.Parse(t, "selfservice: {login: {after: [{hook: redirect, config: {to: /x}}]}}"),
+		flowtest.AnyOptions())
+	require.NoError(t, err)
+	before := p.Plan()
+	got := p.ReloadFrom(func() (*flowhook.Config, error) { return nil, nil })
+	require.EqualError(t, got, "flowhook: load returned no configuration")
+	require.Same(t, before, p.Plan())
+	_, err = p.LastReload()
+	require.Equal(t, got, err)
+}
+
+// The configuration that was loaded last must win, so loads and factories of different calls must
+// not overlap.
+func TestPipeline_ReloadFrom_Concurrent(t *testing.T) {
+	const text = "selfservice: {login: {after: [{hook: audit}]}}"
+	var busy, loads, overlaps atomic.Int32
+	alone := func() {
+		if !busy.CompareAndSwap(0, 1) {
+			overlaps.Add(1)
+			return
+		}
+		for range 100 {
+			runtime.Gosched()
+		}
+		busy.Store(0)
+	}
+	opts := flowtest.AnyOptions()
+	opts.Hooks = map[string]flowhook.HookFactory{"audit": func(flowhook.Point, func(any) error) (flowhook.Hook, error) {
+		alone()
+		return flowhook.HookFunc(func(context.Context, *flowhook.Exchange) error { return nil }), nil
+	}}
+	p, err := flowhook.New(flowtest.Parse(t, text), opts)
+	require.NoError(t, err)
+	var newest string // the hash of the configuration that was loaded last
+	load := func() (*flowhook.Config, error) {
+		alone()
+		text := fmt.Sprintf("%s # %d", text, loads.Add(1))
+		sum := sha256.Sum256([]byte(text))
+		newest = hex.EncodeToString(sum[:])
+		return flowhook.ParseConfig([]byte(text))
+	}
+	other := flowtest.Parse(t, text)
+	var calls sync.WaitGroup
+	for range 4 {
+		calls.Go(func() {
+			for range 10 {
+				assert.NoError(t, p.ReloadFrom(load))
+			}
+		})
+		calls.Go(func() {
+			for range 10 {
+				assert.NoError(t, p.Reload(other))
+			}
+		})
+	}
+	calls.Wait()
+	require.Zero(t, overlaps.Load())
+	require.NoError(t, p.ReloadFrom(load))
+	require.Equal(t, newest, p.Plan().Hash())
 }
 
 func TestPipeline_Check(t *testing.T) {
