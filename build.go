@@ -274,7 +274,8 @@ func (b *builder) runnable() {
 			c.link(wide)
 			by[s] = c
 		}
-		if b.plan.served[flow] = by; len(by) > 0 {
+		b.plan.served[flow] = by
+		if len(by) > 0 {
 			b.plan.flows = append(b.plan.flows, flow)
 		}
 	}
