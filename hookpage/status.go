@@ -3,8 +3,10 @@ package hookpage
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/flowhook/flowhook"
@@ -120,6 +122,9 @@ func compare(p *flowhook.Pipeline, pl *flowhook.Plan, opts Options) *fileStatus 
 		return s
 	}
 	cfg, err := opts.Load()
+	if err == nil && cfg == nil {
+		err = errors.New("flowhook: load returned no configuration") // as ReloadFrom says
+	}
 	var onDisk *flowhook.Plan
 	if err == nil {
 		onDisk, err = p.Preview(cfg)
@@ -179,18 +184,21 @@ func inFile(pl *flowhook.Plan) (hooks map[string]string, points []string) {
 	return hooks, points
 }
 
-// errorTexts returns the texts of joined errors.
+// errorTexts returns the texts of errors that [errors.Join] has joined, or else the text of err.
 func errorTexts(err error) []string {
-	texts := []string{}
 	if err == nil {
-		return texts
+		return []string{}
 	}
-	list, ok := err.(interface{ Unwrap() []error })
-	if !ok {
-		return []string{err.Error()}
+	if list, ok := err.(interface{ Unwrap() []error }); ok {
+		var texts []string
+		for _, e := range list.Unwrap() {
+			if e != nil {
+				texts = append(texts, e.Error())
+			}
+		}
+		if len(texts) > 0 && strings.Join(texts, "\n") == err.Error() { // another error has a text of its own
+			return texts
+		}
 	}
-	for _, e := range list.Unwrap() {
-		texts = append(texts, e.Error())
-	}
-	return texts
+	return []string{err.Error()}
 }

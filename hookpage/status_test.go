@@ -5,10 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -121,6 +123,44 @@ func TestStatus_FileOfCheckingHost(t *testing.T) {
 	load := func() (*flowhook.Config, error) { return nil, errors.New("secrets were added") }
 	require.Contains(t, fact(t, get(t, p, hookpage.Options{File: path, Load: load}), "File"),
 		"A reload would reject it: 1 error secrets were added")
+	load = func() (*flowhook.Config, error) { return nil, nil }
+	require.Contains(t, fact(t, get(t, p, hookpage.Options{File: path, Load: load}), "File"),
+		"A reload would reject it: 1 error flowhook: load returned no configuration")
+}
+
+// A listError is an error with a text of its own that wraps a list.
+type listError struct {
+	text string
+	list []error
+}
+
+func (e listError) Error() string   { return e.text }
+func (e listError) Unwrap() []error { return e.list }
+
+// Only the errors of errors.Join are shown one by one.
+func TestStatus_ErrorTexts(t *testing.T) {
+	one, two := errors.New("one"), errors.New("two")
+	for _, row := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"joined", errors.Join(one, nil, two), "2 errors one two"},
+		{"wrapped", fmt.Errorf("auth.yml: %w: %w", one, two), "1 error auth.yml: one: two"},
+		{"empty list", listError{"nothing", nil}, "1 error nothing"},
+		{"empty list and text", listError{}, "1 error"},
+		{"nil in list", listError{"one", []error{one, nil}}, "1 error one"},
+		{"text of its own", listError{"both", []error{one, nil, two}}, "1 error both"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			p := build(t, nil, options())
+			server := httptest.NewServer(hookpage.Handler(p, hookpage.Options{}))
+			defer server.Close()
+			require.Error(t, p.ReloadFrom(func() (*flowhook.Config, error) { return nil, row.err }))
+			_, page := fetch(t, server.URL)
+			require.Regexp(t, `^rejected at .*\b`+regexp.QuoteMeta(row.want)+`$`, fact(t, page, "Last reload"))
+		})
+	}
 }
 
 func TestStatus_LastFailure(t *testing.T) {
