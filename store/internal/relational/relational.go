@@ -181,12 +181,13 @@ func (s *Store) explainStatement(ctx context.Context, what string, err error) er
 }
 
 // explain returns an error that says what was tried and what kind of failure it is. ctx is the one
-// that ends the statement.
+// that ends the statement. ErrUnknownOutcome is never joined with the error of ctx, which would mean
+// that nothing was saved.
 func (s *Store) explain(ctx context.Context, what string, err error) error {
 	switch {
 	case errors.Is(err, flowhook.ErrNotFound):
 		return err
-	case ctx.Err() != nil && !errors.Is(err, ctx.Err()):
+	case ctx.Err() != nil && !errors.Is(err, ctx.Err()) && !errors.Is(err, ErrUnknownOutcome):
 		return s.errorf("%s: %w (%w)", what, ctx.Err(), err)
 	case !errors.Is(err, ErrConflict) && FailureOf(err, s.Failure) == Conflict:
 		return s.errorf("%s: %w: %w", what, ErrConflict, err)

@@ -18,6 +18,7 @@ type server struct {
 	ignored bool
 	locks   sync.Map     // a *sync.Mutex for each identity
 	count   atomic.Int32 // of locks that transactions have asked for
+	commit  func() error // nil: a commit succeeds
 }
 
 func (s *server) Begin(_ context.Context, identityID string) (relational.Tx, error) {
@@ -51,9 +52,15 @@ func (t *tx) Lock(_ context.Context, identityID string) error {
 
 func (t *tx) Lend() error   { return nil }
 func (t *tx) Intact() error { return nil }
-func (t *tx) Commit() error { return nil }
 func (t *tx) Rollback()     {}
 func (t *tx) Abort()        {}
+
+func (t *tx) Commit() error {
+	if t.commit == nil {
+		return nil
+	}
+	return t.commit()
+}
 
 func (t *tx) Close() {
 	for _, lock := range t.held {
@@ -110,6 +117,18 @@ func TestVerify(t *testing.T) {
 func TestVerify_PoolOfOne(t *testing.T) {
 	require.ErrorContains(t, newStore(&server{}).Verify(t.Context(), 1), "the pool is limited to one")
 	require.NoError(t, newStore(&server{}).Verify(t.Context(), 2))
+}
+
+// A commit with an unknown outcome is not a canceled call, which would mean that nothing was saved.
+func TestVerify_UnknownOutcome(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	db := &server{commit: func() error {
+		cancel()
+		return fmt.Errorf("%w (lost)", relational.ErrUnknownOutcome)
+	}}
+	err := newStore(db).Verify(ctx, 0)
+	require.ErrorIs(t, err, relational.ErrUnknownOutcome)
+	require.NotErrorIs(t, err, context.Canceled)
 }
 
 func TestVerify_InTransaction(t *testing.T) {
