@@ -124,10 +124,14 @@ func (d *diagram) begin(label string) {
 
 // end draws the answer: that of the redirect to a target, or else the handler's.
 func (d *diagram) end(label, to string) {
-	if to == "" {
+	switch {
+	case to != "":
+		d.answer(to)
+	case d.may:
+		d.node("([%s])", label+", unless a hook has answered")
+	default:
 		d.node("([%s])", label)
 	}
-	d.answer(to)
 }
 
 // node draws a node after the last one. shape has %s for the quoted label.

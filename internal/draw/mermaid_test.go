@@ -41,7 +41,7 @@ func TestMermaid_Lane(t *testing.T) {
 	l := one(t, "login/before ban", "login/before_persist gate", "login/after session", "login/after audit")
 	require.Equal(t, "login by any strategy", l.title)
 	require.Equal(t, []string{"login by any strategy", "before: ban", "your handler", "before_persist: gate", "(save)", "(after: session)",
-		"(after: audit)", "commit", "your handler answers"}, l.path(t, l.starts[0]))
+		"(after: audit)", "commit", "your handler answers, unless a hook has answered"}, l.path(t, l.starts[0]))
 	require.Empty(t, l.dead)
 	require.Empty(t, l.marked("answers"))
 }
@@ -51,7 +51,7 @@ func TestMermaid_FailedHooks(t *testing.T) {
 	require.Equal(t, []string{"login by any strategy", "your handler", "(save)", "commit", "your handler answers"}, l.path(t, l.starts[0]))
 	require.Len(t, l.fails, 1)
 	require.Equal(t, "your handler", l.label[l.fails[0][0]])
-	require.Equal(t, []string{"if it fails", "failed: audit", "your handler answers with the error"}, l.path(t, l.fails[0][1]))
+	require.Equal(t, []string{"if it fails", "failed: audit", "your handler answers with the error, unless a hook has answered"}, l.path(t, l.fails[0][1]))
 
 	l = one(t, "login/failed redirect /sorry", "login/failed audit")
 	require.Equal(t, []string{"if it fails", "failed: redirect", "302 to /sorry"}, l.path(t, l.fails[0][1]))
@@ -101,8 +101,8 @@ func TestMermaid_Lanes(t *testing.T) {
 	require.Equal(t, []string{"login by password", "login by any other strategy", "registration by oidc",
 		"registration by any other strategy", "logout by any strategy"}, titles)
 	require.Equal(t, []string{"lane1 lane2", "lane2 lane3", "lane3 lane4", "lane4 lane5"}, d.below)
-	require.Equal(t, []string{"login by password", "before: ban", "your handler", "(save)", "(after: revoke)", "(after: audit, flow-wide)", "commit", "your handler answers"}, paths["login by password"])
-	require.Equal(t, []string{"login by any other strategy", "before: ban", "your handler", "(save)", "(after: audit)", "commit", "your handler answers"}, paths["login by any other strategy"])
+	require.Equal(t, []string{"login by password", "before: ban", "your handler", "(save)", "(after: revoke)", "(after: audit, flow-wide)", "commit", "your handler answers, unless a hook has answered"}, paths["login by password"])
+	require.Equal(t, []string{"login by any other strategy", "before: ban", "your handler", "(save)", "(after: audit)", "commit", "your handler answers, unless a hook has answered"}, paths["login by any other strategy"])
 	require.Equal(t, []string{"registration by any other strategy", "your handler", "(save)", "commit", "your handler answers"}, paths["registration by any other strategy"])
 }
 
