@@ -41,7 +41,8 @@ func (c counted) Enabled(ctx context.Context, level slog.Level) bool {
 	return c.Handler.Enabled(ctx, level)
 }
 
-// TestLog_Outage checks that River does not fill the log while the database fails.
+// TestLog_Outage checks that River does not fill the log while the database fails. The error of one
+// queue does not hide that of the other.
 func TestLog_Outage(t *testing.T) {
 	var offered atomic.Int64
 	p := onSQLite(t).process(t, "smtp://127.0.0.1:25", "", func(o *outbox.Options) {
@@ -50,10 +51,21 @@ func TestLog_Outage(t *testing.T) {
 	_, err := p.db.Exec("ALTER TABLE river_job RENAME TO gone")
 	require.NoError(t, err)
 	const line = "Error fetching jobs"
-	p.awaitLog(line)
+	logged := func(queue string) (n int) {
+		for entry := range strings.Lines(p.log.String()) {
+			if strings.Contains(entry, line) && strings.Contains(entry, "queue="+queue) {
+				n++
+			}
+		}
+		return n
+	}
+	for _, queue := range []string{"flowhook_email", "flowhook_webhook"} {
+		eventually(t, "an error of "+queue, func() bool { return logged(queue) > 0 })
+	}
 	before := offered.Load()
-	eventually(t, "more errors", func() bool { return offered.Load() >= before+4 })
-	require.Equal(t, 1, strings.Count(p.log.String(), line), "%s", p.log)
+	eventually(t, "more errors", func() bool { return offered.Load() >= before+8 })
+	require.Equal(t, 1, logged("flowhook_email"), "%s", p.log)
+	require.Equal(t, 1, logged("flowhook_webhook"), "%s", p.log)
 	require.Contains(t, p.log.String(), " error=")
 	require.NotContains(t, p.log.String(), " err=")
 }
