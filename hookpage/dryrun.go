@@ -20,7 +20,7 @@ type dryRun struct {
 	Strategy string `json:"strategy"`
 	ReturnTo string `json:"-"`
 	SignedIn bool   `json:"signed_in"`
-	Verified bool   `json:"verified"`        // every address is
+	Verified bool   `json:"verified"`        // every address is; false: none is
 	Changes  bool   `json:"address_changes"` // counts at settings only
 	Key      string `json:"lane"`
 	Result   string `json:"result"`
@@ -157,15 +157,15 @@ func (d *dryRun) hook(h flowhook.HookInfo) string {
 		return "Sends nothing: every address is verified."
 	case verifies(h):
 		d.mails, d.emailed = true, true
-		return "Emails each address, unless it did within the interval."
+		return "No address is verified: emails each one, unless it did within the interval."
 	case h.Name == "require_verified_address" && d.Verified:
 		return "Passes: every address is verified."
 	case h.Name == "require_verified_address" && h.Point.Phase == flowhook.After:
 		d.answer, d.saved, d.failed = "403 address_not_verified", false, true
-		return "Refuses: " + d.answer + ", and everything is rolled back."
+		return "No address is verified: refuses with " + d.answer + ", and everything is rolled back."
 	case h.Name == "require_verified_address":
 		d.answer = "303 to " + h.VerificationPage + ", or 403 for a JSON client"
-		return "Emails each address. Answers " + d.answer + "."
+		return "No address is verified: emails each one. Answers " + d.answer + "."
 	case h.Name == "show_verification_ui" && d.emailed:
 		d.page = h.VerificationPage
 		return "Answers " + d.toPage() + "."

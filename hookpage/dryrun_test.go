@@ -122,6 +122,12 @@ func TestHandler_DryRunRefused(t *testing.T) {
 	require.Equal(t, "The answer is sent: 403 address_not_verified.", lit[len(lit)-1].words())
 }
 
+// The form says what both states of the box mean.
+func TestHandler_DryRunForm_Verified(t *testing.T) {
+	page := read(t, get(t, build(t, parse(t, trialYAML), options())))
+	require.Contains(t, page.all("form", "")[0].words(), "every address verified (unchecked: none)")
+}
+
 // Each built-in hook says what it does to the request.
 func TestHandler_DryRunOfHooks(t *testing.T) {
 	p := build(t, parse(t, trialYAML), options())
@@ -129,14 +135,16 @@ func TestHandler_DryRunOfHooks(t *testing.T) {
 		{"flow=login", "redirect", "Answers 302 to /home."},
 		{"flow=login&return_to=/app/x%3Fy", "redirect", "Answers 302 to /app/x."},
 		{"flow=login", "audit", "Assumed to pass."},
-		{"flow=login&strategy=code", "verify", "Emails each address, unless it did within the interval."},
+		{"flow=login&strategy=code", "verify", "No address is verified: emails each one, unless it did within the interval."},
 		{"flow=login&strategy=code&verified=1", "verify", "Sends nothing: every address is verified."},
 		{"flow=login&strategy=code", "show_verification_ui", "Answers 302 to /sent if an email was sent (none is sent within the interval)."},
 		{"flow=login&strategy=code&verified=1", "show_verification_ui", "Passes: no verification email was sent."},
 		{"flow=login&strategy=code", "redirect", "If no email was sent: Answers 302 to /home."},
-		{"flow=login&strategy=password", "require_verified_address", "Emails each address. Answers 303 to https://auth.example.org/confirm, or"},
+		{"flow=login&strategy=password", "require_verified_address",
+			"No address is verified: emails each one. Answers 303 to https://auth.example.org/confirm, or"},
 		{"flow=login&strategy=password&verified=1", "require_verified_address", "Passes: every address is verified."},
-		{"flow=login&strategy=totp", "require_verified_address", "Refuses: 403 address_not_verified, and everything"},
+		{"flow=login&strategy=totp", "require_verified_address",
+			"No address is verified: refuses with 403 address_not_verified, and everything"},
 		{"flow=login&strategy=password&verified=1", "revoke_active_sessions", "except one that this request issues."},
 		{"flow=login&strategy=password&verified=1&signed_in=1", "revoke_active_sessions", "except the one that the handler"},
 		{"flow=settings&strategy=profile", "verify_new_address", "Passes: no address changes."},

@@ -34,15 +34,16 @@ type Options struct {
 	// nil, the page shows no figures.
 	Recorder *Recorder
 
-	// File is the path of the YAML file. If the file differs from the running configuration, the
-	// page shows which hooks differ, and whether a reload would accept the file. To find out, it
-	// calls Load for each request, and [flowhook.Pipeline.Preview], which runs the factories of the
-	// hooks. If File is empty, the page does not compare.
+	// File is the path of the YAML file. If its hash differs from that of the running configuration,
+	// the page shows which hooks and keys differ, and whether a reload would accept the file. To find
+	// out, each request then calls Load, and [flowhook.Pipeline.Preview], which runs the factories of
+	// the hooks. If File is empty, the page does not compare.
 	File string
 
 	// Load loads File as for a reload. If the service checks the file itself before it reloads it, set
-	// Load to the function that it passes to [flowhook.Pipeline.ReloadFrom]. It must be safe for
-	// concurrent use. Default: flowhook.LoadConfig(File).
+	// Load to the function that it passes to [flowhook.Pipeline.ReloadFrom]. The page calls it only if
+	// the hash of File differs, and never without File. It must be safe for concurrent use. Default:
+	// flowhook.LoadConfig(File).
 	Load func() (*flowhook.Config, error)
 }
 
@@ -55,7 +56,8 @@ type Options struct {
 //   - format=yaml and format=mermaid, with lane, answer that lane as plain text. format=mermaid
 //     with flow answers all lanes of a flow.
 //   - flow, strategy, return_to, signed_in, verified and address_changes make a dry run: the page
-//     marks what would happen to such a request. Nothing runs.
+//     marks what would happen to such a request. With verified, every address of the user is
+//     verified; without it, none is. Nothing runs.
 //   - format=json answers what the page shows as JSON.
 //
 // The page shows what the service does to anyone who can reach it: the hooks, their descriptions and
