@@ -32,9 +32,9 @@ fuzz:
 bench:
 	go -C tools run ./bench $(BENCHFLAGS)
 
-# gofmt, vet, staticcheck and go mod tidy in all modules; vet of the library for other platforms;
-# only internal/testkit, and what a copy of authservice has instead, may skip a test, because they fail
-# the test instead under FLOWHOOK_NO_SKIP
+# gofmt, vet, staticcheck and go mod tidy in all modules; vet of the library for other platforms.
+# Only internal/testkit and examples/authservice/machine_test.go may call Skip: under
+# FLOWHOOK_NO_SKIP they fail the test.
 lint:
 	@test -z "$$(gofmt -s -l .)" || { gofmt -s -l .; echo "gofmt -s would change these"; exit 1; }
 	@! git grep -nE '\.Skip(f|Now)?\(' -- '*.go' ':!internal/testkit' ':!examples/authservice/machine_test.go' || { echo "call testkit.Missing instead"; exit 1; }

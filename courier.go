@@ -18,7 +18,7 @@ type Message struct {
 	Text    string // plain English
 	HTML    string // the same, as HTML
 	Link    string // the link in the text, for couriers with templates of their own; or empty
-	Button  string // what the link does, such as "Confirm address", likewise; or empty
+	Button  string // the label of Link, such as "Confirm address", for couriers with templates of their own; or empty
 	Code    string // the code in the text, likewise; or empty
 }
 
