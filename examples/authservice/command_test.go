@@ -223,7 +223,7 @@ func TestCheck(t *testing.T) {
 			[]string{"ok       OpenID provider acme: ", "error    OIDC_GLOBEX_ISSUER names something that cannot be used: ",
 				"for example OIDC_GLOBEX_ISSUER="}},
 		{"variable of an unknown provider", []string{"OIDC_PROVIDERS=acme", "OIDC_ACME_ISSUER=" + provider,
-			"OIDC_ACME_CLIENT_ID=x", "OIDC_GLOBEX_NAME=Globex"}, 2, []string{"error    unknown environment variable " +
+			"OIDC_ACME_CLIENT_ID=x", "OIDC_GLOBEX_NAME=Globex"}, 1, []string{"warning  unknown environment variable " +
 			"OIDC_GLOBEX_NAME; OIDC_PROVIDERS does not have globex; for example OIDC_PROVIDERS=acme,globex"}},
 		{"everything at once", []string{"ADDR=8080", "AUTH_CONFIG=" + broken(t), "SMTP_URL=smtp://" + silent,
 			"DATABASE_URL=" + missing}, 2, []string{"error    ADDR ", "new_devices", "error    DATABASE_URL ",

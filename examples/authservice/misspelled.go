@@ -13,9 +13,10 @@ const ownPrefix = "AUTHSERVICE_"
 
 // misspelled looks for variables in environ, whose entries are NAME=value, that the service does not
 // know but that were probably meant for it. A name that differs in one character, or that earlier
-// versions knew, is an error, and so is one of a provider that OIDC_PROVIDERS does not have. Others
-// that look like the service's, which a platform may set, are warnings. providers are the keys of the
-// OpenID providers. The names in used are not misspelled.
+// versions knew, is an error, and so is one of a provider if OIDC_PROVIDERS has none. Others that look
+// like the service's, which a platform may set, and those of a provider that was taken out of
+// OIDC_PROVIDERS, are warnings. providers are the keys of the OpenID providers. The names in used are
+// not misspelled.
 func misspelled(environ, providers, used []string) (warnings []string, err error) {
 	all := allVariables(providers...)
 	var errs []error
@@ -38,7 +39,7 @@ func misspelled(environ, providers, used []string) (warnings []string, err error
 		case key != "" && !slices.Contains(providers, key) && !slices.ContainsFunc(providers, func(p string) bool {
 			return distance(p, key) == 1
 		}):
-			certain = true
+			certain = len(providers) == 0
 			hint = fmt.Sprintf("OIDC_PROVIDERS does not have %s; for example OIDC_PROVIDERS=%s", key,
 				strings.Join(append(slices.Clone(providers), key), ","))
 		}
