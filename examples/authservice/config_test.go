@@ -136,9 +136,9 @@ func TestMisspelled(t *testing.T) {
 		"OIDC_ACME_CLIENTID": "OIDC_ACME_CLIENT_ID", "oidc_acme_logo": "OIDC_ACME_LOGO",
 		"DATABSE_URL": "DATABASE_URL", "SESSION_SECRET": "SESSION_SECRETS", "SMTPURL": "SMTP_URL",
 		"AUTHSERVICE_PUBLIC_URL": "PUBLIC_URL", "AUTHSERVICE_LOG_LEVEL": "LOG_LEVEL",
-		"AUTHSERVICE_TRUSTED_PROXY": "TRUSTED_PROXIES",
-		"ADDR":                      "", "PATH": "", "HOME": "", "LOGNAME": "", "MAIL": "", "SESSION_MANAGER": "", "AUTHSERVICE_PORT": "",
-		"AUTHSERVICE_SERVICE_HOST": "", "PUBLIC": "", "USED_SECRETS": "", "": "",
+		"AUTHSERVICE_TRUSTED_PROXY": "TRUSTED_PROXIES", "ADDR": "", "PATH": "", "HOME": "", "LOGNAME": "",
+		"MAIL": "", "SESSION_MANAGER": "", "AUTHSERVICE_PORT": "", "AUTHSERVICE_SERVICE_HOST": "",
+		"PUBLIC": "", "USED_SECRETS": "", "": "",
 	} {
 		warnings, err := misspelled([]string{name + "=a value"}, []string{"acme"}, []string{"USED_SECRETS"})
 		require.Empty(t, warnings, name)

@@ -23,7 +23,8 @@ func (c *config) hasInbox() bool { return c.Development }
 func (c *config) developmentText() string {
 	text := ""
 	if c.Development && c.SMTP == "" {
-		text += "; no email is delivered, and every user of this machine can read it at /dev/mail/, because SMTP_URL is missing"
+		text += "; no email is delivered, and every user of this machine can read it at /dev/mail/, because SMTP_URL " +
+			"is missing"
 	}
 	if c.Development && len(c.Providers) == 0 {
 		text += "; anyone can sign in as anyone with the test provider, because OIDC_PROVIDERS is missing"

@@ -77,8 +77,8 @@ const nothingToDo = "If this was you, there is nothing to do. "
 func (s *service) takenMail(u user) flowhook.Message {
 	return s.message(u.Email, "You already have an account", "Sign in", s.config.PublicURL+"/login",
 		"Someone tried to register with this email address. You already have an account, and nothing was changed.",
-		"If this was you, sign in. If you forgot your password, choose \"Forgot your password?\" on the sign-in page. If this wasn't you, "+
-			"you can ignore this email.")
+		"If this was you, sign in. If you forgot your password, choose \"Forgot your password?\" on the sign-in page. "+
+			"If this wasn't you, you can ignore this email.")
 }
 
 // passwordMail notifies a user that the password was changed.
