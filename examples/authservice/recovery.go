@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/flowhook/flowhook"
 )
@@ -13,11 +12,6 @@ import (
 // A user who has forgotten the password gets an email with a link or, with flows.recovery.use:
 // code in auth.yml, with a code, and chooses a new password. Users of a provider get a password
 // that way, too. What a visitor sees never depends on whether there is an account.
-
-// wrongCode is the code of a refusal after a code was checked and was wrong.
-const wrongCode = "wrong_code"
-
-var errCode = refuse("code", wrongCode, "This code is wrong or no longer works. Check it, or request a new one.")
 
 func recoveryForm(email string) form {
 	return form{Action: "/recovery", Submit: "Send the email", Fields: []field{
@@ -41,36 +35,6 @@ func newPasswordForm(token, email string) form {
 
 func recoveryCodeForm(email string) form {
 	return codeForm("/recovery/code", "Set the password", "/recovery", email, newPasswordField)
-}
-
-// codeForm returns a form for the address and the code in the email, and for more fields. A second
-// button asks the path again for a new code.
-func codeForm(action, submit, again, email string, more ...field) form {
-	return form{Action: action, Submit: submit, Again: again, Fields: append([]field{
-		{Name: "email", Label: "Email address", Type: "email", Autocomplete: "username", Value: email},
-		{Name: "code", Label: "Code", Type: "text", Autocomplete: "one-time-code", Hint: "The six digits in the email."},
-	}, more...)}
-}
-
-// usesCode reports whether the emails of verification or recovery have a code instead of a link, in
-// the running auth.yml. flowhook notes that in the findings.
-func (s *service) usesCode(flow flowhook.Flow) bool {
-	for _, f := range s.pipeline.Plan().Findings() {
-		if f.Rule == "code-page" && strings.Contains(f.Path, string(flow)) {
-			return true
-		}
-	}
-	return false
-}
-
-func (s *service) ask(w http.ResponseWriter, r *http.Request, status int, title string, f form) {
-	s.show(w, r, status, "ask", page{Title: title, Data: f})
-}
-
-// askAgain is ask for a form that was refused.
-func (s *service) askAgain(w http.ResponseWriter, r *http.Request, title string, f form, no *flowhook.Refusal) {
-	f.refuse(no)
-	s.ask(w, r, no.Status, title, f)
 }
 
 const (
@@ -113,45 +77,6 @@ func (s *service) requestRecovery(w http.ResponseWriter, r *http.Request) {
 		to += "?again"
 	}
 	http.Redirect(w, r, to, http.StatusSeeOther)
-}
-
-// recoveriesAtOnce is how many emails are queued at a time by later, so that they leave the
-// connections to the requests.
-const recoveriesAtOnce = 2
-
-// later audits a request for an email of a flow to an address as typed, and calls send, which queues
-// the email. Both happen after the request was answered. If they fail, that is logged, and the user
-// asks again. If the database is down, later answers 503 instead, and returns false.
-func (s *service) later(w http.ResponseWriter, r *http.Request, flow flowhook.Flow, email string,
-	send func(ctx context.Context) error) bool {
-	if err := s.db.ready(r.Context()); err != nil {
-		s.fail(w, r, err)
-		return false
-	}
-	x, ctx := &flowhook.Exchange{Request: r}, context.WithValue(context.Background(), requestKey{}, requestOf(r.Context()))
-	s.recoveries.Go(func() {
-		ctx, cancel := context.WithTimeout(ctx, recoveryTime)
-		defer cancel()
-		err := s.recoveryTurns.Acquire(ctx, 1)
-		if err == nil {
-			defer s.recoveryTurns.Release(1)
-			err = errors.Join(s.retry(ctx, func() error { return send(ctx) }), s.auditRequest(ctx, x, flow, email))
-		}
-		if err != nil {
-			s.log.ErrorContext(ctx, "an email was not sent, or its request not audited", "flow", string(flow), "error", err)
-		}
-	})
-	return true
-}
-
-// auditRequest records that someone asked for an email, whether or not there is an account.
-func (s *service) auditRequest(ctx context.Context, x *flowhook.Exchange, flow flowhook.Flow, email string) error {
-	if !s.requestRows.AllowN(s.now(), 1) {
-		return nil
-	}
-	return s.transaction(ctx, "", func(ctx context.Context) error {
-		return s.auditRow(ctx, x, flowhook.Point{Flow: flow, Phase: flowhook.Before}, nil, email, "requested")
-	})
 }
 
 // sendRecovery sends the email for an address, if it has an account.
@@ -309,20 +234,6 @@ func (s *service) recoverByCode(w http.ResponseWriter, r *http.Request) {
 	}
 	handled, err := s.complete(r.Context(), flowhook.Recovery, flowhook.Code, nil)
 	s.finish(w, r, handled, err, "/recovery/done")
-}
-
-// redeemCode redeems the code in the form for an address. An address without an account is treated
-// like one with a wrong code, by the same statements.
-func (s *service) redeemCode(r *http.Request, purpose flowhook.Purpose, email string,
-	confirm func(ctx context.Context, t flowhook.Token) error) error {
-	u, err := s.db.userByEmail(r.Context(), email)
-	if err != nil && !errors.Is(err, errNoUser) {
-		return err
-	}
-	return s.retry(r.Context(), func() error {
-		return s.pipeline.RedeemCode(r.Context(), purpose, u.ID, flowhook.Address{Via: "email", Value: email},
-			r.PostFormValue("code"), confirm)
-	})
 }
 
 // recoverAccount gives the user of a recovery token the new password, in the transaction of ctx. If
