@@ -254,6 +254,21 @@ func TestRecovery_NotQueued(t *testing.T) {
 		"request_id="+b.Header.Get("X-Request-Id")), 1)
 }
 
+// TestRecovery_NotAudited checks that a failed row of the audit keeps no email from being sent.
+func TestRecovery_NotAudited(t *testing.T) {
+	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "db"))
+	s.register(email, password)
+	_, err := s.service.db.Exec("ALTER TABLE audit RENAME TO gone")
+	require.NoError(t, err)
+	emails := s.count("river_job")
+	b := s.browser()
+	b.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	b.post("/recovery", url.Values{"email": {email}})
+	s.service.recoveries.Wait()
+	require.Equal(t, emails+1, s.count("river_job"))
+	require.Len(t, s.log.lines("level=ERROR", "its request not audited", "flow=recovery"), 1)
+}
+
 // TestRecovery_Audit checks that the log says when and from where someone asked for emails, also for
 // an address without an account, and that a flood of requests writes few rows.
 func TestRecovery_Audit(t *testing.T) {
